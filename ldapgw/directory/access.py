@@ -160,7 +160,8 @@ class Access(NamedTuple):
     The groups of accounts to which the viewer belongs follow from the viewer's first book
     (`ldapgw.directory.dit.Directory.viewer`).
 
-    :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
+    :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.  An empty key stands for
+        the book of an account that is not connected.
     """
 
     tenant: str

@@ -21,7 +21,7 @@ from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
 from ldapgw.directory.filter import Scope
 from ldapgw.directory.naming_context import ROOT, NamingContext, at_site
-from ldapgw.directory.segment import SearchScope, Segment, Segments
+from ldapgw.directory.segment import SearchScope, Segment, Segments, new_edition
 from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segments_of
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
@@ -67,7 +67,7 @@ class Directory:
     defer_merge: InitVar[bool] = False
     shared_books: Mapping[Sharing, SharedBooks] = field(init=False, repr=False, compare=False)
     contact_count: int = field(init=False, repr=False, compare=False)
-    edition: object = field(default_factory=object, init=False, repr=False, compare=False)
+    edition: object = field(default_factory=new_edition, init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
     _favourites: dict[tuple[tuple[str, ...], bool], Segment | None] = field(

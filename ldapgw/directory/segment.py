@@ -372,7 +372,7 @@ def _page(messages: list[bytes]) -> Page:
 _MERGE_FACTOR: Final = 8
 
 
-def _new_edition() -> object:
+def new_edition() -> object:
     """Return a new object; in a compiled dataclass, `object` can be neither a type nor a factory."""
     return object()
 
@@ -394,7 +394,7 @@ class Segments:
 
     contacts: tuple[Segment, ...] = ()
     numbers: tuple[Segment, ...] = ()
-    edition: Any = field(default_factory=_new_edition, init=False, repr=False, compare=False)
+    edition: Any = field(default_factory=new_edition, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of contacts."""

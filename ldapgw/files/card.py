@@ -37,6 +37,7 @@ class _ProblemTexts(Texts, frozen=True):
     not_ended: str
     bad_line: str
     bad_version: str
+    not_built: str
     bad_xml: str
 
 

@@ -139,7 +139,7 @@ _TYPED_NUMBER: Final = re.compile(r"phone (\d+) (value|number|label|type|extensi
 _EMAIL: Final = re.compile(r"e ?mail( \d+)? (value|address|adresse)|e ?mail \d+|e mail adresse \d+")
 _WEBSITE: Final = re.compile(r"website \d+( value)?")
 _PUNCTUATION: Final = re.compile(r"[\s_:./()-]+")
-_NUMBERED: Final = re.compile(r" ?\d+$")
+_NUMBERED: Final = re.compile(r" ?(?<!\d)\d+$")
 
 
 def read_columns(titles: Sequence[str]) -> tuple[Column, ...]:

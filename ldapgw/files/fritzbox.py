@@ -16,11 +16,11 @@ from ldapgw.files.card import TEXTS, FileCard, FileProblem, phone_type
 _TEXTS: Final = frozenset(("realName", "number", "email", "uniqueid"))
 
 
-def read_phone_book(octets: bytes) -> Iterator[FileCard | FileProblem]:
+def read_phone_book(text: str) -> Iterator[FileCard | FileProblem]:
     """Yield each contact, or the problem of the file."""
     reader = _Reader()
     try:
-        reader.parser.Parse(octets, True)  # noqa: FBT003  expat's own signature
+        reader.parser.Parse(text.encode(), True)  # noqa: FBT003  expat's own signature
     except expat.ExpatError as error:
         yield FileProblem(error.lineno, TEXTS.bad_xml)
         return
@@ -42,7 +42,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.cards: list[FileCard] = []
-        self.parser = expat.ParserCreate()
+        # The text is decoded already, whatever encoding the file declares.
+        self.parser = expat.ParserCreate("utf-8")
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
@@ -51,6 +52,7 @@ class _Reader:
         self._books = 0
         self._card: FileCard | None = None
         self._text: list[str] = []
+        self._is_read = False
         self._attributes: dict[str, str] = {}
 
     def _refuse(self, *_: object) -> None:
@@ -62,10 +64,11 @@ class _Reader:
         elif name == "contact":
             self._card = FileCard(self.parser.CurrentLineNumber)
         elif name in _TEXTS:
-            self._text, self._attributes = [], attributes
+            self._text, self._attributes, self._is_read = [], attributes, True
 
     def _characters(self, text: str) -> None:
-        self._text.append(text)
+        if self._is_read:
+            self._text.append(text)
 
     def _end(self, name: str) -> None:
         card, text = self._card, "".join(self._text).strip()
@@ -85,4 +88,4 @@ class _Reader:
             is_primary = self._attributes.get("prio") == "1"
             card.add_number(text, phone_type(self._attributes.get("type", "")), place, is_primary=is_primary)
         if name in _TEXTS:
-            self._text = []
+            self._text, self._is_read = [], False

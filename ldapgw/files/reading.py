@@ -74,7 +74,7 @@ def read_contacts(octets: bytes, region: str) -> FileReading:
     if beginning[: len("BEGIN:VCARD")].upper() == "BEGIN:VCARD":
         return _read(read_vcards(text), region)
     if beginning.startswith(("<?xml", "<phonebook")):
-        return _read(read_phone_book(octets), region)
+        return _read(read_phone_book(text), region)
     if "\0" in beginning:
         return FileReading.refused(TEXTS.unknown_format)
     file = CsvFile(text)
@@ -129,9 +129,11 @@ class _Collector:
         if read.contact is None:
             self.refuse(FileProblem(card.line, TEXTS.nobody))
             return
-        if card.id and (line := self._ids.setdefault(card.id, card.line)) != card.line:
-            self.refuse(FileProblem(card.line, Phrase(TEXTS.same_id, {"line": line})))
+        if card.id in self._ids:
+            self.refuse(FileProblem(card.line, Phrase(TEXTS.same_id, {"line": self._ids[card.id]})))
             return
+        if card.id:
+            self._ids[card.id] = card.line
         uid = _digest(self._identity(card, read.contact))
         labels = tuple(sorted({self._label(name) for name in map(clean, card.labels) if name}))
         self.contacts.append(replace(read.contact, uid=f"f{uid}", labels=labels))

@@ -225,4 +225,5 @@ def _parts(name: str, value: str) -> list[str]:
     separator = _SEPARATORS.get(name)
     if separator is None:
         return [_text(value)]
-    return [_text(part) for part in re.findall(rf"((?:[^\\{separator}]|\\.)*)(?:{separator}|$)", value)]
+    # A backslash at the end escapes nothing.
+    return [_text(part) for part in re.findall(rf"((?:[^\\{separator}]|\\.|\\$)*)(?:{separator}|$)", value)]

@@ -173,6 +173,7 @@ def _assemble(base: Base) -> Gateway:
     services: tuple[Service | None, ...] = (
         sync_parts.stale_limit,
         base.workers.build_process,
+        base.workers.file_process,
         *base.workers.page_processes,
         LagMeter(reactor, base.counters.reactor_lag.observe),
         LogMeter(base.counters.count_log_event),

@@ -40,6 +40,8 @@ T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 60.0
 # The maximum number of seconds for building a book; a book of a million contacts takes three minutes.
 BUILD_TIMEOUT_SECONDS = 3600.0
+# The maximum number of seconds for reading a configured file; a file of a million contacts takes a few minutes.
+FILE_TIMEOUT_SECONDS = 600.0
 # Seconds without a call after which the process ends.  An idle process has 40 MiB, and most accounts need the process
 # once a week.
 IDLE_SECONDS = 30.0

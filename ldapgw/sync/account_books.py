@@ -89,7 +89,7 @@ class AccountBooks:
         self._build_in_process = build_in_process
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
-        # By tenant, the books of files by their names, in the order of the configuration.
+        # By tenant, the books of files by their names, in the order in which the files were first good.
         self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.

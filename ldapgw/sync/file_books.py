@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import ProcessLost
+from ldapgw.files.card import TEXTS, FileProblem
 from ldapgw.files.preview import FilePreview, compare
 from ldapgw.files.reading import read_contacts
 from ldapgw.files.status import FileReport, FileStatus
@@ -50,6 +51,7 @@ class _FileState:
     :ivar report: the outcome of the last reading, or None before the first one.
     :ivar pending: the version of a changed file that is read if the next look finds the same version.  A file that
         another program is still writing is not read.
+    :ivar served: `FileStatus.served`; likewise `read_at` and `since`.
     """
 
     task: FileTask
@@ -187,7 +189,8 @@ class FileBooks(PeriodicService):
                 raise
             # The same version is not read again, because it would fail again.
             version: int = await self._look_off_thread(file_version, state.task.path)
-            state.report = replace(before, version=version) if before is not None else FileReport(version)
+            state.report = _unread(version)
+            state.since = self._now()
             log.failure(
                 "the book of the file {name} cannot be built",
                 event="file_book_failed",
@@ -236,12 +239,14 @@ class FileBooks(PeriodicService):
                     tenant=task.context.name,
                     name=task.name,
                 )
-            else:
-                cached: BuiltBook | None = await self._run_off_thread(load_file_book, self._cache, task)
-                if not report.is_good:
-                    return report, None
-                if cached is not None and cached.generation == report.version:
-                    return report, cached
+                # A file that needs too much time or memory must not be read in the gateway's own process.
+                version: int = await self._look_off_thread(file_version, task.path)
+                return _unread(version), None
+            cached: BuiltBook | None = await self._run_off_thread(load_file_book, self._cache, task)
+            if not report.is_good:
+                return report, None
+            if cached is not None and cached.generation == report.version:
+                return report, cached
         found: tuple[FileReport, BuiltBook | None] = await self._run_off_thread(build_file_book, task)
         report, built = found
         if built is not None:
@@ -251,6 +256,11 @@ class FileBooks(PeriodicService):
     def _put(self, state: _FileState, built: BuiltBook) -> None:
         state.served = len(built.book)
         self._books.put_file_book(state.task.context.name, built.book)
+
+
+def _unread(version: int) -> FileReport:
+    """Return the report on a file whose book could not be built."""
+    return FileReport(version, problems=(FileProblem(0, TEXTS.not_built),), problem_count=1)
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,8 @@ from typing import Final
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
+from ldapgw.errors import ProcessLost
+from ldapgw.files.card import TEXTS as PROBLEMS
 from ldapgw.files.preview import FilePreview
 from ldapgw.files.spreadsheet import decode
 from ldapgw.files.status import FileStatus
@@ -80,16 +82,23 @@ class AdminFiles:
         if not octets:
             return self._page(visit, status, error=_TEXTS.no_file)
         text = decode(octets)
-        if len(text.encode()) > MAX_BODY_SIZE - _OTHER_FIELDS:
+        # A browser sends each end of a line as two characters.
+        if len(text.replace("\r\n", "\n").replace("\n", "\r\n").encode()) > MAX_BODY_SIZE - _OTHER_FIELDS:
             return self._page(visit, status, error=Phrase(_TEXTS.too_large, {"path": status.path}))
-        preview = await self._files.preview(visit.tenant.name, file, text.encode())
+        try:
+            preview = await self._files.preview(visit.tenant.name, file, text.encode())
+        except ProcessLost:
+            return self._page(visit, status, error=PROBLEMS.not_built)
         return self._page(visit, status, text=text, preview=preview)
 
     async def replace(self, visit: Visit, file: str) -> HttpResponse:
         """``POST /{tenant}/admin/files/{file}/replace``: replace the file by ``text``, whole or not at all."""
         status, text = self._status(visit, file), visit.form.get("text", "")
         version = read_number(visit.form.get("version", ""), -1, digits=_VERSION_DIGITS)
-        preview = await self._files.preview(visit.tenant.name, file, text.encode())
+        try:
+            preview = await self._files.preview(visit.tenant.name, file, text.encode())
+        except ProcessLost:
+            return self._page(visit, status, error=PROBLEMS.not_built)
         if preview.problem_count:
             return self._page(visit, status, text=text, preview=preview)
         try:

@@ -214,6 +214,15 @@ class _WebResource(Resource):
             except TimeoutError:
                 request.channel.abort("a connection that timed out")
                 return
+            except CancelledError:
+                raise
+            except Exception:  # noqa: BLE001  the answer has begun, so no error page can follow
+                tenant = self._configured(path_values.get("tenant", ""))
+                log.failure("web: a page failed", event="page_failed", tenant=tenant)
+                # The client must not take the part of the answer for the whole.
+                if request.channel is not None:
+                    request.channel.abort("an answer that could not be completed")
+                return
             finally:
                 writer.close()
         if request.channel is not None:  # the client is still connected

@@ -193,14 +193,17 @@ class ReadQueue:
         self._waiting: dict[str, deque[Deferred[None]]] = {}
 
     @asynccontextmanager
-    async def place(self, login: str) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
+    async def place(
+        self, login: str, *, goes_on: bool = False
+    ) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
         """Wait until a read of a login may run; at the end of the ``with`` block, let the next read run.
 
+        :param goes_on: whether the read goes on with an answer of which a part was sent, and so is never refused.
         :returns: a function that calls functions on another thread.
         :raises TooManyReads: when too many reads of the login wait already.
         """
         waiting = self._waiting.setdefault(login, deque())
-        if len(waiting) == _MAX_WAITING:
+        if len(waiting) >= _MAX_WAITING and not goes_on:
             raise TooManyReads
         place: Deferred[None] = Deferred()
         waiting.append(place)

@@ -30,6 +30,7 @@ from ldapgw.phones.carddav.books import (
     address_books,
     card_name,
     card_of_path,
+    sync_token,
 )
 from ldapgw.phones.carddav.filters import directory_filter
 from ldapgw.phones.carddav.names import DavRefusal, dav
@@ -104,8 +105,8 @@ class CardDav:
                 for method in ("GET", "PROPFIND", "OPTIONS")
             ),
             *(
-                Route(method, path, self.read_entrance, RequiredRole.PUBLIC, MAX_BODY_SIZE)
-                for method in ("PROPFIND", "OPTIONS")
+                Route(method, path, handler, RequiredRole.PUBLIC, MAX_BODY_SIZE)
+                for method, handler in (("PROPFIND", self.read_entrance), ("OPTIONS", self.entrance_options))
                 for path in entrances
             ),
         )
@@ -115,6 +116,10 @@ class CardDav:
         tenants = self._layout.dependencies.tenants
         path = f"/{next(iter(tenants))}/dav/" if len(tenants) == 1 else "/dav/"
         return redirect(self._layout.public_url.path + path, status=301)
+
+    async def entrance_options(self, _request: HttpRequest) -> HttpResponse:
+        """Tell which methods there are at the entrance; the client has not logged in yet."""
+        return HttpResponse(200, b"", _XML, (_DAV, ("Allow", "OPTIONS, PROPFIND")))
 
     async def read_entrance(self, request: HttpRequest) -> HttpResponse:
         """``/dav/``: name the home of the login, whose tenant is not known before the login."""
@@ -175,12 +180,17 @@ class CardDav:
             if found is None:
                 return text_response(_NO_BOOK, 404)
             asked = await run(partial(read_report, request.body))
+            tail: tuple[str, ...]
             if isinstance(asked, SyncCollection):
+                token = self._versions.token(found)
+                if token and asked.token == sync_token(token):
+                    tail = (answers.token_element(asked.token),)
+                    return await self._in_pieces(request, viewer, answers.pieces((), iter(()), tail, 1), run)
                 await self._dependencies.reader.log_whole(viewer, request.address, found)
             version = await self._versions.read(found, run)
             paths = self._paths(viewer)
             cards = CardResponses(paths, found, version, asked.wanted, is_minimal=_is_minimal(request))
-            tail: tuple[str, ...] = ()
+            tail = ()
             if isinstance(asked, SyncCollection):
                 changes = self._versions.changes(found, version, asked.token, asked.limit)
                 responses: Iterator[str] = (_changed(cards, version, name) for name in changes.names)
@@ -297,7 +307,7 @@ class CardDav:
                 write(piece)
                 # A client that reads slowly keeps no place in the queue.
                 await write.drained()
-                async with self._reads.place(viewer.login) as run_next:
+                async with self._reads.place(viewer.login, goes_on=True) as run_next:
                     piece = await run_next(partial(_next_piece, pieces))
 
         return HttpResponse(207, first, _XML, _headers(request), send)

@@ -289,6 +289,37 @@ def test_a_problem_tells_no_name_and_no_number() -> None:
 # --- who stays who ----------------------------------------------------------------------------------------------------
 
 
+def test_a_backslash_at_the_end_of_a_value() -> None:
+    """It escapes nothing, costs no time and loses no part."""
+    [contact] = read("BEGIN:VCARD\nVERSION:3.0\nN:Doe;John\\\nORG:Acme\\\nTEL:204\nEND:VCARD\n").contacts
+    assert (contact.family_name, contact.given_name, contact.organization) == ("Doe", "John\\", "Acme\\")
+    found = read("BEGIN:VCARD\nVERSION:3.0\nN:" + "x" * 100_000 + "\\\nTEL:204\nEND:VCARD\n")
+    assert len(found.contacts) == 1
+
+
+def test_lines_that_would_take_long() -> None:
+    """Names of columns, and text between the elements of a phone book."""
+    assert problems("name,phone," + "1" * 100_000 + "x\nAnn,204,\n") == []
+    assert problems("<?xml version='1.0'?><phonebook>" + "a<x/>" * 50_000 + "</phonebook>") == [
+        "The file has no contacts."
+    ]
+
+
+def test_the_same_id_twice_in_a_line() -> None:
+    contact = "<contact><person><realName>Ann</realName></person><telephony><number>204</number></telephony>"
+    text = f"<?xml version='1.0'?><phonebook>{(contact + '<uniqueid>7</uniqueid></contact>') * 2}</phonebook>"
+    assert problems(text) == ["line 1: Line 1 has the same id. Each contact needs an id of its own."]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_phone_book_in_whatever_encoding(encoding: str) -> None:
+    """Its octets decide, because a copy may declare the encoding that the file had before."""
+    contact = "<contact><person><realName>Jörg</realName></person><telephony><number>204</number></telephony></contact>"
+    for declared in ("iso-8859-1", "utf-16", "utf-7", "x-unknown"):
+        text = f"<?xml version='1.0' encoding='{declared}'?><phonebook>{contact}</phonebook>"
+        assert [found.name for found in read_contacts(text.encode(encoding), "DE").contacts] == ["Jörg"]
+
+
 def uids(text: str) -> list[str]:
     return [contact.uid for contact in read(text).contacts]
 

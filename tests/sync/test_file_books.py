@@ -31,7 +31,7 @@ from ldapgw.sync.file_book_builder import (
     present_contacts,
     present_file_book,
 )
-from ldapgw.sync.file_books import CHECK_SECONDS, MIN_PROCESS_OCTETS, FileBooks, may_replace, preview_replacement
+from ldapgw.sync.file_books import CHECK_SECONDS, FileBooks, may_replace, preview_replacement
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, Stage, person
@@ -385,6 +385,10 @@ def test_a_fault_of_one_file_is_no_fault_of_the_others(
     books = files.start(run_off_thread=fail)
     result_of(books.check())
     assert stage.books().keys() == {"other"}
+    assert [(status.name, status.report.summary) for status in books.statuses()] == [
+        ("broken", "The book of the file can’t be built. The gateway’s log has the error."),
+        ("other", ""),
+    ]
     assert [event["log_failure"].type for event in logged if event.get("event") == "file_book_failed"] == [
         ZeroDivisionError
     ]
@@ -395,30 +399,42 @@ def test_a_fault_of_one_file_is_no_fault_of_the_others(
 LARGE = "name,extension\n" + "".join(f"Person {number:05},{number}\n" for number in range(10_000, 40_000))
 
 
-@pytest.mark.parametrize("is_lost", [False, True], ids=["process", "process lost"])
-def test_thirty_thousand_lines_are_read_in_another_process(stage: Stage, files: Files, *, is_lost: bool) -> None:
-    """The gateway's own threads only load the finished book; they read the file if the process is lost."""
-    text = LARGE if not is_lost else LARGE[: MIN_PROCESS_OCTETS + 50].rpartition("\n")[0]
-    files.add(text=text)
+def test_thirty_thousand_lines_are_read_in_another_process(stage: Stage, files: Files) -> None:
+    """The gateway's own threads only load the finished book."""
+    files.add(text=LARGE)
     asked: list[FileTask] = []
 
     def build(task: FileTask) -> Deferred[FileReport]:
         asked.append(task)
-        if is_lost:
-            raise ProcessLost("killed")
         return succeed(build_cached_file_book(files.folder / "cache", task))
 
-    run = at_once_without("" if is_lost else "build_file_book")
-    books = files.start(build_in_process=build, run_off_thread=run)
+    books = files.start(build_in_process=build, run_off_thread=at_once_without("build_file_book"))
     result_of(stage.publisher.refresh())
     assert asked == files.tasks
     [status] = books.statuses()
-    assert status.served == len(text.splitlines()) - 1
+    assert status.served == len(LARGE.splitlines()) - 1
     assert found(stage, Equality("telephoneNumber", b"12345")) == ["Person 12345"]
-    files.tasks[0].path.write_text(text + "Ann,none\n" * 2)
+    files.tasks[0].path.write_text(LARGE + "Ann,none\n" * 2)
     for _ in range(2):
         result_of(books.check())
     assert books.statuses()[0].report.problem_count >= 1
+
+
+def test_a_file_that_takes_too_much(stage: Stage, files: Files) -> None:
+    """It is not read in the gateway's own process, which phones need; the last good book stays."""
+    files.add(text=TWO)
+
+    def build(_task: FileTask) -> Deferred[FileReport]:
+        raise ProcessLost("killed")
+
+    books = files.start(build_in_process=build)
+    files.tasks[0].path.write_text(LARGE)
+    books._run_off_thread = at_once_without("build_file_book")
+    for _ in range(2):
+        result_of(books.check())
+    [status] = books.statuses()
+    assert status.report.summary == "The book of the file can’t be built. The gateway’s log has the error."
+    assert (status.served, stage.books().keys()) == (2, {"extensions"})
 
 
 # --- commands and uploads ---------------------------------------------------------------------------------------------

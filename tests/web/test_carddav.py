@@ -269,6 +269,8 @@ def test_options(browser: Browser) -> None:
     answer = ask(browser, "OPTIONS", HOME)
     assert answer.headers["dav"] == ["1, 3, access-control, addressbook"]
     assert answer.headers["allow"] == ["OPTIONS, GET, HEAD, PROPFIND, REPORT"]
+    entrance = ask(browser, "OPTIONS", "/dav/")
+    assert (entrance.status, entrance.headers["allow"]) == (200, ["OPTIONS, PROPFIND"])
 
 
 # --- the cards ------------------------------------------------------------------------------------------------------
@@ -897,6 +899,27 @@ def test_large_bodies_are_few(stage: Stage) -> None:
     assert Connection(site, "127.0.0.1").send(large).startswith(b"HTTP/1.1 429 ")
 
 
+LONG_NAMESPACE = 'xmlns="' + "u" * 30_000 + '"'
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        f"<D:prop {LONG_NAMESPACE}>" + "".join(f"<a{number}/>" for number in range(100)) + "</D:prop>",
+        "<D:prop>" + "".join(f"<D:a{number}/>" for number in range(65)) + "</D:prop>",
+        f"<D:prop><D:{'a' * 130}/></D:prop>",
+        "<D:prop><D:a "
+        + " ".join(f'p:x{number}=""' for number in range(100))
+        + f' xmlns:p="{"u" * 30_000}"/></D:prop>',
+    ],
+    ids=["a long namespace", "many names", "a long name", "attributes in a long namespace"],
+)
+def test_names_of_properties_are_limited(browser: Browser, names: str) -> None:
+    """The names of properties that are unknown come back for each resource."""
+    body = f'<D:propfind xmlns:D="DAV:">{names}</D:propfind>'.encode()
+    assert ask(browser, "PROPFIND", HOME, body, depth="1").status == 400
+
+
 def test_guesses(stage: Stage) -> None:
     """A wrong password is answered late, and later each time, as over LDAP."""
     for name in ("pbx", "nobody"):
@@ -924,6 +947,10 @@ class Slowly:
         result: Deferred[Any] = Deferred()
         self._calls.append((function, result))
         return result
+
+    def fail(self) -> None:
+        _, result = self._calls.pop(0)
+        result.errback(ZeroDivisionError())
 
     def step(self) -> bool:
         """Do the next call; whether there was one."""
@@ -981,6 +1008,33 @@ def test_a_client_that_reads_no_more(reading: tuple[Stage, Connection, Slowly], 
     stage.misuse.stopService()
     assert [event["kind"] for event in logged if "kind" in event] == ["a connection that timed out"]
     assert not any(event.get("log_failure") for event in logged)
+
+
+def test_an_answer_goes_on_whoever_waits(reading: tuple[Stage, Connection, Slowly]) -> None:
+    """Other requests of the login wait for it, as many as may wait; it is not refused in its middle."""
+    stage, connection, thread = reading
+    site = connection.channel.site
+    others = [Connection(site, "127.0.0.1") for _ in range(8)]
+    for other in others:
+        assert other.send(request_lines("PROPFIND", HOME, basic())) == b""
+    connection.channel.resumeProducing()
+    go_on(stage, thread)
+    assert connection.transport.value().count(b"BEGIN:VCARD") == 4000
+    assert connection.transport.value().endswith(b"</D:multistatus>\n\r\n0\r\n\r\n")
+    assert [other.transport.value()[:12] for other in others] == [b"HTTP/1.1 207"] * 8
+
+
+def test_an_answer_that_cannot_go_on(reading: tuple[Stage, Connection, Slowly], logged: list[Any]) -> None:
+    """The connection ends, so that the client does not take a part of the book for the whole."""
+    stage, connection, thread = reading
+    connection.channel.resumeProducing()
+    stage.clock.advance(0)
+    before = connection.transport.value()
+    thread.fail()
+    stage.clock.advance(0)
+    assert connection.ended
+    assert connection.transport.value() == before
+    assert [event["log_failure"].type for event in logged if event.get("event") == "page_failed"] == [ZeroDivisionError]
 
 
 def test_a_client_that_goes(reading: tuple[Stage, Connection, Slowly], logged: list[Any]) -> None:

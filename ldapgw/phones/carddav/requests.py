@@ -21,6 +21,12 @@ MAX_HREFS: Final = 10_000
 # Limits on the elements of a body: PROPFIND needs three levels, and a query with parameters needs five.
 _MAX_DEPTH: Final = 16
 _MAX_ELEMENTS: Final = 2 * MAX_HREFS
+# The most characters of all names of elements and attributes.  The parser writes the whole namespace in front of each
+# name, so a long namespace would take much memory.
+_MAX_NAMES: Final = 256 << 10
+# The most properties that a client may ask for, and the longest name of a property in characters.  Each resource of the
+# answer has these names, because the names of unknown properties are sent back.
+_MAX_PROPERTIES, _MAX_NAME = 64, 128
 # The most conditions of a filter, and the longest text of a condition in characters.
 _MAX_CONDITIONS: Final = 32
 _MAX_TEXT: Final = 256
@@ -163,13 +169,14 @@ def read_report(body: bytes) -> Report:
 class _Builder(TreeBuilder):
     """The builder of a body's elements, within the limits.
 
-    Mutable: the depth of the present element, and the number of elements.
+    Mutable: the depth of the present element, the number of elements, and the length of their names.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._depth = 0
         self._count = 0
+        self._names = 0
 
     def doctype(self, *_: object) -> None:
         """Refuse a document type declaration, in which entities are declared."""
@@ -178,7 +185,8 @@ class _Builder(TreeBuilder):
     def start(self, tag: Any, attrs: Any, /) -> Any:
         self._depth += 1
         self._count += 1
-        if self._depth > _MAX_DEPTH or self._count > _MAX_ELEMENTS:
+        self._names += len(tag) + sum(map(len, attrs))
+        if self._depth > _MAX_DEPTH or self._count > _MAX_ELEMENTS or self._names > _MAX_NAMES:
             raise DavRefusal(400)
         return super().start(tag, attrs)
 
@@ -214,6 +222,8 @@ def _wanted(root: Element) -> WantedProperties:
     elements = () if properties is None else tuple(properties)
     data = next((element for element in elements if element.tag == ADDRESS_DATA), None)
     names = tuple(dict.fromkeys(element.tag for element in elements if element is not data))
+    if len(names) > _MAX_PROPERTIES or any(len(name) > _MAX_NAME for name in names):
+        raise DavRefusal(400)
     return WantedProperties(names, is_all, address_data=None if data is None else _address_data(data))
 
 

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from ldapgw.server.config import Config
 from ldapgw.server.counters import Counters, ReloadStatus
 from ldapgw.server.google import TenantClients, TenantDelegations
-from ldapgw.server.processes import BUILD_TIMEOUT_SECONDS, ChildProcess, WorkerProcess
+from ldapgw.server.processes import BUILD_TIMEOUT_SECONDS, FILE_TIMEOUT_SECONDS, ChildProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
@@ -53,6 +53,7 @@ class Workers:
         # A large account's pages are converted by two processes, if the machine has processors for both.
         self.page_processes = (self.work_process, *([WorkerProcess(reactor)] if (os.cpu_count() or 1) > 1 else []))
         self.build_process = ChildProcess(BUILD_TIMEOUT_SECONDS)
+        self.file_process = ChildProcess(FILE_TIMEOUT_SECONDS)
 
     @property
     def threads(self) -> tuple[WorkerThread, ...]:

@@ -208,7 +208,7 @@ class SyncParts:
             look_off_thread=workers.work,
             run_off_thread=workers.books,
             cache=BookCache(folder),
-            build_in_process=partial(workers.build, workers.build_process, build_cached_file_book, folder),
+            build_in_process=partial(workers.build, workers.file_process, build_cached_file_book, folder),
         )
 
     def _synced_tenants(self) -> TenantsWithClients[SyncedTenant]:

@@ -7,12 +7,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any
 
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
-from ldapgw.errors import ProcessLost
 from ldapgw.files.preview import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
@@ -207,11 +205,7 @@ def _delegation_dependencies(base: Base, sync: SyncParts) -> DelegationDependenc
 def _file_dependencies(base: Base, sync: SyncParts) -> FileDependencies:
     async def preview(tenant: str, name: str, octets: bytes) -> FilePreview:
         task = sync.file_books.task(tenant, name)
-        call: tuple[Any, ...] = (preview_replacement, task.path, octets, task.region)
-        try:
-            found: FilePreview = await base.workers.work_process(*call)
-        except ProcessLost:
-            found = await base.workers.work(*call)
+        found: FilePreview = await base.workers.work_process(preview_replacement, task.path, octets, task.region)
         return found
 
     return FileDependencies(sync.file_books.statuses, preview, sync.file_books.replace_content)
