@@ -57,10 +57,12 @@ class Library:
         self._directory: list[Book] = []
         self._accounts = self._state.accounts_of(tenant.name)
         self._directory_source = self._state.directory_accounts.get(tenant.name)
-        own = self._state.accounts_of_phone(phone) if phone else ()
-        subs, address = tuple([account.sub for account in own]), own[0].address if own else ""
-        self.tenant_viewer = TenantViewer.of_accounts(self.context, subs, address)
-        self.viewer = make_login(phone, self.context, subs).viewer if phone else Viewer(access=(Access(tenant.name),))
+        own_books = self._state.books_of_phone(phone) if phone else ()
+        first = self._state.accounts.get(phone.account_id or 0) if phone else None
+        self.tenant_viewer = TenantViewer.of_accounts(self.context, own_books, first.address if first else "")
+        self.viewer = (
+            make_login(phone, self.context, own_books).viewer if phone else Viewer(access=(Access(tenant.name),))
+        )
 
     def dit(self, *, callers: bool) -> Dit:
         """Return the directory tree that the phone sees.

@@ -225,14 +225,16 @@ def refusal_line(refused: Refusal) -> str:
 def _problem(site: Site, login: PhoneLogin) -> str:
     """Return a text on a phone's gravest problem; empty without a problem.
 
-    A wrong password comes first, then a new password that the phone has not used yet, then the hint about the last
-    search.
+    A wrong password comes first, then a new password that the phone has not used yet, then a password that a former
+    owner may know, then the hint about the last search.
     """
     refused = wrong_password(login, now())
     if refused is not None:
         return f"wrong password: {refusal_line(refused)}"
     if login.has_unused_password:
         return f"new password, created {local_time(login.password_made_at, now())}, waiting for the phone"
+    if login.former_owner:
+        return f"a former owner may know the password; give the phone a new one (ldapgw phones reset {login.name})"
     return _hint(site, login)
 
 

@@ -338,7 +338,10 @@ class BookReader:
         if directory is None or len(query.number) > MAX_NUMBER:
             return
         context, login = directory.context, viewer.login
-        base = str(context.base.child("ou", DIRECTORY) if query.book is BookChoice.DIRECTORY else context.base)
+        own = directory.own_books(access) if query.book is BookChoice.OWN else ()
+        # A search over LDAP cannot be of several books alone.
+        name = DIRECTORY if query.book is BookChoice.DIRECTORY else own[0].name if len(own) == 1 else ""
+        base = str(context.base.child("ou", name) if name else context.base)
         if query.book is BookChoice.SHARED:
             viewer = viewer._replace(access=(Access(access.tenant),))
         asked = _list_filter(query, context)

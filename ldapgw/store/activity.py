@@ -119,7 +119,7 @@ class ActivityEntry:
 
     def __repr__(self) -> str:
         """Omit persons, whom a log must not contain."""
-        return f"<Entry {self.act} of {self.tenant}>"
+        return f"<ActivityEntry {self.act} of {self.tenant}>"
 
 
 def entry(now: float, tenant: str, actor: Actor, act: Act, subject: str = "", detail: str = "") -> ActivityEntry:

@@ -98,6 +98,7 @@ class PhoneLogin:
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
     :ivar label: the text by which people know the phone (`ldapgw.phones.labels`); empty if there is none.
+    :ivar former_owner: whether somebody who no longer owns the phone may know its password.
     :ivar further_ids: the other accounts that the phone belongs to, in order.
     """
 
@@ -123,6 +124,7 @@ class PhoneLogin:
     next_password: str = ""
     mac: str = ""
     label: str = ""
+    former_owner: bool = False
     further_ids: tuple[int, ...] = ()
 
     @property
@@ -408,12 +410,24 @@ def set_accounts(connection: Connection, name: str, account_ids: Sequence[int]) 
     if login is None or login.account_ids == tuple(account_ids):
         return False
     new = login.with_accounts(account_ids)
-    _set(connection, name, account_id=new.account_id, book_secret=None)
+    former_owner = login.former_owner or not {*login.account_ids} <= {*account_ids}
+    _set(connection, name, account_id=new.account_id, book_secret=None, former_owner=former_owner)
     connection.execute(delete(further_account).where(further_account.c.phone == name))
     _add_further(connection, name, new.further_ids)
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
     recordings.remove(connection, name)
     return True
+
+
+def leave(connection: Connection, name: str, account_ids: Collection[int]) -> bool:
+    """Take accounts away from a phone, which keeps its other accounts (see `set_accounts`).
+
+    :returns: False if the phone would have no account left, or belongs to none of the accounts; nothing is changed
+        then.
+    """
+    login = next(iter(read_some(connection, phone.c.name == name)), None)
+    rest = [] if login is None else [each for each in login.account_ids if each not in account_ids]
+    return bool(rest) and set_accounts(connection, name, rest)
 
 
 def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
@@ -439,7 +453,7 @@ def set_password(connection: Connection, name: str, password: str, now: float) -
         ("last_seen", "last_address", "last_over_tls", "book_secret", "next_password", "next_password_at")
     )
     connection.execute(delete(provisioning).where(provisioning.c.phone == name))
-    return _set(connection, name, password=password, password_at=now, **cleared, **_NOT_REFUSED)
+    return _set(connection, name, password=password, password_at=now, former_owner=False, **cleared, **_NOT_REFUSED)
 
 
 def set_book_secret(connection: Connection, name: str, book_secret: str) -> bool:

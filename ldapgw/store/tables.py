@@ -231,6 +231,12 @@ phone = Table(
     Column("next_password_at", Float, comment="when the phone fetched the next password; null: no next password"),
     Column("mac", String, comment="MAC address, 12 hexadecimal digits in lower case; null: not known"),
     _not_null("label", String, server_default="", comment="what people call the phone; empty: nothing but its name"),
+    _not_null(
+        "former_owner",
+        Boolean,
+        server_default=false(),
+        comment="whether somebody who no longer owns the phone may know its password",
+    ),
     Index("phone_account", "account_id"),
     Index("phone_mac", "tenant", "mac", unique=True),
     Index("phone_folded_name", text("lower(name)")),

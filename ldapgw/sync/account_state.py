@@ -77,9 +77,14 @@ class AccountState:
         """Return the `History` of the database from which the state was read."""
         return self.cursor.history if self.cursor is not None else NO_HISTORY
 
-    def accounts_of_phone(self, login: PhoneLogin) -> tuple[Account, ...]:
-        """Return the connected accounts of a phone in the phone's order."""
-        return tuple([account for key in login.account_ids if (account := self.accounts.get(key)) is not None])
+    def books_of_phone(self, login: PhoneLogin) -> tuple[str, ...]:
+        """Return the keys of the books of a phone's accounts in order; empty if no account is connected.
+
+        The key of an account that is not connected is empty, because the next account must not become the first
+        account, whose groups count.
+        """
+        found = [self.accounts.get(account_id) for account_id in login.account_ids]
+        return tuple(["" if account is None else account.sub for account in found]) if any(found) else ()
 
     def accounts_of(self, tenant: str) -> list[Account]:
         """Return a tenant's connected accounts, in the order of their addresses."""

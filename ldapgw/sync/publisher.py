@@ -391,8 +391,7 @@ class Publisher:
         login = state.phones.get(name)
         if login is None:
             return None
-        own_books = tuple([account.sub for account in state.accounts_of_phone(login)])
-        return make_login(login, self._books.context(login.tenant), own_books)
+        return make_login(login, self._books.context(login.tenant), state.books_of_phone(login))
 
     def _note_served(self, tenants: Collection[str], *, is_start: bool) -> None:
         """Report the waiting times of changes that phones of some tenants can find now."""

@@ -262,12 +262,17 @@ class PhoneForms:
         :raises PageError: when the ``sub`` is of none of the visitor's own accounts.
         """
         if visit.is_by_admin:
+            if owner == ", ".join(await visit.store.read(accounts.read_addresses_of, login.account_ids)):
+                return login.account_ids
             known = await visit.store.read(accounts.read_addresses, visit.tenant.name)
             return find_owners(owner, {address.lower(): account_id for account_id, address in known})
         own = {account.sub: account.id for account in visit.visitor.accounts}
         if owner not in own:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         chosen, others = _own_accounts(visit, own[owner]), visit.others_of(login)
+        before = [account_id for account_id in login.account_ids if account_id not in others]
+        if before and (chosen[0], {*chosen}) == (before[0], {*before}):
+            return login.account_ids
         return (*others, *chosen) if login.account_id in others else (*chosen, *others)
 
     async def record(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
@@ -304,10 +309,9 @@ class PhoneForms:
 
     async def leave(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/leave``: take the visitor's accounts away from a phone with other owners."""
-        others = visit.others_of(login)
-        if not others or len(others) == len(login.account_ids):
+        own = [account.id for account in visit.visitor.accounts]
+        if not await visit.change(visit.entry(Act.PHONE_MOVED, login.name), phones.leave, login.name, own):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        await visit.change(visit.entry(Act.PHONE_MOVED, login.name), phones.set_accounts, login.name, others)
         self._pages.one_time.forget(login.name)
         self._log("left by an owner", visit, login)
         return await visit.done("phone-left", "phones")

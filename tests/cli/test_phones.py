@@ -247,6 +247,8 @@ def test_a_phone_of_several_accounts(gateway: Gateway) -> None:
     moved = gateway.run("phones", "move", "desk1", "--account", "alice@acme.example", "--keep-password")
     assert moved.stdout == "desk1 now belongs to alice@acme.example: it finds that account's contacts.\n"
     assert stored(gateway)["desk1"].account_ids == (1,)
+    known = "desk1: a former owner may know the password; give the phone a new one (ldapgw phones reset desk1)"
+    assert known in gateway.run("phones", "list").stdout
 
 
 def test_rename_and_move(gateway: Gateway) -> None:

@@ -233,7 +233,8 @@ def test_a_new_owner(connection: Connection, secret_box: SecretBox, account_id: 
         assert not phones.set_accounts(connection, "desk1", before.account_ids)
         assert phones.read_all(connection) == (before,)
         assert phones.set_accounts(connection, "desk1", () if owner is None else (owner,))
-        assert phones.read_all(connection) == (replace(before, account_id=owner, book_secret=""),)
+        after = replace(before, account_id=owner, book_secret="", former_owner=owner is None)
+        assert phones.read_all(connection) == (after,)
         assert (provisioning.read(connection, "desk1", NOW), recordings.read_all(connection)) == (None, ())
     assert not phones.set_accounts(connection, "desk7", ())
 
@@ -252,6 +253,10 @@ def test_a_phone_of_several_accounts(connection: Connection, secret_box: SecretB
     assert not phones.set_accounts(connection, "reception", (bob, carol, account_id))
     assert phones.set_accounts(connection, "reception", (carol, bob))
     [login] = phones.read_all(connection)
+    assert login.former_owner
+    phones.set_password(connection, "reception", login.password, NOW)
+    [login] = phones.read_all(connection)
+    assert not login.former_owner
     assert (login.account_ids, login.owners({bob: "b", carol: "c"})) == ((carol, bob), ["c", "b"])
     recordings.begin(connection, "reception", NOW, NOW + 60, is_plain=False)
     accounts.disconnect(connection, bob)

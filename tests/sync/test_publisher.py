@@ -71,6 +71,17 @@ def test_phones_are_logins(stage: Stage) -> None:
     assert stage.catalog.snapshot.logins["desk1"].viewer.access == (Access("acme"),)
 
 
+def test_a_phone_whose_first_account_is_disconnected(stage: Stage) -> None:
+    """The next account does not become the first one, whose groups count."""
+    alice, bob = stage.connect(), stage.connect(BOB)
+    stage.add_phone("pair", owner=ALICE)
+    stage.database.run(phones.set_accounts, "pair", (alice.id, bob.id))
+    for books in ((alice.sub, bob.sub), ("", bob.sub), ()):
+        result_of(stage.publisher.refresh())
+        assert stage.catalog.snapshot.logins["pair"].viewer.access == (Access("acme", books),)
+        stage.database.run(accounts.disconnect, bob.id if books and not books[0] else alice.id)
+
+
 def test_entries_a_number_are_built_when_a_phone_wants_them(stage: Stage) -> None:
     """They cost memory, so nobody has them who does not ask."""
     stage.world.add_person(ALICE, person("Ada Riese", "030 23125 100", "030 23125 101"))

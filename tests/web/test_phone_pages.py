@@ -50,6 +50,7 @@ from tests.support.stage.web import (
     Stage,
     add,
     add_phone,
+    connect,
     owner,
     search,
     visit_by,
@@ -282,6 +283,23 @@ def test_a_phone_of_all_my_accounts(stage: Stage) -> None:
         assert stored(stage).account_ids == owners
 
 
+def test_a_form_that_was_not_touched_moves_no_phone(stage: Stage) -> None:
+    """Whatever the order of the owners is: else the phone would get a new password."""
+    browser = owner(stage)
+    connect(stage, "carol@acme.example")
+    browser.consent("/acme/connect?add", account=BOB)
+    ids = {account.address: account.id for account in stage.accounts()}
+    order = (ids[ALICE], ids["carol@acme.example"], ids[BOB])
+    stage.do(phones.set_accounts, "desk1", order)
+    before = stored(stage)
+    admin = stage.visitor("/acme/signin", account=ROOT)
+    own = {"owner": stage.world.account(ALICE).sub, "also-2": "1"}
+    for visitor, form in ((browser, own), (admin, {"owner": f"{ALICE}, carol@acme.example, {BOB}"})):
+        changed = {"name": "desk1", "model": "other", "label": "Lobby", "new_password": "1", **form}
+        assert visitor.submit(f"{PHONE}/change", **changed).location == PHONE
+        assert (stored(stage).account_ids, stored(stage).password) == (order, before.password)
+
+
 def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
     """Only an administrator removes it while it has another owner; a change by one owner leaves the other one there."""
     alice, bob = owner(stage), stage.visitor(account=BOB)
@@ -299,6 +317,10 @@ def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
     assert "Leave desk1?" in words_on(bob.get(f"{PHONE}/leave"))
     assert bob.submit(f"{PHONE}/leave").location == "/acme/phones"
     assert (bob.get(PHONE).status, stored(stage).account_ids) == (404, (ids[ALICE],))
+    told = "Somebody who no longer owns this phone may know its password"
+    assert told in words_on(alice.get(PHONE))
+    alice.submit(f"{PHONE}/reset")
+    assert told not in words_on(alice.get(PHONE))
     assert alice.submit(f"{PHONE}/leave").status == 400
     assert "Leave phone" not in words_on(alice.get(PHONE))
     assert alice.submit(f"{PHONE}/remove").location == "/acme/phones"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A table has the accounts of phones that find the contacts of several accounts."""
+"""A table has the further accounts of phones; a column marks phones whose passwords former owners may know."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,6 +20,7 @@ END
 
 
 def upgrade() -> None:
+    op.add_column("phone", sa.Column("former_owner", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_table(
         "further_account",
         sa.Column("phone", sa.String(), nullable=False),
