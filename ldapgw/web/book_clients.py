@@ -23,7 +23,7 @@ import binascii
 import gzip
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from itertools import islice
@@ -59,6 +59,8 @@ _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
 # The realm of a login that may be of any tenant.
 _ANY_TENANT = "ldapgw"
+# The answer to a search has at most this many contacts, and is written in less time than another thread takes to begin.
+_FEW = 50
 # Seconds after which a refused client may ask again.
 _RETRY_AFTER = 2
 # Grandstream's phones append this file name to the address that is entered in the phone.
@@ -458,9 +460,9 @@ class BookClients:
                     has_origin=book.has_origin,
                 )
                 contacts = [book.contact(contact) async for contact in reading]
+                write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
-                text = partial(book.write, contacts, query, length, address)
-                written = await run(lambda: _packed(text(), takes_gzip=request.takes_gzip))
+                written = write() if len(contacts) <= _FEW else await run(write)
                 if length.search is not None:
                     self._kept.keep(key, KeptBook(written, length.search))
         except TooManyReads:
@@ -512,6 +514,18 @@ def caller_object(caller: Caller) -> dict[str, object]:
         "favourite": flags.favourite,
         "blocked": flags.blocked,
     }
+
+
+def _written(
+    book: BookFormat,
+    contacts: Sequence[Sequence[str]],
+    query: ListQuery,
+    length: ListLength,
+    address: ListAddress,
+    *,
+    takes_gzip: bool,
+) -> WrittenBook:
+    return _packed(book.write(contacts, query, length, address), takes_gzip=takes_gzip)
 
 
 def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:
