@@ -119,7 +119,7 @@ class CardDav:
 
     async def entrance_options(self, _request: HttpRequest) -> HttpResponse:
         """Tell which methods there are at the entrance; the client has not logged in yet."""
-        return HttpResponse(200, b"", _XML, (_DAV, ("Allow", "OPTIONS, PROPFIND")))
+        return HttpResponse(200, b"", "text/plain; charset=utf-8", (_DAV, ("Allow", "OPTIONS, PROPFIND")))
 
     async def read_entrance(self, request: HttpRequest) -> HttpResponse:
         """``/dav/``: name the home of the login, whose tenant is not known before the login."""
