@@ -6,6 +6,7 @@ A file that has a problem is not used at all, because nobody would notice that o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -33,6 +34,8 @@ MOST_MIB: Final = 128
 MOST_PROBLEMS: Final = 100
 
 _RESOURCE: Final = "people/file"
+# A number in which letters stand for the digits 0 and 1.  By Google's rules, only the digits in front would be read.
+_MISTYPED: Final = re.compile("(?=.*[0-9])(?=.*[OoIl])[0-9OoIl+()/ .-]+")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -121,6 +124,10 @@ class _Collector:
             self.problems.append(problem)
 
     def add(self, card: FileCard) -> None:
+        for line, column, text in card.numbers:
+            if _MISTYPED.fullmatch(text):
+                self.refuse(FileProblem(line, Phrase(TEXTS.no_number, {"column": column})))
+                return
         person = {**card.person, "resourceName": _RESOURCE}
         read = read_person(person, Source.CONTACTS, self._region)
         if read.unreadable_numbers:

@@ -297,6 +297,13 @@ def test_a_backslash_at_the_end_of_a_value() -> None:
     assert len(found.contacts) == 1
 
 
+@pytest.mark.parametrize("text", ["21o", "2l0", "O30 123456", "+49 3O 1"])
+def test_letters_that_stand_for_digits(text: str) -> None:
+    """Else phones would get the digits in front of them as a number."""
+    expected = "line 2: Column “extension”: expected a telephone number, such as 204 or +49 30 1234567."
+    assert problems(f"name,extension\nLager,{text}\n") == [expected]
+
+
 def test_lines_that_would_take_long() -> None:
     """Names of columns, and text between the elements of a phone book."""
     assert problems("name,phone," + "1" * 100_000 + "x\nAnn,204,\n") == []
