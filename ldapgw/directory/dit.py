@@ -100,8 +100,8 @@ class Directory:
 
     def viewer(self, access: Access) -> TenantViewer:
         """Return the viewer with the groups of the viewer's first account."""
-        first = self._by_key.get(access.books[0]) if access.books else None
-        if first is None:
+        first = self._first_book(access)
+        if first is None:  # an empty book is false
             return TenantViewer(access.books)
         return TenantViewer.of_accounts(self.context, access.books, first.name)
 
@@ -129,26 +129,31 @@ class Directory:
         return tuple([f"{self.context.name}/{key}" for key in access.books])
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's own books, or None."""
+        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's first book, or None.
+
+        A contact in several own books has the entry of the first book, so the stars of this book alone count.
+        """
         key = access.books, per_number
         if key not in self._favourites:
             self._favourites[key] = self._find_favourites(access, per_number=per_number)
         return self._favourites[key]
 
     def _find_favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        found = chain.from_iterable(_starred(book, per_number=per_number) for book in self.own_books(access))
-        entries = tuple(sorted(islice(found, MAX_FAVOURITES), key=_SORT_KEY))
-        return Segment(entries) if entries else None
+        book = self._first_book(access)
+        label = (
+            next((label for label in book.labels if folded(label.name) == folded(FAVOURITES)), None) if book else None
+        )
+        if book is None or label is None:
+            return None
+        starred = chain.from_iterable(label.segments.form(per_number=per_number))
+        uids = [folded(entry.uid.decode()) for entry in islice(starred, MAX_FAVOURITES)]
+        segments = book.segments.form(per_number=per_number)
+        found = [entry for uid in uids for segment in segments if (entry := segment.entry_of_uid(uid)) is not None]
+        return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
 
-
-def _starred(book: Book, *, per_number: bool) -> Iterator[Entry]:
-    """Yield the entries of a book's starred contacts."""
-    segments = book.segments.form(per_number=per_number)
-    labels = [label.segments for label in book.labels if folded(label.name) == folded(FAVOURITES)]
-    below_label = [segment for label in labels for segment in label.form(per_number=per_number)]
-    for starred in chain.from_iterable(below_label):
-        uid = folded(starred.uid.decode())
-        yield from [entry for segment in segments if (entry := segment.entry_of_uid(uid)) is not None]
+    def _first_book(self, access: Access) -> Book | None:
+        """Return the book of the viewer's first account, or None if there is no such book."""
+        return self._by_key.get(access.books[0]) if access.books else None
 
 
 class _SeenLabels(NamedTuple):
