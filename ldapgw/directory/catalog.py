@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.dn import Dn, InvalidDn, Key
+from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import DirectoryError, ResultCode
@@ -32,16 +32,10 @@ class PhoneAccess:
     """
 
     name: str
-    dn: Dn
     password_hash: str
     viewer: Viewer
     book_secret_hash: str = ""
     next_password_hash: str = field(default="", compare=False)
-    key: Key = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Compute the comparable form of the DN once, because a phone may bind anew for each search."""
-        object.__setattr__(self, "key", self.dn.key)
 
     def __repr__(self) -> str:
         return f"<PhoneAccess {self.name}>"  # the description leaves out the hashes
@@ -230,7 +224,8 @@ class Catalog:
         login = logins.get(leaf.strip().lower())
         # Guides for PBXs teach "cn=NAME" as a login.
         is_bare = kind == "cn" and [len(rdn) for rdn in dn.rdns] == [1]
-        return login if login is not None and (is_bare or login.key == dn.key) else None
+        is_found = login is not None and (is_bare or Dn.parse(login.viewer.login).key == dn.key)
+        return login if is_found else None
 
 
 def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:

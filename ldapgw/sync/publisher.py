@@ -416,15 +416,14 @@ def make_login(login: PhoneLogin, context: NamingContext, own_books: tuple[str, 
     :param own_books: the keys of the books of the phone's accounts in order; empty if the phone has no account.
     """
     if login.replica is not None:
-        dn = replica_dn(login.name, context.base)
         content = ReplicaAccess(login.tenant, login.replica.private, login.replica.extra_values)
-        return PhoneAccess(login.name, dn, login.password, Viewer(str(dn), replica=content))
-    dn = phone_dn(login.name, context.base)
+        viewer = Viewer(str(replica_dn(login.name, context.base)), replica=content)
+        return PhoneAccess(login.name, login.password, viewer)
     viewer = Viewer(
-        str(dn),
+        str(phone_dn(login.name, context.base)),
         (Access(login.tenant, own_books),),
         per_number=login.numbers is NumberMode.ENTRIES,
         number_formatter=number_formatter(login.number_format, context),
         area_code=login.area_code,
     )
-    return PhoneAccess(login.name, dn, login.password, viewer, login.book_secret, login.next_password)
+    return PhoneAccess(login.name, login.password, viewer, login.book_secret, login.next_password)

@@ -21,7 +21,7 @@ from tests.support.results import refused
 
 DN = "cn=Desk1,ou=phones,dc=acme,dc=example"
 VIEWER = Viewer(DN, (Access("acme", ("sub-1",)),))
-LOGIN = PhoneAccess("Desk1", Dn.parse(DN), hash_password("hush", os.urandom), VIEWER)
+LOGIN = PhoneAccess("Desk1", hash_password("hush", os.urandom), VIEWER)
 EMPTY = Snapshot(Dit((), Features("0", (), (), (), ())))
 
 
@@ -201,7 +201,7 @@ def phone(name: str, secret: str) -> PhoneAccess:
     """Return a phone that has a secret address, unless its secret is empty."""
     dn = Dn.parse(DN.replace("Desk1", name))
     hashed = secret and hash_password(secret, bytes)
-    return PhoneAccess(name, dn, hash_password("password", bytes), Viewer(str(dn), (Access("acme", ("a",)),)), hashed)
+    return PhoneAccess(name, hash_password("password", bytes), Viewer(str(dn), (Access("acme", ("a",)),)), hashed)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from twisted.internet.task import Clock
 
 from ldapgw.directory.access import NOBODY
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
@@ -90,7 +89,7 @@ class Stage:
         with self.database.begin() as connection:
             phones.add(connection, DESK1)
             phones.add(connection, HALL)
-        self.logins = {one.name: PhoneAccess(one.name, Dn(), one.password, NOBODY) for one in (DESK1, HALL)}
+        self.logins = {one.name: PhoneAccess(one.name, one.password, NOBODY) for one in (DESK1, HALL)}
         self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.activity = PhoneActivity({"acme": BASE}, self.clock.seconds)
         self.writes = 0
@@ -197,7 +196,7 @@ def test_what_was_found_with_an_older_password(stage: Stage) -> None:
     stage.notes._collect()
     stage.activity.search_log.forget(DN)
     stage.notes.forget(DN)
-    stage.logins["desk1"] = PhoneAccess("desk1", Dn(), "sha256$11$11", NOBODY)
+    stage.logins["desk1"] = PhoneAccess("desk1", "sha256$11$11", NOBODY)
     stage.wait(WRITE_SECONDS * 2)
     assert stage.stored() == (None, "", None)
     stage.note(entries=1)

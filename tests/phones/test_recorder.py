@@ -15,7 +15,6 @@ from twisted.internet.task import Clock
 
 from ldapgw.directory.access import NOBODY, Viewer
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
-from ldapgw.directory.dn import Dn
 from ldapgw.errors import UnreachableStore
 from ldapgw.ldap.connection_core import Tap
 from ldapgw.ldap.session import DirectoryPort
@@ -55,10 +54,7 @@ class Desk:
         self.dit = phonebook()
         self.changed: list[str] = []
         self.off_thread: Callable[..., Deferred[Any]] = maybeDeferred
-        logins = {
-            name: PhoneAccess(name, Dn.parse(viewer.login), "", viewer)
-            for name, viewer in (("desk1", PHONE), ("desk2", OTHER))
-        }
+        logins = {name: PhoneAccess(name, "", viewer) for name, viewer in (("desk1", PHONE), ("desk2", OTHER))}
         self.snapshot = Snapshot(self.dit, logins, loaded=True)
         if first is None:
             self.clock.advance(NOW)

@@ -55,7 +55,7 @@ HASH = "sha256$" + "0" * 32 + "$" + "1" * 64
 
 def access(name: str, tenant: str = "acme") -> PhoneAccess:
     dn = phone_dn(name, Dn.parse(BASES[tenant]))
-    return PhoneAccess(name, dn, HASH, Viewer(str(dn), (Access(tenant),)))
+    return PhoneAccess(name, HASH, Viewer(str(dn), (Access(tenant),)))
 
 
 class Scene:
@@ -266,7 +266,7 @@ def test_guesses_from_elsewhere_are_for_the_administrator(scene: Scene) -> None:
     [told] = scene.refused.elsewhere("acme")
     assert (told.phone, told.refused) == ("desk1", Refusal(NOW + 1, AWAY, 3))
     assert scene.refused.elsewhere("globex") == ()
-    scene.refused.forget(str(access("desk1").dn))
+    scene.refused.forget(access("desk1").viewer.login)
     assert scene.refused.elsewhere("acme") == ()
     scene.refuse(address=AWAY)
     scene.clock.advance(phones.REFUSAL_SECONDS + 1)
@@ -291,8 +291,8 @@ def test_a_new_password_ends_it(scene: Scene) -> None:
     assert scene.wrong() is None
     scene.refuse()
     assert (scene.wrong(), scene.stored().refused) == (None, None)
-    scene.refused.forget(str(access("desk1").dn))
-    scene.refused.forget(str(access("lab", "globex").dn))
+    scene.refused.forget(access("desk1").viewer.login)
+    scene.refused.forget(access("lab", "globex").viewer.login)
 
 
 def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]) -> None:

@@ -171,7 +171,7 @@ def test_container() -> None:
 
 def login(password: str = PASSWORD, books: tuple[bytes, ...] = ()) -> LoginEntry:
     dn = phone_dn("Desk1", CONTEXT.base)
-    access = PhoneAccess("Desk1", dn, password, Viewer(str(dn), (Access("acme", ("alice",)),)))
+    access = PhoneAccess("Desk1", password, Viewer(str(dn), (Access("acme", ("alice",)),)))
     return LoginEntry(tenant_entry(CONTEXT), "acme", str(dn).encode(), access, books)
 
 

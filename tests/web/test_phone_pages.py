@@ -17,7 +17,6 @@ from markupsafe import Markup
 from ldapgw.cli.phone_output import print_steps, settings_json
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
@@ -126,7 +125,7 @@ def stored(stage: Stage, name: str = "desk1") -> PhoneLogin:
 
 def serve(stage: Stage) -> None:
     """Publish the login of desk1, so that logins with a wrong password are its own."""
-    access = PhoneAccess("desk1", Dn.parse(DESK1), stored(stage).password, Viewer(DESK1, (Access("acme"),)))
+    access = PhoneAccess("desk1", stored(stage).password, Viewer(DESK1, (Access("acme"),)))
     stage.catalog.publish(replace(stage.served, logins={"desk1": access}), ())
 
 

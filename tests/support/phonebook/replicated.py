@@ -41,12 +41,12 @@ def book(key: str, sharing: Sharing, made: Iterable[Contact], labels: Mapping[st
 
 def phone(name: str, own_book: str = "", password: str = HASH) -> PhoneAccess:
     dn = phone_dn(name, CONTEXT.base)
-    return PhoneAccess(name, dn, password, Viewer(str(dn), (Access("acme", (own_book,) if own_book else ()),)))
+    return PhoneAccess(name, password, Viewer(str(dn), (Access("acme", (own_book,) if own_book else ()),)))
 
 
 def replica(name: str, access: ReplicaAccess) -> PhoneAccess:
     dn = replica_dn(name, CONTEXT.base)
-    return PhoneAccess(name, dn, HASH, Viewer(str(dn), replica=access))
+    return PhoneAccess(name, HASH, Viewer(str(dn), replica=access))
 
 
 SHARED, PRIVATE = ReplicaAccess("acme"), ReplicaAccess("acme", private=True)

@@ -82,7 +82,7 @@ LABELS = {"g1": "Favourites", "g2": "Suppliers"}
 def login(name: str, tenant: str, base: Dn, book: str, secret: str = "") -> PhoneAccess:
     dn = phone_dn(name, base)
     viewer = Viewer(str(dn), (Access(tenant, (book,)),))
-    return PhoneAccess(name, dn, hash_password(PASSWORD, bytes), viewer, secret and hash_password(secret, bytes))
+    return PhoneAccess(name, hash_password(PASSWORD, bytes), viewer, secret and hash_password(secret, bytes))
 
 
 def basic(name: str = "pbx", password: str = PASSWORD) -> dict[str, str]:
