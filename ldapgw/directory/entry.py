@@ -553,12 +553,12 @@ def octets_of(text: str) -> bytes:
 
 def encoded_texts(texts: Iterable[str]) -> bytes:
     """Encode texts as a SET OF OCTET STRING."""
-    return encoded_set(map(octets_of, texts))
+    return encoded_set([octets_of(text) for text in texts])
 
 
 def encoded_set(values: Iterable[bytes]) -> bytes:
     """Encode values as a SET OF OCTET STRING."""
-    return ber.tlv(ber.SET, b"".join(map(ber.octets, values)))
+    return ber.tlv(ber.SET, b"".join([ber.octets(value) for value in values]))
 
 
 def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:

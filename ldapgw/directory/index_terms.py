@@ -37,7 +37,7 @@ from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, Index, IndexBuilder, Postings
 from ldapgw.directory.name_folding import MAX_SORT_NAME
-from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard, lines_of, number_of
+from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_number_line, is_switchboard, lines_of, number_of
 from ldapgw.directory.query_plan import (
     CommonPrefixQuery,
     ExactKey,
@@ -131,11 +131,11 @@ def build_index(entries: Iterable[Entry]) -> Index:
 class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
-    Mutable: the postings of the words and organizations that came last.  Many entries share words, and the entries come
-    in the order of their names, so most words of an entry have come before.
+    Mutable: the postings of the words, texts and trigrams that came last.  Many entries share words, and the entries
+    come in the order of their names, so most words of an entry have come before.
     """
 
-    __slots__ = ("_beginnings", "_builder", "_keypad_pairs", "_organizations", "_words")
+    __slots__ = ("_beginnings", "_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
 
     def __init__(self, builder: IndexBuilder) -> None:
         self._builder = builder
@@ -143,7 +143,10 @@ class _Indexer:
         # A word's prefixes, and its terms on the keypad as a word of a name and of an organization.
         self._beginnings: dict[str, tuple[list[Postings], list[Postings], list[Postings]]] = {}
         self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
-        self._organizations: dict[str, list[Postings]] = {}
+        # By the name of an organization, the pairs of its words; by a text with object classes, the classes.
+        self._pairs: dict[str, list[Postings]] = {}
+        self._shared: dict[str, list[Postings]] = {}
+        self._trigrams: dict[str, Postings] = {}
 
     def add(self, entry: Entry) -> None:
         """Add an entry to the builder's document."""
@@ -152,6 +155,9 @@ class _Indexer:
         bits: dict[str, int] = {}
         paired: set[str] = set()
         shown: list[str] = []
+        # Several attributes have the same words and numbers: each word and number is added once.
+        words_of: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
+        numbers: set[str] = set()
         for part in entry.tagged_texts():
             letter, text = part[0], part[1:]
             if letter != ALIAS_LETTER:
@@ -160,32 +166,40 @@ class _Indexer:
             if text == SAME_AS_CN:
                 _add_bits(bits, shown, _WORD_BITS["displayName"])
             elif group == "D":
-                self._add_numbers(text, keys)
+                numbers.update(lines_of(text))
             elif group:
                 words = text.split()
-                self._add_words(group, words)
+                words_of[group].update(words)
+                shown = words if letter == _CN else shown
                 if letter in _LETTER_BITS:
                     _add_bits(bits, words, _LETTER_BITS[letter])
-                    self._add_pairs(group, text, words, paired)
                     if letter in _LETTER_VALUE_BITS:
                         _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
-                    if letter == _CN:
-                        shown = words
-            if letter in _ORDERED:
-                self._add_lines("S" + letter, text, _VALUE)
-            elif letter == _OBJECT_CLASS:
-                self._add_lines("C", text, len(text))
-            elif letter == _UID:
+                    if len(words) > 1:
+                        self._add_pairs(group, text, words, paired)
+            if letter == _UID:
                 keys.update([uid_key(uid).key for uid in (*lines_of(text), *_unusual_uids(entry))])
+            else:
+                self._add_values(letter, text)
+        for group, found in words_of.items():
+            self._add_words(group, found)
         self._add_bits_of_words(bits)
+        self._add_numbers(numbers, keys)
         builder.add_keys(keys)
 
-    def _add_lines(self, group: str, text: str, longest: int) -> None:
-        """Add the beginning of each value, of at most `longest` characters."""
-        for line in lines_of(text):
-            self._builder.add_term(group + line[:longest])
+    def _add_values(self, letter: str, text: str) -> None:
+        """Add the terms of whole values: object classes, and the beginnings of values that searches sort by."""
+        if letter in _ORDERED:
+            for line in lines_of(text):
+                self._builder.add_term(f"S{letter}{line[:_VALUE]}")
+        elif letter == _OBJECT_CLASS:
+            found = self._shared.get(text)
+            if found is None:
+                _make_room(self._shared)
+                found = self._shared[text] = [self._builder.term("C" + line) for line in lines_of(text)]
+            self._builder.add(found)
 
-    def _add_words(self, group: str, words: Sequence[str]) -> None:
+    def _add_words(self, group: str, words: Iterable[str]) -> None:
         builder, kept = self._builder, self._words[group]
         for word in words:
             found = kept.get(word)
@@ -225,11 +239,11 @@ class _Indexer:
         """Add the pairs of words of a value."""
         self._add_keypad_pairs(group, text)
         if group == "O":
-            found = self._organizations.get(text)
+            found = self._pairs.get(text)
             if found is None:
                 found = [self._builder.term(term) for term in _pair_terms(group, text, words, set())]
-                _make_room(self._organizations)
-                self._organizations[text] = found
+                _make_room(self._pairs)
+                self._pairs[text] = found
             self._builder.add(found)
         else:
             for term in _pair_terms(group, text, words, paired):
@@ -247,22 +261,31 @@ class _Indexer:
                     found = kept[initials] = [self._builder.term(term) for term in _keypad_pair_terms(group, initials)]
                 self._builder.add(found)
 
-    def _add_numbers(self, text: str, keys: set[str]) -> None:
-        builder = self._builder
-        for line in lines_of(text):
-            if line.startswith("\t"):
-                stored, forms = number_of(line), line.split("\t")
-            else:
-                stored, forms = Number("", "", "", line), [line]
+    def _add_numbers(self, lines: Iterable[str], keys: set[str]) -> None:
+        """Add the beginnings and the trigrams of the forms of numbers, and add the keys of the numbers to `keys`."""
+        builder, kept = self._builder, self._trigrams
+        found: set[str] = set()
+        for line in lines:
+            stored = number_of(line) if is_number_line(line) else Number("", digits=line)
+            forms = line.split("\t")
             keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
             if is_switchboard(line):
                 keys.add(forms[-2])
                 builder.add_term(_SWITCHBOARD)
-            for form in forms:
-                if form:
-                    builder.add_term("Db" + form[:_NUMBER_PREFIX])
-                    for at in range(len(form)):
-                        builder.add_term(f"Dt{form[at : at + _TRIGRAM]}")
+            found.update(forms)
+        trigrams: set[str] = set()
+        for form in found:
+            if form:
+                builder.add_term("Db" + form[:_NUMBER_PREFIX])
+                trigrams.update([form[at : at + _TRIGRAM] for at in range(len(form))])
+        postings = []
+        for trigram in trigrams:
+            of_trigram = kept.get(trigram)
+            if of_trigram is None:
+                _make_room(kept)
+                of_trigram = kept[trigram] = builder.term("Dt" + trigram)
+            postings.append(of_trigram)
+        builder.add(postings)
 
 
 def _make_room(kept: dict[str, Any]) -> None:

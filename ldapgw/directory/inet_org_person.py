@@ -7,7 +7,7 @@ An `EntryFactory` makes the entries of one book, and packs values that many cont
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -78,8 +78,7 @@ def texts_of(contact: Contact, name: str) -> Texts:
 
     :param name: the name that is shown (`shown_name`).
     """
-    addresses = contact.addresses
-    texts = {
+    texts: dict[str, Iterable[str]] = {
         "uid": (contact.uid,),
         "cn": (name,),
         "displayName": (name,),
@@ -90,16 +89,24 @@ def texts_of(contact: Contact, name: str) -> Texts:
         "ou": (contact.department,),
         "title": (contact.title,),
         "mail": contact.emails,
-        "street": (address.street for address in addresses),
-        "l": (address.city for address in addresses),
-        "st": (address.region for address in addresses),
-        "postalCode": (address.postal_code for address in addresses),
-        "c": tuple(filter(None, map(_country, addresses)))[:1],
-        "postalAddress": map(_postal_address, addresses),
-        # RFC 2079: a blank separates the URI from a label.
-        "labeledURI": (url.replace(" ", "%20") for url in contact.urls),
     }
+    if contact.addresses:
+        texts |= _address_texts(contact.addresses)
+    if contact.urls:
+        # RFC 2079: a blank separates the URI from a label.
+        texts["labeledURI"] = [url.replace(" ", "%20") for url in contact.urls]
     return {name: values for name, candidates in texts.items() if (values := _unique(candidates))}
+
+
+def _address_texts(addresses: Sequence[Address]) -> Mapping[str, Iterable[str]]:
+    return {
+        "street": [address.street for address in addresses],
+        "l": [address.city for address in addresses],
+        "st": [address.region for address in addresses],
+        "postalCode": [address.postal_code for address in addresses],
+        "c": [code for address in addresses if (code := _country(address))][:1],
+        "postalAddress": map(_postal_address, addresses),
+    }
 
 
 def shown_name(contact: Contact, numbers: Numbers) -> str:
@@ -161,14 +168,18 @@ def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
     and no person.
     """
     number = phone.number
-    if not (number.e164 and contact.organization and numbering_plan.has_direct_dialling(number.e164)):
+    is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
+    # Few numbers end in "0", so few numbers are looked up in the numbering plans, which takes as long as the other work
+    # for a number.
+    if not contact.organization or not (is_main or number.e164.endswith("0")):
+        return ""
+    if not (number.e164 and numbering_plan.has_direct_dialling(number.e164)):
         return ""
     if numbering_plan.is_mobile(number.e164) or numbering_plan.is_toll_free(number.e164):
         return ""
     typed = dial_string.without_remark(dial_string.clean(number.typed))
     if _SWITCHBOARD.search(typed) and number.e164.endswith("0"):
         return number.e164[:-1]
-    is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
     return number.e164 if is_main else ""
 
 

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice, product
-from typing import Final, NamedTuple
+from typing import Final
 
 from ldapgw.directory.transliteration import CharacterMap, readings
 
@@ -84,7 +85,8 @@ _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
 _MAX_READINGS: Final = 8
 
 
-class _Variants(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Variants:
     """The variants of a text.
 
     :ivar latin: the variants in Latin letters, the main variant first.
@@ -210,7 +212,8 @@ def _read(text: str, *, stored: bool) -> _Variants:
     simple = text.translate(_SIMPLE)
     if _OTHER in simple:
         return _read_script(text, stored=stored)
-    spelt = _split_joints(text.translate(_SIMPLE_SPELT)) if stored and _SPELT_LETTER.search(text) else ()
+    has_spelling = stored and not text.isascii() and _SPELT_LETTER.search(text)
+    spelt = _split_joints(text.translate(_SIMPLE_SPELT)) if has_spelling else ()
     return _Variants(_split_joints(simple), spelt, (), _raw(text, simple))
 
 
@@ -242,7 +245,7 @@ def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...
     """
     if read.native:
         return read.latin
-    return tuple(form for words in read.latin for form in _collapsed(words, open_ended=open_ended))
+    return tuple([form for words in read.latin for form in _collapsed(words, open_ended=open_ended)])
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:

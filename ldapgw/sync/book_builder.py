@@ -50,7 +50,8 @@ class BuildTask:
     def of(cls, account: Account, context: NamingContext, state: AccountState) -> BuildTask:
         """Return an account's task: the books' keys and their inputs except contacts, but no books yet."""
         # Neither groups nor blocked contacts change the content of a book.
-        built_from = replace(context, groups={}, block_label="")
+        has_others = context.groups or context.block_label
+        built_from = replace(context, groups={}, block_label="") if has_others else context
         per_number = state.needs_numbers(account.tenant)
         book_ids: list[BookId] = [account.id]
         if state.has_directory(account):
