@@ -201,7 +201,7 @@ def _assemble(base: Base) -> Gateway:
     for service in services:
         if service is not None:
             service.setServiceParent(gateway)
-    _load(base, phone_parts.catalog, sync_parts)
+    _load_without_collecting(base, phone_parts.catalog, sync_parts)
     return gateway
 
 
@@ -248,6 +248,22 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
 _SWITCH_SECONDS = 0.0005
 
 
+def _load_without_collecting(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
+    """Load what the gateway needs to serve, without the garbage collector.
+
+    Hardly anything that is loaded is garbage, and each collection would visit everything that was loaded before.
+    """
+    gc.disable()
+    try:
+        _load(base, catalog, sync_parts)
+        # The loaded books live long.  Freezing the books exempts them from garbage collection, during which all work
+        # stops.
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
 def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
     """Load the tables of scripts and telephone numbers, the vendors of phones, the files, and the stored contacts."""
     publisher = sync_parts.publisher
@@ -281,9 +297,6 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
         _run_synchronously(publisher.refresh())
     # While a thread stores contacts, the thread that answers phones would wait up to 5 ms, Python's default.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # The loaded books live long.  Freezing the books exempts them from garbage collection, during which all work stops.
-    gc.collect()
-    gc.freeze()
     books = [book for directory in catalog.dit().directories for book in directory.books]
     log.info(
         "ldapgw {version}: {contacts} contacts in {books} books",
