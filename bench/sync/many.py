@@ -18,7 +18,7 @@ from sqlalchemy import update
 
 from bench.directory.people import person, resource
 from bench.directory.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
-from bench.directory.servers import BASE, LOGIN, knows
+from bench.directory.servers import BASE, COMPILED, LOGIN, knows
 from bench.output import Figure, say
 from bench.phone import Target
 from bench.process import Server, postgresql, running
@@ -40,6 +40,7 @@ from ldapgw.sync.account_state import read_changes
 from ldapgw.sync.book_cache import FOLDER
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.records import decode_persons, encode_page
+from tests.support.checkout import ROOT
 from tests.support.site.running import free_ports
 
 LOOK_GOAL = 20.0
@@ -232,9 +233,10 @@ def _gateway(
     )
     head = _HEAD.format(port=port, web=web, google=port_of_google, interval=INTERVAL)
     file.write_text((f'database = "{home.url}"\n' if home.url else "") + head + tenants)
-    command = [sys.executable, "-m", *program, "--config", str(file), "run"]
+    place = COMPILED if COMPILED.exists() else ROOT
+    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", *program, "--config", str(file), "run"]
     target = Target(port, 0, BASE, LOGIN, SECRET)
-    with running("ldapgw", command, home.folder, target, knows(size.contacts - 1), 300.0) as server:
+    with running("ldapgw", command, home.folder, target, knows(size.contacts - 1), 300.0, place=place) as server:
         yield server
 
 
