@@ -19,8 +19,8 @@ from ldapgw.ber import SEQUENCE, BerReader
 from ldapgw.cli.record import START_TLS
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import ProtocolViolation
+from ldapgw.ldap.decoder import Framer
 from ldapgw.ldap.encoder import encode_search
-from ldapgw.ldap.framing import Framer
 from ldapgw.server.check_result import CheckResult, CheckStatus, Subject
 from ldapgw.server.config import Config
 from ldapgw.server.config.forms import Networks
