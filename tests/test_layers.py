@@ -87,7 +87,7 @@ DOORS = {
         *("google.sandbox.oauth", "phones.reachability", "google.delegation", "google.sandbox.delegation"),
     },
     "jwt": {"google.identity"},
-    "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},
+    "psycopg": {"store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
 }
 

@@ -32,7 +32,6 @@ from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import gateways, tables
-from ldapgw.store.change_listener import ChangeListener
 from ldapgw.store.database import (
     ERASED,
     HANG_SECONDS,
@@ -53,6 +52,7 @@ from ldapgw.store.postgresql_connection import (
     LOCK_SECONDS,
     PAGE_SECONDS,
     SYNC_SECONDS,
+    ChangeListener,
     connect_arguments,
     engine_for,
     is_away,

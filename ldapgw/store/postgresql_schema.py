@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """PostgreSQL's additions to the migrations: triggers that mark and notify changes, the order of text, unlogged tables.
 
-`ldapgw.store.changes` reads the marks, and `ldapgw.store.change_listener.ChangeListener` receives the notifications.
+`ldapgw.store.changes` reads the marks, and `ldapgw.store.postgresql_connection.ChangeListener` receives the
+notifications.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Scene:
     """
 
     def __init__(self, database: Database, connected: Callable[[], object] = lambda: None) -> None:
-        from ldapgw.store.change_listener import ChangeListener
+        from ldapgw.store.postgresql_connection import ChangeListener
 
         self.database = database
         self.rings = threading.Semaphore(0)
