@@ -17,11 +17,10 @@ from cryptography import x509
 from sqlalchemy import make_url
 
 from ldapgw import is_compiled
-from ldapgw.cli.google import google_clients, run_in_reactor
 from ldapgw.cli.output import counted, print_json, print_line
 from ldapgw.cli.ports import check_answers
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.cli.site import Site, as_json, google_clients, now, pass_site, run_in_reactor
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN
 from ldapgw.directory.clients import is_in_local_network

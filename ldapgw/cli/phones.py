@@ -535,7 +535,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     The command resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, the
     command asks for the password. Without a password, the command skips the login and the searches.
     """
-    from ldapgw.cli.google import run_in_reactor
+    from ldapgw.cli.site import run_in_reactor
     from ldapgw.phones.reachability import WRONG_PASSWORD, read_ca, try_phone
 
     ca = ca_file.read() if ca_file else site.trust_anchor

@@ -42,7 +42,7 @@ from ldapgw.server.preflight import opening
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from ldapgw.server.reactor import LagMeter
 from ldapgw.server.state_dir import OpenStateDir, StateDir
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.workers import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words

@@ -11,7 +11,7 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.internet.defer import CancelledError
 
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.workers import WorkerThread
 from tests.support.results import result_of
 
 

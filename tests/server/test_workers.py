@@ -25,8 +25,8 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from ldapgw.errors import BadResponse, ProcessLost, StoreError
-from ldapgw.server import processes
-from ldapgw.server.processes import (
+from ldapgw.server import workers
+from ldapgw.server.workers import (
     BUILD_TIMEOUT_SECONDS,
     THREAD_MAX_OCTETS,
     ChildProcess,
@@ -169,7 +169,7 @@ async def test_who_does_not_wait_any_more_does_not_disturb() -> None:
 @pytest_twisted.ensureDeferred
 async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds memory that most gateways need once a week."""
-    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.05)
     async with started() as process:
         pid = await process(os.getpid)
         await gone(pid)
@@ -264,8 +264,8 @@ def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
 CALLER = """
 import sys
 from twisted.internet import reactor
-from ldapgw.server.processes import ChildProcess, WorkerProcess
-from tests.server.test_processes import hold
+from ldapgw.server.workers import ChildProcess, WorkerProcess
+from tests.server.test_workers import hold
 process = {kind}
 process.startService()
 process(hold, sys.argv[1])
@@ -289,7 +289,7 @@ def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch)
         seen.append(process)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processes, "_exchange", interrupted)
+    monkeypatch.setattr(workers, "_exchange", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ChildProcess(BUILD_TIMEOUT_SECONDS)(signal.pause)
     assert seen[0].wait() == -signal.SIGKILL
