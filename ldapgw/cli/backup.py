@@ -19,7 +19,7 @@ from ldapgw.cli.output import confirm, counted, hint, print_line, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, now, pass_site
 from ldapgw.errors import UserError
-from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, StateDirLock, lock_holder_pid
 from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act

@@ -16,7 +16,7 @@ import click
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, now, pass_site
-from ldapgw.server.authority import FOLDER, AuthorityFiles, create_certificate, fingerprint
+from ldapgw.server.certificates import FOLDER, AuthorityFiles, create_certificate, fingerprint
 from ldapgw.server.config import Config
 from ldapgw.server.endpoints import certificate_url
 from ldapgw.server.tls import certificate_names, read_certificates

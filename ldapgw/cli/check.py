@@ -29,8 +29,8 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server import preflight
-from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.book_files import check_files
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url

@@ -127,18 +127,18 @@ _placeholder = click.option(
 class _PhoneCommands(click.Group):
     """The group of the commands about phones.
 
-    A command with a module of its own is imported when the command or the group's help is used.
+    The commands for many phones are imported when one of them or the group's help is used.
     """
 
-    _modules: ClassVar[Mapping[str, str]] = {"import": "phones_import", "provision": "provision"}
+    _rollout: ClassVar[Mapping[str, str]] = {"import": "import_phones", "provision": "provision"}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *self._modules])
+        return sorted([*super().list_commands(ctx), *self._rollout])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._modules:
+        if cmd_name not in self._rollout:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(f"ldapgw.cli.{self._modules[cmd_name]}").command
+        command: click.Command = getattr(import_module("ldapgw.cli.phones_rollout"), self._rollout[cmd_name])
         return command
 
 

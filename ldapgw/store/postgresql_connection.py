@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 from twisted.logger import Logger
 
-from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL, CHANGES_CHANNEL
+from ldapgw.store.changes import BULLETIN_CHANNEL, CHANGES_CHANNEL
 
 log = Logger()
 

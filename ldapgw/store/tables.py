@@ -309,7 +309,9 @@ window_refusal = Table(
     "window_refusal",
     metadata,
     Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
-    Column("reason", String, primary_key=True, comment="why the request was refused (ldapgw.store.windows.Reason)"),
+    Column(
+        "reason", String, primary_key=True, comment="why the request was refused (ldapgw.store.provisioning.Reason)"
+    ),
     Column("mac", String, primary_key=True, comment="the MAC address in the name of the file"),
     _not_null("address", String, comment="IP address of the last such request"),
     _not_null("at", Float, comment="time of the last such request"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.store import accounts, activity, gateways, sync_history
 from ldapgw.store.backup import mark_unfinished
