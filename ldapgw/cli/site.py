@@ -353,15 +353,24 @@ def setting_type(kind: Any) -> Callable[[str], str]:
 
     :param kind: a class of `ldapgw.server.config.forms`.
     """
+    return text_type(lambda text: str(kind.read(text.strip())), kind.expected, kind.__name__.lower())
 
-    def read(text: str) -> str:
+
+def text_type(read: Callable[[str], str], expected: str, name: str = "text") -> Callable[[str], str]:
+    """Return the type of an option whose text the function `read` reads, or refuses with a `ValueError`.
+
+    :param expected: the form of the text, for the message about another text.
+    :param name: the name of the type in the help, if the option has no name of its own for the value.
+    """
+
+    def convert(text: str) -> str:
         try:
-            return str(kind.read(text.strip()))
+            return read(text)
         except ValueError:
-            raise click.BadParameter(f"expected {kind.expected}") from None
+            raise click.BadParameter(f"expected {expected}") from None
 
-    read.__name__ = kind.__name__.lower()
-    return read
+    convert.__name__ = name
+    return convert
 
 
 def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
