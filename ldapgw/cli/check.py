@@ -17,8 +17,8 @@ from cryptography import x509
 from sqlalchemy import make_url
 
 from ldapgw import is_compiled
+from ldapgw.cli.check_connections import check_answers, check_online
 from ldapgw.cli.output import counted, print_json, print_line
-from ldapgw.cli.ports import check_answers
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, google_clients, now, pass_site, run_in_reactor
 from ldapgw.contact import Sharing, Source
@@ -127,7 +127,6 @@ def _installation(_subject: Subject) -> Iterator[CheckResult]:
 
 
 def _online(subject: Subject) -> Iterable[CheckResult]:
-    from ldapgw.cli.online import check_online
     from ldapgw.server.google import configured_delegations
 
     config = subject.config

@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google."),
         "sandbox": ("sandbox", "Run a stand-in for Google on this machine."),
         "init": ("init", "Write the configuration file."),
-        "certificate": ("certificate", "Make a certificate and a private authority."),
+        "certificate": ("init", "Make a certificate and a private authority."),
         "check": ("check", "Check the configuration and everything it points to."),
         "run": ("run", "Run the gateway in the foreground."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),

@@ -204,11 +204,6 @@ class Account:
         """Return the sources that a person has switched off."""
         return frozenset(source for source, state in self.sources.items() if state is SourceState.OFF)
 
-    @property
-    def needs_consent(self) -> bool:
-        """Return whether the account is connected but cannot sync until the user gives another consent."""
-        return self.is_connected and self.next_sync is None and not self.uses_delegation
-
     def __repr__(self) -> str:
         """Omit address and sub, which a log must not contain."""
         return f"<Account {self.id} of {self.tenant}>"
