@@ -83,11 +83,11 @@ DOORS = {
     "prometheus_client": {"server.metrics"},
     "alembic": {"store.database", "store.migrations.env"},
     "cryptography": {
-        *("store.secrets", "server.authority", "server.tls", "server.google", "cli.check", "google.connections"),
+        *("store.secrets", "server.certificates", "server.tls", "server.google", "cli.check", "google.connections"),
         *("google.sandbox.oauth", "phones.reachability", "google.delegation", "google.sandbox.delegation"),
     },
     "jwt": {"google.identity"},
-    "psycopg": {"store.change_listener", "store.postgresql", "store.postgresql_connection"},
+    "psycopg": {"store.postgresql", "store.postgresql_connection"},
     "PIL": {"google.photos", "phones.photos"},
 }
 

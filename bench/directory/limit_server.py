@@ -17,7 +17,7 @@ from twisted.internet import reactor  # noqa: TID251  an entry point
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.decoder import Framer
 from ldapgw.ldap.socket_io import SocketReader, SocketWriter
 
 _MAX_MESSAGE = 1 << 20

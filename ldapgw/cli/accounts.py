@@ -370,7 +370,7 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
         # A delegated account without a consent has no token that could be revoked.
         if tokens is not None and tokens.refresh_token and not is_shared:
             # The module is imported here, so that the commands that call nobody are quicker.
-            from ldapgw.cli.google import google_clients, run_in_reactor
+            from ldapgw.cli.site import google_clients, run_in_reactor
 
             oauth = google_clients(site.config).oauth
             run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))

@@ -19,11 +19,20 @@ from ldapgw.cli.output import confirm, counted, hint, print_line, yes_option
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, now, pass_site
 from ldapgw.errors import UserError
-from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, StateDirLock, lock_holder_pid
 from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act
-from ldapgw.store.backup import back_up, back_up_server, restore_server
+from ldapgw.store.backup import (
+    back_up,
+    back_up_server,
+    holds_anything,
+    is_unfinished,
+    mark_complete,
+    mark_unfinished,
+    restore_server,
+    resume_copy,
+)
 from ldapgw.store.backup import restore as put_back
 from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
@@ -31,7 +40,6 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.files import is_missing, note_backup, prepare_state_dir
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
-from ldapgw.store.transfer import holds_anything, is_unfinished, mark_complete, mark_unfinished, resume_copy
 
 # The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"

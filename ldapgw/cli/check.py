@@ -17,11 +17,10 @@ from cryptography import x509
 from sqlalchemy import make_url
 
 from ldapgw import is_compiled
-from ldapgw.cli.google import google_clients, run_in_reactor
+from ldapgw.cli.check_connections import check_answers, check_online
 from ldapgw.cli.output import counted, print_json, print_line
-from ldapgw.cli.ports import check_answers
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, as_json, now, pass_site
+from ldapgw.cli.site import Site, as_json, google_clients, now, pass_site, run_in_reactor
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import DIRECTORY, OWN
 from ldapgw.directory.clients import is_in_local_network
@@ -30,8 +29,8 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server import preflight
-from ldapgw.server.authority import AuthorityFiles
 from ldapgw.server.book_files import check_files
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Config, Tenant, read_settings
 from ldapgw.server.config.forms import is_loopback_url
@@ -128,7 +127,6 @@ def _installation(_subject: Subject) -> Iterator[CheckResult]:
 
 
 def _online(subject: Subject) -> Iterable[CheckResult]:
-    from ldapgw.cli.online import check_online
     from ldapgw.server.google import configured_delegations
 
     config = subject.config

@@ -24,10 +24,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from twisted.web.server import Site as HttpFactory
 
-from ldapgw.cli.google import get_reactor, google_clients, run_in_reactor
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, only_tenant, pass_site
+from ldapgw.cli.site import Site, get_reactor, google_clients, only_tenant, pass_site, run_in_reactor
 from ldapgw.errors import UserError
 from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.parts.web_parts import web_tenant

@@ -27,10 +27,10 @@ from ldapgw.directory.name_folding import has_letters
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
+from ldapgw.files.spreadsheet import as_text, csv_line, csv_of_texts
 from ldapgw.numbers.number import Number
 from ldapgw.phones.vcards import Card, Telephone, VCardVersion, write_card
 from ldapgw.store import activity as activity_log
-from ldapgw.store.csv_export import ACTIVITY_COLUMNS, activity_csv, activity_values, as_text, csv_line
 
 
 class ExportedContact(NamedTuple):
@@ -257,6 +257,7 @@ def export_activity(site: Site, tenant: str | None, since: datetime | None, form
     with site.open_store() as database, database.begin() as connection:
         entries = activity_log.read_since(connection, tenant, begin)
     if as_json or form == "json":
-        print_json([dict(zip(ACTIVITY_COLUMNS, activity_values(entry), strict=True)) for entry in entries])
+        names, *rows = activity_log.table(entries)
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
-    click.echo(activity_csv(entries), nl=False)
+    click.echo(csv_of_texts(activity_log.table(entries)), nl=False)

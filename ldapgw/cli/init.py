@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""``init``: writes a configuration file from the answers to a few questions, and makes the database and the keys."""
+"""``init`` and ``certificate``: write a configuration file, and make the database, the keys and a certificate.
+
+``init`` asks a few questions, and writes the configuration file from the answers.  ``certificate`` makes a certificate
+for the gateway, signed by a private authority that the command makes too; ``init`` can do the same.
+"""
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import json
 import os
 import pwd
 import re
+import socket
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from shlex import quote
@@ -19,7 +26,6 @@ from urllib.parse import urlsplit
 
 import click
 
-from ldapgw.cli.certificate import issue, own_files
 from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_page_port, check_public_name, check_validity
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import CONFIG_FILE, Choice, examples
@@ -28,14 +34,15 @@ from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused, read_client_file
 from ldapgw.phones.provisioning.settings import Security
 from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.server.certificates import FOLDER, AuthorityFiles, create_certificate, fingerprint
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
 from ldapgw.server.endpoints import ListenAddress, certificate_url
 from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.server.tls import load_certificate, private_trust_anchor
-from ldapgw.store.files import replace_file
+from ldapgw.server.tls import certificate_names, load_certificate, private_trust_anchor, read_certificates
+from ldapgw.store.files import prepare_state_dir, replace_file
 
 _PORT = click.IntRange(1, 65535)
 # The ways to encrypt the connections of phones and browsers.
@@ -45,6 +52,12 @@ _CERTIFICATES = ("files", "create")
 # The port for LDAP over TLS is as far from the port for LDAP as 636 from 389.
 _LDAPS_DISTANCE = 636 - 389
 STATE_DIR = "/var/lib/ldapgw"
+
+_HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+# A test on the gateway's own machine checks the certificate too.
+_LOOPBACK = ("localhost", "127.0.0.1")
+# Addresses of documentation, to which no packet is sent: connecting a datagram socket only chooses the own address.
+_ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 # A line that sets a key, or would set the key without the "#" in front.
 _SETTING = re.compile(r"#?(?P<key>[a-z_]+) = .*")
@@ -425,3 +438,95 @@ def _line(line: str, table: str, values: Mapping[str, object]) -> str:
         return "#" + line.lstrip("#").replace("# set this", "# example")
     # A JSON string or boolean is a valid TOML value, and a JSON list of strings is a valid TOML array.
     return f"{setting['key']} = {json.dumps(values[key], ensure_ascii=False)}"
+
+
+def _read_host(text: str) -> str:
+    """Read a host name or an IP address, in lower case."""
+    name = text.strip().lower()
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(name.strip("[]")))
+    with suppress(UnicodeError):
+        name = name.encode("idna").decode()
+        if _HOST.fullmatch(name):
+            return name
+    raise click.BadParameter("expected a host name or an IP address, such as phonebook.acme.example")
+
+
+@click.group()
+def certificate() -> None:
+    """Make a certificate and a private authority."""
+
+
+@certificate.command(
+    epilog=examples(
+        "ldapgw certificate create",
+        "ldapgw certificate create --name ldap.acme.example --name 192.0.2.10",
+    )
+)
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    type=_read_host,
+    metavar="HOST",
+    help="A further host name or IP address of the gateway, besides the host of public_url; can be given several "
+    "times. Default: the names of the present certificate, or this machine's addresses and names.",
+)
+@pass_site
+def create(site: Site, *, names: Sequence[str]) -> None:
+    """Issue a certificate for the gateway, and at first make a private authority.
+
+    The gateway renews the certificate by itself. Phones have to be told once to trust the authority.
+    """
+    config = site.config
+    prepare_state_dir(site.state.path, create=site.state.may_be_created)
+    files = own_files(config.state_dir)
+    for line in issue(config, files, names):
+        print_line(line)
+    if config.tls is None or AuthorityFiles.of(config.tls) != files:
+        hint(f"Next: in {site.file}, set")
+        for line in ("[tls]", f'certificate = "{files.certificate}"', f'private_key = "{files.private_key}"'):
+            hint(f"  {line}")
+
+
+def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> Iterator[str]:
+    """Issue a certificate, and yield lines that say what was made.
+
+    :param names: host names and addresses besides the host of ``public_url``; empty for the names of the present
+        certificate, or else this machine's addresses and names.
+    :raises UserError: when a file cannot be read or written.
+    """
+    host = urlsplit(config.web.public_url).hostname or ""
+    names = tuple(dict.fromkeys((host, *(names or _present_names(files) or _own_names()))))
+    title = config.tenant[0].title or config.tenant[0].name
+    is_new = create_certificate(files, names, title, now())
+    if is_new:
+        yield f"Made a private authority: {files.authority}, SHA-256 {fingerprint(files.authority)}"
+    yield f"Issued a certificate for {', '.join(names)}: {files.certificate}"
+    addresses = ", ".join(certificate_url(config, tenant.name) for tenant in config.tenant)
+    yield f"Phones have to trust the authority, whose certificate is at {addresses}"
+
+
+def _present_names(files: AuthorityFiles) -> Sequence[str]:
+    try:
+        return certificate_names(read_certificates(files.certificate.read_bytes())[0])
+    except (OSError, ValueError):
+        return ()
+
+
+def _own_names() -> Iterator[str]:
+    """Yield the addresses with which this machine reaches other machines, and its names for itself."""
+    for family, anywhere in _ANYWHERE:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((anywhere, 9))
+            yield str(probe.getsockname()[0])
+    yield from _LOOPBACK
+    # OpenLDAP's client takes "localhost" for the machine's own name, and checks the certificate for that name.
+    for name in (socket.gethostname(), socket.getfqdn()):
+        if _HOST.fullmatch(name.lower()):
+            yield name.lower()
+
+
+def own_files(state_dir: str) -> AuthorityFiles:
+    """Return the files of the authority in a state directory."""
+    return AuthorityFiles.within(Path(state_dir) / FOLDER)

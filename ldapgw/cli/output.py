@@ -207,3 +207,11 @@ def confirm(consequence: str, *, yes: bool) -> None:
         raise UserError(f"{consequence} To go ahead without a terminal, add --yes.")
     if not click.confirm(f"{consequence}\nContinue?", err=True):
         raise UserError("nothing was changed")
+
+
+def ask_for_password() -> str:
+    """Ask on a terminal for a phone's password, and return it; empty without a terminal."""
+    if not sys.stdin.isatty():
+        return ""
+    question = "The phone's password (leave empty to skip the login)"
+    return str(click.prompt(question, "", hide_input=True, show_default=False, err=True)).strip()

@@ -7,7 +7,6 @@ A new password, and a settings file with the password, are shown only once.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,7 +18,17 @@ import click
 from click.shell_completion import CompletionItem
 from sqlalchemy import Connection
 
-from ldapgw.cli.output import confirm, hint, new_file, print_json, print_line, print_table, write_target, yes_option
+from ldapgw.cli.output import (
+    ask_for_password,
+    confirm,
+    hint,
+    new_file,
+    print_json,
+    print_line,
+    print_table,
+    write_target,
+    yes_option,
+)
 from ldapgw.cli.phone_output import (
     bind_dn,
     login_sheet,
@@ -48,7 +57,9 @@ from ldapgw.cli.site import (
     pass_site,
     password_option,
     phone_name,
+    run_in_reactor,
     setting_type,
+    text_type,
 )
 from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
@@ -80,20 +91,8 @@ def _phone_format(_context: click.Context, _parameter: click.Parameter, value: s
     return None if value is None else NumberFormat(value)
 
 
-def _mac(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """Read the MAC address of a phone."""
-    try:
-        return None if value is None else read_mac(value)
-    except ValueError:
-        raise click.BadParameter("expected a MAC address such as 00:15:65:aa:bb:cc") from None
-
-
-def _label(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    """Read the label of a phone."""
-    try:
-        return None if value is None else read_label(value)
-    except ValueError:
-        raise click.BadParameter("expected at most 64 characters, without control characters") from None
+_mac = text_type(read_mac, "a MAC address such as 00:15:65:aa:bb:cc")
+_label = text_type(read_label, "at most 64 characters, without control characters")
 
 
 class _FamilyParam(click.ParamType[str]):
@@ -127,18 +126,18 @@ _placeholder = click.option(
 class _PhoneCommands(click.Group):
     """The group of the commands about phones.
 
-    A command with a module of its own is imported when the command or the group's help is used.
+    The commands for many phones are imported when one of them or the group's help is used.
     """
 
-    _modules: ClassVar[Mapping[str, str]] = {"import": "phones_import", "provision": "provision"}
+    _rollout: ClassVar[Mapping[str, str]] = {"import": "import_phones", "provision": "provision"}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *self._modules])
+        return sorted([*super().list_commands(ctx), *self._rollout])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._modules:
+        if cmd_name not in self._rollout:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = import_module(f"ldapgw.cli.{self._modules[cmd_name]}").command
+        command: click.Command = getattr(import_module("ldapgw.cli.phones_rollout"), self._rollout[cmd_name])
         return command
 
 
@@ -202,13 +201,13 @@ def phones() -> None:
 )
 @click.option(
     "--mac",
-    callback=_mac,
+    type=_mac,
     metavar="ADDRESS",
     help="The phone's MAC address, by which the phone can fetch its settings (ldapgw phones provision).",
 )
 @click.option(
     "--label",
-    callback=_label,
+    type=_label,
     metavar="TEXT",
     help='What people call the phone, such as "Alice\'s office"; pages and lists show it beside the name.',
 )
@@ -278,10 +277,7 @@ def add(
             ).with_accounts([account.id for account in found])
             _check_mac(connection, login)
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
-                raise UserError(
-                    f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "
-                    "lower case"
-                )
+                raise _name_taken(name)
             warn_of_phones_that_find_nobody(connection, chosen.name, [] if found else [name])
         sheet = login_sheet(site, login, password)
         if write is not None:
@@ -301,7 +297,7 @@ def list_phones(site: Site, tenant: str | None, *, wide: bool, as_json: bool) ->
         site.tenant(tenant)
     with site.open_store() as database, database.begin() as connection:
         found = [login for login in stored.read_logins(connection) if tenant in (None, login.tenant)]
-        addresses = _addresses(connection)
+        addresses = {account.id: account.address for account in accounts.read_all(connection)}
     logins = [login for login in found if login.replica is None]
     replicas = [login for login in found if login.replica is not None]
     if as_json:
@@ -383,10 +379,7 @@ def rename(site: Site, name: str, new_name: str) -> None:
         login = find_phone(connection, name)
         entry = act(login.tenant, Act.PHONE_RENAMED, login.name, new_name)
         if not activity.recorded(connection, entry, stored.rename, login.name, new_name):
-            raise UserError(
-                f"a phone named {new_name} already exists; names are unique on a gateway, regardless of upper and "
-                "lower case"
-            )
+            raise _name_taken(new_name)
     print_line(f"Renamed {login.name} to {new_name}. Enter {new_name} as the user name in the phone.")
 
 
@@ -479,7 +472,7 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
 @click.argument("name")
 @click.option(
     "--mac",
-    callback=_mac,
+    type=_mac,
     metavar="ADDRESS",
     help="The MAC address of the device that replaces the phone's former device. An empty address removes the known "
     "one.",
@@ -535,7 +528,6 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     The command resolves the host, connects, starts TLS, logs in, and searches by name and by number. On a terminal, the
     command asks for the password. Without a password, the command skips the login and the searches.
     """
-    from ldapgw.cli.google import run_in_reactor
     from ldapgw.phones.reachability import WRONG_PASSWORD, read_ca, try_phone
 
     ca = ca_file.read() if ca_file else site.trust_anchor
@@ -548,7 +540,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     endpoint = choose_endpoint(phone_server(site.config), vendor.supported_security)
     if endpoint is None:
         raise UserError(f"{login.name} can't connect: {no_protection(vendor, site.config)}")
-    password = _ask_for_password() if password_file is None else first_line(password_file) or ""
+    password = ask_for_password() if password_file is None else first_line(password_file) or ""
     is_right = not password or _is_password(login, password)
     ca_url = "" if ca_file else phone_site(site, tenant).ca_url
     # The gateway would count a login with a wrong password as the phone's own mistake.
@@ -557,25 +549,19 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))
     if not is_right and results[-1].status is not StepStatus.FAILED:
         results = (*(step for step in results if step.status is not StepStatus.SKIPPED), WRONG_PASSWORD)
+    rows = [(step.step.value, step.status.value, str(step.message)) for step in results]
     if as_json:
-        steps = [
-            {"step": step.step.value, "state": step.status.value, "message": str(step.message)} for step in results
-        ]
+        steps = [dict(zip(("step", "state", "message"), row, strict=True)) for row in rows]
         print_json({"name": login.name, "url": endpoint.url, "steps": steps})
     else:
-        print_table(
-            ("step", "state", "found"), [(step.step.value, step.status.value, str(step.message)) for step in results]
-        )
+        print_table(("step", "state", "found"), rows)
     if any(step.status is StepStatus.FAILED for step in results):
         raise UserError(f"{login.name} does not work at {endpoint.url}: {results[-1].step.value}")
 
 
-def _ask_for_password() -> str:
-    """Ask for the phone's password, and return it; empty without a terminal."""
-    if not sys.stdin.isatty():
-        return ""
-    question = "The phone's password (leave empty to skip the login)"
-    return str(click.prompt(question, "", hide_input=True, show_default=False, err=True)).strip()
+def _name_taken(name: str) -> UserError:
+    unique = "names are unique on a gateway, regardless of upper and lower case"
+    return UserError(f"a phone named {name} already exists; {unique}")
 
 
 def _is_password(login: PhoneLogin, password: str) -> bool:
@@ -611,7 +597,3 @@ def _find_accounts(connection: Connection, addresses: Sequence[str], tenant: str
 
 def _names(addresses: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(addresses[:-1]), *addresses[-1:]))) or "nobody"
-
-
-def _addresses(connection: Connection) -> Mapping[int, str]:
-    return {account.id: account.address for account in accounts.read_all(connection)}

@@ -21,8 +21,8 @@ from ldapgw.cli.site import Site, act, as_json, find_phone, first_line, now, pas
 from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
+from ldapgw.ldap.decoder import Framer
 from ldapgw.ldap.encoder import encode_search
-from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
 from ldapgw.phones.recorder import MAX_RESPONSE
 from ldapgw.phones.recording import Difference, RecordedSearch, Recording, Response, encode_bind, load

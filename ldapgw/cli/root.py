@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``ldapgw [--config FILE] COMMAND``: finds and runs the command, and prints errors as lines on stderr.
+"""``ldapgw [--config FILE] COMMAND``: finds, runs and completes the command, and prints errors as lines on stderr.
 
 The module of a command is imported when the command is used, so that ``--version`` and completion are quick.
 """
@@ -7,13 +7,15 @@ The module of a command is imported when the command is used, so that ``--versio
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, get_completion_class
 
 from ldapgw import __version__, is_compiled
 from ldapgw.errors import GoogleError, UserError, closest
@@ -25,7 +27,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "demo": ("sandbox", "Run a demo gateway with a stand-in for Google."),
         "sandbox": ("sandbox", "Run a stand-in for Google on this machine."),
         "init": ("init", "Write the configuration file."),
-        "certificate": ("certificate", "Make a certificate and a private authority."),
+        "certificate": ("init", "Make a certificate and a private authority."),
         "check": ("check", "Check the configuration and everything it points to."),
         "run": ("run", "Run the gateway in the foreground."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),
@@ -56,7 +58,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "restore": ("backup", "Restore a backup."),
         "rotate-key": ("backup", "Encrypt all secrets with a new key."),
         "database": ("backup", "Move the gateway to another database."),
-        "completion": ("completion", "Print the completion script for a shell."),
+        "completion": ("root", "Print the completion script for a shell."),
     },
 }
 
@@ -65,6 +67,13 @@ _INTERRUPTED = 130
 
 # The configuration file, unless another file is named; the units of systemd read this file.
 CONFIG_FILE = "/etc/ldapgw/ldapgw.toml"
+
+# The file in which each shell looks for the completion script.
+_COMPLETION_FILES = {
+    "bash": "~/.local/share/bash-completion/completions/ldapgw",
+    "zsh": "~/.zfunc/_ldapgw    # a folder in $fpath, before compinit",
+    "fish": "~/.config/fish/completions/ldapgw.fish",
+}
 
 
 def examples(*lines: str) -> str:
@@ -195,6 +204,26 @@ def main(file: str) -> None:
 
     Run ldapgw COMMAND --help for the options and examples of a command.
     """
+
+
+@click.command(
+    epilog=examples(
+        "ldapgw completion bash > ~/.local/share/bash-completion/completions/ldapgw",
+        "ldapgw completion fish > ~/.config/fish/completions/ldapgw.fish",
+        "source <(ldapgw completion zsh)",
+    )
+)
+@click.argument("shell", type=Choice([*_COMPLETION_FILES]), required=False)
+@click.pass_context
+def completion(ctx: click.Context, shell: str | None) -> None:
+    """Print the completion script for a shell. Default: the current shell."""
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    completer = get_completion_class(shell)
+    if shell not in _COMPLETION_FILES or completer is None:
+        raise UserError(f"there is no completion for this shell; choose one of {', '.join(_COMPLETION_FILES)}")
+    click.echo(completer(ctx.find_root().command, {}, "ldapgw", "_LDAPGW_COMPLETE").source().strip())
+    # The hint is at the end, because zsh needs "#compdef" on the first line.
+    click.echo(f"\n# To install this script:\n#   ldapgw completion {shell} > {_COMPLETION_FILES[shell]}")
 
 
 def _never_fail_to_print() -> None:

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The gateway that a command works on: its configuration file, state directory and database.
+"""The gateway that a command works on: its configuration file, state directory and database, and its way to Google.
 
 A command that only reads or changes existing data creates no files: if there is no database, the command gets an empty
-database in memory.  The end of this module has the options and arguments that several commands share.
+database in memory.  A command that calls Google starts the reactor, and stops the reactor when the call has ended.  The
+end of this module has the options and arguments that several commands share.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, wraps
@@ -35,6 +36,9 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from ldapgw.server.google import GoogleClients
     from ldapgw.server.tls import ValidityPeriod
     from ldapgw.sync.book_cache import BookCache
 
@@ -258,6 +262,54 @@ def now() -> float:
     return datetime.now(UTC).timestamp()
 
 
+def google_clients(config: Config) -> GoogleClients:
+    """Return the clients of the configured endpoints of Google or of a sandbox.
+
+    :raises UserError: when ``[google] ca_file`` cannot be used.
+    """
+    from ldapgw.server.google import GoogleClients
+
+    reactor = get_reactor()
+    return GoogleClients(config.google, reactor, reactor)
+
+
+def get_reactor() -> Any:
+    """Import Twisted's reactor and return it.
+
+    The reactor is not imported before, because the import is slow and most commands do not need the reactor.
+    """
+    from twisted.internet import reactor  # noqa: TID251  an entry point
+
+    return reactor
+
+
+def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Run the reactor until a coroutine is done; a process can do this only once.
+
+    :param work: makes the coroutine from the reactor.
+    :raises KeyboardInterrupt: after Ctrl-C; exceptions of the coroutine are raised too.
+    """
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    reactor = get_reactor()
+    outcome: list[T | Failure] = []
+
+    def end(result: T | Failure) -> None:
+        # After Ctrl-C, the coroutine fails only because its connection was closed, so its error is ignored.
+        if reactor.running:
+            outcome.append(result)
+            reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(work(reactor)).addBoth(end))
+    reactor.run()
+    if not outcome:
+        raise KeyboardInterrupt
+    if isinstance(outcome[0], Failure):
+        outcome[0].raiseException()
+    return outcome[0]
+
+
 def _owner(path: Path) -> int:
     return path.stat().st_uid
 
@@ -301,15 +353,24 @@ def setting_type(kind: Any) -> Callable[[str], str]:
 
     :param kind: a class of `ldapgw.server.config.forms`.
     """
+    return text_type(lambda text: str(kind.read(text.strip())), kind.expected, kind.__name__.lower())
 
-    def read(text: str) -> str:
+
+def text_type(read: Callable[[str], str], expected: str, name: str = "text") -> Callable[[str], str]:
+    """Return the type of an option whose text the function `read` reads, or refuses with a `ValueError`.
+
+    :param expected: the form of the text, for the message about another text.
+    :param name: the name of the type in the help, if the option has no name of its own for the value.
+    """
+
+    def convert(text: str) -> str:
         try:
-            return str(kind.read(text.strip()))
+            return read(text)
         except ValueError:
-            raise click.BadParameter(f"expected {kind.expected}") from None
+            raise click.BadParameter(f"expected {expected}") from None
 
-    read.__name__ = kind.__name__.lower()
-    return read
+    convert.__name__ = name
+    return convert
 
 
 def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The lines of a CSV file (RFC 4180), in the encodings and with the delimiters that spreadsheet programs write."""
+"""CSV files (RFC 4180): files that spreadsheet programs write, and files that these programs open safely.
+
+The programs write several encodings and delimiters, and evaluate cells that begin with certain signs.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 _QUOTED: Final = re.compile(r'"[^"]*"')
@@ -14,6 +17,11 @@ _QUOTED: Final = re.compile(r'"[^"]*"')
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 # The apostrophe in front of a cell that a spreadsheet would otherwise evaluate.
 _PROTECTED: Final = re.compile(r"'(?=[=+\-@])")
+# A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with such a sign.
+# The cell then gets an apostrophe in front, so that a spreadsheet shows the cell as text.  A cell with only telephone
+# numbers gets no apostrophe.
+_FORMULA_START: Final = re.compile(r"[=+\-@\t\r＝＋－＠]")
+_NUMBERS: Final = re.compile(r"[+\d \n]+")
 
 
 class Line(NamedTuple):
@@ -77,3 +85,20 @@ def plain(cell: str) -> str:
     """Return the text of a cell without the signs by which programs keep a spreadsheet from changing the text."""
     formula = _TEXT_FORMULA.fullmatch(cell)
     return formula[1].replace('""', '"').strip() if formula else _PROTECTED.sub("", cell, count=1)
+
+
+def csv_line(cells: Iterable[str]) -> bytes:
+    """Return a row of a CSV file in UTF-8."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode("utf-8", "replace")
+
+
+def as_text(cell: str) -> str:
+    """Return a cell that no spreadsheet evaluates as a formula."""
+    return f"'{cell}" if _FORMULA_START.match(cell) and not _NUMBERS.fullmatch(cell) else cell
+
+
+def csv_of_texts(rows: Iterable[Iterable[str]]) -> bytes:
+    """Return a CSV file of which a spreadsheet evaluates no cell."""
+    return b"".join(csv_line(map(as_text, row)) for row in rows)

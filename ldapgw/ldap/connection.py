@@ -33,9 +33,8 @@ from zope.interface import implementer
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import Deadlines, ExpiryAction, Timeout
 from ldapgw.ldap.connection_core import AHEAD, ConnectionCore, CoreServer, Tap
-from ldapgw.ldap.decoder import decode, is_unbind
+from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT, Framer, decode, is_unbind
 from ldapgw.ldap.encoder import encode
-from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT, Framer
 from ldapgw.ldap.limits import (
     CLOSE_TIMEOUT,
     GONE_TIMEOUT,

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import Deadlines
+from ldapgw.ldap.decoder import Framer
 from ldapgw.ldap.fast_path import FastAnswer
-from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import Result
 from ldapgw.ldap.search_response import OutputBuffer, RunningResponse
 from ldapgw.ldap.session import Observer, Session

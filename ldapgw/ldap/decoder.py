@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Decodes requests from BER into messages (RFC 4511 4.1.1 and 4.2 to 4.12).
+"""Decodes the octets of a connection into requests: messages, operations and filters (RFC 4511 4.1.1 and 4.2 to 4.12).
 
-The decoder is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
+A `Framer` splits the octets into whole LDAPMessages, however the network has divided the octets.  The framer checks the
+length of a message in its header, so a message that claims to have 2 GiB costs no memory.  The framer appends received
+octets to one buffer, copies each message once, and drops the octets of messages already taken once per read, so the
+cost is linear in the number of octets.
+
+`decode` is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
 becomes a `Rejected` request, which is answered with the result that says why.
+
+Each kind of filter has one function in a table.  The depth and the number of terms are bounded, so that functions which
+walk the tree may recurse.
 """
 
 from __future__ import annotations
@@ -12,11 +20,25 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
-from ldapgw.directory.filter import Scope, SearchRequest
+from ldapgw.directory.filter import (
+    And,
+    Approximate,
+    Equality,
+    Extensible,
+    Filter,
+    GreaterOrEqual,
+    LessOrEqual,
+    Not,
+    Or,
+    Present,
+    Scope,
+    SearchRequest,
+    Substrings,
+    estimated_cost,
+)
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap import controls, filter_decoder
-from ldapgw.ldap.filter_decoder import protocol_error
-from ldapgw.ldap.limits import ATTRIBUTES, FILTER_OCTETS
+from ldapgw.ldap import controls
+from ldapgw.ldap.limits import ATTRIBUTES, FILTER_DEPTH, FILTER_EFFORT, FILTER_OCTETS, FILTER_TERMS
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -32,6 +54,13 @@ from ldapgw.ldap.messages import (
     Simple,
 )
 
+# The first octet of a TLS handshake (RFC 8446 5.1).
+TLS_HANDSHAKE: Final = 0x16
+TLS_ON_PLAIN_PORT: Final = "TLS on the port for LDAP without TLS"
+
+# The maximum number of octets of an encoded length: four octets can express 4 GiB.
+_MAX_LENGTH_OCTETS: Final = 4
+
 _SIMPLE, _SASL = 0x80, 0xA3
 _REQUEST_NAME, _REQUEST_VALUE = 0x80, 0x81
 _SCOPES: Final = {scope.value: scope for scope in Scope}
@@ -43,6 +72,90 @@ _UNBIND_LENGTH: Final = len(_UNBIND_START) + 1 + len(_UNBIND_END)
 
 # The tag of a BindRequest, and the position of its name after a messageID of one octet.
 _BIND, _NAME_START = Operation.BIND.value, 12
+
+# The tags of the parts of filters.
+_INITIAL, _ANY, _FINAL = 0x80, 0x81, 0x82
+_RULE, _TYPE, _VALUE, _DN_ATTRIBUTES = 0x81, 0x82, 0x83, 0x84
+
+
+class Framer:
+    """A collector of octets, which returns whole messages.
+
+    :param max_message: octets of the longest message that is accepted, including its header.
+    :ivar partial: whether octets are left that were not taken.  After `take` has returned None, these octets are the
+        beginning of a message.
+    """
+
+    __slots__ = ("_buffer", "_max_message", "_taken", "partial")
+
+    def __init__(self, max_message: int) -> None:
+        self._buffer = bytearray()
+        self._taken = 0
+        self._max_message = max_message
+        self.partial = False
+
+    @property
+    def size(self) -> int:
+        """Return the number of octets that were not taken."""
+        return len(self._buffer) - self._taken
+
+    def feed(self, data: bytes) -> None:
+        if self._taken:
+            del self._buffer[: self._taken]
+            self._taken = 0
+        self._buffer += data
+        self.partial = bool(self._buffer)
+
+    def take(self) -> bytes | None:
+        """Return the next whole message, or None while the message is incomplete.
+
+        :raises ProtocolViolation: if the octets are not an LDAPMessage, or the message is too long.
+        """
+        buffer, start = self._buffer, self._taken
+        available = len(buffer) - start
+        if available and buffer[start] != SEQUENCE:
+            if buffer[start] == TLS_HANDSHAKE:
+                raise ProtocolViolation(TLS_ON_PLAIN_PORT)
+            raise ProtocolViolation("message: not an LDAPMessage")
+        if available < 2:
+            return None
+        header, length = 2, buffer[start + 1]
+        if length >= 0x80:
+            length_octets = length & 0x7F
+            if not 1 <= length_octets <= _MAX_LENGTH_OCTETS:
+                raise ProtocolViolation("message: length is not definite")
+            header += length_octets
+            if available < header:
+                return None
+            length = int.from_bytes(buffer[start + 2 : start + header], "big")
+        if header + length > self._max_message:
+            raise ProtocolViolation("message: longer than accepted")
+        if available < header + length:
+            return None
+        self._taken = start + header + length
+        self.partial = available > header + length
+        return bytes(buffer[start : self._taken])
+
+    def discard(self) -> None:
+        """Drop the octets that were not taken."""
+        self._buffer.clear()
+        self._taken = 0
+        self.partial = False
+
+
+def message_ends(octets: bytes) -> list[int]:
+    """Return the end offset of each LDAPMessage in octets that this server has encoded."""
+    ends = []
+    end, size = 0, len(octets)
+    while end < size:
+        length = octets[end + 1]
+        end += 2
+        if length >= 0x80:
+            start, end = end, end + (length & 0x7F)
+            length = int.from_bytes(octets[start:end], "big")
+        end += length
+        ends.append(end)
+    return ends
 
 
 def decode(octets: bytes) -> Message:
@@ -111,7 +224,7 @@ def _search(content: BerReader) -> SearchRequest:
         raise protocol_error("derefAliases: unknown value")
     if size_limit < 0 or time_limit < 0:
         raise protocol_error("sizeLimit or timeLimit: negative")
-    filter_ = filter_decoder.read(content)
+    filter_ = decode_filter(content)
     attributes = _attributes(content.enter(SEQUENCE, "attributes"))
     content.finish("searchRequest")
     return SearchRequest(base, scope, filter_, size_limit, time_limit, types_only, attributes)
@@ -209,4 +322,134 @@ _OPERATIONS: Final[Mapping[int, tuple[Operation, Callable[[BerReader], Request]]
         (Operation.ABANDON, _abandon),
         (Operation.EXTENDED, _extended),
     )
+}
+
+
+class _Budget:
+    """The number of terms that a filter may still have."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = FILTER_TERMS
+
+    def spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
+
+
+def decode_filter(parent: BerReader) -> Filter:
+    """Decode the next element as a filter.
+
+    :raises ProtocolViolation: if the filter cannot be decoded.
+    :raises DirectoryError: if the filter is wrong, nested too deep, too long or too costly.
+    """
+    length = parent.next_length("filter")
+    decoded = _filter(parent, 0, _Budget())
+    if length > FILTER_OCTETS:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too long")
+    if estimated_cost(decoded) > FILTER_EFFORT:
+        raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too costly")
+    return decoded
+
+
+def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
+    budget.spend()
+    tag, content = parent.inside("filter")
+    decoder = _DECODERS.get(tag)
+    if decoder is None:
+        raise protocol_error("filter: unknown kind")
+    decoded = decoder(content, depth + 1, budget)
+    content.finish("filter")
+    return decoded
+
+
+def _set(filter_class: Callable[[tuple[Filter, ...]], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
+    """Return a function that decodes a set of filters into an `And` or `Or`."""
+
+    def read_set(content: BerReader, depth: int, budget: _Budget) -> Filter:
+        _check_depth(depth)
+        terms = []
+        while content:
+            terms.append(_filter(content, depth, budget))
+        return filter_class(tuple(terms))
+
+    return read_set
+
+
+def _not(content: BerReader, depth: int, budget: _Budget) -> Filter:
+    _check_depth(depth)
+    return Not(_filter(content, depth, budget))
+
+
+def _assertion(filter_class: Callable[[str, bytes], Filter]) -> Callable[[BerReader, int, _Budget], Filter]:
+    """Return a function that decodes an AttributeValueAssertion into a filter of the given class."""
+
+    def read_assertion(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
+        return filter_class(content.text("attributeDesc"), content.octets("assertionValue"))
+
+    return read_assertion
+
+
+def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
+    attribute = content.text("type")
+    parts = content.enter(0x30, "substrings")
+    initial: bytes | None = None
+    final: bytes | None = None
+    any_parts: list[bytes] = []
+    if not parts:
+        raise protocol_error("substrings: none")
+    first = True
+    while parts:
+        budget.spend()
+        tag, part = parts.inside("substring")
+        if final is not None or (tag == _INITIAL and not first):
+            raise protocol_error("substrings: out of order")
+        if tag == _INITIAL:
+            initial = part.rest()
+        elif tag == _ANY:
+            any_parts.append(part.rest())
+        elif tag == _FINAL:
+            final = part.rest()
+        else:
+            raise protocol_error("substrings: unknown part")
+        first = False
+    return Substrings(attribute, initial, tuple(any_parts), final)
+
+
+def _present(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
+    return Present(content.rest().decode("latin-1"))
+
+
+def _extensible(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
+    rule = content.text("matchingRule", _RULE) if content.peek() == _RULE else None
+    attribute = content.text("type", _TYPE) if content.peek() == _TYPE else None
+    value = content.octets("matchValue", _VALUE)
+    dn_attributes = content.boolean("dnAttributes", _DN_ATTRIBUTES) if content else False
+    if rule is None and attribute is None:
+        raise protocol_error("extensibleMatch: neither rule nor type")
+    return Extensible(rule, attribute, value, dn_attributes)
+
+
+def _check_depth(depth: int) -> None:
+    if depth > FILTER_DEPTH:
+        raise protocol_error("filter: nested too deep")
+
+
+def protocol_error(diagnostic: str) -> DirectoryError:
+    return DirectoryError(ResultCode.PROTOCOL_ERROR, diagnostic)
+
+
+_DECODERS: Final[dict[int, Callable[[BerReader, int, _Budget], Filter]]] = {
+    0xA0: _set(And),
+    0xA1: _set(Or),
+    0xA2: _not,
+    0xA3: _assertion(Equality),
+    0xA4: _substrings,
+    0xA5: _assertion(GreaterOrEqual),
+    0xA6: _assertion(LessOrEqual),
+    0x87: _present,
+    0xA8: _assertion(Approximate),
+    0xA9: _extensible,
 }

@@ -24,9 +24,8 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.segment import ResultBatch, SearchScope, set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.decoder import decode, decode_filter
 from ldapgw.ldap.encoder import encode
-from ldapgw.ldap.filter_decoder import read
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
@@ -352,7 +351,7 @@ def _long_length(octets: bytes, at: int) -> tuple[int, int]:
 def _read_filter(octets: bytes) -> Filter | None:
     """Decode a filter strictly; return None if the filter is wrong."""
     try:
-        return read(BerReader.over(octets))
+        return decode_filter(BerReader.over(octets))
     except (ProtocolViolation, DirectoryError):
         return None
 

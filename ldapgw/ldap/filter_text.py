@@ -2,7 +2,7 @@
 """Parses filters in their string representation (RFC 4515), with ldaptor.
 
 Only commands and pages have filters as text; LDAP clients send filters in BER.  ldaptor parses the text and encodes the
-filter, and `ldapgw.ldap.filter_decoder` decodes the encoded filter.  Besides this module only
+filter, and `ldapgw.ldap.decoder` decodes the encoded filter.  Besides this module only
 `ldapgw.phones.reachability` imports ldaptor, which serves there as an LDAP client.  ldaptor's grammar does not allow an
 OID as the name of an attribute.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from ldapgw.ber import BerReader
 from ldapgw.directory.filter import And, Equality, Filter, Or
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.ldap import filter_decoder
+from ldapgw.ldap.decoder import decode_filter
 
 with warnings.catch_warnings():
     # ldaptor uses names of pyparsing that newer versions of pyparsing warn of.
@@ -47,7 +47,7 @@ def read_filter(text: str) -> Filter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             parsed = parseFilter(filled)
-        decoded = filter_decoder.read(BerReader.over(parsed.toWire()))
+        decoded = decode_filter(BerReader.over(parsed.toWire()))
     except InvalidLDAPFilter as error:
         parsed_text = filled[: error.loc].replace(_NO_TERM, "").replace(_EMPTY_VALUE, "")
         raise UserError(f"This is not a filter: it cannot be read from position {len(parsed_text) + 1} on.") from None

@@ -40,7 +40,7 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import classImplements
 
 from ldapgw.directory.segment import MAX_PAGE_OCTETS
-from ldapgw.ldap.framing import message_ends
+from ldapgw.ldap.decoder import message_ends
 from ldapgw.ldap.limits import GATHERED
 
 

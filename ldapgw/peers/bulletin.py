@@ -22,8 +22,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import UnfitKey
+from ldapgw.store.changes import BULLETIN_CHANNEL
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store
 

@@ -29,7 +29,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ProtocolViolation, StoreError
 from ldapgw.ldap.connection_core import Tap
-from ldapgw.ldap.framing import Framer
+from ldapgw.ldap.decoder import Framer
 from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import RecordedMessage, bind_name, dump, make_recording, storable
 from ldapgw.store import phones, recordings

@@ -37,7 +37,7 @@ from ldapgw.directory.schema import attribute_type
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
-from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
+from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.phones.models import MODELS
 from ldapgw.store import phones, unfit_clients

@@ -26,8 +26,7 @@ from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.logging import begin_logging
 from ldapgw.server.preflight import require_start
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
-from ldapgw.server.reload import Reload, take_ports
-from ldapgw.server.service_manager import ServiceManager
+from ldapgw.server.reload import Reload, ServiceManager, take_ports
 from ldapgw.store.periodic import PeriodicService
 
 log = Logger()

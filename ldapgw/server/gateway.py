@@ -27,7 +27,7 @@ from ldapgw.errors import UnwritableStore
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.numbers import phone_number
 from ldapgw.phones.provisioning.sheet import all_vendors
-from ldapgw.server.certificate_renewal import CertificateReloader
+from ldapgw.server.certificates import CertificateReloader
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import DEFAULT_FILE, Config
 from ldapgw.server.counters import ReloadStatus
@@ -42,7 +42,7 @@ from ldapgw.server.preflight import opening
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from ldapgw.server.reactor import LagMeter
 from ldapgw.server.state_dir import OpenStateDir, StateDir
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.workers import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words

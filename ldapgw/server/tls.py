@@ -5,7 +5,7 @@
 system of this machine.  A chain that leads to none of these authorities is private: self-signed, or issued by the
 company's own authority.
 
-Mutable: `TlsContextFactory.loaded`, which `ldapgw.server.certificate_renewal` replaces by one assignment when the files
+Mutable: `TlsContextFactory.loaded`, which `ldapgw.server.certificates` replaces by one assignment when the files
 have changed.  A connection keeps the context with which it began.
 """
 
@@ -126,7 +126,7 @@ _MINIMUM: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 # The cipher suites for TLS 1.2, all with forward secrecy; AES in CBC mode comes last, for phones without GCM.  The
 # cipher suites of TLS 1.3 need no choice.
 _CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL"
-# The certificate of the gateway's own authority, in the folder of the certificate (`ldapgw.server.authority`).
+# The certificate of the gateway's own authority, in the folder of the certificate (`ldapgw.server.certificates`).
 AUTHORITY_FILE: Final = "authority.pem"
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name.
 _NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -46,20 +46,17 @@ from ldapgw.store.tables import (
     source,
     sync_attempt,
     sync_day,
-    sync_progress,
     value_of,
 )
 
 # Figures about oddities of a listing that was applied nevertheless, by warning code.
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
-
 # Columns of an account that a successful sync sets to null.
 ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 
 # Errors that only the account's owner can solve, whatever is wrong with the tenant's OAuth client.
 OWN_ERRORS = frozenset(("consent_revoked", "scope_missing", "suspicious_shrink"))
-
 
 # The causes, in an error's facts, for which a delegated account is no longer read (`ldapgw.store.leavers.Reason`).
 _LEFT = frozenset(("suspended", "deleted", "moved"))
@@ -207,11 +204,6 @@ class Account:
         """Return the sources that a person has switched off."""
         return frozenset(source for source, state in self.sources.items() if state is SourceState.OFF)
 
-    @property
-    def needs_consent(self) -> bool:
-        """Return whether the account is connected but cannot sync until the user gives another consent."""
-        return self.is_connected and self.next_sync is None and not self.uses_delegation
-
     def __repr__(self) -> str:
         """Omit address and sub, which a log must not contain."""
         return f"<Account {self.id} of {self.tenant}>"
@@ -321,17 +313,6 @@ def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Acco
     """Read all accounts on a person's page: first the person's account, then the accounts that the person has added."""
     on_page = read_some(connection, and_(account.c.tenant == tenant, or_(account.c.sub == sub, account.c.owner == sub)))
     return tuple(sorted(on_page, key=lambda found: (found.sub != sub, found.id)))
-
-
-def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
-    """Return, by tenant and sub, values that change whenever the person's page has to change."""
-    status_keys: dict[tuple[str, str], tuple[object, ...]] = {}
-    columns = [*(account.c[name] for name in _STATUS_COLUMNS), *sync_progress.c]
-    query = select(account.c.tenant, account.c.sub, *columns).outerjoin(sync_progress).order_by(account.c.id)
-    for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
-        for sub in {row.sub, row.owner} & set(subs):
-            status_keys[row.tenant, sub] = (*status_keys.get((row.tenant, sub), ()), tuple(row))
-    return status_keys
 
 
 def lock(connection: Connection, account_id: int) -> None:
@@ -534,11 +515,6 @@ def set_address(connection: Connection, grant: Account, address: str) -> None:
     """Store a new e-mail address of the account.  The account's book is named after this address."""
     connection.execute(update(account).where(holds_grant(grant)).values(address=address))
 
-
-_STATUS_COLUMNS = (
-    *("owner", "address", "sharing", "shared_label", "connected_at", "scopes", "refresh_expires_at", "syncing"),
-    *("last_sync", "next_sync", "error_code", "wish", "due", "generation"),
-)
 
 # Columns of an account that a disconnection sets to null.
 CLEARED_COLUMNS = (

@@ -7,13 +7,14 @@ searches, passwords or tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select
 
+from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import ascii_lower
 from ldapgw.store.tables import activity, columns_of, value_of
 
@@ -24,6 +25,9 @@ _PERSONS = (activity.c.actor, activity.c.subject, activity.c.detail)
 
 # The number of entries on a page.
 PAGE_SIZE = 50
+
+# The columns of the exported log.
+COLUMNS: Final = ("time", "tenant", "actor", "act", "subject", "detail", "address")
 
 
 class Act(StrEnum):
@@ -205,6 +209,14 @@ def read_since(connection: Connection, tenant: str | None, since: float) -> tupl
     found = select(activity).where(activity.c.at >= since).order_by(activity.c.at, activity.c.id)
     rows = connection.execute(found if tenant is None else found.where(activity.c.tenant == tenant))
     return tuple(map(_entry, rows))
+
+
+def table(entries: Iterable[ActivityEntry]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the exported log: the names of the `COLUMNS`, and then the values of each entry."""
+    yield COLUMNS
+    for entry in entries:
+        time = timestamp(entry.when) or ""
+        yield time, entry.tenant, entry.actor, entry.act, entry.subject, entry.detail, entry.address
 
 
 def prune(connection: Connection, keep: Mapping[str, float], now: float) -> None:

@@ -21,18 +21,19 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from threading import Lock, Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakSet
 
 import psycopg
-from sqlalchemy import URL, Connection, Table, event, inspect
+from sqlalchemy import URL, Connection, Table, event, inspect, text
 from sqlalchemy.exc import DBAPIError
 from twisted.logger import Logger
 
 from ldapgw.errors import DamagedStore, StoreError, UnreachableStore, UnwritableStore
 from ldapgw.store import gateways, tables
-from ldapgw.store.change_listener import ChangeListener
+from ldapgw.store.changes import postgresql_triggers
 from ldapgw.store.database import (
     ERASED,
     HANG_SECONDS,
@@ -53,6 +54,7 @@ from ldapgw.store.postgresql_connection import (
     LOCK_SECONDS,
     PAGE_SECONDS,
     SYNC_SECONDS,
+    ChangeListener,
     connect_arguments,
     engine_for,
     is_away,
@@ -60,7 +62,6 @@ from ldapgw.store.postgresql_connection import (
     sql_state,
     state_of_refusal,
 )
-from ldapgw.store.postgresql_schema import finishing_statements
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -104,6 +105,15 @@ _ADVICE = {
 }
 _UNWRITABLE = {_READ_ONLY, "53100"}
 _DAMAGE = {"XX001", "XX002"}
+
+# Tables whose rows are needed only for seconds.  A commit in an unlogged table does not wait for the disk, and a crash
+# deletes the rows.
+_UNLOGGED = ("sync_progress",)
+_TEXT_COLUMNS = text("""
+SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables USING (table_name)
+WHERE columns.table_schema = current_schema() AND tables.table_schema = current_schema() AND table_type = 'BASE TABLE'
+AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'
+""")
 
 log = Logger()
 
@@ -171,7 +181,7 @@ class PostgresqlDatabase(Database):
             if not is_current(connection, self):
                 self._check_older_gateways(connection)
                 upgrade(connection)
-                for statement in finishing_statements(connection):
+                for statement in chain(_additions(connection), postgresql_triggers()):
                     connection.exec_driver_sql(statement)
 
     def _check_older_gateways(self, connection: Connection) -> None:
@@ -472,3 +482,14 @@ class PostgresqlDatabase(Database):
 def _is_conflict(error: DBAPIError) -> bool:
     """Return whether a statement failed because of another transaction."""
     return sql_state(error) in _CONFLICTS
+
+
+def _additions(connection: Connection) -> Iterator[str]:
+    """Yield the statements with which PostgreSQL completes the migrations: the order of text, and unlogged tables.
+
+    Texts are ordered by code points, as in SQLite.
+    """
+    for table, column in connection.execute(_TEXT_COLUMNS).all():
+        yield f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'
+    for table in _UNLOGGED:
+        yield f"ALTER TABLE {table} SET UNLOGGED"

@@ -1,34 +1,78 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning addresses: secret addresses, valid for a day, from which a phone fetches its settings and password.
+"""Provisioning: the ways in which phones get their settings, and reports on the steps that people take by hand.
 
+A *provisioning address* is a secret address, valid for a day, from which a phone fetches its settings and password.
 The secret is stored as a hash, and the password is stored encrypted.  The secret and the password are deleted when the
 address ends.  An address ends after a day (`ExpiryCleaner`), or earlier when the address is revoked, or when the
 phone gets a new password, another name or another owner, or is removed.
+
+A *provisioning window* is a time during which phones on the office's network may fetch their settings by MAC address.
+A tenant has one window at most.  A phone fetches its file once in a window.  The file has a new password, which is only
+stored as a hash: the phone's `next_password`, which ends after `UNUSED_SECONDS` unless the phone logs in with it.
+The token in the address stays the same from window to window, so that an administrator enters the address in the DHCP
+server once.
+
+A *report* says which steps of a phone's settings worked, and what a menu is called on the phone.  A report has
+neither a person nor a phone.  Equal reports of a tenant are one row with a count.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
+from typing import Final, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, text, update
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ldapgw.errors import StoreError
-from ldapgw.store import phones, unfit_clients, windows
+from ldapgw.errors import StoreError, UnfitKey
+from ldapgw.store import unfit_clients
+from ldapgw.store.phones import PhoneLogin, set_password
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import provisioning, value_of
-from ldapgw.store.windows import Fetch
+from ldapgw.store.tables import (
+    columns_of,
+    phone,
+    provisioning,
+    provisioning_window,
+    step_report,
+    value_of,
+    window_phone,
+    window_refusal,
+)
 from ldapgw.store.worker import Store
 
-SECONDS = 86400.0
+# The seconds for which an address is valid.
+ADDRESS_SECONDS: Final = 86_400.0
 # The largest number of fetches that are stored with an address.
-MAX_FETCHES = 20
+MAX_FETCHES: Final = 20
+# The seconds after which a fetched password ends that nobody has used.
+UNUSED_SECONDS: Final = 30 * 86_400.0
+# The most refused requests of a tenant that are stored; a request of one more phone takes the place of another one.
+MAX_REFUSALS: Final = 50
+# The most rows of a tenant with reports, so that nobody who is signed in can fill the database.
+MAX_REPORTS: Final = 200
 # The longest time between two searches for expired addresses, because somebody may set the machine's clock forward.
-LONGEST_WAIT = 3600.0
+LONGEST_WAIT: Final = 3600.0
+
+# A phone may log in at a replica, of which the gateway does not learn, so tenants with replicas keep their phones'
+# fetched passwords.
+_replica = phone.alias()
+_CAN_END = phone.c.next_password_at.is_not(None) & phone.c.tenant.not_in(
+    select(_replica.c.tenant).where(_replica.c.replica.is_not(None))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A fetch of a phone's settings: the time, the IP address of the phone, and the name of the file."""
+
+    when: float
+    address: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +88,92 @@ class ProvisioningAddress:
     fetches: tuple[Fetch, ...] = ()
 
 
-def create(
+@dataclass(frozen=True, slots=True)
+class ProvisioningWindow:
+    """A tenant's provisioning window, a row of the table ``provisioning_window``.
+
+    :ivar until: the time at which the window closes or closed.
+    :ivar plain_http: whether phones may fetch their files by HTTP without TLS.
+    :ivar chosen: whether the window is for chosen phones alone, rather than for all phones without a working login.
+    """
+
+    tenant: str
+    token: str = field(repr=False)
+    opened_at: float
+    until: float
+    plain_http: bool
+    chosen: bool
+
+    def is_open(self, now: float) -> bool:
+        return now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPhone:
+    """A phone that was chosen for the window or has fetched its file, a row of the table ``window_phone``.
+
+    :ivar fetched_at: the time of the fetch; None if the phone has not fetched its file yet.
+    """
+
+    phone: str
+    fetched_at: float | None = None
+    address: str = ""
+    file: str = ""
+
+
+class Reason(StrEnum):
+    """The reasons for which a request with the right token is refused."""
+
+    CLOSED = "closed"
+    NETWORK = "network"  # the address is not in `provisioning_networks`
+    PLAIN_HTTP = "plain_http"
+    UNKNOWN_MAC = "unknown_mac"
+    NOT_CHOSEN = "not_chosen"
+    HAS_LOGIN = "has_login"  # the phone has a working login, and was not chosen
+    FETCHED = "fetched"  # the phone has fetched its file already, and has not been chosen since
+    NO_FILE = "no_file"  # phones of this model do not ask for such a file, or cannot connect
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRefusal:
+    """Refused requests of one phone for one reason, a row of the table ``window_refusal``.
+
+    :ivar address: the IP address of the last request.
+    :ivar at: the time of the last request.
+    """
+
+    reason: Reason
+    mac: str
+    address: str
+    at: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """A report, a row of the table ``step_report``.
+
+    :ivar vendor: the key of the vendor's settings.
+    :ivar model: the phone's model, as typed; empty if the report names none.
+    :ivar version: the phone's firmware, as typed; empty if the report names none.
+    :ivar step: the number of the step; 0 if all steps worked.
+    :ivar menu: what the step's menu is called on the phone; empty if all steps worked.
+    :ivar step_text: the step as the page had it at the last such report; empty if all steps worked.
+    :ivar at: the time of the last such report, in seconds since the epoch.
+    """
+
+    tenant: str
+    vendor: str
+    model: str
+    version: str
+    step: int
+    menu: str
+    at: float
+    count: int = 1
+    step_text: str = ""
+
+
+def create_address(
     connection: Connection,
     name: str,
     secret_box: SecretBox,
@@ -57,17 +186,21 @@ def create(
 
     :returns: False if there is no phone of this name; nothing is stored then.
     """
-    if not phones.set_password(connection, name, password_hash, now):
+    if not set_password(connection, name, password_hash, now):
         return False
     connection.execute(
         insert(provisioning).values(
-            phone=name, secret=secret_hash, password=secret_box.seal(password), until=now + SECONDS, fetches="[]"
+            phone=name,
+            secret=secret_hash,
+            password=secret_box.seal(password),
+            until=now + ADDRESS_SECONDS,
+            fetches="[]",
         )
     )
     return True
 
 
-def end(connection: Connection, name: str) -> bool:
+def end_address(connection: Connection, name: str) -> bool:
     """End a phone's address.
 
     :returns: False if the phone has no address.
@@ -75,14 +208,7 @@ def end(connection: Connection, name: str) -> bool:
     return connection.execute(delete(provisioning).where(provisioning.c.phone == name)).rowcount > 0
 
 
-def remove_expired(connection: Connection, now: float) -> None:
-    """Delete what has expired: addresses with their passwords, unused fetched passwords, unfit clients."""
-    connection.execute(delete(provisioning).where(provisioning.c.until <= now))
-    windows.remove_unused(connection, now)
-    unfit_clients.remove_old(connection, now)
-
-
-def read(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
+def read_address(connection: Connection, name: str, now: float) -> ProvisioningAddress | None:
     """Read a phone's address; return None if the phone has no address, or its address has expired."""
     current = (provisioning.c.phone == name) & (provisioning.c.until > now)
     row = connection.execute(select(provisioning).where(current)).first()
@@ -91,12 +217,12 @@ def read(connection: Connection, name: str, now: float) -> ProvisioningAddress |
     return value_of(ProvisioningAddress, row, fetches=tuple(Fetch(*fetch) for fetch in json.loads(row.fetches)))
 
 
-def fetch(
+def fetch_password(
     connection: Connection, address: ProvisioningAddress, secret_box: SecretBox, new: Fetch
 ) -> str | Literal[False]:
     """Read the password of an address, and store the fetch.
 
-    :param address: the address as `read` returned it; the caller has checked the secret.
+    :param address: the address as `read_address` returned it; the caller has checked the secret.
     :returns: the password, or False if the address has ended, or another address has taken its place.
     """
     same = (provisioning.c.phone == address.phone) & (provisioning.c.secret == address.secret)
@@ -110,11 +236,229 @@ def fetch(
     return secret_box.unseal(row.password)
 
 
+def open_window(
+    connection: Connection,
+    tenant: str,
+    secret_box: SecretBox,
+    token: str,
+    now: float,
+    seconds: float,
+    phones: Collection[str],
+    *,
+    chosen: bool,
+    plain_http: bool = False,
+) -> ProvisioningWindow:
+    """Open a tenant's window, or open the window anew with other values.
+
+    :param token: the token of the tenant's first window; later windows keep the token.
+    :param phones: the names of phones that may fetch files.
+    :param chosen: whether only these phones may fetch files.  Otherwise, phones that have never logged in with their
+        present password may fetch files, too.
+    """
+    former = read_window(connection, tenant, secret_box)
+    window = ProvisioningWindow(tenant, former.token if former else token, now, now + seconds, plain_http, chosen)
+    connection.execute(delete(provisioning_window).where(provisioning_window.c.tenant == tenant))
+    connection.execute(
+        insert(provisioning_window).values(
+            tenant=tenant,
+            token=secret_box.seal(window.token),
+            opened_at=window.opened_at,
+            until=window.until,
+            plain_http=window.plain_http,
+            chosen=window.chosen,
+        )
+    )
+    connection.execute(delete(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
+    connection.execute(delete(window_refusal).where(window_refusal.c.tenant == tenant))
+    if phones:
+        connection.execute(insert(window_phone), [{"phone": name} for name in dict.fromkeys(phones)])
+    return window
+
+
+def _phones_of(tenant: str) -> Select[tuple[str]]:
+    return select(phone.c.name).where(phone.c.tenant == tenant)
+
+
+def close_window(connection: Connection, tenant: str, now: float) -> bool:
+    """Close a tenant's window.
+
+    :returns: False if the window is not open.
+    """
+    is_open = (provisioning_window.c.tenant == tenant) & (provisioning_window.c.until > now)
+    return connection.execute(update(provisioning_window).where(is_open).values(until=now)).rowcount > 0
+
+
+def forget_window(connection: Connection, tenant: str) -> bool:
+    """Delete a tenant's window with its token, so that the next window has another address.
+
+    :returns: False if there is no window.
+    """
+    return connection.execute(delete(provisioning_window).where(provisioning_window.c.tenant == tenant)).rowcount > 0
+
+
+def read_window(connection: Connection, tenant: str, secret_box: SecretBox) -> ProvisioningWindow | None:
+    """Read a tenant's window, which may be closed.
+
+    :returns: None if no window was ever opened, or if the token was sealed with another key.
+    """
+    row = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant)).first()
+    if row is None:
+        return None
+    try:
+        return value_of(ProvisioningWindow, row, token=secret_box.unseal(row.token))
+    except UnfitKey:
+        return None
+
+
+def read_window_phones(connection: Connection, tenant: str) -> Mapping[str, WindowPhone]:
+    """Read the phones that were chosen for a tenant's window or have fetched their files, by name."""
+    rows = connection.execute(select(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
+    return {row.phone: value_of(WindowPhone, row) for row in rows}
+
+
+def read_window_fetch(connection: Connection, name: str) -> WindowPhone | None:
+    """Read the fetch of a phone in its tenant's window; return None if the phone has not fetched its file."""
+    fetched = (window_phone.c.phone == name) & window_phone.c.fetched_at.is_not(None)
+    row = connection.execute(select(window_phone).where(fetched)).first()
+    return None if row is None else value_of(WindowPhone, row)
+
+
+def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, ...]:
+    """Read the refused requests since a tenant's window was opened, the most recent first."""
+    query = select(window_refusal).where(window_refusal.c.tenant == tenant).order_by(window_refusal.c.at.desc())
+    return tuple(value_of(WindowRefusal, row) for row in connection.execute(query))
+
+
+def hindrance(connection: Connection, window: ProvisioningWindow, login: PhoneLogin, now: float) -> Reason | None:
+    """Return the reason for which a phone may not fetch its file in a window now; None if the phone may.
+
+    :param window: the window as `read_window` returned it.
+    """
+    is_same = (provisioning_window.c.tenant == window.tenant) & (provisioning_window.c.opened_at == window.opened_at)
+    until = connection.execute(select(provisioning_window.c.until).where(is_same)).scalar()
+    if until is None or until <= now:
+        return Reason.CLOSED
+    row = connection.execute(select(window_phone.c.fetched_at).where(window_phone.c.phone == login.name)).first()
+    if row is not None:
+        return None if row.fetched_at is None else Reason.FETCHED
+    if window.chosen:
+        return Reason.NOT_CHOSEN
+    if login.last_seen is not None:
+        return Reason.HAS_LOGIN
+    # A stranger's fetch in a later window must not end the password that the phone itself has fetched.
+    return Reason.FETCHED if login.next_password else None
+
+
+def note_fetch(
+    connection: Connection, window: ProvisioningWindow, login: PhoneLogin, next_password: str, new: Fetch
+) -> Reason | None:
+    """Store that a phone fetches its file in a window, together with the hash of the password in the file.
+
+    :param window: the window as `read_window` returned it.
+    :returns: None, or the reason for which the phone may not fetch the file; nothing is stored then.
+    """
+    # The lock lets two requests for the same file wait for each other, so that only one of them is answered.
+    name = login.name
+    connection.execute(select(phone.c.name).where(phone.c.name == name).with_for_update())
+    if reason := hindrance(connection, window, login, new.when):
+        return reason
+    values = {"next_password": next_password, "next_password_at": new.when}
+    if not connection.execute(update(phone).where(phone.c.name == name).values(values)).rowcount:
+        return Reason.UNKNOWN_MAC
+    connection.execute(delete(window_phone).where(window_phone.c.phone == name))
+    connection.execute(insert(window_phone).values(phone=name, fetched_at=new.when, address=new.address, file=new.file))
+    return None
+
+
+def note_refusal(connection: Connection, tenant: str, reason: Reason, mac: str, address: str, now: float) -> None:
+    """Count a refused request with the right token.
+
+    :param mac: the MAC address in the name of the file, in lower case.
+    """
+    same = (
+        (window_refusal.c.tenant == tenant) & (window_refusal.c.reason == reason.value) & (window_refusal.c.mac == mac)
+    )
+    counted = {"address": address, "at": now, "count": window_refusal.c.count + 1}
+    if connection.execute(update(window_refusal).where(same).values(counted)).rowcount:
+        return
+    of_tenant = window_refusal.c.tenant == tenant
+    if connection.execute(select(func.count()).where(of_tenant)).scalar_one() >= MAX_REFUSALS:
+        # Requests for unknown phones leave first, because anybody can invent MAC addresses.
+        is_known = window_refusal.c.mac.in_(
+            select(phone.c.mac).where(phone.c.tenant == tenant, phone.c.mac.is_not(None))
+        )
+        first = (
+            select(window_refusal.c.reason, window_refusal.c.mac)
+            .where(of_tenant)
+            .order_by(is_known, window_refusal.c.at)
+        )
+        for row in connection.execute(first.limit(1)).all():
+            is_first = (window_refusal.c.reason == row.reason) & (window_refusal.c.mac == row.mac)
+            connection.execute(delete(window_refusal).where(of_tenant, is_first))
+    connection.execute(
+        insert(window_refusal).values(tenant=tenant, reason=reason.value, mac=mac, address=address, at=now, count=1)
+    )
+
+
+# The statement is an SQL text because SQLAlchemy has no common form of ON CONFLICT for all databases.
+_COUNT_REPORT = text("""
+    INSERT INTO step_report (tenant, vendor, model, version, step, menu, step_text, count, at)
+    VALUES (:tenant, :vendor, :model, :version, :step, :menu, :step_text, :count, :at)
+    ON CONFLICT (tenant, vendor, model, version, step, menu) DO UPDATE SET
+        count = step_report.count + excluded.count, at = excluded.at, step_text = excluded.step_text
+""")
+
+
+def add_report(connection: Connection, new: StepReport) -> bool:
+    """Count a report.
+
+    :returns: False if the tenant has `MAX_REPORTS` rows already, and none of them is the same report.
+    """
+    of_tenant = select(func.count()).select_from(step_report).where(step_report.c.tenant == new.tenant)
+    if connection.execute(of_tenant).scalar_one() >= MAX_REPORTS:
+        same = [column == getattr(new, column.name) for column in step_report.primary_key.columns]
+        if connection.execute(select(step_report.c.count).where(*same)).first() is None:
+            return False
+    connection.execute(_COUNT_REPORT, columns_of(new))
+    return True
+
+
+def read_reports(connection: Connection, tenant: str) -> tuple[StepReport, ...]:
+    """Read the reports of a tenant, sorted by vendor, model, firmware, step and menu."""
+    query = select(step_report).where(step_report.c.tenant == tenant).order_by(*step_report.primary_key.columns)
+    return tuple(value_of(StepReport, row) for row in connection.execute(query))
+
+
+def remove_reports(connection: Connection, tenant: str) -> bool:
+    """Delete the reports of a tenant, and return whether there were any."""
+    return connection.execute(delete(step_report).where(step_report.c.tenant == tenant)).rowcount > 0
+
+
+def remove_expired(connection: Connection, now: float) -> None:
+    """Delete what has expired: addresses with their passwords, unused fetched passwords, unfit clients."""
+    connection.execute(delete(provisioning).where(provisioning.c.until <= now))
+    _remove_unused(connection, now)
+    unfit_clients.remove_old(connection, now)
+
+
+def _remove_unused(connection: Connection, now: float) -> None:
+    """End the fetched passwords that nobody has used for `UNUSED_SECONDS`."""
+    is_old = _CAN_END & (phone.c.next_password_at <= now - UNUSED_SECONDS)
+    connection.execute(update(phone).where(is_old).values(next_password=None, next_password_at=None))
+
+
 def read_next_end(connection: Connection) -> float | None:
     """Return the time at which the first thing expires or expired that `remove_expired` deletes; None if none does."""
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
-    ends = end, windows.read_next_end(connection), unfit_clients.read_next_end(connection)
+    ends = end, _read_next_unused(connection), unfit_clients.read_next_end(connection)
     return min((time for time in ends if time is not None), default=None)
+
+
+def _read_next_unused(connection: Connection) -> float | None:
+    """Return the time at which the first of the unused fetched passwords ends or ended, or None if there is none."""
+    fetched = select(func.min(phone.c.next_password_at)).where(_CAN_END)
+    first: float | None = connection.execute(fetched).scalar_one()
+    return None if first is None else first + UNUSED_SECONDS
 
 
 class ExpiryCleaner(Service):

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history
@@ -38,6 +38,12 @@ _SHRINK = "suspicious_shrink"
 
 # A fingerprint that no request has.  It is stored for labels that were fetched before and have to be fetched in full.
 _OUTDATED = "outdated"
+
+# The columns of an account whose changes change the page of the person.
+_STATUS_COLUMNS = (
+    *("owner", "address", "sharing", "shared_label", "connected_at", "scopes", "refresh_expires_at", "syncing"),
+    *("last_sync", "next_sync", "error_code", "wish", "due", "generation"),
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -284,6 +290,17 @@ def read_progress(connection: Connection, account_id: int) -> SyncProgress | Non
     """Return the progress of an account's sync, or None if no sync is running or the sync has just begun."""
     row = connection.execute(select(sync_progress).where(sync_progress.c.account_id == account_id)).one_or_none()
     return None if row is None else value_of(SyncProgress, row)
+
+
+def read_status_keys(connection: Connection, subs: Collection[str]) -> dict[tuple[str, str], tuple[object, ...]]:
+    """Return, by tenant and sub, values that change whenever the person's page has to change."""
+    status_keys: dict[tuple[str, str], tuple[object, ...]] = {}
+    columns = [*(account.c[name] for name in _STATUS_COLUMNS), *sync_progress.c]
+    query = select(account.c.tenant, account.c.sub, *columns).outerjoin(sync_progress).order_by(account.c.id)
+    for row in connection.execute(query.where(or_(account.c.sub.in_(subs), account.c.owner.in_(subs)))):
+        for sub in {row.sub, row.owner} & set(subs):
+            status_keys[row.tenant, sub] = (*status_keys.get((row.tenant, sub), ()), tuple(row))
+    return status_keys
 
 
 def clear_running(connection: Connection) -> None:

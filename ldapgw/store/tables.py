@@ -39,17 +39,25 @@ V = TypeVar("V")
 
 metadata = MetaData()
 _not_null = partial(Column, nullable=False)
+_CHANGE_NUMBER = Integer().with_variant(BigInteger(), "postgresql")
 
 
-def _account_key(*, primary: bool = True) -> Column[int]:
-    return Column(
-        "account_id",
-        Integer,
-        ForeignKey("account.id", ondelete="CASCADE"),
-        primary_key=primary,
-        nullable=not primary,
-        comment="the account that the row belongs to",
-    )
+def _tenant_key() -> Column[str]:
+    return Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration")
+
+
+def _account_key(comment: str = "the account that the row belongs to", *, primary: bool = True) -> Column[int]:
+    owner = ForeignKey("account.id", ondelete="CASCADE")
+    return Column("account_id", Integer, owner, primary_key=primary, nullable=not primary, comment=comment)
+
+
+def _phone_key(comment: str) -> Column[str]:
+    return Column("phone", String, ForeignKey("phone.name", ondelete="CASCADE"), primary_key=True, comment=comment)
+
+
+def _flag(name: str, comment: str) -> Column[bool]:
+    """Return a column that is false unless a statement sets the column."""
+    return _not_null(name, Boolean, server_default=false(), comment=comment)
 
 
 def _person_key() -> tuple[Column[Any], ...]:
@@ -74,7 +82,7 @@ account = Table(
     Column("refresh_expires_at", Float, comment="when the refresh token expires; null: the token does not expire"),
     Column("access_token", LargeBinary, comment="sealed; the OAuth access token"),
     Column("access_expires_at", Float, comment="when the access token expires"),
-    _not_null("syncing", Boolean, server_default=false(), comment="whether a sync is running"),
+    _flag("syncing", "whether a sync is running"),
     Column("last_sync", Float, comment="when the last successful sync ended"),
     Column("next_sync", Float, comment="when the next sync is planned; null: no sync is planned"),
     Column("error_code", String, comment="error code of status.json; null: no error"),
@@ -116,12 +124,7 @@ account = Table(
     Column("numbers", Integer, comment="how many telephone numbers the served contacts have; null: none"),
     Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
     Column("shared_label", String, comment="the label whose contacts alone are shared; null: all contacts are shared"),
-    _not_null(
-        "delegated",
-        Boolean,
-        server_default=false(),
-        comment="whether the tenant's service account may read the account's contacts",
-    ),
+    _flag("delegated", "whether the tenant's service account may read the account's contacts"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
     Index("account_folded_address", text("lower(address)")),
@@ -231,12 +234,7 @@ phone = Table(
     Column("next_password_at", Float, comment="when the phone fetched the next password; null: no next password"),
     Column("mac", String, comment="MAC address, 12 hexadecimal digits in lower case; null: not known"),
     _not_null("label", String, server_default="", comment="what people call the phone; empty: nothing but its name"),
-    _not_null(
-        "former_owner",
-        Boolean,
-        server_default=false(),
-        comment="whether somebody who no longer owns the phone may know its password",
-    ),
+    _flag("former_owner", "whether somebody who no longer owns the phone may know its password"),
     Index("phone_account", "account_id"),
     Index("phone_mac", "tenant", "mac", unique=True),
     Index("phone_folded_name", text("lower(name)")),
@@ -245,20 +243,8 @@ phone = Table(
 further_account = Table(
     "further_account",
     metadata,
-    Column(
-        "phone",
-        String,
-        ForeignKey("phone.name", ondelete="CASCADE"),
-        primary_key=True,
-        comment="a phone that has the books of several accounts",
-    ),
-    Column(
-        "account_id",
-        Integer,
-        ForeignKey("account.id", ondelete="CASCADE"),
-        primary_key=True,
-        comment="an account of the phone besides phone.account_id",
-    ),
+    _phone_key("a phone that has the books of several accounts"),
+    _account_key("an account of the phone besides phone.account_id"),
     _not_null("position", Integer, comment="the account's place among the further accounts, from 1"),
     Index("further_account_account", "account_id"),
 )
@@ -266,13 +252,7 @@ further_account = Table(
 provisioning = Table(
     "provisioning",
     metadata,
-    Column(
-        "phone",
-        String,
-        ForeignKey("phone.name", ondelete="CASCADE"),
-        primary_key=True,
-        comment="the phone that fetches its settings",
-    ),
+    _phone_key("the phone that fetches its settings"),
     _not_null("secret", String, comment="hash of the secret in the address"),
     _not_null("password", LargeBinary, comment="sealed password of the phone"),
     _not_null("until", Float, comment="when the address ends"),
@@ -282,7 +262,7 @@ provisioning = Table(
 provisioning_window = Table(
     "provisioning_window",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     _not_null("token", LargeBinary, comment="sealed; the token in the address"),
     _not_null("opened_at", Float, comment="when the window was opened"),
     _not_null("until", Float, comment="when the window closes or closed"),
@@ -293,13 +273,7 @@ provisioning_window = Table(
 window_phone = Table(
     "window_phone",
     metadata,
-    Column(
-        "phone",
-        String,
-        ForeignKey("phone.name", ondelete="CASCADE"),
-        primary_key=True,
-        comment="a phone that was chosen for the tenant's window, or has fetched its file",
-    ),
+    _phone_key("a phone that was chosen for the tenant's window, or has fetched its file"),
     Column("fetched_at", Float, comment="when the phone fetched its file; null: not yet"),
     _not_null("address", String, server_default="", comment="IP address of the fetch"),
     _not_null("file", String, server_default="", comment="name of the fetched file"),
@@ -308,8 +282,8 @@ window_phone = Table(
 window_refusal = Table(
     "window_refusal",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
-    Column("reason", String, primary_key=True, comment="why the request was refused (ldapgw.store.windows.Reason)"),
+    _tenant_key(),
+    Column("reason", String, primary_key=True, comment="why requests were refused (ldapgw.store.provisioning.Reason)"),
     Column("mac", String, primary_key=True, comment="the MAC address in the name of the file"),
     _not_null("address", String, comment="IP address of the last such request"),
     _not_null("at", Float, comment="time of the last such request"),
@@ -319,7 +293,7 @@ window_refusal = Table(
 step_report = Table(
     "step_report",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     Column("vendor", String, primary_key=True, comment="key of the vendor's settings (ldapgw/phones/vendors)"),
     Column("model", String, primary_key=True, comment="the phone's model, as typed; empty: not told"),
     Column("version", String, primary_key=True, comment="the phone's firmware, as typed; empty: not told"),
@@ -334,25 +308,14 @@ unfit_client = Table(
     "unfit_client",
     metadata,
     Column("address", String, primary_key=True, comment="IP address of a client that could not connect"),
-    Column(
-        "mistake",
-        String,
-        primary_key=True,
-        comment="a value of Mistake (ldapgw/store/unfit_clients.py)",
-    ),
+    Column("mistake", String, primary_key=True, comment="a value of Mistake (ldapgw/store/unfit_clients.py)"),
     _not_null("at", Float, comment="time of the client's last connection with this mistake"),
 )
 
 recording = Table(
     "recording",
     metadata,
-    Column(
-        "phone",
-        String,
-        ForeignKey("phone.name", ondelete="CASCADE"),
-        primary_key=True,
-        comment="the phone whose searches are recorded",
-    ),
+    _phone_key("the phone whose searches are recorded"),
     _not_null("begun_at", Float, comment="when the recording began"),
     _not_null("until", Float, comment="when the recording ends"),
     _not_null("plain", Boolean, comment="whether the recording has the real names and numbers, not pseudonyms"),
@@ -376,7 +339,7 @@ recording_part = Table(
 oauth_client = Table(
     "oauth_client",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     _not_null("client_id", String, comment="client id, as registered with Google"),
     _not_null("client_secret", LargeBinary, comment="sealed; the client secret"),
     _not_null("entered_at", Float, comment="when an administrator entered the client"),
@@ -385,7 +348,7 @@ oauth_client = Table(
 delegation = Table(
     "delegation",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     _not_null("key_file", LargeBinary, comment="sealed; the service account's key file"),
     _not_null("settings", String, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
     _not_null("entered_at", Float, comment="when an administrator entered the delegation"),
@@ -394,7 +357,7 @@ delegation = Table(
 workspace = Table(
     "workspace",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     Column("read_at", Float, comment="when the users were last read in full; null: never"),
     _not_null("users", Integer, server_default="0", comment="how many users the service account reads for"),
     _not_null("scopes", String, server_default="", comment="scopes that the service account may use, with blanks"),
@@ -405,7 +368,7 @@ workspace = Table(
 google_group = Table(
     "google_group",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     Column("address", String, primary_key=True, comment="the group's e-mail address in lower case"),
     _not_null("members", String, comment="ids (sub) of the members who are users, as JSON"),
     Column("read_at", Float, comment="when the members were last read; null: never"),
@@ -419,19 +382,14 @@ leaver = Table(
     _account_key(),
     _not_null("reason", String, comment="missing, suspended, deleted or moved"),
     _not_null("since", Float, comment="when the person was first seen to have left"),
-    _not_null("kept", Boolean, server_default=false(), comment="whether an administrator keeps the account"),
-    _not_null(
-        "approved",
-        Boolean,
-        server_default=false(),
-        comment="whether an administrator has allowed to remove the account",
-    ),
+    _flag("kept", "whether an administrator keeps the account"),
+    _flag("approved", "whether an administrator has allowed to remove the account"),
 )
 
 held_leavers = Table(
     "held_leavers",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     _not_null("count", Integer, comment="how many accounts were to be removed at once"),
     _not_null("since", Float, comment="when the removal was stopped"),
 )
@@ -478,7 +436,7 @@ consent_flow = Table(
 alarm = Table(
     "alarm",
     metadata,
-    Column("tenant", String, primary_key=True, comment="the tenant's name in the configuration"),
+    _tenant_key(),
     _not_null("code", String, comment="client_rejected or api_disabled"),
     _not_null("since", Float, comment="when the error first occurred"),
     _not_null(
@@ -556,9 +514,7 @@ change = Table(
     Column(
         "key", String, primary_key=True, comment="the account's id, the phone's name, or the random name of the epoch"
     ),
-    _not_null(
-        "number", Integer().with_variant(BigInteger(), "postgresql"), comment="grows with each change; triggers set it"
-    ),
+    _not_null("number", _CHANGE_NUMBER, comment="grows with each change; triggers set it"),
     Column("marked_at", Float, comment="when triggers set the number; null with SQLite"),
     Index("change_number", "number"),
 )
@@ -580,11 +536,7 @@ gateway = Table(
     _not_null("version", String, comment="the version of ldapgw"),
     _not_null("roles", String, comment="some of serve, sync and web, separated by spaces"),
     _not_null("keys", String, comment="fingerprints of the gateway's keys, separated by spaces; the first key seals"),
-    _not_null(
-        "position",
-        Integer().with_variant(BigInteger(), "postgresql"),
-        comment="the number of the first change that the gateway may not serve yet",
-    ),
+    _not_null("position", _CHANGE_NUMBER, comment="the number of the first change that the gateway may not serve yet"),
     _not_null("accounts", Integer, comment="connected accounts that the gateway serves"),
     _not_null("contacts", Integer, comment="contacts that the gateway serves"),
     _not_null("started_at", Float, comment="time of the start, by the clock of the database server"),

@@ -26,7 +26,6 @@ from ldapgw.store import (
     phones,
     revocations,
     sign_ins,
-    source_switches,
     sync_history,
     sync_state,
 )
@@ -230,9 +229,9 @@ class AccountPages:
             return self._redirect_to_account(visit, account, "not-accepted", "account")
         if switch == "on" and source not in sources_of(account.scopes):
             return await self._lead_to_google(visit, account, source)
-        act, change = Act.SOURCE_SWITCHED_OFF, source_switches.switch_off
+        act, change = Act.SOURCE_SWITCHED_OFF, revocations.switch_off
         if switch == "on":
-            act, change = Act.SOURCE_SWITCHED_ON, source_switches.switch_on
+            act, change = Act.SOURCE_SWITCHED_ON, revocations.switch_on
         await visit.change(visit.entry(act, account.address, source.value), change, account.id, source)
         await self._dependencies.changed()
         return self._redirect_to_account(visit, account, f"switched-{switch}", "account")

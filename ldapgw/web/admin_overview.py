@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
+from ldapgw.files.spreadsheet import csv_of_texts
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition
 from ldapgw.phones.summary import Summary, summarize
@@ -18,7 +19,6 @@ from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, gateways, leavers, phones, sync_history, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import Account, ErrorStatus
-from ldapgw.store.csv_export import activity_csv
 from ldapgw.store.database import database_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
@@ -336,7 +336,7 @@ class AdminActivity:
 
 
 def _activity_csv(connection: Connection, tenant: str) -> bytes:
-    return activity_csv(activity.read_since(connection, tenant, 0.0))
+    return csv_of_texts(activity.table(activity.read_since(connection, tenant, 0.0)))
 
 
 def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overview:

@@ -24,7 +24,7 @@ from ldapgw.errors import GoogleError, LdapgwError
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
-from ldapgw.store import accounts, activity, revocations, sign_ins, source_switches, sync_state
+from ldapgw.store import accounts, activity, revocations, sign_ins, sync_state
 from ldapgw.store.accounts import Account, NewGrant, SourceState
 from ldapgw.store.activity import Act, Actor
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
@@ -339,7 +339,7 @@ class AuthorizationCodeFlow:
             if known is None or not known.is_connected:
                 return None
             act, new = Act.SOURCE_SWITCHED_ON, _new_grant(grant, identity, tenant.client)
-            source_switches.switch_on_with_grant(connection, self._dependencies.secret_box, known, new, source, now)
+            revocations.switch_on_with_grant(connection, self._dependencies.secret_box, known, new, source, now)
         elif purpose != SIGN_IN:
             act = Act.CONNECTED if known is None else Act.RECONNECTED
             account_id = accounts.connect(

@@ -14,7 +14,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from ldapgw.store import accounts
+from ldapgw.store import sync_state
 from ldapgw.store.worker import Store
 
 OnChange = Callable[[], None]
@@ -95,5 +95,5 @@ class AccountWatcher:
 def _account_states(connection: Connection, topics: Collection[str], recoveries: int) -> dict[str, Hashable]:
     """Return everything about each person's accounts that can change, by topic."""
     persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
-    status_keys = accounts.read_status_keys(connection, {sub for _, sub in persons})
+    status_keys = sync_state.read_status_keys(connection, {sub for _, sub in persons})
     return {person_topic(tenant, sub): (recoveries, status_keys.get((tenant, sub), ())) for tenant, sub in persons}

@@ -41,13 +41,12 @@ from ldapgw.phones.refused_logins import UnknownLogin
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
-from ldapgw.store import accounts, phones, provisioning, recordings, windows
+from ldapgw.store import accounts, phones, provisioning, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
-from ldapgw.store.provisioning import ProvisioningAddress
+from ldapgw.store.provisioning import ProvisioningAddress, ProvisioningWindow, WindowPhone
 from ldapgw.store.recordings import StoredRecording
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.unfit_clients import Mistake
-from ldapgw.store.windows import ProvisioningWindow, WindowPhone
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpResponse
@@ -436,9 +435,9 @@ def _read_provisioning(
 ) -> tuple[ProvisioningAddress | None, WindowPhone | None, ProvisioningWindow | None, StoredRecording | None]:
     # One read, because each read has a transaction of its own on another thread.
     return (
-        provisioning.read(connection, login.name, now),
-        windows.read_fetch(connection, login.name),
-        windows.read(connection, login.tenant, secret_box),
+        provisioning.read_address(connection, login.name, now),
+        provisioning.read_window_fetch(connection, login.name),
+        provisioning.read_window(connection, login.tenant, secret_box),
         recordings.read(connection, login.name),
     )
 

@@ -16,8 +16,7 @@ from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, se
 from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act, Actor
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.provisioning import ProvisioningAddress
-from ldapgw.store.windows import Fetch
+from ldapgw.store.provisioning import Fetch, ProvisioningAddress
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
@@ -55,7 +54,7 @@ class ProvisioningPages:
         (password, hashed), (secret, hashed_secret) = (make_password(dependencies.random) for _ in range(2))
         made = await visit.change(
             visit.entry(Act.PROVISIONING_MADE, login.name),
-            provisioning.create,
+            provisioning.create_address,
             login.name,
             dependencies.secret_box,
             password,
@@ -70,7 +69,7 @@ class ProvisioningPages:
 
     async def end(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/provision/end``: end the address, which is refused at once."""
-        await visit.change(visit.entry(Act.PROVISIONING_ENDED, login.name), provisioning.end, login.name)
+        await visit.change(visit.entry(Act.PROVISIONING_ENDED, login.name), provisioning.end_address, login.name)
         return visit.redirect("provisioning-ended", f"phones/{login.name}")
 
     async def open(self, visit: TenantVisit, secret: str) -> HttpResponse:
@@ -94,7 +93,7 @@ class ProvisioningPages:
         new = Fetch(self._layout.now(), visit.request.address, file)
         actor = Actor(activity.GATEWAY.name, visit.request.address)
         entry = activity.entry(new.when, visit.tenant.name, actor, Act.PROVISIONING_FETCHED, login.name)
-        password = await visit.change(entry, provisioning.fetch, address, dependencies.secret_box, new)
+        password = await visit.change(entry, provisioning.fetch_password, address, dependencies.secret_box, new)
         if not password:
             return no_such_file()
         sheet = make_sheet(vendor, settings_of(login, dependencies.phones.site(visit.tenant), password))
@@ -136,7 +135,7 @@ class ProvisioningPages:
         login = await dependencies.store.read(phones.read_by_name, name)
         address: ProvisioningAddress | None = None
         if login is not None:
-            address = await dependencies.store.read(provisioning.read, login.name, self._layout.now())
+            address = await dependencies.store.read(provisioning.read_address, login.name, self._layout.now())
         right = verify_password(proper.encode(), address.secret if address else UNKNOWN_LOGIN_HASH)
         if right and login and address and login.tenant == visit.tenant.name:
             return login, address

@@ -30,11 +30,11 @@ from ldapgw.phones.provisioning.window import (
     window_rows,
     without_tls,
 )
-from ldapgw.store import activity, phones, windows
+from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act, ActivityEntry, Actor
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.provisioning import Fetch, ProvisioningWindow, Reason, WindowPhone
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.windows import Fetch, ProvisioningWindow, Reason, WindowPhone
 from ldapgw.web import error_pages
 from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.dependencies import WebDependencies
@@ -95,7 +95,7 @@ class ProvisioningWindows:
 
     async def is_open(self, visit: Visit) -> bool:
         """Return whether the tenant's window is open."""
-        window = await visit.store.read(windows.read, visit.tenant.name, self._secret_box)
+        window = await visit.store.read(provisioning.read_window, visit.tenant.name, self._secret_box)
         return window is not None and window.is_open(self._layout.now())
 
     async def open_for_all(self, visit: Visit) -> HttpResponse:
@@ -115,7 +115,7 @@ class ProvisioningWindows:
         latest = tuple(map(self._dependencies.phones.latest, logins))
         await visit.change(
             visit.entry(Act.WINDOW_OPENED, detail=opening_detail(int(minutes), names, plain_http=plain_http)),
-            windows.open_window,
+            provisioning.open_window,
             visit.tenant.name,
             self._secret_box,
             generate_password(self._dependencies.random),
@@ -129,12 +129,14 @@ class ProvisioningWindows:
 
     async def close(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/window/close``: close the window."""
-        await visit.change(visit.entry(Act.WINDOW_CLOSED), windows.close, visit.tenant.name, self._layout.now())
+        await visit.change(
+            visit.entry(Act.WINDOW_CLOSED), provisioning.close_window, visit.tenant.name, self._layout.now()
+        )
         return visit.redirect("window-closed", PAGE)
 
     async def forget_address(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/window/address``: close the window; the next window has a new address."""
-        await visit.change(visit.entry(Act.WINDOW_CLOSED), windows.forget_address, visit.tenant.name)
+        await visit.change(visit.entry(Act.WINDOW_CLOSED), provisioning.forget_window, visit.tenant.name)
         return visit.redirect("window-address-ended", PAGE)
 
     async def serve(self, visit: TenantVisit, token: str, file: str) -> HttpResponse:
@@ -143,7 +145,7 @@ class ProvisioningWindows:
         :raises PageError: when the token is wrong.
         """
         request, tenant = visit.request, visit.tenant
-        window = await visit.store.read(windows.read, tenant.name, self._secret_box)
+        window = await visit.store.read(provisioning.read_window, tenant.name, self._secret_box)
         is_right = hmac.compare_digest(token.encode(), (window.token if window else "").encode())
         if window is None or not is_right:
             await delay_guess(self._dependencies, request.address, "")
@@ -160,7 +162,7 @@ class ProvisioningWindows:
         if isinstance(found, Sheet) and login is not None:
             login = self._dependencies.phones.latest(login)
             if request.is_head:
-                found = await visit.store.read(windows.hindrance, window, login, self._layout.now()) or found
+                found = await visit.store.read(provisioning.hindrance, window, login, self._layout.now()) or found
             else:
                 found = await self._fetch(visit, window, login, hashed, file) or found
         if isinstance(found, Reason):
@@ -202,7 +204,7 @@ class ProvisioningWindows:
         if boot is None or self._hindrance(visit, window):
             return None
         now, latest = self._layout.now(), self._dependencies.phones.latest(login)
-        if await visit.store.read(windows.hindrance, window, latest, now):
+        if await visit.store.read(provisioning.hindrance, window, latest, now):
             return None
         vendor, text = boot
         return HttpResponse(200, text.encode(), vendor.media_type)
@@ -230,7 +232,9 @@ class ProvisioningWindows:
         self._dependencies.count_misuse("provisioning requests", address)
         # A stranger can invent MAC addresses, but must not hide the requests for phones.
         if is_known or not self._stored_refusals.take(network_of(address)):
-            await visit.store.run(windows.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now())
+            await visit.store.run(
+                provisioning.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now()
+            )
         await delay_guess(self._dependencies, address, mac)
         return no_such_file()
 
@@ -245,20 +249,20 @@ def _read(
     ProvisioningWindow | None,
     Sequence[PhoneLogin],
     Mapping[str, WindowPhone],
-    Sequence[windows.WindowRefusal],
+    Sequence[provisioning.WindowRefusal],
 ]:
     return (
-        windows.read(connection, tenant, secret_box),
+        provisioning.read_window(connection, tenant, secret_box),
         phones.read_by_tenant(connection, tenant),
-        windows.read_phones(connection, tenant),
-        windows.read_refusals(connection, tenant),
+        provisioning.read_window_phones(connection, tenant),
+        provisioning.read_refusals(connection, tenant),
     )
 
 
 def _note_fetch(
     connection: Connection, entry: ActivityEntry, window: ProvisioningWindow, login: PhoneLogin, hashed: str, new: Fetch
 ) -> Reason | None:
-    reason = windows.note_fetch(connection, window, login, hashed, new)
+    reason = provisioning.note_fetch(connection, window, login, hashed, new)
     if reason is None:
         activity.record(connection, entry)
     return reason

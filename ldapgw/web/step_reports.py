@@ -15,10 +15,10 @@ from urllib.parse import quote
 from ldapgw import __version__
 from ldapgw.directory.clients import TokenBuckets
 from ldapgw.phones.provisioning.sheet import all_vendors
-from ldapgw.store import step_reports
+from ldapgw.store import provisioning
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.step_reports import StepReport
+from ldapgw.store.provisioning import StepReport
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
@@ -80,12 +80,12 @@ class StepReports:
         text = vendor.setup_steps[step - 1].text if is_menu else ""
         now = self._layout.now()
         new = StepReport(visit.tenant.name, vendor.key, model, version, step, menu, now, step_text=text)
-        is_counted = await visit.store.run(step_reports.add, new)
+        is_counted = await visit.store.run(provisioning.add_report, new)
         return visit.redirect("step-reported" if is_counted else "step-reports-full", page)
 
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/phones/steps``: show the reports, and the text of a mail to the developers."""
-        reports = await visit.store.read(step_reports.read, visit.tenant.name)
+        reports = await visit.store.read(provisioning.read_reports, visit.tenant.name)
         text = mail_text(reports)
         address = mail_address(text)
         return visit.page(
@@ -105,7 +105,7 @@ class StepReports:
     async def delete(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/steps/delete``: delete all reports of the tenant."""
         entry = visit.entry(Act.STEP_REPORTS_REMOVED)
-        await visit.change(entry, step_reports.remove_all, visit.tenant.name)
+        await visit.change(entry, provisioning.remove_reports, visit.tenant.name)
         return visit.redirect("step-reports-removed", "admin/phones/steps")
 
 

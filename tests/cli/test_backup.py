@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE
 from ldapgw.store import accounts, activity, gateways, sync_history
+from ldapgw.store.backup import mark_unfinished
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import backup_time
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import SecretBox, new_key, read_keys
 from ldapgw.store.sync_history import SyncFigures
-from ldapgw.store.transfer import mark_unfinished
 from tests.support.postgresql import needs_postgresql, new_url
 from tests.support.site.command_line import ACME, HEAD, THEN, Gateway
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ldapgw.cli import main
-from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.tls import certificate_names, read_certificates
 
 SITE = """

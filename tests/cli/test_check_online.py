@@ -15,7 +15,7 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.utils import getProcessOutputAndValue
 
-from ldapgw.cli.online import check_online
+from ldapgw.cli.check_connections import check_online
 from ldapgw.cli.site import now
 from ldapgw.contact import Source
 from ldapgw.google.delegation import GROUPS_SCOPE, REFUSAL_TEXTS, RESPONSIBLE, USERS_SCOPE, DelegationRefusal

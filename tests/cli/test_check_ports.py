@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
-from ldapgw.cli import ports
+from ldapgw.cli import check_connections
 from ldapgw.server.check_result import Moment
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.preflight import _unavailable
@@ -181,7 +181,7 @@ def test_what_the_page_answers(gateway: Gateway, answer: bytes, state: str, mess
 
 def test_ports_that_nobody_answers(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens on one, and on another one nobody ever says anything; the check ends all the same."""
-    monkeypatch.setattr(ports, "PATIENCE", 0.1)
+    monkeypatch.setattr(check_connections, "PATIENCE", 0.1)
     [free] = free_ports(1)
     with answering(b"") as silent, gateway.running():
         listen = f'["tcp:{free}:interface=127.0.0.1", "tcp:{silent}:interface=127.0.0.1"]'

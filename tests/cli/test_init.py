@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from ldapgw.cli import init, main
 from ldapgw.contact import Source
-from ldapgw.server.authority import AuthorityFiles
+from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.config import Config, Tls, load
 from ldapgw.server.config.forms import File
 from ldapgw.server.state_dir import OpenStateDir, StateDir

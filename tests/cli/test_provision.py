@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ldapgw.store import activity, phones, windows
+from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act
-from ldapgw.store.windows import Fetch, Reason
+from ldapgw.store.provisioning import Fetch, Reason
 from tests.support.site.command_line import ACME, HEAD, Gateway
 
 NETWORKS = 'provisioning_networks = ["192.0.2.0/24"]\n'
@@ -50,13 +50,13 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
     ]
     assert opened["phones"][2]["obstacle"].startswith("The MAC address isn’t known.")
     with gateway.begin() as connection:
-        window = windows.read(connection, "acme", gateway.secret_box)
+        window = provisioning.read_window(connection, "acme", gateway.secret_box)
         assert window is not None
         fetched = Fetch(window.opened_at + 1, "192.0.2.7", "001565aabbcc.cfg")
         login = phones.read_by_name(connection, "desk1")
         assert login is not None
-        assert windows.note_fetch(connection, window, login, "ssha256$00$00", fetched) is None
-        windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, "001565ffffff", "192.0.2.8", fetched.when)
+        assert provisioning.note_fetch(connection, window, login, "ssha256$00$00", fetched) is None
+        provisioning.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, "001565ffffff", "192.0.2.8", fetched.when)
     said = run(gateway, "--tenant", "acme")
     assert "from 192.0.2.7" in said
     assert "00:15:65:ff:ff:ff asked once, last from 192.0.2.8" in said

@@ -63,7 +63,7 @@ class Running:
             "wrong login",
             "sync of account",
             "[ldapgw.peers.leadership#",
-            "[ldapgw.store.change_listener#",
+            "[ldapgw.store.postgresql_connection#",
         )
         return "".join(line for line in lines if not any(words in line for words in beside))
 

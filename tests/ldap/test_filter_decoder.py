@@ -22,7 +22,7 @@ from ldapgw.directory.filter import (
     Substrings,
 )
 from ldapgw.errors import ProtocolViolation, ResultCode
-from ldapgw.ldap import filter_decoder as filters
+from ldapgw.ldap.decoder import decode_filter
 from ldapgw.ldap.limits import FILTER_OCTETS
 from tests.support.examples import examples
 from tests.support.filter_text import encode
@@ -31,7 +31,7 @@ from tests.support.results import refused
 
 def read(data: bytes) -> Filter:
     reader = BerReader.over(data)
-    found = filters.read(reader)
+    found = decode_filter(reader)
     reader.finish("test")
     return found
 

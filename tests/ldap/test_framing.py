@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, tlv
 from ldapgw.errors import ProtocolViolation
-from ldapgw.ldap.framing import Framer, message_ends
+from ldapgw.ldap.decoder import Framer, message_ends
 from tests.support.examples import examples
 
 

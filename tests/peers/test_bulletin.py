@@ -21,8 +21,8 @@ from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic,
 from ldapgw.phones.logged_search import LoggedSearch, NewSearches
 from ldapgw.phones.refused_logins import MASK, NewRefusals, RefusedLogins
 from ldapgw.phones.search_log import SearchLog
+from ldapgw.store.changes import BULLETIN_CHANNEL
 from ldapgw.store.database import Database
-from ldapgw.store.postgresql_schema import BULLETIN_CHANNEL
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store, on_threads
 from tests.support.phonebook.trees import PHONE

@@ -22,7 +22,7 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
-from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
+from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.phones.refused_logins import (
     MASK,
     MAX_ELSEWHERE,

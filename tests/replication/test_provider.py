@@ -18,9 +18,8 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.replication import change_log
-from ldapgw.replication.provider import Provider
+from ldapgw.replication.provider import SYNC_DONE, SYNC_REQUEST, Provider
 from ldapgw.replication.replica_entry import Csn
-from ldapgw.replication.sync_controls import SYNC_DONE, SYNC_REQUEST
 from tests.support import pdu
 from tests.support.examples import examples
 from tests.support.phonebook.replicated import BRANCH, HASH, VAULT, Copy, Site, contact, phone

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ldapgw.errors import UserError
-from ldapgw.server.authority import RENEW_DAYS, AuthorityFiles, create_certificate, renew_certificate
+from ldapgw.server.certificates import RENEW_DAYS, AuthorityFiles, create_certificate, renew_certificate
 from ldapgw.server.tls import ValidityPeriod, load_certificate, read_certificates
 from tests.support.certificates import issue
 

@@ -13,10 +13,12 @@ import pytest
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 
-from ldapgw.server.authority import RENEW_DAYS, AuthorityFiles, create_certificate
-from ldapgw.server.certificate_renewal import (
+from ldapgw.server.certificates import (
     CHECK_INTERVAL_SECONDS,
+    RENEW_DAYS,
+    AuthorityFiles,
     CertificateReloader,
+    create_certificate,
 )
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File

@@ -26,8 +26,8 @@ from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
 from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import BEAT_SECONDS, Heartbeat
-from ldapgw.replication.sync_controls import SYNC_REQUEST
-from ldapgw.server.certificate_renewal import CertificateReloader
+from ldapgw.replication.provider import SYNC_REQUEST
+from ldapgw.server.certificates import CertificateReloader
 from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap
 from ldapgw.server.gateway import Gateway, makeService

@@ -20,8 +20,7 @@ from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import ServerEndpoints
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.preflight import require
-from ldapgw.server.reload import Reload, take_ports
-from ldapgw.server.service_manager import ServiceManager
+from ldapgw.server.reload import Reload, ServiceManager, take_ports
 from ldapgw.server.state_dir import create_state_dir
 
 FILE = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.server.service_manager import ServiceManager
+from ldapgw.server.reload import ServiceManager
 
 
 @pytest.mark.parametrize(

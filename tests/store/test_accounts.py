@@ -349,14 +349,14 @@ def test_accounts_that_a_person_has_added(connection: Connection, secret_box: Se
 def test_how_accounts_stand(connection: Connection, secret_box: SecretBox, account: Account) -> None:
     """It changes with whatever shows, for all on whose page it is, and with nothing else."""
     connect(connection, secret_box, replace(GRANT, sub="sub-2"), owner="sub-3")
-    before = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
+    before = sync_state.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert before.keys() == {("acme", "sub-1"), ("acme", "sub-2"), ("acme", "sub-3")}
     assert before["acme", "sub-2"] == before["acme", "sub-3"]
-    assert accounts.read_status_keys(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
+    assert sync_state.read_status_keys(connection, ["sub-1"]) == {("acme", "sub-1"): before["acme", "sub-1"]}
     accounts.store_refreshed_tokens(connection, secret_box, account, "access-2", NOW + 3600, None, "client")
-    assert accounts.read_status_keys(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
+    assert sync_state.read_status_keys(connection, ["sub-1"])["acme", "sub-1"] == before["acme", "sub-1"]
     sync_state.begin(connection, account.id)
-    after = accounts.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
+    after = sync_state.read_status_keys(connection, ["sub-1", "sub-2", "sub-3"])
     assert [key for key in after if after[key] != before[key]] == [("acme", "sub-1")]
 
 

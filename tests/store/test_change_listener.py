@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from ldapgw.store.changes import CHANGES_CHANNEL
 from ldapgw.store.database import Database
-from ldapgw.store.postgresql_schema import CHANGES_CHANNEL
 from tests.support.postgresql import needs_postgresql
 
 pytestmark = [needs_postgresql, pytest.mark.parametrize("database", ["postgresql"], indirect=True)]
@@ -29,7 +29,7 @@ class Scene:
     """
 
     def __init__(self, database: Database, connected: Callable[[], object] = lambda: None) -> None:
-        from ldapgw.store.change_listener import ChangeListener
+        from ldapgw.store.postgresql_connection import ChangeListener
 
         self.database = database
         self.rings = threading.Semaphore(0)

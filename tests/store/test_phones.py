@@ -226,7 +226,7 @@ def test_a_new_owner(connection: Connection, secret_box: SecretBox, account_id: 
         phones.remove(connection, "desk1")
         phones.add(connection, replace(DESK, account_id=account_id if owner is None else None))
         secret = "sha256$33$33"
-        provisioning.create(connection, "desk1", secret_box, "password", DESK.password, secret, NOW)
+        provisioning.create_address(connection, "desk1", secret_box, "password", DESK.password, secret, NOW)
         phones.set_book_secret(connection, "desk1", secret)
         recordings.begin(connection, "desk1", NOW, NOW + 60, is_plain=False)
         [before] = phones.read_all(connection)
@@ -235,7 +235,7 @@ def test_a_new_owner(connection: Connection, secret_box: SecretBox, account_id: 
         assert phones.set_accounts(connection, "desk1", () if owner is None else (owner,))
         after = replace(before, account_id=owner, book_secret="", former_owner=owner is None)
         assert phones.read_all(connection) == (after,)
-        assert (provisioning.read(connection, "desk1", NOW), recordings.read_all(connection)) == (None, ())
+        assert (provisioning.read_address(connection, "desk1", NOW), recordings.read_all(connection)) == (None, ())
     assert not phones.set_accounts(connection, "desk7", ())
 
 

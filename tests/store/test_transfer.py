@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, changes, gateways, leavers, phones, tables, transfer, workspaces
+from ldapgw.store import accounts, backup, changes, gateways, leavers, phones, tables, workspaces
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
@@ -65,9 +65,9 @@ def server() -> Iterator[Database]:
         yield database
 
 
-def held(database: Database) -> dict[str, transfer.Digest]:
+def held(database: Database) -> dict[str, backup.Digest]:
     with database.begin_read() as connection:
-        return {table.name: transfer.digest(connection, table) for table in transfer.TABLES}
+        return {table.name: backup.digest(connection, table) for table in backup.TABLES}
 
 
 def unfinished(database: Database) -> Database:
@@ -75,7 +75,7 @@ def unfinished(database: Database) -> Database:
     target = database_at(database.engine.url)
     target.unfinished_copy_of = "another"
     target.open()
-    target.run(transfer.mark_unfinished)
+    target.run(backup.mark_unfinished)
     return target
 
 
@@ -99,15 +99,15 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
     while not rows:
         with file.begin_read() as source:
             try:
-                rows = transfer.resume_copy(source, target, kill_after)
+                rows = backup.resume_copy(source, target, kill_after)
             except Killed:
                 with pytest.raises(
                     StoreError, match="a copy into it was not finished; run the same ldapgw database copy"
                 ):
                     server.open()
-    assert copied == [table.name for table in transfer.TABLES]
+    assert copied == [table.name for table in backup.TABLES]
     with file.begin_read() as source:
-        target.run(lambda connection: transfer.mark_complete(source, connection))
+        target.run(lambda connection: backup.mark_complete(source, connection))
     server.open()
     assert held(server) == before == held(file)
     assert rows == sum(digest.rows for digest in before.values())
@@ -117,8 +117,8 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
     server.run(accounts.remove, 4, with_phones=True)
     back = unfinished(open_file(tmp_path / "back.db"))
     with server.begin_read() as source:
-        transfer.resume_copy(source, back, lambda *_: None)
-        back.run(lambda connection: transfer.mark_complete(source, connection))
+        backup.resume_copy(source, back, lambda *_: None)
+        back.run(lambda connection: backup.mark_complete(source, connection))
     assert held(back) == held(server)
     assert back.run(connect, BOX, replace(grant, sub="sub-5")) == 5
     back.close()
@@ -129,14 +129,14 @@ def test_what_has_changed_between_two_attempts_is_copied_too(file: Database, ser
     """Rows that came, went and changed, in the middle of what was there already."""
     target = unfinished(server)
     with file.begin_read() as source:
-        transfer.resume_copy(source, target, lambda *_: None)
+        backup.resume_copy(source, target, lambda *_: None)
     with file.begin() as connection:
         connection.execute(delete(tables.contact).where(tables.contact.c.uid == "c7"))
         connection.execute(update(tables.contact).where(tables.contact.c.uid == "c8").values(numbers=9))
         accounts.remove(connection, 3, with_phones=True)
         phones.add(connection, replace(DESK, name="a"))
     with file.begin_read() as source:
-        transfer.resume_copy(source, target, lambda *_: None)
+        backup.resume_copy(source, target, lambda *_: None)
     assert held(server) == held(file)
     target.close()
 
@@ -144,9 +144,9 @@ def test_what_has_changed_between_two_attempts_is_copied_too(file: Database, ser
 def test_a_difference_is_found(file: Database, server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """In any value of any row."""
     target = unfinished(server)
-    monkeypatch.setattr(transfer, "_insert", lambda *_: None)
+    monkeypatch.setattr(backup, "_insert", lambda *_: None)
     with file.begin_read() as source, pytest.raises(StoreError, match="the table account differs from the source"):
-        transfer.resume_copy(source, target, lambda *_: None)
+        backup.resume_copy(source, target, lambda *_: None)
     target.close()
 
 
@@ -227,6 +227,6 @@ def test_an_empty_target_is_marked_before_it_has_tables() -> None:
     with closing(database_at(new_url(template="template0"))) as target:
         target.unfinished_copy_of = "another"
         target.open()
-        assert target.run(transfer.is_unfinished)
+        assert target.run(backup.is_unfinished)
         with closing(database_at(target.engine.url)) as gateway, pytest.raises(StoreError, match="was not finished"):
             gateway.open()

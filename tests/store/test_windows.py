@@ -10,10 +10,9 @@ from dataclasses import replace
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection
 
-from ldapgw.store import phones, provisioning, windows
+from ldapgw.store import phones, provisioning
 from ldapgw.store.phones import PhoneLogin, ReplicaBooks
-from ldapgw.store.secrets import SecretBox
-from ldapgw.store.windows import (
+from ldapgw.store.provisioning import (
     MAX_REFUSALS,
     UNUSED_SECONDS,
     Fetch,
@@ -22,6 +21,7 @@ from ldapgw.store.windows import (
     WindowPhone,
     WindowRefusal,
 )
+from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.sync import DESK, NOW
 
@@ -31,7 +31,7 @@ NEW = Fetch(NOW + 1, "192.0.2.7", "001565aabbcc.cfg")
 def opened(
     connection: Connection, secret_box: SecretBox, *names: str, token: str = "t", at: float = NOW
 ) -> ProvisioningWindow:
-    return windows.open_window(connection, "acme", secret_box, token, at, 900.0, names, chosen=bool(names))
+    return provisioning.open_window(connection, "acme", secret_box, token, at, 900.0, names, chosen=bool(names))
 
 
 def stored(connection: Connection, name: str = "desk1") -> PhoneLogin:
@@ -42,24 +42,27 @@ def stored(connection: Connection, name: str = "desk1") -> PhoneLogin:
 
 def test_a_window_comes_back_as_it_was(connection: Connection, secret_box: SecretBox) -> None:
     """The token is stored sealed, is kept by the next window, and belongs to one tenant."""
-    assert windows.read(connection, "acme", secret_box) is None
+    assert provisioning.read_window(connection, "acme", secret_box) is None
     window = opened(connection, secret_box, token="secret-token")
     assert window == ProvisioningWindow("acme", "secret-token", NOW, NOW + 900.0, plain_http=False, chosen=False)
-    assert (windows.read(connection, "acme", secret_box), windows.read(connection, "other", secret_box)) == (
+    assert (
+        provisioning.read_window(connection, "acme", secret_box),
+        provisioning.read_window(connection, "other", secret_box),
+    ) == (
         window,
         None,
     )
     assert "secret-token" not in repr(connection.exec_driver_sql("SELECT * FROM provisioning_window").all())
     assert "secret-token" not in repr(window)
     assert [window.is_open(NOW + seconds) for seconds in (0.0, 899.0, 900.0)] == [True, True, False]
-    assert not windows.close(connection, "other", NOW + 5)
-    assert windows.close(connection, "acme", NOW + 5)
-    assert not windows.close(connection, "acme", NOW + 5)
-    closed = windows.read(connection, "acme", secret_box)
+    assert not provisioning.close_window(connection, "other", NOW + 5)
+    assert provisioning.close_window(connection, "acme", NOW + 5)
+    assert not provisioning.close_window(connection, "acme", NOW + 5)
+    closed = provisioning.read_window(connection, "acme", secret_box)
     assert closed == replace(window, until=NOW + 5)
     assert opened(connection, secret_box, token="another").token == "secret-token"
-    assert windows.forget_address(connection, "acme")
-    assert not windows.forget_address(connection, "acme")
+    assert provisioning.forget_window(connection, "acme")
+    assert not provisioning.forget_window(connection, "acme")
     assert opened(connection, secret_box, token="another").token == "another"
 
 
@@ -67,7 +70,7 @@ def test_a_token_of_another_key_is_gone(connection: Connection, secret_box: Secr
     """The next window has a token of its own."""
     opened(connection, secret_box, token="lost")
     other = SecretBox([Fernet.generate_key()])
-    assert windows.read(connection, "acme", other) is None
+    assert provisioning.read_window(connection, "acme", other) is None
     assert opened(connection, other, token="new").token == "new"
 
 
@@ -75,24 +78,26 @@ def test_a_phone_fetches_once_in_a_window(connection: Connection, secret_box: Se
     """And again in the next window.  A refused fetch stores nothing."""
     phones.add(connection, DESK)
     window = opened(connection, secret_box)
-    assert windows.note_fetch(connection, window, stored(connection, "desk1"), "hash-1", NEW) is None
+    assert provisioning.note_fetch(connection, window, stored(connection, "desk1"), "hash-1", NEW) is None
     assert stored(connection).next_password == "hash-1"
     fetched = WindowPhone("desk1", NEW.when, NEW.address, NEW.file)
-    assert windows.read_phones(connection, "acme") == {"desk1": fetched}
-    assert windows.read_fetch(connection, "desk1") == fetched
-    assert windows.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.FETCHED
-    assert windows.note_fetch(connection, window, replace(DESK, name="gone"), "hash-2", NEW) is Reason.UNKNOWN_MAC
+    assert provisioning.read_window_phones(connection, "acme") == {"desk1": fetched}
+    assert provisioning.read_window_fetch(connection, "desk1") == fetched
+    assert provisioning.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.FETCHED
+    assert provisioning.note_fetch(connection, window, replace(DESK, name="gone"), "hash-2", NEW) is Reason.UNKNOWN_MAC
     # Another window for all phones does not end what the phone has fetched; a window for this phone does.
     again = opened(connection, secret_box, at=NOW + 2)
-    assert windows.note_fetch(connection, again, stored(connection), "hash-2", NEW) is Reason.FETCHED
+    assert provisioning.note_fetch(connection, again, stored(connection), "hash-2", NEW) is Reason.FETCHED
     again = opened(connection, secret_box, "desk1", at=NOW + 3)
-    assert windows.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.CLOSED
+    assert provisioning.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.CLOSED
     assert (
-        windows.note_fetch(connection, again, stored(connection, "desk1"), "hash-2", replace(NEW, when=again.until))
+        provisioning.note_fetch(
+            connection, again, stored(connection, "desk1"), "hash-2", replace(NEW, when=again.until)
+        )
         is Reason.CLOSED
     )
     assert stored(connection).next_password == "hash-1"
-    assert windows.note_fetch(connection, again, stored(connection, "desk1"), "hash-2", NEW) is None
+    assert provisioning.note_fetch(connection, again, stored(connection, "desk1"), "hash-2", NEW) is None
     assert stored(connection).next_password == "hash-2"
 
 
@@ -100,15 +105,15 @@ def test_a_window_for_some_phones(connection: Connection, secret_box: SecretBox)
     """A phone stays chosen under another name, and leaves with its row; another tenant's phones are not touched."""
     for name, tenant in (("desk1", "acme"), ("desk2", "acme"), ("desk3", "acme"), ("desk4", "other")):
         phones.add(connection, replace(DESK, name=name, tenant=tenant))
-    other = windows.open_window(connection, "other", secret_box, "t", NOW, 900.0, ["desk4", "desk4"], chosen=True)
+    other = provisioning.open_window(connection, "other", secret_box, "t", NOW, 900.0, ["desk4", "desk4"], chosen=True)
     window = opened(connection, secret_box, "desk1", "desk3")
     phones.rename(connection, "desk1", "desk9")
     phones.remove(connection, "desk3")
-    assert windows.read_phones(connection, "acme") == {"desk9": WindowPhone("desk9")}
-    assert windows.read_fetch(connection, "desk9") is None
-    assert windows.note_fetch(connection, window, stored(connection, "desk2"), "hash", NEW) is Reason.NOT_CHOSEN
-    assert windows.note_fetch(connection, window, stored(connection, "desk9"), "hash", NEW) is None
-    assert windows.note_fetch(connection, other, stored(connection, "desk4"), "hash", NEW) is None
+    assert provisioning.read_window_phones(connection, "acme") == {"desk9": WindowPhone("desk9")}
+    assert provisioning.read_window_fetch(connection, "desk9") is None
+    assert provisioning.note_fetch(connection, window, stored(connection, "desk2"), "hash", NEW) is Reason.NOT_CHOSEN
+    assert provisioning.note_fetch(connection, window, stored(connection, "desk9"), "hash", NEW) is None
+    assert provisioning.note_fetch(connection, other, stored(connection, "desk4"), "hash", NEW) is None
 
 
 def test_refusals_are_counted_and_bounded(connection: Connection, secret_box: SecretBox) -> None:
@@ -116,37 +121,41 @@ def test_refusals_are_counted_and_bounded(connection: Connection, secret_box: Se
     phones.add(connection, replace(DESK, mac="0015650000aa"))
     opened(connection, secret_box)
     for when in (NOW + 1, NOW + 2):
-        windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, "0015650000aa", f"192.0.2.{when - NOW:.0f}", when)
-    windows.note_refusal(connection, "acme", Reason.NETWORK, "0015650000aa", "198.51.100.1", NOW + 3)
-    assert windows.read_refusals(connection, "acme") == (
+        provisioning.note_refusal(
+            connection, "acme", Reason.UNKNOWN_MAC, "0015650000aa", f"192.0.2.{when - NOW:.0f}", when
+        )
+    provisioning.note_refusal(connection, "acme", Reason.NETWORK, "0015650000aa", "198.51.100.1", NOW + 3)
+    assert provisioning.read_refusals(connection, "acme") == (
         WindowRefusal(Reason.NETWORK, "0015650000aa", "198.51.100.1", NOW + 3, 1),
         WindowRefusal(Reason.UNKNOWN_MAC, "0015650000aa", "192.0.2.2", NOW + 2, 2),
     )
     for number in range(MAX_REFUSALS):
-        windows.note_refusal(connection, "acme", Reason.UNKNOWN_MAC, f"{number:012x}", "192.0.2.9", NOW + 4 + number)
-    found = windows.read_refusals(connection, "acme")
+        provisioning.note_refusal(
+            connection, "acme", Reason.UNKNOWN_MAC, f"{number:012x}", "192.0.2.9", NOW + 4 + number
+        )
+    found = provisioning.read_refusals(connection, "acme")
     # Whoever invents MAC addresses does not hide the requests for phones.
     invented = [f"{number:012x}" for number in reversed(range(2, MAX_REFUSALS))]
     assert [one.mac for one in found] == [*invented, "0015650000aa", "0015650000aa"]
     opened(connection, secret_box)
-    assert windows.read_refusals(connection, "acme") == ()
+    assert provisioning.read_refusals(connection, "acme") == ()
 
 
 def test_a_phone_with_a_login_is_not_in_a_window_for_all(connection: Connection, secret_box: SecretBox) -> None:
     phones.add(connection, DESK)
     window = opened(connection, secret_box)
     seen = replace(stored(connection), last_seen=NOW)
-    assert windows.note_fetch(connection, window, seen, "hash", NEW) is Reason.HAS_LOGIN
-    assert windows.hindrance(connection, window, seen, NOW) is Reason.HAS_LOGIN
-    assert windows.hindrance(connection, window, stored(connection), NOW) is None
+    assert provisioning.note_fetch(connection, window, seen, "hash", NEW) is Reason.HAS_LOGIN
+    assert provisioning.hindrance(connection, window, seen, NOW) is Reason.HAS_LOGIN
+    assert provisioning.hindrance(connection, window, stored(connection), NOW) is None
 
 
 def test_an_unused_password_ends(connection: Connection, secret_box: SecretBox) -> None:
     """After a month; but the phones of a tenant with a replica may use theirs without the gateway's learning of it."""
     for name, tenant in (("desk1", "acme"), ("desk2", "other")):
         phones.add(connection, replace(DESK, name=name, tenant=tenant))
-        window = windows.open_window(connection, tenant, secret_box, "t", NOW, 900.0, (), chosen=False)
-        assert windows.note_fetch(connection, window, stored(connection, name), "hash", NEW) is None
+        window = provisioning.open_window(connection, tenant, secret_box, "t", NOW, 900.0, (), chosen=False)
+        assert provisioning.note_fetch(connection, window, stored(connection, name), "hash", NEW) is None
     phones.add(connection, replace(DESK, name="branch", tenant="other", replica=ReplicaBooks.SHARED))
     assert provisioning.read_next_end(connection) == NEW.when + UNUSED_SECONDS
     provisioning.remove_expired(connection, NEW.when + UNUSED_SECONDS - 1)
@@ -166,7 +175,7 @@ def test_of_requests_at_once_one_gets_the_file(secret_box: SecretBox) -> None:
 
         def fetch(number: int) -> Reason | None:
             with database.begin() as connection:
-                return windows.note_fetch(connection, window, stored(connection, "desk1"), f"hash-{number}", NEW)
+                return provisioning.note_fetch(connection, window, stored(connection, "desk1"), f"hash-{number}", NEW)
 
         with ThreadPoolExecutor(8) as threads:
             outcomes = Counter(threads.map(fetch, range(8)))

@@ -17,7 +17,7 @@ from twisted.logger import globalLogPublisher
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import DamagedStore, StoreError, UnwritableStore
 from ldapgw.peers.change_feed import POLL_SECONDS, WRITE_BINDS_SECONDS, ChangeFeed
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.workers import WorkerThread
 from ldapgw.store import phones
 from ldapgw.store.database import Database
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin

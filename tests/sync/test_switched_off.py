@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Source
-from ldapgw.store import contacts, source_switches
+from ldapgw.store import contacts, revocations
 from ldapgw.store.accounts import SourceState
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, OTHERS
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, SCOPE, Stage, person
@@ -31,7 +31,7 @@ def stage() -> Stage:
 
 
 def switch(stage: Stage, source: Source, *, on: bool = False) -> None:
-    change = source_switches.switch_on if on else source_switches.switch_off
+    change = revocations.switch_on if on else revocations.switch_off
     stage.database.run(change, stage.account(ALICE).id, source)
 
 
@@ -54,7 +54,7 @@ def test_a_source_that_is_off_needs_no_scope(stage: Stage) -> None:
     switch(stage, OTHER)
     account = stage.account(ALICE)
     stage.connect(ALICE, scopes=("openid", "email", SCOPE + "contacts.readonly"))
-    stage.database.run(source_switches.switch_off, account.id, OTHER)
+    stage.database.run(revocations.switch_off, account.id, OTHER)
     stage.sync(ALICE)
     assert stage.account(ALICE).sources == {
         Source.CONTACTS: ON,
@@ -84,7 +84,7 @@ def test_the_directory_comes_through_nobody_who_has_switched_it_off(stage: Stage
     for address in (ALICE, BOB):
         stage.sync(address)
     assert stage.calls().get(COLLEAGUES, 0) == 1
-    stage.database.run(source_switches.switch_off, stage.account(BOB).id, DIRECTORY)
+    stage.database.run(revocations.switch_off, stage.account(BOB).id, DIRECTORY)
     assert stage.database.run(contacts.accounts_with_source, DIRECTORY) == set()
     for address in (ALICE, BOB):
         stage.sync(address)

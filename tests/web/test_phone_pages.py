@@ -20,7 +20,7 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
-from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
+from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.mac_address import show_mac

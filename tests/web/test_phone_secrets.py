@@ -105,7 +105,7 @@ class Office:
             assert stage.do(recordings.read_all) == ()
             assert stage.watch.search_log.searches_of(f"cn=desk1,ou=phones,{BASE}") == ()
             return (ENDED,) * len(THINGS)
-        address = stage.do(provisioning.read, login.name, NOW)
+        address = stage.do(provisioning.read_address, login.name, NOW)
         is_kept = (
             stage.catalog.authenticate(login.name, old["password"].encode(), "192.0.2.7") is not None,
             stage.catalog.authenticate_secret(f"{login.name}.{old['book']}", "192.0.2.7") is not None,

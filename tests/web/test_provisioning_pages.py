@@ -15,7 +15,7 @@ from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
 from ldapgw.store import phones, provisioning
 from ldapgw.store.database import Mode
-from ldapgw.store.provisioning import SECONDS, ExpiryCleaner
+from ldapgw.store.provisioning import ADDRESS_SECONDS, ExpiryCleaner
 from ldapgw.store.worker import Store
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.readers import yealink
@@ -63,7 +63,7 @@ def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
     to_enter = "waiting for the phone Enter the provisioning address below in the phone, restart the phone, then search"
     assert to_enter in words_on(browser.get(PHONE))
     stage.browser().get(path + "yealink-ldap.cfg")
-    (fetch,) = stage.do(provisioning.read, "desk1", stage.clock.seconds()).fetches
+    (fetch,) = stage.do(provisioning.read_address, "desk1", stage.clock.seconds()).fetches
     assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
     assert f"{fetch.address} yealink-ldap.cfg" in words_on(browser.get(PHONE))
     assert to_enter not in words_on(browser.get(PHONE))
@@ -83,7 +83,7 @@ def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
     assert password is not None
     assert secret not in repr(row)
     assert password[1] not in repr(row)
-    assert secret not in repr(stage.do(provisioning.read, "desk1", stage.clock.seconds()))
+    assert secret not in repr(stage.do(provisioning.read_address, "desk1", stage.clock.seconds()))
     stage.clock.advance(PASSWORD_SECONDS)
     page = browser.get(PHONE)
     assert secret not in page.body
@@ -99,22 +99,22 @@ def test_an_address_ends(stage: Stage, end: str) -> None:
         case "revoked":
             assert f'href="{PHONE}/provision/end"' in browser.get(PHONE).body
             browser.get(f"{PHONE}/provision/end")  # it asks
-            assert stage.do(provisioning.read, "desk1", stage.clock.seconds()) is not None
+            assert stage.do(provisioning.read_address, "desk1", stage.clock.seconds()) is not None
             assert browser.submit(f"{PHONE}/provision/end").location == PHONE
         case "day":
-            stage.clock.advance(provisioning.SECONDS)
+            stage.clock.advance(provisioning.ADDRESS_SECONDS)
             stage.do(provisioning.remove_expired, stage.clock.seconds())
         case "password":
             browser.submit(f"{PHONE}/reset")
         case "newer":
             assert made(browser) != path
-            stage.do(provisioning.end, "desk1")
+            stage.do(provisioning.end_address, "desk1")
         case "renamed":
             assert stage.do(phones.rename, "desk1", "desk2")
         case "removed":
             browser.submit(f"{PHONE}/remove")
     for file in ("", "yealink-ldap.cfg"):
-        seen = stage.do(provisioning.read, "desk1", stage.clock.seconds())
+        seen = stage.do(provisioning.read_address, "desk1", stage.clock.seconds())
         assert seen is None, file
     rows = stage.do(lambda connection: connection.exec_driver_sql("select count(*) from provisioning").scalar())
     assert rows == 0
@@ -138,8 +138,10 @@ def test_an_address_ends_on_the_dot(stage: Stage) -> None:
     stage.clock.advance(1)
     assert passwords() == 0
     cleaner.stopService()
-    stage.do(provisioning.create, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds())
-    stage.clock.advance(SECONDS + 1)
+    stage.do(
+        provisioning.create_address, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds()
+    )
+    stage.clock.advance(ADDRESS_SECONDS + 1)
     assert passwords() == 1
     cleaner.startService()
     assert passwords() == 0
@@ -154,8 +156,10 @@ def test_an_address_ends_within_a_minute_after_an_outage(stage: Stage) -> None:
         return fail(StoreError("gone")) if is_lost else stage.store.call(mode, function, *args, **kw)
 
     owner(stage, model="yealink")
-    stage.do(provisioning.create, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds())
-    stage.clock.advance(SECONDS)
+    stage.do(
+        provisioning.create_address, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds()
+    )
+    stage.clock.advance(ADDRESS_SECONDS)
     cleaner = ExpiryCleaner(clock=stage.clock, store=Store(transact))
     cleaner.startService()
     stage.clock.advance(59)
@@ -187,7 +191,7 @@ def test_an_address_of_another_tenant() -> None:
 def test_addresses_that_ended_and_never_were_are_alike(stage: Stage) -> None:
     """A person who opens one reads that it is of no use, and not that it has a typo."""
     path = made(owner(stage, model="yealink"))
-    stage.do(provisioning.end, "desk1")
+    stage.do(provisioning.end_address, "desk1")
     secret = path.rstrip("/").rpartition("/")[2]
     browser = stage.browser()
     browser.patience = MAX_DELAY

@@ -14,10 +14,10 @@ from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.phones.provisioning.window import REASONS, dhcp_settings, window_rows
-from ldapgw.store import activity, phones, windows
+from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
-from ldapgw.store.windows import Reason
+from ldapgw.store.provisioning import Reason
 from tests.support.boot import BOOTS, Boot
 from tests.support.readers import yealink
 from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link, owner, words_on
@@ -50,7 +50,7 @@ def add(stage: Stage, name: str = "desk1", mac: str = MAC, model: str = "yealink
 def opened(stage: Stage, *names: str, plain_http: bool = False, minutes: int = 60) -> None:
     now = stage.clock.seconds()
     stage.do(
-        windows.open_window,
+        provisioning.open_window,
         *("acme", stage.secret_box, TOKEN, now, minutes * 60.0, names),
         chosen=bool(names),
         plain_http=plain_http,
@@ -75,7 +75,7 @@ def fetch(
 
 
 def refusals(stage: Stage) -> Mapping[tuple[Reason, str], int]:
-    return {(one.reason, one.mac): one.count for one in stage.do(windows.read_refusals, "acme")}
+    return {(one.reason, one.mac): one.count for one in stage.do(provisioning.read_refusals, "acme")}
 
 
 def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
@@ -132,7 +132,7 @@ def test_phones_find_their_settings_when_they_start(stage: Stage, boot: Boot) ->
     assert login.mac == boot.mac
     passwords = re.findall(r"[0-9a-hjkmnp-tv-z]{20}", texts[-1])
     assert any(verify_password(password.encode(), login.next_password) for password in passwords)
-    assert stage.do(windows.read_fetch, login.name).address == headers["X-Forwarded-For"]
+    assert stage.do(provisioning.read_window_fetch, login.name).address == headers["X-Forwarded-For"]
     assert refusals(stage) == {}
 
 
@@ -143,7 +143,7 @@ def test_each_vendor_with_a_file_starts() -> None:
 
 
 def closed_window(stage: Stage) -> None:
-    stage.do(windows.close, "acme", stage.clock.seconds())
+    stage.do(provisioning.close_window, "acme", stage.clock.seconds())
 
 
 def expired(stage: Stage) -> None:
@@ -212,7 +212,7 @@ def test_every_other_request_finds_nothing(
     mac = re.sub("cfg|[.].*", "", asked.get("file", FILE))
     assert refusals(stage) == {(reason, mac): 1}
     assert not any(login.next_password for login in stage.do(phones.read_all))
-    (refused,) = stage.do(windows.read_refusals, "acme")
+    (refused,) = stage.do(provisioning.read_refusals, "acme")
     assert refused.address == asked.get("address", OFFICE)
     assert REASONS[reason] in words_on(by_link(stage).get(PAGE)).partition(show_mac(mac))[2]
 
@@ -278,7 +278,7 @@ def test_a_phone_with_a_wrong_password_needs_a_login(stage: Stage) -> None:
     working(stage)
     admin = by_link(stage)
     admin.submit(PAGE, minutes="15")
-    token = stage.do(windows.read, "acme", stage.secret_box).token
+    token = stage.do(provisioning.read_window, "acme", stage.secret_box).token
     stage.clock.advance(1.0)
     refused = Refusal(stage.clock.seconds(), OFFICE, 3)
     stage.do(phones.store_refusals, {"desk1": (refused, UNKNOWN_LOGIN_HASH)})
@@ -420,9 +420,9 @@ def test_the_table_of_phones_opens_the_window_for_some(stage: Stage) -> None:
     assert about is not None
     form = {"act": "window", "confirmed": "1", "about": about[1], "minutes": "240", "row-desk2": "1"}
     assert admin.submit("/acme/admin/phones/act", **form).location == PAGE
-    window = stage.do(windows.read, "acme", stage.secret_box)
+    window = stage.do(provisioning.read_window, "acme", stage.secret_box)
     assert (window.chosen, window.until - window.opened_at) == (True, 240 * 60.0)
-    assert [*stage.do(windows.read_phones, "acme")] == ["desk2"]
+    assert [*stage.do(provisioning.read_window_phones, "acme")] == ["desk2"]
 
 
 def test_a_closed_window_lists_its_own_phones(stage: Stage) -> None:
@@ -436,12 +436,12 @@ def test_a_closed_window_lists_its_own_phones(stage: Stage) -> None:
         return admin.get(PAGE).body.partition('id="window-phones"')[2]
 
     assert '<span class="tag warn">Waiting</span>' in listed()
-    stage.do(windows.close, "acme", stage.clock.seconds())
+    stage.do(provisioning.close_window, "acme", stage.clock.seconds())
     assert '<span class="tag quiet">Not fetched</span>' in listed()
     assert "Chosen phones" in listed()
     assert [name in listed() for name in ("desk1", "desk2", "desk3")] == [True, False, False]
     opened(stage)
-    stage.do(windows.close, "acme", stage.clock.seconds())
+    stage.do(provisioning.close_window, "acme", stage.clock.seconds())
     assert "Phones without a working login" in listed()
     assert [name in listed() for name in ("desk1", "desk2", "desk3")] == [True, True, True]
 
@@ -449,7 +449,7 @@ def test_a_closed_window_lists_its_own_phones(stage: Stage) -> None:
 @pytest.mark.parametrize("minutes", ["", "0", "61", "-15", "9999", "15x"])
 def test_no_other_duration(stage: Stage, minutes: str) -> None:
     assert by_link(stage).submit(PAGE, minutes=minutes).status == 400
-    assert stage.do(windows.read, "acme", stage.secret_box) is None
+    assert stage.do(provisioning.read_window, "acme", stage.secret_box) is None
 
 
 def test_without_networks_no_window(stage: Stage) -> None:
@@ -472,5 +472,5 @@ def test_only_administrators_see_the_window(stage: Stage) -> None:
     assert alice.get(PAGE).status == 403
     for path in (PAGE, f"{PAGE}/close", f"{PAGE}/address"):
         assert alice.submit(path, minutes="60").status == 403
-    assert TOKEN not in repr(stage.do(windows.read, "acme", stage.secret_box))
+    assert TOKEN not in repr(stage.do(provisioning.read_window, "acme", stage.secret_box))
     assert TOKEN not in repr(stage.do(lambda found: found.exec_driver_sql("select * from provisioning_window").all()))

@@ -11,8 +11,8 @@ import pytest
 
 from ldapgw import __version__
 from ldapgw.phones.provisioning.sheet import all_vendors
-from ldapgw.store import step_reports
-from ldapgw.store.step_reports import StepReport
+from ldapgw.store import provisioning
+from ldapgw.store.provisioning import StepReport
 from ldapgw.web.step_reports import mail_address, mail_text
 from tests.support.stage.web import ALICE, NOW, Browser, Seen, Stage, add, owner, words_on
 
@@ -29,7 +29,7 @@ def send(browser: Browser, **fields: str) -> Seen:
 
 def stored(stage: Stage) -> tuple[StepReport, ...]:
     with stage.database.begin() as connection:
-        return step_reports.read(connection, "acme")
+        return provisioning.read_reports(connection, "acme")
 
 
 def test_the_steps_worked(stage: Stage) -> None:
@@ -141,7 +141,7 @@ def test_reports_are_limited(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> N
     assert seen[-1].headers["retry-after"] == ["60"]
     assert len(stored(stage)) == 10
     stage.clock.advance(60)
-    monkeypatch.setattr(step_reports, "MAX_ROWS", 10)
+    monkeypatch.setattr(provisioning, "MAX_REPORTS", 10)
     full = send(browser, **MENU | {"menu": "menu 11"})
     assert "An administrator has to send and delete them first." in browser.get(full.location).body
     assert len(stored(stage)) == 10

@@ -11,7 +11,7 @@ from ldapgw.phones.provisioning.file_names import file_name
 from ldapgw.phones.provisioning.sheet import Advice, Vendor, vendors_of
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, wrong_password
-from ldapgw.store.windows import ProvisioningWindow, Reason, WindowPhone
+from ldapgw.store.provisioning import ProvisioningWindow, Reason, WindowPhone
 
 # The choices of the minutes for which a window is open.
 MINUTES = (15, 60, 240)

@@ -16,10 +16,9 @@ from twisted.logger import Logger
 from ldapgw.server.config import Config
 from ldapgw.server.counters import Counters, ReloadStatus
 from ldapgw.server.google import TenantClients, TenantDelegations
-from ldapgw.server.processes import BUILD_TIMEOUT_SECONDS, FILE_TIMEOUT_SECONDS, ChildProcess, WorkerProcess
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
-from ldapgw.server.threads import WorkerThread
 from ldapgw.server.tls import TlsContextFactory
+from ldapgw.server.workers import BUILD_TIMEOUT_SECONDS, FILE_TIMEOUT_SECONDS, ChildProcess, WorkerProcess, WorkerThread
 from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode

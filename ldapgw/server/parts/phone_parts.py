@@ -20,8 +20,7 @@ from ldapgw.phones.connection_test import OwnTests
 from ldapgw.phones.recorder import PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.replication.change_log import ChangeLogs
-from ldapgw.replication.provider import Provider
-from ldapgw.replication.sync_controls import SYNC_REQUEST
+from ldapgw.replication.provider import SYNC_REQUEST, Provider
 from ldapgw.server.logging import log_replica_use
 from ldapgw.server.parts.base import Base
 from ldapgw.web.live import ChangeNotifier

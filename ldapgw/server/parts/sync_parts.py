@@ -26,7 +26,7 @@ from ldapgw.server.endpoints import gateway_name
 from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients, delegated_tenant
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
-from ldapgw.server.processes import SizeBasedOffload
+from ldapgw.server.workers import SizeBasedOffload
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers

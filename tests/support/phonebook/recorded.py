@@ -9,10 +9,9 @@ from ldapgw.directory.access import NOBODY, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import SearchRequest
 from ldapgw.ldap.admission import CallerIdLimits
-from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.decoder import Framer, decode
 from ldapgw.ldap.encoder import encode, encode_search
 from ldapgw.ldap.fast_path import FastPath
-from ldapgw.ldap.framing import Framer
 from ldapgw.ldap.messages import BindRequest, Simple
 from ldapgw.ldap.search_response import OutputBuffer, SearchResponse
 from ldapgw.ldap.session import DirectoryPort, SendReply, Session, StartSearch

@@ -17,7 +17,7 @@ from ldapgw.directory.naming_context import NamingContext, phone_dn, replica_dn
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.replication.change_log import ChangeLogs
-from ldapgw.replication.sync_controls import SYNC_DONE, SYNC_STATE, SyncState
+from ldapgw.replication.provider import SYNC_DONE, SYNC_STATE, SyncState
 from tests.support import pdu
 from tests.support.phonebook.wire import CONTEXT
 

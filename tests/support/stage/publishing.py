@@ -11,7 +11,7 @@ from twisted.internet.defer import succeed
 
 from ldapgw.directory.catalog import Catalog
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.workers import WorkerThread
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_cache import BookCache

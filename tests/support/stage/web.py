@@ -57,7 +57,7 @@ from ldapgw.server.counters import PageCounters
 from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithClients, load_key_file
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.reactor import WallClock
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.workers import WorkerThread
 from ldapgw.store import accounts, phones, sign_ins, sync_state
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.database import Database

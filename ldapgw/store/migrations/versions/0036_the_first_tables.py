@@ -349,7 +349,7 @@ def upgrade() -> None:
     op.create_index("account_folded_address", "account", [sa.text("lower(address)")])
     op.create_index("phone_folded_name", "phone", [sa.text("lower(name)")])
     if op.get_bind().dialect.name != "sqlite":
-        return  # PostgreSQL has triggers of its own (`ldapgw.store.postgresql_schema`)
+        return  # PostgreSQL has triggers of its own (`ldapgw.store.changes`)
     for kind, event, key in _EVENTS:
         verb, table = event.split()[0].lower(), event.split()[-1]
         op.execute(_MARK.format(name=f"change_{table}_{verb}", event=event, kind=kind, key=key))

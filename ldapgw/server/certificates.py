@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A private certificate authority for one gateway: makes the authority, and issues and renews the certificate.
+"""The gateway's certificate: a private authority that issues the certificate, and its renewal while the gateway runs.
 
 A public authority issues certificates only for names that everybody can look up.  Inside a company's network, a private
 authority issues the certificate, and each phone has to be told to trust the authority (``/{tenant}/ca.crt``).
@@ -7,35 +7,54 @@ authority issues the certificate, and each phone has to be told to trust the aut
 The four files are in one folder, ``tls`` in the state directory.  A renewal keeps both keys, so that a renewal replaces
 one file atomically, and phones go on trusting the authority.  The keys are RSA keys, because many phones from before
 2020 know no others.
+
+`CertificateReloader` renews the certificate of a private authority, loads renewed certificates of any authority, and
+warns before they expire.  The reloader checks the files of ``[tls]`` off the reactor's thread, because a network file
+system may be slow.  If the files are unusable, the gateway keeps the certificate that it has read before.  The problem
+of the files is logged only if the next check finds the same files, because an administrator replaces the certificate
+and the key one after the other.
+
+Mutable: `CertificateReloader`.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from ldapgw.errors import UserError
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
 from ldapgw.server.tls import (
     AUTHORITY_FILE,
+    FileVersions,
+    LoadedCertificate,
+    TlsContextFactory,
     ValidityPeriod,
     certificate_names,
+    file_versions,
+    load_certificate,
     read_certificates,
     read_private_key,
     to_pem,
 )
 from ldapgw.store.files import acting_as_owner, replace_file
+from ldapgw.store.periodic import PeriodicService
+
+log = Logger()
 
 # The folder below the state directory.
 FOLDER: Final = "tls"
@@ -48,6 +67,11 @@ RENEW_DAYS: Final = 60
 # The clocks of phones without a time server are wrong, usually by less than a day.
 _EARLY: Final = timedelta(days=1)
 _KEY_BITS: Final = 2048
+
+# The interval is short, because administrators try a renewed certificate a few seconds after they have renewed it.
+CHECK_INTERVAL_SECONDS: Final = 5.0
+# The interval between two attempts to renew the certificate of the gateway's own authority.
+RENEW_INTERVAL_SECONDS: Final = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +272,111 @@ def _write_new_key(file: Path) -> rsa.RSAPrivateKey:
 def _write(file: Path, octets: bytes) -> None:
     with replace_file(file) as new:
         new.write_bytes(octets)
+
+
+class CertificateReloader(PeriodicService):
+    """A service that checks the files of ``[tls]`` every `CHECK_INTERVAL_SECONDS`.
+
+    :param clock: counts seconds since the epoch.
+    :param host: the host of ``public_url``, which a certificate of the gateway's own authority has to be for.
+    :param run_off_thread: calls a function with its arguments on a thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        context_factory: TlsContextFactory,
+        host: str,
+        run_off_thread: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._clock = clock
+        self._host = host
+        self._renew_at = 0.0
+        self._context_factory = context_factory
+        self._run_off_thread = run_off_thread
+        self._unusable: FileVersions | None = None  # files that could not be used at the last check
+        self._reported: FileVersions | None = None  # unusable files whose problem was logged
+        self._urgency = 0
+        failed = partial(log.failure, "checking the certificate for changes failed", event="certificate_check_failed")
+        super().__init__(clock, CHECK_INTERVAL_SECONDS, self.check_files, failed)
+
+    async def check_files(self) -> None:
+        """Renew the certificate, load the files if they have changed, and warn when the certificate expires soon."""
+        # The time is also over when the clock was set back, because a certificate from the future has to be replaced.
+        if not 0 < self._renew_at - self._clock.seconds() <= RENEW_INTERVAL_SECONDS:
+            await self._renew()
+        versions: FileVersions = await self._run_off_thread(file_versions, self._context_factory.tls)
+        if versions == self._context_factory.loaded.file_versions:
+            self._report_restored()
+        elif versions != self._reported:
+            await self._reload(versions)
+        self._warn_of_expiry()
+
+    async def _renew(self) -> None:
+        """Renew the certificate if the gateway's own authority issued it, and it is time."""
+        now, tls = self._clock.seconds(), self._context_factory.tls
+        self._renew_at = now + RENEW_INTERVAL_SECONDS
+        try:
+            renewed = await self._run_off_thread(renew_certificate, tls, self._host, now)
+        except (OSError, ValueError, TypeError) as error:
+            log.error(
+                "tls.certificate = {file}: cannot be renewed: {reason}; run ldapgw certificate create",
+                event="certificate_renewal_failed",
+                file=tls.certificate,
+                reason=getattr(error, "strerror", None) or "the authority's files cannot be used",
+            )
+            return
+        if renewed:
+            log.info(
+                "tls.certificate = {file}: the gateway's own authority has issued a new certificate",
+                event="certificate_renewed",
+                file=tls.certificate,
+            )
+
+    async def _reload(self, versions: FileVersions) -> None:
+        loaded: LoadedCertificate
+        try:
+            loaded = await self._run_off_thread(load_certificate, self._context_factory.tls)
+        except UserError as error:
+            if versions == self._unusable:
+                self._reported = versions
+                log.error(
+                    "{problem}; the gateway keeps the certificate that it read before",
+                    event="certificate_unusable",
+                    problem=str(error),
+                )
+            self._unusable = versions
+            return
+        self._context_factory.loaded = loaded
+        self._urgency = 0
+        self._unusable = self._reported = None
+        log.info(
+            "tls.certificate = {file}: has changed and is in use, valid until {ends}",
+            event="certificate_changed",
+            file=self._context_factory.tls.certificate,
+            ends=f"{loaded.validity.not_after:%Y-%m-%d}",
+        )
+
+    def _report_restored(self) -> None:
+        if self._reported is not None:
+            log.info(
+                "tls.certificate = {file}: the file again contains the certificate that is in use",
+                event="certificate_restored",
+                file=self._context_factory.tls.certificate,
+            )
+        self._unusable = self._reported = None
+
+    def _warn_of_expiry(self) -> None:
+        now = self._clock.seconds()
+        validity = self._context_factory.loaded.validity
+        urgency = validity.urgency(now)
+        if urgency > self._urgency:
+            log.warn(
+                "tls.certificate = {file}: {what} on {ends}; renew it",
+                event="certificate_expires",
+                file=self._context_factory.tls.certificate,
+                what="has expired" if validity.not_after.timestamp() <= now else "expires",
+                ends=f"{validity.not_after:%Y-%m-%d %H:%M} UTC",
+            )
+        self._urgency = urgency

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Worker processes for calculations that would hold the interpreter lock while phones wait (docs/decisions/0048).
+"""Worker threads and processes, for work that would keep phones waiting on the reactor's thread (docs/decisions/0048).
 
-Parsing one page of a thousand persons takes a third of a second.  `WorkerProcess` keeps one process for such calls,
-which runs one call after another and exits after some idle time.  `ChildProcess` by itself runs each call in a new
-process.
+A thread is for work that blocks, such as reading files and building small books.  A process is for calculations that
+would hold the interpreter lock: parsing one page of a thousand persons takes a third of a second.  `WorkerProcess`
+keeps one process for such calls, which runs one call after another and exits after some idle time.  `ChildProcess` by
+itself runs each call in a new process.
 
 A process reads calls from one pipe and writes answers to another.  The process ends when the gateway ends: after the
 current call if the gateway closes the pipe of calls, and at once if nobody reads the pipe of answers any more.
@@ -26,11 +27,13 @@ from operator import attrgetter
 from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
 from ldapgw.errors import ProcessLost, StoreError
-from ldapgw.server.threads import WorkerThread
+from ldapgw.server.counters import WAIT_BOUNDS, Histogram
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,6 +56,66 @@ THREAD_MAX_OCTETS = 16 << 10
 _LENGTH = struct.Struct(">I")
 
 _COMMAND = (sys.executable, "-P", "-m", __name__)
+
+
+class WorkerThread(Service):
+    """A service that calls functions on a thread of its own, one after the other.
+
+    While the service is not running, functions are called at once on the caller's thread, because no client is served
+    then.
+
+    :ivar label: the name of the thread.
+    :ivar calls: the number of calls that have not finished.
+    :ivar waits: a histogram of the seconds that finished calls had waited.
+    """
+
+    def __init__(self, reactor: Any, name: str) -> None:
+        self._reactor = reactor
+        self.label = name
+        self.waits = Histogram(WAIT_BOUNDS)
+        self.calls = 0
+        self._pool: ThreadPool | None = None
+
+    @property
+    def waiting(self) -> int:
+        return max(0, self.calls - 1)
+
+    def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
+        """Call ``function(*args, **kw)`` on the thread.
+
+        :returns: a Deferred with the function's result.
+        """
+        if self._pool is None:
+            return execute(function, *args, **kw)
+        seconds = self._reactor.seconds
+        asked_at = seconds()
+        began_at: list[float] = []
+
+        def call() -> T:
+            began_at.append(seconds())
+            return function(*args, **kw)
+
+        self.calls += 1
+        return deferToThreadPool(self._reactor, self._pool, call).addBoth(self._ended, asked_at, began_at)
+
+    def _ended(self, result: T, asked_at: float, began_at: list[float]) -> T:
+        self.calls -= 1
+        if began_at:  # else the call was cancelled while it waited
+            self.waits.observe(began_at[0] - asked_at)
+        return result
+
+    def startService(self) -> None:
+        super().startService()
+        self._pool = ThreadPool(1, 1, self.label)
+        self._pool.start()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop once the calls in progress have finished; the reactor keeps running meanwhile."""
+        super().stopService()
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return succeed(None)
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), pool.stop)
 
 
 class ChildProcess(Service):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Work in a process of its own: real processes, and what becomes of them."""
+"""Work off the reactor's thread: on a thread of its own, or in real processes, whose ends are tested too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import select
 import signal
 import struct
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
@@ -25,16 +26,71 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from ldapgw.errors import BadResponse, ProcessLost, StoreError
-from ldapgw.server import processes
-from ldapgw.server.processes import (
+from ldapgw.server import workers
+from ldapgw.server.workers import (
     BUILD_TIMEOUT_SECONDS,
     THREAD_MAX_OCTETS,
     ChildProcess,
     SizeBasedOffload,
     WorkerProcess,
+    WorkerThread,
     serve_calls,
 )
 from tests.support.results import result_of
+
+
+@pytest_twisted.ensureDeferred
+async def test_where_work_is_done() -> None:
+    """The caller's thread while nothing is served; otherwise another, the same each time."""
+    off = WorkerThread(reactor, "test")
+    ours = threading.get_ident()
+    assert await off(threading.get_ident) == ours
+    off.startService()
+    theirs = await off(threading.get_ident)
+    assert theirs != ours
+    assert await off(threading.get_ident) == theirs
+    off.stopService()
+    assert await off(threading.get_ident) == ours
+
+
+def test_what_is_raised_comes_back() -> None:
+    """As from a call."""
+    with pytest.raises(ZeroDivisionError):
+        result_of(WorkerThread(reactor, "test")(divmod, 1, 0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_calls_that_wait_are_counted() -> None:
+    """All but the one that runs; how long each had waited is told when it has ended, unless it never began."""
+    off = WorkerThread(reactor, "test")
+    off.startService()
+    go_on = threading.Event()
+    try:
+        wait: Callable[[], bool] = lambda: go_on.wait(30)  # noqa: E731
+        *calls, cancelled = [off(wait) for _ in range(4)]
+        cancelled.cancel()
+        with pytest.raises(CancelledError):
+            await cancelled
+        assert (off.waiting, sum(off.waits.counts)) == (2, 0)
+        go_on.set()
+        assert [await call for call in calls] == [True] * 3
+        assert (off.waiting, sum(off.waits.counts)) == (0, 3)
+    finally:
+        go_on.set()
+        await off.stopService()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_call_that_fails_waits_no_more() -> None:
+    """It has waited like any other."""
+    off = WorkerThread(reactor, "test")
+    off.startService()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            await off(divmod, 1, 0)
+        assert (off.waiting, sum(off.waits.counts)) == (0, 1)
+    finally:
+        await off.stopService()
 
 
 @asynccontextmanager
@@ -169,7 +225,7 @@ async def test_who_does_not_wait_any_more_does_not_disturb() -> None:
 @pytest_twisted.ensureDeferred
 async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds memory that most gateways need once a week."""
-    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.05)
     async with started() as process:
         pid = await process(os.getpid)
         await gone(pid)
@@ -264,8 +320,8 @@ def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
 CALLER = """
 import sys
 from twisted.internet import reactor
-from ldapgw.server.processes import ChildProcess, WorkerProcess
-from tests.server.test_processes import hold
+from ldapgw.server.workers import ChildProcess, WorkerProcess
+from tests.server.test_workers import hold
 process = {kind}
 process.startService()
 process(hold, sys.argv[1])
@@ -289,7 +345,7 @@ def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch)
         seen.append(process)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processes, "_exchange", interrupted)
+    monkeypatch.setattr(workers, "_exchange", interrupted)
     with pytest.raises(KeyboardInterrupt):
         ChildProcess(BUILD_TIMEOUT_SECONDS)(signal.pause)
     assert seen[0].wait() == -signal.SIGKILL
