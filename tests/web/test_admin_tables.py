@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +27,8 @@ from tests.support.stage.web import (
     Browser,
     Seen,
     Stage,
+    about,
+    act,
     add_phone,
     by_link,
     connect,
@@ -43,20 +44,6 @@ def stage() -> Stage:
 @pytest.fixture
 def admin(stage: Stage) -> Browser:
     return by_link(stage)
-
-
-def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:
-    """Send the form of a table with some rows selected; once it is ``confirmed``, from the page that asks."""
-    page, _, name = what.partition(" ")
-    form = {"act": name, **{f"row-{key}": "1" for key in keys}}
-    if "confirmed" in fields and "about" not in fields:
-        fields["about"] = about(browser.submit(f"/acme/admin/{page}/act", **form))
-    return browser.submit(f"/acme/admin/{page}/act", **form, **fields)
-
-
-def about(asked: Seen) -> str:
-    """Return the digest that a page of confirmation sends along with its form."""
-    return asked.body.partition('name="about" value="')[2].partition('"')[0]
 
 
 def logged(stage: Stage) -> list[tuple[str, str, str]]:

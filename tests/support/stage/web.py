@@ -629,6 +629,25 @@ def by_link(stage: Stage) -> Browser:
     return browser
 
 
+def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:
+    """Send the form of a table in the administration with some rows selected.
+
+    If a field says that the act is ``confirmed``, the form is that of the page that asks.
+
+    :param what: the table and the act, such as ``people remove``.
+    """
+    page, _, name = what.partition(" ")
+    form = {"act": name, **{f"row-{key}": "1" for key in keys}}
+    if "confirmed" in fields and "about" not in fields:
+        fields["about"] = about(browser.submit(f"/acme/admin/{page}/act", **form))
+    return browser.submit(f"/acme/admin/{page}/act", **form, **fields)
+
+
+def about(asked: Seen) -> str:
+    """Return the digest that a page of confirmation sends along with its form; empty if the page does not ask."""
+    return asked.body.partition('name="about" value="')[2].partition('"')[0]
+
+
 def visit_by(stage: Stage, address: str, **query: str) -> Visit:
     """A request for a page of Acme's, as its handler gets it from somebody who is signed in."""
     own = tuple(account for account in stage.accounts() if account.address == address)
