@@ -17,7 +17,6 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book, with_sharing
-from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
 from ldapgw.numbers.phone_number import NumberFormat
@@ -30,7 +29,7 @@ from ldapgw.web.site import MAX_LARGE_BODIES, WebSite
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
 from tests.support.results import result_of
-from tests.support.stage.book_clients import ANNA, BOB, LABELS, Pbx, basic, login, person, serve
+from tests.support.stage.book_clients import ANNA, BOB, LABELS, Pbx, basic, login, person, publish, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Seen, Stage, owner
 
 D, C, CS = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
@@ -473,16 +472,6 @@ def test_a_query_with_a_limit(stage: Stage, browser: Browser) -> None:
 
 
 # --- changes --------------------------------------------------------------------------------------------------------
-
-
-def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
-    """Publish the tenants anew, with each book changed."""
-    snapshot = stage.catalog.snapshot
-    directories = tuple(
-        Directory(directory.context, tuple(map(change, directory.books))) for directory in snapshot.dit.directories
-    )
-    dit = Dit(directories, snapshot.dit.features)
-    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
 
 
 def publish_own(stage: Stage, *contacts: Contact) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -17,14 +16,13 @@ from ldapgw.contact import Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, update_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import SearchKind
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.book_reader import ListQuery, ListSearch
 from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
-from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, serve
+from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, publish, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
 
 VENDORS = ["yealink", "snom", "grandstream", "fanvil", "cisco", "gigaset"]
@@ -157,17 +155,6 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
 
 
 # --- books that are kept ---------------------------------------------------------------------------------------------
-
-
-def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
-    """Publish the tenants anew.
-
-    :param change: of each book of acme.
-    """
-    snapshot = stage.catalog.snapshot
-    acme, other = snapshot.dit.directories
-    dit = Dit((Directory(acme.context, tuple(map(change, acme.books))), other), snapshot.dit.features)
-    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
 
 
 def another_login(stage: Stage, name: str, **viewer: Any) -> PhoneAccess:
