@@ -472,6 +472,17 @@ class Browser:
         tenant = path.split("/")[1]
         return self.post(path, {"token": self.get(f"/{tenant}/privacy").token, **fields})
 
+    def send_file(self, path: str, octets: bytes, **fields: str) -> Seen:
+        """Send a form with a file, as browsers do, with the token that is on the page."""
+        tenant = path.split("/")[1]
+        given = {"token": self.get(f"/{tenant}/privacy").token, **fields}
+        parts = [
+            f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in given.items()
+        ]
+        head = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        body = "".join((*parts, head)).encode() + octets + b"\r\n--x--\r\n"
+        return self.send(path, body, {"Content-Type": "multipart/form-data; boundary=x"})
+
     def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> person.Visit:
         """Go through Google's consent, and follow to where it ends.
 
