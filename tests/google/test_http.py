@@ -270,11 +270,19 @@ async def test_deadline_in_body(serve, agent):
     await server.lost
 
 
+def status(client, url):
+    return http.get_status(client, clock_at(NOW), url)
+
+
+@pytest.mark.parametrize("ask", [get, status])
+@pytest.mark.parametrize(
+    "answer", [b"", HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"], ids=["", "in the body"]
+)
 @pytest_twisted.ensureDeferred
-async def test_cancelled(serve, agent):
-    """A call that is cancelled from outside says so, and does not blame the network."""
-    server = RudeServer()
-    call = Deferred.fromCoroutine(get(HTTPClient(agent), await serve(server)))
+async def test_cancelled(serve, agent, ask, answer):
+    """A call that is cancelled from outside says so, and does not blame the network; its connection is closed."""
+    server = RudeServer(answer)
+    call = Deferred.fromCoroutine(ask(HTTPClient(agent), await serve(server)))
     await server.asked
     call.cancel()
     with pytest.raises(CancelledError):
@@ -382,47 +390,29 @@ async def test_no_cookies(reactor, serve):
 
 
 @pytest.mark.parametrize(
-    ("answer", "hang_up"),
+    ("answer", "hang_up", "expected"),
     [
-        (HEAD + b"Content-Length: 2\r\n\r\n{}", False),
-        (HEAD + b"Content-Length: 100\r\n\r\ncut off", True),
-        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno gzip", False),
-        (HEAD + b"Content-Length: 10000000\r\n\r\n" + b"x" * 100_000, False),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (HEAD + b"Content-Length: 2\r\n\r\n{}", False, 200),
+        (HEAD + b"Content-Length: 100\r\n\r\ncut off", True, 200),
+        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno gzip", False, 200),
+        (HEAD + b"Content-Length: 10000000\r\n\r\n" + b"x" * 100_000, False, 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False, 200),
+        (b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/\r\nContent-Length: 0\r\n\r\n", False, 302),
     ],
-    ids=["whole", "cut-off", "damaged", "too-large", "empty"],
+    ids=["whole", "cut-off", "damaged", "too-large", "empty", "redirect"],
 )
 @pytest_twisted.ensureDeferred
-async def test_the_status_alone(serve, agent, answer, hang_up):
-    """Whatever the body is, it is dropped; no credentials are sent."""
+async def test_the_status_alone(serve, agent, answer, hang_up, expected):
+    """Whatever the body is, it is dropped; no credentials are sent, and no redirect is followed."""
     server = RudeServer(answer, hang_up=hang_up)
-    assert await http.get_status(HTTPClient(agent), clock_at(NOW), await serve(server)) == 200
+    assert await status(HTTPClient(agent), await serve(server)) == expected
     assert b"Authorization" not in server.received
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_status_of_a_redirect(serve, agent):
-    """Nobody follows it."""
-    server = RudeServer(b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/\r\nContent-Length: 0\r\n\r\n")
-    assert await http.get_status(HTTPClient(agent), clock_at(NOW), await serve(server)) == 302
 
 
 @pytest_twisted.ensureDeferred
 async def test_the_status_of_a_server_that_is_not_there_or_speaks_something_else(serve, agent):
     for answer in (b"SSH-2.0-OpenSSH\r\n", b""):
         with pytest.raises(NetworkFailure):
-            await http.get_status(HTTPClient(agent), clock_at(NOW), await serve(RudeServer(answer, hang_up=True)))
+            await status(HTTPClient(agent), await serve(RudeServer(answer, hang_up=True)))
     with pytest.raises(NetworkFailure, match="ConnectionRefusedError"):
-        await http.get_status(HTTPClient(agent), clock_at(NOW), "http://127.0.0.1:9/")
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_status_is_cancelled_within_the_body(serve, agent):
-    """The connection is closed."""
-    server = RudeServer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
-    call = Deferred.fromCoroutine(http.get_status(HTTPClient(agent), clock_at(NOW), await serve(server)))
-    await server.asked
-    call.cancel()
-    with pytest.raises(CancelledError):
-        await call
-    await server.lost
+        await status(HTTPClient(agent), "http://127.0.0.1:9/")
