@@ -76,7 +76,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 
 @pytest.fixture
 def logged() -> Iterator[list[LogEvent]]:
-    """All events that are logged while the test runs."""
+    """The fixture collects all events that are logged while the test runs."""
     events: list[LogEvent] = []
     globalLogPublisher.addObserver(events.append)
     yield events

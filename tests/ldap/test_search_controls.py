@@ -421,7 +421,7 @@ NOBODY, NOWHERE = {"text": "(uid=nobody)"}, {"base": "dc=nowhere"}
     ],
 )
 def test_what_goes_together(world, controls, search, expected, code, told):
-    """Limits, empty lists, failed searches and several controls: what is found, the code, and what the controls say."""
+    """The entries, the code and the answered controls are those of the row."""
     found, done = world.ask(*controls, **search)
     assert (uids(found), done.code, len(done.controls)) == (expected, code, len(told))
     assert (asks.sort_result(done), asks.view_result(done)) == (told.get("sort"), told.get("view"))

@@ -258,7 +258,7 @@ def test_connections_are_counted_by_client():
     ids=["no header", "a refused client"],
 )
 def test_a_connection_that_is_refused(connect, octets, told):
-    """At the first octet that is no header's, or when the client is known; what comes later is ignored."""
+    """A connection ends at the first wrong octet, or once the client is known; later octets are ignored."""
     transport, clock, refused = connect(LISTED)
     transport.send(octets)
     transport.protocol.dataReceived(HEADERS["v1 ipv4"][0])

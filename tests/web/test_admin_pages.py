@@ -160,7 +160,7 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
     ids=["no key", "another", "short", "zero", "SQL", "another tenant's", "another site's form"],
 )
 def test_what_opens_no_link(stage: Stage, tenant: str, key: str, headers: dict[str, str]) -> None:
-    """Another key, tenant or site; the link stays good, for an hour."""
+    """Another key, tenant or site opens nothing, and the link stays good for an hour."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     seen = stage.browser().post(f"/{tenant}/link", {"key": key}, headers)
     assert (seen.status, "set-cookie" in seen.headers) == (403, False)

@@ -52,7 +52,7 @@ def stage() -> Stage:
     ids=["wrong", "unknown", "of globex", "empty", "wrong token", "token of globex", "a secret", "at globex"],
 )
 def test_a_wrong_login(stage: Stage, path: str, tenant: str, headers: dict[str, str]) -> None:
-    """Wrong, unknown or another tenant's: the same answer, after a while; a secret address is no password."""
+    """A login that is wrong, unknown or another tenant's gets the same late answer; a secret is no password."""
     pbx = Pbx(stage)
     assert pbx.get(path.replace("acme", tenant, 1), headers) == b""
     answer = pbx.wait(FIRST_DELAY)
@@ -78,7 +78,7 @@ def test_a_wrong_login(stage: Stage, path: str, tenant: str, headers: dict[str, 
     ids=["wrong", "of globex", "unknown", "nameless", "empty", "a password", "at globex"],
 )
 def test_a_wrong_secret(stage: Stage, path: str, tenant: str, secret: str) -> None:
-    """It is answered as late as a wrong login; the password of a phone is no secret of an address."""
+    """A wrong secret is answered as late as a wrong login; the password of a phone is no secret of an address."""
     pbx = Pbx(stage)
     assert pbx.get(path.replace("acme", tenant, 1).format(secret=secret), {}) == b""
     answer = pbx.wait(FIRST_DELAY)
@@ -90,7 +90,7 @@ def test_a_wrong_secret(stage: Stage, path: str, tenant: str, secret: str) -> No
 @pytest.mark.parametrize("path", WITH_LOGIN.values(), ids=WITH_LOGIN)
 @pytest.mark.parametrize("authorization", ["", "Digest x", "Basic x", "Bearer x"])
 def test_no_login(browser: Browser, path: str, authorization: str) -> None:
-    """That is no guess, so it is answered at once: most clients ask first without a login."""
+    """A request without a login is no guess, and is answered at once: most clients ask first without a login."""
     answer = browser.get(path, {"Authorization": authorization} if authorization else {})
     assert (answer.status, answer.body) == (401, "This needs the login of a phone.\n")
     assert answer.headers["www-authenticate"] == ['Basic realm="acme", charset="UTF-8"']

@@ -138,7 +138,7 @@ def test_a_number_cannot_add_to_the_address() -> None:
     ids=["one phone", "two phones", "no phone", "no phone needed"],
 )
 def test_the_browser_calls(template: str, phones: list[str], urls: list[str]) -> None:
-    """A link for each number and phone, which tells the telephone system nothing else; ``tel:`` stays."""
+    """The page has a link for each number and phone, which tells the telephone system nothing else; ``tel:`` stays."""
     page = with_phones(dialing(template, by_gateway=False), *phones).get(PATH)
     numbers = [f"%2B{number[1:]}" for number in (NUMBER, OTHER)]
     assert links(page) == [f"https://pbx.example/{url.format(number)}" for number in numbers for url in urls]

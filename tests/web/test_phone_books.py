@@ -325,7 +325,7 @@ def test_the_parts_of_the_feed(browser: Browser) -> None:
 
 
 def test_an_id_in_the_feed_stays(browser: Browser) -> None:
-    """It is the same for another phone, whatever else the phone sees."""
+    """A contact has the same id for another phone, whatever else the phone sees."""
     feeds = [json.loads(browser.get(FEED, basic(name)).body)["contacts"] for name in ("pbx", "hall")]
     ids = [{contact["name"]: contact["contactId"] for contact in feed} for feed in feeds]
     assert ids[1] == {"Bob Bauer": ids[0]["Bob Bauer"]}

@@ -161,7 +161,7 @@ def set_model(model: str) -> Callable[[Stage], None]:
     return lambda stage: stage.do(phones.set_model, "desk1", model, NumberMode.VALUES)
 
 
-# What happens after the window was opened for all phones without a login, by which a phone's request finds nothing.
+# Events after the window was opened for all phones without a login; but for "nothing", a request finds nothing then.
 AFTERWARDS: Mapping[str, Callable[[Stage], None]] = {
     "nothing": lambda _: None,
     "the window is closed": lambda stage: stage.do(windows.close, "acme", stage.clock.seconds()),

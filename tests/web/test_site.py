@@ -55,7 +55,7 @@ def test_pipelined_requests(connection: Connection) -> None:
     ids=["nothing", "a line", "a form", "a second request"],
 )
 def test_a_request_that_trickles(connection: Connection, clock: Clock, head: bytes) -> None:
-    """It is cut off when it is not whole in time, however steadily it comes; the time counts anew for each request."""
+    """A request is cut off if it is not whole in time, however steadily it comes; each request has its own time."""
     connection.send(head)
     if head == GET:
         clock.advance(IDLE_SECONDS - 1)
@@ -207,7 +207,7 @@ def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, cloc
     ids=["it trickles", "it is complete"],
 )
 def test_a_refused_request(stage: Stage, clock: Clock, rest: bytes, seconds: float, ended: tuple[bool, bool]) -> None:
-    """It is not waited for as long as a request that counts; once it is complete, its connection goes on."""
+    """A refused request has less time than a request that counts; its connection goes on once it is complete."""
     stage.trusts = lambda address: address == "192.0.2.9"
     site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
     body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
