@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
-from twisted.logger import LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from ldapgw.directory import segment
 from ldapgw.server.logging import as_json
@@ -72,6 +72,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
         return (yield)
     finally:
         plugin.cov_controller.resume()
+
+
+@pytest.fixture
+def logged() -> Iterator[list[LogEvent]]:
+    """The fixture collects all events that are logged while the test runs."""
+    events: list[LogEvent] = []
+    globalLogPublisher.addObserver(events.append)
+    yield events
+    globalLogPublisher.removeObserver(events.append)
 
 
 @pytest.fixture

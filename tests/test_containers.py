@@ -27,6 +27,7 @@ from ldapgw.server.endpoints import certificate_url, phone_server
 from tests.support import rst
 from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
+from tests.support.program import run
 from tests.support.released import VERSION, released
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
@@ -54,27 +55,12 @@ exec crun --cgroup-manager=disabled "$@"
 """
 
 
-def run(*command: object, cwd: Path = ROOT, **environment: str) -> str:
-    """What a program prints, once it has ended well."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 # --- What describes the image and its use -----------------------------------------------------------------------------
 
 
 def test_the_containerfile() -> None:
     """Without a finding of hadolint's."""
-    run(BIN / "hadolint", "Containerfile")
+    run(BIN / "hadolint", ROOT / "Containerfile")
 
 
 def test_the_labels_of_the_image() -> None:
@@ -127,7 +113,7 @@ def answering(status: int) -> Iterator[tuple[int, list[str]]]:
 def test_the_compose_file(tmp_path: Path) -> None:
     """It is one by the Compose Specification's schema, and one with a slip in it would not be."""
     schema = ("--builtin-schema", "vendor.compose-spec")
-    run(BIN / "check-jsonschema", *schema, "compose.yaml")
+    run(BIN / "check-jsonschema", *schema, ROOT / "compose.yaml")
     wrong = tmp_path / "compose.yaml"
     wrong.write_text((ROOT / "compose.yaml").read_text().replace("read_only: true", "readonly: true"))
     with pytest.raises(AssertionError, match="'readonly'"):

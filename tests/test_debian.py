@@ -18,7 +18,8 @@ from ldapgw import __version__
 from ldapgw.cli import main
 from tests.support import base_image, debian_machine
 from tests.support.checkout import ROOT
-from tests.support.debian_machine import BOOTED, Machine, init, run
+from tests.support.debian_machine import BOOTED, Machine, init
+from tests.support.program import run
 from tests.support.released import VERSION, commit_all, copy_checkout, released
 from tests.support.site.running import PATIENCE, free_ports, wait_until
 

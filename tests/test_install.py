@@ -14,7 +14,8 @@ from docutils import nodes
 
 from tests.support import base_image, debian_machine, rst
 from tests.support.checkout import ROOT
-from tests.support.debian_machine import BOOTED, Machine, run
+from tests.support.debian_machine import BOOTED, Machine
+from tests.support.program import run
 from tests.support.released import commit_all, copy_checkout
 
 PAGE = ROOT / "docs/how-to/install.rst"

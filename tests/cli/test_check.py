@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -40,7 +39,6 @@ from tests.support.stage.sync import CONTEXT
 
 HOST = "phonebook.example.com"
 CERTIFICATE, PRIVATE_KEY = "tls.certificate = cert.pem", "tls.private_key = key.pem"
-IN_90_DAYS = f"{datetime.now(UTC) + timedelta(days=90):%Y-%m-%d}"
 # What is said of the installation.
 INSTALLATION = [] if is_compiled() else [check.NOT_COMPILED]
 TLS = """
@@ -48,15 +46,7 @@ TLS = """
 certificate = "cert.pem"
 private_key = "key.pem"
 """
-
-
-def found(gateway: Gateway, *, code: int = 0) -> dict[str, tuple[str, str]]:
-    """What ``check --json`` found: by item its state and message, paths relative to the test's folder."""
-    result = gateway.run("check", "--json")
-    assert result.exit_code == code, result.output
-    items = json.loads(result.stdout)["items"]
-    place = f"{gateway.folder}/"
-    return {one["item"].replace(place, ""): (one["state"], one["message"].replace(place, "")) for one in items}
+found = Gateway.checked
 
 
 def write_pair(gateway: Gateway, **given: Any) -> None:

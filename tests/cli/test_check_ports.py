@@ -24,11 +24,8 @@ from tests.support.site.running import Site, free_ports, new_site
 
 
 def found(gateway: Gateway, *, code: int = 0) -> dict[str, tuple[str, str]]:
-    """What ``check --json`` says of the ports: by setting and endpoint, its state and message."""
-    result = gateway.run("check", "--json")
-    assert result.exit_code == code, result.output
-    items = json.loads(result.stdout)["items"]
-    return {item["item"]: (item["state"], item["message"]) for item in items if ".listen" in item["item"]}
+    """What ``check`` finds out about the ports: by setting and endpoint, its state and message."""
+    return {item: told for item, told in gateway.checked(code=code).items() if ".listen" in item}
 
 
 @contextmanager

@@ -4,31 +4,26 @@
 from __future__ import annotations
 
 import gzip
-import ipaddress
 import tracemalloc
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import DNSLookupError, NoRouteError, UserError
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived
-from zope.interface import implementer
 
 from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded
 from ldapgw.google import http
 from ldapgw.google.http import CallSource, GoogleHttpClient, GoogleResponse, http_client
+from tests.support.certificates import issue
+from tests.support.inspection import Tls
 from tests.support.results import result_of
 
 from .double import NOW, Google, RudeServer, clock_at
@@ -275,11 +270,19 @@ async def test_deadline_in_body(serve, agent):
     await server.lost
 
 
+def status(client, url):
+    return http.get_status(client, clock_at(NOW), url)
+
+
+@pytest.mark.parametrize("ask", [get, status])
+@pytest.mark.parametrize(
+    "answer", [b"", HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"], ids=["", "in the body"]
+)
 @pytest_twisted.ensureDeferred
-async def test_cancelled(serve, agent):
-    """A call that is cancelled from outside says so, and does not blame the network."""
-    server = RudeServer()
-    call = Deferred.fromCoroutine(get(HTTPClient(agent), await serve(server)))
+async def test_cancelled(serve, agent, ask, answer):
+    """A call that is cancelled from outside says so, and does not blame the network; its connection is closed."""
+    server = RudeServer(answer)
+    call = Deferred.fromCoroutine(ask(HTTPClient(agent), await serve(server)))
     await server.asked
     call.cancel()
     with pytest.raises(CancelledError):
@@ -323,9 +326,11 @@ HEADERS = (b"X-Filler: " + b"x" * 100 + b"\r\n") * 100
 @pytest_twisted.ensureDeferred
 async def test_endless_answer(reactor, serve, head, endless, detail, is_tls):
     """It is left as soon as it is too large: a server that does not agree to end TLS cannot hold the connection."""
-    tls = Tls() if is_tls else None
+    certificate = issue(authority=True)
+    tls = Tls(certificate) if is_tls else None
     server = RudeServer(head, endless=endless)
-    policy = BrowserLikePolicyForHTTPS(tls.trust) if tls else None
+    trust = trustRootFromCertificates([Certificate.loadPEM(certificate.pem)])
+    policy = BrowserLikePolicyForHTTPS(trust) if is_tls else None
     with pytest.raises(BadResponse, match=detail):
         await get(http_client(reactor, policy), await serve(server, tls))
     await server.lost
@@ -364,42 +369,12 @@ async def test_large_body_behind_headers(reactor, serve, size):
         assert (await get(client, url)).body == b"x" * size
 
 
-@implementer(IOpenSSLServerConnectionCreator)
-class Tls:
-    """A server with a certificate for 127.0.0.1 that nobody trusts yet."""
-
-    def __init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ldapgw test")])
-        today = datetime.now(UTC)
-        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        self.certificate = (
-            x509.CertificateBuilder(name, name, self.key.public_key(), x509.random_serial_number())
-            .not_valid_before(today - timedelta(days=1))
-            .not_valid_after(today + timedelta(days=1))
-            .add_extension(addresses, critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:  # noqa: N802 (the interface's name)
-        context = SSL.Context(SSL.TLS_METHOD)
-        context.use_certificate(self.certificate)
-        context.use_privatekey(self.key)
-        return SSL.Connection(context, None)
-
-    @property
-    def trust(self):
-        """What makes a client trust it."""
-        return trustRootFromCertificates([Certificate.loadPEM(self.certificate.public_bytes(Encoding.PEM))])
-
-
 @pytest_twisted.ensureDeferred
 async def test_untrusted_certificate(reactor, serve):
     """The gateway's own client checks certificates, and sends nothing to a server whose it does not trust."""
     server = RudeServer(HEAD + b"Content-Length: 2\r\n\r\n{}")
     with pytest.raises(NetworkFailure, match="certificate verify failed"):
-        await get(http_client(reactor), await serve(server, Tls()))
+        await get(http_client(reactor), await serve(server, Tls(issue())))
     assert server.received == b""
 
 
@@ -415,47 +390,29 @@ async def test_no_cookies(reactor, serve):
 
 
 @pytest.mark.parametrize(
-    ("answer", "hang_up"),
+    ("answer", "hang_up", "expected"),
     [
-        (HEAD + b"Content-Length: 2\r\n\r\n{}", False),
-        (HEAD + b"Content-Length: 100\r\n\r\ncut off", True),
-        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno gzip", False),
-        (HEAD + b"Content-Length: 10000000\r\n\r\n" + b"x" * 100_000, False),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (HEAD + b"Content-Length: 2\r\n\r\n{}", False, 200),
+        (HEAD + b"Content-Length: 100\r\n\r\ncut off", True, 200),
+        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 7\r\n\r\nno gzip", False, 200),
+        (HEAD + b"Content-Length: 10000000\r\n\r\n" + b"x" * 100_000, False, 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", False, 200),
+        (b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/\r\nContent-Length: 0\r\n\r\n", False, 302),
     ],
-    ids=["whole", "cut-off", "damaged", "too-large", "empty"],
+    ids=["whole", "cut-off", "damaged", "too-large", "empty", "redirect"],
 )
 @pytest_twisted.ensureDeferred
-async def test_the_status_alone(serve, agent, answer, hang_up):
-    """Whatever the body is, it is dropped; no credentials are sent."""
+async def test_the_status_alone(serve, agent, answer, hang_up, expected):
+    """Whatever the body is, it is dropped; no credentials are sent, and no redirect is followed."""
     server = RudeServer(answer, hang_up=hang_up)
-    assert await http.get_status(HTTPClient(agent), clock_at(NOW), await serve(server)) == 200
+    assert await status(HTTPClient(agent), await serve(server)) == expected
     assert b"Authorization" not in server.received
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_status_of_a_redirect(serve, agent):
-    """Nobody follows it."""
-    server = RudeServer(b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/\r\nContent-Length: 0\r\n\r\n")
-    assert await http.get_status(HTTPClient(agent), clock_at(NOW), await serve(server)) == 302
 
 
 @pytest_twisted.ensureDeferred
 async def test_the_status_of_a_server_that_is_not_there_or_speaks_something_else(serve, agent):
     for answer in (b"SSH-2.0-OpenSSH\r\n", b""):
         with pytest.raises(NetworkFailure):
-            await http.get_status(HTTPClient(agent), clock_at(NOW), await serve(RudeServer(answer, hang_up=True)))
+            await status(HTTPClient(agent), await serve(RudeServer(answer, hang_up=True)))
     with pytest.raises(NetworkFailure, match="ConnectionRefusedError"):
-        await http.get_status(HTTPClient(agent), clock_at(NOW), "http://127.0.0.1:9/")
-
-
-@pytest_twisted.ensureDeferred
-async def test_the_status_is_cancelled_within_the_body(serve, agent):
-    """The connection is closed."""
-    server = RudeServer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
-    call = Deferred.fromCoroutine(http.get_status(HTTPClient(agent), clock_at(NOW), await serve(server)))
-    await server.asked
-    call.cancel()
-    with pytest.raises(CancelledError):
-        await call
-    await server.lost
+        await status(HTTPClient(agent), "http://127.0.0.1:9/")

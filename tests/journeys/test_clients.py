@@ -24,6 +24,7 @@ import pytest_twisted
 from tests.support import slapd
 from tests.support.checkout import ROOT
 from tests.support.phonebook.served import certified
+from tests.support.program import run
 from tests.support.site.running import Process, Site, free_ports, wait_until
 
 BASE = "dc=acme,dc=example"
@@ -73,15 +74,6 @@ def url(site: Site) -> str:
     return f"ldap://127.0.0.1:{site.ldap_port}"
 
 
-def printed(*command: str, **environment: str) -> str:
-    """What a program prints that ends well."""
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def uids(said: str) -> list[str]:
     return [line.removeprefix("uid: ") for line in said.splitlines() if line.startswith("uid: ")]
 
@@ -91,7 +83,7 @@ def by_ldapsearch(site: Site, certificate: Path) -> list[str]:
     name, password = login(site)
     search = ["-b", BASE, "-E", f"!pr={PAGE}/noprompt", "-E", "!sss=cn", PERSONS, "uid"]
     command = ["ldapsearch", "-x", "-ZZ", "-H", url(site), "-D", name, "-w", password, *search]
-    return uids(printed(*command, LDAPTLS_CACERT=str(certificate), LDAPTLS_REQCERT="demand"))
+    return uids(run(*command, LDAPTLS_CACERT=str(certificate), LDAPTLS_REQCERT="demand"))
 
 
 def needed(program: str | None, package: str) -> str:
@@ -106,7 +98,7 @@ def by_program(site: Site, certificate: Path, package: str, *command: str, **env
     """A program of `tests/clients` that takes the same arguments as the others there."""
     program = needed(shutil.which(command[0]), package)
     asked = (f"127.0.0.1:{site.ldap_port}", str(certificate), *login(site), BASE, PERSONS, str(PAGE))
-    return printed(program, *command[1:-1], str(PROGRAMS / command[-1]), *asked, **environment).split()
+    return run(program, *command[1:-1], str(PROGRAMS / command[-1]), *asked, **environment).split()
 
 
 def by_net_ldap(site: Site, certificate: Path) -> list[str]:
@@ -203,7 +195,7 @@ def _certificate(site: Site) -> Path:
 
 def curl(*asked: str) -> str:
     """What curl gets of the gateway's page."""
-    return printed(needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--fail", *asked)
+    return run(needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--fail", *asked)
 
 
 def caller_by_http(site: Site, _certificate: Path, number: str) -> str:

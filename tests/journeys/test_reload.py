@@ -31,9 +31,7 @@ SECOND = '\n[[tenant]]\nname = "globex"\nbase_dn = "dc=globex,dc=example"\n'
 
 
 def naming_contexts(site: Site) -> list[str]:
-    status, said = site.ldapsearch("-s", "base", "namingContexts", phone="", base="")
-    assert status == 0, said
-    return [line.removeprefix("namingContexts: ") for line in said.splitlines() if line.startswith("namingContexts: ")]
+    return site.values("namingContexts", "-s", "base", phone="", base="")
 
 
 class Callers(threading.Thread):

@@ -6,7 +6,6 @@ Only slapd itself shows that it accepts the configuration and understands what t
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -37,13 +36,6 @@ def _office(tmp_path: Path) -> Office:
     return Office(Site(tmp_path))
 
 
-def add_login(site: Site, name: str, *arguments: str) -> dict[str, str]:
-    added = site.ldapgw("phones", "add", name, "--json", *arguments)
-    assert added.returncode == 0, added.stderr
-    login: dict[str, str] = json.loads(added.stdout)
-    return login
-
-
 def is_same(site: Site, replica: Replica, login: dict[str, str]) -> bool:
     return replica.everything() == provided(site, login["bind_dn"], login["password"])
 
@@ -66,8 +58,8 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
     # More than the limit on the size of an answer, which is none for a replica.
     office.add_account(ALICE, Sharing.SHARED, [contact(at) for at in range(1200)])
     office.add_account(BOB, Sharing.PRIVATE, [contact(9000)])
-    login = add_login(site, "branch1", "--replica")
-    desk, hall = add_login(site, "desk1", "--account", BOB), add_login(site, "hall")
+    login = site.add_login("branch1", "--replica")
+    desk, hall = site.add_login("desk1", "--account", BOB), site.add_login("hall")
     replica = Replica(
         site, tmp_path / "replica", "branch1", login["password"],
         rule=lambda text: text.replace("type=refreshAndPersist", "\n    ".join(f"type={kind}".split())),
@@ -112,7 +104,7 @@ def test_contacts_that_are_hard_to_copy(office: Office, tmp_path: Path) -> None:
     """Equal values and those of another syntax, by which OpenLDAP would refuse an entry and with it all others."""
     made = [*awkward_contacts(), *sample_contacts()]
     office.add_account(ALICE, Sharing.SHARED, made)
-    login, hall = add_login(office.site, "branch1", "--replica"), add_login(office.site, "hall")
+    login, hall = office.site.add_login("branch1", "--replica"), office.site.add_login("hall")
     replica = Replica(office.site, tmp_path / "replica", "branch1", login["password"])
     with ended(replica), office.site.running():
         replica.start()
@@ -126,9 +118,9 @@ def test_private_books_are_their_phones_own(office: Office, tmp_path: Path) -> N
     office.add_account(ALICE, Sharing.PRIVATE, [contact(1), contact(2)])
     office.add_account(BOB, Sharing.PRIVATE, [contact(3)])
     office.add_account(CAROL, Sharing.SHARED, [contact(4)])
-    logins = {name: add_login(site, name, "--replica", "--private") for name in ("hashes", "pass-through")}
-    desk, hall = add_login(site, "desk1", "--account", ALICE), add_login(site, "hall")
-    pair = add_login(site, "pair", "--account", BOB, "--account", ALICE)
+    logins = {name: site.add_login(name, "--replica", "--private") for name in ("hashes", "pass-through")}
+    desk, hall = site.add_login("desk1", "--account", ALICE), site.add_login("hall")
+    pair = site.add_login("pair", "--account", BOB, "--account", ALICE)
     with_hashes, without = (
         Replica(site, tmp_path / name, name, login["password"], ("--pass-through",) if name == "pass-through" else ())
         for name, login in logins.items()

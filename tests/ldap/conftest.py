@@ -31,15 +31,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    """All events of the log."""
-    events: list[Any] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
-
-
-@pytest.fixture
 def trouble() -> Iterator[list[Any]]:
     """What an operator would be warned of: log events above info."""
     events: list[Any] = []

@@ -243,12 +243,6 @@ def test_pages_take_breath(sort):
     assert (steps.count(None), len(steps)) == (5, 6)
 
 
-def test_a_failed_search_has_no_page(world):
-    """It is over then, and cannot be resumed."""
-    found, done = world.ask(asks.page(10), asks.sort("sn"), base="dc=nowhere")
-    assert (found, done.code, done.controls) == ([], 32, ())
-
-
 PEOPLE = st.lists(
     st.builds(
         lambda uid, name, title: Contact(f"u{uid}", name=name, title=title),
@@ -284,12 +278,6 @@ def test_a_sync_between_two_pages_costs_nothing(versions, sizes, keys):
 
 
 # --- sorting --------------------------------------------------------------------------------------------------------
-
-
-def test_sorting_comes_before_cutting(world):
-    """The first by the order that was asked for, then code 4."""
-    found, done = world.ask(asks.sort("-cn", critical=True), size=3)
-    assert (uids(found), done.code, asks.sort_result(done)) == (["c49", "c48", "c47"], 4, (0, ""))
 
 
 @pytest.mark.parametrize(
@@ -331,12 +319,6 @@ def test_pages_do_not_change_their_order_on_the_way(world, monkeypatch):
     monkeypatch.undo()
     found, done = world.ask(asks.page(10, asks.cookie(one)), sort)
     assert (found, done.code) == ([], 53)
-
-
-def test_nothing_is_said_about_sorting_where_nothing_was_sorted(world):
-    """RFC 2891 2, the sixth case."""
-    assert world.ask(asks.sort("sn"), text="(uid=nobody)")[1].controls == ()
-    assert world.ask(asks.sort("sn"), base="dc=nowhere")[1].controls == ()
 
 
 def test_each_page_says_that_it_is_sorted(world):
@@ -416,6 +398,35 @@ def test_windows(world, view, expected, result):
     assert (asks.view_result(done), asks.sort_result(done)) == (result, (0, ""))
 
 
+WINDOW = asks.view(0, 9, (1, 0))
+NOBODY, NOWHERE = {"text": "(uid=nobody)"}, {"base": "dc=nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("controls", "search", "expected", "code", "told"),
+    [
+        # The first entries by the order that was asked for come before a limit; the limit counts in a window, too.
+        ([asks.sort("-cn", critical=True)], {"size": 3}, BACK[:3], 4, {"sort": (0, "")}),
+        ([SORT, asks.view(0, 9, (11, 0))], {"size": 5}, BACK[10:15], 4, {"sort": (0, ""), "view": (11, 50, 0)}),
+        # An empty list has no target; some clients send an empty context, which is none.
+        ([SORT, asks.view(3, 3, (1, 0), b"")], NOBODY, [], 0, {"view": (1, 0, 0)}),
+        # Nothing is said about sorting where nothing was sorted (RFC 2891 2, the sixth case).
+        ([asks.sort("sn")], NOBODY, [], 0, {}),
+        # The search's own error comes first: then there is no page that could be resumed, and no window.
+        ([asks.sort("sn")], NOWHERE, [], 32, {}),
+        ([asks.page(10), asks.sort("sn")], NOWHERE, [], 32, {}),
+        ([SORT, WINDOW], NOWHERE, [], 32, {}),
+        # Section 9 of the draft; a combination without a meaning is protocolError (RFC 4511 4.1.11).
+        *(([SORT, page, WINDOW], {}, [], 2, {}) for page in (asks.page(10), asks.page(10, b"x"), asks.page(0, b"x"))),
+    ],
+)
+def test_what_goes_together(world, controls, search, expected, code, told):
+    """The entries, the code and the answered controls are those of the row."""
+    found, done = world.ask(*controls, **search)
+    assert (uids(found), done.code, len(done.controls)) == (expected, code, len(told))
+    assert (asks.sort_result(done), asks.view_result(done)) == (told.get("sort"), told.get("view"))
+
+
 @pytest.mark.parametrize(
     ("controls", "code"),
     [
@@ -448,31 +459,6 @@ def test_a_window_on_what_cannot_be_sorted(world, keys, sorted_, view):
 
     found, done = world.ask(asks.sort(*keys), asks.view(0, 2, (1, 0), critical=True))
     assert (found, done.code, asks.sort_result(done), asks.view_result(done)) == ([], 76, sorted_, (0, 0, view))
-
-
-def test_an_empty_list_and_an_empty_context(world):
-    """An empty list has no target; some clients send an empty context, which is none."""
-    found, done = world.ask(SORT, asks.view(3, 3, (1, 0), b""), text="(uid=nobody)")
-    assert (found, done.code, asks.view_result(done)) == ([], 0, (1, 0, 0))
-
-
-def test_a_window_is_cut_by_the_size_limit(world):
-    """Entries first, then code 4, with the control."""
-    found, done = world.ask(SORT, asks.view(0, 9, (11, 0)), size=5)
-    assert (uids(found), done.code, asks.view_result(done)) == (BACK[10:15], 4, (11, 50, 0))
-
-
-def test_a_window_does_not_exist_where_the_base_does_not(world):
-    """The search's own error comes first."""
-    found, done = world.ask(SORT, asks.view(0, 9, (1, 0)), base="dc=nowhere")
-    assert (found, done.code, done.controls) == ([], 32, ())
-
-
-@pytest.mark.parametrize("page", [asks.page(10), asks.page(10, b"x"), asks.page(0, b"x")])
-def test_pages_and_windows_do_not_go_together(world, page):
-    """Section 9 of the draft; a combination without a meaning is protocolError (RFC 4511 4.1.11)."""
-    found, done = world.ask(SORT, page, asks.view(0, 9, (1, 0)))
-    assert (found, done.code, done.controls) == ([], 2, ())
 
 
 # --- the phones' own requests ---------------------------------------------------------------------------------------

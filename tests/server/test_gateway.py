@@ -8,7 +8,7 @@ import os
 import resource
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox, fingerprint, new_key, read_keys, write_keys
 from ldapgw.store.sync_history import SUMMARY_DAYS
+from ldapgw.sync.file_books import CHECK_SECONDS, FileBooks
 from tests.support import pdu
 from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, open_new
@@ -48,6 +49,7 @@ from tests.support.results import result_of
 from tests.support.stage.sync import connect
 
 DAY = 86400.0
+BASE = "dc=acme,dc=example"
 LDAP: dict[str, Any] = {
     "listen": ["tcp:3389", "tcp:3390"],
     "listen_tls": ["tcp:6636"],
@@ -77,21 +79,26 @@ def _gateway(tmp_path: Path, reactor: MemoryReactorClock) -> Iterator[Gateway]:
 
 @contextmanager
 def running(
-    tmp_path: Path, reactor: MemoryReactorClock, ldap: dict[str, Any], database: str = "", **tenant: str
+    tmp_path: Path,
+    reactor: MemoryReactorClock,
+    ldap: Mapping[str, Any],
+    tenant: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Iterator[Gateway]:
     """A gateway on a reactor in memory, with its ports open.
 
-    :param database: the setting ``database``.
     :param tenant: more settings of the tenant.
+    :param settings: more settings at the top of the configuration.
     """
+    reactor.tcpServers.clear()
     issue().write(tmp_path)
     document = {
         "state_dir": str(tmp_path / "state"),
-        "database": database,
         "ldap": ldap,
         "tls": {"certificate": "cert.pem", "private_key": "key.pem"},
         "web": {"public_url": "https://phonebook.example.com", "listen": ["tcp:8081"]},
-        "tenant": [{"name": "acme", "base_dn": "dc=acme,dc=example", **tenant}],
+        "tenant": [{"name": "acme", "base_dn": BASE, **(tenant or {})}],
+        **settings,
     }
     gateway = makeService(decode(document, str(tmp_path / "ldapgw.toml")), reactor, reactor)
     gateway.privilegedStartService()
@@ -126,29 +133,27 @@ def test_a_gateway_that_cannot_read_a_tenant_is_not_ready(tmp_path: Path, reacto
         connection.execute(
             "INSERT INTO phone (name, tenant, numbers, password, created_at) VALUES ('desk1', 'acme', '?', '', 0)"
         )
-    reactor.tcpServers.clear()
     with running(tmp_path, reactor, LDAP | {"require_tls": False}) as gateway:
         gateway.running = True
-        ports = {port: door for port, door, *_ in reactor.tcpServers}
         bind = pdu.message(1, pdu.bind("cn=desk1,ou=phones,dc=acme,dc=example", b"hush"))
-        assert [one.code for one in pdu.responses(asked(reactor, ports[3389], bind))] == [52]
+        assert [one.code for one in pdu.responses(asked(reactor, 3389, bind))] == [52]
         request = b"GET /readyz HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
-        assert asked(reactor, ports[8081], request).startswith(b"HTTP/1.0 503 ")
+        assert asked(reactor, 8081, request).startswith(b"HTTP/1.0 503 ")
 
 
 def test_a_key_file_of_another_machine_is_told(tmp_path: Path, reactor: MemoryReactorClock) -> None:
     """From the first use of a key on, as long as the file is there."""
     with running(tmp_path, reactor, LDAP) as gateway:
-        [port] = [door for number, door, *_ in reactor.tcpServers if number == 8081]
         request = b"GET /metrics HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
-        assert b"\nldapgw_key_file_ok 1.0\n" in asked(reactor, port, request)
+        assert b"\nldapgw_key_file_ok 1.0\n" in asked(reactor, 8081, request)
         write_keys(tmp_path / "state" / "ldapgw.key", [new_key()])
         gateway._state.secret_box.seal("hush")
-        assert b"\nldapgw_key_file_ok 0.0\n" in asked(reactor, port, request)
+        assert b"\nldapgw_key_file_ok 0.0\n" in asked(reactor, 8081, request)
 
 
-def asked(reactor: MemoryReactorClock, door: Any, octets: bytes) -> bytes:
+def asked(reactor: MemoryReactorClock, port: int, octets: bytes) -> bytes:
     """What a port answers to octets."""
+    [door] = [door for number, door, *_ in reactor.tcpServers if number == port]
     protocol, transport = door.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)), StringTransport()
     protocol.makeConnection(transport)
     protocol.dataReceived(octets)
@@ -162,7 +167,7 @@ def test_a_new_key_seals_when_all_gateways_have_it(tmp_path: Path, reactor: Memo
     """The gateway reads the new key at once, but another gateway could not unseal what is sealed under the key."""
     with (
         open_new() as database,
-        running(tmp_path, reactor, LDAP, database.url.render_as_string(hide_password=False)) as gateway,
+        running(tmp_path, reactor, LDAP, database=database.url.render_as_string(hide_password=False)) as gateway,
     ):
         [heartbeat] = [service for service in gateway.services if isinstance(service, Heartbeat)]
         heartbeat.startService()
@@ -217,7 +222,7 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
 def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorClock) -> None:
     """The root DSE lists the control of replicas, a replica's login may use it, and changes follow."""
     control = pdu.control(SYNC_REQUEST, critical=True, value=tlv(SEQUENCE, integer(3, ENUMERATED)))
-    with running(tmp_path, reactor, {"listen": ["tcp:3389"]}) as gateway:
+    with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
         [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
 
@@ -270,7 +275,7 @@ def test_the_certificate_is_looked_after(gateway: Gateway) -> None:
 
 def test_old_records_are_deleted_at_the_start_and_daily(tmp_path: Path, reactor: MemoryReactorClock) -> None:
     """Entries of the activity log after ``activity_keep``, and days that no summary of syncs shows."""
-    with running(tmp_path, reactor, LDAP, activity_keep=f"{SUMMARY_DAYS}d") as gateway:
+    with running(tmp_path, reactor, LDAP, {"activity_keep": f"{SUMMARY_DAYS}d"}) as gateway:
         database = gateway._state.database
         [pruner] = [service for service in gateway.services if isinstance(service, RecordPruner)]
         with database.begin() as connection:
@@ -292,7 +297,7 @@ def test_old_records_are_deleted_at_the_start_and_daily(tmp_path: Path, reactor:
 
 def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: MemoryReactorClock) -> None:
     """With a notice, as soon as the gateway has seen the change; another phone's session goes on."""
-    with running(tmp_path, reactor, {"listen": ["tcp:3389"]}) as gateway:
+    with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
         [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
         with database.begin() as connection:
@@ -318,3 +323,65 @@ def bound(reactor: MemoryReactorClock, name: bytes) -> StringTransport:
     protocol.dataReceived(pdu.message(1, pdu.bind(name.decode(), b"secret")))
     reactor.advance(0)
     return transport
+
+
+# --- files of contacts ------------------------------------------------------------------------------------------------
+
+TWO = "name,extension\nJörg Müller,204\nAnna Schmidt,205\n"
+PLAIN = {"listen": ["tcp:3389"]}
+# Anybody here may search the files' contacts, which are shared.
+WITH_FILES: dict[str, Any] = {
+    "anonymous_networks": ["127.0.0.1"],
+    "file": [{"name": "extensions", "path": "extensions.csv"}, {"name": "other", "path": "other.csv"}],
+}
+
+
+def names(reactor: MemoryReactorClock) -> Sequence[str]:
+    """Who is found by a client without a login."""
+    answer = asked(reactor, 3389, pdu.message(1, pdu.search(BASE, 2, pdu.tlv(0x87, b"uid"), ("cn",))))
+    return [name for name in ("Jörg Müller", "Anna Schmidt", "Zoë") if name.encode() in answer]
+
+
+def metrics(reactor: MemoryReactorClock) -> dict[str, str]:
+    request = b"GET /metrics HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
+    lines = asked(reactor, 8081, request).decode().splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines if line.startswith("ldapgw_file"))
+
+
+def test_a_gateway_with_files(tmp_path: Path, reactor: MemoryReactorClock, caplog_twisted: list[str]) -> None:
+    """A missing or broken file stops no start; what was good once is served after it."""
+    extensions, other = tmp_path / "extensions.csv", tmp_path / "other.csv"
+    extensions.write_text(TWO)
+    with running(tmp_path, reactor, PLAIN, WITH_FILES) as gateway:
+        assert names(reactor) == ["Jörg Müller", "Anna Schmidt"]
+        told = metrics(reactor)
+        assert told['ldapgw_file_ok{file="extensions",tenant="acme"}'] == "1.0"
+        assert told['ldapgw_file_contacts{file="extensions",tenant="acme"}'] == "2.0"
+        assert told['ldapgw_file_ok{file="other",tenant="acme"}'] == "0.0"
+        [service] = [part for part in gateway.services if isinstance(part, FileBooks)]
+        service.startService()
+        other.write_text("Name;Durchwahl\nZoë;206\n")
+        reactor.pump([CHECK_SECONDS] * 3)
+        assert names(reactor) == ["Jörg Müller", "Anna Schmidt", "Zoë"]
+        assert metrics(reactor)['ldapgw_file_ok{file="other",tenant="acme"}'] == "1.0"
+    assert [line.partition(" (")[0] for line in caplog_twisted if "the file" in line] == [
+        "tenant acme: the file other",
+        "tenant acme: the file other was read: 1 contacts",
+    ]
+    extensions.write_text("name,extension\nAnna Schmidt\n\nnobody,none\n")
+    other.unlink()
+    with running(tmp_path, reactor, PLAIN, WITH_FILES):
+        assert names(reactor) == ["Jörg Müller", "Anna Schmidt", "Zoë"]
+        assert set(metrics(reactor).values()) == {"0.0", "2.0", "1.0"}
+    extensions.write_text("name,extension\nAnna Schmidt,205\n")
+    with running(tmp_path, reactor, PLAIN, WITH_FILES):
+        assert names(reactor) == ["Anna Schmidt", "Zoë"]
+
+
+@needs_postgresql
+def test_a_gateway_that_only_serves_reads_the_file_too(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    (tmp_path / "extensions.csv").write_text(TWO)
+    with open_new() as database:
+        url = database.url.render_as_string(hide_password=False)
+        with running(tmp_path, reactor, PLAIN, WITH_FILES, roles=["serve"], database=url):
+            assert names(reactor) == ["Jörg Müller", "Anna Schmidt"]

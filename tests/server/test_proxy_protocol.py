@@ -248,13 +248,22 @@ def test_connections_are_counted_by_client():
     assert [connect(client).disconnected for client in clients] == [False, True, False]
 
 
-def test_a_listed_proxy_without_a_header_is_refused(connect):
-    """At the first octet that is none; what comes later is ignored."""
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (b"0", [("no PROXY header", "10.0.0.9")]),
+        # The client has too many connections, say.
+        (b"PROXY TCP4 203.0.113.1 192.0.2.1 5555 389\r\nhello", []),
+    ],
+    ids=["no header", "a refused client"],
+)
+def test_a_connection_that_is_refused(connect, octets, told):
+    """A connection ends at the first wrong octet, or once the client is known; later octets are ignored."""
     transport, clock, refused = connect(LISTED)
-    transport.send(b"0")
+    transport.send(octets)
     transport.protocol.dataReceived(HEADERS["v1 ipv4"][0])
     assert (transport.value(), transport.disconnected) == (b"", True)
-    assert (refused, clock.getDelayedCalls()) == ([("no PROXY header", "10.0.0.9")], [])
+    assert (refused, clock.getDelayedCalls()) == (told, [])
 
 
 def test_a_header_has_to_come_in_time(connect):
@@ -278,14 +287,6 @@ def test_a_connection_that_ends_first(connect, octets, expected):
     transport.send(octets)
     transport.protocol.connectionLost(Failure(ConnectionDone()))
     assert (refused, clock.getDelayedCalls()) == (expected, [])
-
-
-def test_a_client_that_is_refused_is_closed(connect):
-    """Where it has too many connections, say."""
-    transport, clock, refused = connect(LISTED)
-    transport.send(b"PROXY TCP4 203.0.113.1 192.0.2.1 5555 389\r\nhello")
-    assert (transport.value(), transport.disconnected) == (b"", True)
-    assert (refused, clock.getDelayedCalls()) == ([], [])
 
 
 def test_the_factory_starts_and_stops_what_is_behind_it():

@@ -22,6 +22,7 @@ from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.preflight import require
 from ldapgw.server.reload import Reload, ServiceManager, take_ports
 from ldapgw.server.state_dir import create_state_dir
+from tests.support.site.running import free_ports
 
 FILE = """
 state_dir = "{folder}/state"
@@ -39,17 +40,12 @@ base_dn = "dc=acme,dc=example"
 def former(tmp_path: Path) -> Config:
     """The configuration that is served."""
     create_state_dir(tmp_path / "state")
-    (tmp_path / "former.toml").write_text(FILE.format(folder=tmp_path, port=free_port()))
+    (tmp_path / "former.toml").write_text(FILE.format(folder=tmp_path, port=free_ports(1)[0]))
     return load(str(tmp_path / "former.toml"), {})
 
 
 def examine(config: Config, current: Config) -> None:
     require(Subject(Moment.RELOAD, config, current=current))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def changed(tmp_path: Path, old: str, new: str) -> Config:
@@ -64,7 +60,7 @@ def test_what_can_change(tmp_path: Path, former: Config) -> None:
     examine(former, former)
     second = '[[tenant]]\nname = "beta"\nbase_dn = "dc=beta,dc=example"\n[[tenant]]'
     examine(changed(tmp_path, "[[tenant]]", second), former)
-    examine(changed(tmp_path, former.ldap.listen[0], f"tcp:{free_port()}:interface=127.0.0.1"), former)
+    examine(changed(tmp_path, former.ldap.listen[0], f"tcp:{free_ports(1)[0]}:interface=127.0.0.1"), former)
     more = 'allowed_users = ["@acme.example"]\nregion = "AT"\n[sync]\ninterval = "5m"'
     examine(changed(tmp_path, 'base_dn = "dc=acme,dc=example"', f'base_dn = "dc=acme,dc=example"\n{more}'), former)
     examine(changed(tmp_path, "[ldap]", 'log_level = ["debug"]\n[ldap]\nsize_limit = 5'), former)

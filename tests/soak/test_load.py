@@ -260,10 +260,7 @@ class Soak(Site):
         assert self.gateway.status is None
 
     def naming_contexts(self) -> list[str]:
-        status, said = self.ldapsearch("-s", "base", "namingContexts", phone="", base="")
-        assert status == 0, said
-        prefix = "namingContexts: "
-        return sorted(line.removeprefix(prefix) for line in said.splitlines() if line.startswith(prefix))
+        return sorted(self.values("namingContexts", "-s", "base", phone="", base=""))
 
     def write_certificate(self) -> Issued:
         made = issue(by=self.authority, which=next(self.numbers))

@@ -7,14 +7,13 @@ The Debian is made here, because no registry is reached, and once for all tests 
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.program import run
+
 NEEDED = ("buildah", "mmdebstrap")
 NAME = "localhost/base"
-# Seconds; an idle machine needs a tenth of them.
-PATIENCE = 900
 
 
 def make_archive(folder: Path) -> Path:
@@ -23,7 +22,7 @@ def make_archive(folder: Path) -> Path:
     archive = folder / "base.tar"
     without = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
     suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    _run("mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", *without, suite, archive)
+    run("mmdebstrap", "--variant=minbase", "--dpkgopt=force-unsafe-io", *without, suite, archive)
     return archive
 
 
@@ -34,10 +33,4 @@ def make_base(archive: Path, buildah: Sequence[object]) -> None:
     """
     folder = archive.parent
     (folder / "Containerfile").write_text(f"FROM scratch\nADD {archive.name} /\n")
-    _run(*buildah, "build", "--isolation", "chroot", "--quiet", "--tag", NAME, folder)
-
-
-def _run(*command: object) -> None:
-    words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run(*buildah, "build", "--isolation", "chroot", "--quiet", "--tag", NAME, folder)

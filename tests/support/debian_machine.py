@@ -10,30 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.program import run
 from tests.support.site.running import PATIENCE
-
-# Seconds; an idle machine needs a tenth of them.
-BUILD_PATIENCE = 1200.0
 
 # Only for a machine that is booted.
 NEEDED_TO_BOOT = ("nsenter", "systemd-nspawn")
 # What a Debian of mmdebstrap's smallest kind lacks for an administrator.
 BOOTED = ("dbus", "ldap-utils", "sudo", "systemd-sysv")
-
-
-def run(*command: object, cwd: Path | None = None, patience: float = BUILD_PATIENCE, stdin: str = "") -> str:
-    """Run a program; what it says, once it has ended well."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=patience,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 class Machine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import base_image
+from tests.support import base_image, program
 from tests.support.checkout import ROOT, project_files
 
 VERSION = "98.7.6"
@@ -29,18 +28,8 @@ MISSING_FOR_IMAGE = [name for name in base_image.NEEDED if shutil.which(name) is
 
 def run(*command: object, cwd: Path, timeout: float = 120) -> str:
     """Run a program that knows nothing of this one; its output, once it has ended well."""
-    environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(cwd)}
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    environment = (f"PATH={os.environ['PATH']}", "LANG=C.UTF-8", f"HOME={cwd}")
+    return program.run("env", "--ignore-environment", *environment, *command, cwd=cwd, timeout=timeout)
 
 
 def copy_checkout(folder: Path) -> Path:

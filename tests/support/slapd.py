@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from twisted.internet.task import Clock
 from tests.support import pdu
 from tests.support.phonebook.awkward import VIEWER, make_dit
 from tests.support.phonebook.wire import Client, make_factory, make_gate
+from tests.support.program import run
 from tests.support.site.line import Line
-from tests.support.site.running import PATIENCE, Process, free_ports, listens, wait_until
+from tests.support.site.running import Process, free_ports, listens, wait_until
 
 PROGRAM = shutil.which("slapd", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
 # Debian's, like the schema below.
@@ -81,7 +81,7 @@ def running(folder: Path, base: str, ldif: str) -> Iterator[Slapd]:
         CONFIGURATION.format(schema=SCHEMA, modules=MODULES, folder=folder, base=base, secret=SECRET.decode())
     )
     # -s: a contact's country is not in RFC 2798's inetOrgPerson.  -q: values as they are.
-    _load([str(program), "-Tadd", "-q", "-s", "-f", str(configuration), "-l", str(folder / "contacts.ldif")])
+    run(program, "-Tadd", "-q", "-s", "-f", configuration, "-l", folder / "contacts.ldif")
     [port] = free_ports(1)
     command = [str(program), "-d", "0", "-h", f"ldap://127.0.0.1:{port}", "-f", str(configuration)]
     process = Process(command, folder / "slapd.log", folder)
@@ -91,11 +91,6 @@ def running(folder: Path, base: str, ldif: str) -> Iterator[Slapd]:
         yield Slapd(port, base)
     finally:
         process.end()
-
-
-def _load(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 DIT = make_dit(lenient=False)

@@ -21,7 +21,7 @@ from ldapgw.sync.fetch import (
 )
 from tests.support.results import result_of
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, HOUR
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person, with_directory
 
 NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})
@@ -110,13 +110,8 @@ def test_what_google_does_not_offer_rests(state: SourceState | None, ago: float 
 
 @pytest.fixture
 def stage() -> Stage:
-    """Alice and Bob are connected; Alice came first, so the directory comes through her."""
-    stage = Stage(sources=ALL_SOURCES)
-    for address in (ALICE, BOB):
-        stage.connect(address)
-    for name in ("Dora Dienst", "Emil Erst"):
-        stage.world.add_person(ALICE, person(name), "directory")
-    round_of(stage)
+    """Alice and Bob are connected; no calls are counted yet."""
+    stage = with_directory("Dora Dienst", "Emil Erst")
     stage.calls()
     return stage
 

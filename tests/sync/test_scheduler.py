@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
@@ -20,14 +19,6 @@ from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
-
-
-@pytest.fixture
-def log() -> Iterator[list[dict[str, Any]]]:
-    events: list[dict[str, Any]] = []
-    globalLogPublisher.addObserver(events.append)
-    yield events
-    globalLogPublisher.removeObserver(events.append)
 
 
 def refresh(stage: Stage) -> None:
@@ -255,20 +246,20 @@ def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
     assert (stage.account().error, synced(stage)) == (None, 1)
 
 
-def test_a_fault_of_ours_is_noted_logged_and_tried_again(stage: Stage, log: list[dict[str, Any]]) -> None:
+def test_a_fault_of_ours_is_noted_logged_and_tried_again(stage: Stage, logged: list[LogEvent]) -> None:
     """The account's timer goes on."""
     stage.connect()
     fetcher = stage.job._fetcher
     stage.job._fetcher = None  # type: ignore[assignment]
     refresh(stage)
     assert stage.account().error == ErrorStatus("internal", NOW)
-    assert [event["log_format"] for event in log if event.get("log_failure")] == ["sync of account {account} failed"]
+    assert [event["log_format"] for event in logged if event.get("log_failure")] == ["sync of account {account} failed"]
     stage.job._fetcher = fetcher
     stage.clock.advance(INTERVAL)
     assert stage.account().error is None
 
 
-def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, Any]]) -> None:
+def test_a_database_in_trouble_is_waited_for(stage: Stage, logged: list[LogEvent]) -> None:
     """The next turn comes as planned; it is not told for each account."""
     stage.connect()
     refresh(stage)
@@ -280,7 +271,7 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, log: list[dict[str, A
     stage.database.call = fails  # type: ignore[method-assign]
     stage.clock.advance(INTERVAL)
     stage.database.call = good  # type: ignore[method-assign]
-    told = [(event["log_level"].name, event["problem"]) for event in log if "problem" in event]
+    told = [(event["log_level"].name, event["problem"]) for event in logged if "problem" in event]
     assert told == [("debug", "ldapgw.db: cannot be used: disk I/O error")]
     synced(stage)
     stage.clock.advance(INTERVAL)
@@ -313,9 +304,7 @@ def test_a_sync_whose_end_was_not_recorded_is_started_by_the_next_look(
     assert synced(stage) == 0
 
 
-def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(
-    stage: Stage, log: list[dict[str, Any]]
-) -> None:
+def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(stage: Stage, logged: list[LogEvent]) -> None:
     """Whoever keeps listings says so; the accounts are tried again as with other troubles."""
 
     def full(*_: object) -> Any:
@@ -325,7 +314,7 @@ def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(
     stage.connect()
     refresh(stage)
     assert stage.account().error == ErrorStatus("internal", NOW)
-    assert {event["log_level"].name for event in log if "problem" in event} == {"debug"}
+    assert {event["log_level"].name for event in logged if "problem" in event} == {"debug"}
     assert stage.account().next_sync is not None
 
 
@@ -471,7 +460,7 @@ def crowd(stage: Stage, count: int) -> list[str]:
     return addresses
 
 
-def test_a_client_that_google_rejects_is_one_alarm(stage: Stage, log: list[dict[str, Any]]) -> None:
+def test_a_client_that_google_rejects_is_one_alarm(stage: Stage, logged: list[LogEvent]) -> None:
     """One account finds out; the others are spared the call, keep their tokens, and show it too."""
     addresses = crowd(stage, 5)
     stage.world.set_client(state="deleted")
@@ -481,7 +470,7 @@ def test_a_client_that_google_rejects_is_one_alarm(stage: Stage, log: list[dict[
     (trouble,) = troubles
     assert trouble is not None
     assert trouble.code == "client_rejected"
-    assert [event["tenant"] for event in log if event.get("code") == "client_rejected"] == ["acme"]
+    assert [event["tenant"] for event in logged if event.get("code") == "client_rejected"] == ["acme"]
     stage.clock.advance(3600)
     assert stage.calls() == {"/token": 1}
     assert {stage.account(address).error for address in addresses} == troubles
@@ -609,7 +598,7 @@ def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stag
     assert stage.account(second) == told
 
 
-def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[dict[str, Any]]) -> None:
+def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, logged: list[LogEvent]) -> None:
     """The account's own contacts are not concerned."""
     stage.configure(sources=ALL_SOURCES)
 
@@ -622,7 +611,7 @@ def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, log: list[di
     refresh(stage)
     assert stage.served() == ["Ada Riese"]
     assert stage.account().error == ErrorStatus("internal", NOW, facts={"source": "directory"})
-    assert [event["log_format"] for event in log if event.get("log_failure")] == [
+    assert [event["log_format"] for event in logged if event.get("log_failure")] == [
         "directory through account {account} failed"
     ]
 

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from zope.interface import provider
 
 from ldapgw.phones.book_reader import BookReader, ListedContact, ListQuery
 from tests.support.stage.web import Browser, Stage
@@ -31,20 +29,6 @@ def alice(browser: Browser) -> Browser:
     browser.get("/acme/")
     browser.stage.changes = 0
     return browser
-
-
-@pytest.fixture
-def logged() -> Iterator[list[LogEvent]]:
-    """What is logged while the test runs."""
-    events: list[LogEvent] = []
-
-    @provider(ILogObserver)
-    def keep(event: LogEvent) -> None:
-        events.append(event)
-
-    globalLogPublisher.addObserver(keep)
-    yield events
-    globalLogPublisher.removeObserver(keep)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def admin(files: Files, stage: Stage) -> Browser:
 
 
 def upload(browser: Browser, octets: bytes, path: str = "/acme/admin/files/extensions") -> Seen:
-    return send(browser, path, {'file"; filename="x.csv': octets})
+    return browser.send_file(path, octets)
 
 
 def confirm(browser: Browser, page: Seen) -> Seen:

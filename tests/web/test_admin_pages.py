@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Connection, update
@@ -97,24 +97,14 @@ def test_a_store_that_is_new_by_accident_is_told(stage: Stage, may_be_new: bool)
     assert "database is new" not in words_on(browser.get("/acme/admin"))
 
 
-def submit(browser: Browser, path: str = "/acme/admin/client", **fields: str) -> Seen:
-    token = browser.get("/acme/admin").token
-    return browser.post(path, {"token": token, **fields})
-
-
 def submit_client(browser: Browser, client: Client = CLIENT, **fields: str) -> Seen:
-    return submit(browser, client_id=client.client_id, client_secret=client.client_secret, **fields)
+    given = {"client_id": client.client_id, "client_secret": client.client_secret}
+    return browser.submit("/acme/admin/client", **given, **fields)
 
 
 def upload(browser: Browser, octets: bytes, **fields: str) -> Seen:
-    """Send the form with a file, as browsers do."""
-    fields = {"token": browser.get("/acme/admin").token, "client_id": "", "client_secret": "", **fields}
-    parts = [
-        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
-    ]
-    head = '--x\r\nContent-Disposition: form-data; name="file"; filename="client.json"\r\n\r\n'
-    body = "".join(parts).encode() + head.encode() + octets + b"\r\n--x--\r\n"
-    return browser.send("/acme/admin/client", body, {"Content-Type": "multipart/form-data; boundary=x"})
+    """Send the form with a file."""
+    return browser.send_file("/acme/admin/client", octets, **{"client_id": "", "client_secret": "", **fields})
 
 
 def file_of(client: Client = CLIENT, *uris: str, kind: str = "web") -> bytes:
@@ -160,13 +150,29 @@ def test_a_link_opens_the_administration_once(stage: Stage) -> None:
     assert browser.get("/acme/admin").status == 200
 
 
-@pytest.mark.parametrize("key", ["", "B" * 43, "A" * 42, "%00", "' or 1 --"])
-def test_another_key_opens_nothing(stage: Stage, key: str) -> None:
-    """And uses nothing up."""
+@pytest.mark.parametrize(
+    ("tenant", "key", "headers"),
+    [
+        *(("acme", key, {}) for key in ("", "B" * 43, "A" * 42, "\0", "' or 1 --")),
+        ("globex", ADMIN_KEY, {}),
+        ("acme", ADMIN_KEY, {"Origin": "https://evil.example"}),
+    ],
+    ids=["no key", "another", "short", "zero", "SQL", "another tenant's", "another site's form"],
+)
+def test_what_opens_no_link(stage: Stage, tenant: str, key: str, headers: dict[str, str]) -> None:
+    """Another key, tenant or site opens nothing, and the link stays good for an hour."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
-    assert stage.browser().post("/acme/link", {"key": unquote(key)}).status == 403
-    assert stage.browser().post("/globex/link", {"key": ADMIN_KEY}).status == 403
+    seen = stage.browser().post(f"/{tenant}/link", {"key": key}, headers)
+    assert (seen.status, "set-cookie" in seen.headers) == (403, False)
+    stage.clock.advance(LINK_SECONDS - 1)
     assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 303
+
+
+def test_a_link_that_is_too_old(stage: Stage) -> None:
+    """An hour is enough to get from the terminal to the browser."""
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
+    stage.clock.advance(LINK_SECONDS + 1)
+    assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 403
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -180,21 +186,6 @@ def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str)
         assert (seen.headers["cache-control"], seen.headers["referrer-policy"]) == (["no-store"], ["no-referrer"])
         assert ("Open administration" in seen.body) is (method == "GET")
     assert browser.post("/acme/link", {"key": ADMIN_KEY}).location == "/acme/admin"
-
-
-def test_another_sites_form_opens_no_link(stage: Stage) -> None:
-    """It would sign somebody in as somebody else; the link stays good."""
-    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
-    seen = stage.browser().post("/acme/link", {"key": ADMIN_KEY}, {"Origin": "https://evil.example"})
-    assert (seen.status, "set-cookie" in seen.headers) == (403, False)
-    assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 303
-
-
-def test_a_link_that_is_too_old(stage: Stage) -> None:
-    """An hour is enough to get from the terminal to the browser."""
-    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
-    stage.clock.advance(LINK_SECONDS + 1)
-    assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 403
 
 
 def test_a_link_is_for_one_tenant_and_one_day(stage: Stage) -> None:
@@ -292,7 +283,7 @@ def test_the_first_visit(stage: Stage) -> None:
     assert f"add the domain of {urlsplit(URL).hostname} to the authorized domains" in words
     assert page.body.index('id="guide"') < page.body.index(REDIRECT_URI) < page.body.index('name="client_secret"')
     assert "so no one can connect" in stage.browser().get("/acme/").body
-    seen = submit(browser, client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
+    seen = browser.submit("/acme/admin/client", client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
     assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert stored(stage) == ENTERED
     assert stage.changes == 1
@@ -357,7 +348,7 @@ def test_a_file_that_is_not_taken(stage: Stage, octets: bytes, said: str) -> Non
 @pytest.mark.parametrize("fields", [{"client_id": CLIENT.client_id}, {"client_secret": "x"}, {"client_id": "ä b"}])
 def test_half_a_client(stage: Stage, fields: dict[str, str]) -> None:
     """What was typed stays in its field, but for the secret."""
-    seen = submit(by_link(stage), **fields)
+    seen = by_link(stage).submit("/acme/admin/client", **fields)
     assert seen.status == 400
     assert "both" in words_on(seen)
     assert f'value="{fields.get("client_id", "")}"' in seen.body
@@ -397,7 +388,7 @@ def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) ->
     browser = signed_in(stage)
     if fault:
         stage.world.faults.inject(fault, path="/token", times=5)
-    seen = submit(browser, "/acme/admin/client/try")
+    seen = browser.submit("/acme/admin/client/try")
     assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert said in words_on(browser.get("/acme/admin"))
     assert stored(stage) == ENTERED
@@ -407,7 +398,7 @@ def test_trying_no_client(stage: Stage) -> None:
     """There is no button for it; who asks all the same is told so."""
     browser = by_link(stage)
     assert "admin/client/try" not in browser.get("/acme/admin/google").body
-    assert submit(browser, "/acme/admin/client/try").status == 400
+    assert browser.submit("/acme/admin/client/try").status == 400
 
 
 def test_a_client_of_the_configuration_is_changed_there() -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +27,8 @@ from tests.support.stage.web import (
     Browser,
     Seen,
     Stage,
+    about,
+    act,
     add_phone,
     by_link,
     connect,
@@ -43,20 +44,6 @@ def stage() -> Stage:
 @pytest.fixture
 def admin(stage: Stage) -> Browser:
     return by_link(stage)
-
-
-def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:
-    """Send the form of a table with some rows selected; once it is ``confirmed``, from the page that asks."""
-    page, _, name = what.partition(" ")
-    form = {"act": name, **{f"row-{key}": "1" for key in keys}}
-    if "confirmed" in fields and "about" not in fields:
-        fields["about"] = about(browser.submit(f"/acme/admin/{page}/act", **form))
-    return browser.submit(f"/acme/admin/{page}/act", **form, **fields)
-
-
-def about(asked: Seen) -> str:
-    """Return the digest that a page of confirmation sends along with its form."""
-    return asked.body.partition('name="about" value="')[2].partition('"')[0]
 
 
 def logged(stage: Stage) -> list[tuple[str, str, str]]:
@@ -345,10 +332,9 @@ def test_a_persons_page(stage: Stage, admin: Browser) -> None:
 def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
     """Its page then shows the password; a taken name and a missing model are told."""
     alice = connect(stage, ALICE)
-    token = admin.get("/acme/admin/phones/new").token
 
     def add(**fields: str) -> Seen:
-        return admin.post("/acme/admin/phones/new", {"token": token, **fields})
+        return admin.submit("/acme/admin/phones/new", **fields)
 
     seen = add(name="desk1", owner=str(alice), model="cisco")
     assert (seen.status, seen.location) == (303, "/acme/phones/desk1")
@@ -421,17 +407,8 @@ def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> N
 # --- thirty desks ---------------------------------------------------------------------------------------------------
 
 
-def upload(browser: Browser, octets: bytes) -> Seen:
-    token = browser.get("/acme/admin/phones/import").token
-    head = f'--x\r\nContent-Disposition: form-data; name="token"\r\n\r\n{token}\r\n--x\r\n'
-    file = 'Content-Disposition: form-data; name="file"; filename="desks.csv"\r\nContent-Type: text/csv\r\n\r\n'
-    body = (head + file).encode() + octets + b"\r\n--x--\r\n"
-    return browser.send("/acme/admin/phones/import", body, {"Content-Type": "multipart/form-data; boundary=x"})
-
-
 def add_desks(browser: Browser, text: str) -> Seen:
-    token = browser.get("/acme/admin/phones/import").token
-    return browser.post("/acme/admin/phones/import/add", {"token": token, "text": text})
+    return browser.submit("/acme/admin/phones/import/add", text=text)
 
 
 DESKS = "name;account;model;mac\n" + "".join(
@@ -442,21 +419,21 @@ DESKS = "name;account;model;mac\n" + "".join(
 def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     """Whatever Excel writes is read; each bad line has its error, and then there is no button."""
     connect(stage, ALICE)
-    seen = upload(admin, (DESKS + "hall;;snom;\n").encode("utf-16"))
+    seen = admin.send_file("/acme/admin/phones/import", (DESKS + "hall;;snom;\n").encode("utf-16"))
     assert (seen.status, "Add 31 phones" in seen.body, names(stage)) == (200, True, [])
     assert "1 phone will have no owner, and find only shared contacts" in words_on(seen)
     assert "Yealink 00:15:65:00:00:29" in words_on(seen)
-    seen = upload(admin, (DESKS + "desk0;zoë@acme.example;nokia;\n").encode("cp1252"))
+    seen = admin.send_file("/acme/admin/phones/import", (DESKS + "desk0;zoë@acme.example;nokia;\n").encode("cp1252"))
     assert (seen.status, "phones/import/add" in seen.body) == (400, False)
     assert "✗ Line 2 has the same name." in words_on(seen)
     assert "1 line has an error." in words_on(seen)
     add_phone(stage, "lobby", mac="001565000003")
     add_phone(stage, "theirs", tenant="globex", mac="001565000004")
-    seen = upload(admin, DESKS.encode())
+    seen = admin.send_file("/acme/admin/phones/import", DESKS.encode())
     assert "✗ lobby has this MAC address already." in words_on(seen)
     assert "1 line has an error." in words_on(seen)
-    assert "Choose a CSV file first." in upload(admin, b"").body
-    assert "This isn’t a CSV file" in upload(admin, b"PK\0\3").body
+    assert "Choose a CSV file first." in admin.send_file("/acme/admin/phones/import", b"").body
+    assert "This isn’t a CSV file" in admin.send_file("/acme/admin/phones/import", b"PK\0\3").body
 
 
 def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:

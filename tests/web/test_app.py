@@ -23,7 +23,7 @@ from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connectio
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
     for route in routes(Layout.of(Stage().gate))
-    if "<secret>" not in route.path  # a wrong one is answered late (test_phone_books.py)
+    if "<secret>" not in route.path  # a wrong one is answered late (test_book_clients.py)
 ]
 # What is no route: method, path, status, and the methods that there are.
 NONE = [

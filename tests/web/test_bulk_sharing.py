@@ -24,7 +24,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import admin_people, admin_phones
 from tests.support.results import result_of
 from tests.support.stage.publishing import make_publisher
-from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage
+from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage, about, act
 
 GROUP = "contactGroups/1"
 OTHER = "contactGroups/2"
@@ -69,13 +69,10 @@ class Office:
                     seen |= {(login.name, uid) for _ in search(snapshot.dit, login.viewer, request)}
         return seen
 
-    def ask(self, page: str, act: str, keys: list[str], **fields: str) -> tuple[Seen, Seen]:
+    def ask(self, what: str, keys: list[str], **fields: str) -> tuple[Seen, Seen]:
         """The page of confirmation, and the answer to its form."""
-        rows = {f"row-{key}": "1" for key in keys}
-        asked = self.admin.submit(f"/acme/admin/{page}/act", act=act, **rows)
-        about = re.findall(r'name="about" value="(\w+)"', asked.body)
-        fields |= {"act": act, "confirmed": "1", "about": about[0] if about else ""}
-        return asked, self.admin.submit(f"/acme/admin/{page}/act", **rows, **fields)
+        asked = act(self.admin, what, keys)
+        return asked, act(self.admin, what, keys, confirmed="1", about=about(asked), **fields)
 
 
 UIDS = {name: [f"{name}{at}" for at in range(len(labels))] for name, (_, _, labels) in PEOPLE.items()}
@@ -149,7 +146,7 @@ def test_nothing_becomes_visible_that_was_not_named(
     keys = [str(key) for key in office.ids.values()] if page == "people" else [f"{name}-1" for name in PEOPLE]
     if fields.get("owner") in office.ids:
         fields = {**fields, "owner": str(office.ids[fields["owner"]])}
-    asked, answer = office.ask(page, act, keys, **fields)
+    asked, answer = office.ask(f"{page} {act}", keys, **fields)
     assert answer.status in (200, 303)
     named = set(named_by(asked)) if act == "share" else set()
     found = office.visible() - before
@@ -169,19 +166,18 @@ def test_nothing_becomes_visible_that_was_not_named(
 def test_a_label_survives_each_sharing(office: Office) -> None:
     """Even that of a book that was private in between."""
     for sharing in ("private", "shared", "private", "callers", "group:sales", "shared"):
-        office.ask("people", "share", [str(office.ids["anna"])], sharing=sharing)
+        office.ask("people share", [str(office.ids["anna"])], sharing=sharing)
         [anna] = [account for account in office.stage.accounts() if account.sub == "anna"]
         assert (anna.sharing, anna.shared_label) == (sharing, "Customers")
 
 
 def test_what_changes_after_the_question_is_asked_anew(office: Office) -> None:
     """If somebody lifts the limit meanwhile, the answer is about something else."""
-    row = {f"row-{office.ids['anna']}": "1"}
-    asked = office.admin.submit("/acme/admin/people/act", act="share", **row)
-    about = re.findall(r'name="about" value="(\w+)"', asked.body)[0]
-    office.stage.do(accounts.set_sharing, office.ids["anna"], Sharing.PRIVATE, "")
-    fields = {"act": "share", "confirmed": "1", "sharing": "shared", "about": about}
-    assert office.admin.submit("/acme/admin/people/act", **row, **fields).location == "/acme/admin/people"
-    [anna] = [account for account in office.stage.accounts() if account.sub == "anna"]
-    assert anna.sharing is Sharing.PRIVATE
+    anna = [office.ids["anna"]]
+    asked = act(office.admin, "people share", anna)
+    office.stage.do(accounts.set_sharing, *anna, Sharing.PRIVATE, "")
+    answer = act(office.admin, "people share", anna, confirmed="1", about=about(asked), sharing="shared")
+    assert answer.location == "/acme/admin/people"
+    [account] = [account for account in office.stage.accounts() if account.sub == "anna"]
+    assert account.sharing is Sharing.PRIVATE
     assert "Something changed since you opened this page" in office.admin.get("/acme/admin/people").body

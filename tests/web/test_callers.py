@@ -13,17 +13,16 @@ import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.special_entries import Features
-from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
+from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.numbers import stored_numbers
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
-from ldapgw.web.book_clients import HttpCredentials, caller_number, prefers_json, read_credentials
+from ldapgw.web.book_clients import caller_number, prefers_json
 from tests.support.checkout import ROOT
 from tests.support.phonebook import naming_context
-from tests.support.stage.book_clients import PASSWORD, Pbx, basic, bearer, serve
+from tests.support.stage.book_clients import PASSWORD, basic, bearer, serve
 from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage
 
 
@@ -71,13 +70,6 @@ def test_the_login(browser: Browser, headers: dict[str, str]) -> None:
 def test_a_name_with_a_dot(browser: Browser) -> None:
     """The password of a Bearer token follows the last dot."""
     assert ask(browser, "0305556677", bearer("other.pbx"), "globex").body == "Dora Dorn"
-
-
-def test_nobody_knows_the_logins(stage: Stage, browser: Browser) -> None:
-    """Where the gateway has served too long without its database, neither a login nor a secret address is wrong."""
-    stage.catalog.publish(replace(stage.catalog.snapshot, logins={}, freshness=Freshness.EXPIRED), ())
-    for answer in (ask(browser, "0301234567"), browser.get("/acme/book/pbx.secret/snom.xml")):
-        assert (answer.status, answer.body) == (503, "Not now: the gateway cannot read its database.\n")
 
 
 JSON = {"Accept": "application/json"}
@@ -153,83 +145,6 @@ def test_no_number(browser: Browser) -> None:
     assert (answer.status, answer.body) == (400, "The number is missing: …/caller?number=+4930…\n")
 
 
-@pytest.mark.parametrize(
-    ("headers", "tenant"),
-    [
-        (basic("pbx", "wrong"), "acme"),
-        (basic("nobody"), "acme"),
-        (bearer("pbx", "wrong"), "acme"),
-        (bearer("other.pbx"), "acme"),
-        (basic(), "globex"),
-        (basic("", ""), "acme"),
-    ],
-)
-def test_a_wrong_login(stage: Stage, headers: dict[str, str], tenant: str) -> None:
-    """Wrong, unknown or another tenant's: the same answer, after a while."""
-    pbx = Pbx(stage)
-    assert pbx.ask(headers, tenant) == b""
-    answer = pbx.wait(FIRST_DELAY)
-    assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
-    assert f'WWW-Authenticate: Basic realm="{tenant}", charset="UTF-8"'.encode() in answer
-    assert answer.endswith(b"\r\n\r\nName or password is wrong.\n")
-    assert pbx.ask(basic(), number="0307654321").endswith(b"\r\n\r\nBob Bauer")
-
-
-def test_a_wrong_password_is_noted(stage: Stage) -> None:
-    """For the phone's page; not the right one at another tenant's address."""
-    Pbx(stage).ask(basic("pbx", "wrong"))
-    Pbx(stage).ask(basic(), "globex")
-    assert [name for name, _ in stage.refused_logins._noted] == ["pbx"]
-
-
-def test_guessing_becomes_slow(stage: Stage) -> None:
-    """As over LDAP, whose wrong logins count too; more at once are answered no sooner."""
-    guesser = Pbx(stage)
-    for wait in (FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY):
-        assert guesser.ask(basic("pbx", "wrong")) == b""
-        assert guesser.wait(wait - 0.01) == b""
-        assert b" 401 " in guesser.wait(0.02)
-    guesser.ask(basic("pbx", "wrong"))
-    another = Pbx(stage)
-    another.ask(basic("pbx", "wrong"))
-    assert another.wait(7.9) == b""
-    assert b" 401 " in another.wait(0.2)
-    assert Pbx(stage).ask(basic()).endswith(b"Anna Berg")
-
-
-@pytest.mark.parametrize(
-    "headers", [{}, {"Authorization": "Digest x"}, {"Authorization": "Basic x"}, {"Authorization": "Bearer x"}]
-)
-def test_no_login(browser: Browser, headers: dict[str, str]) -> None:
-    """That is no guess, so it is answered at once: most clients ask first without a login."""
-    answer = ask(browser, "0301234567", headers)
-    assert (answer.status, answer.body) == (401, "This needs the login of a phone.\n")
-    assert answer.headers["www-authenticate"] == ['Basic realm="acme", charset="UTF-8"']
-
-
-@pytest.mark.parametrize(
-    ("peer", "headers", "is_served"),
-    [
-        ("127.0.0.1", {}, True),
-        ("192.0.2.1", {}, False),
-        ("192.0.2.1", {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}, False),
-        ("192.0.2.9", {}, False),
-        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1"}, True),
-        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}, True),
-        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http"}, False),
-        ("192.0.2.9", {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "http\r\nX-Forwarded-Proto: http"}, False),
-    ],
-)
-def test_a_login_in_clear(stage: Stage, peer: str, headers: dict[str, str], is_served: bool) -> None:
-    """It is refused, right or wrong; 192.0.2.9 is a proxy that is trusted."""
-    stage.trusts = lambda address: address == "192.0.2.9"
-    answer = Pbx(stage, peer).ask(basic() | headers)
-    assert answer.startswith(b"HTTP/1.1 200" if is_served else b"HTTP/1.1 403")
-    assert answer.endswith(
-        b"Anna Berg" if is_served else b"a proxy that ends TLS has to be in [web] trusted_proxies.\n"
-    )
-
-
 def test_trying_all_numbers(stage: Stage, browser: Browser) -> None:
     """A login that asks for too many that nobody has gets no more names of books for callers."""
     for number in range(int(UNKNOWN_NUMBERS)):
@@ -248,24 +163,6 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
     assert [(one.search.entries, one.request.base) for one in found if one.request] == [(0, base), (1, base)]
     profile = PhoneProfile.for_model(base, "", per_number=False)
     assert [find_hints(one, profile) for one in found] == [(Hint.NOTHING,), ()]
-
-
-@pytest.mark.parametrize(
-    ("authorization", "credentials"),
-    [
-        ("basic cGJ4OmE6Yg==", HttpCredentials("pbx", b"a:b")),
-        ("BASIC  cGJ4OnDDpHNz ", HttpCredentials("pbx", "päss".encode())),
-        ("Bearer a.b.c", HttpCredentials("a.b", b"c")),
-        ("Basic cGJ4", None),
-        ("Basic cGJ4Og", None),
-        ("Basic ü", None),
-        ("Bearer pbx", None),
-        ("", None),
-    ],
-)
-def test_credentials(authorization: str, credentials: HttpCredentials | None) -> None:
-    assert read_credentials(authorization) == credentials
-    assert repr(HttpCredentials("pbx", b"secret")) == "<HttpCredentials>"
 
 
 @pytest.mark.parametrize(

@@ -12,24 +12,24 @@ from xml.etree import ElementTree
 
 import pytest
 import vobject
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book, with_sharing
-from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
-from ldapgw.phones.carddav.books import BookVersions, address_books
+from ldapgw.phones.carddav.books import AddressBook, BookVersions, address_books
 from ldapgw.phones.carddav.names import DavRefusal
 from ldapgw.web.app import web_resource
 from ldapgw.web.http import STALLED_SECONDS
 from ldapgw.web.site import MAX_LARGE_BODIES, WebSite
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
-from tests.support.stage.book_clients import BOB, LABELS, Pbx, basic, login, person, serve
+from tests.support.results import result_of
+from tests.support.stage.book_clients import ANNA, BOB, LABELS, Pbx, basic, login, person, publish, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Seen, Stage, owner
 
 D, C, CS = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
@@ -347,7 +347,7 @@ def test_a_phones_own_format_of_numbers(stage: Stage, browser: Browser) -> None:
     context = naming_context()
     access = stage.catalog.snapshot.logins["pbx"]
     formatter = number_formatter(NumberFormat.NATIONAL, context)
-    viewer = replace_viewer(access, number_formatter=formatter, login="cn=desk9,ou=phones,dc=acme,dc=example")
+    viewer = access.viewer._replace(number_formatter=formatter, login="cn=desk9,ou=phones,dc=acme,dc=example")
     publish(stage, desk9=replace(access, name="desk9", viewer=viewer))
     href = f"{own_book(browser)}a1.vcf"
     answers = [browser.get(href, basic(name)) for name in ("pbx", "desk9", "pbx")]
@@ -356,10 +356,6 @@ def test_a_phones_own_format_of_numbers(stage: Stage, browser: Browser) -> None:
     ]  # fmt: skip
     tags = [answer.headers["etag"] for answer in answers]
     assert tags[0] == tags[2] != tags[1]
-
-
-def replace_viewer(access: PhoneAccess, **changes: Any) -> Viewer:
-    return access.viewer._replace(**changes)
 
 
 def test_photos() -> None:
@@ -442,7 +438,7 @@ def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
 def test_queries(stage: Stage, browser: Browser, filters: str, test: str, found: set[str]) -> None:
     """Names and numbers match as in a search of a phone."""
     otto = person("o1", "Otto Örtel", (Kind.HOME, "030 8887766"), emails=("o@oertel.example",))
-    publish_own(stage, *own_people(stage), otto)
+    publish_own(stage, ANNA, otto)
     answer = ask(browser, "REPORT", own_book(browser), query(filters, test), depth="1")
     assert cards(answer).keys() == found
 
@@ -476,22 +472,6 @@ def test_a_query_with_a_limit(stage: Stage, browser: Browser) -> None:
 
 
 # --- changes --------------------------------------------------------------------------------------------------------
-
-
-def own_people(stage: Stage) -> list[Contact]:
-    from tests.support.stage.book_clients import ANNA
-
-    return [ANNA]
-
-
-def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
-    """Publish the tenants anew, with each book changed."""
-    snapshot = stage.catalog.snapshot
-    directories = tuple(
-        Directory(directory.context, tuple(map(change, directory.books))) for directory in snapshot.dit.directories
-    )
-    dit = Dit(directories, snapshot.dit.features)
-    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
 
 
 def publish_own(stage: Stage, *contacts: Contact) -> None:
@@ -542,7 +522,7 @@ def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
     edit(stage, person("b9", "Berta Bach"), key="b")
     answer = ask(browser, "REPORT", book, sync(token))
     assert (statuses(answer), token_of(answer)) == ({}, token)
-    publish_own(stage, *own_people(stage))
+    publish_own(stage, ANNA)
     answer = ask(browser, "REPORT", book, sync(token))
     assert (statuses(answer), token_of(answer)) == ({}, token)
 
@@ -603,7 +583,7 @@ def test_the_labels_of_a_contact_change(stage: Stage, browser: Browser) -> None:
     """They are in its card, so its tag changes."""
     book = own_book(browser)
     token = token_of(ask(browser, "REPORT", book, sync()))
-    edit(stage, replace(own_people(stage)[0], labels=("g1",)))
+    edit(stage, replace(ANNA, labels=("g1",)))
     assert statuses(ask(browser, "REPORT", book, sync(token))) == {"a1.vcf": "200 OK"}
     assert vobject.readOne(browser.get(f"{book}a1.vcf", basic()).body).categories.value == ["Favourites"]
 
@@ -630,12 +610,15 @@ def test_books_of_every_sharing(browser: Browser) -> None:
     assert "Anna" not in everything(browser, basic("hall"))
 
 
-def path_of_book(stage: Stage, key: str, tenant: int = 0) -> str:
-    """The path that a book's owner sees."""
+def book_of(stage: Stage, key: str, tenant: int = 0) -> AddressBook:
+    """The address book that its owner sees."""
     directory = stage.catalog.snapshot.dit.directories[tenant]
-    name = directory.context.name
-    [own, *_] = address_books(directory, Viewer("cn=x", (Access(name, (key,)),)))
-    return f"/acme/dav/{own.name}/"
+    [own, *_] = address_books(directory, Viewer("cn=x", (Access(directory.context.name, (key,)),)))
+    return own
+
+
+def path_of_book(stage: Stage, key: str, tenant: int = 0) -> str:
+    return f"/acme/dav/{book_of(stage, key, tenant).name}/"
 
 
 @pytest.mark.parametrize("key", ["c", "d"])
@@ -664,14 +647,6 @@ def test_a_contact_of_another_book(stage: Stage, browser: Browser) -> None:
 )
 def test_paths_that_lead_nowhere(browser: Browser, suffix: str) -> None:
     assert browser.get(f"{own_book(browser)}{suffix}", basic()).status in (404, 405)
-
-
-def test_another_tenant(stage: Stage) -> None:
-    """A login of one tenant is none of another, and is answered late."""
-    for path in ("/globex/dav/", path_of_book(stage, "e", 1).replace("acme", "globex")):
-        phone = Pbx(stage)
-        assert phone.connection.send(request_lines("PROPFIND", path, basic())) == b""
-        assert phone.wait(60.0).startswith(b"HTTP/1.1 401 ")
 
 
 def request_lines(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -921,12 +896,13 @@ def test_names_of_properties_are_limited(browser: Browser, names: str) -> None:
 
 
 def test_guesses(stage: Stage) -> None:
-    """A wrong password is answered late, and later each time, as over LDAP."""
-    for name in ("pbx", "nobody"):
-        for path in (HOME, "/dav/"):
-            phone = Pbx(stage)
-            assert phone.connection.send(request_lines("PROPFIND", path, basic(name, "wrong"))) == b""
-            assert phone.wait(60.0).startswith(b"HTTP/1.1 401 ")
+    """A wrong login is answered late, and later each time, as over LDAP; a login of one tenant is wrong at another."""
+    books_of_globex = path_of_book(stage, "e", 1).replace("acme", "globex")
+    wrong = [(path, basic(name, "wrong")) for path in (HOME, "/dav/") for name in ("pbx", "nobody")]
+    for path, headers in (*wrong, ("/globex/dav/", basic()), (books_of_globex, basic())):
+        phone = Pbx(stage)
+        assert phone.connection.send(request_lines("PROPFIND", path, headers)) == b""
+        assert phone.wait(60.0).startswith(b"HTTP/1.1 401 ")
 
 
 def test_in_clear(stage: Stage) -> None:
@@ -1093,28 +1069,15 @@ def test_nothing_of_contacts_is_logged(browser: Browser, logged: list[object]) -
 # --- what is kept ---------------------------------------------------------------------------------------------------
 
 
-def at_once(function: Callable[[], Any]) -> Deferred[Any]:
-    made: Deferred[Any] = Deferred()
-    made.callback(function())
-    return made
-
-
 def read_version(versions: BookVersions, stage: Stage, key: str = "a") -> str:
-    directory = stage.catalog.snapshot.dit.directories[0]
-    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", (key,)),)))
-    results: list[str] = []
-    Deferred.fromCoroutine(versions.read(book, at_once)).addCallback(lambda version: results.append(version.token))
-    [token] = results
-    return token
+    return result_of(versions.read(book_of(stage, key), maybeDeferred)).token
 
 
-def known(versions: BookVersions, stage: Stage, token: str, key: str = "a") -> bool:
-    directory = stage.catalog.snapshot.dit.directories[0]
-    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", (key,)),)))
-    found: list[Any] = []
-    Deferred.fromCoroutine(versions.read(book, at_once)).addCallback(found.append)
+def known(versions: BookVersions, stage: Stage, token: str) -> bool:
+    book = book_of(stage, "a")
+    version = result_of(versions.read(book, maybeDeferred))
     try:
-        versions.changes(book, found[0], f"data:,{token}", 0)
+        versions.changes(book, version, f"data:,{token}", 0)
     except DavRefusal:
         return False
     return True
@@ -1133,7 +1096,7 @@ def test_only_so_many_cards_are_kept(stage: Stage) -> None:
 
 def test_only_so_many_books_are_kept(stage: Stage) -> None:
     versions = BookVersions(max_books=1)
-    [book, *_] = address_books(stage.catalog.snapshot.dit.directories[0], Viewer("cn=x", (Access("acme", ("a",)),)))
+    book = book_of(stage, "a")
     read_version(versions, stage)
     assert versions.token(book)
     read_version(versions, stage, "d")
@@ -1143,11 +1106,10 @@ def test_only_so_many_books_are_kept(stage: Stage) -> None:
 def test_a_book_that_is_gone_is_forgotten(stage: Stage) -> None:
     """With the labels of its contacts; other books and other tenants stay."""
     versions = BookVersions()
-    acme, globex = stage.catalog.snapshot.dit.directories
-    kept = [address_books(acme, Viewer("cn=x", (Access("acme", (key,)),)))[0] for key in ("a", "d")]
-    kept.append(address_books(globex, Viewer("cn=x", (Access("globex", ("e",)),)))[0])
+    acme = stage.catalog.snapshot.dit.directories[0]
+    kept = [book_of(stage, "a"), book_of(stage, "d"), book_of(stage, "e", 1)]
     for book in kept:
-        Deferred.fromCoroutine(versions.read(book, at_once))
+        result_of(versions.read(book, maybeDeferred))
     versions.forget_gone(acme)
     assert all(versions.token(book) for book in kept)
     versions.forget_gone(Directory(acme.context, tuple(book for book in acme.books if book.key != "a")))
@@ -1186,11 +1148,7 @@ def test_a_large_book_is_read_in_slices(stage: Stage) -> None:
     def count(function: Callable[[], Any]) -> Deferred[Any]:
         nonlocal calls
         calls += 1
-        return at_once(function)
+        return succeed(function())
 
-    directory = stage.catalog.snapshot.dit.directories[0]
-    [book, *_] = address_books(directory, Viewer("cn=x", (Access("acme", ("a",)),)))
-    read: list[Any] = []
-    Deferred.fromCoroutine(BookVersions().read(book, count)).addCallback(read.append)
-    assert len(read[0].tags) == 4500
+    assert len(result_of(BookVersions().read(book_of(stage, "a"), count)).tags) == 4500
     assert calls >= 8

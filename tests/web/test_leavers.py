@@ -22,7 +22,21 @@ from ldapgw.store.tables import account, contact
 from ldapgw.store.workspaces import DelegatedUser
 from ldapgw.web import admin_people, invitations
 from ldapgw.web.invitations import MAX_LINK, mail_links
-from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, NOW, Browser, Seen, Stage, by_link, connect, words_on
+from tests.support.stage.web import (
+    ACME,
+    ALICE,
+    BOB,
+    GLOBEX,
+    NOW,
+    Browser,
+    Seen,
+    Stage,
+    about,
+    act,
+    by_link,
+    connect,
+    words_on,
+)
 
 DAY = 86400.0
 PAGE = "/acme/admin/people"
@@ -37,10 +51,6 @@ def stage() -> Stage:
 @pytest.fixture
 def admin(stage: Stage) -> Browser:
     return by_link(stage)
-
-
-def act(browser: Browser, name: str, *ids: int, **fields: str) -> Seen:
-    return browser.submit(f"{PAGE}/act", act=name, **{f"row-{key}": "1" for key in ids}, **fields)
 
 
 def leave(stage: Stage, *ids: int, reason: LeaverReason = LeaverReason.MISSING, ago: float = 0.0) -> None:
@@ -84,13 +94,13 @@ def test_a_leaver_is_seen_and_kept(stage: Stage, admin: Browser, reason: LeaverR
     assert why not in words_on(admin.get(f"{PAGE}/{bob}"))
     assert "Waiting for these people" not in admin.get("/acme/admin").body
 
-    assert act(admin, "keep", alice, bob).location == PAGE
-    assert act(admin, "keep", bob).location == PAGE
+    assert act(admin, "people keep", [alice, bob]).location == PAGE
+    assert act(admin, "people keep", [bob]).location == PAGE
     assert "this applies only to people who have left" in admin.get(PAGE).body
     assert marks(stage) == {alice: Leaver(alice, reason, NOW - 4 * DAY, kept=True)}
     assert "has left, but is kept" in rows(admin.get(PAGE))[0]
     assert rows(admin.get(f"{PAGE}?show=leaving")) == []
-    act(admin, "unkeep", alice)
+    act(admin, "people unkeep", [alice])
     assert leaves in rows(admin.get(PAGE))[0]
     assert logged(stage) == [("leaver_kept", ALICE), ("leaver_not_kept", ALICE)]
 
@@ -121,7 +131,7 @@ def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: B
     assert "Next sync –" in words_on(told)
     assert 'value="sync"' not in told.body
     assert 'value="sync"' in admin.get(f"{PAGE}/{bob.id}").body
-    act(admin, "sync", alice.id)
+    act(admin, "people sync", [alice.id])
     assert stage.do(accounts.read, alice.id).requested_sync is None
 
 
@@ -145,7 +155,7 @@ def test_many_leavers_are_approved(stage: Stage, admin: Browser) -> None:
     soon = connect(stage, "soon@acme.example")
     leave(stage, soon)
     kept, *ids = hold(stage, 5)
-    act(admin, "keep", kept)
+    act(admin, "people keep", [kept])
     assert "5 people have left and wait for your approval" in words_on(admin.get("/acme/admin"))
     page = admin.get(PAGE)
     assert "4 people have left and are about to be removed." in words_on(page)
@@ -154,16 +164,13 @@ def test_many_leavers_are_approved(stage: Stage, admin: Browser) -> None:
     form = page.body.partition('id="held"')[2].partition("</form>")[0]
     assert [int(key) for key in re.findall(r'name="row-(\d+)"', form)] == ids
 
-    asked = act(admin, "approve", *ids)
+    asked = act(admin, "people approve", ids)
     assert "4 selected: user1@acme.example, user2@acme.example" in words_on(asked)
-    about = asked.body.partition('name="about" value="')[2].partition('"')[0]
     # One of them has come back meanwhile, so another page has to ask.
     stage.do(leavers.mark, [ids[0]], {}, NOW)
-    assert act(admin, "approve", *ids, confirmed="1", about=about).location == PAGE
+    assert act(admin, "people approve", ids, confirmed="1", about=about(asked)).location == PAGE
     assert not any(mark.approved for mark in marks(stage).values())
-    asked = act(admin, "approve", *ids[1:])
-    about = asked.body.partition('name="about" value="')[2].partition('"')[0]
-    act(admin, "approve", *ids[1:], confirmed="1", about=about)
+    act(admin, "people approve", ids[1:], confirmed="1")
     assert {key for key, mark in marks(stage).items() if mark.approved} == {*ids[1:]}
     assert stage.do(leavers.read_held, "acme") is None
     page = admin.get(PAGE)

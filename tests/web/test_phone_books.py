@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""XML phone books over HTTP: who may read which, by login or by secret, and how they are sent."""
+"""XML phone books and the contact feed over HTTP: who reads which contacts, and how they are sent."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+import json
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -16,19 +16,18 @@ from ldapgw.contact import Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, update_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import SearchKind
-from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.book_reader import ListQuery, ListSearch
 from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
-from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, serve
+from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, publish, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
 
 VENDORS = ["yealink", "snom", "grandstream", "fanvil", "cisco", "gigaset"]
 SECRET_PATH = f"/acme/book/pbx.{SECRET}/yealink.xml"
+FEED, SECRET_FEED = "/acme/book/contacts.json", f"/acme/book/pbx.{SECRET}/contacts.json"
 
 
 @pytest.fixture
@@ -113,43 +112,6 @@ def test_no_such_book(browser: Browser, path: str) -> None:
     assert browser.get(path, basic()).status == 404
 
 
-# --- who may read ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("path", "headers", "status"),
-    [
-        ("/acme/book/snom.xml", basic("pbx", "wrong"), 401),
-        ("/acme/book/snom.xml", basic("other.pbx"), 401),
-        ("/globex/book/snom.xml", basic(), 401),
-        ("/acme/book/snom.xml", bearer("pbx", SECRET), 401),
-        (f"/acme/book/pbx.{SECRET[:-1]}0/snom.xml", {}, 404),
-        (f"/globex/book/pbx.{SECRET}/snom.xml", {}, 404),
-        (f"/acme/book/other.pbx.{SECRET}/snom.xml", {}, 404),
-        (f"/acme/book/nobody.{SECRET}/snom.xml", {}, 404),
-        (f"/acme/book/{SECRET}/snom.xml", {}, 404),
-        ("/acme/book/hall./snom.xml", {}, 404),
-        ("/acme/book/pbx.q3h7k2m9x4z8b5n6p1rs/snom.xml", {}, 404),
-    ],
-)
-def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) -> None:
-    """They are answered late, guarded as all answers; the password is no secret of an address, nor the other way."""
-    phone = Pbx(stage)
-    assert phone.get(path, headers) == b""
-    answer = phone.wait(FIRST_DELAY)
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-    for header in (b"Cache-Control: no-store", b"Referrer-Policy: no-referrer", b"X-Content-Type-Options: nosniff"):
-        assert header in answer
-
-
-def test_in_clear(stage: Stage) -> None:
-    """Neither login nor secret may come so over the network."""
-    for path in ("/acme/book/snom.xml", SECRET_PATH):
-        answer = Pbx(stage, "192.0.2.1").get(path, basic())
-        assert answer.startswith(b"HTTP/1.1 403")
-        assert answer.endswith(b"a proxy that ends TLS has to be in [web] trusted_proxies.\n")
-
-
 def test_a_secret_leaves_no_trace(browser: Browser, logged: list[object]) -> None:
     """Not in the log, nor in a cache, nor in the address of who is visited next."""
     answer = browser.get(SECRET_PATH)
@@ -172,15 +134,15 @@ def test_a_book_that_has_not_changed(browser: Browser) -> None:
     assert names(other) == ["Bob Bauer"]
 
 
+@pytest.mark.parametrize("path", ["/acme/book/yealink.xml", FEED])
 @pytest.mark.parametrize(
     ("accepted", "packed"), [("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False), ("deflate", False)]
 )
-def test_gzip(stage: Stage, accepted: str, packed: bool) -> None:
-    answer = Pbx(stage).get("/acme/book/yealink.xml", basic() | {"Accept-Encoding": accepted})
-    head, _, body = answer.partition(b"\r\n\r\n")
+def test_gzip(stage: Stage, path: str, accepted: str, packed: bool) -> None:
+    head, _, body = Pbx(stage).get(path, basic() | {"Accept-Encoding": accepted}).partition(b"\r\n\r\n")
     assert (b"\r\nContent-Encoding: gzip" in head) is packed
     assert b"\r\nVary: Accept-Encoding" in head
-    assert b"<Name>Anna Berg</Name>" in (gzip.decompress(body) if packed else body)
+    assert b"Anna Berg" in (gzip.decompress(body) if packed else body)
 
 
 def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
@@ -193,17 +155,6 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
 
 
 # --- books that are kept ---------------------------------------------------------------------------------------------
-
-
-def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
-    """Publish the tenants anew.
-
-    :param change: of each book of acme.
-    """
-    snapshot = stage.catalog.snapshot
-    acme, other = snapshot.dit.directories
-    dit = Dit((Directory(acme.context, tuple(map(change, acme.books))), other), snapshot.dit.features)
-    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
 
 
 def another_login(stage: Stage, name: str, **viewer: Any) -> PhoneAccess:
@@ -306,6 +257,105 @@ def test_whole_numbers_are_read_each_time(
         assert "Carl Cäsar" in read(browser, vendor, None, **asked).body
     assert len(reads) == 2
 
+
+# --- the contact feed -------------------------------------------------------------------------------------------------
+
+ANNA = {
+    "name": "Anna Berg",
+    "company": "Berg & Söhne",
+    "numbers": [{"number": "+49301234567", "kind": "work"}, {"number": "+491711234567", "kind": "mobile"}],
+    "label": "Suppliers",
+    "book": "alice@acme.example",
+    "displayName": "Anna Berg",
+    "fname": "Anna",
+    "lname": "Berg",
+    "contactEntries": [
+        {"entryId": "tel:0", "type": "tel", "label": "work", "uri": "+49301234567"},
+        {"entryId": "tel:1", "type": "tel", "label": "mobile", "uri": "+491711234567"},
+    ],
+}
+BOB = {
+    "name": "Bob Bauer",
+    "company": "Bauer AG",
+    "numbers": [{"number": "+49307654321", "kind": "home"}],
+    "label": "Friends",
+    "book": "bob@acme.example",
+    "displayName": "Bob Bauer",
+    "fname": "Bob",
+    "lname": "Bauer",
+    "contactEntries": [{"entryId": "tel:0", "type": "tel", "label": "home", "uri": "+49307654321"}],
+}
+
+
+def contacts(answer: Seen) -> list[dict[str, Any]]:
+    """The contacts of a feed, without their ids, which have to differ."""
+    assert (answer.status, answer.headers["content-type"]) == (200, ["application/json"]), answer
+    found: list[dict[str, Any]] = json.loads(answer.body)["contacts"]
+    assert len({contact.pop("contactId") for contact in found}) == len(found)
+    return found
+
+
+def fed(browser: Browser, asked: str = "", login: str = "pbx") -> list[str]:
+    """The names in the feed of a login."""
+    return [contact["name"] for contact in contacts(browser.get(FEED + asked, basic(login)))]
+
+
+def test_the_fields_of_the_feed(browser: Browser) -> None:
+    """By login, by secret and by POST; the contacts of a book for callers and of a private one are not in the feed."""
+    answers = [
+        browser.get(FEED, basic()),
+        browser.get(FEED, bearer()),
+        browser.post(FEED, {}, basic()),
+        browser.get(SECRET_FEED),
+        browser.post(SECRET_FEED, {}),
+    ]
+    assert [contacts(answer) for answer in answers] == [[ANNA, BOB]] * 5
+
+
+def test_the_parts_of_the_feed(browser: Browser) -> None:
+    """A client may ask for less; a phone without an account reads what is shared, and nobody another tenant's feed."""
+    assert fed(browser, "?q=b") == ["Anna Berg", "Bob Bauer"]
+    assert fed(browser, "?book=own") == ["Anna Berg"]
+    assert fed(browser, "?count=1") == ["Anna Berg"]
+    assert fed(browser, "?first=1") == ["Bob Bauer"]
+    assert fed(browser, "?letter=z") == []
+    assert fed(browser, login="hall") == ["Bob Bauer"]
+    other = contacts(browser.get("/globex/book/contacts.json", basic("other.pbx")))
+    assert [contact["name"] for contact in other] == ["Dora Dorn"]
+
+
+def test_an_id_in_the_feed_stays(browser: Browser) -> None:
+    """A contact has the same id for another phone, whatever else the phone sees."""
+    feeds = [json.loads(browser.get(FEED, basic(name)).body)["contacts"] for name in ("pbx", "hall")]
+    ids = [{contact["name"]: contact["contactId"] for contact in feed} for feed in feeds]
+    assert ids[1] == {"Bob Bauer": ids[0]["Bob Bauer"]}
+
+
+def test_a_revoked_phone(stage: Stage, browser: Browser) -> None:
+    """Neither its login nor its secret reads on, although the feed is kept for others."""
+    assert fed(browser) == ["Anna Berg", "Bob Bauer"]
+    snapshot = stage.catalog.snapshot
+    left = {name: login for name, login in snapshot.logins.items() if name != "pbx"}
+    stage.catalog.publish(replace(snapshot, logins=left), ())
+    for path, headers, status in ((FEED, basic(), 401), (SECRET_FEED, {}, 404)):
+        phone = Pbx(stage)
+        answer = phone.get(path, headers) or phone.wait(8.0)
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_a_kept_feed(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
+    """An unchanged feed is read once; the feed is read anew when a book in it has become private."""
+    [etag] = browser.get(FEED, basic()).headers["etag"]
+    again = browser.get(SECRET_FEED, {"If-None-Match": etag})
+    assert (again.status, again.body, len(reads)) == (304, "", 1)
+    publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
+    assert [contact["name"] for contact in contacts(browser.get(FEED, basic() | {"If-None-Match": etag}))] == [
+        "Anna Berg"
+    ]
+    assert fed(browser, login="hall") == []
+
+
+# --- how books are kept -----------------------------------------------------------------------------------------------
 
 EDITION = object()
 

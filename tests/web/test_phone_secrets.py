@@ -20,7 +20,7 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.publisher import make_login
 from tests.support.site.command_line import Gateway
 from tests.support.stage.databases import open_file
-from tests.support.stage.web import ALICE, BASE, BOB, NOW, Browser, Stage, owner, search
+from tests.support.stage.web import ALICE, BASE, BOB, NOW, Browser, Stage, act, owner, search
 
 CONTEXT = NamingContext("acme", "Acme GmbH", Dn.parse(BASE), "DE", "", NumberFormat.E164, lenient=True)
 ROOT = "root@acme.example"
@@ -132,12 +132,9 @@ def change(office: Office, **fields: str) -> None:
     )
 
 
-def bulk(office: Office, act: str, **fields: str) -> None:
-    page, _, name = act.partition(" ")
-    row = {f"row-{id_of(office, ALICE) if page == 'people' else 'desk1'}": "1"}
-    asked = office.admin.submit(f"/acme/admin/{page}/act", act=name, **row).body
-    about = re.findall(r'name="about" value="(\w+)"', asked)[0]
-    done = office.admin.submit(f"/acme/admin/{page}/act", act=name, confirmed="1", about=about, **row, **fields)
+def bulk(office: Office, what: str, **fields: str) -> None:
+    row = id_of(office, ALICE) if what.startswith("people") else "desk1"
+    done = act(office.admin, what, [row], confirmed="1", **fields)
     assert done.status == 303, done.body
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.ldap.admission import FIRST_DELAY, UNKNOWN_NUMBERS
+from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.phones.photos import initials_png, photo_png
 from tests.support.photo import jpeg
 from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, serve
@@ -58,24 +58,6 @@ def test_a_tenant_without_photos() -> None:
     stage = Stage(tenants=(ACME, GLOBEX))
     serve(stage)
     assert body(Pbx(stage).get(f"/acme/photo/{ANNA}.png", basic()), 404) == b""
-
-
-@pytest.mark.parametrize(
-    ("path", "headers", "status"),
-    [
-        (f"/acme/photo/{ANNA}.png", basic("pbx", "wrong"), 401),
-        (f"/acme/photo/{ANNA}.png", basic("other.pbx"), 401),
-        (f"/globex/photo/{DORA}.png", basic(), 401),
-        (f"/acme/photo/pbx.{SECRET[:-1]}0/{ANNA}.png", {}, 404),
-        (f"/acme/photo/other.pbx.{SECRET}/{ANNA}.png", {}, 404),
-        (f"/acme/photo/hall./{ANNA}.png", {}, 404),
-    ],
-)
-def test_guesses(stage: Stage, path: str, headers: dict[str, str], status: int) -> None:
-    """They are answered late."""
-    phone = Pbx(stage)
-    assert phone.get(path, headers) == b""
-    assert phone.wait(FIRST_DELAY).startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_trying_all_numbers(stage: Stage) -> None:

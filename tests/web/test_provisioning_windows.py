@@ -20,7 +20,7 @@ from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
 from ldapgw.store.provisioning import Reason
 from tests.support.boot import BOOTS, Boot
 from tests.support.readers import yealink
-from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, by_link, owner, words_on
+from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, act, by_link, owner, words_on
 from tests.support.vendor_rows import ROWS
 
 OFFICE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.9", "127.0.0.1"
@@ -142,69 +142,61 @@ def test_each_vendor_with_a_file_starts() -> None:
     assert {boot.vendor for boot in BOOTS} | {"gigaset-n510"} == asking
 
 
-def closed_window(stage: Stage) -> None:
-    stage.do(provisioning.close_window, "acme", stage.clock.seconds())
-
-
-def expired(stage: Stage) -> None:
-    stage.clock.advance(3600.0)
-
-
-def working(stage: Stage) -> None:
+def let_it_work(stage: Stage) -> None:
     bind = LastBind(stage.clock.seconds(), OFFICE, UNKNOWN_LOGIN_HASH)
     stage.do(phones.store_last_binds, {"desk1": bind})
 
 
-def for_another(stage: Stage) -> None:
+def open_for_another(stage: Stage) -> None:
     add(stage, "desk2", "001565000002")
     opened(stage, "desk2")
 
 
-def of_another_model(stage: Stage) -> None:
-    stage.do(phones.set_model, "desk1", "snom", NumberMode.VALUES)
-
-
-def without_a_file(stage: Stage) -> None:
-    stage.do(phones.set_model, "desk1", "ale", NumberMode.VALUES)
-
-
-def without_a_model(stage: Stage) -> None:
-    stage.do(phones.set_model, "desk1", "", NumberMode.VALUES)
-
-
-def of_another_tenant(stage: Stage) -> None:
+def move_to_another_tenant(stage: Stage) -> None:
     stage.do(phones.remove, "desk1")
     add(stage, "desk9", tenant="globex")
 
 
-def nothing(stage: Stage) -> None:
-    """The window is open for all phones without a login."""
+def set_model(model: str) -> Callable[[Stage], None]:
+    return lambda stage: stage.do(phones.set_model, "desk1", model, NumberMode.VALUES)
+
+
+# Events after the window was opened for all phones without a login; but for "nothing", a request finds nothing then.
+AFTERWARDS: Mapping[str, Callable[[Stage], None]] = {
+    "nothing": lambda _: None,
+    "the window is closed": lambda stage: stage.do(provisioning.close_window, "acme", stage.clock.seconds()),
+    "the window ends": lambda stage: stage.clock.advance(3600.0),
+    "another phone is chosen": open_for_another,
+    "the phone works": let_it_work,
+    "the phone is another tenant's": move_to_another_tenant,
+    "another model": set_model("snom"),
+    "a model without a file": set_model("ale"),
+    "no model": set_model(""),
+}
 
 
 @pytest.mark.parametrize(
-    ("arranged", "asked", "reason"),
+    ("event", "asked", "reason"),
     [
-        (closed_window, {}, Reason.CLOSED),
-        (expired, {}, Reason.CLOSED),
-        (nothing, {"address": ELSEWHERE}, Reason.NETWORK),
-        (nothing, {"scheme": "http"}, Reason.PLAIN_HTTP),
-        (nothing, {"file": "001565000001.cfg"}, Reason.UNKNOWN_MAC),
-        (of_another_tenant, {}, Reason.UNKNOWN_MAC),
-        (for_another, {}, Reason.NOT_CHOSEN),
-        (working, {}, Reason.HAS_LOGIN),
-        (nothing, {"file": f"cfg{MAC}.xml"}, Reason.NO_FILE),
-        (of_another_model, {}, Reason.NO_FILE),
-        (without_a_file, {}, Reason.NO_FILE),
-        (without_a_model, {}, Reason.NO_FILE),
+        ("the window is closed", {}, Reason.CLOSED),
+        ("the window ends", {}, Reason.CLOSED),
+        ("nothing", {"address": ELSEWHERE}, Reason.NETWORK),
+        ("nothing", {"scheme": "http"}, Reason.PLAIN_HTTP),
+        ("nothing", {"file": "001565000001.cfg"}, Reason.UNKNOWN_MAC),
+        ("the phone is another tenant's", {}, Reason.UNKNOWN_MAC),
+        ("another phone is chosen", {}, Reason.NOT_CHOSEN),
+        ("the phone works", {}, Reason.HAS_LOGIN),
+        ("nothing", {"file": f"cfg{MAC}.xml"}, Reason.NO_FILE),
+        ("another model", {}, Reason.NO_FILE),
+        ("a model without a file", {}, Reason.NO_FILE),
+        ("no model", {}, Reason.NO_FILE),
     ],
 )
-def test_every_other_request_finds_nothing(
-    stage: Stage, arranged: Callable[[Stage], None], asked: Mapping[str, str], reason: Reason
-) -> None:
+def test_every_other_request_finds_nothing(stage: Stage, event: str, asked: Mapping[str, str], reason: Reason) -> None:
     """The answer is as if there were no such file, counts as a guess, and the administrator sees why."""
     add(stage)
     opened(stage)
-    arranged(stage)
+    AFTERWARDS[event](stage)
     began = stage.clock.seconds()
     answer = fetch(stage, **asked)  # type: ignore[arg-type]
     assert (answer.status, answer.body) == (404, "There is no such file.\n")
@@ -265,7 +257,7 @@ def test_head_takes_nothing_away(stage: Stage) -> None:
 def test_the_office_chooses_the_phones(stage: Stage) -> None:
     """A chosen phone gets a file even if its login works, and whether its password is wrong does not matter."""
     add(stage)
-    working(stage)
+    let_it_work(stage)
     add(stage, "desk2", "001565000002")
     opened(stage, "desk1")
     assert fetch(stage).status == 200
@@ -275,7 +267,7 @@ def test_the_office_chooses_the_phones(stage: Stage) -> None:
 def test_a_phone_with_a_wrong_password_needs_a_login(stage: Stage) -> None:
     """If its password was wrong when the window was opened: a stranger cannot add a phone to an open window."""
     add(stage)
-    working(stage)
+    let_it_work(stage)
     admin = by_link(stage)
     admin.submit(PAGE, minutes="15")
     token = stage.do(provisioning.read_window, "acme", stage.secret_box).token
@@ -312,17 +304,15 @@ def test_a_phone_keeps_what_it_has_fetched(stage: Stage) -> None:
     assert fetch(stage).status == 200
 
 
-@pytest.mark.parametrize("arranged", [closed_window, for_another, working], ids=lambda arranged: arranged.__name__)
-def test_a_file_that_takes_settings_away_is_for_the_phones_of_the_window(
-    stage: Stage, arranged: Callable[[Stage], None]
-) -> None:
+@pytest.mark.parametrize("event", ["the window is closed", "another phone is chosen", "the phone works"])
+def test_a_file_that_takes_settings_away_is_for_the_phones_of_the_window(stage: Stage, event: str) -> None:
     """Another Poly would lose the telephone system's settings."""
     add(stage, mac="64167faabb07", model="poly")
     opened(stage)
     agent = "FileTransport PolycomVVX-VVX_500-UA/5.9.7 Type/Application"
     assert fetch(stage, "64167faabb07.cfg", user_agent=agent).status == 200
     assert fetch(stage, "000000000000.cfg", user_agent=agent).status == 404
-    arranged(stage)
+    AFTERWARDS[event](stage)
     assert fetch(stage, "64167faabb07.cfg", user_agent=agent).status == 404
 
 
@@ -414,12 +404,7 @@ def test_the_page_opens_and_closes_the_window(stage: Stage) -> None:
 def test_the_table_of_phones_opens_the_window_for_some(stage: Stage) -> None:
     add(stage)
     add(stage, "desk2", "001565000002")
-    admin = by_link(stage)
-    asked = admin.submit("/acme/admin/phones/act", act="window", **{"row-desk2": "1"})
-    about = re.search(r'name="about" value="([^"]+)"', asked.body)
-    assert about is not None
-    form = {"act": "window", "confirmed": "1", "about": about[1], "minutes": "240", "row-desk2": "1"}
-    assert admin.submit("/acme/admin/phones/act", **form).location == PAGE
+    assert act(by_link(stage), "phones window", ["desk2"], confirmed="1", minutes="240").location == PAGE
     window = stage.do(provisioning.read_window, "acme", stage.secret_box)
     assert (window.chosen, window.until - window.opened_at) == (True, 240 * 60.0)
     assert [*stage.do(provisioning.read_window_phones, "acme")] == ["desk2"]

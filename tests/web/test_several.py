@@ -188,23 +188,18 @@ def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
     assert ("Your Google contacts are connected." in browser.get("/acme/").body) is ("connect" in path)
 
 
-def test_a_refusal_in_a_popup(browser: Browser) -> None:
-    """Its links go on in the pop-up, and the way back closes it."""
+def test_what_ends_in_a_popup(browser: Browser) -> None:
+    """The links of a refusal and of a wrong account go on in the pop-up, and the way back closes it.
+
+    Google does not learn of the pop-up: the redirect URI is the registered one, to the letter.
+    """
+    location = browser.get("/acme/connect?popup").location
+    assert parse_qs(urlsplit(location).query)["redirect_uri"] == [f"{URL}/oauth/callback"]
+    assert "popup" not in location
     body = browser.consent("/acme/connect?popup", cancel=True).body
     assert 'href="/acme/connect?popup"' in body
     assert 'href="/acme/done"' in body
     assert 'href="/acme/"' in browser.consent(cancel=True).body
-
-
-def test_a_wrong_account_in_a_popup(browser: Browser) -> None:
-    """So does a link that asks for something already."""
     browser.consent("/acme/signin")
     body = browser.consent("/acme/connect?popup", account=BOB).body
     assert 'href="/acme/connect?add&amp;popup"' in body
-
-
-def test_google_does_not_learn_of_the_popup(browser: Browser) -> None:
-    """The redirect URI is the one that is registered, to the letter."""
-    location = browser.get("/acme/connect?popup").location
-    assert parse_qs(urlsplit(location).query)["redirect_uri"] == [f"{URL}/oauth/callback"]
-    assert "popup" not in location

@@ -49,25 +49,21 @@ def test_pipelined_requests(connection: Connection) -> None:
     assert connection.send(GET * 3).count(b"HTTP/1.1 200 OK") == 3
 
 
-@pytest.mark.parametrize("head", [b"", b"GET /heal", b"POST /acme/sync HTTP/1.1\r\nContent-Length: 900\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"GET /heal", b"POST /acme/sync HTTP/1.1\r\nContent-Length: 900\r\n\r\n", GET],
+    ids=["nothing", "a line", "a form", "a second request"],
+)
 def test_a_request_that_trickles(connection: Connection, clock: Clock, head: bytes) -> None:
-    """It is cut off when it is not whole in time, however steadily it comes."""
+    """A request is cut off if it is not whole in time, however steadily it comes; each request has its own time."""
     connection.send(head)
+    if head == GET:
+        clock.advance(IDLE_SECONDS - 1)
+        connection.send(b"GET")
     for _ in range(int(REQUEST_SECONDS) - 1):
         connection.send(b"x")
         clock.advance(1)
         assert not connection.ended
-    clock.advance(1)
-    assert connection.ended
-
-
-def test_a_second_request_that_trickles(connection: Connection, clock: Clock) -> None:
-    """The time counts anew for each."""
-    connection.send(GET)
-    clock.advance(IDLE_SECONDS - 1)
-    connection.send(b"GET")
-    clock.advance(REQUEST_SECONDS - 1)
-    assert not connection.ended
     clock.advance(1)
     assert connection.ended
 
@@ -205,28 +201,21 @@ def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, cloc
     assert [one.send(b"x")[:13] for one in under_way] == [b"HTTP/1.1 403 "] * 3
 
 
-def test_a_refused_request_that_trickles(stage: Stage, clock: Clock) -> None:
-    """It is not waited for as long as others are: it is not counted."""
-    stage.trusts = lambda address: address == "192.0.2.9"
-    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
-    body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
-    counted, refused = (Connection(site, "192.0.2.9") for _ in range(2))
-    for connection in (counted, refused):
-        connection.send(body)
-    clock.advance(REFUSED_SECONDS)
-    assert (counted.ended, refused.ended) == (False, True)
-
-
-def test_a_connection_goes_on_after_a_refused_request(stage: Stage, clock: Clock) -> None:
-    """Once the refused request is complete, no time limit of the request ends the connection."""
+@pytest.mark.parametrize(
+    ("rest", "seconds", "ended"),
+    [(b"", REFUSED_SECONDS, (False, True)), (b"x" * 9, REQUEST_SECONDS, (True, False))],
+    ids=["it trickles", "it is complete"],
+)
+def test_a_refused_request(stage: Stage, clock: Clock, rest: bytes, seconds: float, ended: tuple[bool, bool]) -> None:
+    """A refused request has less time than a request that counts; its connection goes on once it is complete."""
     stage.trusts = lambda address: address == "192.0.2.9"
     site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
     body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
     counted, refused = (Connection(site, "192.0.2.9") for _ in range(2))
     counted.send(body)
-    assert refused.send(body + b"x" * 9).startswith(b"HTTP/1.1 429 ")
-    clock.advance(REQUEST_SECONDS)
-    assert (counted.ended, refused.ended) == (True, False)
+    assert refused.send(body + rest).startswith(b"HTTP/1.1 429 " if rest else b"")
+    clock.advance(seconds)
+    assert (counted.ended, refused.ended) == ended
 
 
 def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent]) -> None:

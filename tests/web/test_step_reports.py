@@ -24,7 +24,7 @@ THIRD = all_vendors()["yealink"].setup_steps[2].text
 
 
 def send(browser: Browser, **fields: str) -> Seen:
-    return browser.post(f"{PHONE}/steps", {"token": browser.get(PHONE).token, **fields})
+    return browser.submit(f"{PHONE}/steps", **fields)
 
 
 def stored(stage: Stage) -> tuple[StepReport, ...]:

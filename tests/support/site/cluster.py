@@ -112,10 +112,7 @@ class Pair:
 
     def add_login(self, name: str, *arguments: str) -> dict[str, str]:
         """Add a phone, or a replica, by the command at the first site."""
-        added = self.sites[0].ldapgw("phones", "add", name, "--json", *arguments)
-        assert added.returncode == 0, added.stderr
-        login: dict[str, str] = json.loads(added.stdout)
-        return login
+        return self.sites[0].add_login(name, *arguments)
 
     def share_key(self) -> None:
         """Give the second site the key of the first one, which has made it."""

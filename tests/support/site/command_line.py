@@ -92,6 +92,14 @@ class Gateway:
         assert result.exit_code == 0, result.stderr
         return json.loads(result.stdout)
 
+    def checked(self, *, code: int = 0) -> dict[str, tuple[str, str]]:
+        """What ``check --json`` finds: by item its state and message, paths relative to the gateway's folder."""
+        result = self.run("check", "--json")
+        assert result.exit_code == code, result.output
+        items = json.loads(result.stdout)["items"]
+        place = f"{self.folder}/"
+        return {one["item"].replace(place, ""): (one["state"], one["message"].replace(place, "")) for one in items}
+
     def refused(self, *arguments: str) -> str:
         """The lines that a command prints when it is refused."""
         result = self.run(*arguments)

@@ -324,11 +324,16 @@ class Site:
         self.wait_for_sync()
         return next(account for account in self.accounts() if account["state"] == "ok")
 
+    def add_login(self, name: str, *arguments: str) -> dict[str, str]:
+        """Add a phone, or a replica, by the command."""
+        added = self.ldapgw("phones", "add", name, "--json", *arguments)
+        assert added.returncode == 0, added.stderr
+        login: dict[str, str] = json.loads(added.stdout)
+        return login
+
     def add_phone(self, name: str = "desk1", *arguments: str) -> Mapping[str, str]:
         """A phone of Alice's unless the arguments say more; its password is kept."""
-        added = self.ldapgw("phones", "add", name, "--json", *(arguments or ("--account", ALICE)))
-        assert added.returncode == 0, added.stderr
-        phone = json.loads(added.stdout)
+        phone = self.add_login(name, *(arguments or ("--account", ALICE)))
         self.phones[name] = phone["password"]
         wait_until(lambda: self.ldapsearch("-s", "base", phone=name)[0] == 0, "the gateway knows the phone")
         return phone
@@ -343,11 +348,19 @@ class Site:
         )
         return done.returncode, (done.stdout + done.stderr).decode()
 
+    def values(self, attribute: str, *arguments: str, **asked: str) -> list[str]:
+        """The values of an attribute that a search finds, in order.
+
+        :param asked: as `ldapsearch` takes it.
+        """
+        status, said = self.ldapsearch(*arguments, attribute, **asked)
+        assert status == 0, said
+        prefix = f"{attribute}: "
+        return [line.removeprefix(prefix) for line in said.splitlines() if line.startswith(prefix)]
+
     def names(self, filter_text: str = "(cn=*)", phone: str = "desk1") -> list[str]:
         """The uids that a search finds, in order."""
-        status, said = self.ldapsearch(filter_text, "uid", phone=phone)
-        assert status == 0, said
-        return [line.removeprefix("uid: ") for line in said.splitlines() if line.startswith("uid: ")]
+        return self.values("uid", filter_text, phone=phone)
 
 
 @contextmanager

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import build_book
+from ldapgw.directory.book import Book, build_book
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
@@ -74,6 +75,19 @@ def serve(stage: Stage, photo: bytes = b"") -> None:
     }
     dit = Dit((Directory(context, books), Directory(other, (eve,))), Features("1"))
     stage.catalog.publish(Snapshot(dit, logins, loaded=True), ())
+
+
+def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
+    """Publish the tenants anew, with each book changed.
+
+    :param logins: further logins, by name.
+    """
+    snapshot = stage.catalog.snapshot
+    directories = tuple(
+        Directory(directory.context, tuple(map(change, directory.books))) for directory in snapshot.dit.directories
+    )
+    dit = Dit(directories, snapshot.dit.features)
+    stage.catalog.publish(replace(snapshot, dit=dit, logins={**snapshot.logins, **logins}), ())
 
 
 LABELS = {"g1": "Favourites", "g2": "Suppliers"}

@@ -540,12 +540,16 @@ def synced_stage(*names: str, **settings: Any) -> Stage:
     return stage
 
 
-def with_directory() -> Stage:
-    """Two accounts that bring one Workspace directory, synced."""
+def with_directory(*names: str) -> Stage:
+    """Two accounts that bring one Workspace directory, synced; Alice came first, so it comes through her.
+
+    :param names: of the colleagues; none: there is one.
+    """
     stage = Stage(sources=ALL_SOURCES)
     for address in (ALICE, BOB):
         stage.connect(address)
-    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    for name in names or ("Dora Dienst",):
+        stage.world.add_person(ALICE, person(name), "directory")
     for address in (ALICE, BOB):
         stage.sync(address)
     return stage

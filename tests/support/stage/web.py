@@ -472,6 +472,17 @@ class Browser:
         tenant = path.split("/")[1]
         return self.post(path, {"token": self.get(f"/{tenant}/privacy").token, **fields})
 
+    def send_file(self, path: str, octets: bytes, **fields: str) -> Seen:
+        """Send a form with a file, as browsers do, with the token that is on the page."""
+        tenant = path.split("/")[1]
+        given = {"token": self.get(f"/{tenant}/privacy").token, **fields}
+        parts = [
+            f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in given.items()
+        ]
+        head = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        body = "".join((*parts, head)).encode() + octets + b"\r\n--x--\r\n"
+        return self.send(path, body, {"Content-Type": "multipart/form-data; boundary=x"})
+
     def consent(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> person.Visit:
         """Go through Google's consent, and follow to where it ends.
 
@@ -627,6 +638,25 @@ def by_link(stage: Stage) -> Browser:
     browser = stage.browser()
     assert browser.post("/acme/link", {"key": ADMIN_KEY}).location == "/acme/admin"
     return browser
+
+
+def act(browser: Browser, what: str, keys: Iterable[object], **fields: str) -> Seen:
+    """Send the form of a table in the administration with some rows selected.
+
+    If a field says that the act is ``confirmed``, the form is that of the page that asks.
+
+    :param what: the table and the act, such as ``people remove``.
+    """
+    page, _, name = what.partition(" ")
+    form = {"act": name, **{f"row-{key}": "1" for key in keys}}
+    if "confirmed" in fields and "about" not in fields:
+        fields["about"] = about(browser.submit(f"/acme/admin/{page}/act", **form))
+    return browser.submit(f"/acme/admin/{page}/act", **form, **fields)
+
+
+def about(asked: Seen) -> str:
+    """Return the digest that a page of confirmation sends along with its form; empty if the page does not ask."""
+    return asked.body.partition('name="about" value="')[2].partition('"')[0]
 
 
 def visit_by(stage: Stage, address: str, **query: str) -> Visit:
