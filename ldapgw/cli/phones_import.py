@@ -18,7 +18,7 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
-from ldapgw.files.spreadsheet import decode
+from ldapgw.files.csv_file import decode
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, read_rows
 from ldapgw.phones.mac_address import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite

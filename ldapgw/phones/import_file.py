@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ldapgw.errors import closest
-from ldapgw.files.spreadsheet import UnreadableLine, read_lines
+from ldapgw.files.csv_file import UnreadableLine, read_lines
 from ldapgw.phones.labels import read_label, sign_in_name
 from ldapgw.phones.mac_address import read_mac
 from ldapgw.phones.models import MODELS, OTHER_MODEL

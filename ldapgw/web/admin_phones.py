@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.files.spreadsheet import decode
+from ldapgw.files.csv_file import decode
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, find_owners, read_rows
 from ldapgw.phones.mac_address import show_mac

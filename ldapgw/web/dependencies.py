@@ -12,8 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import LeftOut, Viewer
-from ldapgw.files.preview import FilePreview
-from ldapgw.files.status import FileStatus
+from ldapgw.files.reading import FilePreview, FileStatus
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity

@@ -11,7 +11,7 @@ from html import unescape
 
 import pytest
 
-from ldapgw.files.spreadsheet import decode
+from ldapgw.files.csv_file import decode
 from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, read_rows
 from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site

@@ -11,7 +11,7 @@ from importlib import import_module
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
-from ldapgw.files.preview import FilePreview
+from ldapgw.files.reading import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
 from ldapgw.google.http import http_client

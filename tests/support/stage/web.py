@@ -32,7 +32,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
-from ldapgw.files.preview import FilePreview
+from ldapgw.files.reading import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import PublishedKeys
