@@ -21,7 +21,7 @@ class Model:
     :ivar per_number: whether one entry per number suits the model better than one entry per contact.
     :ivar reason: a text for people that says why the model needs `per_number`; otherwise empty.
     :ivar xml_entries: the maximum number of contacts that the model takes in one XML phone book
-        (`ldapgw.phones.xml_books`); 0 if the model reads none from ldapgw.
+        (`ldapgw.phones.book_formats`); 0 if the model reads none from ldapgw.
     """
 
     title: str

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
+from ldapgw.phones.book_formats import XML_BOOKS
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.hints import PhoneProfile
 from ldapgw.phones.labels import sign_in_name
@@ -39,7 +40,6 @@ from ldapgw.phones.provisioning.sheet import (
 from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
 from ldapgw.phones.refused_logins import UnknownLogin
 from ldapgw.phones.rollout import NewPhone, print_sheet
-from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings, windows
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal

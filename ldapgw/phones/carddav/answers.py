@@ -15,11 +15,20 @@ from typing import Final
 from wsgiref.handlers import format_date_time
 
 from ldapgw.directory.entry import Entry
+from ldapgw.phones.book_formats import xml_attribute, xml_text
 from ldapgw.phones.carddav.books import AddressBook, BookVersion, card_path, sync_token
-from ldapgw.phones.carddav.names import ADDRESS_DATA, CTAG, ETAG, PREFIXES, SYNC_TOKEN, carddav, dav
-from ldapgw.phones.carddav.requests import AddressData, WantedProperties
+from ldapgw.phones.carddav.requests import (
+    ADDRESS_DATA,
+    CTAG,
+    ETAG,
+    PREFIXES,
+    SYNC_TOKEN,
+    AddressData,
+    WantedProperties,
+    carddav,
+    dav,
+)
 from ldapgw.phones.vcards import VCardVersion, write_card
-from ldapgw.phones.xml_text import xml_attribute, xml_text
 
 # The number of cards in one piece of an answer; writing a card takes up to 100 µs.
 _CARDS: Final = 50
