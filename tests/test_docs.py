@@ -34,10 +34,10 @@ from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.explain.model import MatchKind, MissReason, NumberReading
 from ldapgw.phones.explain.query import QueryKind
 from ldapgw.phones.hints import Hint
-from ldapgw.phones.models import MODELS
 from ldapgw.phones.provisioning.sheet import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form

@@ -19,12 +19,20 @@ from ldapgw.cli.site import Site, act, as_json, now, only_tenant, pass_site
 from ldapgw.directory.passwords import make_password
 from ldapgw.errors import UserError
 from ldapgw.files.csv_file import decode
-from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, read_rows
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.sheet import vendors_of
-from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.phones.rollout import (
+    ImportLine,
+    NewPhone,
+    UnfitImportFile,
+    check_rows,
+    make_files,
+    make_zip,
+    new_phone,
+    read_rows,
+)
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity

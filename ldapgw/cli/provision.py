@@ -14,7 +14,7 @@ from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site
 from ldapgw.directory.passwords import generate_password
 from ldapgw.errors import UserError
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.window import (
     MINUTES,
     REASONS,

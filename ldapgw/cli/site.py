@@ -318,7 +318,9 @@ def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     :raises click.BadParameter: when the name is not valid.
     """
     if not is_valid_name(value):
-        from ldapgw.phones.labels import sign_in_name  # imported here, because few commands need the transliteration
+        from ldapgw.phones.description import (
+            sign_in_name,  # imported here, because few commands need the transliteration
+        )
 
         raise click.BadParameter(
             f"expected 1 to 64 letters a-z, digits, dots, underscores and hyphens, such as {sign_in_name(value, ())}",

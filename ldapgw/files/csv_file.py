@@ -2,7 +2,7 @@
 """The contacts of a CSV file (RFC 4180), by the columns that FreePBX, 3CX, Outlook, Google and spreadsheets write.
 
 The lines are read in the encodings and with the delimiters that spreadsheet programs write; the files of phones to add
-(`ldapgw.phones.import_file`) are read in the same way.  The first line of a file of contacts names the columns.  A name
+(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name
 is compared in lower case and without punctuation, in English and in German.
 """
 

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 
 # The longest text that is searched for, in characters.
 MAX_TEXT = 100

@@ -21,7 +21,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
-from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin

@@ -21,10 +21,8 @@ from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.phones.book_formats import XML_BOOKS
 from ldapgw.phones.connection_test import StepResult
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, sign_in_name, title_of
 from ldapgw.phones.hints import PhoneProfile
-from ldapgw.phones.labels import sign_in_name
-from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import (
     Advice,

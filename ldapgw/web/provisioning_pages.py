@@ -11,8 +11,7 @@ from __future__ import annotations
 import ssl
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, make_password, verify_password
-from ldapgw.phones.provisioning.file_names import vendor_of_file
-from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
+from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendor_of_file, vendors_of
 from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act, Actor
 from ldapgw.store.phones import PhoneLogin

@@ -18,8 +18,15 @@ from twisted.logger import Logger
 
 from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.passwords import generate_password, make_password
-from ldapgw.phones.provisioning.file_names import boot_file, is_settings_file, mac_of_file, vendor_of_file
-from ldapgw.phones.provisioning.sheet import Sheet, make_sheet, settings_of
+from ldapgw.phones.provisioning.sheet import (
+    Sheet,
+    boot_file,
+    is_settings_file,
+    mac_of_file,
+    make_sheet,
+    settings_of,
+    vendor_of_file,
+)
 from ldapgw.phones.provisioning.window import (
     MINUTES,
     REASONS,

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.rollout import PrintSheet
 from ldapgw.phrase import Timestamp, Translatable, gettext_noop, with_names, without_marks
 from ldapgw.store.account_status import timestamp

@@ -12,7 +12,7 @@ import pytest
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import verify_password
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of, vendors_of
 from ldapgw.phrase import without_marks

@@ -14,7 +14,7 @@ from lxml import etree
 from ldapgw.directory.dit import ContactFlags
 from ldapgw.phones.book_formats import MAX_TEXT, XML_BOOKS, ListAddress
 from ldapgw.phones.book_reader import BookChoice, ListedContact, ListLength, ListQuery
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 from tests.support.checkout import ROOT
 from tests.support.examples import examples
 

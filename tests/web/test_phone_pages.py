@@ -24,7 +24,7 @@ from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.framing import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of
 from ldapgw.phones.rollout import NewPhone, print_sheet

@@ -18,7 +18,7 @@ from ldapgw.google.http import http_client
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
-from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import certificate_url, phone_server
 from ldapgw.server.google import TenantsWithClients, load_key_file

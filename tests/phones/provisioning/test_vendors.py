@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
     PASSWORD_PLACEHOLDER,
