@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
 
-from ldapgw.directory.transliteration import readings
 from ldapgw.store.phones import NumberMode
 
 # --- models -----------------------------------------------------------------------------------------------------------
@@ -113,6 +112,9 @@ def sign_in_name(label: str, taken: Collection[str]) -> str:
 
     :param taken: the names of all phones, in lower case; if the name is taken, the result ends with ``-2``, ``-3`` ….
     """
+    # The transliteration is imported here, because few commands need the tables of the transliteration.
+    from ldapgw.directory.transliteration import readings
+
     text = unicodedata.normalize("NFKC", label).lower().translate(_UMLAUTS)
     latin = _APOSTROPHES.sub("", readings(text, text)[0])
     name = _SEPARATORS.sub("-", _OTHERS.sub("-", latin)).strip(_ENDS)[:_MAX_NAME].rstrip(_ENDS) or _UNNAMED

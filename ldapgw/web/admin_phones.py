@@ -32,7 +32,7 @@ from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_forms import read_form_mac, read_form_names, taken_mac
 from ldapgw.web.phone_pages import PhonePages, form_model, new_login
-from ldapgw.web.provisioning_windows import ProvisioningWindows
+from ldapgw.web.provisioning_pages import ProvisioningWindows
 
 log = Logger()
 

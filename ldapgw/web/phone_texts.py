@@ -68,7 +68,7 @@ class _StateTexts(Texts, frozen=True):
 class AdministratorsAdvice(Texts, frozen=True):
     """Advice for administrators about what the gateway offers.
 
-    :ivar document: the page of the documentation about the setting, a key of `ldapgw.web.documentation.DOCUMENTS`.
+    :ivar document: the page of the documentation about the setting, a key of `ldapgw.web.rendering.DOCUMENTS`.
     :ivar sentence: a text with the placeholder ``file``, for the path of the configuration file.
     """
 

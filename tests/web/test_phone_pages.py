@@ -31,7 +31,7 @@ from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import activity, phones
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
-from ldapgw.web import documentation, one_time_passwords, phone_forms
+from ldapgw.web import one_time_passwords, phone_forms, rendering
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
@@ -925,7 +925,7 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
 
 def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """They read what to set and where, with a link to the documentation, in place of whom to ask."""
-    monkeypatch.setattr(documentation, "SITE", "https://docs.example")
+    monkeypatch.setattr(rendering, "SITE", "https://docs.example")
     stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
     stage.server = ServerAddress("localhost", 389, is_loopback=True)
     owner(stage)

@@ -358,7 +358,7 @@ def test_a_new_window_lets_chosen_phones_fetch_again(stage: Stage) -> None:
 
 def test_a_flood_fills_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody in the office who knows the token asks for many phones: only some of the requests are stored."""
-    monkeypatch.setattr("ldapgw.web.provisioning_windows._SECONDS_A_REFUSAL", 1e9)
+    monkeypatch.setattr("ldapgw.web.provisioning_pages._SECONDS_A_REFUSAL", 1e9)
     opened(stage)
     browser = stage.browser()
     browser.patience = MAX_DELAY
