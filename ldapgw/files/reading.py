@@ -25,7 +25,7 @@ from ldapgw.files.vcard import read_vcards
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.sip_addresses import split_field
+from ldapgw.numbers.field_text import split_field
 from ldapgw.phrase import Phrase, Translatable
 
 # The version of the rules by which files are read.  Raise the version with each change of the results.
