@@ -38,7 +38,7 @@ from ldapgw.phones.description import MODELS
 from ldapgw.phones.explain.model import MatchKind, MissReason, NumberReading
 from ldapgw.phones.explain.query import QueryKind
 from ldapgw.phones.hints import Hint
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form
 from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Web

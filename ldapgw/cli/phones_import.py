@@ -22,7 +22,7 @@ from ldapgw.files.csv_file import decode
 from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.settings import choose_endpoint
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.rollout import (
     ImportLine,
     NewPhone,

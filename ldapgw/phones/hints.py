@@ -31,7 +31,7 @@ from ldapgw.phones.provisioning.settings import (
     name_filter,
     number_filter,
 )
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 

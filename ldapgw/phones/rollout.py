@@ -24,16 +24,8 @@ from ldapgw.errors import closest
 from ldapgw.files.csv_file import UnreadableLine, read_lines
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, sign_in_name
 from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PLACEHOLDERS, Site
-from ldapgw.phones.provisioning.sheet import (
-    Field,
-    Sheet,
-    fields_by_hand,
-    file_name,
-    has_our_labels,
-    make_sheet,
-    settings_of,
-    vendors_of,
-)
+from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import Field, file_name, vendors_of
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, is_valid_name
 

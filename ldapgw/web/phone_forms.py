@@ -23,7 +23,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, show_mac
 from ldapgw.phones.provisioning.settings import choose_endpoint
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.rollout import TEXTS as IMPORT_TEXTS
 from ldapgw.phones.rollout import find_owners, label_error, name_error
 from ldapgw.phrase import Phrase, Translatable, gettext_noop

@@ -14,7 +14,7 @@ from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
 from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH
 from ldapgw.phones.explain.query import SearchSubject, SubjectKind, subject_of
 from ldapgw.phones.hints import HARMLESS, NAME_ADMINISTRATOR, DecodedSearch, Hint, PhoneProfile, hint_text, open_hints
-from ldapgw.phones.provisioning.sheet import Advice
+from ldapgw.phones.provisioning.vendors import Advice
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 

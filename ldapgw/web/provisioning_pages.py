@@ -25,15 +25,12 @@ from twisted.logger import Logger
 
 from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, make_password, verify_password
-from ldapgw.phones.provisioning.sheet import (
-    Sheet,
+from ldapgw.phones.provisioning.sheet import Sheet, boot_file, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import (
     Vendor,
     all_vendors,
-    boot_file,
     is_settings_file,
     mac_of_file,
-    make_sheet,
-    settings_of,
     vendor_of_file,
     vendors_of,
 )

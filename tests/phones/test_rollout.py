@@ -14,7 +14,7 @@ import pytest
 from ldapgw.files.csv_file import decode
 from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.rollout import (
     MAX_LINES,
     NewPhone,

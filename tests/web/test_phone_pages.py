@@ -26,7 +26,8 @@ from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of
+from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import activity, phones
 from ldapgw.store.activity import Act

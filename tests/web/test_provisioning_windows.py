@@ -12,7 +12,7 @@ import pytest
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
 from ldapgw.phones.description import show_mac
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.provisioning.window import REASONS, dhcp_settings, window_rows
 from ldapgw.store import activity, phones, windows
 from ldapgw.store.activity import Act

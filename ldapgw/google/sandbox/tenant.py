@@ -83,7 +83,7 @@ def demo_world(
     for address, persons in from_file.items():
         _add_from_file(world, address, persons)
     for entry in lists["other"]:
-        world.add_person(ALICE, _other_contact(entry), "other_contacts", updated=_UPDATED)
+        world.add_person(ALICE, _person(entry), "other_contacts", updated=_UPDATED)
     for entry in lists["directory"]:
         kind = PersonKind.DOMAIN_CONTACT if entry.get("shared") else PersonKind.DOMAIN_PROFILE
         world.add_person(ALICE, _colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
@@ -184,7 +184,7 @@ _PersonSpec = Mapping[str, Any]
 
 
 def _contact(spec: _PersonSpec, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return a _contact.
+    """Return a contact.
 
     :param labels: resource names of groups by their names.
     """
@@ -195,13 +195,8 @@ def _contact(spec: _PersonSpec, labels: Mapping[str, str]) -> dict[str, Any]:
     return person
 
 
-def _other_contact(spec: _PersonSpec) -> dict[str, Any]:
-    """Return an "other _contact", which Google collects from mails and calls, and whose values have no types."""
-    return _person(spec)
-
-
 def _colleague(spec: _PersonSpec, domain: str) -> dict[str, Any]:
-    """Return a profile of the Workspace directory, or a shared _contact of its administrator."""
+    """Return a profile of the Workspace directory, or a shared contact of its administrator."""
     person = _person(spec)
     if spec.get("shared"):
         return person
@@ -221,6 +216,7 @@ def _colleague(spec: _PersonSpec, domain: str) -> dict[str, Any]:
 
 
 def _person(spec: _PersonSpec) -> dict[str, Any]:
+    """Return a person without labels, such as an "other contact", which Google collects from mails and calls."""
     person: dict[str, Any] = {}
     if "name" in spec:
         person["names"] = [_name(spec)]

@@ -228,15 +228,13 @@ def etag(tag: bytes) -> str:
 
 def missing_response(href: str) -> str:
     """Write the response for a resource that is not there."""
-    return f"<D:response><D:href>{xml_text(href)}</D:href><D:status>HTTP/1.1 {_NOT_FOUND}</D:status></D:response>\n"
+    return _response(href, f"<D:status>HTTP/1.1 {_NOT_FOUND}</D:status>")
 
 
 def truncated_response(href: str) -> str:
     """Write the response that tells that further resources follow (RFC 6578 3.6, RFC 6352 8.6.2)."""
-    return (
-        f"<D:response><D:href>{xml_text(href)}</D:href><D:status>HTTP/1.1 {_TRUNCATED}</D:status>"
-        "<D:error><D:number-of-matches-within-limits/></D:error></D:response>\n"
-    )
+    error = "<D:error><D:number-of-matches-within-limits/></D:error>"
+    return _response(href, f"<D:status>HTTP/1.1 {_TRUNCATED}</D:status>{error}")
 
 
 def token_element(token: str) -> str:

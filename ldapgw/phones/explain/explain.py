@@ -84,7 +84,7 @@ from ldapgw.phones.explain.terms import (
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
 from ldapgw.phones.number_texts import notes_on
 from ldapgw.phones.provisioning.settings import MAX_HITS
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Translatable
 from ldapgw.store import contacts
 from ldapgw.store.account_status import error_message, state
