@@ -86,7 +86,7 @@ def read_lines(text: str) -> Iterator[Line]:
         is_declaration = is_declaration and not any(cells)
 
 
-def plain(cell: str) -> str:
+def _plain(cell: str) -> str:
     """Return the text of a cell without the signs by which programs keep a spreadsheet from changing the text."""
     formula = _TEXT_FORMULA.fullmatch(cell)
     return formula[1].replace('""', '"').strip() if formula else _PROTECTED.sub("", cell, count=1)
@@ -221,7 +221,7 @@ _PUNCTUATION: Final = re.compile(r"[\s_:./()-]+")
 _NUMBERED: Final = re.compile(r" ?(?<!\d)\d+$")
 
 
-def read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
+def _read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns of a file by their names."""
     columns = [_column(title) for title in titles]
     # Outlook has the form of address, such as "Dr.", in the column "Title", and the position in "Job Title".
@@ -231,7 +231,7 @@ def read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def are_of_contacts(columns: Iterable[Column]) -> bool:
+def _are_of_contacts(columns: Iterable[Column]) -> bool:
     """Return whether there is a column for names, and a column for numbers."""
     uses = {column.use for column in columns}
     return not uses.isdisjoint({ColumnUse.NAME, ColumnUse.ORGANIZATION}) and not uses.isdisjoint(
@@ -239,7 +239,7 @@ def are_of_contacts(columns: Iterable[Column]) -> bool:
     )
 
 
-def ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
+def _ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
     """Return the name of each column that is ignored, with the missing column of names or numbers that may be meant."""
     present = {(column.use, column.detail) for column in columns}
     missing = [name for name, known in _COLUMNS.items() if known[0] in _SUGGESTED and known not in present]
@@ -300,9 +300,9 @@ class CsvFile:
                 if columns:
                     yield from _read_line(number, cells, columns)
                     continue
-                columns = read_columns(cells)
-                self.ignored = ignored(columns)
-                if not are_of_contacts(columns):
+                columns = _read_columns(cells)
+                self.ignored = _ignored(columns)
+                if not _are_of_contacts(columns):
                     yield FileProblem(number, TEXTS.no_columns)
                     return
         except UnreadableLine as error:
@@ -314,7 +314,7 @@ def _read_line(number: int, cells: Sequence[str], columns: Sequence[Column]) -> 
         reason = Phrase(TEXTS.too_many_cells, {"columns": len(columns), "found": len(cells)})
         yield FileProblem(number, reason)
         return
-    values = [(column, plain(cell)) for column, cell in zip(columns, cells, strict=False) if cell]
+    values = [(column, _plain(cell)) for column, cell in zip(columns, cells, strict=False) if cell]
     if any(_UNREADABLE in value for _, value in values):
         yield FileProblem(number, TEXTS.characters)
         return

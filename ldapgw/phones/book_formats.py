@@ -77,12 +77,12 @@ class BookFormat:
     media_type: str = "text/xml; charset=utf-8"
 
 
-def searched_text(parameters: Parameters) -> str:
+def _searched_text(parameters: Parameters) -> str:
     """Return the text that a phone searches for; empty if there is none."""
     return next((text for name in SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
 
 
-def read_query(parameters: Parameters, most: int) -> ListQuery:
+def _read_query(parameters: Parameters, most: int) -> ListQuery:
     """Read a request for the whole book, for a part of the book or for a search.
 
     :param most: the maximum number of contacts in an answer, which is also the default.
@@ -90,7 +90,7 @@ def read_query(parameters: Parameters, most: int) -> ListQuery:
     letter = parameters.get("letter", "").lower()
     book = parameters.get("book", "")
     return ListQuery(
-        text=searched_text(parameters),
+        text=_searched_text(parameters),
         letter=letter if letter == "#" or (len(letter) == 1 and "a" <= letter <= "z") else "",
         book=BookChoice(book) if book in (BookChoice.OWN, BookChoice.SHARED, DIRECTORY) else BookChoice.ALL,
         first=_number(parameters.get("first", ""), 0, MAX_CONTACTS),
@@ -145,7 +145,7 @@ def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddres
 
 def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
     """Return a function that reads a request for the whole book, for a part of it or for a search."""
-    return lambda parameters, _: read_query(parameters, MODELS[vendor].xml_entries)
+    return lambda parameters, _: _read_query(parameters, MODELS[vendor].xml_entries)
 
 
 # --- Yealink: XML Browser Developer's Guide, remote phone book --------------------------------------------------------
@@ -265,7 +265,7 @@ def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
         return _document("CiscoIPPhoneInput", (*texts, f"<InputItem>{field}<DefaultValue/></InputItem>"))
     if parameters.keys() & {*SEARCHED, "letter", "first"}:
-        return read_query(parameters, MODELS["cisco"].xml_entries)
+        return _read_query(parameters, MODELS["cisco"].xml_entries)
     items = [("Search", address.link(form=1)), ("All contacts", address.link(first=0))]
     items += [(letter.upper(), address.link(letter=letter)) for letter in _CISCO_LETTERS]
     menu = (f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items)
@@ -301,7 +301,7 @@ _GIGASET_NAMES = ("ln", "fn")
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
     """Read a request.  A base station sends ``*`` in each field that is not searched, and counts contacts from 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
-    query = read_query(parameters, MODELS["gigaset"].xml_entries)
+    query = _read_query(parameters, MODELS["gigaset"].xml_entries)
     return ListQuery(
         text=" ".join(asked[name].strip("* ") for name in _GIGASET_NAMES if name in asked)[:MAX_TEXT] or query.text,
         number=next((asked[name].strip("* ") for name in _GIGASET_NUMBERS if name in asked), ""),
@@ -387,7 +387,7 @@ def _write_feed(contacts: Elements, _query: ListQuery, _length: ListLength, _add
 
 def _read_feed(parameters: Parameters, _address: ListAddress) -> ListQuery:
     """Read a request for the whole feed, which has no limit unless the client asks for one."""
-    return read_query(parameters, MAX_CONTACTS)
+    return _read_query(parameters, MAX_CONTACTS)
 
 
 CONTACT_FEED = BookFormat(

@@ -200,8 +200,8 @@ class AdminDelegation:
             scopes=scopes,
             status=status,
             refused=tuple(sorted(wanted - status.scopes)) if present and status.read_at and status.scopes else (),
-            groups=tuple((group, problem_of(group.error_code)) for group in groups),
-            problem=problem or (problem_of(status.error_code) if present else None),
+            groups=tuple((group, _problem_of(group.error_code)) for group in groups),
+            problem=problem or (_problem_of(status.error_code) if present else None),
             is_rejected=problem is not None,
             entered_at=entered_at,
         )
@@ -229,7 +229,7 @@ class AdminDelegation:
                 detail=error.detail,
             )
             code = error.refusal if isinstance(error, DelegationRefused) else error.code
-            return problem_of(code) or Problem(_DELEGATION_TEXTS.errors["other"]), form
+            return _problem_of(code) or Problem(_DELEGATION_TEXTS.errors["other"]), form
         now = self._layout.now()
         new = EnteredDelegation(visit.tenant.name, key_file, settings, now)
         entry = visit.entry(Act.DELEGATION_ENTERED, detail=str(trial.users))
@@ -278,7 +278,7 @@ class AdminDelegation:
         return tuple(rule for rule in tenant.allowed_users if rule.startswith("@"))
 
 
-def problem_of(code: str) -> Problem | None:
+def _problem_of(code: str) -> Problem | None:
     """Return the words for the code of an error; None without an error."""
     if not code:
         return None

@@ -164,7 +164,7 @@ class ProvisioningWindows:
         window = await visit.store.read(windows.read, tenant.name, self._secret_box)
         is_right = hmac.compare_digest(token.encode(), (window.token if window else "").encode())
         if window is None or not is_right:
-            await delay_guess(self._dependencies, request.address, "")
+            await _delay_guess(self._dependencies, request.address, "")
             raise PageError(error_pages.PAGES.no_provisioning_address, tenant)
         mac = mac_of_file(file)
         own_mac = mac or mac_of_file(request.user_agent)
@@ -172,7 +172,7 @@ class ProvisioningWindows:
         boot = await self._boot_file(visit, window, login, file) if login is not None else None
         if boot is not None or not is_settings_file(file):
             # While a phone starts, it also asks for other files, which are no guesses.
-            return boot or no_such_file()
+            return boot or _no_such_file()
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
         if isinstance(found, Sheet) and login is not None:
@@ -236,7 +236,7 @@ class ProvisioningWindows:
         if reason is None:
             # The phone may log in as soon as it has the file.
             await self._dependencies.changed()
-            tell_fetch(self._dependencies, login, new.address)
+            _tell_fetch(self._dependencies, login, new.address)
         return reason
 
     async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str, *, is_known: bool) -> HttpResponse:
@@ -249,8 +249,8 @@ class ProvisioningWindows:
         # A stranger can invent MAC addresses, but must not hide the requests for phones.
         if is_known or not self._stored_refusals.take(network_of(address)):
             await visit.store.run(windows.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now())
-        await delay_guess(self._dependencies, address, mac)
-        return no_such_file()
+        await _delay_guess(self._dependencies, address, mac)
+        return _no_such_file()
 
     @property
     def _secret_box(self) -> SecretBox:
@@ -282,7 +282,7 @@ def _note_fetch(
     return reason
 
 
-async def delay_guess(dependencies: WebDependencies, address: str, name: str) -> None:
+async def _delay_guess(dependencies: WebDependencies, address: str, name: str) -> None:
     """Count a request as a wrong login, and wait as long as the answer to a wrong login waits.
 
     :param name: what the request was for: the name of a phone or a MAC address; empty if unknown.
@@ -291,7 +291,7 @@ async def delay_guess(dependencies: WebDependencies, address: str, name: str) ->
     await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
 
 
-def tell_fetch(dependencies: WebDependencies, login: PhoneLogin, address: str) -> None:
+def _tell_fetch(dependencies: WebDependencies, login: PhoneLogin, address: str) -> None:
     """Log that a phone's settings were fetched, and update the open pages about the phone."""
     dependencies.notifier.notify(dependencies.phones.bind_dn(login))
     log.info(
@@ -304,7 +304,7 @@ def tell_fetch(dependencies: WebDependencies, login: PhoneLogin, address: str) -
     )
 
 
-def no_such_file() -> HttpResponse:
+def _no_such_file() -> HttpResponse:
     return text_response("There is no such file.", 404)
 
 
@@ -374,17 +374,17 @@ class ProvisioningPages:
         login, address = await self._authenticate(visit, secret)
         vendor = _vendor_of(login.model, file)
         if vendor is None:
-            return no_such_file()
+            return _no_such_file()
         dependencies = self._layout.dependencies
         new = Fetch(self._layout.now(), visit.request.address, file)
         actor = Actor(activity.GATEWAY.name, visit.request.address)
         entry = activity.entry(new.when, visit.tenant.name, actor, Act.PROVISIONING_FETCHED, login.name)
         password = await visit.change(entry, provisioning.fetch, address, dependencies.secret_box, new)
         if not password:
-            return no_such_file()
+            return _no_such_file()
         sheet = make_sheet(vendor, settings_of(login, dependencies.phones.site(visit.tenant), password))
-        tell_fetch(dependencies, login, visit.request.address)
-        return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else no_such_file()
+        _tell_fetch(dependencies, login, visit.request.address)
+        return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else _no_such_file()
 
     async def authority(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/ca.crt``: send the certificate of the private authority that phones must trust.
@@ -425,7 +425,7 @@ class ProvisioningPages:
         right = verify_password(proper.encode(), address.secret if address else UNKNOWN_LOGIN_HASH)
         if right and login and address and login.tenant == visit.tenant.name:
             return login, address
-        await delay_guess(dependencies, visit.request.address, name)
+        await _delay_guess(dependencies, visit.request.address, name)
         raise PageError(error_pages.PAGES.no_provisioning_address, visit.tenant)
 
 

@@ -113,7 +113,7 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
     return Sheet(
         vendor,
         endpoint,
-        render_file(vendor.key, vendor.format, values) if vendor.file else "",
+        _render_file(vendor.key, vendor.format, values) if vendor.file else "",
         _rendered(
             [field for field in vendor.fields if not (field.unless_per_number and settings.per_number)],
             values,
@@ -131,7 +131,7 @@ def boot_file(login: PhoneLogin, name: str, folder: str) -> tuple[Vendor, str] |
     """
     for vendor in vendors_of(login.model):
         if any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in vendor.boot_files):
-            return vendor, render_boot_file(vendor.key, vendor.format, {"folder": folder, "mac": login.mac})
+            return vendor, _render_boot_file(vendor.key, vendor.format, {"folder": folder, "mac": login.mac})
     return None
 
 
@@ -231,7 +231,7 @@ class _Escaped(str):
     __slots__ = ()
 
 
-def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
+def _render_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
     """Return the text of a vendor's file.
 
     :raises jinja2.TemplateError: if the template is wrong, or names a value that is not there.
@@ -239,10 +239,10 @@ def render_file(key: str, file_format: Format, values: Mapping[str, object]) -> 
     return _environment(_FINALIZERS[file_format]).get_template(f"{key}.j2").render(values)
 
 
-def render_boot_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
+def _render_boot_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
     """Return the text of the file from which phones learn the name of a vendor's file with the settings.
 
-    :raises jinja2.TemplateError: as for `render_file`.
+    :raises jinja2.TemplateError: as for `_render_file`.
     """
     return _environment(_FINALIZERS[file_format]).get_template(f"{key}.boot.j2").render(values)
 
@@ -250,30 +250,30 @@ def render_boot_file(key: str, file_format: Format, values: Mapping[str, object]
 def render_value(template: str, values: Mapping[str, object]) -> str:
     """Return the value of a field to enter by hand; nothing is escaped.
 
-    :raises jinja2.TemplateError: as for `render_file`.
+    :raises jinja2.TemplateError: as for `_render_file`.
     """
     return _value_template(template).render(values)
 
 
-def one_line(value: str) -> str:
+def _one_line(value: str) -> str:
     """Return a value without line breaks and control characters, most of which XML 1.0 forbids as well."""
     return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp") else char
                    for char in value).strip()  # fmt: skip
 
 
-def label(title: str, max_length: int) -> str:
+def _label(title: str, max_length: int) -> str:
     """Return the directory's name for a phone's menu, at most `max_length` characters long."""
-    return one_line(title)[:max_length].rstrip() or "Contacts"
+    return _one_line(title)[:max_length].rstrip() or "Contacts"
 
 
-def quoted(value: str) -> str:
+def _quoted(value: str) -> str:
     """Return a value in double quotes; double quotes in the value become apostrophes, because there are no escapes."""
-    return '"' + one_line(value).replace('"', "'") + '"'
+    return '"' + _one_line(value).replace('"', "'") + '"'
 
 
 def _xml_text(value: str) -> str:
     """Escape a value for the text of an element, in which double quotes need no escape."""
-    return _Escaped(one_line(value).translate(_IN_TEXT))
+    return _Escaped(_one_line(value).translate(_IN_TEXT))
 
 
 def _xml_value(value: object) -> str:
@@ -282,7 +282,7 @@ def _xml_value(value: object) -> str:
 
 _FINALIZERS: Mapping[Format, Callable[[object], str]] = {
     Format.XML: _xml_value,
-    Format.TEXT: lambda value: one_line(str(value)),
+    Format.TEXT: lambda value: _one_line(str(value)),
     Format.JSON: str,
 }
 
@@ -302,7 +302,7 @@ def _environment(finalize: Callable[[object], str]) -> Environment:
         auto_reload=False,
     )
     to_json = partial(json.dumps, ensure_ascii=False, indent=2)
-    environment.filters.update(label=label, quoted=quoted, json=to_json, text=_xml_text)
+    environment.filters.update(label=_label, quoted=_quoted, json=to_json, text=_xml_text)
     return environment
 
 
