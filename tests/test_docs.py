@@ -34,11 +34,11 @@ from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.explain.model import MatchKind, MissReason, NumberReading
 from ldapgw.phones.explain.query import QueryKind
 from ldapgw.phones.hints import Hint
-from ldapgw.phones.models import MODELS
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form
 from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Web
@@ -46,7 +46,7 @@ from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
-from ldapgw.web.documentation import DOCUMENTS
+from ldapgw.web.rendering import DOCUMENTS
 from tests.google.service_account import key_file
 from tests.support import architecture, publication, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
@@ -128,7 +128,7 @@ def test_a_publication_is_written_everywhere() -> None:
     assert control["Vcs-Browser"] == "https://git.example/ldapgw"
     assert control["Maintainer"] == f"The ldapgw maintainers <{known.contact}>"
     assert f"\nARG SOURCE={known.source}\n" in others["Containerfile"]
-    assert f'\nSITE = "{known.docs}"\n' in others["ldapgw/web/documentation.py"]
+    assert f'\nSITE = "{known.docs}"\n' in others["ldapgw/web/rendering.py"]
     for name in ("etc/prometheus/ldapgw.rules.yml", "etc/prometheus/ldapgw.rules.test.yml"):
         pages = set(re.findall(r"runbook_url: (\S+)#ldapgw\w+\n", others[name]))
         assert pages == {"https://docs.example/how-to/monitoring.html"}

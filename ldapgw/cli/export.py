@@ -27,7 +27,7 @@ from ldapgw.directory.name_folding import has_letters
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.errors import UserError
-from ldapgw.files.spreadsheet import as_text, csv_line, csv_of_texts
+from ldapgw.files.csv_file import as_text, csv_line, csv_of_texts
 from ldapgw.numbers.number import Number
 from ldapgw.phones.vcards import Card, Telephone, VCardVersion, write_card
 from ldapgw.store import activity as activity_log

@@ -33,7 +33,7 @@ from ldapgw.cli.site import Site, now, pass_site, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused, read_client_file
 from ldapgw.phones.provisioning.settings import Security
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.certificates import FOLDER, AuthorityFiles, create_certificate, fingerprint
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings

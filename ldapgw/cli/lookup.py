@@ -19,13 +19,12 @@ from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError, UserError
+from ldapgw.phones.explain.explain import book_sync_states, read_number_notes
 from ldapgw.phones.explain.explain import explain as explained
-from ldapgw.phones.explain.model import OPERATOR, Explanation
+from ldapgw.phones.explain.model import OPERATOR, Explanation, explanation_json, report_lines
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
-from ldapgw.phones.explain.report import explanation_json, report_lines
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of, text_of, texts_of
-from ldapgw.phones.explainer import book_sync_states, read_number_notes
 from ldapgw.server.config import Tenant
 from ldapgw.store import accounts
 from ldapgw.store.accounts import Account

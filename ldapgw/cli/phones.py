@@ -67,11 +67,9 @@ from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
-from ldapgw.phones.labels import read_label
-from ldapgw.phones.mac_address import read_mac, show_mac
-from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, show_mac
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
-from ldapgw.phones.provisioning.sheet import all_vendors, vendors_of
+from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.endpoints import phone_server
 from ldapgw.store import accounts, activity

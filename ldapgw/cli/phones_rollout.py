@@ -33,12 +33,11 @@ from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site
 from ldapgw.directory.passwords import generate_password, make_password
 from ldapgw.errors import UserError
-from ldapgw.files.spreadsheet import decode
-from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, read_rows
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.files.csv_file import decode
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.settings import choose_endpoint
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.provisioning.window import (
     MINUTES,
     REASONS,
@@ -51,7 +50,16 @@ from ldapgw.phones.provisioning.window import (
     window_rows,
     without_tls,
 )
-from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.phones.rollout import (
+    ImportLine,
+    NewPhone,
+    UnfitImportFile,
+    check_rows,
+    make_files,
+    make_zip,
+    new_phone,
+    read_rows,
+)
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.endpoints import phone_server
 from ldapgw.server.state_dir import open_secret_box

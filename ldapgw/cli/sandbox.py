@@ -17,7 +17,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.sandbox.api import KEYS
 from ldapgw.google.sandbox.app import AUTHORIZATION
 from ldapgw.google.sandbox.app import sandbox as sandbox_resource
-from ldapgw.google.sandbox.loading import load_people
+from ldapgw.google.sandbox.fields import load_people
 from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, demo_world
 
 _HOST = "127.0.0.1"

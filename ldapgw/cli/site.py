@@ -23,6 +23,7 @@ from sqlalchemy import Connection, make_url
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import Client
+from ldapgw.phones.description import sign_in_name
 from ldapgw.server.config import Config, Tenant, load
 from ldapgw.server.state_dir import StateDir, lock_holder_pid
 from ldapgw.store import accounts, activity, phones, tenants
@@ -379,8 +380,6 @@ def phone_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     :raises click.BadParameter: when the name is not valid.
     """
     if not is_valid_name(value):
-        from ldapgw.phones.labels import sign_in_name  # imported here, because few commands need the transliteration
-
         raise click.BadParameter(
             f"expected 1 to 64 letters a-z, digits, dots, underscores and hyphens, such as {sign_in_name(value, ())}",
             ctx,

@@ -38,7 +38,7 @@ from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.workspaces import WorkspaceStatus
 
 if TYPE_CHECKING:
-    from ldapgw.files.status import FileReport
+    from ldapgw.files.reading import FileReport
 
 _PHONE_WORDS = {
     PhoneCondition.WORKING: "working",
@@ -225,7 +225,7 @@ def _file_reports(site: Site) -> dict[tuple[str, str], FileReport]:
 
 
 def _file_object(file: BookFile, report: FileReport) -> dict[str, Any]:
-    from ldapgw.files.status import MOST_LINES
+    from ldapgw.files.reading import MOST_LINES
 
     return {
         "name": file.name,

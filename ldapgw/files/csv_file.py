@@ -1,16 +1,296 @@
 # SPDX-License-Identifier: MIT
-"""The contacts of a CSV file, whose first line names the columns."""
+"""CSV files (RFC 4180): contacts by the columns that FreePBX, 3CX, Outlook, Google and spreadsheets write.
+
+The lines are read in the encodings and with the delimiters that spreadsheet programs write; the files of phones to add
+(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name
+is compared in lower case and without punctuation, in English and in German.  A spreadsheet evaluates no cell of a file
+that is written here.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
+from ldapgw.errors import closest
 from ldapgw.files.card import TEXTS, FileCard, FileProblem, phone_type
-from ldapgw.files.columns import Column, ColumnUse, are_of_contacts, ignored, read_columns
-from ldapgw.files.spreadsheet import UnreadableLine, plain, read_lines
-from ldapgw.phrase import Phrase, Translatable
+from ldapgw.phrase import Phrase, Translatable, gettext_noop
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+_QUOTED: Final = re.compile(r'"[^"]*"')
+# A cell by which a spreadsheet keeps the zeros in front of a number: ="0301234".
+_TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
+# The apostrophe in front of a cell that a spreadsheet would otherwise evaluate.
+_PROTECTED: Final = re.compile(r"'(?=[=+\-@])")
+# A spreadsheet evaluates a cell that begins with one of these signs, and a stranger's name can begin with such a sign.
+# The cell then gets an apostrophe in front, so that a spreadsheet shows the cell as text.  A cell with only telephone
+# numbers gets no apostrophe.
+_FORMULA_START: Final = re.compile(r"[=+\-@\t\r＝＋－＠]")
+_NUMBERS: Final = re.compile(r"[+\d \n]+")
+
+
+class Line(NamedTuple):
+    """A line of the file with its cells, which may contain line breaks.
+
+    :ivar number: the number of the line in the file at which the first cell begins, counted from 1.
+    """
+
+    number: int
+    cells: list[str]
+
+
+class UnreadableLine(Exception):
+    """Raised at a line whose quotation marks are not closed, or whose cell is too long.
+
+    :ivar number: the number of the line.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"line {number} is not CSV")
+        self.number = number
+
+
+def decode(octets: bytes) -> str:
+    """Decode a file in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252."""
+    if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return octets.decode("utf-16", "replace")
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return octets.decode("cp1252", "replace")
+
+
+def read_lines(text: str) -> Iterator[Line]:
+    """Yield the lines that are not empty, with the blanks around each cell removed.
+
+    :raises UnreadableLine: when the text is no CSV from some line on.
+    """
+    text = text.lstrip("\ufeff")
+    first, _, _ = text.lstrip("\r\n ").partition("\n")
+    # Excel writes a first line such as "sep=;", which names the delimiter, and hides this line when opening the file.
+    declared = re.fullmatch(r"sep=(.)\s*", first)
+    delimiter = declared[1] if declared else max(",;\t", key=_QUOTED.sub("", first).count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    is_declaration = declared is not None
+    while True:
+        number = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error:
+            raise UnreadableLine(number) from None
+        if row is None:
+            return
+        cells = [cell.strip() for cell in row]
+        if any(cells) and not is_declaration:
+            yield Line(number, cells)
+        is_declaration = is_declaration and not any(cells)
+
+
+def _plain(cell: str) -> str:
+    """Return the text of a cell without the signs by which programs keep a spreadsheet from changing the text."""
+    formula = _TEXT_FORMULA.fullmatch(cell)
+    return formula[1].replace('""', '"').strip() if formula else _PROTECTED.sub("", cell, count=1)
+
+
+def csv_line(cells: Iterable[str]) -> bytes:
+    """Return a row of a CSV file in UTF-8."""
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue().encode("utf-8", "replace")
+
+
+def as_text(cell: str) -> str:
+    """Return a cell that no spreadsheet evaluates as a formula."""
+    return f"'{cell}" if _FORMULA_START.match(cell) and not _NUMBERS.fullmatch(cell) else cell
+
+
+def csv_of_texts(rows: Iterable[Iterable[str]]) -> bytes:
+    """Return a CSV file of which a spreadsheet evaluates no cell."""
+    return b"".join(csv_line(map(as_text, row)) for row in rows)
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+_MEANT = gettext_noop("%(column)s (did you mean “%(meant)s”?)")
+
+
+class ColumnUse(Enum):
+    """The use of a column; `Column.detail` says more about some uses."""
+
+    IGNORED = auto()
+    ID = auto()
+    NAME = auto()  # detail: the part of the name
+    ORGANIZATION = auto()  # detail: the part of the organization
+    LIST = auto()  # detail: the list of values that the People API has
+    NUMBER = auto()  # detail: the type of the number
+    TYPED_NUMBER = auto()  # slot: the number of the pair of columns
+    NUMBER_TYPE = auto()  # slot: the same
+    EXTENSION = auto()  # slot: the same
+    ADDRESS = auto()  # detail: the part of the address; slot: the address
+    LABELS = auto()
+
+
+# The uses of columns that a misspelt name may mean; other columns are not missed.
+_SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
+
+
+class Column(NamedTuple):
+    """A column of a file.
+
+    :ivar title: the column's name in the file.
+    """
+
+    title: str
+    use: ColumnUse = ColumnUse.IGNORED
+    detail: str = ""
+    slot: str = ""
+
+
+def _table(*rows: tuple[ColumnUse, str, str]) -> Mapping[str, tuple[ColumnUse, str]]:
+    return MappingProxyType({name: (use, detail) for use, detail, names in rows for name in names.split(", ")})
+
+
+# The use and the detail of each column by its comparable name.
+_COLUMNS: Final = _table(
+    (ColumnUse.ID, "", "id, uid, kennung"),
+    (
+        ColumnUse.NAME,
+        "displayName",
+        "name, full name, display name, displayname, file as, anzeigename, speichern unter, vollständiger name",
+    ),
+    (ColumnUse.NAME, "givenName", "first name, firstname, given name, vorname, fname"),
+    (ColumnUse.NAME, "middleName", "middle name, additional name, weitere vornamen, zweiter vorname"),
+    (ColumnUse.NAME, "familyName", "last name, lastname, family name, surname, nachname, familienname, lname"),
+    (ColumnUse.NAME, "phoneticGivenName", "phonetic first name, given name yomi, given yomi"),
+    (ColumnUse.NAME, "phoneticFamilyName", "phonetic last name, family name yomi, surname yomi"),
+    (ColumnUse.LIST, "nicknames", "nickname, spitzname"),
+    (
+        ColumnUse.ORGANIZATION,
+        "name",
+        "company, company name, organization, organisation, organization name, organization 1 name, firma, unternehmen",
+    ),
+    (ColumnUse.ORGANIZATION, "department", "department, organization department, organization 1 department, abteilung"),
+    (
+        ColumnUse.ORGANIZATION,
+        "title",
+        "job title, organization title, organization 1 title, position, funktion, berufsbezeichnung, title",
+    ),
+    (
+        ColumnUse.NUMBER,
+        "work",
+        (
+            "extension, ext, nebenstelle, durchwahl, number, nummer, internal, intern, business, business phone, work, "
+            "work phone, telefon geschäftlich, geschäftlich"
+        ),
+    ),
+    (
+        ColumnUse.NUMBER,
+        "",
+        (
+            "phone, telephone, tel, phone number, telefon, telefonnummer, rufnummer, primary phone, haupttelefon, "
+            "other, other phone, weiteres telefon, car phone, autotelefon, callback, rückmeldung, isdn"
+        ),
+    ),
+    (
+        ColumnUse.NUMBER,
+        "mobile",
+        "mobile, mobile phone, mobilenumber, mobile number, mobil, mobiltelefon, mobilnummer, handy, cell, cell phone",
+    ),
+    (ColumnUse.NUMBER, "home", "home, home phone, telefon privat, privat"),
+    (ColumnUse.NUMBER, "main", "company main phone, main, main phone, telefon firma, zentrale"),
+    (ColumnUse.NUMBER, "workFax", "fax, telefax, business fax, businessfax, fax geschäftlich"),
+    (ColumnUse.NUMBER, "homeFax", "home fax, homefax, fax privat"),
+    (ColumnUse.NUMBER, "otherFax", "other fax, weiteres fax"),
+    (ColumnUse.NUMBER, "pager", "pager"),
+    (
+        ColumnUse.LIST,
+        "emailAddresses",
+        "e mail, email, mail, e mail address, emailaddress, email address, e mail adresse, mailadresse",
+    ),
+    (ColumnUse.LIST, "sipAddresses", "sip, sip address, sip adresse"),
+    (ColumnUse.LIST, "urls", "web page, website, webseite, url, homepage"),
+    (
+        ColumnUse.LABELS,
+        "",
+        "labels, label, group membership, categories, category, kategorien, kategorie, group, groups, gruppe, gruppen",
+    ),
+)
+# The part of an address by a word of the column's name.
+_ADDRESS_PARTS: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("street", "strasse", "street address"), "streetAddress"),
+        **dict.fromkeys(("city", "ort", "stadt"), "city"),
+        **dict.fromkeys(("state", "region", "bundesland", "bundesland kanton"), "region"),
+        **dict.fromkeys(("postal code", "zip", "plz", "postleitzahl"), "postalCode"),
+        **dict.fromkeys(("country", "country region", "land", "land region"), "country"),
+        **dict.fromkeys(("formatted", "address", "adresse", "anschrift"), "formattedValue"),
+        **dict.fromkeys(("po box", "postfach"), "poBox"),
+    }
+)
+_PARTS: Final = "|".join(sorted(_ADDRESS_PARTS, key=len, reverse=True))
+_ADDRESS: Final = re.compile(
+    rf"(?P<before>business|home|other|address \d+)? ?(?P<part>{_PARTS}) ?(?P<after>geschäftlich|privat|weitere)?"
+)
+_TYPED_NUMBER: Final = re.compile(r"phone (\d+) (value|number|label|type|extension)")
+_EMAIL: Final = re.compile(r"e ?mail( \d+)? (value|address|adresse)|e ?mail \d+|e mail adresse \d+")
+_WEBSITE: Final = re.compile(r"website \d+( value)?")
+_PUNCTUATION: Final = re.compile(r"[\s_:./()-]+")
+_NUMBERED: Final = re.compile(r" ?(?<!\d)\d+$")
+
+
+def _read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns of a file by their names."""
+    columns = [_column(title) for title in titles]
+    # Outlook has the form of address, such as "Dr.", in the column "Title", and the position in "Job Title".
+    positions = [column for column in columns if (column.use, column.detail) == (ColumnUse.ORGANIZATION, "title")]
+    if len(positions) > 1:
+        columns = [Column(column.title) if _comparable(column.title) == "title" else column for column in columns]
+    return tuple(columns)
+
+
+def _are_of_contacts(columns: Iterable[Column]) -> bool:
+    """Return whether there is a column for names, and a column for numbers."""
+    uses = {column.use for column in columns}
+    return not uses.isdisjoint({ColumnUse.NAME, ColumnUse.ORGANIZATION}) and not uses.isdisjoint(
+        {ColumnUse.NUMBER, ColumnUse.TYPED_NUMBER}
+    )
+
+
+def _ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
+    """Return the name of each column that is ignored, with the missing column of names or numbers that may be meant."""
+    present = {(column.use, column.detail) for column in columns}
+    missing = [name for name, known in _COLUMNS.items() if known[0] in _SUGGESTED and known not in present]
+    names = dict.fromkeys(column.title for column in columns if column.use is ColumnUse.IGNORED and column.title)
+    meant = {name: closest(_comparable(name), missing) for name in names}
+    return tuple(Phrase(_MEANT, {"column": name, "meant": meant[name]}) if meant[name] else name for name in names)
+
+
+def _column(title: str) -> Column:
+    name = _comparable(title)
+    if found := _TYPED_NUMBER.fullmatch(name):
+        uses = {"value": ColumnUse.TYPED_NUMBER, "number": ColumnUse.TYPED_NUMBER, "extension": ColumnUse.EXTENSION}
+        return Column(title, uses.get(found[2], ColumnUse.NUMBER_TYPE), slot=found[1])
+    if _EMAIL.fullmatch(name):
+        return Column(title, ColumnUse.LIST, "emailAddresses")
+    if _WEBSITE.fullmatch(name):
+        return Column(title, ColumnUse.LIST, "urls")
+    if found := _ADDRESS.fullmatch(name):
+        return Column(title, ColumnUse.ADDRESS, _ADDRESS_PARTS[found["part"]], found["before"] or found["after"] or "")
+    known = _COLUMNS.get(name) or _COLUMNS.get(_NUMBERED.sub("", name))
+    return Column(title, *known) if known else Column(title)
+
+
+def _comparable(title: str) -> str:
+    return _PUNCTUATION.sub(" ", title.casefold()).strip()
+
+
+# --- contacts ---------------------------------------------------------------------------------------------------------
 
 # Google separates several values in a cell by this sign.
 _SEPARATOR: Final = ":::"
@@ -43,9 +323,9 @@ class CsvFile:
                 if columns:
                     yield from _read_line(number, cells, columns)
                     continue
-                columns = read_columns(cells)
-                self.ignored = ignored(columns)
-                if not are_of_contacts(columns):
+                columns = _read_columns(cells)
+                self.ignored = _ignored(columns)
+                if not _are_of_contacts(columns):
                     yield FileProblem(number, TEXTS.no_columns)
                     return
         except UnreadableLine as error:
@@ -57,7 +337,7 @@ def _read_line(number: int, cells: Sequence[str], columns: Sequence[Column]) -> 
         reason = Phrase(TEXTS.too_many_cells, {"columns": len(columns), "found": len(cells)})
         yield FileProblem(number, reason)
         return
-    values = [(column, plain(cell)) for column, cell in zip(columns, cells, strict=False) if cell]
+    values = [(column, _plain(cell)) for column, cell in zip(columns, cells, strict=False) if cell]
     if any(_UNREADABLE in value for _, value in values):
         yield FileProblem(number, TEXTS.characters)
         return

@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""The reading of a whole file: its contacts, or all its problems.
+"""The reading of a whole file into its contacts or all its problems, and the report and the preview of a reading.
 
-A file that has a problem is not used at all, because nobody would notice that one of its contacts is missing.
+A file that has a problem is not used at all, because nobody would notice that one of its contacts is missing.  A
+`FileReport` tells pages, commands and metrics how the reading ended.  A `FilePreview` tells an administrator which
+contacts of a new file are new, changed and gone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from hashlib import blake2b
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Final
 
-from ldapgw.contact import Contact, Source
+from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.files.card import TEXTS, FileCard, FileProblem
-from ldapgw.files.csv_file import CsvFile
+from ldapgw.files.csv_file import CsvFile, decode
 from ldapgw.files.fritzbox import read_phone_book
-from ldapgw.files.spreadsheet import decode
 from ldapgw.files.vcard import read_vcards
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.sip_addresses import split_field
+from ldapgw.numbers.field_text import split_field
 from ldapgw.phrase import Phrase, Translatable
 
 # The version of the rules by which files are read.  Raise the version with each change of the results.
@@ -32,6 +35,10 @@ VERSION: Final = 1
 MOST_MIB: Final = 128
 # The most problems that are kept; one mistake, such as a wrong delimiter, spoils every line.
 MOST_PROBLEMS: Final = 100
+# The most lines of a file that a command names.
+MOST_LINES: Final = 20
+# The most rows of a preview.  A page with more rows would be slow, and nobody reads them.
+MOST_ROWS: Final = 200
 
 _RESOURCE: Final = "people/file"
 # A number in which letters stand for the digits 0 and 1.  By Google's rules, only the digits in front would be read.
@@ -173,3 +180,150 @@ class _Collector:
 
 def _digest(parts: tuple[str, ...]) -> str:
     return blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=10).hexdigest()
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """The outcome of reading a file.
+
+    :ivar version: the version of the file that was read; 0 if the file is missing.
+    :ivar contacts: the number of contacts; 0 if there are problems.
+    :ivar problems: the first problems; empty if the file is good.
+    :ivar problem_count: the number of all problems.
+    :ivar ignored: the names of the columns that are ignored.
+    """
+
+    version: int
+    contacts: int = 0
+    problems: tuple[FileProblem, ...] = ()
+    problem_count: int = 0
+    ignored: tuple[Translatable, ...] = ()
+
+    @property
+    def is_good(self) -> bool:
+        return not self.problem_count
+
+    @property
+    def summary(self) -> str:
+        """Return the first problem and the number of the others, in English; empty for a good file."""
+        if self.is_good:
+            return ""
+        others = self.problem_count - 1
+        return f"{self.problems[0]}" + (f" ({others} more problem{'s' if others > 1 else ''})" if others else "")
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """The state of a file and of its book.
+
+    :ivar served: the number of contacts that phones find, or None if the file was never good.
+    :ivar read_at: the time at which these contacts were read from the file, in seconds since the epoch, or None if the
+        contacts are from an earlier run of the gateway.
+    :ivar since: the time at which the problems of the file were found, in seconds since the epoch, or None if the file
+        is good.
+    """
+
+    tenant: str
+    name: str
+    path: str
+    sharing: Sharing
+    report: FileReport
+    served: int | None = None
+    read_at: float | None = None
+    since: float | None = None
+
+
+# --- previews ---------------------------------------------------------------------------------------------------------
+
+
+class Mark(StrEnum):
+    """The difference of a contact to the former file."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    GONE = "gone"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PreviewRow:
+    """A contact of the preview.
+
+    :ivar line: the number of the line in the new file, or None for a contact that is gone.
+    """
+
+    mark: Mark
+    line: int | None
+    name: str
+    organization: str
+    numbers: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FilePreview:
+    """The preview of a file.
+
+    :ivar version: the version of the file that would be replaced.
+    :ivar may_replace: whether the gateway may write the file.
+    :ivar counts: the number of contacts by their marks.
+    :ivar rows: the first rows: what is new, changed and gone comes first.
+    :ivar problems: the first problems of the new file.
+    """
+
+    version: int
+    may_replace: bool
+    counts: dict[Mark, int]
+    rows: tuple[PreviewRow, ...]
+    problems: tuple[FileProblem, ...] = ()
+    problem_count: int = 0
+    ignored: tuple[Translatable, ...] = ()
+
+    @property
+    def row_count(self) -> int:
+        """Return the number of all rows."""
+        return sum(self.counts.values())
+
+
+def compare(before: FileReading, after: FileReading, version: int, *, may_replace: bool) -> FilePreview:
+    """Return the preview of a file.
+
+    :param before: the present file, also if it has problems.
+    :param after: the new file.
+    """
+    former = {contact.uid: contact for contact in before.contacts}
+    found: dict[Mark, list[tuple[Contact, int | None]]] = {mark: [] for mark in Mark}
+    for contact, line in zip(after.contacts, after.lines, strict=True):
+        known = former.pop(contact.uid, None)
+        # Two files may write the same labels in another case, which is no difference for phones.
+        mark = Mark.NEW if known is None else Mark.SAME if known == contact else Mark.CHANGED
+        found[mark].append((contact, line))
+    found[Mark.GONE] = [(contact, None) for contact in former.values()]
+    rows = chain.from_iterable(_rows(mark, contacts, before, after) for mark, contacts in found.items())
+    return FilePreview(
+        version,
+        may_replace,
+        {mark: len(contacts) for mark, contacts in found.items()},
+        tuple(islice(rows, MOST_ROWS)),
+        after.problems,
+        after.problem_count,
+        after.ignored,
+    )
+
+
+def _rows(
+    mark: Mark, contacts: list[tuple[Contact, int | None]], before: FileReading, after: FileReading
+) -> Iterator[PreviewRow]:
+    names = before.labels if mark is Mark.GONE else after.labels
+    for contact, line in contacts:
+        yield PreviewRow(
+            mark,
+            line,
+            contact.name,
+            contact.organization,
+            tuple(phone.number.typed for phone in contact.phones),
+            tuple(sorted(names[label] for label in contact.labels)),
+        )

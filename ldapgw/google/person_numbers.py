@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 from ldapgw.contact import LONGEST_LEFT_OUT, MOST_LEFT_OUT, Contact, Kind, LeftOutNumber, LeftOutReason, Phone
 from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.sip_addresses import split_field
+from ldapgw.numbers.field_text import split_field
 
 # The kind of a number by ``phoneNumbers.type``: the predefined types, and types of imports from other address books.
 # Any other value is the user's own label (`_kind`).

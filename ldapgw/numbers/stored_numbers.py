@@ -7,9 +7,9 @@ Each returned number also has its other *readings*: further numbers that the tex
 is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can explain what
 is dialled.
 
-A field is read twice, with the text that may be a remark (`ldapgw.numbers.remarks`) and without this text.  A `_Field`
-splits a text into its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
-`ldapgw.numbers.single_number` reads each number.
+A field is read twice, with the text that may be a remark (`ldapgw.numbers.field_text`) and without this text.  A
+`_Field` splits a text into its numbers, but only where complete numbers end: a slash behind an area code separates no
+numbers.  `ldapgw.numbers.single_number` reads each number.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ldapgw.numbers import dial_string, numbering_plan, phone_number
+from ldapgw.numbers.field_text import split_field, without_remarks
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.numbers.phone_number import TypedParts
-from ldapgw.numbers.remarks import without_remarks
 from ldapgw.numbers.single_number import (
     LONGEST_EXTENSION,
     MOST_DIGITS,
@@ -37,7 +37,6 @@ from ldapgw.numbers.single_number import (
     read_single,
     with_rule,
 )
-from ldapgw.numbers.sip_addresses import split_field
 
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
 VERSION: Final = 3

@@ -19,9 +19,9 @@ from ldapgw.directory.filter import And, Equality, Filter, Present, Scope, Searc
 from ldapgw.directory.schema import NUMBER_TYPES, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
+from ldapgw.phones.description import OTHER_MODEL
 from ldapgw.phones.explain.query import WITHHELD, asserted_parts, filter_items, is_placeholder, subject_of
 from ldapgw.phones.logged_search import LoggedSearch
-from ldapgw.phones.models import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
     NAME_ATTRIBUTES,
@@ -31,7 +31,7 @@ from ldapgw.phones.provisioning.settings import (
     name_filter,
     number_filter,
 )
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 
@@ -122,7 +122,7 @@ class PhoneProfile:
     def for_model(cls, base: str, model: str, *, per_number: bool, placeholder: str = "") -> Self:
         """Return the profile of a model.
 
-        :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
+        :param model: a key of `ldapgw.phones.description.MODELS`; empty if unknown.
         :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; empty unless the model is unknown.
         """
         vendors = vendors_of(model)

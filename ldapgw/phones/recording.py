@@ -136,7 +136,7 @@ class Recording:
     :ivar own_books: the names of the phone's own books in order.
     :ivar per_number: whether the phone gets one entry per number.
     :ivar number_format: the format in which the phone gets numbers, or None for the tenant's format.
-    :ivar model: a model of `ldapgw.phones.models`; empty if unknown.
+    :ivar model: a model of `ldapgw.phones.description`; empty if unknown.
     :ivar attribute_aliases: for each further name, the name of its attribute
         (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: the version of ldapgw that recorded the phone.

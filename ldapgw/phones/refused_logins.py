@@ -39,7 +39,7 @@ from ldapgw.ldap.admission import LogLine, LogThrottle
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 from ldapgw.store import phones, unfit_clients
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The settings of many phones in one zip: for each phone a file with the name that the phone expects, and a sheet.
+"""The rollout of many phones: the CSV file that names the phones, and the zip with the settings of each phone.
 
-The sheets are in one HTML file, made by `Render`, with a page to print for each phone.  The new passwords are stored
-only in the zip.
+The CSV file, from any spreadsheet program, is read and checked line by line.  The first line names the columns
+``name``, ``account``, ``model``, ``mac``, ``label`` and ``placeholder`` in any order; only ``name`` and ``model`` are
+required.  The columns are separated by commas, semicolons or tabs.
+
+The zip has, for each phone, a file with the name that the phone expects, and a sheet.  The sheets are in one HTML file,
+made by `Render`, with a page to print for each phone.  The new passwords are stored only in the zip.
 
 The functions are pure: they do no I/O.  Making a zip of hundreds of phones takes tenths of a second, so the zip is not
 made on the reactor's thread.
@@ -11,24 +15,289 @@ made on the reactor's thread.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ldapgw.phones.import_file import ImportLine
-from ldapgw.phones.models import number_mode
-from ldapgw.phones.provisioning.file_names import file_name
-from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, Site
-from ldapgw.phones.provisioning.sheet import (
-    Field,
-    Sheet,
-    fields_by_hand,
-    has_our_labels,
-    make_sheet,
-    settings_of,
-    vendors_of,
-)
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.errors import closest
+from ldapgw.files.csv_file import UnreadableLine, read_lines
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, sign_in_name
+from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PLACEHOLDERS, Site
+from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import Field, file_name, vendors_of
+from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
+from ldapgw.store.phones import PhoneLogin, is_valid_name
+
+# --- the file of phones -----------------------------------------------------------------------------------------------
+
+# The maximum number of lines of a file.  A longer file is probably a mistake; a company with more phones can import
+# several files.
+MAX_LINES = 500
+
+# The columns, by their headings in lower case, English and German.
+_COLUMNS = {
+    "name": "name",
+    "phone": "name",
+    "telefon": "name",
+    "account": "account",
+    "konto": "account",
+    "owner": "account",
+    "email": "account",
+    "e-mail": "account",
+    "model": "model",
+    "modell": "model",
+    "mac": "mac",
+    "mac address": "mac",
+    "mac-adresse": "mac",
+    "label": "label",
+    "bezeichnung": "label",
+    "placeholder": "placeholder",
+    "platzhalter": "placeholder",
+}
+
+
+class _ImportTexts(Texts, frozen=True):
+    """The errors of a file and of its lines."""
+
+    empty: str
+    unreadable: str
+    no_header: str
+    unknown_column: str
+    too_many: str
+    no_name: str
+    bad_name: str
+    bad_label: str
+    taken: str
+    same_name: str
+    no_account: str
+    no_model: str
+    unknown_model: str
+    similar_model: str
+    bad_mac: str
+    not_other: str
+    bad_placeholder: str
+    same_mac: str
+    taken_mac: str
+
+
+TEXTS = read_texts("phones/texts/import", _ImportTexts)
+
+
+def name_error(name: str) -> Translatable:
+    """Return the error of a phone's name, with a name that is allowed; empty if the name itself is allowed."""
+    return "" if is_valid_name(name) else Phrase(TEXTS.bad_name, {"name": sign_in_name(name, ())})
+
+
+def label_error(label: str) -> Translatable:
+    """Return the error of a phone's label, empty if the label is allowed."""
+    try:
+        read_label(label)
+    except ValueError:
+        return TEXTS.bad_label
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportLine:
+    """A line of the file.
+
+    :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
+    :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
+    :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
+    :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
+        none.
+    :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
+    :ivar label: the text by which people know the phone; empty if there is none.
+    :ivar errors: the reasons why the phone cannot be added; empty if the phone can be added.
+    """
+
+    number: int
+    name: str
+    account: str
+    model: str
+    mac: str
+    account_ids: tuple[int, ...] = ()
+    placeholder: str = ""
+    label: str = ""
+    errors: tuple[Translatable, ...] = ()
+
+
+class UnfitImportFile(Exception):
+    """Raised when a file cannot be read as a list of phones."""
+
+    def __init__(self, reason: Translatable) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
+    """Return, for each line of a file that is not empty, the line's number and the line's values by column.
+
+    :raises UnfitImportFile: when the file is no list of phones.
+    """
+    if not text.strip():
+        raise UnfitImportFile(TEXTS.empty)
+    if "\0" in text:
+        raise UnfitImportFile(TEXTS.unreadable)
+    columns: Sequence[str] = ()
+    found: list[tuple[int, Mapping[str, str]]] = []
+    try:
+        for number, values in read_lines(text):
+            if not columns:
+                columns = _columns(values)
+                continue
+            found.append((number, dict(zip(columns, values, strict=False))))
+    except UnreadableLine:
+        raise UnfitImportFile(TEXTS.unreadable) from None
+    if not columns:
+        raise UnfitImportFile(TEXTS.no_header)
+    if not found:
+        raise UnfitImportFile(TEXTS.empty)
+    if len(found) > MAX_LINES:
+        raise UnfitImportFile(Phrase(TEXTS.too_many, {"lines": len(found), "most": MAX_LINES}))
+    return tuple(found)
+
+
+def _columns(headings: Sequence[str]) -> list[str]:
+    """Return the column of each heading, or an empty text: a spreadsheet may have more columns than an import uses.
+
+    :raises UnfitImportFile: when a column is missing, or a heading is probably a misspelt column.
+    """
+    found = [_COLUMNS.get(heading.casefold(), "") for heading in headings]
+    if not {"name", "model"} <= {*found}:
+        raise UnfitImportFile(TEXTS.no_header)
+    missing = [heading for heading, column in _COLUMNS.items() if column not in found]
+    for heading, column in zip(headings, found, strict=True):
+        if not column and (meant := closest(heading.casefold(), missing)):
+            raise UnfitImportFile(Phrase(TEXTS.unknown_column, {"column": heading, "meant": meant}))
+    return found
+
+
+def check_rows(
+    rows: Sequence[tuple[int, Mapping[str, str]]],
+    accounts: Mapping[str, int],
+    taken: Collection[str],
+    taken_macs: Mapping[str, str],
+) -> tuple[ImportLine, ...]:
+    """Check each line.
+
+    :param accounts: the ids of the tenant's accounts by their addresses in lower case.
+    :param taken: the names of all phones of the gateway, in lower case.
+    :param taken_macs: the names of the tenant's phones by their MAC addresses.
+    """
+    titles = {model.title.casefold(): key for key, model in MODELS.items()}
+    names: dict[str, int] = {}
+    macs: dict[str, int] = {}
+    lines = []
+    for number, row in rows:
+        name, account, written = row.get("name", ""), row.get("account", ""), row.get("model", "")
+        model = written.casefold()
+        model = titles.get(model, model)
+        mac = _mac(row.get("mac", ""))
+        placeholder, label = row.get("placeholder", ""), row.get("label", "")
+        owners = find_owners(account, accounts)
+        found: Iterable[Translatable] = (
+            _name_error(name, names, taken),
+            TEXTS.no_account if owners is None else "",
+            _model_error(written, model),
+            _mac_error(mac, row, macs, taken_macs),
+            _placeholder_error(placeholder, model),
+            label_error(label),
+        )
+        errors = tuple(error for error in found if error)
+        names.setdefault(name.lower(), number)
+        if mac:
+            macs.setdefault(mac, number)
+        lines.append(
+            ImportLine(
+                number,
+                name,
+                account,
+                written if errors else "" if model == OTHER_MODEL else model,
+                row.get("mac", "") if errors else mac or "",
+                owners or (),
+                placeholder,
+                label if errors else read_label(label),
+                errors,
+            )
+        )
+    return tuple(lines)
+
+
+def find_owners(written: str, accounts: Mapping[str, int]) -> tuple[int, ...] | None:
+    """Return the accounts of the addresses in a text, in order, or None if there is no account of an address.
+
+    :param written: addresses with commas, semicolons or blanks between them; empty for nobody.
+    :param accounts: the ids of the tenant's accounts by their addresses in lower case.
+    """
+    addresses = dict.fromkeys(re.split(r"[\s,;]+", written.strip().lower()) if written.strip() else ())
+    if not addresses.keys() <= accounts.keys():
+        return None
+    return tuple([accounts[address] for address in addresses])
+
+
+def _name_error(name: str, names: Mapping[str, int], taken: Collection[str]) -> Translatable:
+    """Return the error of a name, or an empty text.
+
+    :param names: for each name in an earlier line, the number of the line.
+    """
+    if not name:
+        return TEXTS.no_name
+    if error := name_error(name):
+        return error
+    if name.lower() in names:
+        return Phrase(TEXTS.same_name, {"line": names[name.lower()]})
+    return TEXTS.taken if name.lower() in taken else ""
+
+
+def _model_error(written: str, model: str) -> Translatable:
+    if not written:
+        return Phrase(TEXTS.no_model, {"models": _models()})
+    if model in {OTHER_MODEL, *MODELS}:
+        return ""
+    if meant := closest(model, MODELS):
+        return Phrase(TEXTS.similar_model, {"model": written, "meant": meant})
+    return Phrase(TEXTS.unknown_model, {"model": written, "models": _models()})
+
+
+def _mac(written: str) -> str | None:
+    """Return a MAC address; None if the text is no MAC address."""
+    try:
+        return read_mac(written)
+    except ValueError:
+        return None
+
+
+def _mac_error(
+    mac: str | None, row: Mapping[str, str], macs: Mapping[str, int], taken_macs: Mapping[str, str]
+) -> Translatable:
+    """Return the error of a MAC address, or an empty text.
+
+    :param macs: for each MAC address in an earlier line, the number of the line.
+    """
+    if mac is None:
+        return Phrase(TEXTS.bad_mac, {"mac": row["mac"]})
+    if mac in macs:
+        return Phrase(TEXTS.same_mac, {"line": macs[mac]})
+    return Phrase(TEXTS.taken_mac, {"phone": taken_macs[mac]}) if mac in taken_macs else ""
+
+
+def _placeholder_error(placeholder: str, model: str) -> Translatable:
+    if not placeholder or model not in {OTHER_MODEL, *MODELS}:
+        return ""
+    if model != OTHER_MODEL:
+        return TEXTS.not_other
+    if placeholder in PLACEHOLDERS:
+        return ""
+    return Phrase(TEXTS.bad_placeholder, {"placeholder": placeholder, "placeholders": " ".join(PLACEHOLDERS)})
+
+
+def _models() -> str:
+    return ", ".join((*MODELS, OTHER_MODEL))
+
+
+# --- the zip of settings ----------------------------------------------------------------------------------------------
 
 SHEETS_FILE = "sheets.html"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ldapgw.contact import Sharing
-from ldapgw.files.status import MOST_LINES, FileReport
+from ldapgw.files.reading import MOST_LINES, FileReport
 from ldapgw.server.check_result import CheckResult, CheckStatus
 from ldapgw.server.config import Tenant
 from ldapgw.sync.file_book_builder import FileTask, examine

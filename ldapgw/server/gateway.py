@@ -26,7 +26,7 @@ from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import UnwritableStore
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.numbers import phone_number
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.certificates import CertificateReloader
 from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import DEFAULT_FILE, Config

@@ -29,7 +29,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
-from ldapgw.files.status import FileStatus
+from ldapgw.files.reading import FileStatus
 from ldapgw.phones.hints import PhoneCondition
 from ldapgw.phones.summary import summarize
 from ldapgw.server.counters import Counters, Histogram, error_codes

@@ -97,7 +97,7 @@ class PhoneLogin:
     :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window.  When the
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
-    :ivar label: the text by which people know the phone (`ldapgw.phones.labels`); empty if there is none.
+    :ivar label: the text by which people know the phone (`ldapgw.phones.description`); empty if there is none.
     :ivar former_owner: whether somebody who no longer owns the phone may know its password.
     :ivar further_ids: the other accounts that the phone belongs to, in order.
     """
@@ -433,7 +433,7 @@ def leave(connection: Connection, name: str, account_ids: Collection[int]) -> bo
 def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
     """Store a phone's model, and the form in which phones of this model get several numbers.
 
-    :param model: a model of `ldapgw.phones.models`, or empty if the model is unknown.
+    :param model: a model of `ldapgw.phones.description`, or empty if the model is unknown.
     """
     return _set(connection, name, model=model, numbers=numbers)
 

@@ -14,8 +14,7 @@ from ldapgw.directory.book import Book, build_book
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.files import reading
 from ldapgw.files.card import TEXTS
-from ldapgw.files.reading import FileReading, read_contacts
-from ldapgw.files.status import FileReport
+from ldapgw.files.reading import FileReading, FileReport, read_contacts
 from ldapgw.numbers import stored_numbers
 from ldapgw.phrase import Phrase
 from ldapgw.store.changes import NO_HISTORY

@@ -23,9 +23,7 @@ from twisted.logger import Logger
 
 from ldapgw.errors import ProcessLost
 from ldapgw.files.card import TEXTS, FileProblem
-from ldapgw.files.preview import FilePreview, compare
-from ldapgw.files.reading import read_contacts
-from ldapgw.files.status import FileReport, FileStatus
+from ldapgw.files.reading import FilePreview, FileReport, FileStatus, compare, read_contacts
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.account_books import AccountBooks

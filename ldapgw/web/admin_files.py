@@ -14,9 +14,8 @@ from twisted.logger import Logger
 from ldapgw.contact import Sharing
 from ldapgw.errors import ProcessLost
 from ldapgw.files.card import TEXTS as PROBLEMS
-from ldapgw.files.preview import FilePreview
-from ldapgw.files.spreadsheet import decode
-from ldapgw.files.status import FileStatus
+from ldapgw.files.csv_file import decode
+from ldapgw.files.reading import FilePreview, FileStatus
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store import activity
 from ldapgw.store.activity import Act

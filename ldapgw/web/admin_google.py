@@ -1,36 +1,316 @@
 # SPDX-License-Identifier: MIT
-"""The administration's page about the OAuth client at Google, with a guide to the Google console.
+"""The administration's page *Google*: the OAuth client at Google, and the service account with domain-wide delegation.
 
-A client that an administrator enters is tried at Google before it is stored; a client that Google rejects is not
-stored.
+A client or a service account that an administrator enters is tried at Google before it is stored; a client that Google
+rejects is not stored.  Until a service account is stored, the key file is only in the gateway's memory, so that the
+administrator need not choose the file again after Google has refused the service account.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.errors import ClientRejected, GoogleError
+from ldapgw.errors import ClientRejected, DelegationRefused, GoogleError
+from ldapgw.google.delegation import (
+    GROUPS_SCOPE,
+    REFUSAL_TEXTS,
+    RESPONSIBLE,
+    USERS_SCOPE,
+    DelegationRefusal,
+    ServiceAccount,
+    UnfitKeyFile,
+)
 from ldapgw.google.endpoints import Client, UnfitClientFile, read_client_file
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.phrase import Texts, Translatable, read_texts
-from ldapgw.store import accounts, activity, sync_state, tenants
+from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
+from ldapgw.store import accounts, activity, sync_state, tenants, workspaces
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import EnteredClient
+from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation, GroupStatus, WorkspaceStatus
 from ldapgw.web import error_pages
-from ldapgw.web.admin_delegation import AdminDelegation, DelegationView
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
+from ldapgw.web.one_time_passwords import OneTimePasswords
 
 log = Logger()
+
+# --- the service account ----------------------------------------------------------------------------------------------
+
+# Seconds for which a key file that is not stored yet stays in memory.
+KEY_FILE_SECONDS: Final = 3600.0
+
+# Google's form for domain-wide delegation, which this link fills in.
+_CONSOLE = "https://admin.google.com/ac/owl/domainwidedelegation?"
+
+_ADDRESS = r"[^@\s]+@[^@\s]+\.[^@\s]+"
+# The form of each entry of a list, by the field.
+_ENTRIES: Mapping[str, re.Pattern[str]] = {
+    "users": re.compile(rf"\*|@[^@\s]+\.[^@\s]+|{_ADDRESS}"),
+    "groups": re.compile(_ADDRESS),
+    "org_units": re.compile(r"/([^\x00-\x1f,]*[^/\x00-\x1f,])?"),
+    "exclude": re.compile(_ADDRESS),
+}
+
+
+class _DelegationTexts(Texts, frozen=True):
+    """The error messages of the form, and of the last read of the Workspace.
+
+    :ivar fields: the messages about a wrong value, by the field.
+    :ivar errors: the reasons why the Workspace could not be read, by error code; ``other`` is for all other codes.
+    """
+
+    no_file: str
+    nobody: str
+    fields: Mapping[str, str]
+    errors: Mapping[str, str]
+
+
+_DELEGATION_TEXTS = read_texts("web/texts/admin_delegation", _DelegationTexts)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The reason why a service account was not stored, or why the Workspace could not be read.
+
+    :ivar what: what has happened.
+    :ivar who: who has to act; empty if this is plain.
+    :ivar todo: what to do; empty if `what` says it.
+    """
+
+    what: Translatable
+    who: Translatable = ""
+    todo: Translatable = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationForm:
+    """The values of the form, as an administrator has typed them; lists have one entry per line."""
+
+    administrator: str = ""
+    users: str = ""
+    groups: str = ""
+    org_units: str = ""
+    exclude: str = ""
+
+    @classmethod
+    def of(cls, settings: DelegationSettings) -> DelegationForm:
+        lists = ("\n".join(getattr(settings, name)) for name in _ENTRIES)
+        return cls(settings.administrator, *lists)
+
+    def settings(self) -> DelegationSettings:
+        """Return the settings.
+
+        :raises _InvalidForm: when a value has another form.
+        """
+        if not re.fullmatch(_ADDRESS, self.administrator.strip()):
+            raise _InvalidForm(Problem(_DELEGATION_TEXTS.fields["administrator"]))
+        found = {name: tuple(_entries(getattr(self, name), name)) for name in _ENTRIES}
+        if not (found["users"] or found["groups"] or found["org_units"]):
+            raise _InvalidForm(Problem(_DELEGATION_TEXTS.nobody))
+        return DelegationSettings(self.administrator.strip(), **found)
+
+
+class _InvalidForm(Exception):
+    """Raised when a service account cannot be stored."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.problem = problem
+
+
+def _entries(text: str, name: str) -> Iterable[str]:
+    separator = r"[,\n]" if name == "org_units" else r"[\s,;]+"
+    for entry in filter(None, (part.strip() for part in re.split(separator, text))):
+        if not _ENTRIES[name].fullmatch(entry):
+            raise _InvalidForm(Problem(Phrase(_DELEGATION_TEXTS.fields[name], {"entry": entry})))
+        yield entry
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationView:
+    """The values that the page shows about a tenant's service account.
+
+    :ivar service_account: the present service account, or the one whose key file is in memory; None if there is none.
+    :ivar scopes: the scopes that the Workspace's administrator has to allow.
+    :ivar refused: the scopes of the tenant's sources that the Workspace does not allow.
+    :ivar problem: why the Workspace could not be read, or why the entered service account was not stored.
+    :ivar is_pending: whether `service_account` is not stored yet.
+    """
+
+    service_account: ServiceAccount | None
+    is_configured: bool
+    is_pending: bool
+    form: DelegationForm
+    scopes: tuple[str, ...]
+    status: WorkspaceStatus
+    refused: tuple[str, ...] = ()
+    groups: tuple[tuple[GroupStatus, Problem | None], ...] = ()
+    problem: Problem | None = None
+    is_rejected: bool = False
+    entered_at: float | None = None
+
+    @property
+    def console_url(self) -> str:
+        """Return the address of Google's form, with the client ID and the scopes filled in."""
+        client_id = self.service_account.client_id if self.service_account else ""
+        values = {"clientScopeToAdd": ",".join(self.scopes), "clientIdToAdd": client_id, "overwriteClientId": "true"}
+        return _CONSOLE + urlencode(values)
+
+
+class AdminDelegation:
+    """The forms about a tenant's service account."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies.delegations
+        self._pending = OneTimePasswords(KEY_FILE_SECONDS)
+
+    async def view(
+        self, visit: Visit, problem: Problem | None = None, form: DelegationForm | None = None
+    ) -> DelegationView:
+        """Return what the page shows.
+
+        :param problem: why the service account in `form` was not stored.
+        """
+        tenant = visit.tenant
+        status, groups, entered_at = await visit.store.read(_read, tenant.name)
+        present = self._dependencies.present(tenant.name)
+        pending = self._pending.get(visit.visitor.session, tenant.name, self._layout.now())
+        service_account = await self._dependencies.read_key_file(pending) if pending else None
+        settings = present[1] if present else DelegationSettings(self._administrator(visit), self._everybody(tenant))
+        scopes = _scopes(tenant)
+        wanted = {SCOPE_OF[source] for source in tenant.sources}
+        return DelegationView(
+            service_account=service_account or (present[0] if present else None),
+            is_configured=tenant.name in self._dependencies.configured,
+            is_pending=service_account is not None,
+            form=form or DelegationForm.of(settings),
+            scopes=scopes,
+            status=status,
+            refused=tuple(sorted(wanted - status.scopes)) if present and status.read_at and status.scopes else (),
+            groups=tuple((group, _problem_of(group.error_code)) for group in groups),
+            problem=problem or (_problem_of(status.error_code) if present else None),
+            is_rejected=problem is not None,
+            entered_at=entered_at,
+        )
+
+    async def enter(self, visit: Visit) -> tuple[Problem, DelegationForm] | HttpResponse:
+        """Try the service account in a form at Google, and store it.
+
+        :returns: a redirect, or the reason why the service account was not stored, with the values of the form.
+        """
+        if visit.tenant.name in self._dependencies.configured:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        form = DelegationForm(**{name: visit.form.get(name, "") for name in ("administrator", *_ENTRIES)})
+        try:
+            settings = form.settings()
+            key_file = await self._key_file(visit)
+            trial = await self._dependencies.try_delegation(visit.tenant.name, key_file, settings)
+        except _InvalidForm as error:
+            return error.problem, form
+        except GoogleError as error:
+            log.warn(
+                "web: trying the service account of tenant {tenant}: {code} {detail}",
+                event="delegation_trial_failed",
+                tenant=visit.tenant.name,
+                code=error.code,
+                detail=error.detail,
+            )
+            code = error.refusal if isinstance(error, DelegationRefused) else error.code
+            return _problem_of(code) or Problem(_DELEGATION_TEXTS.errors["other"]), form
+        now = self._layout.now()
+        new = EnteredDelegation(visit.tenant.name, key_file, settings, now)
+        entry = visit.entry(Act.DELEGATION_ENTERED, detail=str(trial.users))
+        secret_box = self._layout.dependencies.secret_box
+        await visit.store.run(activity.recorded, entry, _enter_delegation, secret_box, new)
+        self._pending.forget(visit.tenant.name)
+        await self._layout.dependencies.changed()
+        return visit.redirect("delegation-entered", "admin/google")
+
+    async def ask_to_remove(self, visit: Visit) -> HttpResponse:
+        """Ask before the service account is removed."""
+        return visit.confirmation(CONFIRMATIONS.delegation, {}, action="admin/delegation/remove", cancel="admin/google")
+
+    async def remove(self, visit: Visit) -> HttpResponse:
+        """Delete the entered service account."""
+        self._pending.forget(visit.tenant.name)
+        entry = visit.entry(Act.DELEGATION_REMOVED)
+        await visit.change(entry, workspaces.remove_delegation, visit.tenant.name)
+        await self._layout.dependencies.changed()
+        return visit.redirect("delegation-removed", "admin/google")
+
+    async def _key_file(self, visit: Visit) -> str:
+        """Return the key file in the form, or the stored one, or the one that is in memory.
+
+        :raises _InvalidForm: when the form has another file, or there is no key file.
+        """
+        session, name, now = visit.visitor.session, visit.tenant.name, self._layout.now()
+        text = visit.form.get("key_file", "").strip()
+        if not text:
+            text = self._pending.get(session, name, now) or await visit.store.read(
+                _stored_key_file, self._layout.dependencies.secret_box, name
+            )
+        if not text:
+            raise _InvalidForm(Problem(_DELEGATION_TEXTS.no_file))
+        try:
+            await self._dependencies.read_key_file(text)
+        except UnfitKeyFile as error:
+            raise _InvalidForm(Problem(error.problems[0])) from None
+        self._pending.add(session, name, text, now)
+        return text
+
+    def _administrator(self, visit: Visit) -> str:
+        return "" if visit.visitor.person.is_by_link else visit.visitor.person.address
+
+    def _everybody(self, tenant: WebTenant) -> tuple[str, ...]:
+        return tuple(rule for rule in tenant.allowed_users if rule.startswith("@"))
+
+
+def _problem_of(code: str) -> Problem | None:
+    """Return the words for the code of an error; None without an error."""
+    if not code:
+        return None
+    if code in DelegationRefusal.__members__.values():
+        texts = REFUSAL_TEXTS[DelegationRefusal(code)]
+        return Problem(texts.what, RESPONSIBLE[texts.who], texts.todo)
+    return Problem(_DELEGATION_TEXTS.errors.get(code, _DELEGATION_TEXTS.errors["other"]))
+
+
+def _scopes(tenant: WebTenant) -> tuple[str, ...]:
+    """Return the scopes that a service account needs; groups may be chosen at any time."""
+    return (*(SCOPE_OF[source] for source in tenant.sources), USERS_SCOPE, GROUPS_SCOPE)
+
+
+def _read(connection: Connection, tenant: str) -> tuple[WorkspaceStatus, Collection[GroupStatus], float | None]:
+    return (
+        workspaces.read_status(connection, tenant),
+        workspaces.read_groups(connection, tenant),
+        workspaces.entered_at(connection, tenant),
+    )
+
+
+def _enter_delegation(connection: Connection, secret_box: SecretBox, new: EnteredDelegation) -> None:
+    workspaces.enter_delegation(connection, secret_box, new)
+
+
+def _stored_key_file(connection: Connection, secret_box: SecretBox, tenant: str) -> str:
+    entered, _ = workspaces.read_delegations(connection, secret_box)
+    return next((delegation.key_file for delegation in entered if delegation.tenant == tenant), "")
+
+
+# --- the page and the OAuth client ------------------------------------------------------------------------------------
 
 # The names of the scopes, as the Google console shows them.
 _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
@@ -49,7 +329,7 @@ class _GoogleTexts(Texts, frozen=True):
     unverified: str
 
 
-_TEXTS = read_texts("web/texts/admin_google", _GoogleTexts)
+_CLIENT_TEXTS = read_texts("web/texts/admin_google", _GoogleTexts)
 
 
 class _InvalidClient(Exception):
@@ -100,7 +380,9 @@ class AdminGoogle:
             return await self.show(visit, status=400, client_error=error.message, client_id=client_id)
         new = EnteredClient(visit.tenant.name, client.client_id, client.client_secret, self._layout.now())
         entry = visit.entry(Act.CLIENT_ENTERED, detail=client.client_id)
-        await visit.store.run(activity.recorded, entry, _enter, self._dependencies.secret_box, new, visit.tenant.client)
+        await visit.store.run(
+            activity.recorded, entry, _enter_client, self._dependencies.secret_box, new, visit.tenant.client
+        )
         await self._dependencies.changed()
         self._log("entered", visit)
         registered = registered and (not known_uris or self._layout.public_url.redirect_uri in known_uris)
@@ -122,7 +404,7 @@ class AdminGoogle:
             registered = await self._verify_client(visit.tenant, visit.tenant.client)
             message = "client-known" if registered else "client-known-unregistered"
         except _InvalidClient as error:
-            message = "client-refused" if error.message == _TEXTS.rejected else "client-not-tried"
+            message = "client-refused" if error.message == _CLIENT_TEXTS.rejected else "client-not-tried"
         self._log("tried", visit)
         return visit.redirect(message, "admin/google")
 
@@ -144,7 +426,9 @@ class AdminGoogle:
             )
             if isinstance(error, ClientRejected) and error.detail.startswith("redirect_uri_mismatch"):
                 return False
-            raise _InvalidClient(_TEXTS.rejected if isinstance(error, ClientRejected) else _TEXTS.unverified) from None
+            raise _InvalidClient(
+                _CLIENT_TEXTS.rejected if isinstance(error, ClientRejected) else _CLIENT_TEXTS.unverified
+            ) from None
         return True
 
     async def show(
@@ -212,15 +496,15 @@ def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, 
         try:
             client, uris = read_client_file(text.encode())
         except UnfitClientFile as error:
-            raise _InvalidClient(_TEXTS.desktop if error.is_desktop else _TEXTS.no_client_file) from None
+            raise _InvalidClient(_CLIENT_TEXTS.desktop if error.is_desktop else _CLIENT_TEXTS.no_client_file) from None
     else:
         client, uris = Client(form.get("client_id", "").strip(), form.get("client_secret", "").strip()), ()
     if not (_CREDENTIAL.fullmatch(client.client_id) and _CREDENTIAL.fullmatch(client.client_secret)):
-        raise _InvalidClient(_TEXTS.incomplete if not text else _TEXTS.no_client_file)
+        raise _InvalidClient(_CLIENT_TEXTS.incomplete if not text else _CLIENT_TEXTS.no_client_file)
     # The form itself has the checkbox ``replace``, because a separate page of confirmation would have to contain the
     # client's secret.
     if _is_another(before, client) and "replace" not in form:
-        raise _InvalidClient(_TEXTS.unconfirmed)
+        raise _InvalidClient(_CLIENT_TEXTS.unconfirmed)
     return client, uris
 
 
@@ -240,7 +524,7 @@ def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, boo
     )
 
 
-def _enter(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:
+def _enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:
     """Store a client, and sync with the new client if the grants are still valid, or else ask everyone to reconnect."""
     tenants.enter_client(connection, secret_box, new)
     connected = [

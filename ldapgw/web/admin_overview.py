@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
-from ldapgw.files.spreadsheet import csv_of_texts
+from ldapgw.files.csv_file import csv_of_texts
 from ldapgw.google.people import CallEstimate
 from ldapgw.phones.hints import PhoneCondition
 from ldapgw.phones.summary import Summary, summarize

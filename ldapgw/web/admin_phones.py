@@ -13,14 +13,12 @@ from typing import Any
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
-from ldapgw.files.spreadsheet import decode
+from ldapgw.files.csv_file import decode
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, title_of
 from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phones.import_file import ImportLine, UnfitImportFile, check_rows, find_owners, read_rows
-from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.window import MINUTES
-from ldapgw.phones.rollout import new_phone
+from ldapgw.phones.rollout import ImportLine, UnfitImportFile, check_rows, find_owners, new_phone, read_rows
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, ActivityEntry
@@ -34,7 +32,7 @@ from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_forms import read_form_mac, read_form_names, taken_mac
 from ldapgw.web.phone_pages import PhonePages, form_model, new_login
-from ldapgw.web.provisioning_windows import ProvisioningWindows
+from ldapgw.web.provisioning_pages import ProvisioningWindows
 
 log = Logger()
 

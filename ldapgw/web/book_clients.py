@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pages for phones and PBXs: callers' names and photos, and phone books (`ldapgw.phones.book_format`).
+"""The pages for phones and PBXs: callers' names and photos, and phone books (`ldapgw.phones.book_formats`).
 
 A caller's name is plain text, or a JSON object where the client accepts ``application/json``; if no contact has the
 number, the answer is 404 without a body.
@@ -36,11 +36,9 @@ from werkzeug.http import parse_accept_header
 
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import DirectoryError
-from ldapgw.phones.book_format import BookFormat, ListAddress
+from ldapgw.phones.book_formats import CONTACT_FEED, XML_BOOKS, BookFormat, ListAddress
 from ldapgw.phones.book_reader import Caller, ListLength, ListQuery, ListSearch
-from ldapgw.phones.contact_feed import CONTACT_FEED
 from ldapgw.phones.photos import initials_png, photo_png
-from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import BookClientDependencies, WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError

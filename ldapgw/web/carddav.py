@@ -32,14 +32,15 @@ from ldapgw.phones.carddav.books import (
     card_of_path,
     sync_token,
 )
-from ldapgw.phones.carddav.filters import directory_filter
-from ldapgw.phones.carddav.names import DavRefusal, dav
 from ldapgw.phones.carddav.requests import (
     AddressData,
+    DavRefusal,
     Multiget,
     Query,
     SyncCollection,
     WantedProperties,
+    dav,
+    directory_filter,
     read_propfind,
     read_report,
 )

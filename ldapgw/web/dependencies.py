@@ -12,8 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import LeftOut, Viewer
-from ldapgw.files.preview import FilePreview
-from ldapgw.files.status import FileStatus
+from ldapgw.files.reading import FilePreview, FileStatus
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
@@ -22,7 +21,7 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
-from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin

@@ -21,6 +21,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable
+from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH, ExplainRequest, read_number_notes
 from ldapgw.phones.explain.model import (
     Explanation,
     ExplanationReader,
@@ -28,10 +29,9 @@ from ldapgw.phones.explain.model import (
     MissedContact,
     MissReason,
     NumberReading,
+    match_sentences,
 )
 from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
-from ldapgw.phones.explain.report import match_sentences
-from ldapgw.phones.explainer import MAX_QUERY_LENGTH, ExplainRequest, read_number_notes
 from ldapgw.phrase import Phrase, Texts, Translatable, gettext_noop, joined, read_texts
 from ldapgw.store import accounts
 from ldapgw.store.phones import PhoneLogin

@@ -21,13 +21,11 @@ from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.import_file import TEXTS as IMPORT_TEXTS
-from ldapgw.phones.import_file import find_owners, label_error, name_error
-from ldapgw.phones.labels import read_label
-from ldapgw.phones.mac_address import read_mac, show_mac
-from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, show_mac
 from ldapgw.phones.provisioning.settings import choose_endpoint
-from ldapgw.phones.provisioning.sheet import vendors_of
+from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phones.rollout import TEXTS as IMPORT_TEXTS
+from ldapgw.phones.rollout import find_owners, label_error, name_error
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, ActivityEntry

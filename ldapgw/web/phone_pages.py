@@ -19,27 +19,16 @@ from twisted.logger import Logger
 
 from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
+from ldapgw.phones.book_formats import XML_BOOKS
 from ldapgw.phones.connection_test import StepResult
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, sign_in_name, title_of
 from ldapgw.phones.hints import PhoneProfile
-from ldapgw.phones.labels import sign_in_name
-from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.models import MODELS, OTHER_MODEL, number_mode, title_of
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
-from ldapgw.phones.provisioning.sheet import (
-    Advice,
-    Sheet,
-    Vendor,
-    all_vendors,
-    fields_by_hand,
-    has_our_labels,
-    make_sheet,
-    settings_of,
-    vendors_of,
-)
+from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import Advice, Vendor, all_vendors, vendors_of
 from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
 from ldapgw.phones.refused_logins import UnknownLogin
 from ldapgw.phones.rollout import NewPhone, print_sheet
-from ldapgw.phones.xml_books import XML_BOOKS
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from ldapgw.errors import ResultCode
 from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
+from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH
 from ldapgw.phones.explain.query import SearchSubject, SubjectKind, subject_of
-from ldapgw.phones.explainer import MAX_QUERY_LENGTH
 from ldapgw.phones.hints import HARMLESS, NAME_ADMINISTRATOR, DecodedSearch, Hint, PhoneProfile, hint_text, open_hints
-from ldapgw.phones.provisioning.sheet import Advice
+from ldapgw.phones.provisioning.vendors import Advice
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
@@ -68,7 +68,7 @@ class _StateTexts(Texts, frozen=True):
 class AdministratorsAdvice(Texts, frozen=True):
     """Advice for administrators about what the gateway offers.
 
-    :ivar document: the page of the documentation about the setting, a key of `ldapgw.web.documentation.DOCUMENTS`.
+    :ivar document: the page of the documentation about the setting, a key of `ldapgw.web.rendering.DOCUMENTS`.
     :ivar sentence: a text with the placeholder ``file``, for the path of the configuration file.
     """
 

@@ -1,28 +1,317 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning addresses: created with a phone's new password, opened by a person, and fetched by the phone.
+"""The provisioning of phones: addresses with a secret, and windows in which phones fetch their settings themselves.
 
-The address contains a secret, so that nobody has to sign in.  The secret is compared with a hash in constant time; a
-wrong secret counts as a wrong login; and a request that others on the way can read is refused.  The address itself
-shows a page with a button, so that a link preview fetches no settings.
+A provisioning address is created with a phone's new password, opened by a person, and fetched by the phone.  The
+address contains a secret, so that nobody has to sign in.  The secret is compared with a hash in constant time; a wrong
+secret counts as a wrong login; and a request that others on the way can read is refused.  The address itself shows a
+page with a button, so that a link preview fetches no settings.
+
+In a window, a phone asks for the file that has the phone's MAC address in its name.  The answer has a new password, so
+a window is short, a phone gets one answer, and only `provisioning_networks` get answers.  Any other request with the
+right token is answered as if there were no such file, is counted as a wrong login of the address, and is shown to the
+administrator.
 """
 
 from __future__ import annotations
 
+import hmac
 import ssl
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, make_password, verify_password
-from ldapgw.phones.provisioning.file_names import vendor_of_file
-from ldapgw.phones.provisioning.sheet import Vendor, all_vendors, make_sheet, settings_of, vendors_of
+from sqlalchemy import Connection
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ldapgw.directory.clients import TokenBuckets, network_of
+from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, make_password, verify_password
+from ldapgw.phones.provisioning.sheet import Sheet, boot_file, make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import (
+    Vendor,
+    all_vendors,
+    is_settings_file,
+    mac_of_file,
+    vendor_of_file,
+    vendors_of,
+)
+from ldapgw.phones.provisioning.window import (
+    MINUTES,
+    REASONS,
+    dhcp_settings,
+    opening_detail,
+    phones_with_wrong_password,
+    window_address,
+    window_rows,
+    without_tls,
+)
 from ldapgw.store import activity, phones, provisioning
-from ldapgw.store.activity import Act, Actor
+from ldapgw.store.activity import Act, ActivityEntry, Actor
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.provisioning import Fetch, ProvisioningAddress
+from ldapgw.store.provisioning import Fetch, ProvisioningAddress, ProvisioningWindow, Reason, WindowPhone
+from ldapgw.store.secrets import SecretBox
 from ldapgw.web import error_pages
+from ldapgw.web.book_clients import LONGEST_DELAY
+from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse
+from ldapgw.web.http import HttpResponse, text_response
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
 from ldapgw.web.phone_pages import PhonePages, attachment
-from ldapgw.web.provisioning_windows import ProvisioningWindows, delay_guess, no_such_file, tell_fetch
+
+log = Logger()
+
+# --- windows ----------------------------------------------------------------------------------------------------------
+
+_WINDOW_PAGE: Final = "admin/phones/window"
+# The number of refused requests of one network that are stored however fast they come, and the seconds after which one
+# more request is stored.
+_STORED_REFUSALS: Final = 30.0
+_SECONDS_A_REFUSAL: Final = 5.0
+
+
+class ProvisioningWindows:
+    """The page about the window, the forms that open and close the window, and the files."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._dependencies = layout.dependencies
+        self._stored_refusals = TokenBuckets(_STORED_REFUSALS, _SECONDS_A_REFUSAL, layout.dependencies.seconds)
+
+    def routes(self) -> tuple[Route, ...]:
+        admin = RequiredRole.ADMIN
+        return (
+            get("/<tenant>/admin/phones/window", self.show, admin),
+            post("/<tenant>/admin/phones/window", self.open_for_all, admin),
+            post("/<tenant>/admin/phones/window/close", self.close, admin),
+            post("/<tenant>/admin/phones/window/address", self.forget_address, admin),
+        )
+
+    async def show(self, visit: Visit) -> HttpResponse:
+        """``/{tenant}/admin/phones/window``: show the window, its address, its phones and the refused requests."""
+        window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
+        now = self._layout.now()
+        logins = tuple(map(self._dependencies.phones.latest, logins))
+        rows = window_rows(logins, window, fetched, now)
+        address = window_address(visit.url, window) if window else ""
+        # After a window for chosen phones, the other phones of `rows` can fetch their settings only in another window.
+        shown = [row for row in rows if row.fetch is not None] if window and window.chosen else rows
+        return visit.page(
+            "admin_window.html",
+            window=window,
+            is_open=window is not None and window.is_open(now),
+            dhcp=dhcp_settings((row.vendor for row in rows), address),
+            plain_address=without_tls(address) if window and window.plain_http else "",
+            replacing=sorted({row.vendor.title for row in rows if row.vendor and row.vendor.replaces_settings}),
+            minutes=MINUTES,
+            may_fetch=visit.tenant.has_provisioning_networks,
+            rows=[row for row in shown if not row.obstacle],
+            unfit=[row for row in shown if row.obstacle],
+            phones_by_mac={login.mac: login.name for login in logins if login.mac},
+            refusals=refusals,
+            reasons=REASONS,
+        )
+
+    async def is_open(self, visit: Visit) -> bool:
+        """Return whether the tenant's window is open."""
+        window = await visit.store.read(provisioning.read_window, visit.tenant.name, self._secret_box)
+        return window is not None and window.is_open(self._layout.now())
+
+    async def open_for_all(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/window``: open the window for all phones without a working login."""
+        return await self.open(visit, None)
+
+    async def open(self, visit: Visit, names: Sequence[str] | None) -> HttpResponse:
+        """Open the window for the minutes in a form.
+
+        :param names: the names of the chosen phones, or None for all phones without a working login.
+        """
+        minutes = visit.form.get("minutes", "")
+        if minutes not in map(str, MINUTES) or not visit.tenant.has_provisioning_networks:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        now, plain_http = self._layout.now(), bool(visit.form.get("plain_http"))
+        logins = await visit.store.read(phones.read_by_tenant, visit.tenant.name)
+        latest = tuple(map(self._dependencies.phones.latest, logins))
+        await visit.change(
+            visit.entry(Act.WINDOW_OPENED, detail=opening_detail(int(minutes), names, plain_http=plain_http)),
+            provisioning.open_window,
+            visit.tenant.name,
+            self._secret_box,
+            generate_password(self._dependencies.random),
+            now,
+            int(minutes) * 60.0,
+            phones_with_wrong_password(latest, now) if names is None else names,
+            chosen=names is not None,
+            plain_http=plain_http,
+        )
+        return visit.redirect("window-opened", _WINDOW_PAGE)
+
+    async def close(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/window/close``: close the window."""
+        await visit.change(
+            visit.entry(Act.WINDOW_CLOSED), provisioning.close_window, visit.tenant.name, self._layout.now()
+        )
+        return visit.redirect("window-closed", _WINDOW_PAGE)
+
+    async def forget_address(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/window/address``: close the window; the next window has a new address."""
+        await visit.change(visit.entry(Act.WINDOW_CLOSED), provisioning.forget_window, visit.tenant.name)
+        return visit.redirect("window-address-ended", _WINDOW_PAGE)
+
+    async def serve(self, visit: TenantVisit, token: str, file: str) -> HttpResponse:
+        """``/{tenant}/provision/{token}/{file}``: send the settings of the phone whose MAC address is in a file's name.
+
+        :raises PageError: when the token is wrong.
+        """
+        request, tenant = visit.request, visit.tenant
+        window = await visit.store.read(provisioning.read_window, tenant.name, self._secret_box)
+        is_right = hmac.compare_digest(token.encode(), (window.token if window else "").encode())
+        if window is None or not is_right:
+            await _delay_guess(self._dependencies, request.address, "")
+            raise PageError(error_pages.PAGES.no_provisioning_address, tenant)
+        mac = mac_of_file(file)
+        own_mac = mac or mac_of_file(request.user_agent)
+        login = await visit.store.read(phones.read_by_mac, tenant.name, own_mac) if own_mac else None
+        boot = await self._boot_file(visit, window, login, file) if login is not None else None
+        if boot is not None or not is_settings_file(file):
+            # While a phone starts, it also asks for other files, which are no guesses.
+            return boot or _no_such_file()
+        password, hashed = make_password(self._dependencies.random)
+        found = self._file_for(visit, window, login, file, password)
+        if isinstance(found, Sheet) and login is not None:
+            login = self._dependencies.phones.latest(login)
+            if request.is_head:
+                found = await visit.store.read(provisioning.hindrance, window, login, self._layout.now()) or found
+            else:
+                found = await self._fetch(visit, window, login, hashed, file) or found
+        if isinstance(found, Reason):
+            return await self._refuse(visit, found, mac, is_known=login is not None)
+        return HttpResponse(200, found.text.encode(), found.vendor.media_type)
+
+    def _file_for(
+        self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin | None, file: str, password: str
+    ) -> Sheet | Reason:
+        """Return the settings that a phone may fetch, or the reason why the phone may fetch none."""
+        if hindrance := self._hindrance(visit, window):
+            return hindrance
+        if login is None:
+            return Reason.UNKNOWN_MAC
+        vendor = vendor_of_file(login.model, file, visit.request.user_agent)
+        if vendor is None:
+            return Reason.NO_FILE
+        sheet = make_sheet(vendor, settings_of(login, self._dependencies.phones.site(visit.tenant), password))
+        return sheet if password in sheet.text else Reason.NO_FILE
+
+    def _hindrance(self, visit: TenantVisit, window: ProvisioningWindow) -> Reason | None:
+        """Return the reason to refuse a request, whichever phone sends the request; None if there is no such reason."""
+        if not window.is_open(self._layout.now()):
+            return Reason.CLOSED
+        if not visit.tenant.may_provision(visit.request.address):
+            return Reason.NETWORK
+        return None if visit.request.is_private or window.plain_http else Reason.PLAIN_HTTP
+
+    async def _boot_file(
+        self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, file: str
+    ) -> HttpResponse | None:
+        """Return the file that names a phone's file with the settings; None if the phone may not fetch its settings.
+
+        Another phone of this model must not get this file, because the file may make that phone drop the settings that
+        it has from another server.
+        """
+        folder = window_address(visit.url, window)
+        boot = boot_file(login, file, folder if visit.request.is_private else without_tls(folder))
+        if boot is None or self._hindrance(visit, window):
+            return None
+        now, latest = self._layout.now(), self._dependencies.phones.latest(login)
+        if await visit.store.read(provisioning.hindrance, window, latest, now):
+            return None
+        vendor, text = boot
+        return HttpResponse(200, text.encode(), vendor.media_type)
+
+    async def _fetch(
+        self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, hashed: str, file: str
+    ) -> Reason | None:
+        """Give a phone its next password; return the reason if the phone may not fetch its file after all."""
+        new = Fetch(self._layout.now(), visit.request.address, file)
+        actor = Actor(activity.GATEWAY.name, new.address)
+        entry = activity.entry(new.when, login.tenant, actor, Act.PROVISIONING_FETCHED, login.name, file)
+        reason = await visit.store.run(_note_fetch, entry, window, login, hashed, new)
+        if reason is None:
+            # The phone may log in as soon as it has the file.
+            await self._dependencies.changed()
+            _tell_fetch(self._dependencies, login, new.address)
+        return reason
+
+    async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str, *, is_known: bool) -> HttpResponse:
+        """Count a request as a wrong login, store it for the administrator, and answer that there is no such file.
+
+        :param is_known: whether a phone of the tenant has the MAC address.
+        """
+        address = visit.request.address
+        self._dependencies.count_misuse("provisioning requests", address)
+        # A stranger can invent MAC addresses, but must not hide the requests for phones.
+        if is_known or not self._stored_refusals.take(network_of(address)):
+            await visit.store.run(
+                provisioning.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now()
+            )
+        await _delay_guess(self._dependencies, address, mac)
+        return _no_such_file()
+
+    @property
+    def _secret_box(self) -> SecretBox:
+        return self._dependencies.secret_box
+
+
+def _read(
+    connection: Connection, tenant: str, secret_box: SecretBox
+) -> tuple[
+    ProvisioningWindow | None,
+    Sequence[PhoneLogin],
+    Mapping[str, WindowPhone],
+    Sequence[provisioning.WindowRefusal],
+]:
+    return (
+        provisioning.read_window(connection, tenant, secret_box),
+        phones.read_by_tenant(connection, tenant),
+        provisioning.read_window_phones(connection, tenant),
+        provisioning.read_refusals(connection, tenant),
+    )
+
+
+def _note_fetch(
+    connection: Connection, entry: ActivityEntry, window: ProvisioningWindow, login: PhoneLogin, hashed: str, new: Fetch
+) -> Reason | None:
+    reason = provisioning.note_fetch(connection, window, login, hashed, new)
+    if reason is None:
+        activity.record(connection, entry)
+    return reason
+
+
+async def _delay_guess(dependencies: WebDependencies, address: str, name: str) -> None:
+    """Count a request as a wrong login, and wait as long as the answer to a wrong login waits.
+
+    :param name: what the request was for: the name of a phone or a MAC address; empty if unknown.
+    """
+    delay = dependencies.book_clients.login_delay(address, name)
+    await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
+
+
+def _tell_fetch(dependencies: WebDependencies, login: PhoneLogin, address: str) -> None:
+    """Log that a phone's settings were fetched, and update the open pages about the phone."""
+    dependencies.notifier.notify(dependencies.phones.bind_dn(login))
+    log.info(
+        "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
+        event="settings_fetched",
+        phone=login.name,
+        tenant=login.tenant,
+        account=login.account_id,
+        address=address,
+    )
+
+
+def _no_such_file() -> HttpResponse:
+    return text_response("There is no such file.", 404)
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
 
 _AUTHORITY_MEDIA_TYPE = "application/x-x509-ca-cert"
 
@@ -88,17 +377,17 @@ class ProvisioningPages:
         login, address = await self._authenticate(visit, secret)
         vendor = _vendor_of(login.model, file)
         if vendor is None:
-            return no_such_file()
+            return _no_such_file()
         dependencies = self._layout.dependencies
         new = Fetch(self._layout.now(), visit.request.address, file)
         actor = Actor(activity.GATEWAY.name, visit.request.address)
         entry = activity.entry(new.when, visit.tenant.name, actor, Act.PROVISIONING_FETCHED, login.name)
         password = await visit.change(entry, provisioning.fetch_password, address, dependencies.secret_box, new)
         if not password:
-            return no_such_file()
+            return _no_such_file()
         sheet = make_sheet(vendor, settings_of(login, dependencies.phones.site(visit.tenant), password))
-        tell_fetch(dependencies, login, visit.request.address)
-        return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else no_such_file()
+        _tell_fetch(dependencies, login, visit.request.address)
+        return HttpResponse(200, sheet.text.encode(), vendor.media_type) if sheet.text else _no_such_file()
 
     async def authority(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/ca.crt``: send the certificate of the private authority that phones must trust.
@@ -139,7 +428,7 @@ class ProvisioningPages:
         right = verify_password(proper.encode(), address.secret if address else UNKNOWN_LOGIN_HASH)
         if right and login and address and login.tenant == visit.tenant.name:
             return login, address
-        await delay_guess(dependencies, visit.request.address, name)
+        await _delay_guess(dependencies, visit.request.address, name)
         raise PageError(error_pages.PAGES.no_provisioning_address, visit.tenant)
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The rendering of the HTML templates (Jinja2, with autoescape) in the reader's language."""
+"""The rendering of the HTML templates (Jinja2, with autoescape) in the reader's language, and the linked documents."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,16 +17,60 @@ from markupsafe import Markup, escape
 from ldapgw import __version__
 from ldapgw.google.person_text import without_controls
 from ldapgw.numbers.phone_number import readable
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.rollout import PrintSheet
 from ldapgw.phrase import Timestamp, Translatable, gettext_noop, with_names, without_marks
 from ldapgw.store.account_status import timestamp
 from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.documentation import DOCUMENTS
 from ldapgw.web.error_pages import GOOGLE_CONNECTIONS_URL, GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
 from ldapgw.web.sessions import CSRF_FIELD
+
+# --- links to the documentation ---------------------------------------------------------------------------------------
+
+# The address of the documentation's site, without a slash at the end.  scripts/publication writes the value of
+# publication.toml here.  An empty address is not known yet; the pages then have no links to the documentation.
+SITE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A page of the documentation.
+
+    :ivar title: the page's title, which is not translated because the documentation is in English.
+    :ivar path: the page's path below the site, with the section where the page has several.
+    """
+
+    title: str
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Return the page's address; empty if the address of the site is not known."""
+        return f"{SITE}/{self.path}" if SITE else ""
+
+
+# The pages by the names that templates and texts use.
+DOCUMENTS: Mapping[str, Document] = MappingProxyType(
+    {
+        "index": Document("ldapgw", "index.html"),
+        "certificates": Document("Certificates", "how-to/certificates.html"),
+        "google": Document("Create an OAuth client", "how-to/google-console.html"),
+        "google-private": Document("Private servers", "how-to/google-console.html#private-servers"),
+        "workspace": Document("Google Workspace", "how-to/workspace.html"),
+        "files": Document("Extensions from a file", "how-to/extensions.html"),
+        "provisioning": Document("Let phones find their settings", "how-to/provisioning.html"),
+        "phones": Document("Set up a phone", "how-to/vendors.html"),
+        "restore": Document("Restore", "how-to/upgrade.html#restore"),
+        "failures": Document("When something fails", "reference/operations.html#when-something-fails"),
+        "ldap-settings": Document("[ldap]", "reference/configuration.html#ldap"),
+        "web-settings": Document("[web]", "reference/configuration.html#web"),
+    }
+)
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
 
 # A time inside a sentence, in the form that page.js gives to it in the reader's zone.
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ldapgw import __version__
 from ldapgw.directory.clients import TokenBuckets
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.store import provisioning
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import PhoneLogin

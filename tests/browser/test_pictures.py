@@ -21,7 +21,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from ldapgw.phones.provisioning.settings import name_filter, number_filter
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.web.phone_pages import qr_code
 from tests.browser import axe
 from tests.browser.axe import NODE

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.rollout import NewPhone, PrintSheet, print_sheet
 from ldapgw.store.phones import NumberMode, PhoneLogin

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ldapgw.web.documentation import DOCUMENTS
+from ldapgw.web.rendering import DOCUMENTS
 from tests.browser import axe
 from tests.browser.looks import LOOKS, SIZES
 from tests.support.released import NEWER, VERSION, released

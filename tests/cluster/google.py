@@ -22,7 +22,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from ldapgw.google.sandbox.app import sandbox
-from ldapgw.google.sandbox.loading import load_people
+from ldapgw.google.sandbox.fields import load_people
 from ldapgw.google.sandbox.people import account_of
 from ldapgw.google.sandbox.reply import ApiRequest
 from ldapgw.google.sandbox.tenant import demo_world

@@ -22,7 +22,8 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import make_sheet
+from ldapgw.phones.provisioning.vendors import all_vendors
 from tests.support import pdu, phonebook, work
 from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter

@@ -12,7 +12,8 @@ from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.errors import ResultCode
 from ldapgw.phones.hints import _TEXTS, HARMLESS, DecodedSearch, Hint, PhoneProfile, find_hints, hint_text
 from ldapgw.phones.logged_search import LoggedSearch
-from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import make_sheet
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS

@@ -19,7 +19,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.filter import SearchKind
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
-from ldapgw.files.status import FileReport, FileStatus
+from ldapgw.files.reading import FileReport, FileStatus
 from ldapgw.server.counters import LOG_LEVELS, WAIT_BOUNDS, Counters, Histogram, ReloadStatus, error_codes
 from ldapgw.server.metrics import Gauges, Metrics, read_stored_metrics
 from ldapgw.server.parts.base import Workers

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ldapgw.phones.provisioning.settings import PhoneSettings, ServerAddress
-from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import make_sheet
+from ldapgw.phones.provisioning.vendors import all_vendors
 
 FOLDER = Path(__file__).parents[1] / "data" / "provisioning"
 

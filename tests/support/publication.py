@@ -138,7 +138,7 @@ OTHERS: Mapping[str, Callable[[str, Publication], str]] = {
     "Containerfile": written_containerfile,
     "etc/prometheus/ldapgw.rules.yml": written_alerts,
     "etc/prometheus/ldapgw.rules.test.yml": written_alerts,
-    "ldapgw/web/documentation.py": written_pages,
+    "ldapgw/web/rendering.py": written_pages,
 }
 
 

@@ -22,7 +22,8 @@ from ldapgw.google.person import read_person
 from ldapgw.google.sandbox.controls import persons
 from ldapgw.google.sandbox.tenant import ALICE, demo_world
 from ldapgw.ldap.encoder import features
-from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import make_sheet
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import Recording, dump
 from tests.support.filter_text import read_filter

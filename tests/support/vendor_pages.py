@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ldapgw.phones.models import OTHER_MODEL
+from ldapgw.phones.description import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
-from ldapgw.phones.provisioning.sheet import CONFIRMED_MARK, Advice, Sheet, Vendor, all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
+from ldapgw.phones.provisioning.vendors import CONFIRMED_MARK, Advice, Vendor, all_vendors
 from ldapgw.phrase import with_names
 from ldapgw.web.phone_texts import ADVICE
 from tests.support import vendor_screens

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, Vendor
+from ldapgw.phones.provisioning.sheet import Sheet
+from ldapgw.phones.provisioning.vendors import Advice, Vendor
 
 TYPED: Final = "mul"
 # What a phone replaces by the typed letters, with the star that some phones add.

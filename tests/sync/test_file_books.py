@@ -20,8 +20,7 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Equality, Filter, Present, Scope, SearchRequest
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProcessLost
-from ldapgw.files.preview import Mark
-from ldapgw.files.status import FileReport
+from ldapgw.files.reading import FileReport, Mark
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.file_book_builder import (

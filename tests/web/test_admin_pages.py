@@ -21,7 +21,7 @@ from ldapgw.store.phones import LastSearch, Refusal
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
-from ldapgw.web import documentation
+from ldapgw.web import rendering
 from ldapgw.web.admin_overview import AdminOverview
 from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
@@ -31,7 +31,7 @@ from ldapgw.web.consent import CONNECT
 from ldapgw.web.layout import Layout, RequiredRole
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
-from ldapgw.web.provisioning_windows import ProvisioningWindows
+from ldapgw.web.provisioning_pages import ProvisioningWindows
 from tests.support.results import result_of
 from tests.support.stage.web import (
     ACME,
@@ -505,7 +505,7 @@ def test_links_to_the_documentation(stage: Stage, path: str, pages: set[str], mo
     """Each item has its page, if the address of the documentation is known; the footer has them all."""
     browser = by_link(stage)
     before = browser.get(f"/acme/admin{path}").body
-    monkeypatch.setattr(documentation, "SITE", "https://docs.example")
+    monkeypatch.setattr(rendering, "SITE", "https://docs.example")
     body = browser.get(f"/acme/admin{path}").body
     links = re.findall(r'<a href="https://docs.example/([\w/-]+).html[^"]*" rel="noreferrer"', body)
     assert "https://docs.example" not in before

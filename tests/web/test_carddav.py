@@ -22,7 +22,7 @@ from ldapgw.directory.entry import number_formatter
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.carddav.books import AddressBook, BookVersions, address_books
-from ldapgw.phones.carddav.names import DavRefusal
+from ldapgw.phones.carddav.requests import DavRefusal
 from ldapgw.web.app import web_resource
 from ldapgw.web.http import STALLED_SECONDS
 from ldapgw.web.site import MAX_LARGE_BODIES, WebSite

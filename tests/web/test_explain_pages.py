@@ -18,7 +18,7 @@ from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.special_entries import Features
-from ldapgw.phones.explainer import MAX_QUERY_LENGTH
+from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.phones import NumberMode
 from ldapgw.store.sign_ins import SignIn

@@ -23,14 +23,15 @@ from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.mac_address import show_mac
+from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.provisioning.sheet import all_vendors, make_sheet, settings_of
+from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.store import activity, phones
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
-from ldapgw.web import documentation, one_time_passwords, phone_forms
+from ldapgw.web import one_time_passwords, phone_forms, rendering
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS, OneTimePasswords
 from ldapgw.web.phone_pages import PhonePages, qr_code
@@ -891,7 +892,7 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
 
 def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """They read what to set and where, with a link to the documentation, in place of whom to ask."""
-    monkeypatch.setattr(documentation, "SITE", "https://docs.example")
+    monkeypatch.setattr(rendering, "SITE", "https://docs.example")
     stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
     stage.server = ServerAddress("localhost", 389, is_loopback=True)
     owner(stage)

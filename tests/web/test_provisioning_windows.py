@@ -11,8 +11,8 @@ import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
-from ldapgw.phones.mac_address import show_mac
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.description import show_mac
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.provisioning.window import REASONS, dhcp_settings, window_rows
 from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act
@@ -348,7 +348,7 @@ def test_a_new_window_lets_chosen_phones_fetch_again(stage: Stage) -> None:
 
 def test_a_flood_fills_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody in the office who knows the token asks for many phones: only some of the requests are stored."""
-    monkeypatch.setattr("ldapgw.web.provisioning_windows._SECONDS_A_REFUSAL", 1e9)
+    monkeypatch.setattr("ldapgw.web.provisioning_pages._SECONDS_A_REFUSAL", 1e9)
     opened(stage)
     browser = stage.browser()
     browser.patience = MAX_DELAY

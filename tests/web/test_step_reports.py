@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ldapgw import __version__
-from ldapgw.phones.provisioning.sheet import all_vendors
+from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.store import provisioning
 from ldapgw.store.provisioning import StepReport
 from ldapgw.web.step_reports import mail_address, mail_text

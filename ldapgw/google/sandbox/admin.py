@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ldapgw.google.sandbox import faults, fields
-from ldapgw.google.sandbox.cursor import ListToken, unseal
+from ldapgw.google.sandbox.lists import ListToken, unseal
 from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.workspace import (
     EVERYBODY,

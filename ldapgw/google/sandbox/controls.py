@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ldapgw.errors import UserError
-from ldapgw.google.sandbox.loading import check_person
-from ldapgw.google.sandbox.resource_store import Resource
+from ldapgw.google.sandbox.fields import check_person
+from ldapgw.google.sandbox.lists import Resource
 from ldapgw.google.sandbox.world import SOURCES, World
 
 Arguments = Mapping[str, Any]

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ldapgw.google.sandbox import controls
 from ldapgw.google.sandbox.authorization import SCOPES, AuthorizationError, ConsentPage
-from ldapgw.google.sandbox.resource_store import Resource
+from ldapgw.google.sandbox.lists import Resource
 from ldapgw.google.sandbox.world import World
 
 _TEMPLATES = Environment(

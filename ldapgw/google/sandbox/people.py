@@ -19,11 +19,10 @@ from itertools import islice
 from typing import Any
 
 from ldapgw.google.sandbox import faults, fields
-from ldapgw.google.sandbox.cursor import ListToken, unseal
 from ldapgw.google.sandbox.faults import invalid_argument
 from ldapgw.google.sandbox.grants import AccessToken
+from ldapgw.google.sandbox.lists import ListToken, ResourceRecord, ResourceStore, unseal
 from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
-from ldapgw.google.sandbox.resource_store import ResourceRecord, ResourceStore
 from ldapgw.google.sandbox.world import GoogleAccount, World, labels_of
 
 SYNC_TOKEN_LIFE = 7 * 86400.0

@@ -157,7 +157,7 @@ class PersonGenerator:
     def _address(self, culture: Mapping[str, Any]) -> dict[str, Any]:
         postal_code, city = self._random.pick(culture["cities"]).split("|")
         street = f"{self._random.pick(culture['streets'])} {1 + self._random.below(120)}"
-        return address(street, postal_code, city, culture["country"])
+        return postal_address(street, postal_code, city, culture["country"])
 
     def _number(self, culture: Mapping[str, Any], kind: str, number_type: str) -> dict[str, str]:
         """Return the next number of a range, in one of the usual spellings."""
@@ -177,7 +177,7 @@ def memberships(*labels: str) -> list[dict[str, Any]]:
     return [membership(group) for group in (MY_CONTACTS, *filter(None, labels))]
 
 
-def address(street: str, postal_code: str, city: str, country_code: str) -> dict[str, Any]:
+def postal_address(street: str, postal_code: str, city: str, country_code: str) -> dict[str, Any]:
     """Return a postal address with its formatted value."""
     formatted = f"{street}\n{postal_code} {city}\n{country_code}"
     parts = {"streetAddress": street, "postalCode": postal_code, "city": city, "countryCode": country_code}

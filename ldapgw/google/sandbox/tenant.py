@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The worlds of the demo.
+"""The worlds of the demo, and the short format in which ``data/people.json`` has their persons.
 
 The usual world has two accounts of the Workspace acme.example, one consumer account, and an OAuth client.  The other
 world is a Workspace of 200 users whose administrator has authorized a service account.
+
+In the short format, a number has the form ``type value``, or ``type value=canonical`` if the value does not show the
+country.  An address has the form ``street|postal code|city|country``, and a name has the form ``given|family``.
 """
 
 from __future__ import annotations
@@ -11,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from ldapgw.google.sandbox import short_format
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Now, RandomBytes
-from ldapgw.google.sandbox.persons import PersonGenerator, SeededRandom, plain, read_data
+from ldapgw.google.sandbox.persons import PersonGenerator, SeededRandom, memberships, plain, postal_address, read_data
 from ldapgw.google.sandbox.workspace import GROUPS_SCOPE, USERS_SCOPE
 from ldapgw.google.sandbox.world import RegisteredClient, World
 
@@ -64,7 +66,7 @@ def demo_world(
 ) -> World:
     """Return a world: some 300 contacts of Alice, 40 of Bob and 12 of Carol, a directory and a few other contacts.
 
-    :param people: contacts from a file by account (`loading.load_people`), which replace the account's contacts.
+    :param people: contacts from a file by account (`fields.load_people`), which replace the account's contacts.
     """
     world = World(now=now, random=random, issuer=issuer)
     world.register(RegisteredClient(CLIENT_ID, CLIENT_SECRET, tuple(redirect_uris)))
@@ -81,10 +83,10 @@ def demo_world(
     for address, persons in from_file.items():
         _add_from_file(world, address, persons)
     for entry in lists["other"]:
-        world.add_person(ALICE, short_format.other_contact(entry), "other_contacts", updated=_UPDATED)
+        world.add_person(ALICE, _person(entry), "other_contacts", updated=_UPDATED)
     for entry in lists["directory"]:
         kind = PersonKind.DOMAIN_CONTACT if entry.get("shared") else PersonKind.DOMAIN_PROFILE
-        world.add_person(ALICE, short_format.colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
+        world.add_person(ALICE, _colleague(entry, DOMAIN), "directory", kind=kind, updated=_UPDATED)
     return world
 
 
@@ -155,10 +157,10 @@ def _add_groups(world: World) -> None:
     world.workspaces.set_group(PHONES, "Phones", [user.address for user in users[::4]])
 
 
-def _add_contacts(world: World, address: str, written: Sequence[short_format.PersonSpec], invented: int) -> None:
+def _add_contacts(world: World, address: str, written: Sequence[_PersonSpec], invented: int) -> None:
     labels = {name: world.add_label(address, name) for name in LABELS}
     for entry in written:
-        world.add_person(address, short_format.contact(entry, labels), updated=_UPDATED)
+        world.add_person(address, _contact(entry, labels), updated=_UPDATED)
     for number, person in enumerate(PersonGenerator(address).invent(invented, tuple(labels.values()))):
         world.add_person(address, person, updated=_UPDATED + 3600.0 * number)
 
@@ -172,3 +174,97 @@ def _add_from_file(world: World, address: str, persons: Sequence[Mapping[str, An
         )
     for person in persons:
         world.add_person(address, person)
+
+
+# --- the short format -------------------------------------------------------------------------------------------------
+
+_STARRED = "contactGroups/starred"
+
+_PersonSpec = Mapping[str, Any]
+
+
+def _contact(spec: _PersonSpec, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return a contact.
+
+    :param labels: resource names of groups by their names.
+    """
+    person = _person(spec)
+    groups = [labels[name] for name in spec.get("labels", ())] + [_STARRED] * bool(spec.get("starred"))
+    # Google's own pages hide contacts that are not in "My contacts".
+    person["memberships"] = [] if spec.get("hidden") else memberships(*groups)
+    return person
+
+
+def _colleague(spec: _PersonSpec, domain: str) -> dict[str, Any]:
+    """Return a profile of the Workspace directory, or a shared contact of its administrator."""
+    person = _person(spec)
+    if spec.get("shared"):
+        return person
+    given = spec["name"].partition("|")[0]
+    person["emailAddresses"] = [{"value": f"{plain(given)}@{domain}", "type": "work"}]
+    person["organizations"] = [
+        {"name": "Acme GmbH", "type": "work", "current": True}
+        | {key: spec[key] for key in ("title", "department") if key in spec}
+    ]
+    numbers = person.setdefault("phoneNumbers", [])
+    if extension := spec.get("extension"):
+        numbers.append({"value": f"{_SWITCHBOARD} {extension}", "type": "work"})
+        numbers.append({"value": extension, "type": "Durchwahl"})
+    if mobile := spec.get("mobile"):
+        numbers.append({"value": f"+49 171 39200{mobile}", "type": "mobile"})
+    return person
+
+
+def _person(spec: _PersonSpec) -> dict[str, Any]:
+    """Return a person without labels, such as an "other contact", which Google collects from mails and calls."""
+    person: dict[str, Any] = {}
+    if "name" in spec:
+        person["names"] = [_name(spec)]
+    if "nickname" in spec:
+        person["nicknames"] = [{"value": spec["nickname"]}]
+    organization = {"name": spec.get("company"), "title": spec.get("title"), "department": spec.get("department")}
+    if spec.get("company"):
+        person["organizations"] = [{key: value for key, value in organization.items() if value}]
+    if "phones" in spec:
+        person["phoneNumbers"] = [_number(text) for text in spec["phones"]]
+    if "mails" in spec:
+        person["emailAddresses"] = [_mail(text) for text in spec["mails"]]
+    if "address" in spec:
+        person["addresses"] = [postal_address(*spec["address"].split("|"))]
+    if "urls" in spec:
+        person["urls"] = [{"value": url} for url in spec["urls"]]
+    if "notes" in spec:
+        person["biographies"] = [{"value": spec["notes"], "contentType": "TEXT_PLAIN"}]
+    return person
+
+
+def _name(spec: _PersonSpec) -> dict[str, str]:
+    given, _, family = spec["name"].partition("|")
+    if spec.get("swap"):
+        given, family = family, given
+    name = {key: value for key, value in (("givenName", given), ("familyName", family)) if value}
+    if prefix := spec.get("prefix"):
+        name |= {"honorificPrefix": prefix, "givenName": given.removeprefix(prefix).strip()}
+    if spec.get("swap"):
+        name["displayName"] = f"{family} {given}"
+    if "phonetic" in spec:
+        first, _, last = spec["phonetic"].partition("|")
+        name |= {"phoneticGivenName": first, "phoneticFamilyName": last, "phoneticFullName": f"{last} {first}"}
+    return name
+
+
+def _number(text: str) -> dict[str, str]:
+    """Parse ``type value=canonical``; the value starts with the first word that begins with a digit or ``+*#(``."""
+    value, _, canonical = text.partition("=")
+    words = value.split(" ")
+    index = next(number for number, word in enumerate(words) if word[:1] in tuple("+0123456789*#("))
+    kind, typed = " ".join(words[:index]).strip(), " ".join(words[index:])
+    number = {"value": typed}
+    if canonical:
+        number["canonicalForm"] = canonical.replace(" ", "")
+    return number | ({"type": kind} if kind else {})
+
+
+def _mail(text: str) -> dict[str, str]:
+    kind, _, value = text.rpartition(" ")
+    return {"value": value} | ({"type": kind} if kind else {})

@@ -19,7 +19,7 @@ from ldapgw.google.sandbox import fields
 from ldapgw.google.sandbox.faults import FAULTS, Faults
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Grants, Now, RandomBytes
-from ldapgw.google.sandbox.resource_store import Resource, ResourceStore
+from ldapgw.google.sandbox.lists import Resource, ResourceStore
 from ldapgw.google.sandbox.workspace import DeletedUser, Workspaces
 
 SOURCES = ("contacts", "other_contacts", "directory")

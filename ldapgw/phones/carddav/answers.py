@@ -15,11 +15,20 @@ from typing import Final
 from wsgiref.handlers import format_date_time
 
 from ldapgw.directory.entry import Entry
+from ldapgw.phones.book_formats import xml_attribute, xml_text
 from ldapgw.phones.carddav.books import AddressBook, BookVersion, card_path, sync_token
-from ldapgw.phones.carddav.names import ADDRESS_DATA, CTAG, ETAG, PREFIXES, SYNC_TOKEN, carddav, dav
-from ldapgw.phones.carddav.requests import AddressData, WantedProperties
+from ldapgw.phones.carddav.requests import (
+    ADDRESS_DATA,
+    CTAG,
+    ETAG,
+    PREFIXES,
+    SYNC_TOKEN,
+    AddressData,
+    WantedProperties,
+    carddav,
+    dav,
+)
 from ldapgw.phones.vcards import VCardVersion, write_card
-from ldapgw.phones.xml_text import xml_attribute, xml_text
 
 # The number of cards in one piece of an answer; writing a card takes up to 100 µs.
 _CARDS: Final = 50
@@ -219,15 +228,13 @@ def etag(tag: bytes) -> str:
 
 def missing_response(href: str) -> str:
     """Write the response for a resource that is not there."""
-    return f"<D:response><D:href>{xml_text(href)}</D:href><D:status>HTTP/1.1 {_NOT_FOUND}</D:status></D:response>\n"
+    return _response(href, f"<D:status>HTTP/1.1 {_NOT_FOUND}</D:status>")
 
 
 def truncated_response(href: str) -> str:
     """Write the response that tells that further resources follow (RFC 6578 3.6, RFC 6352 8.6.2)."""
-    return (
-        f"<D:response><D:href>{xml_text(href)}</D:href><D:status>HTTP/1.1 {_TRUNCATED}</D:status>"
-        "<D:error><D:number-of-matches-within-limits/></D:error></D:response>\n"
-    )
+    error = "<D:error><D:number-of-matches-within-limits/></D:error>"
+    return _response(href, f"<D:status>HTTP/1.1 {_TRUNCATED}</D:status>{error}")
 
 
 def token_element(token: str) -> str:

@@ -30,7 +30,7 @@ from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.naming_context import NamingContext, at_site
 from ldapgw.directory.segment import SearchScope
-from ldapgw.phones.carddav.names import DavRefusal, dav
+from ldapgw.phones.carddav.requests import DavRefusal, dav
 from ldapgw.phones.vcards import Card, card_of_entry
 
 # The version of the cards that are made from an entry.  After this number is raised, clients read all cards anew.

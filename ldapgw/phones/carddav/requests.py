@@ -1,20 +1,67 @@
 # SPDX-License-Identifier: MIT
-"""The bodies of CardDAV's requests as values: PROPFIND (RFC 4918 9.1) and the reports of RFC 6352 8 and RFC 6578 3.
+"""The requests of CardDAV as values: PROPFIND (RFC 4918 9.1) and the reports of RFC 6352 8 and RFC 6578 3.
 
 A body comes from a client that has logged in, and may be an attack nevertheless.  So the parser refuses document type
 declarations, and with these declarations all entities.  The depth of the elements, their number and the number of
 filters are limited; `ldapgw.web.http` limits the octets of the body.
+
+A filter of CardDAV (RFC 6352 10.5) becomes a filter of the directory.  The directory compares names and numbers as a
+search over LDAP does: a text that a client sends matches the names that a phone would find, and a number matches
+however the number is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from ldapgw.phones.carddav.names import ADDRESS_DATA, DavRefusal, carddav, dav
+from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.phones.explain.query import PERSON
 from ldapgw.phones.vcards import VCardVersion
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+_DAV, _CARDDAV, _CALENDARSERVER = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
+
+# The prefixes of the namespaces in answers, whose root element declares these prefixes.
+PREFIXES: Final = {_DAV: "D:", _CARDDAV: "C:", _CALENDARSERVER: "CS:"}
+
+
+def dav(name: str) -> str:
+    """Return the name of an element of WebDAV (RFC 4918)."""
+    return _DAV + name
+
+
+def carddav(name: str) -> str:
+    """Return the name of an element of CardDAV (RFC 6352)."""
+    return _CARDDAV + name
+
+
+ADDRESS_DATA: Final = carddav("address-data")
+ETAG: Final = dav("getetag")
+SYNC_TOKEN: Final = dav("sync-token")
+# The property by which Apple's clients saw, before RFC 6578, that a collection had changed.
+CTAG: Final = _CALENDARSERVER + "getctag"
+
+
+class DavRefusal(Exception):
+    """Raised when a request cannot be answered.
+
+    :ivar status: the HTTP status of the answer.
+    :ivar condition: the name of the precondition that the request violates (RFC 4918 16); empty if the request is no
+        well-formed XML or not a request that its method allows.
+    """
+
+    def __init__(self, status: int, condition: str = "") -> None:
+        super().__init__()
+        self.status = status
+        self.condition = condition
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
 
 # The most contacts that a client may ask for by their addresses in one report.
 MAX_HREFS: Final = 10_000
@@ -304,3 +351,91 @@ def _text_match(element: Element) -> TextMatch:
         raise DavRefusal(403, carddav("supported-filter"))
     match_type = _choice(element.get("match-type", "contains"), _MATCH_TYPES)
     return TextMatch(text, match_type, _choice(element.get("negate-condition", "no"), ("yes", "no")) == "yes")
+
+
+# --- filters of the directory -----------------------------------------------------------------------------------------
+
+# The attributes of each property.  The searches of cn also find nicknames.  A property that is not in this table is in
+# no card.
+_ATTRIBUTES: Final = MappingProxyType(
+    {
+        "FN": ("cn",),
+        "N": ("sn", "givenName", "cn"),
+        "NICKNAME": ("cn",),
+        "ORG": ("o", "ou"),
+        "TITLE": ("title",),
+        "TEL": ("telephoneNumber", "mobile", "homePhone", "facsimileTelephoneNumber", "pager"),
+        "EMAIL": ("mail",),
+        "ADR": ("postalAddress", "street", "l", "st", "postalCode", "c"),
+        "LABEL": ("postalAddress",),
+        "URL": ("labeledURI",),
+        "PHOTO": ("jpegPhoto",),
+        "UID": ("entryUUID",),
+    }
+)
+# The attributes of numbers, by the value of the parameter TYPE.
+_KINDS: Final = MappingProxyType(
+    {
+        "work": ("telephoneNumber",),
+        "home": ("homePhone",),
+        "cell": ("mobile",),
+        "fax": ("facsimileTelephoneNumber",),
+        "pager": ("pager",),
+        "voice": ("telephoneNumber", "mobile", "homePhone"),
+    }
+)
+_NUMBERS: Final = frozenset(_ATTRIBUTES["TEL"])
+# The properties that are in each card.
+_ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
+
+
+def directory_filter(query: Query) -> Filter:
+    """Return the filter that finds the contacts of a query.
+
+    :raises DavRefusal: when a filter asks for a parameter that the directory does not have.
+    """
+    if not query.filters:
+        return PERSON
+    terms = tuple(map(_searched_property, query.filters))
+    return And((PERSON, And(terms) if query.all_of else Or(terms)))
+
+
+def _searched_property(asked: PropertyFilter) -> Filter:
+    attributes = _ATTRIBUTES.get(asked.name, ())
+    if asked.kind:
+        if asked.name != "TEL" or asked.kind not in _KINDS:
+            raise DavRefusal(403, carddav("supported-filter"))
+        attributes = _KINDS[asked.kind]
+    is_present: Filter = And(()) if asked.name in _ALWAYS else Or(tuple(map(Present, attributes)))
+    if asked.is_absent:
+        return Not(is_present)
+    if not asked.texts:
+        return is_present
+    # A condition is about the values of a property, so a contact without the property does not match a negation either.
+    texts = tuple(And((is_present, _searched_text(attributes, text))) for text in asked.texts)
+    return And(texts) if asked.all_of else Or(texts)
+
+
+def _searched_text(attributes: tuple[str, ...], match: TextMatch) -> Filter:
+    text = match.text.strip()
+    if attributes == _ATTRIBUTES["UID"]:
+        text = text.lower().removeprefix("urn:uuid:")
+    value = text.encode("utf-8", "replace")
+    terms = [_searched_term(attribute, match.match_type, value) for attribute in attributes]
+    # Most clients also ask in this way for a whole number, which may be written otherwise.
+    if match.match_type == "contains" and value and not _NUMBERS.isdisjoint(attributes):
+        terms += [Equality(attribute, value) for attribute in attributes]
+    found = Or(tuple(terms))
+    return Not(found) if match.is_negated else found
+
+
+def _searched_term(attribute: str, match_type: str, value: bytes) -> Filter:
+    if not value:
+        return Present(attribute)
+    if match_type == "equals" or attribute == "entryUUID":
+        return Equality(attribute, value)
+    if match_type == "starts-with":
+        return Substrings(attribute, value, (), None)
+    if match_type == "ends-with":
+        return Substrings(attribute, None, (), value)
+    return Substrings(attribute, None, (value,), None)

@@ -5,17 +5,27 @@ The plan names the index terms (`ldapgw.directory.index_terms`) that the search 
 candidates.  The search tests the candidates one by one.  For an AND, the search reads only the rarest term, which is
 the first term of the plan.  The notes tell of terms of the filter that can never be true, and of syncs that have not
 fetched all contacts.
+
+An explanation searches the directory dozens of times, which is too long for the thread that serves phones.  So
+`PhoneExplainer` makes the explanations for pages on another thread, in the directory that phones search at present.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection
 
 from ldapgw.directory import name_folding
+from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.assertion import NUMBER_END, asserted_number
 from ldapgw.directory.book import Book
+from ldapgw.directory.catalog import Snapshot
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Or, Substrings, to_string
 from ldapgw.directory.filter_matcher import prepare
@@ -56,6 +66,7 @@ from ldapgw.phones.explain.query import (
     is_blank,
     is_placeholder,
     octets,
+    parse_query,
     subject_of,
     typeahead_filter,
 )
@@ -71,9 +82,14 @@ from ldapgw.phones.explain.terms import (
     text_variants,
 )
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
+from ldapgw.phones.number_texts import notes_on
 from ldapgw.phones.provisioning.settings import MAX_HITS
-from ldapgw.phones.provisioning.sheet import vendors_of
-from ldapgw.phrase import Phrase
+from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phrase import Phrase, Translatable
+from ldapgw.store import contacts
+from ldapgw.store.account_status import error_message, state
+from ldapgw.store.accounts import Account
+from ldapgw.store.phones import PhoneLogin
 
 # The maximum number of matches, and the maximum number of near misses, that an explanation lists.  Further ones are
 # only counted.
@@ -100,7 +116,7 @@ def explain(
 
     :param private: the tenant's books that the phone does not see, which are read once.
     :param base: the search base; empty for the tenant's base.
-    :param model: the phone's model, a key of `ldapgw.phones.models.MODELS`; empty if unknown.
+    :param model: the phone's model, a key of `ldapgw.phones.description.MODELS`; empty if unknown.
     :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
     """
     context = view.context
@@ -351,3 +367,131 @@ def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
     if kind == "t":
         return f"{field_name} with", text
     return (f"{field_name} that begin with" if is_prefix or field == "D" else field_name), text
+
+
+# --- explanations for pages -------------------------------------------------------------------------------------------
+
+# The longest query that a page accepts, in characters.  A form sends a character in at most twelve octets, and so the
+# query in at most 12 kB.
+MAX_QUERY_LENGTH = 1000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExplainRequest:
+    """A page's request to explain a search.
+
+    :ivar text: a name, a number or a filter.
+    :ivar base: the phone's search base; empty for the tenant's base.
+    :ivar accounts: the accounts for which the reader may see the state of the sync.
+    :ivar page_name: the name of the page that shows these accounts.
+    """
+
+    text: str
+    base: str
+    reader: ExplanationReader
+    accounts: tuple[Account, ...]
+    page_name: Translatable
+
+
+class PhoneExplainer:
+    """The explainer of searches in the directory's published snapshot.
+
+    :param served: returns the snapshot of the directory that phones search now.
+    :param now: returns the seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        served: Callable[[], Snapshot],
+        size_limit: int,
+        run_off_thread: Callable[..., Awaitable[Any]],
+        now: Callable[[], float],
+    ) -> None:
+        self._served = served
+        self._size_limit = size_limit
+        self._run_off_thread = run_off_thread
+        self._now = now
+
+    async def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Explanation | None:
+        """Explain which contacts a phone finds and why; None if the directory does not serve the phone yet.
+
+        :raises UserError: if the query is a filter that cannot be parsed.
+        :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
+        """
+        snapshot = self._served()
+        login = snapshot.logins.get(phone.name.lower())
+        if login is None:
+            return None
+        view = PhoneView(snapshot.dit, login.viewer, phone.tenant)
+        states = book_sync_states(
+            request.accounts,
+            view.tenant_viewer,
+            self._now(),
+            lambda _: request.page_name,
+            commands=request.reader.is_admin,
+        )
+        explanation: Explanation = await self._run_off_thread(self._explain, view, request, tuple(states), phone.model)
+        return explanation
+
+    def _explain(
+        self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState], model: str
+    ) -> Explanation:
+        from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
+
+        return explain(
+            parse_query(request.text, read_filter, view.context.strip),
+            view,
+            private=view.hidden_books(),
+            states=states,
+            size_limit=self._size_limit,
+            base=request.base,
+            reader=request.reader,
+            model=model,
+        )
+
+
+def read_number_notes(
+    connection: Connection,
+    tenant: str,
+    explanation: Explanation,
+    known: Iterable[Account],
+) -> Explanation:
+    """Add to found contacts a note on each number that is not dialled as it is stored.
+
+    :param known: the accounts whose stored contacts the reader may know.
+    """
+    subs = {account.address: account.sub for account in known}
+    keys = {
+        match.dn: (subs[match.book], Dn.parse(match.dn).rdns[0][0][1])
+        for match in explanation.matches
+        if match.book in subs and match.dn.startswith("uid=")
+    }
+    stored = contacts.read_persons(connection, tenant, keys.values()) if keys else {}
+    matches = [
+        replace(match, number_notes=tuple(notes_on(stored[keys[match.dn]]))) if keys.get(match.dn) in stored else match
+        for match in explanation.matches
+    ]
+    return replace(explanation, matches=tuple(matches))
+
+
+def book_sync_states(
+    accounts: Iterable[Account],
+    viewer: TenantViewer,
+    now: float,
+    page: Callable[[Account], Translatable],
+    *,
+    commands: bool = True,
+) -> Iterator[BookSyncState]:
+    """Return the sync states of the accounts whose books the phone sees.
+
+    :param viewer: the phone.
+    :param now: seconds since the epoch.
+    :param page: a function that returns the name of the page that shows an account.
+    :param commands: whether error messages may name commands.
+    """
+    for account in accounts:
+        access = viewer.access_to(account.sub, account.sharing)
+        if access.is_hidden:
+            continue
+        message = error_message(account.error, account, page(account), commands=commands) if account.error else ""
+        yield BookSyncState(account.address, access, state(account, now), message, account.skipped)

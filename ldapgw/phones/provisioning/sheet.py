@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""The families of phones by vendor, read from ``ldapgw/phones/vendors``, and the sheet of settings for a phone."""
+"""The sheet of settings for a phone: the text of the vendor's file, or fields to enter by hand, with advice.
+
+The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  Each value that a template prints is reduced to one line,
+so that no value can add a line or an element, or end its quotes.  In XML, each value is also escaped, so that it fits
+into an attribute or a text.  The templates have the filters ``label(n)``, ``quoted``, ``json`` and ``text``.
+"""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import phone_dn
-from ldapgw.phones.models import MODELS, OTHER_MODEL
+from ldapgw.phones.description import OTHER_MODEL
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
     NAME_ATTRIBUTES,
@@ -26,225 +31,26 @@ from ldapgw.phones.provisioning.settings import (
     Site,
     choose_endpoint,
     filters_for,
-    name_filter,
     number_attributes,
-    number_filter,
 )
-from ldapgw.phones.provisioning.templates import NOT_VERIFIED, Format, render_file, render_value
-from ldapgw.phrase import gettext_noop, without_marks
+from ldapgw.phones.provisioning.vendors import Advice, Field, Format, Vendor, all_vendors, vendors_of
+from ldapgw.phrase import gettext_noop
 from ldapgw.store.phones import NumberMode, PhoneLogin
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 # The maximum number of characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
-
-# Two texts: the line above the steps, which is shown unless sources confirm all steps; and the mark beside a confirmed
-# step.
-FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
-CONFIRMED_MARK = "✓"
 # How a phone gets to trust a private authority, if no source says how.
 _UNKNOWN_TRUST = gettext_noop(
     "We know no document that says whether this phone checks certificates. If the phone has a list of trusted "
     "certificates, load the certificate into this list."
 )
-
-_MEDIA_TYPES = {
-    Format.XML: "application/xml",
-    Format.TEXT: "text/plain; charset=utf-8",
-    Format.JSON: "application/json",
-}
 _SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: gettext_noop("None")}
-
-
-class Advice(StrEnum):
-    """Advice for the person who sets a phone up; the page has the texts."""
-
-    NO_COMMON_SECURITY = "no_way"  # the gateway and the phone have no kind of protection in common
-    LOOPBACK = "loopback"  # phones cannot reach the gateway at this host
-    GUESSED_PORT = "guessed_port"  # the port is probably right, but not certainly
-    PLAIN_ONLY = "plain_only"  # this model has no TLS
-    PLAIN_HERE = "plain_here"  # the gateway offers no TLS that the model supports
-    CERTIFICATE = "certificate"  # the phone has to trust the authority that issued the certificate
-    HOST_NAME = "host_name"  # the phone checks the certificate against a host name, not an address
-    OLD_FIRMWARE = "old_firmware"  # the keys for TLS need a newer firmware
-    OLD_TLS = "old_tls"  # older firmware connects to the TLS port without TLS
-    NAME_CHARACTERS = "name_characters"  # a login may have only letters and digits
-    TLS_UNVERIFIED = "tls_unverified"  # the setting that switches TLS on is unverified
-    STAR_ADDED = "star_added"  # firmware before 10.1.27 adds a second star, which is harmless
-    ONE_NUMBER = "one_number"  # the phone shows one number: add the phone with --numbers entries
-    NO_CALLER_LOOKUP = "no_caller_lookup"  # no document of the vendor says that the phone looks up callers' names
-    FIELDS_ALONE = "fields_alone"  # only the web page fields are known, not the keys of a file
-    NUMBER_FIELDS = "number_fields"  # the keys for the number attributes are unverified
-    EXACT_NUMBER = "exact_number"  # the phone finds a number only if the whole number is equal
-    NAME_LENGTH = "name_length"  # the login may have 50 characters at most
-    LOGIN_BY_HAND = "login_by_hand"  # the keys of user name and password are not known
-    CALLER_DELAY = "caller_delay"  # the phone waits for the caller's name before it rings
-    LICENCE = "licence"  # old phones need a licence for LDAP
-    SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
-
-
-class VendorDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document about the settings of a vendor's phones, which the authors of the vendor's file have read.
-
-    :ivar title: who wrote the document, its name, and the page or section; not translated.
-    :ivar url: the address of the document at the vendor's own site.  Empty if the document is somewhere else, or has no
-        lasting address; people then find the document by its title.
-    :ivar confirms: the steps, and the names of files, that the document confirms, in the document's words.
-    :ivar steps: the numbers of those steps whose menus the document names.
-    """
-
-    title: str
-    url: str = ""
-    confirms: tuple[str, ...] = ()
-    steps: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SetupStep:
-    """A step that brings the settings into a phone.
-
-    :ivar number: the number of the step, counted from 1.
-    :ivar message: the step's text, to be translated, with marks around names (`ldapgw.phrase`).
-    :ivar is_confirmed: whether a source names the menus of the step.
-    """
-
-    number: int
-    message: str
-    is_confirmed: bool
-
-    @property
-    def text(self) -> str:
-        """Return the step's text as plain English text."""
-        return without_marks(self.message)
-
-    @property
-    def marked_text(self) -> str:
-        """Return the step's text, with a mark behind the text if the step is confirmed."""
-        return f"{self.text} {CONFIRMED_MARK}" if self.is_confirmed else self.text
-
-
-class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value to enter by hand, with a label: the phone's own label, on its web page, or ldapgw's label.
-
-    :ivar value: the value; in a field of `Vendor`, a template with the variables of the file's template.
-    :ivar is_choice: true if the value is one of several choices on the phone; the value is then in ldapgw's words, and
-        translated.
-    :ivar unless_per_number: true if the field does not apply to a phone that gets one entry per number.
-    """
-
-    label: str
-    value: str
-    is_choice: bool = False
-    unless_per_number: bool = False
-
-
-class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A family of phones that take the same file; its attributes are the keys of ``ldapgw/phones/vendors/KEY.toml``.
-
-    :ivar key: the vendor's identifier in URLs; also the name of the vendor's files in ``ldapgw/phones/vendors``.
-    :ivar title: name for people.
-    :ivar series: the series of phones, for people.
-    :ivar makes: keys of `ldapgw.phones.models.MODELS`.
-    :ivar position: the vendor's position in the list of vendors, the smallest first.
-    :ivar supported_security: the kinds of protection that the phones support, the best one for the phones first.
-    :ivar name_filter: the recommended name filter, for the settings and for hints.
-    :ivar number_filter: the recommended number filter, for the same uses.  If a phone takes no filter, this is the
-        filter that the phone builds itself.
-    :ivar max_hits: whether the phones' settings include a largest number of hits.
-    :ivar attribute_setting: the name of the phone's setting for an attribute, for hints; empty if the phone has fields
-        for the name attributes and the number attributes.
-    :ivar list_setting: the setting, with its value, with which the phones list everybody before anything is typed;
-        empty if no source confirms such a setting.
-    :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
-    :ivar format: the format of the file.
-    :ivar mac_files: the names by which the phones ask a provisioning server for the file.  ``{mac}`` and ``{MAC}``
-        stand for the MAC address, ``MODEL`` for the phone's model.  A file for people to copy has the first of these
-        names, in which people replace ``MODEL``.  Empty if the phones do not ask by their MAC addresses.
-    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not that of other phones of
-        the make; empty if not known, or not needed to tell the phones apart.
-    :ivar boot_files: regular expressions for the names of files that the phones fetch first, and from which the phones
-        learn the name of the file with the settings.  The template of these files is ``KEY.boot.j2``.
-    :ivar dhcp_option: the number of the DHCP option with the address of the provisioning server.
-    :ivar dhcp_file: the text, with the phones' own placeholders, that follows the folder's address in this option;
-        empty if the phones themselves add the name of the file.
-    :ivar replaces_settings: true if a provisioning server's settings replace all settings of the phones.  Such phones
-        lose the settings of a telephone system if they get their file from ldapgw.
-    :ivar fields: the fields to enter by hand.
-    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
-        the phone's own words.
-    :ivar attribute_fields: for phones that take a file, the values of the file that name attributes, as a person enters
-        them by hand; the labels are texts of ldapgw.
-    :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
-        says so, or if the phones have no TLS.
-    :ivar unverified: the keys that no source confirms, or a few words on these keys.
-    :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
-    :ivar steps: the steps that bring the settings into a phone, in the words of its menus, with marks around these
-        (`ldapgw.phrase`); the last step is a search on the phone.
-    :ivar file_step: the number of the step that needs the file, beside which pages offer the file; 0 if no step does.
-    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm them.
-    :ivar sources: the documents that the authors of the file have read.
-    :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
-    :ivar tested: the models and firmware with which somebody tested the settings on a real phone; empty if nobody did.
-    """
-
-    key: str
-    title: str
-    series: str
-    makes: tuple[str, ...]
-    position: int
-    supported_security: tuple[Security, ...]
-    name_filter: str = name_filter("%")
-    number_filter: str = number_filter("%")
-    max_hits: bool = True
-    attribute_setting: str = ""
-    list_setting: str = ""
-    file: str = ""
-    format: Format = Format.TEXT
-    mac_files: tuple[str, ...] = ()
-    user_agent: str = ""
-    boot_files: tuple[str, ...] = ()
-    dhcp_option: int = 66
-    dhcp_file: str = ""
-    replaces_settings: bool = False
-    fields: tuple[Field, ...] = ()
-    has_our_labels: bool = False
-    attribute_fields: tuple[Field, ...] = ()
-    trust: str = ""
-    unverified: tuple[str, ...] = ()
-    advice: tuple[Advice, ...] = ()
-    steps: tuple[str, ...] = ()
-    file_step: int = 0
-    plain_steps: tuple[int, ...] = ()
-    sources: tuple[VendorDocument, ...] = ()
-    sources_checked: str = ""
-    tested: str = ""
-
-    @property
-    def media_type(self) -> str:
-        """Return the media type of the file."""
-        return _MEDIA_TYPES[self.format]
-
-    @property
-    def one_number(self) -> bool:
-        """Return whether one entry per number suits the phones better than one entry per contact."""
-        return any(MODELS[make].per_number for make in self.makes)
-
-    @property
-    def setup_steps(self) -> tuple[SetupStep, ...]:
-        """Return the steps, for every page, sheet and command that shows them."""
-        confirmed = {number for source in self.sources for number in source.steps}
-        return tuple(SetupStep(number, message, number in confirmed) for number, message in enumerate(self.steps, 1))
-
-    @property
-    def unconfirmed_steps(self) -> frozenset[int]:
-        """Return the numbers of the steps whose menus no source names."""
-        return frozenset(
-            step.number for step in self.setup_steps if not step.is_confirmed and step.number not in self.plain_steps
-        )
-
-    @property
-    def steps_note(self) -> str:
-        """Return the line above the steps, to be translated; empty if sources confirm all steps."""
-        return FROM_OUR_NOTES if self.unconfirmed_steps else ""
+# The fields that a person fills in on nearly every phone, with the labels of the vendor `OTHER_MODEL`.
+_GENERAL_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "Password")
+NOT_VERIFIED = "not verified by ldapgw with such a phone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +113,7 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
     return Sheet(
         vendor,
         endpoint,
-        render_file(vendor.key, vendor.format, values) if vendor.file else "",
+        _render_file(vendor.key, vendor.format, values) if vendor.file else "",
         _rendered(
             [field for field in vendor.fields if not (field.unless_per_number and settings.per_number)],
             values,
@@ -315,6 +121,43 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
         (*_about_server(settings), *_about_tls(vendor, endpoint), *_about_entries(vendor, settings, endpoint)),
         _ca_url(settings, endpoint),
     )
+
+
+def boot_file(login: PhoneLogin, name: str, folder: str) -> tuple[Vendor, str] | None:
+    """Return the vendor whose phones fetch a file with this name before the settings, and the text of this file.
+
+    :param folder: the address of the folder with the files.
+    :returns: None if phones of this model fetch no such file.
+    """
+    for vendor in vendors_of(login.model):
+        if any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in vendor.boot_files):
+            return vendor, _render_boot_file(vendor.key, vendor.format, {"folder": folder, "mac": login.mac})
+    return None
+
+
+def fields_by_hand(sheet: Sheet, settings: PhoneSettings) -> tuple[Field, ...]:
+    """Return the fields to enter by hand in a phone: the vendor's fields, or else the values of the vendor's file.
+
+    The result is empty if the gateway and the phone have no kind of protection in common.
+
+    :param sheet: the sheet that `make_sheet` has made of the settings.
+    """
+    vendor = sheet.vendor
+    if sheet.link is None or sheet.fields:
+        return sheet.fields
+    other = msgspec.structs.replace(all_vendors()[OTHER_MODEL], supported_security=vendor.supported_security)
+    filters = {"Name filter": vendor.name_filter, "Number filter": vendor.number_filter}
+    general = make_sheet(other, settings).fields
+    chosen = (field for field in general if field.label in _GENERAL_FIELDS or field.label in filters)
+    return (
+        *(Field(field.label, filters.get(field.label, field.value), field.is_choice) for field in chosen),
+        *_rendered(vendor.attribute_fields, _template_values(vendor, settings, sheet.link)),
+    )
+
+
+def has_our_labels(vendor: Vendor) -> bool:
+    """Return whether the labels of `fields_by_hand` are texts of ldapgw, which are translated."""
+    return vendor.has_our_labels or not vendor.fields
 
 
 def _rendered(fields: Iterable[Field], values: Mapping[str, object]) -> tuple[Field, ...]:
@@ -377,60 +220,92 @@ def _about_entries(vendor: Vendor, settings: PhoneSettings, endpoint: LdapEndpoi
         yield Advice.ONE_NUMBER
 
 
-# The fields that a person fills in on nearly every phone, with the labels of the vendor `OTHER_MODEL`.
-_GENERAL_FIELDS = ("Server", "Port", "Encryption", "Search base", "User name", "Password")
+# --- templates --------------------------------------------------------------------------------------------------------
+
+_IN_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+class _Escaped(str):
+    """A text that is escaped already."""
+
+    __slots__ = ()
+
+
+def _render_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
+    """Return the text of a vendor's file.
+
+    :raises jinja2.TemplateError: if the template is wrong, or names a value that is not there.
+    """
+    return _environment(_FINALIZERS[file_format]).get_template(f"{key}.j2").render(values)
+
+
+def _render_boot_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
+    """Return the text of the file from which phones learn the name of a vendor's file with the settings.
+
+    :raises jinja2.TemplateError: as for `_render_file`.
+    """
+    return _environment(_FINALIZERS[file_format]).get_template(f"{key}.boot.j2").render(values)
+
+
+def render_value(template: str, values: Mapping[str, object]) -> str:
+    """Return the value of a field to enter by hand; nothing is escaped.
+
+    :raises jinja2.TemplateError: as for `_render_file`.
+    """
+    return _value_template(template).render(values)
+
+
+def _one_line(value: str) -> str:
+    """Return a value without line breaks and control characters, most of which XML 1.0 forbids as well."""
+    return "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Cn", "Zl", "Zp") else char
+                   for char in value).strip()  # fmt: skip
+
+
+def _label(title: str, max_length: int) -> str:
+    """Return the directory's name for a phone's menu, at most `max_length` characters long."""
+    return _one_line(title)[:max_length].rstrip() or "Contacts"
+
+
+def _quoted(value: str) -> str:
+    """Return a value in double quotes; double quotes in the value become apostrophes, because there are no escapes."""
+    return '"' + _one_line(value).replace('"', "'") + '"'
+
+
+def _xml_text(value: str) -> str:
+    """Escape a value for the text of an element, in which double quotes need no escape."""
+    return _Escaped(_one_line(value).translate(_IN_TEXT))
+
+
+def _xml_value(value: object) -> str:
+    return value if isinstance(value, _Escaped) else _xml_text(str(value)).replace('"', "&quot;")
+
+
+_FINALIZERS: Mapping[Format, Callable[[object], str]] = {
+    Format.XML: _xml_value,
+    Format.TEXT: lambda value: _one_line(str(value)),
+    Format.JSON: str,
+}
+
+
+@cache  # the environment is cached, because it keeps the templates that it has compiled
+def _environment(finalize: Callable[[object], str]) -> Environment:
+    # Jinja is imported here, so that commands that print no settings save 0.1 s of processor time.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(  # noqa: S701  Jinja escapes only for HTML; `finalize` escapes for each format
+        loader=PackageLoader("ldapgw.phones", "vendors"),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    to_json = partial(json.dumps, ensure_ascii=False, indent=2)
+    environment.filters.update(label=_label, quoted=_quoted, json=to_json, text=_xml_text)
+    return environment
 
 
 @cache
-def all_vendors() -> Mapping[str, Vendor]:
-    """Return all vendors by their keys.  The first call reads the vendors' files, which takes some 20 ms.
-
-    :raises ValueError: if a file is not TOML.
-    :raises msgspec.ValidationError: if a key or a value of a file is unknown.
-    """
-    found = []
-    for file in (files("ldapgw.phones") / "vendors").iterdir():
-        key, _, ending = file.name.rpartition(".")
-        if ending != "toml":
-            continue
-        try:
-            found.append(msgspec.convert({"key": key, **tomllib.loads(file.read_text("utf-8"))}, Vendor))
-        except (ValueError, msgspec.ValidationError) as error:
-            error.add_note(f"in {file}")
-            raise
-    return MappingProxyType({vendor.key: vendor for vendor in sorted(found, key=lambda vendor: vendor.position)})
-
-
-def vendors_of(model: str) -> tuple[Vendor, ...]:
-    """Return the vendors that fit a model, the likeliest first; if no vendor fits, the vendor `OTHER_MODEL`.
-
-    :param model: a key of `ldapgw.phones.models.MODELS`; empty if unknown.
-    """
-    candidates = [vendor for vendor in all_vendors().values() if model in vendor.makes]
-    # Gigaset's desk phones with Snom's software come last, because most of Gigaset's phones do not have this software.
-    return tuple(sorted(candidates, key=lambda vendor: vendor.makes[0] != model)) or (all_vendors()[OTHER_MODEL],)
-
-
-def fields_by_hand(sheet: Sheet, settings: PhoneSettings) -> tuple[Field, ...]:
-    """Return the fields to enter by hand in a phone: the vendor's fields, or else the values of the vendor's file.
-
-    The result is empty if the gateway and the phone have no kind of protection in common.
-
-    :param sheet: the sheet that `make_sheet` has made of the settings.
-    """
-    vendor = sheet.vendor
-    if sheet.link is None or sheet.fields:
-        return sheet.fields
-    other = msgspec.structs.replace(all_vendors()[OTHER_MODEL], supported_security=vendor.supported_security)
-    filters = {"Name filter": vendor.name_filter, "Number filter": vendor.number_filter}
-    general = make_sheet(other, settings).fields
-    chosen = (field for field in general if field.label in _GENERAL_FIELDS or field.label in filters)
-    return (
-        *(Field(field.label, filters.get(field.label, field.value), field.is_choice) for field in chosen),
-        *_rendered(vendor.attribute_fields, _template_values(vendor, settings, sheet.link)),
-    )
-
-
-def has_our_labels(vendor: Vendor) -> bool:
-    """Return whether the labels of `fields_by_hand` are texts of ldapgw, which are translated."""
-    return vendor.has_our_labels or not vendor.fields
+def _value_template(template: str) -> Template:
+    return _environment(str).from_string(template)

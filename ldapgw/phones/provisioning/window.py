@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ldapgw.phones.provisioning.file_names import file_name
-from ldapgw.phones.provisioning.sheet import Advice, Vendor, vendors_of
+from ldapgw.phones.provisioning.vendors import Advice, Vendor, file_name, vendors_of
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, wrong_password
 from ldapgw.store.provisioning import ProvisioningWindow, Reason, WindowPhone

@@ -11,14 +11,14 @@ from importlib import import_module
 from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
-from ldapgw.files.preview import FilePreview
+from ldapgw.files.reading import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client
 from ldapgw.google.http import http_client
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
-from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import certificate_url, phone_server
 from ldapgw.server.google import TenantsWithClients, load_key_file

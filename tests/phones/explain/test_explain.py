@@ -27,9 +27,9 @@ from ldapgw.phones.explain.model import (
     NumberReading,
     NumberVariant,
     SearchedBook,
+    explanation_json,
 )
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind
-from ldapgw.phones.explain.report import explanation_json
 from ldapgw.phones.explain.terms import filter_terms, has_number_assertion, matched_terms
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.examples import examples

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.directory.access import BookAccess
-from ldapgw.phones.explain.model import BookSyncState, ExplanationReader, SearchedBook
-from ldapgw.phones.explain.report import explanation_json, report_lines
+from ldapgw.phones.explain.model import BookSyncState, ExplanationReader, SearchedBook, explanation_json, report_lines
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE
 from tests.support.phonebook.explain import ALICE, BOB, CAROL, DAVE, explained, sight

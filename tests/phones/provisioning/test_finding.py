@@ -23,7 +23,8 @@ from ldapgw.ldap.session import DirectoryPort
 from ldapgw.phones.explain.view import PhoneView
 from ldapgw.phones.provisioning import settings
 from ldapgw.phones.provisioning.settings import Security
-from ldapgw.phones.provisioning.sheet import Advice, Sheet, all_vendors, make_sheet
+from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
+from ldapgw.phones.provisioning.vendors import Advice, all_vendors
 from tests.support.filter_text import read_filter
 from tests.support.golden import SETTINGS
 from tests.support.keypad import Sent, cisco

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from ldapgw.phones.models import MODELS
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
     PASSWORD_PLACEHOLDER,
@@ -25,18 +25,16 @@ from ldapgw.phones.provisioning.settings import (
     ServerAddress,
     choose_endpoint,
 )
-from ldapgw.phones.provisioning.sheet import (
+from ldapgw.phones.provisioning.sheet import fields_by_hand, make_sheet, render_value
+from ldapgw.phones.provisioning.vendors import (
     FROM_OUR_NOTES,
     Advice,
     Field,
     Vendor,
     VendorDocument,
     all_vendors,
-    fields_by_hand,
-    make_sheet,
     vendors_of,
 )
-from ldapgw.phones.provisioning.templates import render_value
 from ldapgw.web.i18n import languages
 from tests.support.checkout import ROOT
 from tests.support.golden import CA_URL, FOLDER, SERVER, SETTINGS, texts

@@ -32,7 +32,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
-from ldapgw.files.preview import FilePreview
+from ldapgw.files.reading import FilePreview
 from ldapgw.google.delegation import ServiceAccount
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import PublishedKeys
@@ -50,7 +50,7 @@ from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.contact_browser import ContactBrowser, ContactSummary, LookupResult
-from ldapgw.phones.explainer import PhoneExplainer
+from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters

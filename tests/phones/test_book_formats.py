@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from ldapgw.directory.dit import ContactFlags
-from ldapgw.phones.book_format import MAX_TEXT, ListAddress
+from ldapgw.phones.book_formats import MAX_TEXT, XML_BOOKS, ListAddress
 from ldapgw.phones.book_reader import BookChoice, ListedContact, ListLength, ListQuery
-from ldapgw.phones.models import MODELS
-from ldapgw.phones.xml_books import XML_BOOKS
+from ldapgw.phones.description import MODELS
 from tests.support.checkout import ROOT
 from tests.support.examples import examples
 

@@ -1,28 +1,128 @@
 # SPDX-License-Identifier: MIT
-"""XML phone books in the formats of six vendors, for phones without LDAP.
+"""The phone books that phones without LDAP fetch over HTTP: XML in the formats of six vendors, and JSON for softphones.
 
-The formats follow the vendors' public documents.  ``docs/reference/phones.rst`` lists the details that no document
-confirms.
+A `BookFormat` reads a client's request and writes the answer.  The XML formats follow the vendors' public documents;
+``docs/reference/phones.rst`` lists the details that no document confirms.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
+from urllib.parse import urlencode
+from xml.sax.saxutils import escape, quoteattr
 
-from ldapgw.phones.book_format import (
-    MAX_TEXT,
-    SEARCHED,
-    BookFormat,
-    Elements,
-    ListAddress,
-    Parameters,
-    read_query,
-)
-from ldapgw.phones.book_reader import DIALLED, ListedContact, ListLength, ListQuery
-from ldapgw.phones.models import MODELS
-from ldapgw.phones.xml_text import xml_attribute, xml_text
+from ldapgw.directory.book import DIRECTORY
+from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
+from ldapgw.phones.description import MODELS
+
+# The longest text that is searched for, in characters.
+MAX_TEXT = 100
+# The parameters in which phones send the text of a search.  Links that the gateway makes use the first parameter.
+SEARCHED = ("q", "query", "search", "name")
+# More contacts than any directory has.
+MAX_CONTACTS = 10_000_000
+
+Parameters = Mapping[str, str]
+# The elements of each contact in an answer.
+Elements = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ListAddress:
+    """The address of a phone book, for links in its answers.
+
+    :ivar url: the URL, which may hold the phone's secret; a query is left out.
+    :ivar parameters: those parameters of the request that links have to keep.
+    """
+
+    url: str
+    parameters: Parameters
+
+    def __repr__(self) -> str:
+        return "<ListAddress>"
+
+    def link(self, **parameters: object) -> str:
+        """Return the URL with further parameters."""
+        query = urlencode({**self.parameters, **parameters})
+        return f"{self.url}?{query}" if query else self.url
+
+
+@dataclass(frozen=True, slots=True)
+class BookFormat:
+    """The format of a phone book.
+
+    :ivar name: the name of the format; of an XML phone book, the vendor, which is also the model's key in `MODELS`.
+    :ivar contact: writes the elements of a contact.
+    :ivar write: writes the answer from the elements of each contact.
+    :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form
+        for a search).
+    :ivar has_flags: whether `contact` writes the contact's flags.
+    :ivar has_origin: whether `contact` writes the contact's id, book and labels.
+    :ivar has_links: whether `write` writes links to the phone book's own address.
+    :ivar media_type: the media type of all answers.
+    """
+
+    name: str
+    contact: Callable[[ListedContact], Sequence[str]]
+    write: Callable[[Elements, ListQuery, ListLength, ListAddress], str]
+    read: Callable[[Parameters, ListAddress], ListQuery | str]
+    has_flags: bool = False
+    has_origin: bool = False
+    has_links: bool = False
+    media_type: str = "text/xml; charset=utf-8"
+
+
+def _searched_text(parameters: Parameters) -> str:
+    """Return the text that a phone searches for; empty if there is none."""
+    return next((text for name in SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
+
+
+def _read_query(parameters: Parameters, most: int) -> ListQuery:
+    """Read a request for the whole book, for a part of the book or for a search.
+
+    :param most: the maximum number of contacts in an answer, which is also the default.
+    """
+    letter = parameters.get("letter", "").lower()
+    book = parameters.get("book", "")
+    return ListQuery(
+        text=_searched_text(parameters),
+        letter=letter if letter == "#" or (len(letter) == 1 and "a" <= letter <= "z") else "",
+        book=BookChoice(book) if book in (BookChoice.OWN, BookChoice.SHARED, DIRECTORY) else BookChoice.ALL,
+        first=_number(parameters.get("first", ""), 0, MAX_CONTACTS),
+        count=_number(parameters.get("count", ""), most, most),
+    )
+
+
+def _number(text: str, default: int, most: int) -> int:
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) < 9 else default
+
+
+# --- XML --------------------------------------------------------------------------------------------------------------
+
+# The characters that no XML document can hold (XML 1.0, section 2.2).
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# A parser reads CR LF as LF, unless the CR is written as a reference (XML 1.0, section 2.11).
+_LINE_ENDS = {"\r": "&#13;"}
+
+
+def xml_text(value: str) -> str:
+    """Return a text as the content of an element; a character that XML cannot hold becomes a blank."""
+    # Nearly all values need no change, and to find this out is quicker than to look for each character.
+    if value.isprintable() and not ("&" in value or "<" in value or ">" in value):
+        return value
+    return escape(_UNPRINTABLE.sub(" ", value), _LINE_ENDS)
+
+
+def xml_attribute(value: str) -> str:
+    """Return a text as the value of an attribute, in quotes; a character that XML cannot hold becomes a blank."""
+    if value.isprintable() and not ("&" in value or "<" in value or ">" in value or '"' in value):
+        return f'"{value}"'
+    return quoteattr(_UNPRINTABLE.sub(" ", value))
 
 
 def _element(name: str, value: str) -> str:
@@ -45,7 +145,7 @@ def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddres
 
 def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
     """Return a function that reads a request for the whole book, for a part of it or for a search."""
-    return lambda parameters, _: read_query(parameters, MODELS[vendor].xml_entries)
+    return lambda parameters, _: _read_query(parameters, MODELS[vendor].xml_entries)
 
 
 # --- Yealink: XML Browser Developer's Guide, remote phone book --------------------------------------------------------
@@ -165,7 +265,7 @@ def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str
         texts = (_element("Title", _TITLE), _element("Prompt", "Name or number"), _element("URL", address.link()))
         return _document("CiscoIPPhoneInput", (*texts, f"<InputItem>{field}<DefaultValue/></InputItem>"))
     if parameters.keys() & {*SEARCHED, "letter", "first"}:
-        return read_query(parameters, MODELS["cisco"].xml_entries)
+        return _read_query(parameters, MODELS["cisco"].xml_entries)
     items = [("Search", address.link(form=1)), ("All contacts", address.link(first=0))]
     items += [(letter.upper(), address.link(letter=letter)) for letter in _CISCO_LETTERS]
     menu = (f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items)
@@ -201,7 +301,7 @@ _GIGASET_NAMES = ("ln", "fn")
 def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
     """Read a request.  A base station sends ``*`` in each field that is not searched, and counts contacts from 1."""
     asked = {name: value.strip() for name, value in parameters.items() if value.strip("* ")}
-    query = read_query(parameters, MODELS["gigaset"].xml_entries)
+    query = _read_query(parameters, MODELS["gigaset"].xml_entries)
     return ListQuery(
         text=" ".join(asked[name].strip("* ") for name in _GIGASET_NAMES if name in asked)[:MAX_TEXT] or query.text,
         number=next((asked[name].strip("* ") for name in _GIGASET_NUMBERS if name in asked), ""),
@@ -249,4 +349,47 @@ XML_BOOKS: Mapping[str, BookFormat] = MappingProxyType(
             BookFormat("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
         )
     }
+)
+
+
+# --- JSON for softphones ----------------------------------------------------------------------------------------------
+
+# Each contact has the gateway's fields and the fields of Acrobits' "Contacts JSON", so that Acrobits' apps read the
+# feed without a transformation (https://doc.acrobits.net/cloudsoftphone/contacts.html).  Acrobits' values are texts, so
+# an unknown value is an empty text.
+
+# An encoder that is made once encodes faster than `json.dumps` with arguments.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _feed_contact(contact: ListedContact) -> Sequence[str]:
+    fields = {
+        "name": contact.name,
+        "company": contact.company,
+        "numbers": [{"number": number, "kind": kind} for number, kind in contact.numbers],
+        "label": next(iter(contact.flags.labels), ""),
+        "book": contact.book,
+        "contactId": contact.id,
+        "displayName": contact.name,
+        "fname": contact.given_name,
+        "lname": contact.family_name,
+        "contactEntries": [
+            {"entryId": f"tel:{at}", "type": "tel", "label": kind, "uri": number}
+            for at, (number, kind) in enumerate(contact.numbers)
+        ],
+    }
+    return (_ENCODER.encode(fields),)
+
+
+def _write_feed(contacts: Elements, _query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
+    return '{"contacts":[\n' + ",\n".join(chain.from_iterable(contacts)) + "\n]}\n"
+
+
+def _read_feed(parameters: Parameters, _address: ListAddress) -> ListQuery:
+    """Read a request for the whole feed, which has no limit unless the client asks for one."""
+    return _read_query(parameters, MAX_CONTACTS)
+
+
+CONTACT_FEED = BookFormat(
+    "contacts", _feed_contact, _write_feed, _read_feed, has_origin=True, media_type="application/json"
 )

@@ -13,8 +13,8 @@ from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, UserError
+from ldapgw.phones.explain.explain import ExplainRequest, PhoneExplainer
 from ldapgw.phones.explain.model import USER
-from ldapgw.phones.explainer import ExplainRequest, PhoneExplainer
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.publisher import make_login
 from tests.support.phonebook import naming_context

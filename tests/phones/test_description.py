@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labels of phones, and the sign-in names that are made from labels."""
+"""Labels of phones, the sign-in names that are made from labels, and MAC addresses as people write and read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapgw.phones.labels import MAX_LABEL, read_label, sign_in_name
+from ldapgw.phones.description import MAX_LABEL, read_label, read_mac, show_mac, sign_in_name
 from ldapgw.store.phones import is_valid_name
 
 
@@ -61,3 +61,31 @@ def test_a_label_that_cannot_be(text: str) -> None:
     """Too long, or with a character that nobody sees."""
     with pytest.raises(ValueError, match=r"."):
         read_label(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mac"),
+    [
+        ("00:15:65:AA:BB:CC", "001565aabbcc"),
+        ("00-15-65-aa-bb-cc", "001565aabbcc"),
+        ("0015.65aa.bbcc", "001565aabbcc"),
+        ("00 15 65 AA BB CC", "001565aabbcc"),
+        (" 001565AABBCC\t", "001565aabbcc"),
+        ("", ""),
+        (" ", ""),
+    ],
+)
+def test_a_mac_address_is_read_as_people_write_it(text: str, mac: str) -> None:
+    assert read_mac(text) == mac
+
+
+@pytest.mark.parametrize(
+    "text", ["00:15:65:aa:bb", "00:15:65:aa:bb:cc:dd", "00:15:65:aa:bb:cg", "desk1", "0１1565aabbcc"]
+)
+def test_other_texts_are_no_mac_addresses(text: str) -> None:
+    with pytest.raises(ValueError, match="not a MAC address"):
+        read_mac(text)
+
+
+def test_a_mac_address_is_shown_with_colons() -> None:
+    assert (show_mac("001565aabbcc"), show_mac("")) == ("00:15:65:aa:bb:cc", "")

@@ -11,12 +11,20 @@ from html import unescape
 
 import pytest
 
-from ldapgw.files.spreadsheet import decode
-from ldapgw.phones.import_file import MAX_LINES, UnfitImportFile, check_rows, read_rows
-from ldapgw.phones.models import MODELS
+from ldapgw.files.csv_file import decode
+from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.provisioning.sheet import vendors_of
-from ldapgw.phones.rollout import NewPhone, make_files, make_zip, new_phone
+from ldapgw.phones.provisioning.vendors import vendors_of
+from ldapgw.phones.rollout import (
+    MAX_LINES,
+    NewPhone,
+    UnfitImportFile,
+    check_rows,
+    make_files,
+    make_zip,
+    new_phone,
+    read_rows,
+)
 from ldapgw.phrase import with_names
 from ldapgw.web.rendering import Renderer
 

@@ -1,17 +1,102 @@
 # SPDX-License-Identifier: MIT
-"""Finds remarks with digits beside telephone numbers: times, dates, prices, addresses, and labels with a number.
+"""The text of a number's field without what is no telephone number: addresses of other services, and remarks.
 
-Without its remark, "030 5550171 8-17 Uhr" is one number.  Without the 2 of its label, "Handy2: 0171 5550171" is the
-number that begins with 0171.  The patterns match remarks that people write in address books; a remark that matches no
-pattern is left in the text.
+People write a SIP address (RFC 3261 19.1), a link or a messenger's user name in the place of a number, beside a number,
+or behind a name.  A SIP address whose user is a public number counts as this number.
+
+Remarks with digits are times, dates, prices, addresses, and labels with a number.  Without its remark, "030 5550171
+8-17 Uhr" is one number.  Without the 2 of its label, "Handy2: 0171 5550171" is the number that begins with 0171.  The
+patterns match remarks that people write in address books; a remark that matches no pattern is left in the text.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 from ldapgw.numbers import dial_string
+from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
+
+# --- addresses of other services --------------------------------------------------------------------------------------
+
+# The maximum number of characters of a field that are read.  Nobody writes a number behind so many characters.
+LONGEST_FIELD: Final = 1024
+
+# A pattern for three things: a link; a user name of a messenger, which may be a number; and a SIP address, from which
+# the password (RFC 3261 19.1.1) is left out.
+_ADDRESS: Final = re.compile(
+    r"<?(?:"
+    r"(?:https?://wa\.me/|whatsapp:|skype:|facetime(?:-audio)?:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
+    r"|(?:viber://chat\?number=)(?P<number>[^\s<>,;|&]+)"
+    r"|(?:(?:xmpp|mailto|live|im|iax2?|h323|tg|teams|https?):|t\.me/|(?<![a-z])(?!tel|callto|sip)[a-z][a-z0-9+.-]+://)[^\s<>,;|]+"
+    r"|(?:(?P<scheme>sips?:)/*)?(?P<user>[^\s@<>(),|/:]{1,64})(?::[^\s@<>(),|/:]{1,64})?@(?P<host>[^\s@<>(),|/]{1,190})"
+    r")>?",
+    re.IGNORECASE,
+)
+# Two patterns for SIP addresses: blanks within the address, and a blank in place of the colon.
+_BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNORECASE)
+_AROUND_AT: Final = re.compile(r" ?@ ?")
+# Signs that separate an address from a number beside the address.
+_AROUND_ADDRESS: Final = " ,;:/|&\n"
+# The minimum number of digits of a number beside an address; fewer digits belong to a name or a remark.
+_SHORTEST_BESIDE: Final = 3
+
+
+class SplitField(NamedTuple):
+    """The parts of a field.
+
+    :ivar sip_addresses: SIP URIs, such as ``sip:501@pbx.example``.
+    :ivar numbers: the text of the numbers; line breaks stand in the places of the addresses.
+    """
+
+    sip_addresses: tuple[str, ...]
+    numbers: str
+
+
+def split_field(text: str) -> SplitField:
+    """Separate the addresses in a field from the numbers; a field without an address is left as it is."""
+    text = text[:LONGEST_FIELD]
+    if not any(sign in text for sign in ("@", ":", "%40", "t.me/")):
+        return SplitField((), text)
+    cleaned = "\n".join(map(dial_string.clean, text.splitlines()))
+    cleaned = cleaned.replace("%40", "@")
+    cleaned = _AROUND_AT.sub("@", _BEHIND_SCHEME.sub(r"\1:", cleaned))
+    addresses = [found for found in _ADDRESS.finditer(cleaned) if not _is_public(found["user"])]
+    if not addresses:
+        return SplitField((), text)
+    sip_addresses = (
+        (found["scheme"] or "sip:").lower() + found["user"] + "@" + found["host"].rstrip(".;")
+        for found in addresses
+        if found["host"]
+    )
+    numbers = (part.strip(_AROUND_ADDRESS) for part in _between(cleaned, addresses))
+    return SplitField(
+        tuple(dict.fromkeys(sip_addresses)),
+        "\n".join(part for part in numbers if sum(map(str.isdigit, part)) >= _SHORTEST_BESIDE),
+    )
+
+
+def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
+    """Yield the texts between the addresses, and each messenger's user name if the user name is a public number."""
+    position = 0
+    for found in addresses:
+        yield text[position : found.start()]
+        name = found["name"] or found["number"]
+        if _is_public(name):
+            yield unquote(name)
+        position = found.end()
+    yield text[position:]
+
+
+def _is_public(user: str | None) -> bool:
+    """Return True if the user in an address is a public number; parameters behind the number are ignored."""
+    number = dial_string.plain(unquote(user or "").partition(";")[0])
+    return number is not None and (number[0] or len(number[1]) >= SHORTEST_PUBLIC)
+
+
+# --- remarks ----------------------------------------------------------------------------------------------------------
 
 # Hours of a day, and the words that follow hours.  An "h" behind a blank is no such word, because it stands for a
 # telephone at home.
@@ -94,7 +179,7 @@ _LABEL: Final = re.compile(
 _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")
-_SEPARATORS: Final = " ,;-\u2013"
+_AROUND_REMARK: Final = " ,;-\u2013"
 # A whole number that a spreadsheet has written with a decimal fraction.
 _FRACTION: Final = re.compile(r"(\+?\d{7,})\.0")
 
@@ -107,7 +192,7 @@ def without_remarks(text: str) -> str:
     if fraction:
         return fraction[1]
     found = _REMARK.sub(" ", _LABEL.sub(_label, text))
-    return text if found == text else " ".join(_EMPTY.sub("", found).split()).strip(_SEPARATORS)
+    return text if found == text else " ".join(_EMPTY.sub("", found).split()).strip(_AROUND_REMARK)
 
 
 def _label(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ldapgw.errors import UserError
-from ldapgw.google.sandbox.loading import load_people
+from ldapgw.google.sandbox.fields import load_people
 from ldapgw.google.sandbox.tenant import ALICE, BOB, demo_world
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import Clock, Google, Randomness
