@@ -844,6 +844,17 @@ def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
             ),
             f"{C}supported-filter",
         ),
+        (
+            query(
+                '<C:prop-filter name="TEL"><C:param-filter name="TYPE"><C:text-match>fax</C:text-match>'
+                '</C:param-filter><C:param-filter name="TYPE"><C:text-match>home</C:text-match></C:param-filter>'
+                "</C:prop-filter>"
+            ),
+            f"{C}supported-filter",
+        ),
+        (query(matches("CATEGORIES", "Friends")), f"{C}supported-filter"),
+        (query('<C:prop-filter name="CATEGORIES"><C:is-not-defined/></C:prop-filter>'), f"{C}supported-filter"),
+        (query('<C:prop-filter name="REV"/>'), f"{C}supported-filter"),
         (query("", limit=1).replace(b">1<", b">-1<"), ""),
         (query("", limit=1).replace(b">1<", b">999999999999<"), ""),
         (f"<D:propfind {SPACES}/>".encode(), f"{D}supported-report"),

@@ -15,8 +15,8 @@ from ldapgw.phones.carddav.names import DavRefusal, carddav
 from ldapgw.phones.carddav.requests import PropertyFilter, Query, TextMatch
 from ldapgw.phones.explain.query import PERSON
 
-# The attributes of each property.  The searches of cn also find nicknames.  A property that is not in this table is in
-# no card.
+# The attributes of each property.  The searches of cn also find nicknames.  Except for `_NOT_SEARCHED`, a property that
+# is not in this table is in no card.
 _ATTRIBUTES: Final = MappingProxyType(
     {
         "FN": ("cn",),
@@ -45,6 +45,8 @@ _KINDS: Final = MappingProxyType(
     }
 )
 _NUMBERS: Final = frozenset(_ATTRIBUTES["TEL"])
+# The properties of cards that no attribute of an entry holds, so that no search finds them.
+_NOT_SEARCHED: Final = frozenset(("CATEGORIES", "REV"))
 # The properties that are in each card.
 _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
 
@@ -52,7 +54,8 @@ _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
 def directory_filter(query: Query) -> Filter:
     """Return the filter that finds the contacts of a query.
 
-    :raises DavRefusal: when a filter asks for a parameter that the directory does not have.
+    :raises DavRefusal: when a filter asks for a property that cannot be searched, or for a parameter that the directory
+        does not have.
     """
     if not query.filters:
         return PERSON
@@ -61,6 +64,8 @@ def directory_filter(query: Query) -> Filter:
 
 
 def _property(asked: PropertyFilter) -> Filter:
+    if asked.name in _NOT_SEARCHED:
+        raise DavRefusal(403, carddav("supported-filter"))
     attributes = _ATTRIBUTES.get(asked.name, ())
     if asked.kind:
         if asked.name != "TEL" or asked.kind not in _KINDS:

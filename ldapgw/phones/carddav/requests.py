@@ -273,13 +273,13 @@ def _property_filter(element: Element) -> PropertyFilter:
     name = element.get("name", "").upper().rpartition(".")[2]
     if not name:
         raise DavRefusal(400)
-    kind = ""
-    for parameter in element.iterfind(carddav("param-filter")):
-        kind = _kind(parameter)
+    parameters = element.findall(carddav("param-filter"))
+    if len(parameters) > 1:
+        raise DavRefusal(403, carddav("supported-filter"))
     return PropertyFilter(
         name,
         tuple(map(_text_match, element.iterfind(carddav("text-match")))),
-        kind,
+        _kind(parameters[0]) if parameters else "",
         is_absent=element.find(carddav("is-not-defined")) is not None,
         all_of=_is_all_of(element),
     )
