@@ -24,7 +24,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.dial_string import dial_text
 from ldapgw.numbers.number import Number
-from ldapgw.numbers.phone_number import NumberFormat, readable, typed_digits
+from ldapgw.numbers.phone_number import NumberFormat, parse, readable, typed_digits
 from ldapgw.phones.contact_browser import (
     DIGITS,
     LETTERS,
@@ -103,7 +103,7 @@ class NumberText:
     :ivar label: the contact's own label for the number at Google, shown in place of the kind.
     :ivar note: the stored number, and why another number is dialled; empty if there is nothing to explain.
     :ivar for_pbx: the number as a telephone system gets the number to call: in the tenant's format, without spaces;
-        empty if the stored contact is unknown.
+        empty if this number is unknown.
     """
 
     text: str
@@ -394,18 +394,39 @@ def _photo(tenant: WebTenant, found: BrowsedContact) -> bytes:
 def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText, ...]:
     """Return a contact's numbers, each once."""
     if stored is None:
-        known = numbers_of(found.entry, found.context)
+        known, for_pbx_by_number = numbers_of(found.entry, found.context), _entry_numbers_for_pbx(found)
         return tuple(
-            NumberText(readable(number), number, _KINDS_BY_ATTRIBUTE[attribute]) for number, attribute in known.items()
+            NumberText(
+                readable(number),
+                number,
+                _KINDS_BY_ATTRIBUTE[attribute],
+                for_pbx=for_pbx_by_number.get(number, ""),
+            )
+            for number, attribute in known.items()
         )
     numbers: dict[str, NumberText] = {}
     for phone in stored.phones:
         number = phone.number
-        dialled = number.code + (number.e164 or typed_digits(number))
+        dialled = _dialled(number)
         kind, for_pbx = _TEXTS.kinds.get(phone.kind, ""), _number_for_pbx(number, found.context)
         shown = NumberText(number_text(number), dialled, kind, phone.label, note_on(phone), for_pbx)
         numbers.setdefault(dialled, shown)
     return tuple(numbers.values())
+
+
+def _dialled(number: Number) -> str:
+    return number.code + (number.e164 or typed_digits(number))
+
+
+def _entry_numbers_for_pbx(found: BrowsedContact) -> dict[str, str]:
+    """Return the numbers of a contact that is not in the database, such as a file's, as a telephone system gets them.
+
+    The keys are the numbers for links (`NumberText.dialled`).
+    """
+    context = found.context
+    number_format = None if context.number_format is NumberFormat.TYPED else NumberFormat.E164
+    numbers = (parse(text, context.region) for text in numbers_of(found.entry, context, number_format))
+    return {_dialled(number): _number_for_pbx(number, context) for number in numbers if number is not None}
 
 
 def _number_for_pbx(number: Number, context: NamingContext) -> str:
