@@ -364,6 +364,8 @@ class BookReader:
                 for entry in entries:
                     given += 1
                     if has_origin:
+                        for _ in flags.read_names(entry):
+                            await self._turn_of(login)
                         listed = _listed(entry, flags.flags(entry), viewer.number_formatter)
                         yield listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
                         continue
