@@ -185,7 +185,7 @@ class FlagReader:
         self._access = access
         self._seen: dict[str, _SeenLabels] = {}
         # The names of labels by the uids of entries, for each book that was read.
-        self._names: dict[str, dict[bytes, tuple[str, ...]]] = {}
+        self._names: dict[str, dict[bytes, list[str]]] = {}
 
     def flags(self, entry: Entry) -> ContactFlags:
         """Return the flags of an entry."""
@@ -194,7 +194,7 @@ class FlagReader:
             return self.marks(entry)
         read = self._names.get(entry.parent.uuid_namespace)
         if read is not None:
-            return self.marks(entry)._replace(labels=read.get(entry.uid, ()))
+            return self.marks(entry)._replace(labels=tuple(read.get(entry.uid, ())))
         uid = folded(entry.uid.decode())
         names = tuple(label.name for label in labels.named if label.segments.entry_of_uid(uid) is not None)
         return self.marks(entry)._replace(labels=names)
@@ -207,14 +207,14 @@ class FlagReader:
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
             return
-        names: dict[bytes, tuple[str, ...]] = {}
+        names: dict[bytes, list[str]] = {}
         count = 0
         for label in self._labels(entry).named:
             for labelled in chain.from_iterable((*label.segments.contacts, *label.segments.numbers)):
-                uid = labelled.uid
-                known = names.get(uid, ())
+                known = names.setdefault(labelled.uid, [])
                 # The entry of a contact's only number has the contact's uid.
-                names[uid] = known if known[-1:] == (label.name,) else (*known, label.name)
+                if known[-1:] != [label.name]:
+                    known.append(label.name)
                 count += 1
                 if count % _LABELLED == 0:
                     yield None

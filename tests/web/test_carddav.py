@@ -27,6 +27,7 @@ from ldapgw.phones.carddav.names import DavRefusal
 from ldapgw.web.app import web_resource
 from ldapgw.web.http import STALLED_SECONDS
 from ldapgw.web.site import MAX_LARGE_BODIES, WebSite
+from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
 from tests.support.stage.book_clients import BOB, LABELS, Pbx, basic, login, person, serve
@@ -455,6 +456,18 @@ def test_a_query_without_a_filter(browser: Browser) -> None:
 
 def test_a_report_is_no_propfind(browser: Browser) -> None:
     assert ask(browser, "PROPFIND", own_book(browser), sync()).status == 400
+
+
+def test_contacts_with_many_labels() -> None:
+    """The names of the labels take memory for the result alone."""
+    labels = {f"g{at}": f"Label {at}" for at in range(1500)}
+    context = naming_context()
+    anna = replace(person("a1", "Anna Berg", (Kind.WORK, "030 1234567")), labels=tuple(labels))
+    made = build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [anna], labels, per_number=False)
+    [book] = address_books(Directory(context, (made,)), Viewer("cn=pbx", (Access("acme", ("a",)),)))
+    found: list[Mapping[bytes, tuple[str, ...]]] = []
+    assert work.peak(lambda: found.extend(book.read_categories())) < 500_000
+    assert sorted(found[-1][b"a1"]) == sorted(labels.values())
 
 
 def test_a_query_for_one_card(browser: Browser) -> None:
