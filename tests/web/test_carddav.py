@@ -868,6 +868,7 @@ def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
         (query(matches("CATEGORIES", "Friends")), f"{C}supported-filter"),
         (query('<C:prop-filter name="CATEGORIES"><C:is-not-defined/></C:prop-filter>'), f"{C}supported-filter"),
         (query('<C:prop-filter name="REV"/>'), f"{C}supported-filter"),
+        (query("".join(matches("ADR", "é " * 100 + str(at)) for at in range(32))), f"{C}supported-filter"),
         (query("", limit=1).replace(b">1<", b">-1<"), ""),
         (query("", limit=1).replace(b">1<", b">999999999999<"), ""),
         (f"<D:propfind {SPACES}/>".encode(), f"{D}supported-report"),

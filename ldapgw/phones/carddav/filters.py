@@ -10,7 +10,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings, estimated_cost
+from ldapgw.ldap.limits import FILTER_EFFORT
 from ldapgw.phones.carddav.names import DavRefusal, carddav
 from ldapgw.phones.carddav.requests import PropertyFilter, Query, TextMatch
 from ldapgw.phones.explain.query import PERSON
@@ -55,12 +56,15 @@ def directory_filter(query: Query) -> Filter:
     """Return the filter that finds the contacts of a query.
 
     :raises DavRefusal: when a filter asks for a property that cannot be searched, or for a parameter that the directory
-        does not have.
+        does not have; or when a filter is so costly that a search over LDAP would be refused too.
     """
     if not query.filters:
         return PERSON
     terms = tuple(map(_property, query.filters))
-    return And((PERSON, And(terms) if query.all_of else Or(terms)))
+    found = And((PERSON, And(terms) if query.all_of else Or(terms)))
+    if estimated_cost(found) > FILTER_EFFORT:
+        raise DavRefusal(403, carddav("supported-filter"))
+    return found
 
 
 def _property(asked: PropertyFilter) -> Filter:
