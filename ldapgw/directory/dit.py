@@ -73,6 +73,7 @@ class Directory:
     edition: object = field(default_factory=new_edition, init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
+    _not_private: tuple[Book, ...] = field(init=False, repr=False, compare=False)
     _favourites: dict[tuple[tuple[str, ...], bool], Segment | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -87,6 +88,8 @@ class Directory:
         object.__setattr__(self, "contact_count", sum(map(len, self.books)))
         object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
+        not_private = [book for book in self.books if book.sharing is not Sharing.PRIVATE]
+        object.__setattr__(self, "_not_private", tuple(not_private))
 
     @property
     def needs_merge(self) -> bool:
@@ -110,7 +113,9 @@ class Directory:
 
     def seen_books(self, access: Access) -> tuple[SeenBook, ...]:
         """Return the books that a viewer sees, in the order of `TenantViewer.seen`."""
-        return self.viewer(access).seen(self.books)
+        # There may be thousands of other accounts' private books, which the viewer does not see.
+        others = [book for book in self._not_private if book.key not in access.books]
+        return self.viewer(access).seen((*self.own_books(access), *others))
 
     def book_named(self, name: str, access: Access) -> SeenBook | None:
         """Return the first book of this name that the viewer may browse, or None if there is no such book.
@@ -211,10 +216,7 @@ class FlagReader:
         count = 0
         for label in self._labels(entry).named:
             for labelled in chain.from_iterable((*label.segments.contacts, *label.segments.numbers)):
-                known = names.setdefault(labelled.uid, [])
-                # The entry of a contact's only number has the contact's uid.
-                if known[-1:] != [label.name]:
-                    known.append(label.name)
+                names.setdefault(labelled.uid, []).append(label.name)
                 count += 1
                 if count % _LABELLED == 0:
                     yield None

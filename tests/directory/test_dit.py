@@ -116,6 +116,22 @@ def test_a_shared_label_follows_a_change() -> None:
     assert seen({"g1": "Friends"}) == []
 
 
+def test_private_books_of_others_cost_nothing() -> None:
+    """To find the books that a viewer sees."""
+
+    def seen(count: int) -> int:
+        others = [
+            build_book(CONTEXT, f"b{at}", f"b{at}@x", Sharing.PRIVATE, [], {}, per_number=False) for at in range(count)
+        ]
+        shared = build_book(CONTEXT, "carl", "carl@x", Sharing.SHARED, [], {}, per_number=False)
+        own = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, [], {}, per_number=False)
+        directory, access = Directory(CONTEXT, (*others, shared, own)), Access("acme", ("alice",))
+        assert [book.book.key for book in directory.seen_books(access)] == ["alice", "carl"]
+        return work.calls(lambda: directory.seen_books(access))
+
+    assert seen(500) == seen(1)
+
+
 @pytest.mark.parametrize("label_count", [1, 400])
 def test_the_flags_of_a_list_with_many_labels(label_count: int) -> None:
     """The labels are read once and in slices, not once for each contact."""
