@@ -223,7 +223,7 @@ class ContactPages:
         own_phones = await self._own_phones(visit)
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
-        numbers, shown = _numbers(found, stored), _shown_numbers(stored, context)
+        numbers, shown = _numbers(found, stored), _shown_numbers(found, stored)
         name = text_of(found.entry, "cn")
         return visit.page(
             "contact.html",
@@ -235,7 +235,8 @@ class ContactPages:
             contact_name=name,
             shown=shown,
             callers=visit.tenant.dial.callers(own_phones) if visit.tenant.dial is not None else {},
-            per_number=per_number,
+            # An entry does not have the words that a phone with one entry per number shows behind the name.
+            per_number=per_number if stored else [],
             per_number_lines=[f"{name} ({kind})" for _, kind in shown],
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
             google=contact_page(found.entry.uid.decode(), owner.address) if owner is not None else "",
@@ -434,16 +435,16 @@ def _number_for_pbx(number: Number, context: NamingContext) -> str:
     return typed_digits(number) if is_typed else dial_text(write_number(number, context))
 
 
-def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple[str, str]]:
-    """Return the numbers as phones get them, each with its label.
+def _shown_numbers(found: BrowsedContact, stored: Contact | None) -> list[tuple[str, str]]:
+    """Return the numbers as phones get them, each with its label, which is empty if the stored contact is unknown.
 
     Phones that get an entry for each number show the label behind the name.
     """
     if stored is None:
-        return []
+        return [(number, "") for number in numbers_of(found.entry, found.context, None)]
     shown: dict[str, str] = {}
     for phone in stored.phones:
-        shown.setdefault(write_number(phone.number, context), phone.label or phone.kind.value)
+        shown.setdefault(write_number(phone.number, found.context), phone.label or phone.kind.value)
     return [*shown.items()]
 
 
