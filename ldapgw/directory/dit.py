@@ -328,6 +328,11 @@ def own_scopes(dit: Dit, viewer: Viewer) -> tuple[SearchScope, ...]:
     return _at_site(tuple(scopes), viewer)
 
 
+def shared_scopes(dit: Dit, viewer: Viewer) -> tuple[SearchScope, ...]:
+    """Return the scopes of a search of the books that others share with a login, and of the Workspace directory."""
+    return _at_site(tuple(view.shared_books() for view in _views(dit, viewer)), viewer)
+
+
 def _at_site(scopes: tuple[SearchScope, ...], viewer: Viewer) -> tuple[SearchScope, ...]:
     if not viewer.area_code:
         return scopes
@@ -412,6 +417,10 @@ class _View:
         )
         return self._with_favourites_first(scope)
 
+    def shared_books(self) -> SearchScope:
+        """Return the scope of a search of the books that others share with the viewer or with the viewer's groups."""
+        return self._books(Access(self.access.tenant))
+
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
         """Return the scope, preceded by a scope of the viewer's starred contacts if the tenant's settings say so."""
         if not (scope.context.favourites_first and scope.contacts):
@@ -430,6 +439,15 @@ class _View:
         if scope is Scope.SINGLE_LEVEL:
             seen_books = directory.seen_books(self.access)
             return SearchScope.of(context, *(seen.book.container for seen in seen_books if seen.is_browsed))
+        return self._books(self.access)
+
+    def _books(self, own_access: Access) -> SearchScope:
+        """Return the scope of the shared books that the viewer sees, and of own books.
+
+        :param own_access: the access to the own books.
+        """
+        directory, context = self.directory, self.directory.context
+        tenant = tenant_entry(context)
         browsed = directory.viewer(self.access).browsed
         parts = [directory.shared_books[sharing] for sharing in browsed if sharing in directory.shared_books]
         callers = directory.shared_books.get(Sharing.CALLERS)
@@ -437,7 +455,7 @@ class _View:
         containers = [Segment((tenant,)), *(segment for part in parts for segment in segments_of(part.containers))]
         contacts = [segment for part in parts for segment in part.form(per_number=self.per_number)]
         own: list[Segment] = []
-        for book in directory.own_books(self.access):
+        for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
                 continue  # the book is among the shared books
             # A viewer sees all of an own book, even if others see only the shared label of this book.  The containers
@@ -452,7 +470,7 @@ class _View:
             tuple(containers),
             (*own, *contacts),
             () if callers is None else segments_of(callers.contacts),
-            directory.own_namespaces(self.access),
+            directory.own_namespaces(own_access),
             may_have_duplicates=count > 1,
         )
 

@@ -11,15 +11,18 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import Scope
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.numbers.phone_number import NumberFormat, parse
-from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
+from ldapgw.phones.book_reader import MAX_NUMBER, BookChoice, BookReader, ListedContact, ListLength, ListQuery
 from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.turns import Turns
@@ -39,7 +42,14 @@ def numbered(at: int, name: str, *labels: str) -> Contact:
 class Reading:
     """A reader of contacts with numbers and one without; its clock stands still until it is asked to go on."""
 
-    def __init__(self, *, lenient: bool = True, names: Sequence[str] = NAMES, label_count: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        lenient: bool = True,
+        names: Sequence[str] = NAMES,
+        label_count: int = 0,
+        directory: Directory | None = None,
+    ) -> None:
         self.clock = Clock()
         self.turns = Turns(self.clock)
         context = replace(naming_context(), lenient=lenient)
@@ -48,7 +58,7 @@ class Reading:
             *(numbered(at, name, *([f"g{at % label_count}"] if labels else [])) for at, name in enumerate(names)),
             Contact("x", name="Nobody", emails=("x@a.example",)),
         ]
-        dit = dit_of(contacts, context, labels)
+        dit = dit_of(contacts, context, labels) if directory is None else Dit((directory,), Features("1"))
         self.logged: list[tuple[int, ResultCode]] = []
         self.messages: list[bytes] = []
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
@@ -147,6 +157,38 @@ def test_a_letter(letter: str, found: list[str]) -> None:
     """Names that begin with the letter, also with an accent; digits come before all letters."""
     reading = Reading(names=["3M", "Anna", "Äpfel", "Yves", "Żak", "Zoe"])
     assert reading.names(ListQuery(letter=letter))[0] == found
+
+
+@pytest.mark.parametrize(
+    ("book", "found"),
+    [
+        (BookChoice.ALL, ["Dora", "Gerd", "Olga", "Sven"]),
+        (BookChoice.OWN, ["Olga"]),
+        (BookChoice.SHARED, ["Dora", "Gerd", "Sven"]),
+        (BookChoice.DIRECTORY, ["Dora"]),
+    ],
+)
+def test_the_choice_of_books(book: BookChoice, found: list[str]) -> None:
+    """What others share with a group of the phone's owner is shared too."""
+    context = replace(naming_context(), groups={"sales": frozenset(("alice@acme.example",))})
+    directory = Directory(
+        context,
+        tuple(
+            build_book(context, key, name, sharing, [numbered(at, person)], {}, per_number=False)
+            for at, (key, name, sharing, person) in enumerate(
+                (
+                    ("alice", "alice@acme.example", Sharing.PRIVATE, "Olga"),
+                    ("bob", "bob@acme.example", Sharing.SHARED, "Sven"),
+                    ("file:sales", "sales", Sharing("group:sales"), "Gerd"),
+                    ("file:service", "service", Sharing("group:service"), "Nobody"),
+                    ("petra", "petra@acme.example", Sharing.PRIVATE, "Nobody"),
+                    ("carl", "carl@acme.example", Sharing.CALLERS, "Nobody"),
+                    (DIRECTORY, DIRECTORY, Sharing.SHARED, "Dora"),
+                )
+            )
+        ),
+    )
+    assert Reading(directory=directory).names(ListQuery(book=book))[0] == found
 
 
 @pytest.mark.parametrize("lenient", [True, False])
