@@ -282,7 +282,7 @@ def add(
                     f"a phone named {name} already exists; names are unique on a gateway, regardless of upper and "
                     "lower case"
                 )
-            warn_of_phones_that_find_nobody(connection, chosen.name, [] if found else [name])
+            warn_of_phones_that_find_nobody(connection, chosen, [] if found else [name])
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())
