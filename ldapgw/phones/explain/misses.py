@@ -326,6 +326,8 @@ class MissFinder:
         if reason in _ACCESS_REASONS.values() and book.is_file:
             return TEXTS.file_sharing_advice
         texts = TEXTS.reasons[reason]
+        if book.is_file and texts.file_advice:
+            return texts.file_advice
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:

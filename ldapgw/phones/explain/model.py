@@ -60,11 +60,14 @@ class ReasonText(Texts, frozen=True):
 
     :ivar advice: the advice to an administrator.
     :ivar user_advice: the advice to a user; empty if the advice is the same.
+    :ivar file_advice: the advice about a contact of a file, which nobody can change at Google; empty if the advice is
+        the same.
     """
 
     message: str
     advice: str
     user_advice: str = ""
+    file_advice: str = ""
 
 
 class _ExplanationTexts(Texts, frozen=True):
