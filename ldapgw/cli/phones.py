@@ -276,7 +276,7 @@ def add(
             _check_mac(connection, login)
             if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
                 raise _name_taken(name)
-            warn_of_phones_that_find_nobody(connection, chosen.name, [] if found else [name])
+            warn_of_phones_that_find_nobody(connection, chosen, [] if found else [name])
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())

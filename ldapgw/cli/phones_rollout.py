@@ -340,7 +340,7 @@ def import_phones(
                 )
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
             without_owner = [phone.login.name for phone in phones if not phone.login.account_ids]
-            warn_of_phones_that_find_nobody(connection, chosen.name, without_owner)
+            warn_of_phones_that_find_nobody(connection, chosen, without_owner)
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])
     else:

@@ -262,7 +262,8 @@ def _actions(site: Site, held: _Stored, objects: Collection[dict[str, Any]]) -> 
                 f"ldapgw admin-link --tenant {tenant.name} opens."
             )
     connected = {account.tenant for account in held.accounts if account.is_connected}
-    for name in sorted({login.tenant for login in held.phones} - connected - held.workspaces.keys()):
+    with_files = {tenant.name for tenant in site.config.tenant if tenant.file}
+    for name in sorted({login.tenant for login in held.phones} - connected - with_files - held.workspaces.keys()):
         if name in held.clients:
             yield f"{name}: nobody has connected yet, so phones find nobody. People connect on {site.page(name)}"
     for name, read in held.workspaces.items():

@@ -32,6 +32,9 @@ DIRECTORY = "directory"
 # The label that stands for Google's star.
 FAVOURITES = "Favourites"
 
+# The beginning of the keys of files' books; no account has such a key, because Google's keys have no colon.
+FILE_PREFIX = "file:"
+
 # The name of the viewer's own book in `NamingContext.book_order`.
 OWN = "own"
 
@@ -64,7 +67,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """The contacts of one account, or of the Workspace directory.
+    """The contacts of one account, of the Workspace directory, or of a file.
 
     :ivar key: the key by which `Access` refers to the book; never changed while the account exists.
     :ivar name: the value of the book's ou.
@@ -95,6 +98,11 @@ class Book:
         if not self.shared_label:
             return self
         return next((label for label in self.labels if folded(label.name) == self.shared_label), None)
+
+    @property
+    def is_file(self) -> bool:
+        """Return whether the contacts are from a configured file, whose sharing is in the configuration too."""
+        return self.key.startswith(FILE_PREFIX)
 
     def __len__(self) -> int:
         """Return the number of contacts in the book."""

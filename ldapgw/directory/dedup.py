@@ -7,7 +7,7 @@ number with a third entry.  A contact of a book and the same contact below a lab
 
 Of the entries of one person, a search shows the entry in the first book, and leaves the others out.  The books that the
 tenant's `book_order` names come first, then the viewer's own books, the shared books, the Workspace directory, and the
-caller-ID books.
+caller-ID books.  If a search shows starred contacts first, the starred contacts come before all books.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _MAIL_LETTER: Final = ATTRIBUTE_TAGS["mail"][1]
 _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
 _Precedence = tuple[int, int, str]
+# The precedence before all books.
+_FIRST: Final[_Precedence] = (-1, 0, "")
 
 # The number of entries that are compared in one slice of work.
 COMPARED: Final = 200
@@ -66,18 +68,22 @@ class SameName:
     Mutable: the entries that were added.
 
     :param own_namespaces: the UUID namespaces of the viewer's own books, the first book first.
+    :param shown_first: the sort keys of starred contacts that the search shows before all others, whatever the order of
+        the books is.
     """
 
-    __slots__ = ("_by_precedence", "_own_namespaces", "_points")
+    __slots__ = ("_by_precedence", "_own_namespaces", "_points", "_shown_first")
 
-    def __init__(self, own_namespaces: tuple[str, ...]) -> None:
+    def __init__(self, own_namespaces: tuple[str, ...], shown_first: frozenset[str] = frozenset()) -> None:
         self._own_namespaces = own_namespaces
+        self._shown_first = shown_first
         self._points: list[frozenset[str]] = []
         self._by_precedence: dict[_Precedence, list[int]] = {}
 
     def add(self, entry: Entry) -> None:
         """Add an entry; entries are numbered from 0."""
-        precedence = _precedence(entry, self._own_namespaces)
+        is_first = entry.sort_key in self._shown_first
+        precedence = _FIRST if is_first else _precedence(entry, self._own_namespaces)
         self._by_precedence.setdefault(precedence, []).append(len(self._points))
         self._points.append(_contact_points(entry))
 

@@ -186,7 +186,9 @@ def _contacts(
         if callers is not None:
             segments, own_namespaces = (*segments, callers), scope.own_namespaces
     if len(segments) > 1 or (own_namespaces is not None and segments and segments[0].duplicates):
-        yield from _merge(segments, prepared, context, key_prefix, after_key, own_namespaces, demand)
+        yield from _merge(
+            segments, prepared, context, key_prefix, after_key, own_namespaces, demand, shown_first=scope.left_out
+        )
     elif segments:
         stream = _SegmentMatches(segments[0], prepared, _start(segments[0], after_key, None), demand.wanted)
         while stream.found or not stream.exhausted:
@@ -218,11 +220,14 @@ def _merge(
     after_key: str | None,
     own_namespaces: tuple[str, ...] | None,
     demand: _Demand,
+    *,
+    shown_first: frozenset[str] = frozenset(),
 ) -> Iterator[ResultBatch | None]:
     """Yield the matches of several segments in one order.
 
     :param own_namespaces: the UUID namespaces of the viewer's own books if duplicates are to be removed; None if no two
         contacts can be the same person.
+    :param shown_first: as in `SameName`.
     """
     streams: list[_SegmentMatches] = []
     for segment in segments:
@@ -244,7 +249,8 @@ def _merge(
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
             wanted = 0  # no rows yet: all read matches have one name, which may go on
-        for part in (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces):
+        parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
+        for part in parts:
             if part is None:
                 yield None
                 continue
@@ -438,7 +444,10 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | 
 
 
 def _without_duplicates(
-    rows: list[_Row], streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...]
+    rows: list[_Row],
+    streams: Sequence[_SegmentMatches],
+    own_namespaces: tuple[str, ...],
+    shown_first: frozenset[str],
 ) -> Iterator[list[_Row] | None]:
     """Yield rows without duplicates (`ldapgw.directory.dedup`), and None after each slice of work."""
     names = [sort_name(row[0]) for row in rows]
@@ -450,7 +459,7 @@ def _without_duplicates(
     for _, group in groupby(zip(names, rows, strict=True), key=itemgetter(0)):
         same = [row for _, row in group]
         if len(same) > 1 and _may_be_duplicates(same, streams):
-            entries = SameName(own_namespaces)
+            entries = SameName(own_namespaces, shown_first)
             for _, at, document in same:
                 entries.add(streams[at].segment.entries[document])
                 compared += 1

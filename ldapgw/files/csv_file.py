@@ -296,8 +296,8 @@ def _comparable(title: str) -> str:
 _SEPARATOR: Final = ":::"
 # Outlook separates categories by semicolons, people also separate labels by commas.
 _LABEL_SEPARATOR: Final = re.compile("[;,]")
-# A number in the format of a spreadsheet that has lost the last digits, such as 4,93012E+11.
-_SHORTENED: Final = re.compile(r"[0-9][.,][0-9]+E\+[0-9]+", re.IGNORECASE)
+# A number in the format of a spreadsheet that has lost digits, such as 4,93012E+11, or 5E+11 in a narrow column.
+_SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?E\+[0-9]+", re.IGNORECASE)
 # The sign in front of Google's own groups ("* myContacts"), and of the type of a primary number ("* Mobile").
 _STAR: Final = "*"
 _UNREADABLE: Final = "\ufffd"

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes, shared_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
@@ -342,16 +342,10 @@ class BookReader:
         # A search over LDAP cannot be of several books alone.
         name = DIRECTORY if query.book is BookChoice.DIRECTORY else own[0].name if len(own) == 1 else ""
         base = str(context.base.child("ou", name) if name else context.base)
-        if query.book is BookChoice.SHARED:
-            viewer = viewer._replace(access=(Access(access.tenant),))
         asked = _list_filter(query, context)
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
         prepared = prepare(asked, context)
-        is_own = query.book is BookChoice.OWN
-        try:
-            scopes = own_scopes(dit, viewer) if is_own else search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
-        except DirectoryError:  # there is no such book for this phone
-            return
+        scopes = _scopes(dit, viewer, query.book, base)
         if not scopes:
             return
         cursor = self._cursor(viewer, address, scopes, prepared)
@@ -364,6 +358,8 @@ class BookReader:
                 for entry in entries:
                     given += 1
                     if has_origin:
+                        for _ in flags.read_names(entry):
+                            await self._turn_of(login)
                         listed = _listed(entry, flags.flags(entry), viewer.number_formatter)
                         yield listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
                         continue
@@ -393,6 +389,18 @@ class BookReader:
         seconds = self._seconds() - started
         for observe in self._observers:
             observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
+
+
+def _scopes(dit: Dit, viewer: Viewer, choice: BookChoice, base: str) -> tuple[SearchScope, ...]:
+    """Return the scopes of the search for a list; empty if there is no such book for the phone."""
+    if choice is BookChoice.OWN:
+        return own_scopes(dit, viewer)
+    if choice is BookChoice.SHARED:
+        return shared_scopes(dit, viewer)
+    try:
+        return search_scopes(dit, viewer, base, Scope.WHOLE_SUBTREE)
+    except DirectoryError:
+        return ()
 
 
 def _book_search(book: ReadBook, asked: Filter, found: int) -> ListSearch:

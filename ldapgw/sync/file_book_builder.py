@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory.book import Book, build_book
+from ldapgw.directory.book import FILE_PREFIX, Book, build_book
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.files import reading
 from ldapgw.files.card import TEXTS
@@ -48,8 +48,8 @@ class FileTask:
 
     @property
     def book_key(self) -> str:
-        """Return the key of the book; no account has such a key, because Google's keys have no colon."""
-        return f"file:{self.name}"
+        """Return the key of the book."""
+        return f"{FILE_PREFIX}{self.name}"
 
     @property
     def build_key(self) -> BuildKey:

@@ -24,7 +24,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.dial_string import dial_text
 from ldapgw.numbers.number import Number
-from ldapgw.numbers.phone_number import NumberFormat, readable, typed_digits
+from ldapgw.numbers.phone_number import NumberFormat, parse, readable, typed_digits
 from ldapgw.phones.contact_browser import (
     DIGITS,
     LETTERS,
@@ -103,7 +103,7 @@ class NumberText:
     :ivar label: the contact's own label for the number at Google, shown in place of the kind.
     :ivar note: the stored number, and why another number is dialled; empty if there is nothing to explain.
     :ivar for_pbx: the number as a telephone system gets the number to call: in the tenant's format, without spaces;
-        empty if the stored contact is unknown.
+        empty if this number is unknown.
     """
 
     text: str
@@ -223,7 +223,7 @@ class ContactPages:
         own_phones = await self._own_phones(visit)
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
-        numbers, shown = _numbers(found, stored), _shown_numbers(stored, context)
+        numbers, shown = _numbers(found, stored), _shown_numbers(found, stored)
         name = text_of(found.entry, "cn")
         return visit.page(
             "contact.html",
@@ -235,7 +235,8 @@ class ContactPages:
             contact_name=name,
             shown=shown,
             callers=visit.tenant.dial.callers(own_phones) if visit.tenant.dial is not None else {},
-            per_number=per_number,
+            # An entry does not have the words that a phone with one entry per number shows behind the name.
+            per_number=per_number if stored else [],
             per_number_lines=[f"{name} ({kind})" for _, kind in shown],
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
             google=contact_page(found.entry.uid.decode(), owner.address) if owner is not None else "",
@@ -394,18 +395,39 @@ def _photo(tenant: WebTenant, found: BrowsedContact) -> bytes:
 def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText, ...]:
     """Return a contact's numbers, each once."""
     if stored is None:
-        known = numbers_of(found.entry, found.context)
+        known, for_pbx_by_number = numbers_of(found.entry, found.context), _entry_numbers_for_pbx(found)
         return tuple(
-            NumberText(readable(number), number, _KINDS_BY_ATTRIBUTE[attribute]) for number, attribute in known.items()
+            NumberText(
+                readable(number),
+                number,
+                _KINDS_BY_ATTRIBUTE[attribute],
+                for_pbx=for_pbx_by_number.get(number, ""),
+            )
+            for number, attribute in known.items()
         )
     numbers: dict[str, NumberText] = {}
     for phone in stored.phones:
         number = phone.number
-        dialled = number.code + (number.e164 or typed_digits(number))
+        dialled = _dialled(number)
         kind, for_pbx = _TEXTS.kinds.get(phone.kind, ""), _number_for_pbx(number, found.context)
         shown = NumberText(number_text(number), dialled, kind, phone.label, note_on(phone), for_pbx)
         numbers.setdefault(dialled, shown)
     return tuple(numbers.values())
+
+
+def _dialled(number: Number) -> str:
+    return number.code + (number.e164 or typed_digits(number))
+
+
+def _entry_numbers_for_pbx(found: BrowsedContact) -> dict[str, str]:
+    """Return the numbers of a contact that is not in the database, such as a file's, as a telephone system gets them.
+
+    The keys are the numbers for links (`NumberText.dialled`).
+    """
+    context = found.context
+    number_format = None if context.number_format is NumberFormat.TYPED else NumberFormat.E164
+    numbers = (parse(text, context.region) for text in numbers_of(found.entry, context, number_format))
+    return {_dialled(number): _number_for_pbx(number, context) for number in numbers if number is not None}
 
 
 def _number_for_pbx(number: Number, context: NamingContext) -> str:
@@ -413,16 +435,16 @@ def _number_for_pbx(number: Number, context: NamingContext) -> str:
     return typed_digits(number) if is_typed else dial_text(write_number(number, context))
 
 
-def _shown_numbers(stored: Contact | None, context: NamingContext) -> list[tuple[str, str]]:
-    """Return the numbers as phones get them, each with its label.
+def _shown_numbers(found: BrowsedContact, stored: Contact | None) -> list[tuple[str, str]]:
+    """Return the numbers as phones get them, each with its label, which is empty if the stored contact is unknown.
 
     Phones that get an entry for each number show the label behind the name.
     """
     if stored is None:
-        return []
+        return [(number, "") for number in numbers_of(found.entry, found.context, None)]
     shown: dict[str, str] = {}
     for phone in stored.phones:
-        shown.setdefault(write_number(phone.number, context), phone.label or phone.kind.value)
+        shown.setdefault(write_number(phone.number, found.context), phone.label or phone.kind.value)
     return [*shown.items()]
 
 

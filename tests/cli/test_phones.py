@@ -93,6 +93,17 @@ def test_add_warns_of_a_phone_that_finds_nobody(gateway: Gateway) -> None:
     assert rows(added.stdout)["finds"] == "shared books, the Workspace directory"
 
 
+@pytest.mark.parametrize(("sharing", "warns"), [("shared", False), ("callers", False), ("group:sales", True)])
+def test_a_file_for_phones_without_an_owner(gateway: Gateway, sharing: str, warns: bool) -> None:
+    """The phone finds its contacts, unless the file is only for a group; and status misses no accounts."""
+    group = '\n[[tenant.group]]\nname = "sales"\naccounts = ["alice@acme.example"]\n'
+    file = f'\n[[tenant.file]]\nname = "extensions"\npath = "extensions.csv"\nsharing = "{sharing}"\n'
+    gateway.write(LISTENING + group + file)
+    added = gateway.run("phones", "add", "hall")
+    assert ("finds nobody" in added.stderr) == warns
+    assert not [action for action in gateway.json("status")["actions"] if "nobody has connected yet" in action]
+
+
 def rows(printed: str) -> dict[str, str]:
     """The lines of a login or of settings, by their labels."""
     return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in printed.splitlines() if "  " in line)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
@@ -15,6 +17,7 @@ from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.naming_context import at_site
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.special_entries import Features
+from tests.support import work
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
@@ -113,6 +116,37 @@ def test_a_shared_label_follows_a_change() -> None:
     assert seen({"g1": "Friends"}) == []
 
 
+def test_private_books_of_others_cost_nothing() -> None:
+    """To find the books that a viewer sees."""
+
+    def seen(count: int) -> int:
+        others = [
+            build_book(CONTEXT, f"b{at}", f"b{at}@x", Sharing.PRIVATE, [], {}, per_number=False) for at in range(count)
+        ]
+        shared = build_book(CONTEXT, "carl", "carl@x", Sharing.SHARED, [], {}, per_number=False)
+        own = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, [], {}, per_number=False)
+        directory, access = Directory(CONTEXT, (*others, shared, own)), Access("acme", ("alice",))
+        assert [book.book.key for book in directory.seen_books(access)] == ["alice", "carl"]
+        return work.calls(lambda: directory.seen_books(access))
+
+    assert seen(500) == seen(1)
+
+
+@pytest.mark.parametrize("label_count", [1, 400])
+def test_the_flags_of_a_list_with_many_labels(label_count: int) -> None:
+    """The labels are read once and in slices, not once for each contact."""
+    labels = {f"g{at}": f"Label {at:03}" for at in range(label_count)}
+    people = [Contact(f"c{at}", name=f"Person {at}", labels=(f"g{at % label_count}",)) for at in range(2400)]
+    book = build_book(CONTEXT, "alice", "alice@x", Sharing.SHARED, people, labels, per_number=False)
+    entries = [entry for segment in book.segments.contacts for entry in segment]
+    reader = FlagReader(Directory(CONTEXT, (book,)), Access("acme"))
+    assert len([*reader.read_names(entries[0])]) == 2
+    assert [reader.flags(entry).labels for entry in entries] == [
+        (f"Label {int(entry.uid[1:]) % label_count:03}",) for entry in entries
+    ]
+    assert work.calls(lambda: [reader.flags(entry) for entry in entries]) < 40 * len(entries)
+
+
 def test_flags_of_contacts() -> None:
     """A star counts for its owner alone, and a label for whoever sees its branch; also for entries of numbers.
 
@@ -137,6 +171,10 @@ def test_flags_of_contacts() -> None:
         assert other_list.marks(entry) == ContactFlags(blocked=True)
     for entry in (second, alice.container):
         assert directory.flags(entry, own) == own_list.marks(entry) == other_list.marks(entry) == ContactFlags()
+    for entry in (first, numbered, below_label, second, alice.container):
+        assert [*own_list.read_names(entry), *other_list.read_names(entry)] == []
+        assert own_list.flags(entry) == directory.flags(entry, own)
+        assert other_list.flags(entry) == directory.flags(entry, other)
     by_label = Directory(context, (with_sharing(alice, Sharing.SHARED, "Customers"),))
     assert by_label.flags(below_label, other) == ContactFlags(labels=("Customers",))
     assert Directory(context, (with_sharing(alice, Sharing.SHARED, "Gone"),)).flags(first, other) == ContactFlags()

@@ -132,6 +132,35 @@ def test_where_they_are_first() -> None:
     assert found(PHONE, f"uid=a4,ou=alice,{BASE}", BASE_OBJECT) == ["uid=a4"]
 
 
+@pytest.mark.parametrize("text", ["(cn=*)", "(telephoneNumber=+49305550002)"])
+def test_a_starred_contact_is_in_a_book_that_counts_before(text: str) -> None:
+    """The person is listed once, as the owner of the star has them; so is a person without a star."""
+    context = replace(FIRST, book_order=("bob",))
+    books = (
+        build_book(
+            context,
+            "a",
+            "alice",
+            Sharing.PRIVATE,
+            [numbered("a2", 2, starred=True), numbered("a3", 3, starred=False)],
+            LABELS,
+            per_number=False,
+        ),
+        build_book(
+            context,
+            "b",
+            "bob",
+            Sharing.SHARED,
+            [numbered("b2", 2, starred=False), numbered("b3", 3, starred=False)],
+            {},
+            per_number=False,
+        ),
+    )
+    found = names(dit_of(*books, context=context), PHONE, text)
+    assert [dn.partition(",")[0] for dn in found] == ["uid=a2", "uid=b3"][: len(found)]
+    assert len(found) == (2 if text == "(cn=*)" else 1)
+
+
 def test_without_stars() -> None:
     """An account that has none, or no such branch at all."""
     assert [dn[:6] for dn in names(tree([(2, False), (1, False)], [], Sharing.PRIVATE), PHONE, "(cn=*)")] == [

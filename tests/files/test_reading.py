@@ -204,6 +204,13 @@ def test_each_bad_line_is_named_with_what_is_expected() -> None:
     ]
 
 
+@pytest.mark.parametrize("number", ["4.93012E+11", "4,9e+11", "5E+11"])
+def test_a_number_that_a_spreadsheet_has_shortened(number: str) -> None:
+    """In a narrow column, no digit behind the first one is left."""
+    [problem] = problems(f'name,phone\nEd,"{number}"\n')
+    assert "a spreadsheet has shortened the number" in problem
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

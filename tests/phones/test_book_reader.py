@@ -5,22 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import starmap
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import Scope
+from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.numbers.phone_number import NumberFormat, parse
-from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListedContact, ListLength, ListQuery
+from ldapgw.phones.book_reader import MAX_NUMBER, BookChoice, BookReader, ListedContact, ListLength, ListQuery
+from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.turns import Turns
 from tests.support.phonebook.wire import dit_of
@@ -30,21 +33,32 @@ COUNT = 100
 NAMES = [f"Person {at:03}" for at in range(COUNT)]
 
 
-def numbered(at: int, name: str) -> Contact:
+def numbered(at: int, name: str, *labels: str) -> Contact:
     number = parse(f"+49 30 5550{at:03}", "DE")
     assert number is not None
-    return Contact(f"c{at}", name=name, family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),))
+    return Contact(f"c{at}", name=name, family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),), labels=labels)
 
 
 class Reading:
     """A reader of contacts with numbers and one without; its clock stands still until it is asked to go on."""
 
-    def __init__(self, *, lenient: bool = True, names: Sequence[str] = NAMES) -> None:
+    def __init__(
+        self,
+        *,
+        lenient: bool = True,
+        names: Sequence[str] = NAMES,
+        label_count: int = 0,
+        directory: Directory | None = None,
+    ) -> None:
         self.clock = Clock()
         self.turns = Turns(self.clock)
         context = replace(naming_context(), lenient=lenient)
-        contacts = [*starmap(numbered, enumerate(names)), Contact("x", name="Nobody", emails=("x@a.example",))]
-        dit = dit_of(contacts, context)
+        labels = {f"g{at}": f"Label {at}" for at in range(label_count)}
+        contacts = [
+            *(numbered(at, name, *([f"g{at % label_count}"] if labels else [])) for at, name in enumerate(names)),
+            Contact("x", name="Nobody", emails=("x@a.example",)),
+        ]
+        dit = dit_of(contacts, context, labels) if directory is None else Dit((directory,), Features("1"))
         self.logged: list[tuple[int, ResultCode]] = []
         self.messages: list[bytes] = []
         limits = CallerIdLimits(self.clock.seconds, lambda _login, _address: None)
@@ -70,11 +84,18 @@ class Reading:
         """The numbers of each contact of a list."""
         return [one.numbers for one in self._list(query, viewer)[0]]
 
-    def _list(self, query: ListQuery, viewer: Viewer) -> tuple[list[ListedContact], ListLength]:
+    def labels(self, query: ListQuery) -> list[tuple[str, ...]]:
+        """The labels of each contact of a list."""
+        return [one.flags.labels for one in self._list(query, DESK1, has_origin=True)[0]]
+
+    def _list(
+        self, query: ListQuery, viewer: Viewer, *, has_origin: bool = False
+    ) -> tuple[list[ListedContact], ListLength]:
         length = ListLength()
 
         async def read() -> list[ListedContact]:
-            return [one async for one in self.reader.contacts(viewer, "192.0.2.1", query, length)]
+            reading = self.reader.contacts(viewer, "192.0.2.1", query, length, has_origin=has_origin)
+            return [one async for one in reading]
 
         return self.result(read()), length
 
@@ -91,6 +112,18 @@ def test_a_long_list_takes_several_turns() -> None:
     assert names == NAMES
     assert (length, reading.turns.asked) == (ListLength(COUNT, has_more=False), [DESK1.login] * 7)
     assert reading.logged == [(COUNT, ResultCode.SUCCESS)]
+
+
+def test_many_labels() -> None:
+    """A list with the contacts' labels takes no longer if there are more labels."""
+
+    def read(label_count: int) -> int:
+        reading = Reading(label_count=label_count)
+        expected = [(f"Label {at % label_count}",) for at in range(COUNT)]
+        assert reading.labels(ListQuery()) == expected
+        return work.calls(lambda: reading.labels(ListQuery()))
+
+    assert read(COUNT) < 2 * read(2)
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 10), (30, 5), (60, 40), (95, 10), (100, 5), (200, 5), (31, 33)])
@@ -124,6 +157,38 @@ def test_a_letter(letter: str, found: list[str]) -> None:
     """Names that begin with the letter, also with an accent; digits come before all letters."""
     reading = Reading(names=["3M", "Anna", "Äpfel", "Yves", "Żak", "Zoe"])
     assert reading.names(ListQuery(letter=letter))[0] == found
+
+
+@pytest.mark.parametrize(
+    ("book", "found"),
+    [
+        (BookChoice.ALL, ["Dora", "Gerd", "Olga", "Sven"]),
+        (BookChoice.OWN, ["Olga"]),
+        (BookChoice.SHARED, ["Dora", "Gerd", "Sven"]),
+        (BookChoice.DIRECTORY, ["Dora"]),
+    ],
+)
+def test_the_choice_of_books(book: BookChoice, found: list[str]) -> None:
+    """What others share with a group of the phone's owner is shared too."""
+    context = replace(naming_context(), groups={"sales": frozenset(("alice@acme.example",))})
+    directory = Directory(
+        context,
+        tuple(
+            build_book(context, key, name, sharing, [numbered(at, person)], {}, per_number=False)
+            for at, (key, name, sharing, person) in enumerate(
+                (
+                    ("alice", "alice@acme.example", Sharing.PRIVATE, "Olga"),
+                    ("bob", "bob@acme.example", Sharing.SHARED, "Sven"),
+                    ("file:sales", "sales", Sharing("group:sales"), "Gerd"),
+                    ("file:service", "service", Sharing("group:service"), "Nobody"),
+                    ("petra", "petra@acme.example", Sharing.PRIVATE, "Nobody"),
+                    ("carl", "carl@acme.example", Sharing.CALLERS, "Nobody"),
+                    (DIRECTORY, DIRECTORY, Sharing.SHARED, "Dora"),
+                )
+            )
+        ),
+    )
+    assert Reading(directory=directory).names(ListQuery(book=book))[0] == found
 
 
 @pytest.mark.parametrize("lenient", [True, False])

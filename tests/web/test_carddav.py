@@ -26,6 +26,7 @@ from ldapgw.phones.carddav.requests import DavRefusal
 from ldapgw.web.app import web_resource
 from ldapgw.web.http import STALLED_SECONDS
 from ldapgw.web.site import MAX_LARGE_BODIES, WebSite
+from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
 from tests.support.results import result_of
@@ -453,6 +454,18 @@ def test_a_report_is_no_propfind(browser: Browser) -> None:
     assert ask(browser, "PROPFIND", own_book(browser), sync()).status == 400
 
 
+def test_contacts_with_many_labels() -> None:
+    """The names of the labels take memory for the result alone."""
+    labels = {f"g{at}": f"Label {at}" for at in range(1500)}
+    context = naming_context()
+    anna = replace(person("a1", "Anna Berg", (Kind.WORK, "030 1234567")), labels=tuple(labels))
+    made = build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [anna], labels, per_number=False)
+    [book] = address_books(Directory(context, (made,)), Viewer("cn=pbx", (Access("acme", ("a",)),)))
+    found: list[Mapping[bytes, tuple[str, ...]]] = []
+    assert work.peak(lambda: found.extend(book.read_categories())) < 500_000
+    assert sorted(found[-1][b"a1"]) == sorted(labels.values())
+
+
 def test_a_query_for_one_card(browser: Browser) -> None:
     """The UID of a card finds the card."""
     uid = vobject.readOne(browser.get(f"{own_book(browser)}a1.vcf", basic()).body).uid.value
@@ -819,6 +832,18 @@ def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
             ),
             f"{C}supported-filter",
         ),
+        (
+            query(
+                '<C:prop-filter name="TEL"><C:param-filter name="TYPE"><C:text-match>fax</C:text-match>'
+                '</C:param-filter><C:param-filter name="TYPE"><C:text-match>home</C:text-match></C:param-filter>'
+                "</C:prop-filter>"
+            ),
+            f"{C}supported-filter",
+        ),
+        (query(matches("CATEGORIES", "Friends")), f"{C}supported-filter"),
+        (query('<C:prop-filter name="CATEGORIES"><C:is-not-defined/></C:prop-filter>'), f"{C}supported-filter"),
+        (query('<C:prop-filter name="REV"/>'), f"{C}supported-filter"),
+        (query("".join(matches("ADR", "é " * 100 + str(at)) for at in range(32))), f"{C}supported-filter"),
         (query("", limit=1).replace(b">1<", b">-1<"), ""),
         (query("", limit=1).replace(b">1<", b">999999999999<"), ""),
         (f"<D:propfind {SPACES}/>".encode(), f"{D}supported-report"),

@@ -302,10 +302,16 @@ def test_a_search_lists_contacts_as_the_list_does(stage: Stage, alice: Browser) 
 
 
 def test_before_a_contact_is_stored_anew(stage: Stage, alice: Browser) -> None:
-    """What the directory has is enough: its numbers with the kinds of their attributes."""
+    """What the directory has is enough: its numbers with the kinds of their attributes.
+
+    The contacts of a file are never stored.
+    """
     serve(stage, [replace(ANNA, uid="c77")])
     assert "Anna Berg Berg & Söhne +49 30 1234567 +49 176 04069007 Mobile" in words_on(alice.get("/acme/contacts"))
-    assert alice.get("/acme/contacts/c77").status == 200
+    add(alice, "desk1", numbers=NumberMode.ENTRIES.value)
+    words = words_on(alice.get("/acme/contacts/c77"))
+    assert "What your phones show Anna Berg +49301234567 In a list Anna Berg +49301234567 When +49 30 1234567" in words
+    assert "one entry per number" not in words
 
 
 def test_without_contacts(stage: Stage) -> None:

@@ -44,10 +44,11 @@ ANNA = person("c1", "Anna Berg", "030 230001", "0171 2300022")
 SHARED = person("b1", "Sara Shared", "030 230003")
 PRIVATE = person("b2", "Petra Private", "030 230004")
 CALLER = person("k1", "Carl Caller", "030 230005")
+FILE = person("f1", "Frank File", "204", "030 230009")
 
 
 def serve(stage: Stage, number_format: NumberFormat = NumberFormat.E164) -> None:
-    """Alice's own book, Bob's two, one of them shared, and Carl's for callers."""
+    """Alice's own book, Bob's two, one of them shared, Carl's for callers, and a file."""
     context = replace(naming_context(), number_format=number_format)
     books = [
         build_book(context, key, name, sharing, people, {}, per_number=False)
@@ -56,6 +57,7 @@ def serve(stage: Stage, number_format: NumberFormat = NumberFormat.E164) -> None
             (stage.world.account(BOB).sub, BOB, Sharing.SHARED, [SHARED]),
             ("carl", "carl@acme.example", Sharing.CALLERS, [CALLER]),
             ("petra", "petra@acme.example", Sharing.PRIVATE, [PRIVATE]),
+            ("file:extensions", "extensions", Sharing.SHARED, [FILE]),
         )
     ]
     stage.catalog.publish(Snapshot(Dit((Directory(context, tuple(books)),), Features("1")), {}, loaded=True), ())
@@ -167,6 +169,28 @@ def test_the_number_has_the_tenants_format(number_format: NumberFormat, number: 
     assert dial(with_phones(stage, "desk1")).location == PATH
     [(_, url)] = stage.pbx.asked
     assert parse_qs(urlsplit(url).query)["to"] == [number]
+
+
+@pytest.mark.parametrize(
+    ("number_format", "numbers"),
+    [
+        (NumberFormat.E164, ["204", "+4930230009"]),
+        (NumberFormat.INTERNATIONAL, ["204", "+4930230009"]),
+        (NumberFormat.NATIONAL, ["204", "030230009"]),
+        (NumberFormat.TYPED, ["204", "030230009"]),
+        (NumberFormat.DIAL, ["204", "0030230009"]),
+    ],
+)
+def test_contacts_of_a_file(number_format: NumberFormat, numbers: list[str]) -> None:
+    """Their numbers, which no database has, are called too."""
+    stage = dialing()
+    serve(stage, number_format)
+    browser = with_phones(stage, "desk1")
+    path = contact_id(browser, "Frank File")
+    assert browser.get(path).body.count(f'action="{path}/dial"') == 2
+    for shown in ("204", "+4930230009"):
+        assert dial(browser, path, number=shown).location == path
+    assert [parse_qs(urlsplit(url).query)["to"] for _, url in stage.pbx.asked] == [[number] for number in numbers]
 
 
 @pytest.mark.parametrize("has_address", [False, True], ids=["no address", "browsers open it"])

@@ -132,17 +132,22 @@ class AddressBook:
 
     def read_categories(self) -> Iterator[dict[bytes, tuple[str, ...]]]:
         """Yield the names of labels by the uids of contacts, once after each slice; the last value is complete."""
+        read: dict[bytes, list[str]] = {}
         found: dict[bytes, tuple[str, ...]] = {}
-        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # many contacts have the same labels
         count = 0
         for label in self._labels:
             for segment in label.segments.contacts:
                 for entry in segment:
-                    names = (*found.get(entry.uid, ()), label.name)
-                    found[entry.uid] = shared.setdefault(names, names)
+                    read.setdefault(entry.uid, []).append(label.name)
                     count += 1
                     if count % _SLICE == 0:
                         yield found
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # many contacts have the same labels
+        for at, (uid, listed) in enumerate(read.items(), start=1):
+            names = tuple(listed)
+            found[uid] = shared.setdefault(names, names)
+            if at % _SLICE == 0:
+                yield found
         yield found
 
     def read_tags(self, categories: Mapping[bytes, tuple[str, ...]]) -> Iterator[dict[str, bytes]]:

@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
-from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings, estimated_cost
+from ldapgw.ldap.limits import FILTER_EFFORT
 from ldapgw.phones.explain.query import PERSON
 from ldapgw.phones.vcards import VCardVersion
 
@@ -320,13 +321,13 @@ def _property_filter(element: Element) -> PropertyFilter:
     name = element.get("name", "").upper().rpartition(".")[2]
     if not name:
         raise DavRefusal(400)
-    kind = ""
-    for parameter in element.iterfind(carddav("param-filter")):
-        kind = _kind(parameter)
+    parameters = element.findall(carddav("param-filter"))
+    if len(parameters) > 1:
+        raise DavRefusal(403, carddav("supported-filter"))
     return PropertyFilter(
         name,
         tuple(map(_text_match, element.iterfind(carddav("text-match")))),
-        kind,
+        _kind(parameters[0]) if parameters else "",
         is_absent=element.find(carddav("is-not-defined")) is not None,
         all_of=_is_all_of(element),
     )
@@ -355,8 +356,8 @@ def _text_match(element: Element) -> TextMatch:
 
 # --- filters of the directory -----------------------------------------------------------------------------------------
 
-# The attributes of each property.  The searches of cn also find nicknames.  A property that is not in this table is in
-# no card.
+# The attributes of each property.  The searches of cn also find nicknames.  Except for `_NOT_SEARCHED`, a property that
+# is not in this table is in no card.
 _ATTRIBUTES: Final = MappingProxyType(
     {
         "FN": ("cn",),
@@ -385,6 +386,8 @@ _KINDS: Final = MappingProxyType(
     }
 )
 _NUMBERS: Final = frozenset(_ATTRIBUTES["TEL"])
+# The properties of cards that no attribute of an entry holds, so that no search finds them.
+_NOT_SEARCHED: Final = frozenset(("CATEGORIES", "REV"))
 # The properties that are in each card.
 _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
 
@@ -392,15 +395,21 @@ _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
 def directory_filter(query: Query) -> Filter:
     """Return the filter that finds the contacts of a query.
 
-    :raises DavRefusal: when a filter asks for a parameter that the directory does not have.
+    :raises DavRefusal: when a filter asks for a property that cannot be searched, or for a parameter that the directory
+        does not have; or when a filter is so costly that a search over LDAP would be refused too.
     """
     if not query.filters:
         return PERSON
     terms = tuple(map(_searched_property, query.filters))
-    return And((PERSON, And(terms) if query.all_of else Or(terms)))
+    found = And((PERSON, And(terms) if query.all_of else Or(terms)))
+    if estimated_cost(found) > FILTER_EFFORT:
+        raise DavRefusal(403, carddav("supported-filter"))
+    return found
 
 
 def _searched_property(asked: PropertyFilter) -> Filter:
+    if asked.name in _NOT_SEARCHED:
+        raise DavRefusal(403, carddav("supported-filter"))
     attributes = _ATTRIBUTES.get(asked.name, ())
     if asked.kind:
         if asked.name != "TEL" or asked.kind not in _KINDS:

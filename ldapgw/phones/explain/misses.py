@@ -305,11 +305,12 @@ class MissFinder:
         texts = TEXTS.reasons[cause.reason]
         # If the query is a whole number, the advice is to share the book for caller ID, which reveals nothing but names
         # of callers.
+        is_for_callers = self._is_number and access is not BookAccess.CALLERS
         values = {
             **cause.values,
             "book": book.name,
             "group": book.sharing.group,
-            "sharing": "callers" if self._is_number else "shared",
+            "sharing": "callers" if is_for_callers else "shared",
         }
         message = Phrase(texts.message, values)
         advice = Phrase(self._advice(cause.reason, book), values)
@@ -322,7 +323,11 @@ class MissFinder:
     def _advice(self, reason: MissReason, book: Book) -> str:
         if reason in _ACCESS_REASONS.values() and book.key in self._reader.own_books:
             return TEXTS.own_book_advice
+        if reason in _ACCESS_REASONS.values() and book.is_file:
+            return TEXTS.file_sharing_advice
         texts = TEXTS.reasons[reason]
+        if book.is_file and texts.file_advice:
+            return texts.file_advice
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:

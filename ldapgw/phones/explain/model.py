@@ -61,11 +61,14 @@ class ReasonText(Texts, frozen=True):
 
     :ivar advice: the advice to an administrator.
     :ivar user_advice: the advice to a user; empty if the advice is the same.
+    :ivar file_advice: the advice about a contact of a file, which nobody can change at Google; empty if the advice is
+        the same.
     """
 
     message: str
     advice: str
     user_advice: str = ""
+    file_advice: str = ""
 
 
 class _ExplanationTexts(Texts, frozen=True):
@@ -76,6 +79,7 @@ class _ExplanationTexts(Texts, frozen=True):
     :ivar private_book_message: the text about private books if the reader is not allowed to know the contacts of these
         books; there is no other text about such books.
     :ivar own_book_advice: the advice if the contact is in a book of the reader that is hidden from the phone.
+    :ivar file_sharing_advice: the advice if the contact is in a file whose sharing hides the file from the phone.
     :ivar last_digit: a text for a placeholder in other texts, as are the next three texts.
     :ivar unknown_attribute: a note, as are the texts that follow; most of their names are codes of `ExplanationNote`.
     :ivar access: texts that are added to another reason if the contact's book is hidden from the phone too.
@@ -87,6 +91,7 @@ class _ExplanationTexts(Texts, frozen=True):
     private_book_message: str
     private_book_advice: str
     own_book_advice: str
+    file_sharing_advice: str
     last_digit: str
     last_digits: str
     word: str

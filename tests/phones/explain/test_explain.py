@@ -561,3 +561,50 @@ def test_any_filter_can_be_explained(sought: Filter) -> None:
     assert [match.dn for match in told.matches] == [entry.dn for entry in entries[:50]]
     assert {miss.dn for miss in told.misses}.isdisjoint(entry.dn for entry in entries)
     assert all(str(miss.message) and str(miss.advice) for miss in told.misses)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sharing", "advice"),
+    [
+        ("kira", "group:sales", "shared"),
+        ("0301112233", "group:sales", "callers"),
+        ("kira", "callers", "shared"),
+    ],
+)
+def test_the_sharing_of_a_file(asked: str, sharing: str, advice: str) -> None:
+    """It is in the configuration, and no command changes it."""
+    context = naming_context()
+    number = phone_number.parse("030 1112233", "DE")
+    assert number is not None
+    kira = Contact("f1", name="Kira File", phones=(Phone(Kind.WORK, number),))
+    book = build_book(context, "file:sales", "sales", Sharing(sharing), [kira], {}, per_number=False)
+    view = PhoneView(Dit((Directory(context, (book,)),), Features("1")), HALL, "acme")
+    [miss] = explained(asked, view).misses
+    assert miss.reason in (MissReason.GROUP_BOOK, MissReason.CALLERS_BOOK)
+    assert str(miss.advice) == (
+        f'To let all phones find the contact, set sharing = "{advice}" for the file sales in the configuration.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "advice"),
+    [
+        ("kira pfeil", "Leave out “pfeil”, or correct the contact in the file sales."),
+        ("kyra", "Type fewer letters of the name, or correct the contact in the file sales."),
+        (
+            "0301112234",
+            "If the caller is from the same company as this contact, save the caller’s number in the file sales, too.",
+        ),
+        ("0301312233", "Correct the number in the file sales."),
+    ],
+)
+def test_a_contact_to_correct_in_a_file(asked: str, advice: str) -> None:
+    """Nobody can correct it at Google."""
+    context = naming_context()
+    number = phone_number.parse("030 1112233", "DE")
+    assert number is not None
+    kira = Contact("f1", name="Kira File", phones=(Phone(Kind.WORK, number),))
+    book = build_book(context, "file:sales", "sales", Sharing.SHARED, [kira], {}, per_number=False)
+    view = PhoneView(Dit((Directory(context, (book,)),), Features("1")), HALL, "acme")
+    for reader in (OPERATOR, USER):
+        assert [str(miss.advice) for miss in explained(asked, view, reader=reader).misses] == [advice]
