@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The addresses of Google's endpoints and of a contact's page, the proxy, a tenant's OAuth client and redirect URI.
+"""Google's addresses, the subjects of calls to Google, the proxy, a tenant's OAuth client and redirect URI.
 
 The client can come from the JSON file that the Google console offers (`read_client_file`).
 """
@@ -11,6 +11,7 @@ import json
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
@@ -161,3 +162,21 @@ def is_redirect_uri_refused(redirect_uri: str) -> bool:
         pass
     name, _, last = host.rpartition(".")
     return host != "localhost" and (not name or last in _PRIVATE_DOMAINS)
+
+
+class CallSource(StrEnum):
+    """The subjects of calls, for statistics: the sources of contacts, and other data that Google is asked for.
+
+    The users and the groups are those of a Workspace.
+    """
+
+    CONTACTS = "contacts"
+    OTHER_CONTACTS = "other_contacts"
+    DIRECTORY = "directory"
+    LABELS = "labels"
+    USERS = "users"
+    GROUPS = "groups"
+    PHOTOS = "photos"
+    TOKENS = "tokens"
+    REVOCATION = "revocation"
+    KEYS = "keys"

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
-from enum import StrEnum
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
@@ -55,7 +54,7 @@ from ldapgw.errors import (
     QuotaExceeded,
 )
 from ldapgw.google.connections import GoogleEndpointFactory, InspectedConnection
-from ldapgw.google.endpoints import Proxy
+from ldapgw.google.endpoints import CallSource, Proxy
 
 log = Logger()
 
@@ -98,24 +97,6 @@ _TEMPORARY = frozenset((408, 409, 499))
 _EXCERPT = 120
 # An e-mail address, or a word that may be a token, an id or a number.
 _PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")
-
-
-class CallSource(StrEnum):
-    """The subjects of calls, for statistics: the sources of contacts, and other data that Google is asked for.
-
-    The users and the groups are those of a Workspace.
-    """
-
-    CONTACTS = "contacts"
-    OTHER_CONTACTS = "other_contacts"
-    DIRECTORY = "directory"
-    LABELS = "labels"
-    USERS = "users"
-    GROUPS = "groups"
-    PHOTOS = "photos"
-    TOKENS = "tokens"
-    REVOCATION = "revocation"
-    KEYS = "keys"
 
 
 # A function that is called at the end of each call, with the subject of the call, the HTTP status (None without a

@@ -34,8 +34,8 @@ from ldapgw.errors import (
     UnknownRefusal,
 )
 from ldapgw.google.delegation import ServiceAccount, read_token_refusal
-from ldapgw.google.endpoints import Client, Endpoints
-from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, GoogleResponse, ignore_call, log_excerpt
+from ldapgw.google.endpoints import CallSource, Client, Endpoints
+from ldapgw.google.http import CallObserver, GoogleHttpClient, GoogleResponse, ignore_call, log_excerpt
 from ldapgw.google.identity import Identity, PublishedKeys, read_identity
 
 OPENID_SCOPES = ("openid", "email")

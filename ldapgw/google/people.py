@@ -27,8 +27,8 @@ from twisted.internet.interfaces import IReactorTime
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
 from ldapgw.google.api_errors import read_refusal
-from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, GoogleResponse, ignore_call
+from ldapgw.google.endpoints import CallSource, Endpoints
+from ldapgw.google.http import CallObserver, GoogleHttpClient, GoogleResponse, ignore_call
 from ldapgw.google.person import LABEL_NAME
 from ldapgw.google.person_text import clean
 

@@ -19,8 +19,8 @@ from twisted.internet.interfaces import IReactorTime
 from ldapgw.errors import BadResponse, DelegationRefused
 from ldapgw.google.api_errors import read_directory_refusal
 from ldapgw.google.delegation import DelegationRefusal
-from ldapgw.google.endpoints import Endpoints
-from ldapgw.google.http import CallObserver, CallSource, GoogleHttpClient, ignore_call
+from ldapgw.google.endpoints import CallSource, Endpoints
+from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 from ldapgw.google.people import LARGEST_LIST_TOKEN, MOST_PAGES, decode_object
 from ldapgw.google.person_text import clean
 

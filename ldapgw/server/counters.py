@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import GoogleError, ResultCode
-from ldapgw.google.http import CallSource
+from ldapgw.google.endpoints import CallSource
 
 K = TypeVar("K")
 

@@ -13,7 +13,6 @@ from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import DNSLookupError, NoRouteError, UserError
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived
@@ -21,7 +20,8 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded
 from ldapgw.google import http
-from ldapgw.google.http import CallSource, GoogleHttpClient, GoogleResponse, http_client
+from ldapgw.google.endpoints import CallSource
+from ldapgw.google.http import GoogleHttpClient, GoogleResponse, http_client
 from tests.support.certificates import issue
 from tests.support.inspection import Tls
 from tests.support.results import result_of
@@ -326,11 +326,9 @@ HEADERS = (b"X-Filler: " + b"x" * 100 + b"\r\n") * 100
 @pytest_twisted.ensureDeferred
 async def test_endless_answer(reactor, serve, head, endless, detail, is_tls):
     """It is left as soon as it is too large: a server that does not agree to end TLS cannot hold the connection."""
-    certificate = issue(authority=True)
-    tls = Tls(certificate) if is_tls else None
+    tls = Tls(issue(authority=True)) if is_tls else None
     server = RudeServer(head, endless=endless)
-    trust = trustRootFromCertificates([Certificate.loadPEM(certificate.pem)])
-    policy = BrowserLikePolicyForHTTPS(trust) if is_tls else None
+    policy = BrowserLikePolicyForHTTPS(tls.trust) if tls else None
     with pytest.raises(BadResponse, match=detail):
         await get(http_client(reactor, policy), await serve(server, tls))
     await server.lost

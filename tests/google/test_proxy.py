@@ -14,10 +14,12 @@ from ldapgw.errors import GoogleError, NetworkFailure
 from ldapgw.google.connections import environment_proxy
 from ldapgw.google.endpoints import Proxy
 from ldapgw.google.http import GoogleHttpClient, http_client
+from tests.support.certificates import issue
+from tests.support.inspection import Tls
 from tests.support.proxies import proxy_with_password
 
 from .double import NOW, RudeServer, clock_at
-from .test_http import HEAD, Tls
+from .test_http import HEAD
 
 PASSWORD = "p@ss: word/"
 
@@ -36,7 +38,7 @@ async def get(reactor, url, proxy, trust=None):
 @pytest_twisted.ensureDeferred
 async def test_a_real_proxy_carries_tls(reactor, serve, tinyproxy, tmp_path):
     """It sees where to, and not what; the certificate is Google's own, and is checked."""
-    tls = Tls()
+    tls = Tls(issue(authority=True))
     server = RudeServer(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
     url = await serve(server, tls)
     proxy = Proxy.parse(f"http://max:secret@127.0.0.1:{tinyproxy}")

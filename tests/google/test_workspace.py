@@ -18,7 +18,7 @@ from ldapgw.errors import (
 )
 from ldapgw.google import workspace
 from ldapgw.google.delegation import DelegationRefusal
-from ldapgw.google.http import CallSource
+from ldapgw.google.endpoints import CallSource
 from ldapgw.google.workspace import GroupMembers, UserListing, WorkspaceDirectory, WorkspaceUser
 from tests.support.results import result_of
 

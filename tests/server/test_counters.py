@@ -7,7 +7,7 @@ import pytest
 
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
-from ldapgw.google.http import CallSource
+from ldapgw.google.endpoints import CallSource
 from ldapgw.server.counters import (
     GOOGLE_ANSWERS,
     Counters,

@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.server import Site
 from zope.interface import implementer
@@ -33,6 +34,11 @@ class Tls:
 
     def __init__(self, shown: Issued) -> None:
         self.shown = shown
+
+    @property
+    def trust(self) -> Any:
+        """Return the root of a client that trusts the certificate, if the certificate is an authority's own."""
+        return trustRootFromCertificates([Certificate.loadPEM(self.shown.pem)])
 
     def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:  # noqa: N802 (the interface's name)
         context = SSL.Context(SSL.TLS_METHOD)
