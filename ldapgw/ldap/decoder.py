@@ -339,6 +339,12 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
+# RFC 4511 4.5.1.7: a filter of a kind that is not implemented is Undefined, like a match by an unknown rule.  Later
+# versions of the protocol may add kinds of filters, which are context-specific like all others.
+_UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
+_CLASS, _CONTEXT_SPECIFIC = 0xC0, 0x80
+
+
 def decode_filter(parent: BerReader) -> Filter:
     """Decode the next element as a filter.
 
@@ -359,7 +365,9 @@ def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
     tag, content = parent.inside("filter")
     decoder = _DECODERS.get(tag)
     if decoder is None:
-        raise protocol_error("filter: unknown kind")
+        if tag & _CLASS != _CONTEXT_SPECIFIC:
+            raise protocol_error("filter: unknown kind")
+        return _UNKNOWN_KIND
     decoded = decoder(content, depth + 1, budget)
     content.finish("filter")
     return decoded

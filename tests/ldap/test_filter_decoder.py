@@ -113,7 +113,7 @@ def test_so_much_is_read_and_more_is_refused_by_name(fits, too_much, code, diagn
 @pytest.mark.parametrize(
     ("data", "diagnostic"),
     [
-        ("aa00", "filter: unknown kind"),
+        ("3000", "filter: unknown kind"),
         ("a4060402636e3000", "substrings: none"),
         ("a40c0402636e3006800161800162", "substrings: out of order"),
         ("a40c0402636e3006810161800162", "substrings: out of order"),
@@ -127,6 +127,14 @@ def test_what_can_be_read_but_is_wrong_is_the_searchs_own_error(data, diagnostic
     """protocolError, and the session goes on."""
     with refused(ResultCode.PROTOCOL_ERROR, diagnostic):
         read(bytes.fromhex(data))
+
+
+def test_a_kind_that_is_not_implemented_is_undefined():
+    """RFC 4511 4.5.1.7.  Terms beside such a filter still count."""
+    undefined = Extensible("unknown", None, b"")
+    assert read(bytes.fromhex("aa00")) == undefined
+    assert read(bytes.fromhex("a106aa008702636e")) == Or((undefined, Present("cn")))
+    assert read(bytes.fromhex("a204aa020500")) == Not(undefined)
 
 
 @pytest.mark.parametrize(
