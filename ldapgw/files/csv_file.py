@@ -24,6 +24,8 @@ from ldapgw.phrase import Phrase, Translatable, gettext_noop
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 _QUOTED: Final = re.compile(r'"[^"]*"')
+# The character that stands for octets that cannot be decoded.
+_UNREADABLE: Final = "\ufffd"
 # A cell by which a spreadsheet keeps the zeros in front of a number: ="0301234".
 _TEXT_FORMULA: Final = re.compile(r'="((?:[^"]|"")*)"')
 # The apostrophe in front of a cell that a spreadsheet would otherwise evaluate.
@@ -57,13 +59,19 @@ class UnreadableLine(Exception):
 
 
 def decode(octets: bytes) -> str:
-    """Decode a file in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252."""
+    """Decode a file in the encodings that spreadsheet programs write: UTF-8, UTF-16 and Windows-1252.
+
+    A file that is UTF-8 except for a few octets stays UTF-8, so that only these octets are lost.
+    """
     if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
         return octets.decode("utf-16", "replace")
     try:
         return octets.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return octets.decode("cp1252", "replace")
+        text = octets.decode("utf-8-sig", "replace")
+        # Letters of Windows-1252 hardly ever form a character of UTF-8.
+        is_utf8 = 2 * text.count(_UNREADABLE) <= sum(character > "\x7f" for character in text)
+        return text if is_utf8 else octets.decode("cp1252", "replace")
 
 
 def read_lines(text: str) -> Iterator[Line]:
@@ -300,7 +308,6 @@ _LABEL_SEPARATOR: Final = re.compile("[;,]")
 _SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?E\+[0-9]+", re.IGNORECASE)
 # The sign in front of Google's own groups ("* myContacts"), and of the type of a primary number ("* Mobile").
 _STAR: Final = "*"
-_UNREADABLE: Final = "\ufffd"
 
 
 class CsvFile:

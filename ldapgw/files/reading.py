@@ -29,7 +29,7 @@ from ldapgw.numbers.field_text import split_field
 from ldapgw.phrase import Phrase, Translatable
 
 # The version of the rules by which files are read.  Raise the version with each change of the results.
-VERSION: Final = 2
+VERSION: Final = 3
 
 # The most octets of a file, in MiB; a file of a million contacts is smaller.
 MOST_MIB: Final = 128

@@ -34,6 +34,9 @@ log = Logger()
 
 # The seconds between two looks at the files.
 CHECK_SECONDS = 2.0
+# The seconds after which a file with a problem is read again, although the file has not changed: the disk may have
+# failed, or the machine may have been short of memory.
+RETRY_SECONDS = 3600.0
 # A file with at least this many octets, some thousand lines, is read in another process.
 MIN_PROCESS_OCTETS = 256 << 10
 
@@ -49,12 +52,14 @@ class _FileState:
     :ivar report: the outcome of the last reading, or None before the first one.
     :ivar pending: the version of a changed file that is read if the next look finds the same version.  A file that
         another program is still writing is not read.
+    :ivar tried_at: when the last reading ended.
     :ivar served: `FileStatus.served`; likewise `read_at` and `since`.
     """
 
     task: FileTask
     report: FileReport | None = None
     pending: int | None = None
+    tried_at: float = 0.0
     served: int | None = None
     read_at: float | None = None
     since: float | None = None
@@ -145,7 +150,7 @@ class FileBooks(PeriodicService):
             for state in self._files.values():
                 per_number = self._books.state.needs_numbers(state.task.context.name)
                 version: int = await self._look_off_thread(file_version, state.task.path)
-                is_read = state.report is not None and state.report.version == version
+                is_read = self._is_read(state, version)
                 is_settled = is_read or state.pending == version
                 state.pending = None if is_read else version
                 if (not is_read and is_settled) or per_number != state.task.per_number:
@@ -154,6 +159,12 @@ class FileBooks(PeriodicService):
                     is_changed = True
             if is_changed:
                 await self._publish()
+
+    def _is_read(self, state: _FileState, version: int) -> bool:
+        """Return whether a version of a file need not be read, or need not be read again yet."""
+        if state.report is None or state.report.version != version:
+            return False
+        return state.report.is_good or self._now() - state.tried_at < RETRY_SECONDS
 
     async def replace_content(self, tenant: str, name: str, octets: bytes, version: int) -> bool:
         """Replace a file, keep the former file with the ending `BACKUP`, and serve the new contacts.
@@ -185,10 +196,9 @@ class FileBooks(PeriodicService):
         except Exception as error:
             if isinstance(error, CancelledError):
                 raise
-            # The same version is not read again, because it would fail again.
             version: int = await self._look_off_thread(file_version, state.task.path)
-            state.report = _unread(version)
-            state.since = self._now()
+            state.report, state.tried_at = _unread(version), self._now()
+            state.since = state.tried_at if state.since is None else state.since
             log.failure(
                 "the book of the file {name} cannot be built",
                 event="file_book_failed",
@@ -196,7 +206,7 @@ class FileBooks(PeriodicService):
                 name=state.task.name,
             )
             return
-        state.report = report
+        state.report, state.tried_at = report, self._now()
         if built is None:
             if before is None or (before.problems, before.problem_count) != (report.problems, report.problem_count):
                 state.since = self._now()

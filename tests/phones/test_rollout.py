@@ -66,6 +66,10 @@ def test_umlauts_of_an_old_encoding() -> None:
     assert decode("Bü".encode("cp1252")) == "Bü"
 
 
+def test_one_broken_octet_leaves_the_other_umlauts_as_they_are() -> None:
+    assert decode("\ufeffJörg Müller\n".encode() + b"\xfc") == "Jörg Müller\n\ufffd"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

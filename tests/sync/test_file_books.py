@@ -30,7 +30,7 @@ from ldapgw.sync.file_book_builder import (
     present_contacts,
     present_file_book,
 )
-from ldapgw.sync.file_books import CHECK_SECONDS, FileBooks, may_replace, preview_replacement
+from ldapgw.sync.file_books import CHECK_SECONDS, RETRY_SECONDS, FileBooks, may_replace, preview_replacement
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, Stage, person
@@ -94,6 +94,12 @@ def served(stage: Stage, name: str = "extensions", tenant: str = "acme") -> Sequ
     assert directory is not None
     [book] = [book for book in directory.books if book.name == name]
     return [entry for segment in book.segments.contacts for entry in segment]
+
+
+def look_twice(books: FileBooks) -> None:
+    """Let the gateway look at the files twice: the second look reads what has not changed since the first one."""
+    for _ in range(2):
+        result_of(books.check())
 
 
 # --- who sees it ------------------------------------------------------------------------------------------------------
@@ -362,7 +368,7 @@ def test_what_is_no_file(stage: Stage, files: Files, make: Callable[[Path], obje
 def test_a_fault_of_one_file_is_no_fault_of_the_others(
     stage: Stage, files: Files, logged: list[LogEvent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not tried again before the file changes."""
+    """It is tried again after an hour, not at the next look."""
     files.add("broken")
     files.add("other")
     build = at_once_without("")
@@ -379,9 +385,17 @@ def test_a_fault_of_one_file_is_no_fault_of_the_others(
         ("broken", "The book of the file can’t be built. The gateway’s log has the error."),
         ("other", ""),
     ]
-    assert [event["log_failure"].type for event in logged if event.get("event") == "file_book_failed"] == [
-        ZeroDivisionError
-    ]
+    failures = [event["log_failure"].type for event in logged if event.get("event") == "file_book_failed"]
+    assert failures == [ZeroDivisionError]
+    books._run_off_thread = build
+    [since] = [status.since for status in books.statuses() if status.name == "broken"]
+    stage.clock.advance(RETRY_SECONDS - 1)
+    look_twice(books)
+    assert (since, stage.books().keys()) == (stage.clock.seconds() - RETRY_SECONDS + 1, {"other"})
+    stage.clock.advance(1)
+    look_twice(books)
+    assert stage.books().keys() == {"broken", "other"}
+    assert [(status.report.summary, status.since) for status in books.statuses()] == [("", None), ("", None)]
 
 
 # --- large files ------------------------------------------------------------------------------------------------------
@@ -405,23 +419,28 @@ def test_thirty_thousand_lines_are_read_in_another_process(stage: Stage, files: 
     assert status.served == len(LARGE.splitlines()) - 1
     assert found(stage, Equality("telephoneNumber", b"12345")) == ["Person 12345"]
     files.tasks[0].path.write_text(LARGE + "Ann,none\n" * 2)
-    for _ in range(2):
-        result_of(books.check())
+    look_twice(books)
     assert books.statuses()[0].report.problem_count >= 1
 
 
 def test_a_file_that_takes_too_much(stage: Stage, files: Files) -> None:
-    """It is not read in the gateway's own process, which phones need; the last good book stays."""
+    """It is not read in the process that phones need, and is tried again hourly; the last good book stays."""
     files.add(text=TWO)
+    tries: list[FileTask] = []
 
-    def build(_task: FileTask) -> Deferred[FileReport]:
+    def build(task: FileTask) -> Deferred[FileReport]:
+        tries.append(task)
         raise ProcessLost("killed")
 
     books = files.start(build_in_process=build)
     files.tasks[0].path.write_text(LARGE)
     books._run_off_thread = at_once_without("build_file_book")
     for _ in range(2):
-        result_of(books.check())
+        look_twice(books)
+    assert len(tries) == 1
+    stage.clock.advance(RETRY_SECONDS)
+    look_twice(books)
+    assert len(tries) == 2
     [status] = books.statuses()
     assert status.report.summary == "The book of the file can’t be built. The gateway’s log has the error."
     assert (status.served, stage.books().keys()) == (2, {"extensions"})
