@@ -536,7 +536,7 @@ def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:
 
 def _response(request: HttpRequest, book: BookFormat, written: WrittenBook) -> HttpResponse:
     headers: Headers = (("ETag", written.etag), ("Vary", "Accept-Encoding"))
-    if written.etag.removeprefix("W/") in request.if_none_match:
+    if request.has_current(written.etag):
         return HttpResponse(304, b"", book.media_type, headers)
     if request.takes_gzip:
         headers = (*headers, ("Content-Encoding", "gzip"))

@@ -263,7 +263,7 @@ class CardDav:
             headers: Headers = (("ETag", tag), ("Vary", "Accept"), _DAV)
             if entry.updated > 0:
                 headers = (*headers, ("Last-Modified", format_date_time(entry.updated)))
-            if tag in request.if_none_match:
+            if request.has_current(tag):
                 return HttpResponse(304, b"", _VCARD, headers)
             asked = AddressData(VCardVersion.V4 if "version=4.0" in request.accept else VCardVersion.V3)
             octets = answers.card_octets(found, entry, version, asked)

@@ -276,7 +276,7 @@ class ContactPages:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         etag = f'"{hashlib.sha256(jpeg).hexdigest()[:20]}"'
         headers = (("Cache-Control", f"private, max-age={_PHOTO_SECONDS}"), ("Vary", "Cookie"), ("ETag", etag))
-        if visit.request.if_none_match == etag:
+        if visit.request.has_current(etag):
             return HttpResponse(304, b"", headers=headers)
         return HttpResponse(200, jpeg, "image/jpeg", headers)
 

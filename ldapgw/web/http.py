@@ -337,6 +337,14 @@ class HttpRequest:
         """Return the session cookie of a tenant; empty if not sent."""
         return self.sessions.get(tenant, "")
 
+    def has_current(self, etag: str) -> bool:
+        """Return whether the client has the representation with an entity tag already (RFC 9110 13.1.2).
+
+        The comparison is weak, because a proxy that compresses answers makes their entity tags weak.
+        """
+        tags = [tag.strip().removeprefix("W/") for tag in self.if_none_match.split(",")]
+        return etag.removeprefix("W/") in tags or tags == ["*"]
+
 
 @implementer(IPushProducer)
 class BodyWriter:

@@ -240,7 +240,7 @@ class Layout:
         )
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:20]}"'
         headers = (*headers, ("ETag", etag))
-        if request.if_none_match == etag and status == 200:
+        if status == 200 and request.has_current(etag):
             return HttpResponse(304, b"", headers=headers)
         return html_response(html, status, headers)
 

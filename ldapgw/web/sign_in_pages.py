@@ -129,7 +129,7 @@ class SignInPages:
         etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
         headers = (("Cache-Control", _STATIC_AGE), ("ETag", etag), ("Vary", "Accept-Encoding"))
         content_type = _CONTENT_TYPES[name.rpartition(".")[2]]
-        if request.if_none_match == etag:
+        if request.has_current(etag):
             return HttpResponse(304, b"", content_type, headers)
         if request.takes_gzip:
             return HttpResponse(200, compressed, content_type, (*headers, ("Content-Encoding", "gzip")))

@@ -14,6 +14,7 @@ from ldapgw.web.http import (
     MAX_FORM_FIELDS,
     Cookie,
     HttpCookies,
+    HttpRequest,
     PublicUrl,
     _parse_form,
     client_address,
@@ -196,3 +197,21 @@ def test_addresses() -> None:
     assert place.redirect_uri == "https://X.example:443/book/oauth/callback"
     assert place.tenant_url("acme") == "https://X.example:443/book/acme/"
     assert place.tenant_path("acme") == "/book/acme/"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_current"),
+    [
+        ('"a1"', True),
+        ('W/"a1"', True),
+        ('"b2", W/"a1"', True),
+        ("*", True),
+        ('"a1b2"', False),
+        ('"b2"', False),
+        ("", False),
+    ],
+)
+def test_entity_tags_that_a_client_has(header: str, is_current: bool) -> None:
+    """RFC 9110 13.1.2: a list, or any representation; weak and strong tags are compared alike."""
+    request = HttpRequest(if_none_match=header)
+    assert [request.has_current(tag) for tag in ('"a1"', 'W/"a1"')] == [is_current] * 2
