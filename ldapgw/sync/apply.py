@@ -1,24 +1,43 @@
 # SPDX-License-Identifier: MIT
-"""Applies a sync: plans the fetched sources, and writes them in one transaction with the new sync tokens."""
+"""The transactions of a sync: a sync begins from the stored state of an account, and its result is applied as a whole.
+
+To apply a result is to plan the fetched sources, and to write them in one transaction with the new sync tokens.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
-from ldapgw.errors import GoogleError, StoreError, SuspiciousShrink
+from ldapgw.errors import (
+    ConsentRevoked,
+    GoogleError,
+    ScopeMissing,
+    SourceUnavailable,
+    StoreError,
+    SuspiciousShrink,
+)
+from ldapgw.google.people import PAGE_SIZE
 from ldapgw.store import accounts, contacts, directory_accounts, sync_history, sync_state
-from ldapgw.store.accounts import Account, ListingWarnings, SourceState
+from ldapgw.store.accounts import Account, ListingWarnings, SourceState, Tokens
 from ldapgw.store.contacts import RecordSummary
 from ldapgw.store.database import keeping_alive
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN, LabelState, SyncState
 from ldapgw.sync import backoff
-from ldapgw.sync.fetch import FetchedSource
+from ldapgw.sync.fetch import (
+    DueSync,
+    FetchedSource,
+    SourceQuery,
+    SyncedTenant,
+    choose_directory_account,
+    resolve_label_filter,
+)
 from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 
 log = Logger()
@@ -30,6 +49,72 @@ MAX_KEYED_READ = 2000
 # Google reports no total for a directory, so a full listing that lacks more than this part of the stored contacts gets
 # a warning.
 MAX_DIRECTORY_LOSS = 0.1
+
+
+# The state of a source after Google's refusal, which is not a failure.
+REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
+    SourceUnavailable: SourceState.UNAVAILABLE,
+    ScopeMissing: SourceState.NOT_GRANTED,
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoredState:
+    """The stored state of an account before a sync."""
+
+    generation: tuple[str, int]
+    states: Mapping[Source, SyncState]
+    labels: LabelState
+
+    def token(self, source: Source, due: DueSync) -> str | None:
+        """Return the sync token of a source if an incremental sync is due."""
+        return self.states[source].sync_token if due is DueSync.INCREMENTAL else None
+
+    def query(self, tenant: SyncedTenant, source: Source, labels: LabelState | None = None) -> SourceQuery:
+        """Return the parameters of a fetch.
+
+        :param labels: the account's labels, or None for the stored labels.
+        """
+        labels = labels or self.labels
+        page_size = (self.states[source].page_size if source in self.states else None) or PAGE_SIZE
+        if source is not Source.CONTACTS:
+            return SourceQuery(source, tenant.region, page_size=page_size, photos=tenant.photos)
+        included = resolve_label_filter(tenant.labels, labels.names)
+        excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
+        if excluded is not None and not labels.is_known:
+            included = frozenset()  # serve no contact: any contact may have an excluded label
+        return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
+
+    def changed_queries(self, tenant: SyncedTenant) -> list[Source]:
+        """Return the sources whose last sync used another configuration or version of ldapgw.
+
+        Labels that were renamed at Google since then do not count.
+        """
+        fingerprints = {source: state.fingerprint for source, state in self.states.items()}
+        return [
+            source for source, text in fingerprints.items() if text not in ("", self.query(tenant, source).fingerprint)
+        ]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BegunSync:
+    """A sync whose beginning is recorded: the account with its pending sync, its stored state, and its tokens."""
+
+    account: Account
+    stored: StoredState
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncEnd:
+    """The end of a sync, as the store records it if the sync succeeds.
+
+    :ivar begun_at: when the sync began, in seconds since the epoch.
+    :ivar wait: the seconds from the end of this sync to the next sync.
+    """
+
+    begun_at: float
+    wait: float
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,6 +142,93 @@ class SyncResult:
     changed_queries: Collection[Source] = field(default=(), kw_only=True)
     max_loss: float = field(default=0, kw_only=True)
     hands_over_directory: bool = field(default=False, kw_only=True)
+
+
+def begin_sync(connection: Connection, secret_box: SecretBox, account_id: int) -> BegunSync | None:
+    """Record that a sync begins, and read all that the sync starts from; return None if the account is not connected.
+
+    :raises StoreError: if the tokens were encrypted with an unknown key.
+    """
+    account = sync_state.begin(connection, account_id)
+    if account is None:
+        return None
+    stored = read_stored_state(connection, account_id)
+    return BegunSync(account, stored, accounts.read_tokens(connection, secret_box, account_id))
+
+
+def read_stored_state(connection: Connection, account_id: int) -> StoredState:
+    """Read the state from which a sync starts.
+
+    :raises ConsentRevoked: if there is no such account any more.
+    """
+    generation = accounts.read_generation(connection, account_id)
+    if generation is None:
+        raise ConsentRevoked("the account is gone")
+    return StoredState(
+        generation,
+        sync_state.read_sync_states(connection, account_id),
+        sync_state.read_label_state(connection, account_id),
+    )
+
+
+def source_state(account: Account, source: Source) -> SourceState:
+    """Return the stored state of a granted source; a source without a state is assumed to be on."""
+    return account.sources.get(source, SourceState.ON)
+
+
+def apply_and_end(
+    connection: Connection,
+    account: Account,
+    result: SyncResult,
+    now: float,
+    end: SyncEnd | None,
+    *,
+    has_directory: bool,
+) -> tuple[SyncFigures | None, bool]:
+    """Write the result of a sync, and the end of a sync that has changed nothing and is the last step.
+
+    :returns: the figures of `apply_sync_result`, and whether the end is recorded.
+    """
+    figures = apply_sync_result(connection, account, result, now)
+    if end is None or figures is not None or (has_directory and is_directory_account(connection, account, now)):
+        return figures, False
+    sync_state.end(connection, account, now, now + end.wait, begun_at=end.begun_at)
+    return figures, True
+
+
+def is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:
+    """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`."""
+    stored = directory_accounts.read_candidates(connection, account.tenant)
+    # Until this sync ends, the store has the error of the previous sync.
+    candidates = [
+        replace(candidate, account_error=own_error) if candidate.account_id == account.id else candidate
+        for candidate in stored
+    ]
+    requested_id = account.id if account.pending_sync is not None else None
+    return choose_directory_account(candidates, now, requested_id) == account.id
+
+
+def record_directory_failure(
+    connection: Connection, account: Account, error: GoogleError, now: float, next_try: float
+) -> None:
+    """Record that the directory could not be fetched through an account, unless somebody has changed its consent.
+
+    After a refusal (`REFUSAL_STATES`), another account of the tenant takes over the directory.
+
+    :param next_try: when to try again after a failure, in seconds since the epoch.
+    """
+    current = accounts.read(connection, account.id)
+    if current is None or current.connected_at != account.connected_at or Source.DIRECTORY in current.switched_off:
+        return
+    refusal_state = REFUSAL_STATES.get(type(error))
+    state = refusal_state or source_state(account, Source.DIRECTORY)
+    sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: state})
+    if refusal_state is None:
+        directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
+        return
+    sync_state.set_asked_at(connection, account.id, [Source.DIRECTORY], now)
+    directory_accounts.clear_failure(connection, account.id, Source.DIRECTORY)
+    directory_accounts.hand_over_directory(connection, account.id)
 
 
 def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> SyncFigures | None:

@@ -20,7 +20,7 @@ from ldapgw.store import accounts, sync_state
 from ldapgw.store.contacts import ContactRecord, apply_changes, decode_contact
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.tables import account, contact, photo
-from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.fetch import SyncedTenant
 
 log = Logger()
 

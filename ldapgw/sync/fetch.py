@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.errors import BadResponse, ConsentRevoked, LeadLost, StoreError, SuspiciousShrink, UnwritableStore
+from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import sources_of
 from ldapgw.google.people import PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.google.person import PARSER_VERSION
@@ -69,6 +70,32 @@ _LENGTH = struct.Struct(">I")
 # The text that stands for the labels in a fingerprint if none of the configured labels exists.  No contact is served
 # then.
 _NO_LABEL = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedTenant:
+    """The configuration of a tenant that a sync needs.
+
+    :ivar labels: names of labels; a contact without any of these labels is not served.
+        Empty if there is no such limit.
+    :ivar region: the region for telephone numbers without a country code.
+    :ivar excluded_labels: names of labels; a contact with one of these labels is not served.
+    :ivar photos: whether contacts' photos are fetched.
+    :ivar remove_leavers: the seconds after which the account of a person who has left is removed; 0 for never.
+    """
+
+    client: Client
+    sources: tuple[Source, ...]
+    labels: tuple[str, ...]
+    region: str
+    excluded_labels: tuple[str, ...] = ()
+    photos: bool = False
+    remove_leavers: float = 0.0
+
+    @property
+    def has_label_filter(self) -> bool:
+        """Return whether labels decide which contacts are served."""
+        return bool(self.labels or self.excluded_labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,32 +17,40 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
 from ldapgw.errors import (
     BadResponse,
-    ConsentRevoked,
     GoogleError,
     GoogleUnavailable,
     NetworkFailure,
     PageTooLarge,
     QuotaExceeded,
     ScopeMissing,
-    SourceUnavailable,
     SyncTokenExpired,
 )
 from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import OAuth, sources_of
-from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE, Authorized, People, fingerprint
+from ldapgw.google.people import SMALL_PAGE_SIZE, Authorized, People, fingerprint
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import accounts, directory_accounts, sync_state
+from ldapgw.store import directory_accounts
 from ldapgw.store.accounts import Account, SourceState, Tokens
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_history import SyncFigures
 from ldapgw.store.sync_state import LabelState, SyncProgress, SyncState
-from ldapgw.sync.apply import SyncResult, apply_sync_result
+from ldapgw.sync.apply import (
+    REFUSAL_STATES,
+    BegunSync,
+    StoredState,
+    SyncEnd,
+    SyncResult,
+    apply_and_end,
+    begin_sync,
+    is_directory_account,
+    read_stored_state,
+    record_directory_failure,
+    source_state,
+)
 from ldapgw.sync.fetch import (
     DAY,
     UNLIMITED,
@@ -51,11 +59,11 @@ from ldapgw.sync.fetch import (
     Fetcher,
     FullSyncLimits,
     SourceQuery,
+    SyncedTenant,
     choose_directory_account,
     due_sync,
     has_passed,
     is_resting,
-    resolve_label_filter,
 )
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.tokens import AccessTokenProvider
@@ -63,99 +71,8 @@ from ldapgw.sync.workspace import DelegatedTokens
 
 log = Logger()
 
-# The state of a source after Google's refusal, which is not a failure.
-_REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
-    SourceUnavailable: SourceState.UNAVAILABLE,
-    ScopeMissing: SourceState.NOT_GRANTED,
-}
-
 # Errors that can affect a single source; all other errors affect the account or the tenant.
 _SOURCE_ERRORS = (BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded)
-
-
-@dataclass(frozen=True, slots=True)
-class SyncedTenant:
-    """The configuration of a tenant that a sync needs.
-
-    :ivar labels: names of labels; a contact without any of these labels is not served.
-        Empty if there is no such limit.
-    :ivar region: the region for telephone numbers without a country code.
-    :ivar excluded_labels: names of labels; a contact with one of these labels is not served.
-    :ivar photos: whether contacts' photos are fetched.
-    :ivar remove_leavers: the seconds after which the account of a person who has left is removed; 0 for never.
-    """
-
-    client: Client
-    sources: tuple[Source, ...]
-    labels: tuple[str, ...]
-    region: str
-    excluded_labels: tuple[str, ...] = ()
-    photos: bool = False
-    remove_leavers: float = 0.0
-
-    @property
-    def has_label_filter(self) -> bool:
-        """Return whether labels decide which contacts are served."""
-        return bool(self.labels or self.excluded_labels)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class StoredState:
-    """The stored state of an account before a sync."""
-
-    generation: tuple[str, int]
-    states: Mapping[Source, SyncState]
-    labels: LabelState
-
-    def token(self, source: Source, due: DueSync) -> str | None:
-        """Return the sync token of a source if an incremental sync is due."""
-        return self.states[source].sync_token if due is DueSync.INCREMENTAL else None
-
-    def query(self, tenant: SyncedTenant, source: Source, labels: LabelState | None = None) -> SourceQuery:
-        """Return the parameters of a fetch.
-
-        :param labels: the account's labels, or None for the stored labels.
-        """
-        labels = labels or self.labels
-        page_size = (self.states[source].page_size if source in self.states else None) or PAGE_SIZE
-        if source is not Source.CONTACTS:
-            return SourceQuery(source, tenant.region, page_size=page_size, photos=tenant.photos)
-        included = resolve_label_filter(tenant.labels, labels.names)
-        excluded = resolve_label_filter(tenant.excluded_labels, labels.names)
-        if excluded is not None and not labels.is_known:
-            included = frozenset()  # serve no contact: any contact may have an excluded label
-        return SourceQuery(source, tenant.region, included, page_size, excluded or frozenset(), tenant.photos)
-
-    def changed_queries(self, tenant: SyncedTenant) -> list[Source]:
-        """Return the sources whose last sync used another configuration or version of ldapgw.
-
-        Labels that were renamed at Google since then do not count.
-        """
-        fingerprints = {source: state.fingerprint for source, state in self.states.items()}
-        return [
-            source for source, text in fingerprints.items() if text not in ("", self.query(tenant, source).fingerprint)
-        ]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class BegunSync:
-    """A sync whose beginning is recorded: the account with its pending sync, its stored state, and its tokens."""
-
-    account: Account
-    stored: StoredState
-    tokens: Tokens | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SyncEnd:
-    """The end of a sync, as the store records it if the sync succeeds.
-
-    :ivar begun_at: when the sync began, in seconds since the epoch.
-    :ivar wait: the seconds from the end of this sync to the next sync.
-    """
-
-    begun_at: float
-    wait: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +147,7 @@ class SyncJob:
 
         :returns: None if the account is not connected.
         """
-        return await self._leader.store.run(_begin, self._secret_box, account_id)
+        return await self._leader.store.run(begin_sync, self._secret_box, account_id)
 
     async def sync(
         self, begun: BegunSync, *, full: bool, max_loss: float = 0, account_count: int = 1, end: SyncEnd | None = None
@@ -249,7 +166,7 @@ class SyncJob:
         tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
         states = {
-            source: _state(account, source) if source in granted else SourceState.NOT_GRANTED
+            source: source_state(account, source) if source in granted else SourceState.NOT_GRANTED
             for source in tenant.sources
             if source not in account.switched_off
         }
@@ -275,8 +192,8 @@ class SyncJob:
                     tokens = begun.tokens if step == 1 and labels is None else None
                     fetched.append(await self._fetch(account, query, token, (step, len(due)), tokens))
                     states[source] = SourceState.ON
-                except tuple(_REFUSAL_STATES) as refusal:
-                    states[source] = _REFUSAL_STATES[type(refusal)]
+                except tuple(REFUSAL_STATES) as refusal:
+                    states[source] = REFUSAL_STATES[type(refusal)]
                 except _SOURCE_ERRORS as error:
                     if not fetched:
                         raise
@@ -325,7 +242,7 @@ class SyncJob:
         tenant = self.tenants[account.tenant]
         if Source.DIRECTORY not in tenant.sources:
             return False
-        if not await self._leader.store.read(_is_directory_account, account, self._now(), own_error):
+        if not await self._leader.store.read(is_directory_account, account, self._now(), own_error):
             return False
         stored = await self._leader.store.read(read_stored_state, account.id)
         query = stored.query(tenant, Source.DIRECTORY)
@@ -362,7 +279,7 @@ class SyncJob:
         """
         has_directory = Source.DIRECTORY in self.tenants[account.tenant].sources
         figures, is_ended = await self._leader.store.run(
-            _apply_and_end, account, result, self._now(), end, has_directory=has_directory
+            apply_and_end, account, result, self._now(), end, has_directory=has_directory
         )
         if figures is not None and figures.changes:
             log.info(
@@ -381,7 +298,7 @@ class SyncJob:
 
         :param next_try: when to try again, in seconds since the epoch.
         """
-        await self._leader.store.run(_record_directory_failure, account, error, self._now(), next_try)
+        await self._leader.store.run(record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
         """Return the id of the account through which a tenant's directory is fetched next; None if there is none."""
@@ -487,7 +404,7 @@ class SyncJob:
         """
         try:
             return await self._list_labels(account, before)
-        except tuple(_REFUSAL_STATES) as refusal:
+        except tuple(REFUSAL_STATES) as refusal:
             if self.tenants[account.tenant].has_label_filter:
                 failed[Source.CONTACTS] = refusal
             return None
@@ -572,76 +489,3 @@ class SyncJob:
 def _quota_user(account: Account) -> str:
     """Return the user whose quota a call uses; Google would charge all calls of a service account to a single user."""
     return account.sub if account.uses_delegation else ""
-
-
-def _begin(connection: Connection, secret_box: SecretBox, account_id: int) -> BegunSync | None:
-    account = sync_state.begin(connection, account_id)
-    if account is None:
-        return None
-    stored = read_stored_state(connection, account_id)
-    return BegunSync(account, stored, accounts.read_tokens(connection, secret_box, account_id))
-
-
-def _apply_and_end(
-    connection: Connection,
-    account: Account,
-    result: SyncResult,
-    now: float,
-    end: SyncEnd | None,
-    *,
-    has_directory: bool,
-) -> tuple[SyncFigures | None, bool]:
-    """Write the result of a sync, and the end of a sync that has changed nothing and is the last step.
-
-    :returns: the figures of `apply_sync_result`, and whether the end is recorded.
-    """
-    figures = apply_sync_result(connection, account, result, now)
-    if end is None or figures is not None or (has_directory and _is_directory_account(connection, account, now)):
-        return figures, False
-    sync_state.end(connection, account, now, now + end.wait, begun_at=end.begun_at)
-    return figures, True
-
-
-def _is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:
-    """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`."""
-    stored = directory_accounts.read_candidates(connection, account.tenant)
-    # Until this sync ends, the store has the error of the previous sync.
-    candidates = [
-        replace(candidate, account_error=own_error) if candidate.account_id == account.id else candidate
-        for candidate in stored
-    ]
-    requested_id = account.id if account.pending_sync is not None else None
-    return choose_directory_account(candidates, now, requested_id) == account.id
-
-
-def read_stored_state(connection: Connection, account_id: int) -> StoredState:
-    generation = accounts.read_generation(connection, account_id)
-    if generation is None:
-        raise ConsentRevoked("the account is gone")
-    return StoredState(
-        generation,
-        sync_state.read_sync_states(connection, account_id),
-        sync_state.read_label_state(connection, account_id),
-    )
-
-
-def _state(account: Account, source: Source) -> SourceState:
-    """Return the stored state of a granted source; a source without a state is assumed to be on."""
-    return account.sources.get(source, SourceState.ON)
-
-
-def _record_directory_failure(
-    connection: Connection, account: Account, error: GoogleError, now: float, next_try: float
-) -> None:
-    current = accounts.read(connection, account.id)
-    if current is None or current.connected_at != account.connected_at or Source.DIRECTORY in current.switched_off:
-        return
-    refusal_state = _REFUSAL_STATES.get(type(error))
-    state = refusal_state or _state(account, Source.DIRECTORY)
-    sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: state})
-    if refusal_state is None:
-        directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, error, now, next_try)
-        return
-    sync_state.set_asked_at(connection, account.id, [Source.DIRECTORY], now)
-    directory_accounts.clear_failure(connection, account.id, Source.DIRECTORY)
-    directory_accounts.hand_over_directory(connection, account.id)

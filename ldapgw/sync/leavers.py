@@ -34,7 +34,7 @@ from ldapgw.store.directory_accounts import DirectoryPerson
 from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
-from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.fetch import SyncedTenant
 
 log = Logger()
 

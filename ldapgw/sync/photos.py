@@ -19,7 +19,7 @@ from ldapgw.peers.leadership import Leader
 from ldapgw.store import photos
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.photos import DuePhoto
-from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.fetch import SyncedTenant
 from ldapgw.sync.pacing import CallPacer
 
 log = Logger()

@@ -37,8 +37,9 @@ from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.changes import Cursor
 from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
+from ldapgw.sync.apply import BegunSync, SyncEnd
 from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
-from ldapgw.sync.job import Applied, BegunSync, SyncEnd, SyncJob
+from ldapgw.sync.job import Applied, SyncJob
 
 # The longest wait that Google can ask for.
 MAX_WAIT = 86400.0

@@ -13,7 +13,7 @@ from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store import sync_history
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import account as account_table
-from ldapgw.sync.job import SyncedTenant
+from ldapgw.sync.fetch import SyncedTenant
 from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS, HOUR
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person

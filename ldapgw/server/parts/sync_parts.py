@@ -36,11 +36,11 @@ from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import build_cached_books
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.contact_renewal import ContactRenewal
-from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter
+from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter, SyncedTenant
 from ldapgw.sync.file_book_builder import FOLDER as FILES_FOLDER
 from ldapgw.sync.file_book_builder import build_cached_file_book
 from ldapgw.sync.file_books import FileBooks
-from ldapgw.sync.job import SyncedTenant, SyncJob
+from ldapgw.sync.job import SyncJob
 from ldapgw.sync.leavers import LeaverService
 from ldapgw.sync.logins_keeper import LoginsKeeper, StaleLimit
 from ldapgw.sync.pacing import CallPacer

@@ -48,8 +48,9 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import SyncProgress, SyncState
 from ldapgw.store.tables import contact
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits
-from ldapgw.sync.job import Applied, BegunSync, SyncedTenant, SyncJob, read_stored_state
+from ldapgw.sync.apply import BegunSync, read_stored_state
+from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, SyncedTenant
+from ldapgw.sync.job import Applied, SyncJob
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.photos import PhotoFetcher
 from ldapgw.sync.scheduler import SyncScheduler
