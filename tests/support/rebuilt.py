@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ldapgw.ber import ENUMERATED, INTEGER, LONGEST_INTEGER, integer, octets, tlv
-from ldapgw.directory.filter import SearchRequest
+from ldapgw.directory.filter import And, Extensible, Filter, Not, Or, SearchRequest
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -30,7 +30,7 @@ _ABANDON, _BOOLEAN, _PRESENT, _DN_ATTRIBUTES = 0x50, 0x01, 0x87, 0x84
 
 
 def rebuild(message: Message) -> bytes | None:
-    """The message's octets; None where its request is not kept: it was refused, or would write."""
+    """The message's octets; None where its request is not kept: it was refused, writes, or has an unknown filter."""
     request = _request(message.request, message.operation.value)
     if request is None:
         return None
@@ -45,7 +45,7 @@ def _request(request: Request, tag: int) -> bytes | None:
         case BindRequest(version, name, Sasl(mechanism, credentials)):
             method = octets(mechanism.encode()) + (b"" if credentials is None else octets(credentials))
             return tlv(tag, integer(version) + octets(name.encode()) + tlv(0xA3, method))
-        case SearchRequest():
+        case SearchRequest() if _is_kept(request.filter):
             return pdu.search(
                 request.base,
                 request.scope.value,
@@ -63,6 +63,17 @@ def _request(request: Request, tag: int) -> bytes | None:
             return pdu.abandon(message_id)
         case _:
             return None
+
+
+def _is_kept(filter_: Filter) -> bool:
+    """Whether all kinds of a filter are known; of an unknown one the decoder keeps only that it is Undefined."""
+    match filter_:
+        case And(terms) | Or(terms):
+            return all(map(_is_kept, terms))
+        case Not(term):
+            return _is_kept(term)
+        case _:
+            return filter_ != Extensible("unknown", None, b"")
 
 
 def meaning(data: bytes) -> Any:

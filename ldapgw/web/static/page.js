@@ -77,20 +77,8 @@ function swap(part, fresh) {
   if (after && after !== before) document.getElementById("said").textContent = after;
 }
 
-// Remembers which folds a person sees open, and returns a function that opens them again, wherever they are then.
-function openFolds() {
-  const isSeen = (fold) => !fold.parentElement.closest("details:not([open])");
-  const ids = [...document.querySelectorAll("details[id][open]")].filter(isSeen).map((fold) => fold.id);
-  return () => {
-    for (const id of ids) {
-      for (let fold = document.getElementById(id); fold; fold = fold.parentElement.closest("details")) fold.open = true;
-    }
-  };
-}
-
 function show(next) {
   document.title = next.title;
-  const openAgain = openFolds();
   if (next.body.dataset.page === document.body.dataset.page) {
     const message = "#main > .note[role]";
     const note = next.querySelector(message);
@@ -99,16 +87,17 @@ function show(next) {
       document.getElementById("main").prepend(note);
     }
     for (const part of document.querySelectorAll("[data-live]")) swap(part, next.getElementById(part.id));
-    openAgain();
     return;
   }
   // The address shows another page than before: somebody has signed in or out, or a phone works for the first time.
-  for (const name of ["page", "events", "gone"]) {
-    if (name in next.body.dataset) document.body.dataset[name] = next.body.dataset[name];
-    else delete document.body.dataset[name];
+  // The folds that a person has opened stay open, wherever the new page has them.
+  const folds = document.querySelectorAll("details[id][open]");
+  // The address of a form may still show no page.
+  if (document.body.dataset.look) next.body.dataset.look = document.body.dataset.look;
+  document.body.replaceWith(next.body);
+  for (const { id } of folds) {
+    for (const fold of document.querySelectorAll(`#${id}, details:has(#${id})`)) fold.open = true;
   }
-  document.body.replaceChildren(...next.body.childNodes);
-  openAgain();
   dress(document.body);
   arriveAt("main");
   listen();
