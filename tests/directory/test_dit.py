@@ -9,8 +9,8 @@ import pytest
 
 from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
-from ldapgw.directory.book import FAVOURITES, build_book, update_book, with_sharing
-from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes
+from ldapgw.directory.book import FAVOURITES, FILE_PREFIX, build_book, update_book, with_sharing
+from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes, shared_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Scope
 from ldapgw.directory.filter_matcher import prepare
@@ -91,6 +91,29 @@ def test_a_search_of_the_own_books_alone() -> None:
     assert {scope.context for scope in own_scopes(served, both)} == {at_site(context, "30")}
     assert own_scopes(served, both._replace(access=(Access("acme"),))) == ()
     assert served.directories[0].book("bob") is books[1]
+
+
+def test_a_search_of_what_others_share() -> None:
+    """Of accounts and of files, at the phone's site; of the own books only those that others see too."""
+    books = [
+        build_book(CONTEXT, key, key, sharing, [Contact(f"c{at}", name=key)], {}, per_number=False)
+        for at, (key, sharing) in enumerate(
+            (
+                ("alice", Sharing.PRIVATE),
+                ("bob", Sharing.PRIVATE),
+                ("carol", Sharing.SHARED),
+                (f"{FILE_PREFIX}extensions", Sharing.SHARED),
+            )
+        )
+    ]
+    assert [book.is_file for book in books] == [False, False, False, True]
+    served = Dit((Directory(CONTEXT, tuple(books)),), Features("1"))
+    alice = Viewer("cn=a", (Access("acme", ("alice",)),), area_code="30")
+    [scope] = shared_scopes(served, alice)
+    assert scope.context == at_site(CONTEXT, "30")
+    assert {entry.attribute("uid")[0] for segment in scope.contacts for entry in segment} == {b"c2", b"c3"}
+    assert scope.own_namespaces == ()
+    assert shared_scopes(served, NOBODY) == ()
 
 
 ANNA, BERT = (Contact(f"c{at}", name=name, labels=("g1",)[at:]) for at, name in enumerate(("Anna", "Bert")))
