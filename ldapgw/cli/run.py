@@ -82,15 +82,16 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
     elif accept:  # only at the start, and not when SIGHUP has executed the program again
         accept_lost_accounts(site.state.path)
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
-    # The modules live as long as the process.  `ldapgw.server.gateway` enables the garbage collector again.
-    gc.disable()
     # The first import of `twisted.internet.reactor` would install Twisted's default reactor.
     if sys.platform == "linux" and "twisted.internet.reactor" not in sys.modules:
         from ldapgw.server.reactor import install
 
         install()
+    # The modules live as long as the process, so that nothing is collected while they are imported.
+    gc.disable()
     from ldapgw.server.foreground import run as run_gateway
 
+    gc.enable()
     ctx.exit(run_gateway(config, site.file, lambda: load(site.file), lambda: _print_admin_links(site)))
 
 

@@ -150,7 +150,7 @@ class Postings:
     Mutable: the documents that were added.
 
     :ivar last: the last document, so that a document is added once; -1 if there is none yet.
-    :ivar documents: the items of an ``array("I")``, to which octets are added twice as fast as items to the array.
+    :ivar documents: the items of an ``array("I")``, because octets are added faster than items.
     :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
 

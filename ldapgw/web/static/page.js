@@ -96,7 +96,7 @@ function show(next) {
   if (document.body.dataset.look) next.body.dataset.look = document.body.dataset.look;
   document.body.replaceWith(next.body);
   for (const { id } of folds) {
-    for (const fold of document.querySelectorAll(`#${id}, details:has(#${id})`)) fold.open = true;
+    for (let at = document.getElementById(id); at; at = at.parentElement.closest("details")) at.open = true;
   }
   dress(document.body);
   arriveAt("main");
