@@ -242,11 +242,10 @@ def read(connection: Connection, account_id: int) -> Account | None:
     return next(iter(read_some(connection, _BY_ID, {"account_id": account_id})), None)
 
 
-_GENERATION = select(
-    account.c.generation,
-    account.c.connected_at,
-    func.coalesce(select(change.c.key).where(change.c.kind == EPOCH).scalar_subquery(), "").label("epoch"),
-).where(account.c.id == bindparam("account_id"))
+STORED_EPOCH = func.coalesce(select(change.c.key).where(change.c.kind == EPOCH).scalar_subquery(), "").label("epoch")
+_GENERATION = select(account.c.generation, account.c.connected_at, STORED_EPOCH).where(
+    account.c.id == bindparam("account_id")
+)
 
 
 def read_generation(connection: Connection, account_id: int, grant: Account | None = None) -> tuple[str, int] | None:
@@ -391,8 +390,14 @@ def read_tokens(connection: Connection, secret_box: SecretBox, account_id: int) 
     :raises StoreError: if the tokens were encrypted with an unknown key.
     """
     row = connection.execute(_TOKENS, {"account_id": account_id}).first()
-    if row is None:
-        return None
+    return None if row is None else tokens_of(row, secret_box)
+
+
+def tokens_of(row: Row[*tuple[Any, ...]], secret_box: SecretBox) -> Tokens:
+    """Return the tokens of a row of the table ``account``.
+
+    :raises StoreError: if the tokens were encrypted with an unknown key.
+    """
     refresh_token, access_token = (
         secret_box.unseal(sealed) if sealed is not None else "" for sealed in (row.refresh_token, row.access_token)
     )

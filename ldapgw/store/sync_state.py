@@ -18,16 +18,20 @@ from ldapgw.contact import Source
 from ldapgw.store import sync_history
 from ldapgw.store.accounts import (
     ERROR_COLUMNS,
+    STORED_EPOCH,
     Account,
     ListingWarnings,
     SourceState,
     SyncRequest,
+    Tokens,
     error_since,
     holds_grant,
     lock,
     read,
+    tokens_of,
 )
 from ldapgw.store.contacts import read_labels, set_labels
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, columns_of, source, sync_progress, value_of
 
 # Warning codes of ``status.json``: a listing has fewer persons than Google counts, or has no sync token, or a listing
@@ -48,10 +52,7 @@ _STATUS_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SyncState:
-    """The state from which the next incremental sync of a source continues, a row of the table ``source``.
-
-    :ivar is_off: whether a person has switched the source off.
-    """
+    """The state from which the next incremental sync of a source continues, a row of the table ``source``."""
 
     sync_token: str | None
     fingerprint: str
@@ -61,7 +62,7 @@ class SyncState:
     page_size: int | None = None
     warnings: ListingWarnings = field(default_factory=dict)
     total: int | None = None
-    is_off: bool = False
+    state: SourceState = SourceState.ON
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,15 +99,27 @@ class SyncProgress:
     step_count: int = 1
 
 
-_LABEL_STATE = select(account.c.labels_token, account.c.labels_fingerprint).where(
-    account.c.id == bindparam("account_id")
-)
+_START = select(
+    *(account.c.generation, STORED_EPOCH, account.c.labels_token, account.c.labels_fingerprint),
+    *(account.c.refresh_token, account.c.access_token, account.c.access_expires_at),
+).where(account.c.id == bindparam("account_id"))
 
 
-def read_label_state(connection: Connection, account_id: int) -> LabelState:
-    """Read the account's labels with their sync token."""
-    row = connection.execute(_LABEL_STATE, {"account_id": account_id}).one()
-    return LabelState(read_labels(connection, account_id), row.labels_token, row.labels_fingerprint)
+def read_start(
+    connection: Connection, secret_box: SecretBox, account_id: int
+) -> tuple[tuple[str, int], Mapping[Source, SyncState], LabelState, Tokens] | None:
+    """Read what a sync of an account starts from.
+
+    :returns: the epoch and the account's generation (`ldapgw.store.accounts.read_generation`), the states of its
+        sources, its labels and its tokens; None if there is no such account.
+    :raises StoreError: if the tokens were encrypted with an unknown key.
+    """
+    row = connection.execute(_START, {"account_id": account_id}).first()
+    if row is None:
+        return None
+    labels = LabelState(read_labels(connection, account_id), row.labels_token, row.labels_fingerprint)
+    states = read_sync_states(connection, account_id)
+    return (row.epoch, row.generation), states, labels, tokens_of(row, secret_box)
 
 
 def write_label_state(connection: Connection, account_id: int, state: LabelState) -> bool:
@@ -314,20 +327,26 @@ def increment_generation(connection: Connection, account_id: int) -> None:
     connection.execute(update(account).where(account.c.id == account_id).values(generation=account.c.generation + 1))
 
 
-_SOURCE_STATES = select(source.c.source, source.c.state).where(source.c.account_id == bindparam("account_id"))
+def write_source_states(
+    connection: Connection,
+    account_id: int,
+    states: Mapping[Source, SourceState],
+    stored: Mapping[Source, SyncState] | None = None,
+) -> None:
+    """Store the states of sources; sources that are not on lose their sync token.
 
-
-def write_source_states(connection: Connection, account_id: int, states: Mapping[Source, SourceState]) -> None:
-    """Store the states of sources; sources that are not on lose their sync token."""
-    existing = {row.source: row.state for row in connection.execute(_SOURCE_STATES, {"account_id": account_id})}
+    :param stored: the sync states if they were read in this transaction, or None to read them.
+    """
+    if stored is None:
+        stored = read_sync_states(connection, account_id)
     for name, state in states.items():
-        if existing.get(name) == state:
+        if name in stored and stored[name].state is state:
             continue
         where = and_(source.c.account_id == account_id, source.c.source == name)
         values: dict[str, object] = {"state": state}
         if state is not SourceState.ON:
             values |= {"sync_token": None, "fingerprint": "", "warnings": None}
-        if name in existing:
+        if name in stored:
             connection.execute(update(source).where(where).values(values))
         else:
             connection.execute(insert(source).values(account_id=account_id, source=name, **values))
@@ -343,9 +362,7 @@ _SYNC_STATES = select(source).where(source.c.account_id == bindparam("account_id
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
     """Read the sync states of an account's sources that have a row."""
     return {
-        Source(row.source): value_of(
-            SyncState, row, warnings=json.loads(row.warnings or "{}"), is_off=row.state == SourceState.OFF
-        )
+        Source(row.source): value_of(SyncState, row, warnings=json.loads(row.warnings or "{}"))
         for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
     }
 

@@ -60,11 +60,15 @@ REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredState:
-    """The stored state of an account before a sync."""
+    """The stored state of an account before a sync (`ldapgw.store.sync_state.read_start`).
+
+    :ivar tokens: the tokens for the first call, or None to read them again.
+    """
 
     generation: tuple[str, int]
     states: Mapping[Source, SyncState]
     labels: LabelState
+    tokens: Tokens | None
 
     def token(self, source: Source, due: DueSync) -> str | None:
         """Return the sync token of a source if an incremental sync is due."""
@@ -98,11 +102,10 @@ class StoredState:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BegunSync:
-    """A sync whose beginning is recorded: the account with its pending sync, its stored state, and its tokens."""
+    """A sync whose beginning is recorded: the account with its pending sync, and its stored state."""
 
     account: Account
     stored: StoredState
-    tokens: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,25 +153,19 @@ def begin_sync(connection: Connection, secret_box: SecretBox, account_id: int) -
     :raises StoreError: if the tokens were encrypted with an unknown key.
     """
     account = sync_state.begin(connection, account_id)
-    if account is None:
-        return None
-    stored = read_stored_state(connection, account_id)
-    return BegunSync(account, stored, accounts.read_tokens(connection, secret_box, account_id))
+    return None if account is None else BegunSync(account, read_stored_state(connection, secret_box, account_id))
 
 
-def read_stored_state(connection: Connection, account_id: int) -> StoredState:
+def read_stored_state(connection: Connection, secret_box: SecretBox, account_id: int) -> StoredState:
     """Read the state from which a sync starts.
 
     :raises ConsentRevoked: if there is no such account any more.
+    :raises StoreError: if the tokens were encrypted with an unknown key.
     """
-    generation = accounts.read_generation(connection, account_id)
-    if generation is None:
+    start = sync_state.read_start(connection, secret_box, account_id)
+    if start is None:
         raise ConsentRevoked("the account is gone")
-    return StoredState(
-        generation,
-        sync_state.read_sync_states(connection, account_id),
-        sync_state.read_label_state(connection, account_id),
-    )
+    return StoredState(*start)
 
 
 def source_state(account: Account, source: Source) -> SourceState:
@@ -248,7 +245,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if generation is None:
         return None
     before = sync_state.read_sync_states(connection, account.id)
-    if {source for source, state in before.items() if state.is_off} != account.switched_off:
+    if {source for source, stored in before.items() if stored.state is SourceState.OFF} != account.switched_off:
         return None
     if generation != result.generation:
         raise StoreError(
@@ -263,7 +260,9 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     figures = sum((plan.figures for plan in plans), NO_FIGURES)
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
-    if result.removed_sources:
+    is_full = any(fetched.is_full for fetched in result.fetched)
+    # A source without a row has contacts only after a new consent, which is followed by a full sync.
+    if is_full or before.keys() & result.removed_sources:
         removed = contacts.delete_sources(connection, account.id, result.removed_sources)
         changed = removed is not None or changed
         figures += SyncFigures(removed=removed or 0)
@@ -273,7 +272,6 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
         changed = sync_state.write_label_state(connection, account.id, result.labels) or changed
     if changed:
         sync_state.increment_generation(connection, account.id)
-    is_full = any(fetched.is_full for fetched in result.fetched)
     if is_full or figures != NO_FIGURES:  # a sync without changes writes nothing before its end
         sync_history.add_figures(connection, account.id, account.attempts, figures, now, is_full=is_full)
     return figures if changed else None
@@ -291,7 +289,7 @@ def _write(
 
     Most syncs find no changes, and such a sync must not write stored values again.
     """
-    sync_state.write_source_states(connection, account.id, result.states)
+    sync_state.write_source_states(connection, account.id, result.states, before)
     for plan, fetched in zip(plans, result.fetched, strict=True):
         if not plan.is_empty:
             records = planned_records(plan, keeping_alive(connection, fetched.pages))

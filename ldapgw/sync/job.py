@@ -189,7 +189,7 @@ class SyncJob:
                 token = stored.token(source, due_sync_of(query))
                 try:
                     # The first call needs no other look at the tokens.
-                    tokens = begun.tokens if step == 1 and labels is None else None
+                    tokens = stored.tokens if step == 1 and labels is None else None
                     fetched.append(await self._fetch(account, query, token, (step, len(due)), tokens))
                     states[source] = SourceState.ON
                 except tuple(REFUSAL_STATES) as refusal:
@@ -244,7 +244,7 @@ class SyncJob:
             return False
         if not await self._leader.store.read(is_directory_account, account, self._now(), own_error):
             return False
-        stored = await self._leader.store.read(read_stored_state, account.id)
+        stored = await self._leader.store.read(read_stored_state, self._secret_box, account.id)
         query = stored.query(tenant, Source.DIRECTORY)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:

@@ -493,7 +493,7 @@ class SyncScheduler(Service):
             if account.alarm is not None and account.alarm.code == ClientRejected.code:
                 # An old access token would hide that Google still rejects the client.
                 await self._job.access_tokens.refresh(account, self._job.client(account))
-                begun = replace(begun, tokens=None)
+                begun = replace(begun, stored=replace(begun.stored, tokens=None))
             max_loss, count = account.max_loss("book"), len(self._loops)
             return None, await self._job.sync(begun, full=full, max_loss=max_loss, account_count=count, end=end)
         except (CancelledError, LeadLost):

@@ -101,9 +101,8 @@ def test_a_second_consent_continues_the_account(
     assert again.id == account.id
     assert (again.address, again.sharing, again.error, again.failures) == ("alice@new.example", "shared", None, 0)
     assert (again.requested_sync, again.next_sync, again.sources) == (SyncRequest.FULL, NOW + 9, {})
-    labels = sync_state.read_label_state(connection, account.id)
-    assert (labels.names, labels.sync_token) == ({"contactGroups/a": "Work"}, None)
-    held = read_tokens(connection, secret_box, account.id)
+    _, states, labels, held = sync_state.read_start(connection, secret_box, account.id)
+    assert (states, labels.names, labels.sync_token) == ({}, {"contactGroups/a": "Work"}, None)
     assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
 
 
@@ -190,7 +189,8 @@ def test_states_of_sources(connection: Connection, account: Account) -> None:
     sync_state.set_sync_state(connection, account.id, Source.CONTACTS, state)
     assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == state
     sync_state.write_source_states(connection, account.id, {Source.CONTACTS: SourceState.UNAVAILABLE})
-    assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == SyncState(None, "", NOW, total=67)
+    unavailable = SyncState(None, "", NOW, total=67, state=SourceState.UNAVAILABLE)
+    assert sync_state.read_sync_states(connection, account.id)[Source.CONTACTS] == unavailable
     found = read_account(connection, account.id)
     assert found.sources == {Source.CONTACTS: "unavailable", Source.DIRECTORY: "not granted"}
 

@@ -394,7 +394,7 @@ class Stage:
 
     def begun(self, account: Account) -> BegunSync:
         """A sync of an account as if it had begun."""
-        return BegunSync(account, self.database.run(read_stored_state, account.id))
+        return BegunSync(account, self.database.run(read_stored_state, self.secret_box, account.id))
 
     def sync(self, address: str = ALICE, *, full: bool = False, accept_shrink: bool = False) -> bool:
         """One sync, without the scheduler."""
