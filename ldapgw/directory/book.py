@@ -171,7 +171,7 @@ def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
 def assemble_label(
     context: NamingContext,
     parent: ParentEntry,
-    book_sort_key: str,
+    book_sort_key: bytes,
     name: str,
     group_names: frozenset[str],
     segments: Segments,
@@ -333,7 +333,7 @@ def _groups(labels: Mapping[str, str]) -> Collection[tuple[str, frozenset[str]]]
 
 
 def _organizational_unit(
-    context: NamingContext, parent: ParentEntry, name: str, sort_key: str, *, subordinates: bool
+    context: NamingContext, parent: ParentEntry, name: str, sort_key: bytes, *, subordinates: bool
 ) -> Entry:
     attributes = {"objectClass": ("top", "organizationalUnit"), "ou": (name,)}
     operational = structural_attributes(

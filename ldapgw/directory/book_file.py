@@ -24,7 +24,7 @@ from ldapgw.directory.segment import Segment, Segments
 
 # The version of the format.  Raise this version by hand whenever the same contacts give a different file: cached books
 # of another version are built anew.  ``tests/sync/test_book_cache.py`` fails if the version was not raised.
-FORMAT = 8
+FORMAT = 9
 
 # The number of entries in one record.  Writing a record takes a millisecond.
 _CHUNK = 1000
@@ -52,7 +52,7 @@ class _Columns(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     values: list[bytes]
     texts: list[str]
-    sort_keys: list[str]
+    sort_keys: list[bytes]
 
 
 def write(book: Book, to: RecordWriter) -> None:
@@ -112,7 +112,7 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 
 def _records(segment: Segment) -> Iterator[EntryRecord]:
     """Yield the entries' records in order; the record of a deleted entry has only the preceding entry's sort key."""
-    sort_key = ""
+    sort_key = b""
     for entry in _entries(segment):
         sort_key = entry.sort_key if entry else sort_key
         yield entry.to_record() if entry else (NO_ATTRIBUTES.values, NO_ATTRIBUTES.text, sort_key)
@@ -150,7 +150,7 @@ def _read_label(
     source: RecordReader,
     context: NamingContext,
     book: ParentEntry,
-    book_sort_key: str,
+    book_sort_key: bytes,
     entries: Sequence[Sequence[Entry]],
 ) -> Label:
     container = source.value(_Container)
@@ -169,7 +169,7 @@ def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequenc
     """
     _, deleted, index = _read_header(source)
     entries: list[Entry] = []
-    sort_key = ""
+    sort_key = b""
     for number in source.numbers("I"):
         if number == _DELETED:
             entry = Entry(NO_ATTRIBUTES, parent, sort_key=sort_key)

@@ -74,7 +74,7 @@ class SameName:
 
     __slots__ = ("_by_precedence", "_own_namespaces", "_points", "_shown_first")
 
-    def __init__(self, own_namespaces: tuple[str, ...], shown_first: frozenset[str] = frozenset()) -> None:
+    def __init__(self, own_namespaces: tuple[str, ...], shown_first: frozenset[bytes] = frozenset()) -> None:
         self._own_namespaces = own_namespaces
         self._shown_first = shown_first
         self._points: list[frozenset[str]] = []
@@ -136,7 +136,7 @@ def _contact_points(entry: Entry) -> frozenset[str]:
             tenant, book, *_ = entry.parent.uuid_namespace.split("/")
             points.append(f"{tenant}/{book}/{part[1:]}")
     sort_key = entry.sort_key
-    if len(sort_name(sort_key)) < MAX_SORT_NAME and not name_folding.has_chinese(sort_key):
+    if len(sort_name(sort_key)) < MAX_SORT_NAME and not name_folding.has_chinese(sort_key.decode("utf-8", "replace")):
         return frozenset(points)
     name = name_folding.collation_key(entry.attribute("cn")[0].decode())
     return frozenset([f"{point}\n{name}" for point in points])

@@ -391,7 +391,7 @@ def _shared_sets(values: bytes) -> dict[str, bytes]:
 
 
 # An entry without its parent: values, text and sort key.
-EntryRecord = tuple[bytes, str, str]
+EntryRecord = tuple[bytes, str, bytes]
 
 
 class Entry:
@@ -404,7 +404,7 @@ class Entry:
 
     __slots__ = ("_values", "parent", "sort_key", "text")
 
-    def __init__(self, own: PackedAttributes, parent: Parent, *, sort_key: str = "") -> None:
+    def __init__(self, own: PackedAttributes, parent: Parent, *, sort_key: bytes = b"") -> None:
         self._values = own.values
         self.text = own.text
         self.parent = parent
@@ -534,7 +534,7 @@ class Entry:
 
 
 def special_entry(
-    dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, sort_key: str = ""
+    dn: str, attributes: Mapping[str, Sequence[str]], operational: Attributes, *, lenient: bool, sort_key: bytes = b""
 ) -> Entry:
     """Make an entry that is no contact: the root DSE, the subschema, a tenant, a book or a label."""
     packed: dict[str, PackedAttribute] = {}

@@ -206,7 +206,7 @@ class _Indexer:
             if found is None:
                 found = [builder.term(f"{group}w{word[:_WORD]}")]
                 if group != "M":
-                    found += [builder.term(f"{group}t{word[at : at + _TRIGRAM]}") for at in range(len(word))]
+                    found += [builder.term(f"{group}t{trigram}") for trigram in _trigrams(word)]
                 _make_room(kept)
                 kept[word] = found
             builder.add(found)
@@ -277,7 +277,7 @@ class _Indexer:
         for form in found:
             if form:
                 builder.add_term("Db" + form[:_NUMBER_PREFIX])
-                trigrams.update([form[at : at + _TRIGRAM] for at in range(len(form))])
+                trigrams.update(_trigrams(form))
         postings = []
         for trigram in trigrams:
             of_trigram = kept.get(trigram)
@@ -312,8 +312,17 @@ def _keypad_terms(word: str) -> list[str]:
         beginning = beginning[: len(beginning) - len(beginning.lstrip(_DIGITS))]
     terms = [beginning] if beginning else []
     if not word.isascii() and digits != word:
-        terms += [f"t{digits[at : at + _TRIGRAM]}" for at in range(len(digits))]
+        terms += [f"t{trigram}" for trigram in _trigrams(digits)]
     return terms
+
+
+def _trigrams(text: str) -> list[str]:
+    """Return the trigrams of a text, and its last two characters.
+
+    The last character alone has no term: nearly all entries have each letter somewhere, so that a search for one letter
+    looks at all entries anyway.
+    """
+    return [text[at : at + _TRIGRAM] for at in range(len(text) - 1)]
 
 
 def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -> list[str]:
@@ -618,16 +627,16 @@ def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
     if group == "M":
         return None
     if ends and len(word) < _TRIGRAM:
-        return f"{group}t{word}"
+        return f"{group}t{word}" if len(word) > 1 else None
     return _trigrams_query(f"{group}t", word)
 
 
 def _trigrams_query(group: str, letters: str) -> Query:
     """Return the query for texts that may contain letters in a row.
 
-    If there are fewer than three letters, the query asks for all trigrams that begin with these letters.
+    If there are two letters, the query asks for all trigrams that begin with these letters.
     """
-    if not letters:
+    if len(letters) < 2:
         return None
     if len(letters) < _TRIGRAM:
         return TermRange(group + letters, group + letters + HIGHEST)

@@ -6,12 +6,13 @@ also the collation key by which names are sorted.  Further variants are spelling
 ``o brien`` and ``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored
 text matches a query if the text and the query have a variant in common, so a query also finds names in other spellings.
 
-A *sort key* is a text that sorts entries as people sort names, and that is the same in each search.  A sort key has
-three parts: the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters; the
-name as it is written; and a *tiebreaker*, which never changes while the entry exists.  With the tiebreaker, no two sort
-keys are equal, and an entry is found again after a sync.  `NO_LETTERS` precedes the collation key of a name without
-letters.  The length of a sort key is limited, because a paged search sends the sort key to the client.  So names that
-agree in their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
+A *sort key* sorts entries as people sort names, and is the same in each search.  A sort key is in UTF-8, which sorts as
+text does and takes less memory than a text with letters of several scripts.  A sort key has three parts: the collation
+key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters; the name as it is written; and
+a *tiebreaker*, which never changes while the entry exists.  With the tiebreaker, no two sort keys are equal, and an
+entry is found again after a sync.  `NO_LETTERS` precedes the collation key of a name without letters.  The length of a
+sort key is limited, because a paged search sends the sort key to the client.  So names that agree in their first
+`MAX_SORT_NAME` characters are sorted by their tiebreakers.
 
 The time of all work is proportional to the length of the text.  Only the first `MAX_TEXT` characters are read.
 """
@@ -107,7 +108,12 @@ def variants(text: str) -> tuple[str, ...]:
     if plain is not None:
         return _collapsed(plain)
     read = _read(text[:MAX_TEXT], stored=True)
-    return tuple(dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native, *read.raw)))
+    forms = tuple(dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native, *read.raw)))
+    if "@" not in text:
+        return forms
+    # Nobody types an e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
+    # search text.
+    return (forms[0], *[form for form in forms[1:] if " " in form or "@" in form])
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
@@ -326,9 +332,10 @@ _SIMPLE_SPELT: Final = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or
 # The beginning of the sort key of a contact whose name has no letters, such as a bare number.  These contacts are
 # sorted last.
 NO_LETTERS: Final = "\U0010ffff"
+_BARE_KEY: Final = NO_LETTERS.encode()
 
 # The character that ends the name in a sort key.
-NAME_END: Final = "\0"
+NAME_END: Final = b"\0"
 
 MAX_SORT_NAME: Final = 96
 # The maximum number of characters of the written name in a sort key.  The written name only orders names that have the
@@ -353,7 +360,7 @@ def has_letters(text: str) -> bool:
 
 def contact_sort_key(
     name: str, identity: str, reading: str = "", book_position: int | None = None, *, is_bare: bool = False
-) -> str:
+) -> bytes:
     """Return the sort key of a contact.
 
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
@@ -368,11 +375,11 @@ def contact_sort_key(
     if book_position is None:
         return sort_key
     # "!" sorts before all hexadecimal digits.
-    at, first = len(sort_key) - TIEBREAKER_LENGTH, f"!{book_position:02x}"
+    at, first = len(sort_key) - TIEBREAKER_LENGTH, b"!%02x" % book_position
     return sort_key[:at] + first + sort_key[at + len(first) :]
 
 
-def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
+def container_sort_key(name: str, identity: str, parent_key: bytes = b"") -> bytes:
     """Return the sort key of a book or a label.
 
     :param parent_key: the sort key of the book to which a label belongs, so that the label sorts after its book; empty
@@ -381,7 +388,7 @@ def container_sort_key(name: str, identity: str, parent_key: str = "") -> str:
     return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
 
 
-def sort_name(sort_key: str) -> str:
+def sort_name(sort_key: bytes) -> bytes:
     """Return the name in a contact's sort key: the collation key of name or reading, cut at `MAX_SORT_NAME`.
 
     `NO_LETTERS` precedes a name without letters.
@@ -389,9 +396,15 @@ def sort_name(sort_key: str) -> str:
     return sort_key.partition(NAME_END)[0]
 
 
+def is_of_bare_name(sort_key: bytes) -> bool:
+    """Return whether a contact's sort key is for a name without letters."""
+    return sort_key.startswith(_BARE_KEY)
+
+
 def _sort_key(
     name: str, identity: str, max_name: int, max_written_name: int, reading: str, *, is_bare: bool = False
-) -> str:
+) -> bytes:
     tiebreaker = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=TIEBREAKER_LENGTH // 2).hexdigest()
     sorted_name = (NO_LETTERS if is_bare else "") + collation_key(reading)
-    return f"{sorted_name[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
+    sort_key = f"{sorted_name[:max_name]}\0{name[:max_written_name]}\0{tiebreaker}"
+    return sort_key.encode("utf-8", "surrogatepass")

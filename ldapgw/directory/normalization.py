@@ -12,7 +12,8 @@ breaks:
   that the start of any word is a blank and a letter.  The main variants come first, one for each value; all other
   variants follow a form feed.
 * In lenient matching, a telephone number has one line with three forms (E.164, national, as typed) between tabs, and
-  then its other E.164 forms.  A form that the number does not have is empty.
+  then its other E.164 forms.  A form that the number does not have is empty, and so is the form as typed if it equals
+  the E.164 form, because a third of a contact's search text is numbers.
 * Any other value has one line, in which it is normalized by its matching rule.
 """
 
@@ -196,7 +197,8 @@ def number_search_text(numbers: Iterable[Number]) -> str:
 
 def number_line(number: Number) -> str:
     """Return the line of a telephone number in lenient matching: its forms, between tabs."""
-    return "\t".join(("", number.e164, number.national, typed_digits(number), *number.others, ""))
+    typed = typed_digits(number)
+    return "\t".join(("", number.e164, number.national, "" if typed == number.e164 else typed, *number.others, ""))
 
 
 def value_search_text(family: Family, values: Iterable[str]) -> str:
@@ -229,7 +231,8 @@ def number_of(line: str) -> Number:
 
     A line does not keep the text as it was typed, so the `typed` of the returned number has the number's digits.
     """
-    _, e164, national, digits, *others, _ = line.split("\t")
+    _, e164, national, typed, *others, _ = line.split("\t")
+    digits = typed or e164
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]
     code = split_code(digits, e164)

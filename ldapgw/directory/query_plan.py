@@ -48,7 +48,7 @@ class _Sorted(Protocol):
     """An entry.  A plan reads nothing of an entry but the sort key."""
 
     @property
-    def sort_key(self) -> str:
+    def sort_key(self) -> bytes:
         """Return the key by which the entries of an index are sorted."""
 
 
@@ -361,15 +361,20 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
     Names without letters are sorted after all other names, although such names may lie in the range.  If the range has
     names with letters and names without letters, the result also includes all documents that are sorted in between.
     """
-    start = bisect_left(entries, query.low, key=_SORT_KEY)
-    last = bisect_left(entries, NO_LETTERS, key=_SORT_KEY)
-    end = min(bisect_left(entries, query.high + HIGHEST, key=_SORT_KEY), last)
+    start = _first_from(entries, query.low)
+    last = _first_from(entries, NO_LETTERS)
+    end = min(_first_from(entries, query.high + HIGHEST), last)
     if last < len(entries):
-        bare_start = bisect_left(entries, (NO_LETTERS + query.low)[:MAX_SORT_NAME], last, key=_SORT_KEY)
-        bare_end = bisect_left(entries, NO_LETTERS + query.high + HIGHEST, bare_start, key=_SORT_KEY)
+        bare_start = _first_from(entries, (NO_LETTERS + query.low)[:MAX_SORT_NAME], last)
+        bare_end = _first_from(entries, NO_LETTERS + query.high + HIGHEST, bare_start)
         if bare_start < bare_end:
             return (start if start < end else bare_start), bare_end
     return start, max(start, end)
+
+
+def _first_from(entries: Sequence[_Sorted], name: str, start: int = 0) -> int:
+    """Return the first document from `start` on whose name equals or follows the given name."""
+    return bisect_left(entries, name.encode("utf-8", "surrogatepass"), start, key=_SORT_KEY)
 
 
 def _count(postings: Sequence[PostingsRanges]) -> int:

@@ -71,7 +71,7 @@ class SearchCursor:
         self,
         scopes: Sequence[SearchScope],
         prepared: Sequence[PreparedFilter],
-        after: str = "",
+        after: bytes = b"",
         budget: CallerIdBudget | None = None,
     ) -> None:
         self.finished = False
@@ -125,7 +125,7 @@ class _Demand:
 def _search(
     scopes: Sequence[SearchScope],
     filters: Sequence[PreparedFilter],
-    after: str,
+    after: bytes,
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
@@ -144,19 +144,19 @@ def _search(
             companies = find_switchboards(scope.contacts, prepared.callers, scope.context)
             if companies is not None:
                 documents = range(len(companies.entries))
-                yield ResultBatch(companies, documents, f"{number:04x}1", scope.context)
+                yield ResultBatch(companies, documents, b"%04x1" % number, scope.context)
 
 
 def _matching(
     scopes: Sequence[SearchScope],
     filters: Sequence[PreparedFilter],
-    after: str,
+    after: bytes,
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
         context = scope.context
-        container_prefix, contact_prefix = f"{number:04x}0", f"{number:04x}1"
+        container_prefix, contact_prefix = b"%04x0" % number, b"%04x1" % number
         if after < contact_prefix and _may_match_containers(scope, prepared):
             after_key = _key_after(container_prefix, after)
             yield from _merge(scope.containers, prepared, context, container_prefix, after_key, None, demand)
@@ -169,8 +169,8 @@ def _matching(
 def _contacts(
     scope: SearchScope,
     prepared: PreparedFilter,
-    key_prefix: str,
-    after_key: str | None,
+    key_prefix: bytes,
+    after_key: bytes | None,
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
@@ -200,7 +200,7 @@ def _contacts(
                 yield None
 
 
-def _leaving_out(sort_keys: frozenset[str], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
+def _leaving_out(sort_keys: frozenset[bytes], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
     """Yield batches without the contacts with given sort keys, which an earlier scope covers."""
     for batch in found:
         if batch is None:
@@ -216,12 +216,12 @@ def _merge(
     segments: Sequence[Segment],
     prepared: PreparedFilter,
     context: NamingContext,
-    key_prefix: str,
-    after_key: str | None,
+    key_prefix: bytes,
+    after_key: bytes | None,
     own_namespaces: tuple[str, ...] | None,
     demand: _Demand,
     *,
-    shown_first: frozenset[str] = frozenset(),
+    shown_first: frozenset[bytes] = frozenset(),
 ) -> Iterator[ResultBatch | None]:
     """Yield the matches of several segments in one order.
 
@@ -322,7 +322,7 @@ def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     return not entries or any([prepared.predicate.matches(entry) for entry in entries])  # noqa: C419  a list is faster
 
 
-def _start(segment: Segment, after_key: str | None, own_namespaces: tuple[str, ...] | None) -> int:
+def _start(segment: Segment, after_key: bytes | None, own_namespaces: tuple[str, ...] | None) -> int:
     """Return the document at which matches behind a sort key begin.
 
     If duplicates are removed, the matches begin with the first entry that has the name of the sort key.
@@ -337,7 +337,7 @@ def _start(segment: Segment, after_key: str | None, own_namespaces: tuple[str, .
 
 
 # A match: its sort key, the number of the `_SegmentMatches` from which it comes, and its document.
-_Row = tuple[str, int, int]
+_Row = tuple[bytes, int, int]
 _STREAM: Final = itemgetter(1)
 
 
@@ -424,7 +424,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | 
 
     :param own_namespaces: if not None, all matches of one name are taken together.
     """
-    bound: str | None = None
+    bound: bytes | None = None
     for stream in streams:
         if not stream.exhausted:
             last = stream.segment.entries[stream.found[-1]].sort_key
@@ -447,7 +447,7 @@ def _without_duplicates(
     rows: list[_Row],
     streams: Sequence[_SegmentMatches],
     own_namespaces: tuple[str, ...],
-    shown_first: frozenset[str],
+    shown_first: frozenset[bytes],
 ) -> Iterator[list[_Row] | None]:
     """Yield rows without duplicates (`ldapgw.directory.dedup`), and None after each slice of work."""
     names = [sort_name(row[0]) for row in rows]
@@ -482,7 +482,7 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
     return streams[first].segment.has_duplicates([document for _, _, document in same])
 
 
-def _key_after(key_prefix: str, after: str) -> str | None:
+def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
     """Return the sort key that follows the key prefix in `after`: the matches begin behind this sort key.
 
     Return None if `after` does not begin with the key prefix: then the matches begin with the first match that has the
@@ -495,7 +495,7 @@ def _key_after(key_prefix: str, after: str) -> str | None:
 
 
 def _cursor(
-    dit: Dit, viewer: Viewer, request: SearchRequest, after: str, budget: CallerIdBudget | None
+    dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes, budget: CallerIdBudget | None
 ) -> Generator[None, None, SearchCursor]:
     """Make the cursor of a request, without regard to its limits; yield None after each slice of work.
 
@@ -509,7 +509,7 @@ def _cursor(
 
 
 def matches(
-    dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "", budget: CallerIdBudget | None = None
+    dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes = b"", budget: CallerIdBudget | None = None
 ) -> Iterator[Match | None]:
     """Yield the matches of a search in order, without regard to its limits.
 
@@ -544,7 +544,7 @@ def result_batches(
 
     :param size_limit: the size limit to obey, greater than 0.
     """
-    cursor = yield from _cursor(dit, viewer, request, "", budget)
+    cursor = yield from _cursor(dit, viewer, request, b"", budget)
     left = size_limit
     while not cursor.finished:
         for batch in cursor.next(left + 1):

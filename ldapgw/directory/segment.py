@@ -235,11 +235,11 @@ class Segment:
             return range(start, len(self.entries))
         return found[bisect_left(found, start) :] if start else found
 
-    def document_from(self, sort_key: str) -> int:
+    def document_from(self, sort_key: bytes) -> int:
         """Return the first document whose sort key equals or follows the given key."""
         return bisect_left(self.entries, sort_key, key=_SORT_KEY)
 
-    def document_after(self, sort_key: str) -> int:
+    def document_after(self, sort_key: bytes) -> int:
         """Return the first document whose sort key follows the given key."""
         return bisect_right(self.entries, sort_key, key=_SORT_KEY)
 
@@ -488,13 +488,13 @@ class ResultBatch:
     """Matches of one segment, in their order; a batch never changes.
 
     :ivar documents: the matches' documents in the segment.
-    :ivar key_prefix: the text that precedes the sort key of each entry.  Prefix and sort key together are the key
+    :ivar key_prefix: the octets that precedes the sort key of each entry.  Prefix and sort key together are the key
         (`Match.key`) by which all matches of a search are sorted.
     """
 
     __slots__ = ("context", "documents", "key_prefix", "segment")
 
-    def __init__(self, segment: Segment, documents: Sequence[int], key_prefix: str, context: NamingContext) -> None:
+    def __init__(self, segment: Segment, documents: Sequence[int], key_prefix: bytes, context: NamingContext) -> None:
         self.segment = segment
         self.documents = documents
         self.key_prefix = key_prefix
@@ -518,7 +518,7 @@ class Match(NamedTuple):
     :ivar key: the key by which the matches of a search are sorted; an entry has the same key in each search.
     """
 
-    key: str
+    key: bytes
     entry: Entry
     context: NamingContext
 
@@ -554,7 +554,7 @@ class SearchScope:
     callers: tuple[Segment, ...] = ()
     own_namespaces: tuple[str, ...] = ()
     may_have_duplicates: bool = False
-    left_out: frozenset[str] = frozenset()
+    left_out: frozenset[bytes] = frozenset()
     only_segment: Segment | None = field(init=False, repr=False, compare=False)
     container_tag_letters: frozenset[str] = field(init=False, repr=False, compare=False)
     container_classes: frozenset[str] = field(init=False, repr=False, compare=False)

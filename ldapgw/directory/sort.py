@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from ldapgw.directory import assertion, name_folding, normalization
 from ldapgw.directory.entry import Entry
-from ldapgw.directory.name_folding import NO_LETTERS, TIEBREAKER_LENGTH, has_letters
+from ldapgw.directory.name_folding import NO_LETTERS, TIEBREAKER_LENGTH, has_letters, is_of_bare_name
 from ldapgw.directory.naming_context import ROOT, NamingContext
 from ldapgw.directory.normalization import lines_of
 from ldapgw.directory.schema import AttributeType, Family, MatchingRule, Use, attribute_type, matching_rule, subtypes
@@ -110,9 +110,8 @@ class Sorter:
         values = self._values.get(context)
         if values is None:
             values = self._values[context] = [(key.lines(context), key.requested.reverse) for key in self._keys]
-        match_key = match.key.encode("utf-8", "surrogatepass")
         keys = b"".join([_least(lines(match.entry), reverse) for lines, reverse in values])
-        return (keys + match_key)[:LONGEST] + match_key[-TIEBREAKER_LENGTH:]
+        return (keys + match.key)[:LONGEST] + match.key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
         """Return a rank to compare entries with: an entry whose first key equals or follows a value has a higher rank.
@@ -277,7 +276,7 @@ def _people_lines(kind: AttributeType) -> Lines:
     def lines(entry: Entry) -> list[str]:
         # The contact's name has no letters.  The text may have letters even so, because a word for the kind of a number
         # ("mobile") may follow the name.
-        if is_name and entry.sort_key.startswith(NO_LETTERS):
+        if is_name and is_of_bare_name(entry.sort_key):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
 

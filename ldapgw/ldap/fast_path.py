@@ -244,7 +244,7 @@ def _first_slice(
 
     Return None if there may be more matches although the limit is not exceeded, or if encoding takes too long.
     """
-    cursor = SearchCursor((scope,), (prepared,), "", budget)
+    cursor = SearchCursor((scope,), (prepared,), b"", budget)
     batches = cursor.next(wanted)
     count = sum([len(batch) for batch in batches])
     if count <= limit and not cursor.finished:

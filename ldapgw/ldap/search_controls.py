@@ -151,7 +151,7 @@ class ControlledSearch:
                 yield None
             else:
                 self._sent += 1
-                yield ResultBatch(Segment((entry,)), (0,), "", ROOT)
+                yield ResultBatch(Segment((entry,)), (0,), b"", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
         """Return the controls of the SearchResultDone."""
@@ -224,8 +224,8 @@ class ControlledSearch:
             for ranked in ranking:
                 yield _SORTED + ranked.rank, ranked.entry
         else:
-            for match in self._matches(key.decode("utf-8", "surrogatepass")):
-                yield match and (_UNSORTED + match.key.encode("utf-8", "surrogatepass"), match.entry)
+            for match in self._matches(key):
+                yield match and (_UNSORTED + match.key, match.entry)
 
     def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
         """Return the sorted entries, or None if sorting is not requested, or is impossible and not critical."""
@@ -244,7 +244,7 @@ class ControlledSearch:
         self._is_sorted = True
         return ranking
 
-    def _matches(self, after: str = "") -> Iterator[Match | None]:
+    def _matches(self, after: bytes = b"") -> Iterator[Match | None]:
         return matches(self._dit, self._viewer, self._request, after, self._budget)
 
     def _window(self, view: VirtualListView) -> Iterator[Entry | None]:

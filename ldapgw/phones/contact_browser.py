@@ -47,7 +47,7 @@ MAX_CONTACTS = 20
 _SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 
 # The lowest key in the second scope of a search (`ldapgw.directory.search`); starred contacts are the first scope.
-_SECOND_SCOPE = "0001"
+_SECOND_SCOPE = b"0001"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -166,7 +166,7 @@ def _digest(key: str) -> str:
 
 def section_of(entry: Entry) -> str:
     """Return the section of a contact by its name."""
-    first = entry.sort_key[:1]
+    first = entry.sort_key[:4].decode("utf-8", "replace")[:1]
     return first if "a" <= first <= "z" else DIGITS if first.isdigit() else OTHER
 
 

@@ -347,7 +347,7 @@ def test_what_was_withdrawn_is_not_written_down(large: Both) -> None:
             assert {entry.to_record()[:2] for entry in gone} <= {
                 Entry(NO_ATTRIBUTES, entry.parent).to_record()[:2] for entry in gone
             }
-            assert {entry.sort_key for entry in gone} <= {"", *(entry.sort_key for entry in one)}
+            assert {entry.sort_key for entry in gone} <= {b"", *(entry.sort_key for entry in one)}
     assert sum(one.deleted.count(1) for one in read.segments.contacts) == 24
 
 

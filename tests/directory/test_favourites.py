@@ -98,16 +98,16 @@ def test_pages(own: list[tuple[int, bool]], others: list[int], size: int) -> Non
     dit = tree(own, others, Sharing.PRIVATE)
     request = SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(objectClass=person)"))
     read: list[str] = []
-    after = ""
+    after = b""
     while page := _page(dit, request, after, size):
         read += [dn for _, dn in page]
         after = page[-1][0]
     assert read == names(dit, PHONE, "(objectClass=person)")
 
 
-def _page(dit: Dit, request: SearchRequest, after: str, size: int) -> list[tuple[str, str]]:
+def _page(dit: Dit, request: SearchRequest, after: bytes, size: int) -> list[tuple[bytes, str]]:
     cursor = cursor_over(dit, PHONE, request, after)
-    found: list[tuple[str, str]] = []
+    found: list[tuple[bytes, str]] = []
     while len(found) < size and not cursor.finished:
         for batch in cursor.next(size - len(found)):
             found += [(batch.key_prefix + entry.sort_key, entry.dn) for entry in batch.entries()]

@@ -107,6 +107,15 @@ def test_names_are_sorted_by_their_main_form(text: str, key: str) -> None:
     assert name_folding.variants(text)[0] == key
 
 
+def test_an_email_address_has_no_form_as_one_word() -> None:
+    """Nobody types an address without its dots, unlike a name such as O'Brien."""
+    assert name_folding.variants("Joe.O'Brien@x.example") == (
+        *("joe o brien x example", "jo o brien x example"),
+        "joe.o'brien@x.example",
+    )
+    assert name_folding.variants("@home") == ("home", "@home")
+
+
 # Of every script, and more than there should be of what is treated in a special way.
 TEXTS = st.text(
     st.one_of(

@@ -206,7 +206,7 @@ def _spelling_causes(words: WordDifference, entry: Entry) -> Iterator[MissCause]
 class RankedMiss(NamedTuple):
     """A missed contact with its sort key: rank of the reason, distance, position of the book, and name."""
 
-    sort_key: tuple[int, int, int, str]
+    sort_key: tuple[int, int, int, bytes]
     miss: MissedContact
 
     @property
@@ -250,7 +250,7 @@ class MissFinder:
                 hidden_books += [book] * (access is not BookAccess.CALLERS)
                 continue
             for entry, cause in self._book_misses(book, access):
-                sort_key = REASON_RANKS[cause.reason], cause.distance, number, entry.sort_key + entry.dn
+                sort_key = REASON_RANKS[cause.reason], cause.distance, number, entry.sort_key + entry.dn.encode()
                 yield RankedMiss(sort_key, self._miss(entry, cause, book, access))
         # Other people's private books do not exist for a phone and its user, but an administrator may learn of such
         # books.
@@ -349,7 +349,7 @@ class MissFinder:
                     Phrase(TEXTS.private_book_message),
                     Phrase(TEXTS.private_book_advice),
                 )
-                yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, number, ""), miss)
+                yield RankedMiss((REASON_RANKS[MissReason.PRIVATE_BOOK], 0, number, b""), miss)
                 return
 
 

@@ -93,7 +93,7 @@ def dit_of(*books: Book, context: NamingContext = CONTEXT) -> Dit:
     return Dit((Directory(context, books),), Features("1"))
 
 
-def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> list[Match]:
+def all_matches(dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes = b"") -> list[Match]:
     return [match for match in matches(dit, viewer, request, after) if match]
 
 
@@ -102,7 +102,7 @@ def entries_found(dit: Dit, viewer: Viewer, text: str, base: str = BASE, scope: 
     return [match.entry for match in all_matches(dit, viewer, SearchRequest(base, scope, read_filter(text)))]
 
 
-def cursor_over(dit: Dit, viewer: Viewer, request: SearchRequest, after: str = "") -> SearchCursor:
+def cursor_over(dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes = b"") -> SearchCursor:
     """The cursor of a request."""
     scopes = search_scopes(dit, viewer, request.base, request.scope)
     return SearchCursor(scopes, [prepare(request.filter, scope.context) for scope in scopes], after)
