@@ -296,8 +296,10 @@ ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, numb
 
 # The letter that stands for aliases in place of an attribute: names that find an entry without being shown.
 ALIAS_LETTER: Final = "@"
-# The character that stands for a display name's search text if this text equals the search text of cn.
+# The character that stands for a display name's search text if this text equals the search text of cn, and the octet
+# that stands for the display name's SET if the SET equals that of cn.
 SAME_AS_CN: Final = "\x1d"
+_SAME_SET: Final = SAME_AS_CN.encode()
 
 _PERSON_NAMES: Final = frozenset(("cn", "displayName", "givenName", "sn"))
 NAME_TAGS: Final = frozenset(map(ATTRIBUTE_TAGS.__getitem__, _PERSON_NAMES))
@@ -321,7 +323,8 @@ _TIME: Final = 5
 class PackedAttributes:
     """User attributes and the time of the last change, packed into a few strings.
 
-    :ivar values: the time, and for each attribute its number and the encoding of its SET.
+    :ivar values: the time, and for each attribute its number and the encoding of its SET (`_SAME_SET` for a display
+        name that equals cn).
     :ivar text: for each attribute its tag and its search text.
     """
 
@@ -334,17 +337,17 @@ class PackedAttributes:
 
         :param aliases: the search text of names that find the entry without being shown.
         """
-        values = max(0, int(updated)).to_bytes(_TIME, "big") + b"".join(
-            [bytes((_ATTRIBUTE_NUMBERS[name],)) + octets for name, (octets, _) in attributes.items() if octets]
-        )
-        cn = attributes.get("cn")
-        texts = [
-            ATTRIBUTE_TAGS[name] + (SAME_AS_CN if name == "displayName" and packed == cn else packed[1])
-            for name, packed in attributes.items()
-        ]
+        values, texts = [max(0, int(updated)).to_bytes(_TIME, "big")], []
+        cn: PackedAttribute | None = None
+        for name, packed in attributes.items():
+            cn = packed if name == "cn" else cn
+            octets, text = (_SAME_SET, SAME_AS_CN) if name == "displayName" and packed == cn else packed
+            if octets:
+                values.append(bytes((_ATTRIBUTE_NUMBERS[name],)) + octets)
+            texts.append(ATTRIBUTE_TAGS[name] + text)
         if aliases:
             texts.append(ALIAS_TAG + aliases)
-        return cls(values, "".join(texts) + TAG_START)
+        return cls(b"".join(values), "".join(texts) + TAG_START)
 
     @property
     def updated(self) -> int:
@@ -353,16 +356,7 @@ class PackedAttributes:
 
     def unpack(self) -> dict[str, bytes]:
         """Return the encoding of each attribute's SET, by the attribute's name."""
-        values, at, sets = self.values, _TIME, {}
-        while at < len(values):
-            name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
-            length, at = values[at + 2], at + 3
-            if length >= 0x80:
-                octets = length & 0x7F
-                length, at = int.from_bytes(values[at : at + octets], "big"), at + octets
-            at += length
-            sets[name] = values[start:at]
-        return sets
+        return _unpack(self.values)
 
     def search_text(self, kind: AttributeType) -> str | None:
         """Return the search text of a user attribute; None if the attribute is absent.
@@ -381,13 +375,34 @@ class PackedAttributes:
         return None if at < 0 else self.text[at + 2 : self.text.index(TAG_START, at + 2)]
 
 
+def _unpack(values: bytes) -> dict[str, bytes]:
+    """Return the encoding of each attribute's SET, by the attribute's name.
+
+    :param values: see `PackedAttributes`.
+    """
+    at = _TIME
+    sets: dict[str, bytes] = {}
+    while at < len(values):
+        name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
+        if values[start] == _SAME_SET[0]:
+            sets[name], at = sets["cn"], start + 1
+            continue
+        length, at = values[at + 2], at + 3
+        if length >= 0x80:
+            octets = length & 0x7F
+            length, at = int.from_bytes(values[at : at + octets], "big"), at + octets
+        at += length
+        sets[name] = values[start:at]
+    return sets
+
+
 NO_ATTRIBUTES: Final = PackedAttributes()
 
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
     """Unpack the attributes that all entries of a book share.  The result is cached: each encoded entry needs it."""
-    return PackedAttributes(values).unpack()
+    return _unpack(values)
 
 
 # An entry without its parent: values, text and sort key.
@@ -417,7 +432,7 @@ class Entry:
     @property
     def uid(self) -> bytes:
         """Return the uid of the entry; empty if the entry has none."""
-        return _uid(PackedAttributes(self._values).unpack())
+        return _uid(_unpack(self._values))
 
     @property
     def dn(self) -> str:
@@ -447,16 +462,26 @@ class Entry:
 
         :param names: the attributes' names in the schema.
         """
-        sets = self.sets()
+        sets = _unpack(self._values)
+        shared = _shared_sets(self.parent.shared.values)
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
-            values = decoded(sets[name]) if name in sets else ()
-            if formatter is not None and values:
-                kind = attribute_type(name)
-                if kind in NUMBER_TYPES:
-                    values = formatter.values(values, self.search_text(kind) or "")
-            found[name] = tuple([value.decode("utf-8", "replace") for value in values])
+            packed = sets.get(name) or shared.get(name)
+            if packed is None:
+                found[name] = ()
+            elif (
+                formatter is None and len(packed) > 3 and packed[3] == len(packed) - 4
+            ):  # one short value, as most sets have
+                found[name] = (packed[4:].decode("utf-8", "replace"),)
+            else:
+                found[name] = self._texts(name, packed, formatter)
         return found
+
+    def _texts(self, name: str, packed: bytes, formatter: NumberFormatter | None) -> tuple[str, ...]:
+        values, kind = decoded(packed), attribute_type(name)
+        if formatter is not None and kind is not None and kind in NUMBER_TYPES:
+            values = formatter.values(values, self.search_text(kind) or "")
+        return tuple([value.decode("utf-8", "replace") for value in values])
 
     def operational(self) -> Attributes:
         return self.parent.operational(self.uid, self.updated)
@@ -478,7 +503,7 @@ class Entry:
 
         :param types_only: whether to encode the attributes' names without their values.
         """
-        own = PackedAttributes(self._values).unpack()
+        own = _unpack(self._values)
         sets = _shared_sets(self.parent.shared.values) | own
         if selection.formatter is not None:
             sets |= self._formatted_numbers(sets, selection, selection.formatter)
@@ -513,7 +538,7 @@ class Entry:
 
     def sets(self) -> dict[str, bytes]:
         """Return the encoding of each user attribute's SET, by the attribute's name."""
-        return _shared_sets(self.parent.shared.values) | PackedAttributes(self._values).unpack()
+        return _shared_sets(self.parent.shared.values) | _unpack(self._values)
 
     def _formatted_numbers(
         self, sets: Mapping[str, bytes], selection: Selection, formatter: NumberFormatter

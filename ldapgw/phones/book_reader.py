@@ -324,8 +324,8 @@ class BookReader:
         *,
         has_flags: bool = False,
         has_origin: bool = False,
-    ) -> AsyncIterator[ListedContact]:
-        """Yield the contacts of a list in the phones' order; each turn of the reactor reads `_SLICE` contacts.
+    ) -> AsyncIterator[list[ListedContact]]:
+        """Yield the contacts of a list in the phones' order, in parts; a turn of the reactor reads `_SLICE` contacts.
 
         :param length: the length of the list, which is set when the last contact has been read.
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
@@ -345,7 +345,7 @@ class BookReader:
         asked = _list_filter(query, context)
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=_ATTRIBUTES)
         prepared = prepare(asked, context)
-        scopes = _scopes(dit, viewer, query.book, base)
+        scopes = _scopes(dit, viewer, context, query.book, base)
         if not scopes:
             return
         cursor = self._cursor(viewer, address, scopes, prepared)
@@ -355,16 +355,19 @@ class BookReader:
                 start = max(0, query.first - length.total)
                 length.total += len(batch)
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
+                part: list[ListedContact] = []
                 for entry in entries:
-                    given += 1
                     if has_origin:
                         for _ in flags.read_names(entry):
                             await self._turn_of(login)
                         listed = _listed(entry, flags.flags(entry), viewer.number_formatter)
-                        yield listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
-                        continue
-                    marks = flags.marks(entry) if has_flags else _NO_FLAGS
-                    yield _listed(entry, marks, viewer.number_formatter)
+                        listed = listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
+                    else:
+                        marks = flags.marks(entry) if has_flags else _NO_FLAGS
+                        listed = _listed(entry, marks, viewer.number_formatter)
+                    part.append(listed)
+                given += len(part)
+                yield part
             if length.total > query.first + query.count:
                 length.has_more = True
                 break
@@ -391,8 +394,10 @@ class BookReader:
             observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
 
 
-def _scopes(dit: Dit, viewer: Viewer, choice: BookChoice, base: str) -> tuple[SearchScope, ...]:
+def _scopes(dit: Dit, viewer: Viewer, context: NamingContext, choice: BookChoice, base: str) -> tuple[SearchScope, ...]:
     """Return the scopes of the search for a list; empty if there is no such book for the phone."""
+    if choice is BookChoice.ALL:
+        return dit.tenant_scopes(viewer, context)
     if choice is BookChoice.OWN:
         return own_scopes(dit, viewer)
     if choice is BookChoice.SHARED:

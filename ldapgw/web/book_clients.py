@@ -457,7 +457,7 @@ class BookClients:
                     has_flags=book.has_flags,
                     has_origin=book.has_origin,
                 )
-                contacts = [book.contact(contact) async for contact in reading]
+                contacts = [book.contact(contact) async for part in reading for contact in part]
                 write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
                 written = write() if len(contacts) <= _FEW else await run(write)

@@ -139,7 +139,7 @@ def reader(dit: Dit) -> BookReader:
 def phone_book(dit: Dit, viewer: Viewer) -> set[str]:
     async def read() -> set[str]:
         found = reader(dit).contacts(viewer, "192.0.2.1", ListQuery(), ListLength())
-        return {one.name async for one in found}
+        return {one.name async for part in found for one in part}
 
     names: set[str] = result(read())
     return names

@@ -194,7 +194,7 @@ def test_uuids_never_change() -> None:
 
 def test_an_entry_does_not_show_in_its_repr() -> None:
     """A log must not hold names or numbers."""
-    assert repr(ENTRY) == "<Entry of 352 octets>"
+    assert repr(ENTRY) == "<Entry of 322 octets>"
     assert CONTACT.name not in repr(ENTRY)
 
 

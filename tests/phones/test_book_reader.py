@@ -95,7 +95,7 @@ class Reading:
 
         async def read() -> list[ListedContact]:
             reading = self.reader.contacts(viewer, "192.0.2.1", query, length, has_origin=has_origin)
-            return [one async for one in reading]
+            return [one async for part in reading for one in part]
 
         return self.result(read()), length
 
