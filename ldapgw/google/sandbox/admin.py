@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The methods of the Directory API: lists of users, groups and members, and single users and groups.
+"""The methods of the Directory API that the gateway calls: the lists of users and of members, and a single user.
 
 The functions are pure: they do no I/O.
 
-Source: the discovery document of the Admin SDK, ``directory_v1`` (``users.list``, ``users.get``, ``groups.list``,
-``groups.get``, ``members.list``).  The sandbox makes its checks in this order: the token, its scope, the role of its
-owner, the parameters.
+Source: the discovery document of the Admin SDK, ``directory_v1`` (``users.list``, ``users.get``, ``members.list``).
+The sandbox makes its checks in this order: the token, its scope, the role of its owner, the parameters.
 """
 
 from __future__ import annotations
@@ -13,33 +12,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from ldapgw.google.sandbox import faults, fields
+from ldapgw.google.sandbox import faults
 from ldapgw.google.sandbox.lists import ListToken, unseal
 from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
-from ldapgw.google.sandbox.workspace import (
-    EVERYBODY,
-    GROUPS_SCOPE,
-    RESTORABLE,
-    USERS_SCOPE,
-    GoogleGroup,
-    customer_id,
-)
+from ldapgw.google.sandbox.workspace import EVERYBODY, GROUPS_SCOPE, USERS_SCOPE, GoogleGroup, customer_id
 from ldapgw.google.sandbox.world import GoogleAccount, World
 
 # The beginning of the paths of all methods.
 PREFIX = "/admin/directory/v1/"
 PAGE_TOKEN_LIFE = 3 * 86400.0
 
-_STANDARD = frozenset(("alt", "fields", "prettyPrint", "quotaUser", "key"))
-_PAGING = frozenset(("maxResults", "pageToken"))
-_GROUP_FIELDS = frozenset(("adminCreated", "description", "directMembersCount", "email", "id", "name"))
-_CONDITION = re.compile(r"(\w+)([=:])('[^']*'|\S+)\s*")
-_NEVER = "1970-01-01T00:00:00.000Z"
+_STANDARD = frozenset(("fields", "prettyPrint", "maxResults", "pageToken"))
 
 _Item = dict[str, Any]
 
@@ -50,22 +37,17 @@ class _Method:
 
     :ivar kind: the last part of the field ``kind``, which is the key of the list too.
     :ivar most: the maximum number of items on a page.
+    :ivar parameters: the parameters besides `_STANDARD`.
     """
 
     kind: str
     most: int
-    parameters: frozenset[str]
-    usual: int = 200
+    usual: int
+    parameters: frozenset[str] = frozenset()
 
 
-_USERS = _Method(
-    "users",
-    500,
-    _PAGING | {"customer", "domain", "orderBy", "projection", "query", "showDeleted", "sortOrder", "viewType"},
-    usual=100,
-)
-_GROUPS = _Method("groups", 200, _PAGING | {"customer", "domain", "orderBy", "query", "sortOrder", "userKey"})
-_MEMBERS = _Method("members", 200, _PAGING | {"roles"})
+_USERS = _Method("users", most=500, usual=100, parameters=frozenset(("customer",)))
+_MEMBERS = _Method("members", most=200, usual=200)
 
 
 def answer(world: World, call: ApiRequest) -> ApiReply:
@@ -78,10 +60,6 @@ def answer(world: World, call: ApiRequest) -> ApiReply:
             content = _list_users(world, call)
         case ["users", key]:
             content = _user(world, _caller(world, call, USERS_SCOPE), key)
-        case ["groups"]:
-            content = _list_groups(world, call)
-        case ["groups", key]:
-            content = _group_item(world, _group(world, _caller(world, call, GROUPS_SCOPE), key))
         case ["groups", key, "members"]:
             content = _list_members(world, call, key)
         case _:
@@ -95,31 +73,21 @@ def answer(world: World, call: ApiRequest) -> ApiReply:
 
 
 def _list_users(world: World, call: ApiRequest) -> _Item:
-    public = _single_value(call.query, "viewType") == "domain_public"
-    account = _caller(world, call, USERS_SCOPE, needs_role=not public)
+    account = _caller(world, call, USERS_SCOPE)
     _check_parameters(call.query, _USERS)
-    _check_domain(call.query, account)
-    if _single_value(call.query, "showDeleted") == "true":
-        deleted = [
-            {"id": user.sub, "primaryEmail": user.address, "deletionTime": fields.timestamp(user.deleted_at)}
-            for user in world.workspaces.deleted
-            if user.hd == account.hd and world.time() < user.deleted_at + RESTORABLE
-        ]
-        return _page(world, call, account, _USERS, deleted)
+    customer = _single_value(call.query, "customer")
+    if not customer:
+        raise ApiRefusal(_bad_request("Bad Request"))
+    if customer not in ("my_customer", customer_id(account.hd)):
+        raise ApiRefusal(faults.NOT_AN_ADMIN)
     users = [_user_item(user) for user in world.accounts.values() if user.hd == account.hd]
-    if public:
-        users = [_public(user) for user in users if not user["suspended"]]
-    matching = _matching(users, _single_value(call.query, "query"), _USER_CONDITIONS)
-    return _page(world, call, account, _USERS, matching)
+    return _page(world, call, account, _USERS, users)
 
 
-def _user(world: World, caller: GoogleAccount, key: str) -> _Item:
-    account = world.accounts.get(key) or world.account_of(key)
-    if account is None and key in world.workspaces.groups:
-        raise ApiRefusal(faults.directory_error(400, "invalid", "Type not supported: userKey"))
+def _user(world: World, caller: GoogleAccount, user_id: str) -> _Item:
+    account = world.account_of(user_id)
     if account is None:
-        foreign = "@" in key and key.partition("@")[2] != caller.hd
-        raise ApiRefusal(faults.NOT_AN_ADMIN if foreign else faults.no_resource("userKey"))
+        raise ApiRefusal(faults.no_resource("userKey"))
     if account.hd != caller.hd:
         raise ApiRefusal(faults.NOT_AN_ADMIN)
     return {"kind": "admin#directory#user", **_user_item(account)}
@@ -135,82 +103,29 @@ def _user_item(account: GoogleAccount) -> _Item:
         "isDelegatedAdmin": account.is_admin,
         "suspended": account.is_suspended,
         "archived": account.is_archived,
-        **({"suspensionReason": "ADMIN"} if account.is_suspended else {}),
         "orgUnitPath": account.org_unit,
-        "isMailboxSetup": True,
-        "agreedToTerms": account.has_signed_in,
-        "includeInGlobalAddressList": True,
         "isGuestUser": False,
         "customerId": customer_id(account.hd),
-        "lastLoginTime": "2026-10-01T08:00:00.000Z" if account.has_signed_in else _NEVER,
     }
 
 
 _USER_FIELDS = frozenset(
     (
-        *("agreedToTerms", "aliases", "archived", "creationTime", "customerId", "deletionTime", "id"),
-        *("includeInGlobalAddressList", "isAdmin", "isDelegatedAdmin", "isGuestUser", "isMailboxSetup"),
-        *("lastLoginTime", "name", "orgUnitPath", "primaryEmail", "suspended", "suspensionReason"),
+        *("aliases", "archived", "customerId", "id", "isAdmin", "isDelegatedAdmin", "isGuestUser"),
+        *("name", "orgUnitPath", "primaryEmail", "suspended"),
     )
 )
 
 
-def _public(user: _Item) -> _Item:
-    """Return what a user without a role may read of another user."""
-    return {key: user[key] for key in ("id", "primaryEmail", "name")}
-
-
-def _is_in_unit(user: _Item, path: str) -> bool:
-    return f"{user['orgUnitPath']}/".startswith(f"{path.rstrip('/')}/")
-
-
-# The conditions of a query by name: whether a user or group satisfies the condition.  A final * stands for any text.
-_USER_CONDITIONS: Mapping[str, Callable[[_Item, str], bool]] = {
-    "isSuspended": lambda user, value: user.get("suspended") == (value == "true"),
-    "isArchived": lambda user, value: user.get("archived") == (value == "true"),
-    "isAdmin": lambda user, value: user.get("isAdmin") == (value == "true"),
-    "isDelegatedAdmin": lambda user, value: user.get("isDelegatedAdmin") == (value == "true"),
-    "orgUnitPath": _is_in_unit,
-    "email": lambda user, value: _like(user["primaryEmail"], value),
-}
-
-
-# --- Groups ---------------------------------------------------------------------------------------------------------
-
-
-def _list_groups(world: World, call: ApiRequest) -> _Item:
-    account = _caller(world, call, GROUPS_SCOPE)
-    _check_parameters(call.query, _GROUPS)
-    member = _single_value(call.query, "userKey")
-    if member and _single_value(call.query, "customer"):
-        raise ApiRefusal(_bad_request("Bad Request"))
-    if not member:
-        _check_domain(call.query, account)
-    groups = [
-        _group_item(world, group)
-        for group in world.workspaces.groups.values()
-        if group.address.endswith(f"@{account.hd}") and (not member or member in group.members)
-    ]
-    return _page(
-        world, call, account, _GROUPS, _matching(groups, _single_value(call.query, "query"), _GROUP_CONDITIONS)
-    )
+# --- Members --------------------------------------------------------------------------------------------------------
 
 
 def _list_members(world: World, call: ApiRequest, key: str) -> _Item:
     account = _caller(world, call, GROUPS_SCOPE)
     _check_parameters(call.query, _MEMBERS)
     group = _group(world, account, key)
-    roles = _single_value(call.query, "roles")
     items = [_member_item(world, group, member) for member in group.members]
-    # All members of the sandbox's groups have the role MEMBER.
-    members = [item for item in items if item is not None and (not roles or "MEMBER" in roles.split(","))]
-    return _page(world, call, account, _MEMBERS, members)
-
-
-_GROUP_CONDITIONS: Mapping[str, Callable[[_Item, str], bool]] = {
-    "email": lambda group, value: _like(group["email"], value),
-    "name": lambda group, value: _like(group["name"], value),
-}
+    return _page(world, call, account, _MEMBERS, [item for item in items if item is not None])
 
 
 def _group(world: World, caller: GoogleAccount, key: str) -> GoogleGroup:
@@ -220,12 +135,6 @@ def _group(world: World, caller: GoogleAccount, key: str) -> GoogleGroup:
     if not group.address.endswith(f"@{caller.hd}"):
         raise ApiRefusal(faults.NOT_AN_ADMIN)
     return group
-
-
-def _group_item(world: World, group: GoogleGroup) -> _Item:
-    count = sum(_member_item(world, group, member) is not None for member in group.members)
-    item = {"id": group.id, "email": group.address, "name": group.name, "description": ""}
-    return item | {"directMembersCount": str(count), "adminCreated": True}
 
 
 def _member_item(world: World, group: GoogleGroup, member: str) -> _Item | None:
@@ -248,8 +157,8 @@ def _member_item(world: World, group: GoogleGroup, member: str) -> _Item | None:
 # --- Checks and pages -----------------------------------------------------------------------------------------------
 
 
-def _caller(world: World, call: ApiRequest, scope: str, *, needs_role: bool = True) -> GoogleAccount:
-    """Return the owner of the access token, who has to be an administrator unless `needs_role` is false."""
+def _caller(world: World, call: ApiRequest, scope: str) -> GoogleAccount:
+    """Return the owner of the access token, who has to be an administrator."""
     token = world.grants.find_access_token(call.bearer)
     account = world.account_of(token.grantee.sub) if token else None
     if token is None or account is None:
@@ -258,7 +167,7 @@ def _caller(world: World, call: ApiRequest, scope: str, *, needs_role: bool = Tr
         raise ApiRefusal(faults.NO_SCOPE)
     if not account.hd:
         raise ApiRefusal(faults.NO_DOMAIN)
-    if needs_role and not account.is_admin:
+    if not account.is_admin:
         raise ApiRefusal(faults.NOT_AN_ADMIN)
     return account
 
@@ -266,36 +175,6 @@ def _caller(world: World, call: ApiRequest, scope: str, *, needs_role: bool = Tr
 def _check_parameters(query: Parameters, method: _Method) -> None:
     for name in query.keys() - method.parameters - _STANDARD:
         raise ApiRefusal(_bad_request(f'Invalid JSON payload received. Unknown name "{name}"'))
-
-
-def _check_domain(query: Parameters, account: GoogleAccount) -> None:
-    customer, domain = _single_value(query, "customer"), _single_value(query, "domain")
-    if not customer and not domain:
-        raise ApiRefusal(_bad_request("Bad Request"))
-    if customer and customer not in ("my_customer", customer_id(account.hd)):
-        raise ApiRefusal(faults.NOT_AN_ADMIN)
-    if domain and domain != account.hd:
-        raise ApiRefusal(faults.NO_DOMAIN)
-
-
-def _matching(
-    items: Iterable[_Item], query: str, conditions: Mapping[str, Callable[[_Item, str], bool]]
-) -> list[_Item]:
-    """Return the items that satisfy all conditions of a query."""
-    found = list(items)
-    position = 0
-    while position < len(query):
-        match = _CONDITION.match(query, position)
-        if match is None or match[1] not in conditions:
-            raise ApiRefusal(_bad_request("Invalid Input: query"))
-        condition, value = conditions[match[1]], match[3].strip("'")
-        found = [item for item in found if condition(item, value)]
-        position = match.end()
-    return found
-
-
-def _like(text: str, pattern: str) -> bool:
-    return text.startswith(pattern.removesuffix("*")) if pattern.endswith("*") else text == pattern
 
 
 def _page(world: World, call: ApiRequest, account: GoogleAccount, method: _Method, items: list[_Item]) -> _Item:
@@ -348,8 +227,8 @@ def _selected(content: _Item, mask: str) -> _Item:
     tree = _tree(parts)
     if parts:
         raise ApiRefusal(_invalid_mask(mask))
-    known = _USER_FIELDS | _GROUP_FIELDS | {"role", "type", "status"}
-    for inner in (tree.get(key) or {} for key in ("users", "groups", "members")):
+    known = _USER_FIELDS | {"email", "role", "type", "status"}
+    for inner in (tree.get(key) or {} for key in ("users", "members")):
         for unknown in inner.keys() - known - {"*"}:
             raise ApiRefusal(_invalid_mask(unknown))
     selected: _Item = _pruned(content, tree)

@@ -87,25 +87,6 @@ def persons(world: World, account: str, source: str) -> list[Resource]:
     return list(world.persons_of(account, source or "contacts"))
 
 
-def _add_person(world: World, arguments: Arguments) -> dict[str, Any]:
-    source = _text(arguments, "source") or "contacts"
-    return {"resourceName": world.add_person(_required(arguments, "account"), _person(arguments), source)}
-
-
-def _change_person(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.change_person(_required(arguments, "account"), _required(arguments, "resourceName"), _person(arguments))
-    return {}
-
-
-def _delete_person(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.delete_person(_required(arguments, "account"), _required(arguments, "resourceName"))
-    return {}
-
-
-def _move_person(world: World, arguments: Arguments) -> dict[str, Any]:
-    return {"resourceName": world.move_person(_required(arguments, "account"), _required(arguments, "resourceName"))}
-
-
 def _add_photo(world: World, arguments: Arguments) -> dict[str, Any]:
     account, name = _required(arguments, "account"), _required(arguments, "resourceName")
     try:
@@ -115,46 +96,18 @@ def _add_photo(world: World, arguments: Arguments) -> dict[str, Any]:
     return {"url": world.add_photo(account, name, body, _text(arguments, "content_type") or "image/jpeg")}
 
 
-def _inject_fault(world: World, arguments: Arguments) -> dict[str, Any]:
+def _inject_fault(world: World, arguments: Arguments) -> None:
     times = int(_number(arguments, "times")) if arguments.get("times") not in (None, "") else None
     after = int(_number(arguments, "after")) if arguments.get("after") not in (None, "") else 0
     account, path = _text(arguments, "account"), _text(arguments, "path")
     if account:
         world.account(account)
     world.faults.inject(_required(arguments, "name"), times=times, account=account, path=path, after=after)
-    return {}
 
 
-def _clear_faults(world: World, arguments: Arguments) -> dict[str, Any]:
-    del arguments
-    world.faults.clear()
-    return {}
-
-
-def _expire_sync_tokens(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.expire_sync_tokens(_text(arguments, "account"))
-    return {}
-
-
-def _expire_access_tokens(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.expire_access_tokens(_text(arguments, "account"))
-    return {}
-
-
-def _revoke(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.revoke(_required(arguments, "account"))
-    return {}
-
-
-def _set_client(world: World, arguments: Arguments) -> dict[str, Any]:
+def _set_client(world: World, arguments: Arguments) -> None:
     changes = {name: _text(arguments, name) for name in ("state", "audience", "domain") if arguments.get(name)}
     world.set_client(_text(arguments, "client_id"), **changes)
-    return {}
-
-
-def _add_redirect_uri(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.add_redirect_uri(_required(arguments, "uri"), _text(arguments, "client_id"))
-    return {}
 
 
 def _advance(world: World, arguments: Arguments) -> dict[str, Any]:
@@ -162,76 +115,66 @@ def _advance(world: World, arguments: Arguments) -> dict[str, Any]:
     return {"time": world.time()}
 
 
-def _set_quota(world: World, arguments: Arguments) -> dict[str, Any]:
+def _set_quota(world: World, arguments: Arguments) -> None:
     given = arguments.get("calls_per_minute") not in (None, "")
     world.calls_per_minute = int(_number(arguments, "calls_per_minute")) if given else None
-    return {}
 
 
-def _set_user(world: World, arguments: Arguments) -> dict[str, Any]:
+def _set_user(world: World, arguments: Arguments) -> None:
     flags = {name: _flag(arguments, name) for name in ("suspended", "archived", "admin", "signed_in")}
     world.set_user(_required(arguments, "account"), org_unit=_text(arguments, "org_unit"), **flags)
-    return {}
 
 
-def _delete_user(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.delete_account(_required(arguments, "account"))
-    return {}
-
-
-def _authorize_service_account(world: World, arguments: Arguments) -> dict[str, Any]:
+def _authorize_service_account(world: World, arguments: Arguments) -> None:
     """Authorize scopes as the Admin console does: the scopes are separated by commas, and replace earlier scopes."""
     scopes = [scope.strip() for scope in _text(arguments, "scopes").split(",") if scope.strip()]
     domain = _text(arguments, "domain") or next((account.hd for account in world.accounts.values() if account.hd), "")
     world.workspaces.authorize(_text(arguments, "client_id"), domain, scopes)
-    return {}
 
 
-def _set_service_account(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.workspaces.set_state(_text(arguments, "service_account"), _required(arguments, "state"))
-    return {}
-
-
-def _replace_key(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.workspaces.replace_key(_text(arguments, "service_account"))
-    return {}
-
-
-def _set_group(world: World, arguments: Arguments) -> dict[str, Any]:
+def _set_group(world: World, arguments: Arguments) -> None:
     members = [member.strip() for member in _text(arguments, "members").split(",") if member.strip()]
     address = _required(arguments, "group")
     world.workspaces.set_group(address, _text(arguments, "name") or address.partition("@")[0], members)
-    return {}
 
 
-def _delete_group(world: World, arguments: Arguments) -> dict[str, Any]:
-    world.workspaces.delete_group(_required(arguments, "group"))
-    return {}
-
-
-# The controls by the last part of the path in ``POST /sandbox/…``.
-CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any]]] = {
-    "add-person": _add_person,
-    "change-person": _change_person,
-    "delete-person": _delete_person,
-    "move-person": _move_person,
+# The controls by the last part of the path in ``POST /sandbox/…``; None stands for an empty answer.
+CONTROLS: dict[str, Callable[[World, Arguments], dict[str, Any] | None]] = {
+    "add-person": lambda world, arguments: {
+        "resourceName": world.add_person(
+            _required(arguments, "account"), _person(arguments), _text(arguments, "source") or "contacts"
+        )
+    },
+    "change-person": lambda world, arguments: world.change_person(
+        _required(arguments, "account"), _required(arguments, "resourceName"), _person(arguments)
+    ),
+    "delete-person": lambda world, arguments: world.delete_person(
+        _required(arguments, "account"), _required(arguments, "resourceName")
+    ),
+    "move-person": lambda world, arguments: {
+        "resourceName": world.move_person(_required(arguments, "account"), _required(arguments, "resourceName"))
+    },
     "add-photo": _add_photo,
     "inject-fault": _inject_fault,
-    "clear-faults": _clear_faults,
-    "expire-sync-tokens": _expire_sync_tokens,
-    "expire-access-tokens": _expire_access_tokens,
+    "clear-faults": lambda world, _: world.faults.clear(),
+    "expire-sync-tokens": lambda world, arguments: world.expire_sync_tokens(_text(arguments, "account")),
+    "expire-access-tokens": lambda world, arguments: world.expire_access_tokens(_text(arguments, "account")),
     "quota": _set_quota,
-    "revoke": _revoke,
+    "revoke": lambda world, arguments: world.revoke(_required(arguments, "account")),
     "client": _set_client,
-    "add-redirect-uri": _add_redirect_uri,
+    "add-redirect-uri": lambda world, arguments: world.add_redirect_uri(
+        _required(arguments, "uri"), _text(arguments, "client_id")
+    ),
     "advance": _advance,
     "set-user": _set_user,
-    "delete-user": _delete_user,
+    "delete-user": lambda world, arguments: world.delete_account(_required(arguments, "account")),
     "authorize-service-account": _authorize_service_account,
-    "set-service-account": _set_service_account,
-    "replace-key": _replace_key,
+    "set-service-account": lambda world, arguments: world.workspaces.set_state(
+        _text(arguments, "service_account"), _required(arguments, "state")
+    ),
+    "replace-key": lambda world, arguments: world.workspaces.replace_key(_text(arguments, "service_account")),
     "set-group": _set_group,
-    "delete-group": _delete_group,
+    "delete-group": lambda world, arguments: world.workspaces.delete_group(_required(arguments, "group")),
 }
 
 
@@ -243,7 +186,7 @@ def run_control(world: World, name: str, arguments: Arguments) -> dict[str, Any]
     """
     if name not in CONTROLS:
         raise UserError(f"{name} is no control; the controls are: {', '.join(CONTROLS)}")
-    return CONTROLS[name](world, arguments)
+    return CONTROLS[name](world, arguments) or {}
 
 
 def _text(arguments: Arguments, name: str) -> str:

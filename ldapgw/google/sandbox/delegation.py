@@ -145,7 +145,7 @@ def _user(world: World, claims: dict[str, Any]) -> GoogleAccount:
     if not isinstance(address, str) or "@" not in address:
         raise ApiRefusal(faults.NO_ADDRESS)
     account = world.accounts.get(address)
-    if account is None and world.workspaces.deleted_user(address):
+    if account is None and address in world.workspaces.deleted:
         raise ApiRefusal(faults.DELETED_USER)
     # Google has no error of its own for suspended users; this error was reported for them.
     if account is None or account.is_suspended or account.is_archived:

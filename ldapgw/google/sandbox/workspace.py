@@ -18,8 +18,6 @@ GROUPS_SCOPE = "https://www.googleapis.com/auth/admin.directory.group.readonly"
 
 # The member of a group that stands for all users of the Workspace.
 EVERYBODY = "*"
-# The seconds for which a deleted user can be restored.
-RESTORABLE = 20 * 86400.0
 SERVICE_ACCOUNT_STATES = ("ok", "disabled", "deleted")
 
 
@@ -62,31 +60,18 @@ class GoogleGroup:
         return f"0{_digest(self.address)[:14]}"
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedUser:
-    """A user whom an administrator has deleted.
-
-    :ivar deleted_at: seconds since the epoch.
-    """
-
-    address: str
-    sub: str
-    hd: str
-    deleted_at: float
-
-
 class Workspaces:
     """The service accounts, groups and deleted users of all Workspaces; the object is mutable.
 
     :ivar service_accounts: the service accounts by their address.
     :ivar groups: the groups by their address.
-    :ivar deleted: the deleted users, the latest last.
+    :ivar deleted: the addresses of the deleted users; an address whose users were deleted repeatedly is repeated.
     """
 
     def __init__(self) -> None:
         self.service_accounts: dict[str, RegisteredServiceAccount] = {}
         self.groups: dict[str, GoogleGroup] = {}
-        self.deleted: list[DeletedUser] = []
+        self.deleted: list[str] = []
 
     def register(self, client_email: str) -> RegisteredServiceAccount:
         """Add a service account with a key and without authorized scopes."""
@@ -140,10 +125,6 @@ class Workspaces:
         for group in list(self.groups.values()):
             members = tuple(new if member == address else member for member in group.members)
             self.groups[group.address] = replace(group, members=members)
-
-    def deleted_user(self, address: str) -> DeletedUser | None:
-        """Return the user who had an address and was deleted last, or None if there is none."""
-        return next((user for user in reversed(self.deleted) if user.address == address), None)
 
 
 def customer_id(domain: str) -> str:

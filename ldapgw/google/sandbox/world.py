@@ -20,7 +20,7 @@ from ldapgw.google.sandbox.faults import FAULTS, Faults
 from ldapgw.google.sandbox.fields import PersonKind
 from ldapgw.google.sandbox.grants import Grants, Now, RandomBytes
 from ldapgw.google.sandbox.lists import Resource, ResourceStore
-from ldapgw.google.sandbox.workspace import DeletedUser, Workspaces
+from ldapgw.google.sandbox.workspace import Workspaces
 
 SOURCES = ("contacts", "other_contacts", "directory")
 AUDIENCES = ("external", "testing", "internal")
@@ -161,7 +161,7 @@ class World:
     def add_account(self, address: str, given_name: str, family_name: str, *, hd: str = "") -> GoogleAccount:
         """Add an account with Google's system groups and no contacts."""
         # A new user with the address of a deleted user is another person.
-        former = sum(user.address == address for user in self.workspaces.deleted)
+        former = self.workspaces.deleted.count(address)
         sub = str(_account_id(f"{address}{former or ''}"))
         for other in self.accounts.values():
             other.aliases = [alias for alias in other.aliases if alias != address]
@@ -200,7 +200,7 @@ class World:
         """Delete an account; its tokens become invalid, and the directory loses its profile."""
         account = self.accounts.pop(self.account(address).address)
         self._hide_profile(account)
-        self.workspaces.deleted.append(DeletedUser(address, account.sub, account.hd, self.time()))
+        self.workspaces.deleted.append(address)
 
     def set_user(
         self,

@@ -44,12 +44,13 @@ def test_injected_error_arrives(google: Google, world: World, name: str) -> None
     grantee = Grantee(world.account(ALICE).sub, "1")
     admin_token = world.grants.issue_access(grantee, (USERS_SCOPE, GROUPS_SCOPE))
     photo = world.add_photo(ALICE, world.add_person(ALICE, {"names": [{"givenName": "Ada"}]}), b"photo") + "=s240"
+    members = "/admin/directory/v1/groups/g@acme.example/members"
     calls = {
         "/token": lambda: google.refresh(tokens["refresh_token"]),
         "/revoke": lambda: google.form("/revoke", token=tokens["access_token"]),
         "/v1/": lambda: google.connections(tokens["access_token"]),
         "/admin/": lambda: google.people("/admin/directory/v1/users", admin_token, customer="my_customer"),
-        "/admin/directory/v1/groups/": lambda: google.people("/admin/directory/v1/groups/g@acme.example", admin_token),
+        "/admin/directory/v1/groups/": lambda: google.people(members, admin_token),
         "/a/": lambda: google.request("GET", photo),
     }
     world.faults.inject(name, times=1)
