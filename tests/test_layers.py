@@ -32,7 +32,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     ),
     # Contacts of files are read as Google's are.
     "files": (VALUES | {"google.person", "google.person_text"}, {"msgspec"}),
-    "google.sandbox": ({"errors"}, {"werkzeug", "jinja2", "markupsafe", "twisted", "treq", "msgspec", "cryptography"}),
+    "google.sandbox": ({"errors"}, {"werkzeug", "jinja2", "markupsafe", "twisted", "msgspec", "cryptography"}),
     "store": (VALUES, {"sqlalchemy", "alembic", "cryptography", "msgspec", "twisted", "psycopg"}),
     "peers": (VALUES | {"store"}, {"twisted", "sqlalchemy", "msgspec"}),
     "sync": (VALUES | {"directory", "files", "google", "peers", "store"}, {"twisted", "sqlalchemy", "msgspec"}),

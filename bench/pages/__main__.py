@@ -13,8 +13,8 @@ from bench.directory.report import machine
 from bench.output import command_line, end_on_sigterm, put, say, simple_table
 from bench.pages import __doc__ as purpose
 from bench.pages.visitor import Visitor, Weight
-from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE
+from tests.support.browser import read_forms
 from tests.support.site.running import Site, wait_until
 
 SCRIPT = "scripts/bench pages"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import join, quote
+from urllib.parse import parse_qs, urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet import reactor
@@ -33,7 +35,6 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.errors import LdapgwError, UserError
 from ldapgw.google.sandbox.app import AUTHORIZATION, sandbox
-from ldapgw.google.sandbox.browser import consent, switch_on
 from ldapgw.google.sandbox.delegation import key_file
 from ldapgw.google.sandbox.tenant import (
     ADMINISTRATOR,
@@ -143,11 +144,34 @@ async def _demo(
 
 
 async def _connect(page: str, address: str) -> None:
+    """Connect the account, and switch the directory on, as its owner does in a browser."""
     http = HTTPClient(Agent(reactor))
-    response = await consent(http, page + "connect", account=address)
-    if response.status != 200 or response.url != page:
-        raise UserError(f"the consent did not end on {page} but on {response.url} with status {response.status}")
-    await switch_on(http, page, Source.DIRECTORY.value, account=address)
+    await _consent(http, f"{page}connect", address, page)
+    account_page = await (await http.get(f"{page}account")).text()
+    token = re.search('name="token" value="([^"]+)"', account_page)
+    form = {"token": token[1] if token else "", "source": Source.DIRECTORY.value, "switch": "on"}
+    answer = await http.post(f"{page}source", data=form)
+    # The page that leads to Google has a header instead of a redirect, which the policy of the page's forms forbids.
+    refresh = answer.headers.getRawHeaders("refresh", [f"0; url={page}account"])[0]
+    await _consent(http, refresh.removeprefix("0; url="), address, f"{page}account")
+
+
+async def _consent(http: HTTPClient, url: str, address: str, end: str) -> None:
+    """Grant everything that the sandbox's consent page asks for.
+
+    :param url: a URL that leads to the consent page.
+    :param address: the address of the account that is chosen on the consent page.
+    :param end: the URL of the gateway's page at which the consent ends.
+    """
+    consent_page = (await http.get(url)).request.absoluteURI.decode()
+    scopes = parse_qs(urlsplit(consent_page).query).get("scope", [""])[0].split()
+    form = {"account": address, "scope": scopes, "decision": "continue"}
+    # Twisted resolves relative redirects with the host of the first request, so the way back is another request.
+    redirect = await http.post(consent_page, data=form, allow_redirects=False)
+    answer = await http.get(redirect.headers.getRawHeaders("location", [consent_page])[0])
+    reached = answer.request.absoluteURI.decode()
+    if answer.code != 200 or reached != end:
+        raise UserError(f"the consent did not end on {end} but on {reached} with status {answer.code}")
 
 
 def _summary_lines(

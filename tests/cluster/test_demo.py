@@ -22,9 +22,9 @@ from treq.client import HTTPClient
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
-from ldapgw.google.sandbox import browser
-from ldapgw.google.sandbox.browser import Visit
 from tests.cluster.demo import COOKIE, front, put_behind
+from tests.support import browser
+from tests.support.browser import Visit
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
 from tests.support.proxies import haproxy

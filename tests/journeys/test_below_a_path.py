@@ -19,8 +19,8 @@ from treq.client import HTTPClient
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
-from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
+from tests.support import browser
 from tests.support.proxies import REVERSE_PROXIES, reverse_proxy
 from tests.support.site.running import PATIENCE, Site, free_ports, new_site
 

@@ -22,9 +22,9 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
 from ldapgw.cli import main
-from ldapgw.google.sandbox import browser
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.web.error_pages import PAGES
+from tests.support import browser
 from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, new_site, wait_until
 
 

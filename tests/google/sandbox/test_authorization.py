@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
+from tests.support.browser import read_forms
 from tests.support.sandbox_client import CONTACTS, DIRECTORY, OTHER, Google, authorization_path
 
 THREE = f"openid email {CONTACTS} {OTHER} {DIRECTORY}"

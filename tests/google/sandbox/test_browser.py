@@ -12,9 +12,9 @@ from treq.testing import StubTreq
 from twisted.web.resource import Resource
 
 from ldapgw.google.sandbox.app import sandbox
-from ldapgw.google.sandbox.browser import LostInBrowser, Visit, consent, open_page, read_forms, submit
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
+from tests.support.browser import LostInBrowser, Visit, consent, open_page, read_forms, submit
 from tests.support.results import result_of
 from tests.support.sandbox_client import CONTACTS, DIRECTORY, authorization_path
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ldapgw.google.sandbox.browser import read_forms
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
+from tests.support.browser import read_forms
 from tests.support.sandbox_client import START, Google
 
 PERSON = {"names": [{"givenName": "Neu"}], "phoneNumbers": [{"value": "+49 30 23125 990"}]}

@@ -28,9 +28,9 @@ from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.web.client import Agent
 
 from ldapgw.cli import main
-from ldapgw.google.sandbox import browser
-from ldapgw.google.sandbox.browser import Visit
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, CLIENT_SECRET
+from tests.support import browser
+from tests.support.browser import Visit
 from tests.support.site.visitor import MORE_SOURCES
 
 PATIENCE = 120.0

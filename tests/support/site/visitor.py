@@ -12,7 +12,7 @@ from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, bu
 
 from twisted.web.http_headers import Headers
 
-from ldapgw.google.sandbox.browser import Visit, consent, switch_on
+from tests.support.browser import Visit, consent, switch_on
 
 PATIENCE = 120.0
 # The sources that people switch on after the first consent, where their tenant has these sources.

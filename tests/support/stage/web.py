@@ -38,7 +38,6 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
 from ldapgw.google.people import People
-from ldapgw.google.sandbox import browser as person
 from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.delegation import audience
 from ldapgw.google.sandbox.faults import Faults
@@ -83,6 +82,7 @@ from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.sessions import Visitor
 from ldapgw.web.site import Admission, WebSite
+from tests.support import browser as person
 from tests.support import pdu
 from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.filter_text import encode, read_filter
