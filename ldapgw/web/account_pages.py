@@ -146,7 +146,7 @@ class AccountPages:
         except StoreError:
             return self._unavailable()
         now, expiry = self._layout.now(), self._dependencies.certificate_expiry()
-        rejected = rejected_phones(map(self._dependencies.phones.latest, logins), now)
+        rejected = rejected_phones(map(self._dependencies.phones.refused_logins.latest, logins), now)
         objects = [
             account_to_json(account, tenant.sources, visit.url, now, expiry, rejected=rejected.get(account.id, ()))
             for account in shown_accounts

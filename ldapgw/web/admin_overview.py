@@ -177,7 +177,7 @@ class AdminOverview:
             return ()
         subs, logins = await visit.store.read(_watched, visit.tenant.name)
         people = (person_topic(visit.tenant.name, sub) for sub in subs)
-        return [GATEWAYS_TOPIC, *people, *map(self._dependencies.phones.bind_dn, logins)]
+        return [GATEWAYS_TOPIC, *people, *map(self._dependencies.phones.activity.bind_dn, logins)]
 
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin``: show the page."""
@@ -190,6 +190,7 @@ class AdminOverview:
         summary = overview.summary
         refused, wrong = summary.phones_in(PhoneCondition.REFUSED), summary.phones_in(PhoneCondition.PROBLEMS)
         left_out = self._dependencies.admin.left_out(visit.tenant.name)
+        refused_logins = self._dependencies.phones.refused_logins
         files = self._dependencies.files.statuses(visit.tenant.name)
         broken_files = [file for file in files if not file.report.is_good]
         all_live = all(gateway.is_alive for gateway in overview.gateways)
@@ -214,9 +215,9 @@ class AdminOverview:
             reminder=Reminder.of(visit, [address for address, _ in overview.reminded]),
             certificate=certificate,
             left_out=left_out,
-            unknown_logins=self._dependencies.admin.unknown_logins(visit.tenant.name),
-            unfit_clients=self._dependencies.admin.unfit_clients(visit.tenant.name),
-            refused_elsewhere=self._dependencies.admin.refused_elsewhere(visit.tenant.name),
+            unknown_logins=refused_logins.unknown(visit.tenant.name),
+            unfit_clients=refused_logins.unfit_clients(visit.tenant.name),
+            refused_elsewhere=refused_logins.elsewhere(visit.tenant.name),
             phone_name=phone_name,
             calls=self._calls(visit.tenant, sum(account.is_connected for account in overview.accounts)),
             url=visit.url,

@@ -18,16 +18,14 @@ from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.explain import PhoneExplainer
-from ldapgw.phones.hints import DecodedSearch
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
-from ldapgw.phones.refused_logins import ElsewhereRefusal, UnknownLogin
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.unfit_clients import Mistake
 from ldapgw.store.worker import Store
 from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.web.dialing import DialAddress, DialResult
@@ -242,12 +240,9 @@ class PhoneDependencies:
     """The parts of the gateway that only the phone pages use.
 
     :ivar server: the LDAP server's address for phones.
-    :ivar base_dn: a tenant's search base, by the tenant's name.
-    :ivar bind_dn: the DN of a login; also the topic of the phone's searches (`ldapgw.web.live`).
-    :ivar searches: the phone's last searches, newest first.
-    :ivar latest: adds to a stored phone the facts about its last logins that are not stored yet.
-    :ivar anonymous_refused_at: returns the time at which a search from an address was last refused for lack of a bind,
-        in seconds since the epoch, or None if no such search is known.
+    :ivar activity: the searches of all phones; the DN of a login is the topic of the phone's searches
+        (`ldapgw.web.live`).
+    :ivar refused_logins: the logins that were refused.
     :ivar try_connection: tests the connection that a phone will make.
     :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust ours already.
     :ivar certificate_url: returns the address of `certificate` for the phones of a tenant, by the tenant's name.
@@ -255,11 +250,8 @@ class PhoneDependencies:
     """
 
     server: ServerAddress
-    base_dn: Callable[[str], str]
-    bind_dn: Callable[[PhoneLogin], str]
-    searches: Callable[[PhoneLogin], tuple[DecodedSearch, ...]]
-    latest: Callable[[PhoneLogin], PhoneLogin]
-    anonymous_refused_at: Callable[[str], float | None]
+    activity: PhoneActivity
+    refused_logins: RefusedLogins
     certificate: Callable[[], str]
     certificate_url: Callable[[str], str]
     try_connection: Callable[[ConnectionSettings], Awaitable[Sequence[StepResult]]]
@@ -268,7 +260,7 @@ class PhoneDependencies:
     def site(self, tenant: WebTenant) -> Site:
         """Return the values that the settings of a tenant's phones share."""
         ca_url = self.certificate_url(tenant.name) if self.certificate() else ""
-        return Site(self.server, self.base_dn(tenant.name), tenant.heading, ca_url)
+        return Site(self.server, self.activity.base_dn(tenant.name), tenant.heading, ca_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,10 +295,6 @@ class AdminDependencies:
     :ivar calls_per_minute: the most calls to the People API for each Google project, or None without a limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
-    :ivar unknown_logins: the names of refused logins that no phone has and a tenant's administrators may see.
-    :ivar unfit_clients: the clients that cannot connect and that a tenant's administrators may see, each with its
-        mistake.
-    :ivar refused_elsewhere: the phones of a tenant whose logins were refused from other networks than the phones' own.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     :ivar config_file: the path of the configuration file.
     """
@@ -318,8 +306,5 @@ class AdminDependencies:
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     may_read_metrics: Callable[[str], bool]
     left_out: Callable[[str], Sequence[LeftOut]]
-    unknown_logins: Callable[[str], Sequence[UnknownLogin]]
-    unfit_clients: Callable[[str], Sequence[tuple[UnknownLogin, Mistake]]]
-    refused_elsewhere: Callable[[str], Sequence[ElsewhereRefusal]]
     may_be_new_store: bool
     config_file: str

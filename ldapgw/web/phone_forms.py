@@ -157,8 +157,8 @@ class PhoneForms:
         password = password or self._pages.new_password(visit.visitor, login)
         access = ConnectionSettings(
             endpoint,
-            self._dependencies.bind_dn(login),
-            self._dependencies.base_dn(login.tenant),
+            self._dependencies.activity.bind_dn(login),
+            self._dependencies.activity.base_dn(login.tenant),
             password,
             self._dependencies.certificate(),
             self._dependencies.site(visit.tenant).ca_url,

@@ -151,7 +151,7 @@ class PhonePages:
 
     def topic(self, login: PhoneLogin) -> str:
         """Return the topic of a phone's searches."""
-        return self._dependencies.bind_dn(login)
+        return self._dependencies.activity.bind_dn(login)
 
     async def list_phones(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/phones``: show the visitor's phones, and the form that adds a phone."""
@@ -174,9 +174,9 @@ class PhonePages:
         model_vendors = vendors_of(login.model)
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
         password = self.new_password(visit.visitor, login)
-        searches = self._dependencies.searches(login)
+        searches = self._dependencies.activity.recent_searches(login)
         times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
-        has_unused_password = self._dependencies.latest(login).has_unused_password
+        has_unused_password = self._dependencies.refused_logins.latest(login).has_unused_password
         provisioned = await self._provisioning_values(visit, login, vendor)
         address: ProvisioningAddress | None = provisioned["provisioning"]
         has_fetched = bool(address.fetches if address else provisioned["window_fetch"] and login.next_password)
@@ -258,7 +258,7 @@ class PhonePages:
     # --- values for the templates -----------------------------------------------------------------------------------
 
     def _profile(self, login: PhoneLogin) -> PhoneProfile:
-        return PhoneProfile.for_login(self._dependencies.base_dn(login.tenant), login)
+        return PhoneProfile.for_login(self._dependencies.activity.base_dn(login.tenant), login)
 
     def state(self, login: PhoneLogin, *, has_address: bool = False, has_fetched: bool = False) -> PhoneState:
         """Return the state of a phone.
@@ -266,9 +266,10 @@ class PhonePages:
         :param has_address: as in `phone_state`.
         :param has_fetched: as in `phone_state`.
         """
-        login = self._dependencies.latest(login)
-        refused_at = self._dependencies.anonymous_refused_at(login.last_address) if login.last_address else None
-        searches = self._dependencies.searches(login)
+        login = self._dependencies.refused_logins.latest(login)
+        activity = self._dependencies.activity
+        refused_at = activity.search_log.last_refusal(login.last_address) if login.last_address else None
+        searches = activity.recent_searches(login)
         return phone_state(
             login,
             searches,
@@ -283,17 +284,17 @@ class PhonePages:
         """Return refused logins from other networks than the phone's, for administrators, or None if there are none."""
         if not visit.is_by_admin:
             return None
-        refused = self._layout.dependencies.admin.refused_elsewhere(visit.tenant.name)
+        refused = self._dependencies.refused_logins.elsewhere(visit.tenant.name)
         return next((entry.refused for entry in refused if entry.phone == login.name), None)
 
     def _unfit_client(
         self, login: PhoneLogin, provisioning: ProvisioningAddress | None
     ) -> tuple[UnknownLogin, Mistake] | None:
         """Return the last client that could not connect from an address of the phone since the phone's last login."""
-        login = self._dependencies.latest(login)
+        login = self._dependencies.refused_logins.latest(login)
         places = {login.last_address, login.refused and login.refused.address}
         places |= {fetch.address for fetch in provisioning.fetches} if provisioning else set()
-        clients = self._layout.dependencies.admin.unfit_clients(login.tenant)
+        clients = self._dependencies.refused_logins.unfit_clients(login.tenant)
         since = login.last_seen or 0.0
         return next((found for found in clients if found[0].address in places and found[0].when > since), None)
 
@@ -314,7 +315,7 @@ class PhonePages:
                 visit.is_by_admin or ADVICE_NAMING_ADMINISTRATOR.isdisjoint(sheet.advice)
             ),
             "has_tls": Advice.CERTIFICATE in sheet.advice,
-            "bind_dn": self._dependencies.bind_dn(login),
+            "bind_dn": self._dependencies.activity.bind_dn(login),
         }
 
     def _advice(self, visit: Visit, advice: Advice) -> tuple[Translatable, str]:

@@ -89,7 +89,7 @@ class ProvisioningWindows:
         """``/{tenant}/admin/phones/window``: show the window, its address, its phones and the refused requests."""
         window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
         now = self._layout.now()
-        logins = tuple(map(self._dependencies.phones.latest, logins))
+        logins = tuple(map(self._dependencies.phones.refused_logins.latest, logins))
         rows = window_rows(logins, window, fetched, now)
         address = window_address(visit.url, window) if window else ""
         # After a window for chosen phones, the other phones of `rows` can fetch their settings only in another window.
@@ -129,7 +129,7 @@ class ProvisioningWindows:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         now, plain_http = self._layout.now(), bool(visit.form.get("plain_http"))
         logins = await visit.store.read(phones.read_by_tenant, visit.tenant.name)
-        latest = tuple(map(self._dependencies.phones.latest, logins))
+        latest = tuple(map(self._dependencies.phones.refused_logins.latest, logins))
         await visit.change(
             visit.entry(Act.WINDOW_OPENED, detail=opening_detail(int(minutes), names, plain_http=plain_http)),
             provisioning.open_window,
@@ -177,7 +177,7 @@ class ProvisioningWindows:
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
         if isinstance(found, Sheet) and login is not None:
-            login = self._dependencies.phones.latest(login)
+            login = self._dependencies.phones.refused_logins.latest(login)
             if request.is_head:
                 found = await visit.store.read(provisioning.hindrance, window, login, self._layout.now()) or found
             else:
@@ -220,7 +220,7 @@ class ProvisioningWindows:
         boot = boot_file(login, file, folder if visit.request.is_private else without_tls(folder))
         if boot is None or self._hindrance(visit, window):
             return None
-        now, latest = self._layout.now(), self._dependencies.phones.latest(login)
+        now, latest = self._layout.now(), self._dependencies.phones.refused_logins.latest(login)
         if await visit.store.read(provisioning.hindrance, window, latest, now):
             return None
         vendor, text = boot
@@ -296,7 +296,7 @@ async def _delay_guess(dependencies: WebDependencies, address: str, name: str) -
 
 def _tell_fetch(dependencies: WebDependencies, login: PhoneLogin, address: str) -> None:
     """Log that a phone's settings were fetched, and update the open pages about the phone."""
-    dependencies.notifier.notify(dependencies.phones.bind_dn(login))
+    dependencies.notifier.notify(dependencies.phones.activity.bind_dn(login))
     log.info(
         "web: the settings of phone {phone} of tenant {tenant} were fetched, from {address}",
         event="settings_fetched",

@@ -155,9 +155,6 @@ def _admin_dependencies(
         metrics=metrics.render,
         may_read_metrics=base.config.web.metrics_networks.contains,
         left_out=phones.ldap.left_out,
-        unknown_logins=phones.refused_logins.unknown,
-        unfit_clients=phones.refused_logins.unfit_clients,
-        refused_elsewhere=phones.refused_logins.elsewhere,
         may_be_new_store=base.config.new_store,
         config_file=base.config_file,
     )
@@ -174,11 +171,8 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
 
     return PhoneDependencies(
         server=phone_server(base.config),
-        base_dn=phones.activity.base_dn,
-        bind_dn=phones.activity.bind_dn,
-        searches=phones.activity.recent_searches,
-        latest=phones.refused_logins.latest,
-        anonymous_refused_at=phones.activity.search_log.last_refusal,
+        activity=phones.activity,
+        refused_logins=phones.refused_logins,
         certificate=lambda: base.tls.loaded.trust_anchor if base.tls else "",
         certificate_url=lambda tenant: certificate_url(base.config, tenant),
         try_connection=try_connection,
