@@ -13,7 +13,7 @@ import email.utils
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
 from http.cookiejar import DefaultCookiePolicy
@@ -247,9 +247,8 @@ async def get_status(http: HTTPClient, clock: IReactorTime, url: str) -> int:
     """
     with _network_errors():
         response = await _request(http, clock, "GET", url, {"User-Agent": f"ldapgw/{__version__}"})
-        drain = _Drain()
-        _undecoded(response.original)[0].deliverBody(drain)
-        await drain.done
+        with suppress(BadResponse, *_NETWORK):
+            await _read_body(response.original, LARGEST_TOKEN)
     return int(response.code)
 
 
@@ -307,34 +306,6 @@ def _undecoded(response: IResponse) -> tuple[IResponse, int]:
         layers += 1
         response = response.original
     return response, layers
-
-
-class _Drain(Protocol):
-    """The body of a response, which is dropped; the connection of a body that is too large is closed.
-
-    Mutable: the octets that may still come.
-    """
-
-    def __init__(self) -> None:
-        self.done: Deferred[None] = Deferred(lambda _: self._abort())
-        self._remaining = LARGEST_TOKEN
-
-    def dataReceived(self, data: bytes) -> None:
-        self._remaining -= len(data)
-        if self._remaining < 0:
-            self._abort()
-            self._finish()
-
-    def connectionLost(self, _reason: Failure = connectionDone) -> None:
-        self._finish()
-
-    def _finish(self) -> None:
-        if not self.done.called:
-            self.done.callback(None)
-
-    def _abort(self) -> None:
-        if self.transport is not None:
-            cast("IPushProducer", self.transport).stopProducing()
 
 
 class _Body(Protocol):
