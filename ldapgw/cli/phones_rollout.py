@@ -54,16 +54,15 @@ from ldapgw.phones.rollout import (
     ImportLine,
     NewPhone,
     UnfitImportFile,
-    check_rows,
+    check_file,
     make_files,
     make_zip,
     new_phone,
-    read_rows,
 )
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.endpoints import phone_server
 from ldapgw.server.state_dir import open_secret_box
-from ldapgw.store import accounts, activity, provisioning
+from ldapgw.store import activity, provisioning
 from ldapgw.store import phones as stored
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.activity import Act
@@ -359,12 +358,9 @@ def _checked(connection: Connection, octets: bytes, tenant: str) -> tuple[Import
     :raises UserError: when the file is not a list of phones.
     """
     try:
-        rows = read_rows(decode(octets))
+        return check_file(connection, tenant, decode(octets))
     except UnfitImportFile as error:
         raise UserError(str(error.reason)) from None
-    owners = {account.address.lower(): account.id for account in accounts.read_all(connection, tenant)}
-    taken = stored.read_taken(connection, [row.get("name", "") for _, row in rows])
-    return check_rows(rows, owners, taken, stored.read_macs(connection, tenant))
 
 
 def _phones_that_cannot_connect(lines: Sequence[ImportLine], config: Config) -> Mapping[str, list[str]]:

@@ -8,8 +8,8 @@ required.  The columns are separated by commas, semicolons or tabs.
 The zip has, for each phone, a file with the name that the phone expects, and a sheet.  The sheets are in one HTML file,
 made by `Render`, with a page to print for each phone.  The new passwords are stored only in the zip.
 
-The functions are pure: they do no I/O.  Making a zip of hundreds of phones takes tenths of a second, so the zip is not
-made on the reactor's thread.
+Only `check_file` reads the database; the other functions do no I/O.  Making a zip of hundreds of phones takes tenths of
+a second, so the zip is not made on the reactor's thread.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from sqlalchemy import Connection
+
 from ldapgw.errors import closest
 from ldapgw.files.csv_file import UnreadableLine, read_lines
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, sign_in_name
@@ -27,6 +29,8 @@ from ldapgw.phones.provisioning.settings import PASSWORD_PLACEHOLDER, PLACEHOLDE
 from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import Field, file_name, vendors_of
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
+from ldapgw.store import accounts
+from ldapgw.store import phones as stored
 from ldapgw.store.phones import PhoneLogin, is_valid_name
 
 # --- the file of phones -----------------------------------------------------------------------------------------------
@@ -174,15 +178,26 @@ def _columns(headings: Sequence[str]) -> list[str]:
     return found
 
 
+def check_file(connection: Connection, tenant: str, text: str) -> tuple[ImportLine, ...]:
+    """Return the lines of a file, checked against the existing accounts and phones.
+
+    :raises UnfitImportFile: when the file is no list of phones.
+    """
+    rows = read_rows(text)
+    owners = {address.lower(): key for key, address in accounts.read_addresses(connection, tenant)}
+    taken = stored.read_taken(connection, [row.get("name", "") for _, row in rows])
+    return check_rows(rows, owners, taken, stored.read_macs(connection, tenant))
+
+
 def check_rows(
     rows: Sequence[tuple[int, Mapping[str, str]]],
-    accounts: Mapping[str, int],
+    account_ids: Mapping[str, int],
     taken: Collection[str],
     taken_macs: Mapping[str, str],
 ) -> tuple[ImportLine, ...]:
     """Check each line.
 
-    :param accounts: the ids of the tenant's accounts by their addresses in lower case.
+    :param account_ids: the ids of the tenant's accounts by their addresses in lower case.
     :param taken: the names of all phones of the gateway, in lower case.
     :param taken_macs: the names of the tenant's phones by their MAC addresses.
     """
@@ -196,7 +211,7 @@ def check_rows(
         model = titles.get(model, model)
         mac = _mac(row.get("mac", ""))
         placeholder, label = row.get("placeholder", ""), row.get("label", "")
-        owners = find_owners(account, accounts)
+        owners = find_owners(account, account_ids)
         found: Iterable[Translatable] = (
             _name_error(name, names, taken),
             TEXTS.no_account if owners is None else "",
@@ -225,16 +240,16 @@ def check_rows(
     return tuple(lines)
 
 
-def find_owners(written: str, accounts: Mapping[str, int]) -> tuple[int, ...] | None:
+def find_owners(written: str, account_ids: Mapping[str, int]) -> tuple[int, ...] | None:
     """Return the accounts of the addresses in a text, in order, or None if there is no account of an address.
 
     :param written: addresses with commas, semicolons or blanks between them; empty for nobody.
-    :param accounts: the ids of the tenant's accounts by their addresses in lower case.
+    :param account_ids: the ids of the tenant's accounts by their addresses in lower case.
     """
     addresses = dict.fromkeys(re.split(r"[\s,;]+", written.strip().lower()) if written.strip() else ())
-    if not addresses.keys() <= accounts.keys():
+    if not addresses.keys() <= account_ids.keys():
         return None
-    return tuple([accounts[address] for address in addresses])
+    return tuple([account_ids[address] for address in addresses])
 
 
 def _name_error(name: str, names: Mapping[str, int], taken: Collection[str]) -> Translatable:

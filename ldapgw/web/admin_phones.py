@@ -18,7 +18,7 @@ from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.window import MINUTES
-from ldapgw.phones.rollout import ImportLine, UnfitImportFile, check_rows, find_owners, new_phone, read_rows
+from ldapgw.phones.rollout import ImportLine, UnfitImportFile, check_file, find_owners, new_phone
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, ActivityEntry
@@ -316,7 +316,7 @@ class AdminImport:
             return self._page(visit, error=_NO_FILE)
         text = decode(octets)
         try:
-            lines = await visit.store.read(_checked, visit.tenant.name, text)
+            lines = await visit.store.read(check_file, visit.tenant.name, text)
         except UnfitImportFile as error:
             return self._page(visit, error=error.reason)
         return self._page(visit, text=text, lines=lines)
@@ -325,7 +325,7 @@ class AdminImport:
         """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none."""
         text = visit.form.get("text", "")
         try:
-            lines = await visit.store.read(_checked, visit.tenant.name, text)
+            lines = await visit.store.read(check_file, visit.tenant.name, text)
         except UnfitImportFile as error:
             return self._page(visit, error=error.reason)
         names = [line.name for line in lines]
@@ -337,7 +337,7 @@ class AdminImport:
             is_added = await visit.store.run(_add_all, logins, entry)
         if not is_added:
             handed_out = await self._passwords.find_handed_out(visit, names)
-            lines = await visit.store.read(_checked, visit.tenant.name, text)
+            lines = await visit.store.read(check_file, visit.tenant.name, text)
             return handed_out or self._page(visit, text=text, lines=lines)
         batch = self._passwords.keep(visit.visitor, passwords, now)
         await self._dependencies.changed()
@@ -364,17 +364,6 @@ class AdminImport:
             placeholders=PLACEHOLDERS,
             titles={key: model.title for key, model in MODELS.items()},
         )
-
-
-def _checked(connection: Connection, tenant: str, text: str) -> tuple[ImportLine, ...]:
-    """Return the lines of a file, checked against the existing accounts and phones.
-
-    :raises UnfitImportFile: when the file is not a list of phones.
-    """
-    rows = read_rows(text)
-    owners = {address.lower(): key for key, address in accounts.read_addresses(connection, tenant)}
-    taken = phones.read_taken(connection, [row.get("name", "") for _, row in rows])
-    return check_rows(rows, owners, taken, phones.read_macs(connection, tenant))
 
 
 def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dict[str, Translatable]:
