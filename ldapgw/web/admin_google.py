@@ -234,7 +234,7 @@ class AdminDelegation:
         new = EnteredDelegation(visit.tenant.name, key_file, settings, now)
         entry = visit.entry(Act.DELEGATION_ENTERED, detail=str(trial.users))
         secret_box = self._layout.dependencies.secret_box
-        await visit.store.run(activity.recorded, entry, _enter_delegation, secret_box, new)
+        await visit.change(entry, workspaces.enter_delegation, secret_box, new)
         self._pending.forget(visit.tenant.name)
         await self._layout.dependencies.changed()
         return visit.redirect("delegation-entered", "admin/google")
@@ -299,10 +299,6 @@ def _read(connection: Connection, tenant: str) -> tuple[WorkspaceStatus, Collect
         workspaces.read_groups(connection, tenant),
         workspaces.entered_at(connection, tenant),
     )
-
-
-def _enter_delegation(connection: Connection, secret_box: SecretBox, new: EnteredDelegation) -> None:
-    workspaces.enter_delegation(connection, secret_box, new)
 
 
 def _stored_key_file(connection: Connection, secret_box: SecretBox, tenant: str) -> str:

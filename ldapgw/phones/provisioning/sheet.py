@@ -113,7 +113,7 @@ def make_sheet(vendor: Vendor, settings: PhoneSettings) -> Sheet:
     return Sheet(
         vendor,
         endpoint,
-        _render_file(vendor.key, vendor.format, values) if vendor.file else "",
+        _render_file(vendor, f"{vendor.key}.j2", values) if vendor.file else "",
         _rendered(
             [field for field in vendor.fields if not (field.unless_per_number and settings.per_number)],
             values,
@@ -131,7 +131,7 @@ def boot_file(login: PhoneLogin, name: str, folder: str) -> tuple[Vendor, str] |
     """
     for vendor in vendors_of(login.model):
         if any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in vendor.boot_files):
-            return vendor, _render_boot_file(vendor.key, vendor.format, {"folder": folder, "mac": login.mac})
+            return vendor, _render_file(vendor, f"{vendor.key}.boot.j2", {"folder": folder, "mac": login.mac})
     return None
 
 
@@ -231,20 +231,12 @@ class _Escaped(str):
     __slots__ = ()
 
 
-def _render_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
-    """Return the text of a vendor's file.
+def _render_file(vendor: Vendor, template: str, values: Mapping[str, object]) -> str:
+    """Return the text of a file of a vendor.
 
     :raises jinja2.TemplateError: if the template is wrong, or names a value that is not there.
     """
-    return _environment(_FINALIZERS[file_format]).get_template(f"{key}.j2").render(values)
-
-
-def _render_boot_file(key: str, file_format: Format, values: Mapping[str, object]) -> str:
-    """Return the text of the file from which phones learn the name of a vendor's file with the settings.
-
-    :raises jinja2.TemplateError: as for `_render_file`.
-    """
-    return _environment(_FINALIZERS[file_format]).get_template(f"{key}.boot.j2").render(values)
+    return _environment(_FINALIZERS[vendor.format]).get_template(template).render(values)
 
 
 def render_value(template: str, values: Mapping[str, object]) -> str:
