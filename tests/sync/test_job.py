@@ -14,6 +14,7 @@ from ldapgw.errors import BadResponse, ConsentRevoked, GoogleUnavailable, ScopeM
 from ldapgw.store import accounts, database, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync import fetch
+from tests.support.google_changes import rename_account
 from tests.support.results import result_of
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, OTHERS, TOKEN
 from tests.support.stage.sync import (
@@ -358,7 +359,7 @@ def test_an_address_that_changes_renames_the_account() -> None:
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.sync()
     renamed = stage.world.account(ALICE)
-    stage.world.rename_account(ALICE, "alice.new@acme.example")
+    rename_account(stage.world, ALICE, "alice.new@acme.example")
     for renamed.email_verified in (False, True):
         account = stage.account()
         stage.clock.advance(3600)

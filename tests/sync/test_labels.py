@@ -10,6 +10,7 @@ from ldapgw.google.sandbox.world import SYSTEM_GROUPS
 from ldapgw.store import contacts
 from ldapgw.store.tables import account
 from ldapgw.sync import fetch
+from tests.support.google_changes import delete_label
 from tests.support.stage.paths import CONNECTIONS, GROUPS
 from tests.support.stage.sync import ALICE, INTERVAL, Stage, connected_stage, member, person
 
@@ -50,7 +51,7 @@ def test_labels_that_come_and_go(stage: Stage) -> None:
     """One that is gone takes nobody along."""
     (group,) = stage.labels_of()
     new = stage.world.add_label(ALICE, "Neu")
-    stage.world.delete_label(ALICE, group)
+    delete_label(stage.world, ALICE, group)
     assert stage.sync()
     assert stage.labels_of() == {new: "Neu"}
     assert stage.names() == ["Ada Riese"]
@@ -88,7 +89,7 @@ def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fau
     """Those that are known stay; all are asked for once they can be had."""
     (known,) = stage.labels_of()
     new = stage.world.add_label(ALICE, "Neu")
-    stage.world.delete_label(ALICE, known)
+    delete_label(stage.world, ALICE, known)
     stage.world.add_person(ALICE, person("Bo Neu"))
     stage.world.faults.inject(fault, path=GROUPS)
     assert stage.sync(full=True)

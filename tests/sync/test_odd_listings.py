@@ -14,6 +14,7 @@ from ldapgw.store import contacts, sync_state
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync.fetch import SourceQuery
+from tests.support.google_changes import delete_label
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, HOUR
 from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, connected_stage, member, person, synced_stage
 
@@ -239,7 +240,7 @@ def test_a_label_that_is_gone_at_google_is_guarded() -> None:
     for number in range(20):
         stage.world.add_person(ALICE, person(f"Person {number:02}") | member(group))
     stage.sync()
-    stage.world.delete_label(ALICE, group)
+    delete_label(stage.world, ALICE, group)
     with pytest.raises(SuspiciousShrink):
         stage.sync()
     assert len(stage.names()) == 20

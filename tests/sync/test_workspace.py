@@ -41,6 +41,7 @@ from ldapgw.sync.workspace import (
     select_users,
     try_delegation,
 )
+from tests.support.google_changes import rename_account
 from tests.support.results import result_of
 from tests.support.site.command_line import ACME, HEAD
 from tests.support.stage.publishing import AT_ONCE
@@ -342,7 +343,7 @@ def test_another_user_with_an_old_address_gets_a_book_of_their_own() -> None:
     stage.delegate()
     stage.follow()
     former = stage.account(BOB).sub
-    stage.world.rename_account(BOB, "robert@acme.example")
+    rename_account(stage.world, BOB, "robert@acme.example")
     stage.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
     stage.world.accounts[BOB].sub = "117000000000000000001"
     stage.world.set_user(BOB, signed_in=True)
@@ -358,7 +359,7 @@ def test_an_address_that_passes_between_two_lists() -> None:
     stage.start()
     stage.delegate()
     stage.follow()
-    stage.world.rename_account(BOB, "robert@acme.example")
+    rename_account(stage.world, BOB, "robert@acme.example")
     stage.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
     stage.world.accounts[BOB].sub = "117000000000000000001"
     stage.world.set_user(BOB, signed_in=True)
@@ -521,7 +522,7 @@ def test_a_request_reads_nobody_who_has_left() -> None:
     stage.request(BOB)
     stage.clock.advance(2 * stage.interval)
     assert (stage.names(BOB), stage.trouble(BOB).facts) == (["Ben"], {"by": "moved"})
-    stage.world.rename_account(BOB, "robert@acme.example")  # the former address becomes an alias
+    rename_account(stage.world, BOB, "robert@acme.example")  # the former address becomes an alias
     stage.read()
     assert (stage.reasons, stage.names(BOB)) == ({BOB: LeaverReason.MOVED}, ["Ben"])
 

@@ -19,6 +19,7 @@ from ldapgw.store import accounts
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.tables import consent_flow
 from ldapgw.web.sign_in_pages import SIGN_IN_BURST
+from tests.support.google_changes import rename_account
 from tests.support.stage.web import (
     ACME,
     ALICE,
@@ -146,7 +147,7 @@ def test_connecting_again_names_the_person_and_renews_the_grant(stage: Stage, br
     browser.submit("/acme/share", sharing="shared")
     asked = browser.depart()
     assert asked["login_hint"] == stage.world.account(ALICE).sub
-    stage.world.rename_account(ALICE, "alice.new@acme.example")
+    rename_account(stage.world, ALICE, "alice.new@acme.example")
     browser.consent(account="alice.new@acme.example")
     (account,) = stage.accounts()
     assert (account.address, account.sharing) == ("alice.new@acme.example", Sharing.SHARED)
@@ -481,8 +482,8 @@ def test_a_tenant_that_was_taken_out_meanwhile(stage: Stage, browser: Browser) -
 def test_one_address_of_several_accounts(stage: Stage) -> None:
     """Accounts are kept apart by sub: an address that changed hands is not the old account."""
     stage.browser().consent()
-    stage.world.rename_account(ALICE, "gone@acme.example")
-    stage.world.rename_account(BOB, ALICE)
+    rename_account(stage.world, ALICE, "gone@acme.example")
+    rename_account(stage.world, BOB, ALICE)
     second = stage.visitor(account=ALICE)
     assert len({account.sub for account in stage.accounts()}) == 2
     assert [one["account"] for one in json.loads(second.get("/acme/status.json").body)["accounts"]] == [ALICE]

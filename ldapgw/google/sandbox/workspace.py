@@ -120,12 +120,6 @@ class Workspaces:
         if self.groups.pop(address, None) is None:
             raise UserError(f"{address}: is no group of the sandbox")
 
-    def rename_member(self, address: str, new: str) -> None:
-        """Replace the address of a member in all groups."""
-        for group in list(self.groups.values()):
-            members = tuple(new if member == address else member for member in group.members)
-            self.groups[group.address] = replace(group, members=members)
-
 
 def customer_id(domain: str) -> str:
     """Return the id of a Workspace."""

@@ -192,16 +192,6 @@ class World:
         account = self.account_of(grantee.sub) if grantee else None
         return account.address if account else ""
 
-    def rename_account(self, address: str, new: str) -> None:
-        """Give an account another address; the account's ``sub`` stays the same."""
-        account = self.account(address)
-        if new in self.accounts:
-            raise UserError(f"{new}: is an account already")
-        account.address = new
-        account.aliases.append(address)
-        self.workspaces.rename_member(address, new)
-        self.accounts = {account.address: account for account in self.accounts.values()}
-
     def delete_account(self, address: str) -> None:
         """Delete an account; its tokens become invalid, and the directory loses its profile."""
         account = self.accounts.pop(self.account(address).address)
@@ -371,17 +361,6 @@ class World:
         metadata = {"updateTime": fields.timestamp(self.time())}
         account.groups.put({**group, "etag": resource_name[-6:], "metadata": metadata})
         return resource_name
-
-    def delete_label(self, address: str, resource_name: str) -> None:
-        """Delete a contact group and the memberships in it; its members stay."""
-        account = self.account(address)
-        if account.groups.get(resource_name) is None:
-            raise UserError(f"{resource_name}: is no label of this account")
-        metadata = {"updateTime": fields.timestamp(self.time()), "deleted": True}
-        account.groups.delete({"resourceName": resource_name, "metadata": metadata})
-        for person in [p for p in account.contacts if resource_name in labels_of(p)]:
-            others = [m for m in person["memberships"] if _label(m) != resource_name]
-            self.change_person(address, person["resourceName"], {"memberships": others})
 
     # --- Expired and revoked tokens ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS
 from ldapgw.google.sandbox.world import World
+from tests.support.google_changes import rename_account
 from tests.support.sandbox_client import AUTH, CONTACTS, OTHER, START, Clock, Google, claims
 
 EMAIL = AUTH + "userinfo.email"
@@ -70,7 +71,7 @@ def test_identity_token_of_a_consumer(google: Google) -> None:
 def test_sub_is_the_same_at_each_start_and_after_a_change_of_address(google: Google, world: World) -> None:
     """An account is known by its sub; its address may change."""
     assert world.account(ALICE).sub == "106433983229662625603"
-    world.rename_account(ALICE, "alice.new@acme.example")
+    rename_account(world, ALICE, "alice.new@acme.example")
     told = claims(google.connect("alice.new@acme.example")["id_token"])
     assert (told["sub"], told["email"]) == ("106433983229662625603", "alice.new@acme.example")
     assert list(world.accounts) == ["alice.new@acme.example", BOB, CAROL]

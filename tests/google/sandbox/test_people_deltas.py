@@ -8,6 +8,7 @@ import pytest
 from ldapgw.google.sandbox.tenant import ALICE, CAROL
 from ldapgw.google.sandbox.world import World
 from tests.google.sandbox.lists import ALL, CONNECTIONS, GROUPS, OTHERS, QUERIES, pages, problem
+from tests.support.google_changes import delete_label
 from tests.support.sandbox_client import MASK, Clock, Google
 
 # --- Incremental lists ----------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def test_group_deltas(google: Google, token: str, world: World) -> None:
     groups, persons = google.people(GROUPS, token).json, google.connections(token).json
     label = next(g["resourceName"] for g in groups["contactGroups"] if g["name"] == "Family")
     added = world.add_label(ALICE, "New")
-    world.delete_label(ALICE, label)
+    delete_label(world, ALICE, label)
     delta = google.people(GROUPS, token, syncToken=groups["nextSyncToken"]).json
     assert [(g["resourceName"], g["metadata"].get("deleted", False)) for g in delta["contactGroups"]] == [
         (added, False),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ldapgw.google.sandbox.world import World, membership
+from tests.support.google_changes import delete_label
 
 CONTACTS, OTHERS, COLLEAGUES = "contacts", "other_contacts", "directory"
 ATTRIBUTES = ("uid", "cn", "displayName", "givenName", "sn", "o", "mail", "telephoneNumber", "mobile", "homePhone")
@@ -125,7 +126,7 @@ class Company:
         self.labels.setdefault(account, {})[self.world.add_label(account, name)] = name
 
     def delete_label(self, account: str, resource_name: str) -> None:
-        self.world.delete_label(account, resource_name)
+        delete_label(self.world, account, resource_name)
         del self.labels[account][resource_name]
         held = self._of(account, CONTACTS)
         for name, person in held.items():
