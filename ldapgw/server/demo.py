@@ -57,6 +57,7 @@ from ldapgw.server.state_dir import StateDir, lock_holder_pid
 from ldapgw.store import accounts, phones
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
+from ldapgw.store.files import replace_file
 from ldapgw.store.phones import NumberMode, PhoneLogin
 
 TENANT = "acme"
@@ -253,18 +254,14 @@ def _config(folder: Path, ports: Ports, service_account: bytes | None) -> Config
     )
     if service_account is not None:
         key = folder.absolute() / KEY_FILE
-        _write_secret(key, service_account)
+        with replace_file(key) as new:
+            new.write_bytes(service_account)
         document += _DELEGATION.format(
             key_file=json.dumps(str(key)), administrator=ADMINISTRATOR, domain=DOMAIN, sales=SALES
         )
-    _write_secret(file, document.encode())
+    with replace_file(file) as new:
+        new.write_bytes(document.encode())
     return config.load(str(file), {})
-
-
-def _write_secret(file: Path, content: bytes) -> None:
-    """Create a file that only its owner may read."""
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-        stream.write(content)
 
 
 _DOCUMENT = """\
