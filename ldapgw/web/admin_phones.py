@@ -334,7 +334,7 @@ class AdminImport:
             passwords, hashes = self._passwords.generate(names)
             logins = [new_phone(line, visit.tenant.name, hashes[line.name], now) for line in lines]
             entry = visit.entry(Act.PHONES_IMPORTED, detail=str(len(logins)))
-            is_added = await visit.store.run(_add_all, logins, entry)
+            is_added = await visit.change(entry, phones.add_all, logins)
         if not is_added:
             handed_out = await self._passwords.find_handed_out(visit, names)
             lines = await visit.store.read(check_file, visit.tenant.name, text)
@@ -373,14 +373,6 @@ def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dic
     return {} if activity.recorded(connection, entry, phones.add, login) else {"name": TEXTS.taken}
 
 
-def _add_all(connection: Connection, logins: Sequence[PhoneLogin], entry: ActivityEntry) -> bool:
-    """Store the phones, all or none, and an entry of the activity log."""
-    if not phones.add_all(connection, logins):
-        return False
-    activity.record(connection, entry)
-    return True
-
-
 def _filters(show: str) -> Mapping[str, Callable[[PhoneRow], bool]]:
     """Return the filters of the table, and the filter for the phones of a ZIP file if `show` names this filter."""
     batch = show.removeprefix(_BATCH)
@@ -396,7 +388,7 @@ def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
 
 
 def _read(connection: Connection, tenant: WebTenant, now: float) -> Sequence[PhoneRow]:
-    owners = {int(key): address for key, address in _owners(connection, tenant.name)}
+    owners = dict(accounts.read_addresses(connection, tenant.name))
     return [
         PhoneRow(login, ", ".join(login.owners(owners)), phone_condition(login, now))
         for login in phones.read_by_tenant(connection, tenant.name)
