@@ -203,7 +203,9 @@ async def _steps(
         for step in (Step.NAME_SEARCH, Step.NUMBER_SEARCH):
             yield StepResult(step, StepStatus.SKIPPED, _TEXTS.no_contact)
         return
-    name, number = (bytes(next(iter(some[0][attribute]))) for attribute in ("cn", "telephoneNumber"))
+    name = bytes(next(iter(some[0]["cn"])))
+    # The gateway returns a contact's only number as mobile or homePhone, and not as telephoneNumber too.
+    number = next(bytes(value) for attribute in NUMBER_ATTRIBUTES for value in some[0].get(attribute, ()))
     typed = name.decode()[:_TYPED_LETTERS].encode()
     for step, terms in (
         (Step.NAME_SEARCH, [_beginning(attribute, typed) for attribute in NAME_ATTRIBUTES]),

@@ -13,7 +13,9 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.internet.protocol import Factory, Protocol
 
+from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.errors import UserError
+from ldapgw.numbers.phone_number import parse
 from ldapgw.phones import reachability
 from ldapgw.phones.connection_test import ConnectionSettings, OwnTests
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
@@ -23,7 +25,7 @@ from ldapgw.server.config.forms import File
 from ldapgw.server.tls import TlsContextFactory
 from tests.support.certificates import issue
 from tests.support.phonebook.listening import Server, contexts_in, listening
-from tests.support.phonebook.wire import CONTEXT, DESK1, SECRET, make_factory
+from tests.support.phonebook.wire import CONTEXT, DESK1, SECRET, dit_of, make_factory, make_gate
 from tests.support.site.running import free_ports
 
 PLAIN, STARTTLS, LDAPS = Security.PLAIN, Security.STARTTLS, Security.LDAPS
@@ -55,6 +57,20 @@ async def states(access: ConnectionSettings) -> dict[str, str]:
 async def test_all_works(server: Server, security: Security, tls: str) -> None:
     """Nothing protects a plain connection, which is said."""
     assert await states(phone(server, security)) == WORKS | {"TLS": tls}
+
+
+@pytest.mark.parametrize("kind", [Kind.MOBILE, Kind.HOME, Kind.FAX, Kind.WORK])
+@pytest_twisted.ensureDeferred
+async def test_the_first_contact_has_one_number_of_any_kind(kind: Kind) -> None:
+    """The gateway returns a mobile or home number only under the attribute of its kind."""
+    number = parse("+49301234567", "DE")
+    assert number is not None
+    only = Contact("c1", name="Anna Ahrens", phones=(Phone(kind, number),))
+    port = reactor.listenTCP(0, make_factory(make_gate(dit_of([only])), reactor), interface="127.0.0.1")
+    endpoint = LdapEndpoint(PLAIN, "127.0.0.1", port.getHost().port)
+    found = await states(ConnectionSettings(endpoint, DESK1, str(CONTEXT.base), SECRET.decode()))
+    await port.stopListening()
+    assert found == WORKS | {"TLS": "warning"}
 
 
 @pytest_twisted.ensureDeferred
