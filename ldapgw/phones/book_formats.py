@@ -63,6 +63,7 @@ class BookFormat:
         for a search).
     :ivar has_flags: whether `contact` writes the contact's flags.
     :ivar has_origin: whether `contact` writes the contact's id, book and labels.
+    :ivar has_total: whether `write` writes the number of all matching contacts.
     :ivar has_links: whether `write` writes links to the phone book's own address.
     :ivar media_type: the media type of all answers.
     """
@@ -73,6 +74,7 @@ class BookFormat:
     read: Callable[[Parameters, ListAddress], ListQuery | str]
     has_flags: bool = False
     has_origin: bool = False
+    has_total: bool = False
     has_links: bool = False
     media_type: str = "text/xml; charset=utf-8"
 
@@ -346,7 +348,7 @@ XML_BOOKS: Mapping[str, BookFormat] = MappingProxyType(
             ),
             BookFormat("fanvil", _fanvil_contact, _listing("FanvilIPPhoneDirectory"), _whole("fanvil")),
             BookFormat("cisco", _cisco_contact, _cisco, _read_cisco, has_links=True),
-            BookFormat("gigaset", _gigaset_contact, _gigaset, _read_gigaset),
+            BookFormat("gigaset", _gigaset_contact, _gigaset, _read_gigaset, has_total=True),
         )
     }
 )

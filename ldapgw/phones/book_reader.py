@@ -49,6 +49,8 @@ MAX_NUMBER = 256
 
 # How many contacts are read in one turn of the reactor; reading them takes a millisecond.
 _SLICE = 16
+# How many contacts behind the end of a list are counted in one turn of the reactor; they are not read.
+_COUNTED = 1000
 
 # The kinds of numbers that lists contain: only numbers that people dial.
 DIALLED = ("work", "mobile", "home")
@@ -145,8 +147,9 @@ class ListLength:
 
     The object is mutable.
 
-    :ivar total: the number of matching contacts that were read, including the contacts that are left out at the
-        beginning.
+    :ivar total: the number of matching contacts that were found, including the contacts that are left out at the
+        beginning.  If the reader of the list has not asked to count all contacts, the search may end before all
+        matching contacts are found.
     :ivar has_more: whether more contacts follow the last contact that was read.
     :ivar search: the list's search if all logins with the same access find the same contacts in the same directory, or
         else None.  A search for a whole number may find other contacts at another time, because it draws on the budget
@@ -324,12 +327,14 @@ class BookReader:
         *,
         has_flags: bool = False,
         has_origin: bool = False,
+        counts_all: bool = False,
     ) -> AsyncIterator[list[ListedContact]]:
         """Yield the contacts of a list in the phones' order, in parts; a turn of the reactor reads `_SLICE` contacts.
 
         :param length: the length of the list, which is set when the last contact has been read.
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
         :param has_origin: whether to look up the ids, books and labels of contacts, which takes longer.
+        :param counts_all: whether to count the contacts behind the list's end too.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -351,7 +356,7 @@ class BookReader:
         cursor = self._cursor(viewer, address, scopes, prepared)
         given, flags = 0, FlagReader(directory, access)
         while not cursor.finished:
-            for batch in cursor.next(_SLICE):
+            for batch in cursor.next(_SLICE if given < query.count else _COUNTED):
                 start = max(0, query.first - length.total)
                 length.total += len(batch)
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
@@ -370,7 +375,8 @@ class BookReader:
                 yield part
             if length.total > query.first + query.count:
                 length.has_more = True
-                break
+                if not counts_all:
+                    break
             if not cursor.finished:
                 await self._turn_of(login)
         search = _search(directory, request, given)

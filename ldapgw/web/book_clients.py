@@ -456,6 +456,7 @@ class BookClients:
                     length,
                     has_flags=book.has_flags,
                     has_origin=book.has_origin,
+                    counts_all=book.has_total,
                 )
                 contacts = [book.contact(contact) async for part in reading for contact in part]
                 write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)

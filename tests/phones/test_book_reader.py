@@ -88,13 +88,15 @@ class Reading:
         """The labels of each contact of a list."""
         return [one.flags.labels for one in self._list(query, DESK1, has_origin=True)[0]]
 
-    def _list(
-        self, query: ListQuery, viewer: Viewer, *, has_origin: bool = False
-    ) -> tuple[list[ListedContact], ListLength]:
+    def length(self, query: ListQuery) -> ListLength:
+        """The length of a list whose reader wants the number of all matching contacts."""
+        return self._list(query, DESK1, counts_all=True)[1]
+
+    def _list(self, query: ListQuery, viewer: Viewer, **wanted: bool) -> tuple[list[ListedContact], ListLength]:
         length = ListLength()
 
         async def read() -> list[ListedContact]:
-            reading = self.reader.contacts(viewer, "192.0.2.1", query, length, has_origin=has_origin)
+            reading = self.reader.contacts(viewer, "192.0.2.1", query, length, **wanted)
             return [one async for part in reading for one in part]
 
         return self.result(read()), length
@@ -132,6 +134,14 @@ def test_a_part(first: int, count: int) -> None:
     names, length = Reading().names(ListQuery(first=first, count=count))
     assert names == NAMES[first : first + count]
     assert length.has_more is (first + count < COUNT)
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 10), (30, 5), (95, 10), (100, 5)])
+def test_the_number_of_all_contacts(first: int, count: int) -> None:
+    """Contacts behind the end of a part are counted, but not read or given."""
+    reading = Reading()
+    assert reading.length(ListQuery(first=first, count=count)) == ListLength(COUNT, has_more=first + count < COUNT)
+    assert reading.logged == [(min(count, COUNT - first), ResultCode.SUCCESS)]
 
 
 @pytest.mark.parametrize(

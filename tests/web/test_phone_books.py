@@ -94,6 +94,16 @@ def test_who_calls(browser: Browser) -> None:
     assert 'notfound="hm" total="0"' in read(browser, "gigaset", hm="0305556677").body
 
 
+def test_a_part_of_a_list_on_a_gigaset(stage: Stage, browser: Browser) -> None:
+    """A base station learns with each part how many contacts there are in all."""
+    many = [person(f"m{at}", f"Max Muster{at:03}", (Kind.WORK, f"030 5550{at:03}")) for at in range(100)]
+    context = stage.catalog.snapshot.dit.directories[0].context
+    publish(stage, lambda book: update_book(book, context, many, (), {}) if book.key == "b" else book)
+    for first, last in (("1", "3"), ("40", "42"), ("102", "102")):
+        listed = ElementTree.fromstring(read(browser, "gigaset", first=first, count="3").body)
+        assert (listed.get("first"), listed.get("last"), listed.get("total")) == (first, last, "102")
+
+
 def test_the_menu_of_cisco(browser: Browser) -> None:
     """Its links lead on with the same secret, at the public address."""
     menu = ElementTree.fromstring(browser.get(f"/acme/book/pbx.{SECRET}/cisco.xml").body)
