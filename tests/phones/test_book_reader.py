@@ -224,6 +224,24 @@ def test_numbers_have_the_phones_format(lenient: bool) -> None:
     assert reading.numbers(ListQuery(first=7, count=1), DESK1) == [(("+49305550007", "mobile"),)]
 
 
+@pytest.mark.parametrize(
+    ("kinds", "listed"),
+    [
+        ([Kind.FAX, Kind.HOME, Kind.PAGER], [("+49305550001", "home")]),
+        ([Kind.FAX], [("+49305550000", "work")]),
+        ([Kind.PAGER], [("+49305550000", "work")]),
+    ],
+)
+def test_faxes_and_pagers(kinds: list[Kind], listed: list[tuple[str, str]]) -> None:
+    """They are listed only if a contact has no other number; a search over LDAP finds them as telephoneNumber then."""
+    numbers = [parse(f"+49 30 555000{at}", "DE") for at in range(len(kinds))]
+    phones = tuple(Phone(kind, number) for kind, number in zip(kinds, numbers, strict=True) if number is not None)
+    context = naming_context()
+    person = Contact("c1", name="Anna Ahrens", phones=phones)
+    book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, [person], {}, per_number=False)
+    assert Reading(directory=Directory(context, (book,))).numbers(ListQuery(), DESK1) == [tuple(listed)]
+
+
 def test_what_cannot_be_found() -> None:
     """A tenant that is not served (yet), and what is too long to be a number."""
     reading = Reading()
