@@ -20,7 +20,7 @@ from ldapgw.directory.schema import NUMBER_TYPES, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
 from ldapgw.phones.description import OTHER_MODEL
-from ldapgw.phones.explain.query import WITHHELD, asserted_parts, filter_items, is_placeholder, subject_of
+from ldapgw.phones.explain.query import asserted_parts, filter_items, is_placeholder, is_withheld, subject_of
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.settings import (
     MAX_HITS,
@@ -360,8 +360,8 @@ def _affix(facts: _SearchFacts) -> str:
 
 
 def _is_withheld(facts: _SearchFacts) -> bool:
-    texts = ("".join(_texts(term)).lower() for term in facts.numbers if isinstance(term, Equality) or [*_texts(term)])
-    return any(text in WITHHELD for text in texts)
+    texts = ("".join(_texts(term)) for term in facts.numbers if isinstance(term, Equality) or [*_texts(term)])
+    return any(map(is_withheld, texts))
 
 
 _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {

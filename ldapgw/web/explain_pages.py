@@ -31,7 +31,7 @@ from ldapgw.phones.explain.model import (
     NumberReading,
     match_sentences,
 )
-from ldapgw.phones.explain.query import WITHHELD, QueryKind, SubjectKind, subject_of
+from ldapgw.phones.explain.query import QueryKind, SubjectKind, is_withheld, subject_of
 from ldapgw.phrase import Phrase, Texts, Translatable, gettext_noop, joined, read_texts
 from ldapgw.store import accounts
 from ldapgw.store.phones import PhoneLogin
@@ -132,15 +132,15 @@ def explanation_values(explanation: Explanation, visit: Visit, phone: PhoneLogin
     query = explanation.query
     subject = subject_of(query.filter) if query.kind is QueryKind.FILTER else None
     # If the caller withheld the number, no advice can help.
-    is_withheld = not explanation.entry_count and (
-        subject.kind is SubjectKind.WITHHELD if subject else query.text.strip().lower() in WITHHELD
+    hides_number = not explanation.entry_count and (
+        subject.kind is SubjectKind.WITHHELD if subject else is_withheld(query.text)
     )
     # Contacts that nearly match are noise for somebody who has found the contact.
-    misses = () if is_withheld or explanation.entry_count else explanation.misses
+    misses = () if hides_number or explanation.entry_count else explanation.misses
     rows = [_miss(miss, visit, phone) for miss in misses[:MAX_MISSES]]
     return {
         "asked": subject.text if subject else query.text,
-        "is_withheld": is_withheld,
+        "is_withheld": hides_number,
         "compared_forms": [*(Phrase(_TEXTS.form, {"form": form}) for form in explanation.name_variants), *numbers],
         "books": [(book.name, _TEXTS.visibility.get(book.access, "")) for book in explanation.books[:MAX_BOOKS]],
         "matches": [_match(match) for match in explanation.matches[:MAX_MATCHES]],

@@ -58,13 +58,13 @@ from ldapgw.phones.explain.model import (
 )
 from ldapgw.phones.explain.query import (
     PERSON,
-    WITHHELD,
     PhoneQuery,
     QueryKind,
     SubjectKind,
     filter_items,
     is_blank,
     is_placeholder,
+    is_withheld,
     octets,
     parse_query,
     subject_of,
@@ -206,7 +206,7 @@ def _number_notes(
 ) -> Iterator[ExplanationNote]:
     """Yield a note if a caller's number was withheld, or if the filter has a star behind the number of a contact."""
     text = query.text.strip()
-    if query.kind is not QueryKind.FILTER and text and text.lower() in WITHHELD:
+    if query.kind is not QueryKind.FILTER and text and is_withheld(text):
         yield ExplanationNote("empty_number", Phrase(TEXTS.empty_number, {"term": text}))
     for term in islice(terms, MAX_MATCHES):
         match term.item:

@@ -21,7 +21,7 @@ _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
 # The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
-WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
+_WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
 
 
 class QueryKind(StrEnum):
@@ -39,6 +39,11 @@ _PLACEHOLDER = re.compile(r"%[a-z0-9]{0,2}|%[A-Z]+%|\$[A-Z]+|\{\w*\}|#+|%v1.*")
 def is_placeholder(text: str) -> bool:
     """Return whether a text is a placeholder that phones replace by what people type."""
     return _PLACEHOLDER.fullmatch(text) is not None
+
+
+def is_withheld(text: str) -> bool:
+    """Return whether a text, or the user in a SIP address, stands for a number that the caller withholds."""
+    return dial_string.unwrapped(dial_string.clean(text)).lower() in _WITHHELD
 
 
 def is_blank(text: str) -> bool:
@@ -127,7 +132,7 @@ def subject_of(search_filter: Filter) -> SearchSubject:
             numbers[text] = None
         elif text:
             names[text] = None
-    if any(text.lower() in WITHHELD for text in numbers if text or not names):
+    if any(is_withheld(text) for text in numbers if text or not names):
         return SearchSubject(SubjectKind.WITHHELD)
     typed = [*numbers]
     if typed and typed[0] and not names.keys() - numbers.keys() and is_number(typed[0]):

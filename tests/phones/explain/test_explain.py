@@ -272,6 +272,7 @@ def test_words_that_nobody_has(desk: PhoneView, asked: str, words: list[str]) ->
         ("(cn=100%*)", []),
         ("anonymous", ["empty_number"]),
         (" Restricted ", ["empty_number"]),
+        ("sip:anonymous@anonymous.invalid", ["empty_number"]),
         ("(cn=anonymous)", []),
     ],
 )
