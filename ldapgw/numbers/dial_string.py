@@ -59,10 +59,11 @@ _EXTENSION: Final = re.compile(
 _GROUPED_CODE: Final = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
 # The beginning of the text that is dialled after the connection: a word for an extension, an "x", "~" or "#", pauses
 # (RFC 3601 "p" and "w"; "," and ";" on smartphones), or the parameter "ext" of RFC 3966.
+# In "(8~5)", as people in Lithuania and Belarus wrote area codes, the "~" stands for the dial tone behind the 8.
 _AFTERWARDS: Final = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:-]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
-    r"|\s+(?=\([1-9]\d{0,4}\)$)|\s*~\s*(?=\d)|\s+#\s*(?=\d)"
+    r"|\s+(?=\([1-9]\d{0,4}\)$)|(?<!\(8)(?<!\(8 )\s*~\s*(?=\d)|\s+#\s*(?=\d)"
     r"|;ext=|\s*[,;]{2,}|[ -]+(?=(?P<group>\d{1,6})#(?P<more>\d?))",
     re.IGNORECASE,
 )

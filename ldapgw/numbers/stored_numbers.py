@@ -39,7 +39,7 @@ from ldapgw.numbers.single_number import (
 )
 
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
-VERSION: Final = 3
+VERSION: Final = 4
 
 # The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.  A text
 # with more numbers or more places is not read as a list of numbers.
