@@ -18,8 +18,9 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Final, Protocol
 
-from ldapgw.directory import normalization, query_plan
+from ldapgw.directory import name_folding, normalization, query_plan
 from ldapgw.directory.assertion import Alternatives, Assertion
+from ldapgw.directory.dedup import precedence_of
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import (
     Entry,
@@ -185,19 +186,28 @@ _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 
 
-def find_switchboards(segments: Iterable[Segment], callers: Iterable[str], context: NamingContext) -> Segment | None:
+def find_switchboards(
+    segments: Iterable[Segment], callers: Iterable[str], context: NamingContext, own_namespaces: tuple[str, ...]
+) -> Segment | None:
     """Return the entries of the companies that callers may belong to; None if there is no such company.
 
+    If several contacts have the same company and switchboard, the entry of the contact in the first book is returned.
+
     :param segments: the contacts that the viewer may browse.
+    :param own_namespaces: the UUID namespaces of the viewer's own books, the first book first.
     """
     segments = tuple(segments)
-    found: dict[str, Entry] = {}
+    found: dict[tuple[str, str], Entry] = {}
     for caller in callers:
         readings = phone_number.readings(caller, context.region, context.outside_line, context.area_code)
         for beginning in _beginnings(reading.e164 for reading in readings):
             companies = [entry for segment in segments for entry in _companies(segment, beginning)]
+            companies.sort(key=lambda entry: (precedence_of(entry, own_namespaces), entry.sort_key))
+            for entry in companies:
+                key = name_folding.collation_key(_company_of(entry)), beginning
+                if key not in found:
+                    found[key] = _named_perhaps(entry, lenient=context.lenient)
             if companies:
-                found |= {entry.dn: _named_perhaps(entry, lenient=context.lenient) for entry in companies}
                 break
     return Segment(tuple(sorted(found.values(), key=_SORT_KEY))) if found else None
 
@@ -226,13 +236,17 @@ def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
             yield entry
 
 
+def _company_of(entry: Entry) -> str:
+    return next(value.decode() for name in ("o", "cn") for value in entry.attribute(name))
+
+
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
     """Copy an entry, named after its company with `_PERHAPS` behind the name.
 
     A number attribute is copied only if it contains a switchboard's number.  The other numbers may belong to a person
     who is not the caller, but works for the same company.
     """
-    company = next(value.decode() for name in ("o", "cn") for value in entry.attribute(name)) + _PERHAPS
+    company = _company_of(entry) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""
     packed = {
         name: (values, text)

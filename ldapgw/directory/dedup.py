@@ -83,7 +83,7 @@ class SameName:
     def add(self, entry: Entry) -> None:
         """Add an entry; entries are numbered from 0."""
         is_first = entry.sort_key in self._shown_first
-        precedence = _FIRST if is_first else _precedence(entry, self._own_namespaces)
+        precedence = _FIRST if is_first else precedence_of(entry, self._own_namespaces)
         self._by_precedence.setdefault(precedence, []).append(len(self._points))
         self._points.append(_contact_points(entry))
 
@@ -108,7 +108,7 @@ class SameName:
         return found
 
 
-def _precedence(entry: Entry, own_namespaces: tuple[str, ...]) -> _Precedence:
+def precedence_of(entry: Entry, own_namespaces: tuple[str, ...]) -> _Precedence:
     """Return the precedence of an entry's book; the book with the lowest precedence comes first."""
     parent = entry.parent
     namespace = parent.uuid_namespace

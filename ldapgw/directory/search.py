@@ -140,8 +140,10 @@ def _search(
     if is_found or after:
         return
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
+        if number + 1 < len(scopes) and scopes[number + 1].left_out:
+            continue  # the next scope has the contacts of this scope too
         if prepared.callers and any([segment.has_switchboards for segment in scope.contacts]):  # noqa: C419
-            companies = find_switchboards(scope.contacts, prepared.callers, scope.context)
+            companies = find_switchboards(scope.contacts, prepared.callers, scope.context, scope.own_namespaces)
             if companies is not None:
                 documents = range(len(companies.entries))
                 yield ResultBatch(companies, documents, b"%04x1" % number, scope.context)

@@ -10,7 +10,7 @@ import pytest
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory import segment
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import build_book
+from ldapgw.directory.book import FAVOURITES, build_book
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Scope, SearchRequest
@@ -259,3 +259,35 @@ GUEST = Viewer(access=(Access("acme"),))
 def test_caller_id_books_keep_their_companies() -> None:
     """A book that is open for callers' names alone answers whole numbers only."""
     assert names(tree(OFFICE, *COMPANIES, sharing=Sharing.CALLERS), caller("077365559223"), GUEST) == []
+
+
+def test_a_company_is_named_once() -> None:
+    """Several people with the company's number, in several books: the entry in the viewer's own book is shown."""
+    works = "+49 7736 5559-0"
+    own = [contact(f"o{at}", works, name=f"Person {at}", organization="Beispiel AG") for at in range(3)]
+    others = [
+        contact("s1", works, name="Anna Adler", organization="BEISPIEL  AG"),
+        contact("s2", works, organization="Andere AG"),
+        contact("s3", "+49 7736 55591-0", organization="Beispiel AG"),
+    ]
+    books = (
+        build_book(OFFICE, "bob", "bob@acme.example", Sharing.SHARED, others, {}, per_number=True),
+        build_book(OFFICE, "alice", "alice@acme.example", Sharing.PRIVATE, own, {}, per_number=True),
+    )
+    dit = dit_of(*books, context=OFFICE)
+    for viewer, suffix in ((PHONE, ""), (PHONE._replace(per_number=True), "-1")):
+        found = [entry.dn.partition(",")[0] for entry in answers(dit, caller("077365559223"), viewer)]
+        assert found == [f"uid=s2{suffix}", f"uid=o0{suffix}"]
+
+
+def test_a_starred_company_is_named_once() -> None:
+    """Contacts that come first do not come again, and do not stand in for a company with a longer beginning."""
+    context = replace(OFFICE, favourites=True, favourites_first=True)
+    starred = replace(COMPANIES[0], labels=("contactGroups/starred",))
+    labels = {"contactGroups/starred": FAVOURITES}
+    book = build_book(
+        context, "alice", "alice@acme.example", Sharing.PRIVATE, [starred, COMPANIES[2]], labels, per_number=True
+    )
+    dit = dit_of(book, context=context)
+    assert names(dit, caller("077365559223")) == ["Beispiel AG ?"]
+    assert names(dit, caller("+4977365559123")) == ["Block GmbH ?"]
