@@ -41,7 +41,7 @@ from ldapgw.directory.name_folding import collation_key, query_variants
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type
 from ldapgw.numbers.phone_number import NumberFormat, parse
-from ldapgw.phones.explain.query import filter_items
+from ldapgw.phones.explain.query import filter_items, is_range_end
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording
 from ldapgw.phones.replay import RecordedDirectory, replay
 
@@ -63,8 +63,6 @@ _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
-# The text that is sorted after all names: phones put this text at the end of a range in a filter.
-_LAST = re.compile(b"[zZ~]+")
 # Attributes of these families say nothing about a person, so their values stay unchanged.
 _KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
 # The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, for numbers
@@ -286,7 +284,7 @@ class Pseudonyms:
                     tuple(self._octets(attribute, part, opens_left=True, opens_right=True) for part in between),
                     None if final is None else self._octets(attribute, final, opens_left=True),
                 )
-            case LessOrEqual(value=value) if _LAST.fullmatch(value):
+            case LessOrEqual() if is_range_end(term):
                 return term
             case _:
                 is_part = isinstance(term, GreaterOrEqual)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.filter import And, Equality, Filter, LessOrEqual, Not, Or, Present, Substrings
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
@@ -22,6 +22,9 @@ _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 # The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
 _WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
+
+# The text that is sorted after all names: phones put this text at the end of a range in a filter.
+_LAST = re.compile(b"[zZ~]+")
 
 
 class QueryKind(StrEnum):
@@ -114,6 +117,11 @@ def asserted_parts(item: Filter) -> tuple[bytes, ...]:
             return (item.value,)
 
 
+def is_range_end(item: Filter) -> bool:
+    """Return whether a leaf of a filter is the open end of a range, such as ``(sn<=zz)``, which nobody has typed."""
+    return isinstance(item, LessOrEqual) and _LAST.fullmatch(item.value) is not None
+
+
 def subject_of(search_filter: Filter) -> SearchSubject:
     """Read the typed text, or the caller's number, from a filter.  This is the reverse of `parse_query`."""
     numbers: dict[str, None] = {}
@@ -124,7 +132,7 @@ def subject_of(search_filter: Filter) -> SearchSubject:
         kind = attribute_type(attribute)
         texts = (part.decode("utf-8", "replace").strip() for part in asserted_parts(item))
         text = " ".join(filter(None, texts))
-        if attribute.lower() == "objectclass" or (isinstance(item, Present) and kind is not None):
+        if attribute.lower() == "objectclass" or (isinstance(item, Present) and kind is not None) or is_range_end(item):
             continue
         if kind is None:
             has_unknown = True

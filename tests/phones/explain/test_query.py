@@ -8,7 +8,7 @@ import pytest
 from ldapgw.directory.filter import Filter, Present, to_string
 from ldapgw.errors import UserError
 from ldapgw.ldap.filter_text import read_filter
-from ldapgw.phones.explain.query import QueryKind, is_number, parse_query
+from ldapgw.phones.explain.query import QueryKind, SubjectKind, is_number, parse_query, subject_of
 
 
 def never(_text: str) -> Filter:
@@ -67,3 +67,19 @@ NAMES = (
 def test_is_number() -> None:
     """Digits, what people write between them, and what telephone systems write around them; others are names."""
     assert tuple(filter(is_number, (*NUMBERS, *NAMES))) == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("asked", "subject"),
+    [
+        ("(&(objectClass=*)(givenName>=Klaus)(givenName<=zz)(givenName=Klaus*))", (SubjectKind.NAME, "Klaus")),
+        ("(&(objectClass=person)(sn>=m)(sn<=ZZZ))", (SubjectKind.NAME, "m")),
+        ("(&(objectClass=person)(sn<=mueller))", (SubjectKind.NAME, "mueller")),
+        ("(&(objectClass=person)(sn<=zz))", (SubjectKind.EVERYBODY, "")),
+        ("(sn>=zz)", (SubjectKind.NAME, "zz")),
+    ],
+)
+def test_what_was_typed_on_a_phone_that_pages_by_ranges(asked: str, subject: tuple[SubjectKind, str]) -> None:
+    """The end of a range that has all names is no text that somebody has typed."""
+    found = subject_of(read_filter(asked))
+    assert (found.kind, found.text) == subject
