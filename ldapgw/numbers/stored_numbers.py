@@ -91,6 +91,8 @@ _PAUSE: Final = re.compile("[,;]")
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
+# The maximum number of digits between two slashes that are a group of digits, and no number of a company.
+_LONGEST_GROUP: Final = 3
 # In Austria, digits behind a slash are an extension that is dialled with the number ("01/58801/12").
 _SLASHED_EXTENSIONS: Final = ("+43",)
 
@@ -314,7 +316,7 @@ class _Field:
         elif "-" in gap and _HYPHEN.fullmatch(gap):
             return self._with_other_ending(before, digits, gap)
         elif _SLASH.fullmatch(gap):
-            if not digits.strip("0") or before.e164.startswith(_SLASHED_EXTENSIONS):
+            if not digits.strip("0") or before.e164.startswith(_SLASHED_EXTENSIONS) or _is_group(before, digits):
                 return None
             country = numbering_plan.country_of(before.e164[1:])
             has_trunk_prefix = country is not None and country[1].begins_with_trunk_prefix(digits)
@@ -369,6 +371,17 @@ def _separates(gap: str) -> bool:
 def _is_pause_of(gap: str, number: Number) -> bool:
     """Return True if `gap` is a pause: a comma or semicolon, without a blank, that follows a toll-free number."""
     return _PAUSE.fullmatch(gap) is not None and numbering_plan.is_toll_free(number.e164)
+
+
+def _is_group(number: Number, digits: str) -> bool:
+    """Return True if digits behind a slash are a group of one number ("0171/555/0001"), and no ending of another.
+
+    The digits of an ending replace a part of the last group, so this group is longer than the ending.
+
+    :param number: the number in front of the slash.
+    """
+    group = sum(map(str.isdigit, number.typed.rpartition("/")[2]))
+    return Rule.OTHER_ENDING not in number.rules and group <= max(len(digits), _LONGEST_GROUP)
 
 
 def _has_ending(number: Number, digits: int) -> bool:
