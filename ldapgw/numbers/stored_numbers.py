@@ -201,9 +201,10 @@ class _Field:
     def numbers(self) -> list[Number]:
         """Return the numbers that can be dialled.
 
-        The text is read in several ways, and the first way that succeeds counts: as several complete numbers; as one
-        number; as several assigned numbers, even if only blanks separate them; as several numbers, some of them local
-        or internal.  If the digits are too many for one number, all parts that may be numbers are read.
+        The text is read in several ways, and the first way that succeeds counts: as several complete numbers, unless
+        only the whole text is an assigned number; as one number; as several assigned numbers, even if only blanks
+        separate them; as several numbers, some of them local or internal.  If the digits are too many for one number,
+        all parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -213,9 +214,10 @@ class _Field:
         places = list(_places(self._text))
         separating = [place for place in places if _separates(place.gap) or self._begins_again(place)][:_MOST_NUMBERS]
         behind_number = [place for place in separating if place.digits >= _SHORTEST_COMPLETE]
-        if found := self._split(behind_number, _complete, self._sharing_beginning):
-            return found
+        found = self._split(behind_number, _complete, self._sharing_beginning)
         whole = self._number(0, len(self._text))
+        if found and (all(map(is_valid, found)) or whole is None or not is_valid(whole)):
+            return found
         if whole is not None and _is_complete(whole):
             return [whole]
         if found := self._split(places[:_MOST_PLACES], _assigned):
