@@ -33,6 +33,7 @@ from ldapgw.directory.index_terms import NAME_BITS
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.query_plan import (
     AndQuery,
+    CommonPrefixQuery,
     ExactKey,
     NameRange,
     OrQuery,
@@ -342,13 +343,16 @@ def _kind_and_text(plan: Query) -> tuple[str, str]:
             return ("numbers that end in" if key.startswith(NUMBER_END) else "the uid"), f'"{key[1:]}"'
         case PrefixQuery(prefix, attributes):
             return f"{_INDEX_FIELDS['N' if attributes & NAME_BITS else 'O']} that begin with", f'"{prefix[1:]}"'
+        case CommonPrefixQuery(prefixes, attributes):
+            beginnings = " and ".join([f'"{prefix[1:]}"' for prefix in prefixes])
+            return f"{_INDEX_FIELDS['N' if attributes & NAME_BITS else 'O']} with the beginnings", beginnings
         case TermRange(low, _):
             return _index_term_text(low, is_prefix=True)
         case str():
             return _index_term_text(plan, is_prefix=plan[1] != "w")
         case ValueRange() | NameRange():
             return "the order of values", ""
-        case _:
+        case None | AndQuery() | OrQuery():
             return _describe(plan), ""
 
 

@@ -107,6 +107,9 @@ Good to know:
         ("(cn=2*)", 'Looked up  names that begin with the keys "2" (2)'),
         ("(cn=*28*)", 'Looked up  names with "28" or "2t" or "2u" or "2v" or 12 more, or names with the keys "28" (0)'),
         ("(cn=mu ha*)", "Looked up  names with both beginnings (2)"),
+        ("(cn=h mu*)", 'Looked up  names with the beginnings "h" and "mu" (2)'),
+        ("k m", 'Looked up  the smallest set of: names with the beginnings "k" and "m", or the smallest set of '
+         '(other words that begin with "k"; other words that begin with "m") (5); entries with the object class (8)'),
         ("(cn=mu ha*)", "    Each word of the search text begins another word in cn “Hans Müller”."),
         ("(cn=680426*)", "    On the phone’s keys, the typed digits stand for “mu han”, which is in cn “Hans Müller”."),
         ("(cn=hans xyz*)", "  Nobody has a word that begins with “xyz”."),
