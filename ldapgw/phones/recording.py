@@ -510,6 +510,8 @@ def _known_name(name: object) -> str:
 
 def _read_entry(values: Mapping[str, Any]) -> RecordedEntry:
     attributes = {str(name): _strings(texts) for name, texts in values["attributes"].items()}
+    if not all(attributes.values()):
+        raise ValueError(attributes.keys())
     return RecordedEntry(str(values["dn"]), attributes, bool(values.get("decoy")))
 
 

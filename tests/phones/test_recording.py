@@ -190,6 +190,7 @@ def test_a_file_has_everything_again() -> None:
         (lambda lines: [lines[0], "{}", *lines[1:]], 2),
         (lambda lines: [lines[0], "null"], 2),
         (lambda lines: [lines[0], '{"dn":"uid=a"}'], 2),
+        (lambda lines: [lines[0], '{"dn":"uid=a","attributes":{"cn":[]}}'], 2),
         (lambda lines: [lines[0], '{"bind":"a"}'], 2),
         (lambda lines: [*lines[:-1], lines[-1].replace('"request":"', '"request":"!')], 50),
         (lambda lines: [*lines[:-1], json.dumps(json.loads(lines[-1]) | {"request": "MAUCAQFCAA=="})], 50),
