@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import DamagedStore, GoogleError
@@ -87,12 +88,7 @@ def find_directory_account(connection: Connection, tenant: str) -> DirectoryCand
 
 def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
     """Read all connected accounts of a tenant, the oldest first."""
-    on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
-    account_columns = account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")
-    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("directory_error"), source.c.next_try
-    query = select(*account_columns, account.c.hd, *source_columns).join_from(account, source, on, isouter=True)
-    connected = query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
-    rows = connection.execute(connected).all()
+    rows = connection.execute(_candidates(tenant)).all()
     directory_account_ids = contacts.accounts_with_source(
         connection, Source.DIRECTORY, [row.account_id for row in rows]
     )
@@ -105,6 +101,27 @@ def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandi
         )
         for row in rows
     )
+
+
+def read_current_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
+    """Read the directory account of a tenant, if that account has requested the directory before.
+
+    Each sync of each account needs the directory account, and in a large tenant a list of all accounts
+    (`read_candidates`) would cost more than the rest of the sync.
+    """
+    is_current = source.c.asked_at.is_not(None), contacts.has_source(Source.DIRECTORY)
+    return tuple(
+        value_of(DirectoryCandidate, row, scopes=row.scopes.split(), is_directory_account=True)
+        for row in connection.execute(_candidates(tenant).where(*is_current))
+    )
+
+
+def _candidates(tenant: str) -> Select[Any]:
+    on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
+    account_columns = account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")
+    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("directory_error"), source.c.next_try
+    query = select(*account_columns, account.c.hd, *source_columns).join_from(account, source, on, isouter=True)
+    return query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
 
 
 def read_directory_account(connection: Connection, tenant: str) -> Account | None:

@@ -14,7 +14,7 @@ Mutable: `PageBuffer` and `ProgressWriter`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -276,6 +276,21 @@ def choose_directory_account(
     ]
     ready = [candidate for candidate in eligible if candidate not in waiting]
     return min(ready, key=_preference).account_id if ready and len(waiting) < MAX_FAILING_ACCOUNTS else None
+
+
+def is_directory_kept(current: Collection[DirectoryCandidate], account_id: int, now: float) -> bool:
+    """Return whether another account stays the directory account, so that no other candidates need be compared.
+
+    If the directory account is eligible and has no error, `choose_directory_account` chooses this account or nobody.
+
+    :param current: the result of `ldapgw.store.directory_accounts.read_current_candidates`.
+    :param account_id: the account that asks.
+    """
+    is_other = all(candidate.account_id != account_id for candidate in current)
+    return is_other and any(
+        _is_eligible(candidate, now) and not (candidate.directory_error or candidate.account_error)
+        for candidate in current
+    )
 
 
 def _is_eligible(candidate: DirectoryCandidate, now: float) -> bool:

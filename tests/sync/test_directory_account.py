@@ -7,6 +7,7 @@ The Workspace directory: one book of the tenant, fetched through one account at 
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleUnavailable, SuspiciousShrink
@@ -17,6 +18,7 @@ from ldapgw.sync.fetch import (
     MAX_FAILING_ACCOUNTS,
     UNAVAILABLE_RETRY_SECONDS,
     choose_directory_account,
+    is_directory_kept,
     is_resting,
 )
 from tests.support.results import result_of
@@ -81,6 +83,19 @@ CASES = {
 def test_whose_turn_it_is(candidates: list[DirectoryCandidate], expected: int | None) -> None:
     """One at a time, and the next one when that one fails."""
     assert choose_directory_account(candidates, NOW) == expected
+
+
+@pytest.mark.parametrize(("candidates", "expected"), CASES.values(), ids=CASES)
+def test_no_other_account_is_chosen_beside_a_good_one(
+    candidates: list[DirectoryCandidate], expected: int | None
+) -> None:
+    """Whether or not a person has requested the other account's sync; a directory account with an error is not good."""
+    current = [candidate for candidate in candidates if candidate.is_directory_account]
+    for account_id in range(10):
+        if is_directory_kept(current, account_id, NOW):
+            assert account_id not in (expected, choose_directory_account(candidates, NOW, account_id))
+    is_good = any(not each.account_error and not each.directory_error for each in current)
+    assert is_directory_kept(current, 99, NOW) == (is_good and expected == current[0].account_id)
 
 
 def test_a_person_need_not_wait() -> None:
@@ -154,6 +169,26 @@ def test_it_is_fetched_once_for_all(stage: Stage) -> None:
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
     round_of(stage)
     assert stage.names("directory") == ["Emil Erst", "Fred Fort"]
+
+
+def test_only_the_sync_of_the_directory_account_reads_the_other_accounts(stage: Stage) -> None:
+    """Otherwise the syncs of a Workspace with thousands of accounts would read millions of rows in each round."""
+    lists: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "LEFT OUTER JOIN source" in statement and "EXISTS" not in statement:
+            lists.append(statement)
+
+    stage.connect(CAROL, scopes=("openid", "email", SCOPE + "contacts.readonly"))
+    round_of(stage, ALICE, BOB, CAROL)
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        round_of(stage, BOB, CAROL)
+        assert lists == []
+        round_of(stage, ALICE)
+        assert lists != []
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 def test_the_next_account_takes_over(stage: Stage) -> None:
