@@ -23,6 +23,7 @@ _PRIVATE_DOMAINS = frozenset(("corp", "home", "intern", "internal", "invalid", "
 
 
 _PROXY_PORT = 3128
+_PROXY_FORM = "expected http://proxy:3128"
 
 # The addresses of photos on Google's image hosts.
 _PHOTO_URL = re.compile(r"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:googleusercontent|ggpht)\.com/[!-~]+")
@@ -122,7 +123,12 @@ class Proxy:
 
         :raises ValueError: if the URL has another form; the message contains no part of the URL.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            # Python's message has a part of the URL, which can be the password if the host is missing.
+            raise ValueError(_PROXY_FORM) from None
         has_path = parts.path not in ("", "/") or parts.query or parts.fragment
         if (
             parts.scheme != "http"
@@ -132,10 +138,10 @@ class Proxy:
             or not url.isprintable()
             or " " in url
         ):
-            raise ValueError("expected http://proxy:3128")
+            raise ValueError(_PROXY_FORM)
         credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
         authorization = f"Basic {b64encode(credentials.encode()).decode()}" if parts.username else ""
-        return cls(parts.hostname, parts.port or _PROXY_PORT, authorization)
+        return cls(parts.hostname, port or _PROXY_PORT, authorization)
 
 
 def contact_page(uid: str, account: str) -> str:

@@ -98,11 +98,15 @@ def test_the_address_of_a_proxy(url: str, host: str, port: int, authorization: s
 
 
 @pytest.mark.parametrize(
-    "url", ["proxy:3128", "https://proxy", "socks5://proxy", "http://", "http://proxy/x", "http://p:x", "http://a b"]
+    "url",
+    [
+        *("proxy:3128", "https://proxy", "socks5://proxy", "http://", "http://proxy/x", "http://p:x", "http://a b"),
+        *("http://max:secret", "http://max:sec[ret@proxy"),
+    ],
 )
 def test_what_is_no_address_of_a_proxy(url: str) -> None:
     """Nothing of it is told: it may hold a password."""
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError, match=r"^expected http://proxy:3128$"):
         Proxy.parse(url)
 
 
