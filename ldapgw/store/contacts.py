@@ -52,6 +52,10 @@ KEPT_GENERATIONS = 64
 # If a sync removes more persons than this, the persons are not recorded, and books are built anew.
 MAX_REMOVED = 1000
 
+# The reasons why a person is skipped although the person has a contact: the contact lacks the labels of the
+# configuration, or has an excluded label.
+LEFT_OUT_BY_LABEL = NO_LABEL, EXCLUDED_LABEL = "label", "excluded_label"
+
 # The columns from which the account's counters are computed.
 _COUNTED = contact.c.skipped, contact.c.numbers, contact.c.unreadable, contact.c.flaws
 
@@ -345,9 +349,10 @@ def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequ
 
 
 def delete_duplicates(connection: Connection, account_id: int) -> bool:
-    """Delete the "other contacts" that have become contacts.
+    """Delete the "other contacts" that have become contacts, or are left out because of the contact's labels.
 
-    Google does not always report that such persons have left the "other contacts".
+    Google does not always report that such persons have left the "other contacts".  Without this function, phones would
+    go on to find a person who has become a contact with an excluded label.
 
     :returns: whether there were such persons.
     """
@@ -359,7 +364,7 @@ def delete_duplicates(connection: Connection, account_id: int) -> bool:
     is_duplicate = exists().where(
         original.c.account_id == account_id,
         original.c.source == Source.CONTACTS,
-        original.c.content.is_not(None),
+        or_(original.c.content.is_not(None), original.c.skipped.in_(LEFT_OUT_BY_LABEL)),
         is_same,
     )
     query = select(other.uid).where(other.account_id == account_id, other.source == Source.OTHER_CONTACTS, is_duplicate)

@@ -15,7 +15,7 @@ import msgspec
 
 from ldapgw.contact import SYSTEM_LABELS, Source
 from ldapgw.google.person import ParsedPerson, read_person
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contacts import EXCLUDED_LABEL, NO_LABEL, ContactRecord
 
 
 class FetchedPerson(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -85,9 +85,9 @@ def _fetched_person(
         return FetchedPerson(parsed.uid, parsed.source_id, None, parsed.previous_uids)
     contact, skipped = parsed.contact, parsed.skipped
     if contact is not None and labels is not None and set(labels).isdisjoint(contact.labels):
-        contact, skipped = None, "label"
+        contact, skipped = None, NO_LABEL
     elif contact is not None and not set(excluded_labels).isdisjoint(contact.labels):
-        contact, skipped = None, "excluded_label"
+        contact, skipped = None, EXCLUDED_LABEL
     photo_url = parsed.photo_url if contact is not None else ""
     # Nobody has to correct a contact that is left out on purpose.
     flaws = parsed.flaws if skipped == parsed.skipped else ()

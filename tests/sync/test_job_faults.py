@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from ldapgw.errors import (
 )
 from ldapgw.store.accounts import ErrorStatus
 from tests.support.stage.paths import CONNECTIONS, GROUPS, OTHERS, TOKEN
-from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, connected_stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, NOW, Stage, connected_stage, member, person
 
 # Two pages.
 PERSONS = 1010
@@ -173,6 +174,16 @@ def test_a_last_page_that_is_cut_takes_nobody_away(book: Stage, fault: str) -> N
     }
 
 
+def become_a_contact(stage: Stage, other: str, contact: dict[str, Any]) -> str:
+    """Save an "other contact" as a contact, which Google does not report as the end of the "other contact"."""
+    (source,) = stage.world.person(ALICE, other)["metadata"]["sources"]
+    name = stage.world.add_person(ALICE, contact)
+    saved = stage.world.person(ALICE, name)
+    twin = {**saved["metadata"], "sources": [{**source, "type": "CONTACT"}]}
+    stage.world.persons_of(ALICE).put({**saved, "metadata": twin})
+    return name
+
+
 def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     """Google does not always tell that; and it does tell when somebody is one again."""
     stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
@@ -182,11 +193,7 @@ def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     )
     stage.sync()
     assert stage.names() == ["moves@x.example", "stays@x.example"]
-    (source,) = stage.world.person(ALICE, moves)["metadata"]["sources"]
-    name = stage.world.add_person(ALICE, person("Mo Ves"))
-    contact = stage.world.person(ALICE, name)
-    twin = {**contact["metadata"], "sources": [{**source, "type": "CONTACT"}]}
-    stage.world.persons_of(ALICE).put({**contact, "metadata": twin})
+    name = become_a_contact(stage, moves, person("Mo Ves"))
     assert stage.sync()
     assert stage.names() == ["Mo Ves", "stays@x.example"]
     stage.sync(full=True)
@@ -195,6 +202,25 @@ def test_who_becomes_a_contact_is_no_other_contact_any_more() -> None:
     stage.world.change_person(ALICE, moves, {"emailAddresses": [{"value": "again@x.example"}]})
     assert stage.sync()
     assert stage.names() == ["again@x.example", "stays@x.example"]
+
+
+@pytest.mark.parametrize("filtered", [{"excluded_labels": ("Private",)}, {"labels": ("Customers",)}], ids=str)
+def test_a_contact_that_labels_leave_out_is_no_other_contact_either(filtered: dict[str, Any]) -> None:
+    """A contact without a name, a number or an address hides nobody."""
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS), **filtered)
+    private, _ = (stage.world.add_label(ALICE, name) for name in ("Private", "Customers"))
+    others = [
+        stage.world.add_person(ALICE, {"emailAddresses": [{"value": f"{who}@x.example"}]}, "other_contacts")
+        for who in ("empty", "private")
+    ]
+    stage.sync()
+    assert stage.names() == ["empty@x.example", "private@x.example"]
+    become_a_contact(stage, others[0], {"nicknames": []})
+    become_a_contact(stage, others[1], person("Pri Vat") | member(private))
+    assert stage.sync()
+    assert stage.names() == ["empty@x.example"]
+    stage.sync(full=True)
+    assert stage.names() == ["empty@x.example"]
 
 
 IMPOSSIBLE = [
