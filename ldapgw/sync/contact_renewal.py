@@ -99,13 +99,15 @@ class ContactRenewal(PeriodicService):
 
     async def _renew(self, account_id: int, tenant: str) -> None:
         store, region = self._leader.store, self._tenants[tenant].region
-        changed, after = False, BEFORE_ALL
-        while stored := await store.read(read_outdated, account_id, after, _BATCH):
+        changed, after, is_free = False, BEFORE_ALL, True
+        while is_free and (stored := await store.read(read_outdated, account_id, after, _BATCH)):
             read = await self._read(read_all_anew, [outdated.contact for outdated in stored], region)
             renewed = [(outdated, *anew) for outdated, anew in zip(stored, read, strict=True)]
-            changed = await store.run(renew, account_id, renewed) or changed
+            is_renewed = await store.run(renew, account_id, renewed)
+            is_free, changed = is_renewed is not None, is_renewed or changed
             after = stored[-1].key
-        await store.run(set_renewed, account_id)
+        if is_free:
+            await store.run(set_renewed, account_id)
         if changed:
             log.info(
                 "the telephone numbers of account {account} were read anew",
@@ -160,14 +162,20 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
     return found
 
 
-def renew(connection: Connection, account_id: int, renewed: Sequence[tuple[OutdatedContact, Contact, int]]) -> bool:
+def renew(
+    connection: Connection, account_id: int, renewed: Sequence[tuple[OutdatedContact, Contact, int]]
+) -> bool | None:
     """Store contacts that were read anew, unless a sync has written them meanwhile.
+
+    During a sync nothing is stored: the sync fails if the account gets another generation meanwhile.
 
     :param renewed: for each contact, the stored contact, the same contact read anew, and the number of the contact's
         texts that contain nothing to dial.
-    :returns: whether a contact has changed.
+    :returns: whether a contact has changed, or None if a sync of the account is running.
     """
     accounts.lock(connection, account_id)
+    if connection.execute(select(account.c.syncing).where(account.c.id == account_id)).scalar():
+        return None
     changed = False
     for source in {stored.source for stored, _, _ in renewed}:
         uids = [stored.uid for stored, _, _ in renewed if stored.source is source]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -14,15 +15,16 @@ from ldapgw.errors import ProcessLost
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
 from ldapgw.peers.leadership import OnlyGateway
-from ldapgw.store import contacts
+from ldapgw.store import contacts, sync_state
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import account
 from ldapgw.sync import contact_renewal
+from ldapgw.sync.apply import BegunSync
 from ldapgw.sync.contact_renewal import INTERVAL, ContactRenewal
 from tests.support.photo import jpeg
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE
-from tests.support.stage.sync import ALICE, BOB, Stage, connected_stage, person
+from tests.support.stage.sync import ALICE, BOB, NOW, Stage, connected_stage, person
 
 FORMER = Number("491705551442", "+49491705551442", "0491705551442", "491705551442")
 
@@ -138,6 +140,24 @@ def test_a_sync_in_between_counts(stage: Stage) -> None:
         connection.execute(update(account).values(syncing=True))
         assert contact_renewal.outdated_accounts(connection) == []
     assert found == ["Ada New", "Ben anew"]
+
+
+def test_a_sync_that_begins_meanwhile_does_not_fail(stage: Stage) -> None:
+    """The sync needs the generation with which it began; the contacts that are left are read anew after the sync."""
+    stage.connect()
+    outdated(stage, ALICE, "Ada", "Ben")
+    begun: list[BegunSync] = []
+
+    def begin_meanwhile(function: Callable[..., object], *args: object) -> object:
+        begun.append(result_of(stage.job.begin(stage.account().id)))
+        return AT_ONCE(function, *args)
+
+    result_of(renewal(stage, begin_meanwhile).renew_all())
+    result_of(stage.job.sync(begun[0], full=False))
+    assert versions(stage) == [0]
+    stage.database.run(sync_state.end, begun[0].account, NOW, NOW)
+    result_of(renewal(stage).renew_all())
+    assert versions(stage) == [stored_numbers.VERSION]
 
 
 def test_every_account_and_no_other_tenants(stage: Stage) -> None:
