@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -37,7 +38,7 @@ from ldapgw.store.backup import restore as put_back
 from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
-from ldapgw.store.files import is_missing, note_backup, prepare_state_dir
+from ldapgw.store.files import is_missing, note_backup, prepare_state_dir, status_of
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
 
@@ -74,8 +75,8 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
         except OSError as error:
             raise UserError(f"{folder}: cannot be a folder for backups: {error.strerror}") from None
         file = folder / datetime.fromtimestamp(now(), UTC).strftime(_DATED_NAME)
-    elif os.path.lexists(file):
-        confirm(f"This replaces the existing file {file}.", yes=yes)
+    else:
+        _confirm_replacement(file, yes=yes)
     if database is None:
         with site.open_store() as on_server:
             if not on_server.runs_beside:
@@ -113,6 +114,19 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
             raise UserError(f"{path}: cannot be deleted: {error.strerror}") from None
     left = counted(len(former) - len(surplus) + 1, "backup")
     print_line(f"{folder} has {left}; deleted: {len(surplus)}.")
+
+
+def _confirm_replacement(file: Path, *, yes: bool) -> None:
+    """Ask before a backup replaces an existing file.
+
+    :raises UserError: when the answer is no, or `file` is a folder, a pipe or a device, such as ``/dev/stdout``, which
+        a backup would replace too.
+    """
+    status = status_of(file)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{file}: is no regular file; name a file, or a folder with --keep")
+    if os.path.lexists(file):
+        confirm(f"This replaces the existing file {file}.", yes=yes)
 
 
 def _is_left_incomplete(path: Path) -> bool:
