@@ -388,7 +388,8 @@ class AdminPeople:
             await store.run(activity.record, entry)
         if act is Act.ACCOUNT_REMOVED:
             await store.run(_remove_account, account.id, entry, with_phones=with_phones)
-            self._dependencies.disconnected()
+            # The cleaning that the disconnection has begun may read the database only after the account was removed.
+            self._dependencies.removed([account.identity])
             await self._dependencies.changed()
         log.info(
             "web: account {account} of tenant {tenant}: {act} by the administration, from {address}",

@@ -176,6 +176,8 @@ class WebDependencies(ConsentDependencies):
     :ivar sends_hsts: whether browsers may be told to use nothing but HTTPS.
     :ivar disconnected: called after an account was disconnected, to delete the account's data from copies of the
         database.
+    :ivar removed: called with the tenant and the sub of removed accounts, which the database no longer names, to delete
+        their data from the copies too.
     :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of them.
     :ivar contacts: browses and searches the contacts that phones find.
     :ivar dial: calls the address at which a tenant's telephone system begins a call (`ldapgw.web.dialing.Dialer`).
@@ -192,6 +194,7 @@ class WebDependencies(ConsentDependencies):
     serves_https: bool
     sends_hsts: Callable[[], bool]
     disconnected: Callable[[], object]
+    removed: Callable[[Collection[tuple[str, str]]], object]
     admin: AdminDependencies
     phones: PhoneDependencies
     delegations: DelegationDependencies

@@ -251,8 +251,9 @@ def test_people_are_synced_and_reminded(stage: Stage, admin: Browser) -> None:
 def test_people_are_removed_once_that_is_confirmed(
     stage: Stage, admin: Browser, fields: dict[str, str], left: list[str]
 ) -> None:
-    """The question names them; then the account is gone, and its phones if that was chosen."""
+    """The question names them; then the account is gone, also from copies, and its phones if that was chosen."""
     alice, bob = connect(stage, ALICE), connect(stage, BOB)
+    identity = next(one.identity for one in stage.accounts() if one.id == alice)
     add_phone(stage, "desk1", alice)
     add_phone(stage, "hall")
     asked = act(admin, "people remove", [alice])
@@ -262,7 +263,7 @@ def test_people_are_removed_once_that_is_confirmed(
     assert names(stage) == left
     acts = [("account_removed", ALICE, ""), *([("phone_removed", "desk1", "")] if fields else [])]
     assert logged(stage) == acts
-    assert len(stage.disconnected) == 2
+    assert (len(stage.disconnected), stage.removed) == (1, [identity])
 
 
 def test_people_are_disconnected_and_shared(stage: Stage, admin: Browser) -> None:

@@ -88,6 +88,7 @@ def make_web_dependencies(
         changed=sync.change_feed.refresh_now,
         count_misuse=misuse_log.count,
         disconnected=base.copy_cleaner.clean,
+        removed=base.copy_cleaner.clean_removed,
         admin=_admin_dependencies(base, phones, sync, is_ready),
         phones=_phone_dependencies(base, phones),
         delegations=_delegation_dependencies(base, sync),

@@ -258,6 +258,7 @@ class Stage:
         self.random = Bytes("gateway")
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.disconnected: list[float] = []
+        self.removed: list[tuple[str, str]] = []
         self.tried: list[ConnectionSettings] = []
         self.steps: Sequence[StepResult] | Exception = (
             StepResult(Step.NAME, StepStatus.OK, "phonebook.example.com can be resolved"),
@@ -342,6 +343,7 @@ class Stage:
             changed=self._changed,
             count_misuse=self.misuse.count,
             disconnected=lambda: self.disconnected.append(self.clock.seconds()),
+            removed=self.removed.extend,
             admin=AdminDependencies(
                 sync_interval=600.0,
                 calls_per_minute=self.calls_per_minute,
