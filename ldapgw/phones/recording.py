@@ -439,6 +439,10 @@ def _search_object(search: RecordedSearch) -> dict[str, Any]:
     return values
 
 
+# The errors of reading JSON of any form.  `InvalidDn` is a ValueError.
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+
+
 def load(text: str) -> tuple[Recording, ...]:
     """Read the file of a recording, which has a part for each gateway.
 
@@ -461,7 +465,7 @@ def load(text: str) -> tuple[Recording, ...]:
                 binds.append(RecordedBind(at, connection, name, _code(values["code"])))
             else:
                 searches.append(_read_search(values))
-        except (AttributeError, KeyError, TypeError, ValueError, ProtocolViolation):  # InvalidDn is a ValueError
+        except (*_UNREADABLE, ProtocolViolation):
             raise UserError(f"line {number}: this is no line of a recording") from None
     return tuple(
         replace(header, entries=tuple(entries), binds=tuple(binds), searches=tuple(searches))

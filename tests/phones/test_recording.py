@@ -189,6 +189,8 @@ def test_a_file_has_everything_again() -> None:
         (lambda lines: [lines[0].replace('"attribute_aliases":{}', '"attribute_aliases":[]'), *lines[1:]], 1),
         (lambda lines: [lines[0], "{}", *lines[1:]], 2),
         (lambda lines: [lines[0], "null"], 2),
+        (lambda lines: [lines[0], "[" * 100_000], 2),
+        (lambda lines: [lines[0], '{"bind":"a","at":0,"connection":1e999,"code":0}'], 2),
         (lambda lines: [lines[0], '{"dn":"uid=a"}'], 2),
         (lambda lines: [lines[0], '{"dn":"uid=a","attributes":{"cn":[]}}'], 2),
         (lambda lines: [lines[0], '{"bind":"a"}'], 2),

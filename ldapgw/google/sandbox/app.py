@@ -191,7 +191,7 @@ def _arguments(request: Request) -> Mapping[str, Any]:
         return {name: values[0] for name, values in _form(request).items()}
     try:
         arguments = json.loads(_body(request) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError("the body is not JSON") from None
     if not isinstance(arguments, dict):
         raise UserError("the body: expected a JSON object")

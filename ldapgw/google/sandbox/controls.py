@@ -231,7 +231,7 @@ def _person(arguments: Arguments) -> dict[str, Any]:
     if isinstance(person, str):
         try:
             person = json.loads(person)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UserError("person: is not JSON") from None
     if person is None:
         person = _from_short_form(arguments)

@@ -235,7 +235,7 @@ def load_people(path: str) -> dict[str, list[dict[str, Any]]]:
         document = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{path}: is not JSON; {_FORMS}") from None
     lists = _lists(document)
     if lists is None:

@@ -69,6 +69,7 @@ def test_persons_in_googles_form_are_served_as_they_stand() -> None:
     ("content", "problem"),
     [
         ("{", "is not JSON; expected a list of persons"),
+        ("[" * 100_000, "is not JSON; expected a list of persons"),
         ({}, 'expected a list of persons, {"connections": [person…]} or {"accounts": {"address": [person…]…}}'),
         ("7", "expected a list of persons"),
         ({"accounts": [ONE]}, "expected a list of persons"),
