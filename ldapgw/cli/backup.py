@@ -151,9 +151,6 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     confirm(f"This replaces all accounts, contacts and phones with those in {file}.", yes=yes)
     database = site.state.database_file
     prepare_state_dir(site.state.path)
-    # The cached books are no longer valid, and a cached book of an account that is not in the backup would keep a
-    # gateway from starting.
-    site.book_cache.prune()
     secret_box = open_with_kept_keys(site.state.key_source)
     if database is None:
         with closing(site.state.database()) as on_server:
@@ -161,6 +158,9 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
             restore_server(file, on_server, secret_box, site.state.path / DATABASE_FILE)
     else:
         put_back(file, database, secret_box)
+    # The cached books are no longer valid, and a cached book of an account that is not in the backup would keep a
+    # gateway from starting.  If the restore has failed, the next start still needs the books.
+    site.book_cache.prune()
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
     running = lock_holder_pid(site.state.path) is not None

@@ -173,19 +173,27 @@ def test_a_new_key(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_backup_from_before_a_new_key(gateway: Gateway) -> None:
-    """It is restored with the old key that is beside the new one, and needs it no more; without it, a line says so."""
+    """It is restored with the old key that is beside the new one, and needs it no more; without it, a line says so.
+
+    A restore that is refused leaves the cached books to the next start.
+    """
     account_id = gateway.connect(ALICE)
     monday = gateway.folder / "monday.db"
     gateway.run("backup", str(monday))
     gateway.run("rotate-key")
     [kept] = gateway.state_dir.glob("ldapgw.key.*")
     kept.rename(gateway.folder / kept.name)
+    cached = gateway.state_dir / "images" / "1.image"
+    cached.parent.mkdir()
+    cached.touch()
     assert gateway.refused("restore", str(monday), "--yes") == (
         f"{monday}: was made under another key; put that key beside the key file, as ldapgw.key.YYYY-MM-DD, and "
         "restore again\n"
     )
     (gateway.folder / kept.name).rename(kept)
+    assert cached.exists()
     assert gateway.run("restore", str(monday), "--yes").exit_code == 0
+    assert not cached.exists()
     assert refresh_token(gateway, read_keys(gateway.state_dir / "ldapgw.key"), account_id) == f"rt-{ALICE}"
     kept.chmod(0o640)
     assert gateway.refused("restore", str(monday), "--yes") == (
