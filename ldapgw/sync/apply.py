@@ -36,6 +36,7 @@ from ldapgw.sync.fetch import (
     SourceQuery,
     SyncedTenant,
     choose_directory_account,
+    is_directory_kept,
     resolve_label_filter,
 )
 from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
@@ -180,21 +181,29 @@ def apply_and_end(
     now: float,
     end: SyncEnd | None,
     *,
-    has_directory: bool,
+    may_fetch_directory: bool,
 ) -> tuple[SyncFigures | None, bool]:
     """Write the result of a sync, and the end of a sync that has changed nothing and is the last step.
 
     :returns: the figures of `apply_sync_result`, and whether the end is recorded.
     """
     figures = apply_sync_result(connection, account, result, now)
-    if end is None or figures is not None or (has_directory and is_directory_account(connection, account, now)):
+    if end is None or figures is not None:
+        return figures, False
+    if may_fetch_directory and is_directory_account(connection, account, now):
         return figures, False
     sync_state.end(connection, account, now, now + end.wait, begun_at=end.begun_at)
     return figures, True
 
 
 def is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:
-    """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`."""
+    """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`.
+
+    The function first looks at the directory account alone.  Otherwise each sync of each account of a large Workspace
+    would read all accounts, only to find that the directory account stays the same.
+    """
+    if is_directory_kept(directory_accounts.read_current_candidates(connection, account.tenant), account.id, now):
+        return False
     stored = directory_accounts.read_candidates(connection, account.tenant)
     # Until this sync ends, the store has the error of the previous sync.
     candidates = [

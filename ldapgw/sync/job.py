@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
@@ -38,7 +37,6 @@ from ldapgw.peers.leadership import Leader
 from ldapgw.store import directory_accounts
 from ldapgw.store.accounts import Account, SourceState, Tokens
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sync_history import SyncFigures
 from ldapgw.store.sync_state import LabelState, SyncProgress, SyncState
 from ldapgw.sync.apply import (
     REFUSAL_STATES,
@@ -65,7 +63,6 @@ from ldapgw.sync.fetch import (
     choose_directory_account,
     due_sync,
     has_passed,
-    is_directory_kept,
     is_resting,
 )
 from ldapgw.sync.pacing import CallPacer
@@ -245,7 +242,7 @@ class SyncJob:
         tenant = self.tenants[account.tenant]
         if not self._may_fetch_directory(account):
             return False
-        if not await self._leader.store.read(_is_chosen_for_directory, account, self._now(), own_error):
+        if not await self._leader.store.read(is_directory_account, account, self._now(), own_error):
             return False
         stored = await self._leader.store.read(read_stored_state, self._secret_box, account.id)
         query = stored.query(tenant, Source.DIRECTORY)
@@ -282,7 +279,7 @@ class SyncJob:
         """
         may_fetch_directory = self._may_fetch_directory(account)
         figures, is_ended = await self._leader.store.run(
-            _apply_and_end, account, result, self._now(), end, may_fetch_directory=may_fetch_directory
+            apply_and_end, account, result, self._now(), end, may_fetch_directory=may_fetch_directory
         )
         if figures is not None and figures.changes:
             log.info(
@@ -491,34 +488,6 @@ class SyncJob:
             return await self.access_tokens.call(account, client, partial(paced, call), known.pop() if known else None)
 
         return authorized
-
-
-def _apply_and_end(
-    connection: Connection,
-    account: Account,
-    result: SyncResult,
-    now: float,
-    end: SyncEnd | None,
-    *,
-    may_fetch_directory: bool,
-) -> tuple[SyncFigures | None, bool]:
-    """Write the result of a sync as `apply_and_end` does.
-
-    The function first looks at the directory account alone.  Otherwise each sync of each account of a large Workspace
-    would read all accounts, only to find that the directory account stays the same.
-    """
-    may_fetch_directory = may_fetch_directory and not _is_directory_kept(connection, account, now)
-    return apply_and_end(connection, account, result, now, end, has_directory=may_fetch_directory)
-
-
-def _is_chosen_for_directory(connection: Connection, account: Account, now: float, own_error: str) -> bool:
-    if _is_directory_kept(connection, account, now):
-        return False
-    return is_directory_account(connection, account, now, own_error)
-
-
-def _is_directory_kept(connection: Connection, account: Account, now: float) -> bool:
-    return is_directory_kept(directory_accounts.read_current_candidates(connection, account.tenant), account.id, now)
 
 
 def _quota_user(account: Account) -> str:

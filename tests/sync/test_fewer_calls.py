@@ -181,7 +181,7 @@ def test_a_sync_without_news_writes_its_beginning_and_its_end(sources: tuple[Sou
 
     stage.database.call = counted  # type: ignore[method-assign]
     stage.clock.advance(1.2 * INTERVAL)
-    short, whole = ["begin_sync", "_apply_and_end"], ["begin_sync", "_apply_and_end", "_apply_and_end", "end"]
+    short, whole = ["begin_sync", "apply_and_end"], ["begin_sync", "apply_and_end", "apply_and_end", "end"]
     assert written == (short if sources == (Source.CONTACTS,) else whole) + short
     assert {stage.account(address).attempts for address in addresses} == {2}
     assert {stage.account(address).last_sync for address in addresses} == {NOW + 1.2 * INTERVAL}
