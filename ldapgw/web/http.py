@@ -43,7 +43,9 @@ MAX_FORM_SIZE = 8 * 1024
 MAX_BODY_SIZE = 64 * 1024
 # The most octets of a request's body that names many contacts by their addresses (the method REPORT of CardDAV).
 MAX_REPORT_SIZE = 512 * 1024
-MAX_FORM_FIELDS = 80
+# The most fields of a form.  A form that names selected rows has a field for each of them, and the form with the most
+# rows approves the removal of 200 people (`ldapgw.web.admin_people.MAX_APPROVED`).
+MAX_FORM_FIELDS = 240
 
 # No inline scripts, no frames, nothing from other origins.  No form is sent to Google, and no answer to a form
 # redirects there: a consent begins with a link, or with a page that has the header ``Refresh``.
