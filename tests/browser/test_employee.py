@@ -48,6 +48,8 @@ NUMBER_MISSING: Any = {
     ],
 }
 WITHOUT_NUMBER: Any = {**person("Ohne", "Nummer", ""), "phoneNumbers": [], "emailAddresses": [{"value": "o@x.example"}]}
+# Phones get only the beginning of the name, and the account's page names the contact.
+WITHOUT_BLANKS = person("Ulf", "n" * 300, "+4930771001")
 HELP = 'help = "help@acme.example"\n'
 
 
@@ -56,6 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     few = [person("Tom", "Zweimann", "+4930555100")]
     others = (NEWCOMER, OWNER, LEAVER, LOSER, SYNCER, SHARER, *SWITCHERS, *ASKERS, *chain.from_iterable(PAIRS))
     people = {**dict.fromkeys(others, few), READER: [*MANY, NUMBER_MISSING, WITHOUT_NUMBER]}
+    people[SHARER] = [*few, WITHOUT_BLANKS]
     with new_site(tmp_path_factory.mktemp("site"), people=people, more=HELP) as site, site.running():
         other = person("Olga", "Andersen", "+4930555200")
         for account in SWITCHERS:
