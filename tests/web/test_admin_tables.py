@@ -437,6 +437,17 @@ def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
     assert "This isn’t a CSV file" in admin.send_file("/acme/admin/phones/import", b"PK\0\3").body
 
 
+def test_a_preview_of_a_large_file_can_be_confirmed(stage: Stage, admin: Browser) -> None:
+    """The form has about the size of the file; percent-encoded, the text would be up to three times as long."""
+    lines = "".join(f"desk{number};;yealink;{number:012};Приёмная на этаже {number}\n" for number in range(500))
+    seen = admin.send_file("/acme/admin/phones/import", f"name;account;model;mac;label\n{lines}".encode())
+    form, _, rest = seen.body.partition('action="/acme/admin/phones/import/add"')[2].partition(">")
+    assert 'enctype="multipart/form-data"' in form
+    text = rest.partition('name="text" value="')[2].partition('"')[0]
+    assert admin.send_file("/acme/admin/phones/import/add", b"", text=text).status == 303
+    assert len(names(stage)) == 500
+
+
 def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
     """The page that follows says so, hands out a ZIP file with a file for each by its MAC address, and shows them."""
     alice = connect(stage, ALICE)
