@@ -30,12 +30,12 @@ NEXT = "name;extension;label\nJörg Müller;204;Berlin\nZoë;206;\n"
 class Files:
     """The files of a tenant, read by the real service."""
 
-    def __init__(self, stage: Stage, folder: Path, sharing: str = "group:sales") -> None:
+    def __init__(self, stage: Stage, folder: Path, sharing: str = "group:sales", text: str = TWO) -> None:
         contexts: dict[str, NamingContext] = {"acme": CONTEXT}
         self.publisher = publisher = make_publisher(store=stage.store, catalog=stage.catalog, contexts=contexts)
         (folder / "files").mkdir()
         self.path = folder / "files" / "extensions.csv"
-        self.path.write_text(TWO)
+        self.path.write_text(text)
         task = FileTask(CONTEXT, "extensions", self.path, Sharing(sharing))
         self.service = FileBooks(
             clock=stage.clock,
@@ -123,6 +123,15 @@ def test_problems_are_shown_by_line(admin: Browser, files: Files) -> None:
     assert "10 more lines have a problem." in words
     files.change(TWO)
     assert "has problems" not in admin.get("/acme/admin").body
+
+
+def test_a_file_that_was_never_good(stage: Stage, tmp_path: Path) -> None:
+    """Both pages say that phones find none of its contacts."""
+    Files(stage, tmp_path, text="name,extension\nGeheim,none\n")
+    admin = by_link(stage)
+    overview, page = (words_on(admin.get(path)) for path in ("/acme/admin", "/acme/admin/files"))
+    assert "The file “extensions” has problems. Phones find none of its contacts." in overview
+    assert "Phones find none of its contacts." in page
 
 
 def test_a_preview_changes_nothing(admin: Browser, files: Files) -> None:
