@@ -66,6 +66,9 @@ _WINDOW_PAGE: Final = "admin/phones/window"
 # more request is stored.
 _STORED_REFUSALS: Final = 30.0
 _SECONDS_A_REFUSAL: Final = 5.0
+# The most phones that the page shows in each of its two lists.  Rendering thousands of phones would keep the reactor's
+# thread, and thereby other phones, waiting for a third of a second.
+MAX_SHOWN: Final = 200
 
 
 class ProvisioningWindows:
@@ -90,7 +93,8 @@ class ProvisioningWindows:
         window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
         now = self._layout.now()
         logins = tuple(map(self._dependencies.phones.refused_logins.latest, logins))
-        rows = window_rows(logins, window, fetched, now)
+        run_off_thread = self._dependencies.book_clients.run_off_thread
+        rows = await run_off_thread(window_rows, logins, window, fetched, now)
         address = window_address(visit.url, window) if window else ""
         # After a window for chosen phones, the other phones of `rows` can fetch their settings only in another window.
         shown = [row for row in rows if row.fetch is not None] if window and window.chosen else rows
@@ -105,6 +109,7 @@ class ProvisioningWindows:
             may_fetch=visit.tenant.has_provisioning_networks,
             rows=[row for row in shown if not row.obstacle],
             unfit=[row for row in shown if row.obstacle],
+            most=MAX_SHOWN,
             phones_by_mac={login.mac: login.name for login in logins if login.mac},
             refusals=refusals,
             reasons=REASONS,

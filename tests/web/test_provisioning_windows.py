@@ -18,6 +18,7 @@ from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
 from ldapgw.store.provisioning import Reason
+from ldapgw.web.provisioning_pages import MAX_SHOWN
 from tests.support.boot import BOOTS, Boot
 from tests.support.readers import yealink
 from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Seen, Stage, act, by_link, owner, words_on
@@ -107,6 +108,17 @@ def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
     assert "The old password works until the phone uses the new one." in on_phone
     assert "Settings fetched, not used yet The settings were fetched. Now search for a contact" in on_phone
     assert f"{SHOWN} ( desk1 ) The phone has fetched its settings already." in shown
+
+
+def test_the_page_of_very_many_phones_stays_small(stage: Stage) -> None:
+    """Each list has the first phones, and the number of the others."""
+    for number in range(MAX_SHOWN + 3):
+        add(stage, f"fit{number:03}", f"0015650000{number:02x}")
+        add(stage, f"unfit{number:03}", "")
+    page = by_link(stage).get(PAGE)
+    names = re.findall(r'href="/acme/phones/((?:un)?fit\d+)"', page.body)
+    assert names == [f"{kind}{number:03}" for kind in ("fit", "unfit") for number in range(MAX_SHOWN)]
+    assert words_on(page).count("And 3 more.") == 2
 
 
 @pytest.mark.parametrize("boot", BOOTS, ids=lambda boot: f"{boot.vendor}-{boot.source}")
