@@ -147,11 +147,17 @@ class AccountPages:
             return self._unavailable()
         now, expiry = self._layout.now(), self._dependencies.certificate_expiry()
         rejected = rejected_phones(map(self._dependencies.phones.refused_logins.latest, logins), now)
-        objects = [
-            account_to_json(account, tenant.sources, visit.url, now, expiry, rejected=rejected.get(account.id, ()))
-            for account in shown_accounts
-        ]
-        return json_response({"tenant": tenant.name, "accounts": objects})
+
+        def answer() -> HttpResponse:
+            objects = [
+                account_to_json(account, tenant.sources, visit.url, now, expiry, rejected=rejected.get(account.id, ()))
+                for account in shown_accounts
+            ]
+            return json_response({"tenant": tenant.name, "accounts": objects})
+
+        # An administrator may get thousands of accounts, and phones should not wait for the reactor that long.
+        response: HttpResponse = await self._dependencies.book_clients.run_off_thread(answer)
+        return response
 
     def _unavailable(self) -> HttpResponse:
         return json_response({"error": _DATABASE_UNAVAILABLE, "stale": self._dependencies.is_stale()}, 503)
