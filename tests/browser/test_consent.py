@@ -14,6 +14,7 @@ from ldapgw.web import error_pages
 from tests.browser.window import EVE, Window
 
 OpenWindow = Callable[..., Window]
+RECONNECTED = "zara@acme.example"
 
 
 def test_connecting_in_a_window_of_its_own(window: OpenWindow) -> None:
@@ -30,6 +31,21 @@ def test_connecting_in_a_window_of_its_own(window: OpenWindow) -> None:
     assert here.page.evaluate("window.marked") is True
     assert google.is_closed()
     assert here.page.title() == f"✓ {here.say('Connected')} · Acme GmbH"
+
+
+def test_connecting_again_in_a_window_of_its_own(window: OpenWindow) -> None:
+    """The consent replaces the session, and all forms of the page that opened the window are of the new session."""
+    here = window("de")
+    here.connect(RECONNECTED)
+    for control in ("revoke", "expire-access-tokens"):
+        here.site.turn(control, account=RECONNECTED)
+    here.press("Sync now")
+    here.consent(here.popup("Reconnect"), RECONNECTED)
+    here.waits_for(here.say("Connected"))
+    here.page.locator("#sought").press_sequentially("tom")
+    expect(here.page.locator("#results .people > li")).to_have_count(1)
+    here.press("Sign out")
+    here.waits_for(here.say("Your Google contacts on your desk phone"))
 
 
 def test_connecting_where_windows_are_blocked(window: OpenWindow) -> None:

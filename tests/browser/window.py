@@ -37,7 +37,7 @@ def person(given_name: str, family_name: str, number: str) -> Mapping[str, Any]:
 
 
 # Each journey has an account of its own; Alice, Bob and Carol are the sandbox's.
-NAMES = ("dora", "ivo", "rosa", "tina", "uwe", "vera", "willi", "xaver", "yvonne")
+NAMES = ("dora", "ivo", "rosa", "tina", "uwe", "vera", "willi", "xaver", "yvonne", "zara")
 PEOPLE: Mapping[str, Sequence[Mapping[str, Any]]] = {
     f"{name}@acme.example": [person("Tom", f"{name.title()}mann", f"+4930555{number:03}")]
     for number, name in enumerate(NAMES, start=100)
