@@ -59,6 +59,7 @@ class ConsentResult:
     """A successful consent: the person is signed in and, unless the purpose is `SIGN_IN`, the account is connected.
 
     :ivar sub: the Google user of the account.
+    :ivar former: the session that the same person had in this browser until now; empty if there was none.
     :ivar page: the path below the tenant's page that shows the result; empty for the tenant's page.
     """
 
@@ -67,6 +68,7 @@ class ConsentResult:
     session: str = field(repr=False)
     popup: bool
     sub: str = field(repr=False)
+    former: str = field(default="", repr=False)
     page: str = ""
 
     @property
@@ -258,7 +260,8 @@ class AuthorizationCodeFlow:
         if flow.purpose != SIGN_IN:
             await self._dependencies.changed()
         page = "" if source is None else _account_page(flow, visitor)
-        return ConsentResult(tenant, flow.purpose, session, flow.popup, identity.sub, page)
+        former = before if visitor is not None and visitor.person.sub == person.sub else ""
+        return ConsentResult(tenant, flow.purpose, session, flow.popup, identity.sub, former, page)
 
     async def _refreshed(
         self,

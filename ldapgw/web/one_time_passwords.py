@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """New passwords and secret addresses of phones, kept for ten minutes; only the session that made them can show them.
 
+A consent replaces the session of its person; the new session can then show what the former session has made.
+
 The passwords are only in memory, because a stored password could still be stolen years later.
 
 Only the gateway that made a password can show the password.  A proxy before several gateways must therefore send all
@@ -63,6 +65,14 @@ class OneTimePasswords:
             codes[language] = draw()
         return codes.get(language, Markup())
 
+    def hand_over(self, former: str, session: str) -> None:
+        """Let a session show the passwords that the same person's former session has generated."""
+        old, new = _digest(former), _digest(session)
+        # The passwords stay in the order of their times (`_forget_old`).
+        self._passwords = OrderedDict(
+            ((new if of == old else of, phone), kept) for (of, phone), kept in self._passwords.items()
+        )
+
     def forget(self, phone: str) -> None:
         """Forget a phone's passwords, because the phone was removed or has a new password."""
         for key in [key for key in self._passwords if key[1] == phone.lower()]:
@@ -88,6 +98,11 @@ class OneTimeSecrets:
     passwords: OneTimePasswords = field(default_factory=OneTimePasswords)
     book_secrets: OneTimePasswords = field(default_factory=OneTimePasswords)
     addresses: OneTimePasswords = field(default_factory=OneTimePasswords)
+
+    def hand_over(self, former: str, session: str) -> None:
+        """Let a session show everything that the same person's former session has made."""
+        for kept in (self.passwords, self.book_secrets, self.addresses):
+            kept.hand_over(former, session)
 
     def forget(self, phone: str) -> None:
         """Forget everything about a phone, because the phone was removed, or has another name or password."""

@@ -143,6 +143,8 @@ class SignInPages:
         except ConsentRepeated as repeated:
             return self._to_google(repeated.redirect)
         tenant = result.tenant
+        if result.former:
+            self._layout.dependencies.phones.one_time.hand_over(result.former, result.session)
         headers = [self._layout.cookies.set(Cookie.SESSION, result.session, tenant=tenant.name)]
         if result.purpose != SIGN_IN:
             headers.append(self._layout.flash_message_header("switched-on" if result.switched_on else "connected"))

@@ -15,9 +15,10 @@ import segno
 from markupsafe import Markup
 
 from ldapgw.cli.phone_output import print_steps, settings_json
+from ldapgw.contact import Source
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, verify_password
+from ldapgw.directory.passwords import PASSWORD_LENGTH, UNKNOWN_LOGIN_HASH, verify_password
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
@@ -53,6 +54,7 @@ from tests.support.stage.web import (
     connect,
     owner,
     search,
+    switch_on,
     visit_by,
     words_on,
 )
@@ -172,6 +174,20 @@ def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
     assert password not in later.body
     assert yealink(file_on(later))["ldap.password"] == "PASSWORD"
     assert "you’ll see PASSWORD in its place" in words_on(later)
+
+
+def test_a_consent_keeps_the_new_password_on_the_page(stage: Stage) -> None:
+    """A consent replaces the session, also that of a second account; somebody else in this browser sees nothing."""
+    stage.tenants = (replace(ACME, sources=(Source.CONTACTS, Source.OTHER_CONTACTS)),)
+    browser = owner(stage)
+    password = password_on(browser.get(PHONE))
+    assert len(password) == PASSWORD_LENGTH
+    switch_on(browser, Source.OTHER_CONTACTS)
+    assert password_on(browser.get(PHONE)) == password
+    browser.consent("/acme/connect?add", account=BOB)
+    assert password_on(browser.get(PHONE)) == password
+    browser.consent("/acme/signin", account="root@acme.example")
+    assert (browser.get(PHONE).status, password_on(browser.get(PHONE))) == (200, "")
 
 
 def test_the_password_is_shown_to_nobody_else(stage: Stage) -> None:
