@@ -34,7 +34,7 @@ ADMINS = f'admins = ["{CHIEF}"]\nprovisioning_networks = ["127.0.0.0/8"]\nremove
 NEW_TENANTS = """
 [[tenant]]
 name = "globex"
-title = "Globex AG"
+title = "Globex Kreditversicherungsgesellschaft"
 base_dn = "dc=globex,dc=example"
 [[tenant]]
 name = "hooli"
