@@ -40,7 +40,7 @@ from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation, Group
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse
+from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.one_time_passwords import OneTimePasswords
 
@@ -355,7 +355,8 @@ class AdminGoogle:
             post("/<tenant>/admin/client", self.enter, RequiredRole.ADMIN),
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
             get("/<tenant>/admin/delegation", self.show, RequiredRole.ADMIN),
-            post("/<tenant>/admin/delegation", self.enter_delegation, RequiredRole.ADMIN),
+            # The lists of addresses may be long.
+            post("/<tenant>/admin/delegation", self.enter_delegation, RequiredRole.ADMIN, MAX_BODY_SIZE),
             get("/<tenant>/admin/delegation/remove", self._delegation.ask_to_remove, RequiredRole.ADMIN),
             post("/<tenant>/admin/delegation/remove", self._delegation.remove, RequiredRole.ADMIN),
         )

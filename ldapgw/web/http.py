@@ -38,7 +38,7 @@ from ldapgw.web.i18n import LANGUAGES, best_language
 # The most octets of a form's body.  Our forms have a token, a few fields, and a field for each selected row of a table;
 # Google's redirect has eight parameters.
 MAX_FORM_SIZE = 8 * 1024
-# The most octets of any request's body.  Only routes for lists of hundreds of phones allow this size
+# The most octets of any request's body.  Only routes for lists of hundreds of phones or people allow this size
 # (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 # The most octets of a request's body that names many contacts by their addresses (the method REPORT of CardDAV).

@@ -225,12 +225,13 @@ def test_head(browser: Browser, path: str) -> None:
         ("/acme/admin/phones/act", 8193, 413),
         ("/acme/admin/phones/import", 65_536, 403),
         ("/acme/admin/phones/import/add", 65_536, 403),
+        ("/acme/admin/delegation", 65_536, 403),
         ("/acme/admin/phones/import", 65_537, 413),
         ("/acme/sync", 100_000, 413),
     ],
 )
 def test_a_large_body(browser: Browser, path: str, size: int, status: int) -> None:
-    """64 KiB are a list of hundreds of phones; no other form is larger than 8 KiB."""
+    """64 KiB are a list of hundreds of phones or people; no other form is larger than 8 KiB."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert browser.send(path, b"x" * size, form).status == status
 
