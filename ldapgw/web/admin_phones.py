@@ -192,7 +192,7 @@ class AdminPhones:
         return {"filters": _filter_titles(table.query), "states": states}
 
     async def _form(self, visit: Visit, values: Mapping[str, Any], status: int = 200) -> HttpResponse:
-        return visit.page(
+        return await visit.long_page(
             "admin_phone_new.html",
             status=status,
             form={**dict.fromkeys(_FIELDS, ""), "errors": {}, **values},

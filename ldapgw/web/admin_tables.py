@@ -244,7 +244,7 @@ class TablePage(Generic[T]):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         fingerprint = _fingerprint(act, *(self.state(visit.tenant, row) for row in rows))
         if not visit.form.get("confirmed"):
-            return visit.page(
+            return await visit.long_page(
                 "admin_act.html",
                 back=f"admin/{self.name}",
                 act=act,

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -299,6 +300,15 @@ class TenantVisit:
         return self.layout.page(
             self.request, template, tenant=self.tenant, visitor=self.visitor, status=status, **values
         )
+
+    async def long_page(self, template: str, *, status: int = 200, **values: Any) -> HttpResponse:
+        """Render a page that may name thousands of accounts or phones, off the reactor's thread (`page`).
+
+        Rendering such a page takes tens of milliseconds, and phones should not wait for the reactor that long.
+        """
+        run_off_thread = self.layout.dependencies.book_clients.run_off_thread
+        response: HttpResponse = await run_off_thread(partial(self.page, template, status=status, **values))
+        return response
 
     def redirect(self, message: str = "", path: str = "") -> HttpResponse:
         """Redirect to a page of the tenant, after a form.
