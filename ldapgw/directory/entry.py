@@ -289,6 +289,7 @@ _BINARY: Final = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.compari
 
 _ATTRIBUTE_NAMES: Final = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 _ATTRIBUTE_NUMBERS: Final = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
+_UID_NUMBER: Final = _ATTRIBUTE_NUMBERS["uid"]
 # The character that begins each attribute's part of an entry's text, and that ends the last part.  No search text
 # contains this character.
 TAG_START: Final = "\x1e"
@@ -384,16 +385,34 @@ def _unpack(values: bytes) -> dict[str, bytes]:
     sets: dict[str, bytes] = {}
     while at < len(values):
         name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
-        if values[start] == _SAME_SET[0]:
-            sets[name], at = sets["cn"], start + 1
-            continue
-        length, at = values[at + 2], at + 3
-        if length >= 0x80:
-            octets = length & 0x7F
-            length, at = int.from_bytes(values[at : at + octets], "big"), at + octets
-        at += length
-        sets[name] = values[start:at]
+        at = _end_of_set(values, start)
+        sets[name] = sets["cn"] if values[start] == _SAME_SET[0] else values[start:at]
     return sets
+
+
+def _end_of_set(values: bytes, start: int) -> int:
+    """Return the position behind an attribute's SET in packed values.
+
+    :param start: the position of the SET.
+    """
+    if values[start] == _SAME_SET[0]:
+        return start + 1
+    length, start = values[start + 1], start + 2
+    if length >= 0x80:
+        octets = length & 0x7F
+        length, start = int.from_bytes(values[start : start + octets], "big"), start + octets
+    return start + length
+
+
+def _find_uid(values: bytes) -> bytes:
+    """Return the uid in packed values without unpacking the other attributes; empty if there is none."""
+    at = _TIME
+    while at < len(values):
+        number, start = values[at], at + 1
+        at = _end_of_set(values, start)
+        if number == _UID_NUMBER:
+            return next(iter(decoded(values[start:at])), b"")
+    return b""
 
 
 NO_ATTRIBUTES: Final = PackedAttributes()
@@ -432,7 +451,7 @@ class Entry:
     @property
     def uid(self) -> bytes:
         """Return the uid of the entry; empty if the entry has none."""
-        return _uid(_unpack(self._values))
+        return _find_uid(self._values)
 
     @property
     def dn(self) -> str:

@@ -37,7 +37,7 @@ from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import ALIAS_LETTER, SAME_AS_CN, Entry, attribute_tag
 from ldapgw.directory.index import HIGHEST, Index, IndexBuilder, Postings
 from ldapgw.directory.name_folding import MAX_SORT_NAME
-from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_number_line, is_switchboard, lines_of, number_of
+from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_number_line, is_switchboard, lines_of, number_tails
 from ldapgw.directory.query_plan import (
     CommonPrefixQuery,
     ExactKey,
@@ -49,7 +49,6 @@ from ldapgw.directory.query_plan import (
 )
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
-from ldapgw.numbers.number import Number
 
 # The number of first characters, of a word or of an ordered value, that a term contains: enough to tell most words
 # apart.
@@ -266,9 +265,9 @@ class _Indexer:
         builder, kept = self._builder, self._trigrams
         found: set[str] = set()
         for line in lines:
-            stored = number_of(line) if is_number_line(line) else Number("", digits=line)
             forms = line.split("\t")
-            keys.update([NUMBER_END + tail for tail in phone_number.stored_tails(stored)])
+            tails = number_tails(line) if is_number_line(line) else phone_number.tails_of("", line)
+            keys.update([NUMBER_END + tail for tail in tails])
             if is_switchboard(line):
                 keys.add(forms[-2])
                 builder.add_term(_SWITCHBOARD)
@@ -657,7 +656,7 @@ def _digits_query(string: str) -> Query:
     if string[:1] == "\n" == string[-1:]:
         # In strict matching, this is the assertion of a complete number.  A complete number has one tail, its last
         # digits; an empty number has no tail.
-        tails = phone_number.stored_tails(Number("", "", "", form))
+        tails = phone_number.tails_of("", form)
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):
         prefix = "Db" + form[:_NUMBER_PREFIX]

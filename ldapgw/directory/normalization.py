@@ -32,7 +32,7 @@ from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
 from ldapgw.numbers import renumbering
 from ldapgw.numbers.number import Number
-from ldapgw.numbers.phone_number import split_code, typed_digits
+from ldapgw.numbers.phone_number import split_code, tails_of, typed_digits
 
 # RFC 4517 3.3.13: a fraction is a part of the last element that is given (hour, minute or second), and every value has
 # a time zone.
@@ -231,12 +231,23 @@ def number_of(line: str) -> Number:
 
     A line does not keep the text as it was typed, so the `typed` of the returned number has the number's digits.
     """
+    e164, national, typed, others = _forms_of(line)
+    code = split_code(typed, e164)
+    return Number(typed, e164, national, typed.removeprefix(code).removeprefix("+"), "", code, tuple(others))
+
+
+def number_tails(line: str) -> tuple[str, ...]:
+    """Return the index keys of the telephone number of a line (`ldapgw.numbers.phone_number.stored_tails`)."""
+    e164, _, typed, others = _forms_of(line)
+    return tails_of(e164, typed.removeprefix(split_code(typed, e164)).removeprefix("+"), others)
+
+
+def _forms_of(line: str) -> tuple[str, str, str, list[str]]:
+    """Return the E.164 form, the national form, the form as typed, and the other E.164 forms of a line."""
     _, e164, national, typed, *others, _ = line.split("\t")
-    digits = typed or e164
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]
-    code = split_code(digits, e164)
-    return Number(digits, e164, national, digits.removeprefix(code).removeprefix("+"), "", code, tuple(others))
+    return e164, national, typed or e164, others
 
 
 def number_key(line: str) -> str:

@@ -262,8 +262,16 @@ def stored_tails(number: Number) -> tuple[str, ...]:
 
     Two texts that are the same number have at least one key in common.
     """
-    forms = (number.e164[1:], number.digits, *(other[1:] for other in number.others))
-    return tuple(dict.fromkeys(digits[-SHORTEST_PUBLIC:] for digits in forms if digits))
+    return tails_of(number.e164, number.digits, number.others)
+
+
+def tails_of(e164: str, digits: str, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the index keys of a number as `stored_tails` does.
+
+    The index of a book needs the keys of all its numbers, and making a `Number` would take longer than the keys.
+    """
+    forms = [e164[1:], digits, *[other[1:] for other in others]]
+    return tuple(dict.fromkeys([form[-SHORTEST_PUBLIC:] for form in forms if form]))
 
 
 def load() -> None:
