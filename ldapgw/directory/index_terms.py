@@ -205,7 +205,7 @@ class _Indexer:
             if found is None:
                 found = [builder.term(f"{group}w{word[:_WORD]}")]
                 if group != "M":
-                    found += [builder.term(f"{group}t{trigram}") for trigram in _trigrams(word)]
+                    found += [builder.term(trigram) for trigram in _trigram_terms(f"{group}t", word)]
                 _make_room(kept)
                 kept[word] = found
             builder.add(found)
@@ -276,13 +276,13 @@ class _Indexer:
         for form in found:
             if form:
                 builder.add_term("Db" + form[:_NUMBER_PREFIX])
-                trigrams.update(_trigrams(form))
+                trigrams.update(_trigram_terms("Dt", form))
         postings = []
         for trigram in trigrams:
             of_trigram = kept.get(trigram)
             if of_trigram is None:
                 _make_room(kept)
-                of_trigram = kept[trigram] = builder.term("Dt" + trigram)
+                of_trigram = kept[trigram] = builder.term(trigram)
             postings.append(of_trigram)
         builder.add(postings)
 
@@ -311,17 +311,22 @@ def _keypad_terms(word: str) -> list[str]:
         beginning = beginning[: len(beginning) - len(beginning.lstrip(_DIGITS))]
     terms = [beginning] if beginning else []
     if not word.isascii() and digits != word:
-        terms += [f"t{trigram}" for trigram in _trigrams(digits)]
+        terms += _trigram_terms("t", digits)
     return terms
 
 
-def _trigrams(text: str) -> list[str]:
-    """Return the trigrams of a text, and its last two characters.
+def _trigram_terms(group: str, text: str) -> list[str]:
+    """Return the terms of the trigrams of a text, and of its last characters.
 
-    The last character alone has no term: nearly all entries have each letter somewhere, so that a search for one letter
-    looks at all entries anyway.
+    The last character alone has a term only in a name: nearly all entries have each character somewhere, but "a m" is a
+    part of few names.
     """
-    return [text[at : at + _TRIGRAM] for at in range(len(text) - 1)]
+    return [group + text[at : at + _TRIGRAM] for at in range(len(text) + 1 - _shortest_part(group))]
+
+
+def _shortest_part(group: str) -> int:
+    """Return the minimum number of characters of a term for a part of a word."""
+    return 1 if group == "Nt" else 2
 
 
 def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -> list[str]:
@@ -626,16 +631,16 @@ def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
     if group == "M":
         return None
     if ends and len(word) < _TRIGRAM:
-        return f"{group}t{word}" if len(word) > 1 else None
+        return f"{group}t{word}" if len(word) >= _shortest_part(f"{group}t") else None
     return _trigrams_query(f"{group}t", word)
 
 
 def _trigrams_query(group: str, letters: str) -> Query:
     """Return the query for texts that may contain letters in a row.
 
-    If there are two letters, the query asks for all trigrams that begin with these letters.
+    If there are fewer than three letters, the query asks for all trigrams that begin with these letters.
     """
-    if len(letters) < 2:
+    if len(letters) < _shortest_part(group):
         return None
     if len(letters) < _TRIGRAM:
         return TermRange(group + letters, group + letters + HIGHEST)
