@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from ldapgw.google.sandbox import faults
 from ldapgw.google.sandbox.lists import ListToken, unseal
-from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters, last_value
+from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.workspace import EVERYBODY, GROUPS_SCOPE, USERS_SCOPE, GoogleGroup, customer_id
 from ldapgw.google.sandbox.world import GoogleAccount, World
 
@@ -64,8 +64,8 @@ def answer(world: World, call: ApiRequest) -> ApiReply:
             content = _list_members(world, call, key)
         case _:
             raise ApiRefusal(ApiReply.of(404, "Not Found", (("Content-Type", "text/html; charset=UTF-8"),)))
-    is_pretty = last_value(call.query, "prettyPrint") not in ("false", "0")
-    selected = _selected(content, last_value(call.query, "fields"))
+    is_pretty = _single_value(call.query, "prettyPrint") not in ("false", "0")
+    selected = _selected(content, _single_value(call.query, "fields"))
     return ApiReply.of(200, selected, API_HEADERS, indent=2 if is_pretty else None)
 
 
@@ -75,7 +75,7 @@ def answer(world: World, call: ApiRequest) -> ApiReply:
 def _list_users(world: World, call: ApiRequest) -> _Item:
     account = _caller(world, call, USERS_SCOPE)
     _check_parameters(call.query, _USERS)
-    customer = last_value(call.query, "customer")
+    customer = _single_value(call.query, "customer")
     if not customer:
         raise ApiRefusal(_bad_request("Bad Request"))
     if customer not in ("my_customer", customer_id(account.hd)):
@@ -179,13 +179,13 @@ def _check_parameters(query: Parameters, method: _Method) -> None:
 
 def _page(world: World, call: ApiRequest, account: GoogleAccount, method: _Method, items: list[_Item]) -> _Item:
     """Return a page of a list; Google omits the key of an empty list."""
-    size = last_value(call.query, "maxResults") or f"{method.usual}"
+    size = _single_value(call.query, "maxResults") or f"{method.usual}"
     if not size.isascii() or not size.isdigit() or not 1 <= int(size) <= method.most:
         raise ApiRefusal(_bad_request("Invalid Input: maxResults"))
     parameters = sorted((name, values) for name, values in call.query.items() if name != "pageToken")
     text = json.dumps([account.sub, call.path, parameters])
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:24]
-    position = _position(world, last_value(call.query, "pageToken"), fingerprint)
+    position = _position(world, _single_value(call.query, "pageToken"), fingerprint)
     content: _Item = {"kind": f"admin#directory#{method.kind}"}
     if page := items[position : position + int(size)]:
         content[method.kind] = page
@@ -206,6 +206,10 @@ def _position(world: World, page_token: str, fingerprint: str) -> int:
 
 def _bad_request(message: str) -> ApiReply:
     return faults.directory_error(400, "invalid", message)
+
+
+def _single_value(query: Parameters, name: str) -> str:
+    return query.get(name, ("",))[-1]
 
 
 # --- The parameter "fields" -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.sandbox import admin, api, authorization, controls, delegation, pages
 from ldapgw.google.sandbox.authorization import AuthorizationError, Redirect
 from ldapgw.google.sandbox.faults import Breakage
-from ldapgw.google.sandbox.reply import ApiReply, ApiRequest, Parameters, last_value
+from ldapgw.google.sandbox.reply import ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import PHOTOS, World
 
 AUTHORIZATION = "/o/oauth2/v2/auth"
@@ -79,7 +79,7 @@ def _control(world: World, request: Request) -> bytes:
 
 def _persons(world: World, request: Request) -> bytes:
     query = _query(request)
-    account, source = last_value(query, "account"), last_value(query, "source") or "contacts"
+    account, source = _first(query, "account"), _first(query, "source") or "contacts"
     if _wants_json(request):
         return _json(request, 200, {"persons": controls.persons(world, account, source)})
     return _page(request, 200, pages.persons(world, account, source))
@@ -87,7 +87,7 @@ def _persons(world: World, request: Request) -> bytes:
 
 def _person(world: World, request: Request) -> bytes:
     query = _query(request)
-    return _page(request, 200, pages.person(world, last_value(query, "account"), last_value(query, "resourceName")))
+    return _page(request, 200, pages.person(world, _first(query, "account"), _first(query, "resourceName")))
 
 
 def _state(world: World, request: Request) -> bytes:
@@ -98,7 +98,7 @@ def _key_file(world: World, request: Request) -> bytes:
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Disposition", b'attachment; filename="service-account.json"')
     request.setHeader(b"Cache-Control", b"no-store")
-    return delegation.key_file(world, last_value(_query(request), "service_account"))
+    return delegation.key_file(world, _first(_query(request), "service_account"))
 
 
 def _run_control(world: World, request: Request, name: str) -> bytes:
@@ -201,6 +201,10 @@ def _arguments(request: Request) -> Mapping[str, Any]:
 def _wants_json(request: Request) -> bool:
     kinds = (_header(request, "content-type"), _header(request, "accept"))
     return any(kind.startswith("application/json") for kind in kinds)
+
+
+def _first(parameters: Parameters, name: str) -> str:
+    return parameters.get(name, ("",))[0]
 
 
 def _header(request: Request, name: str) -> str:

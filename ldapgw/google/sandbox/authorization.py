@@ -57,6 +57,7 @@ class AuthorizationRequest:
     state: str
     nonce: str
     challenge: str
+    challenge_method: str
     offline: bool
     prompt: frozenset[str]
     login_hint: str
@@ -116,7 +117,8 @@ def read_request(world: World, query: Parameters) -> AuthorizationRequest:
         scopes=_scopes(_need(parameters, "scope")),
         state=parameters.get("state", ""),
         nonce=parameters.get("nonce", ""),
-        challenge=_need(parameters, "code_challenge"),
+        challenge=parameters.get("code_challenge", ""),
+        challenge_method=parameters.get("code_challenge_method", "plain"),
         offline=parameters.get("access_type") == "offline",
         prompt=prompt,
         login_hint=parameters.get("login_hint", ""),
@@ -181,6 +183,7 @@ def _grant(
         redirect_uri=request.redirect_uri,
         nonce=request.nonce,
         challenge=request.challenge,
+        challenge_method=request.challenge_method,
         refreshable=request.offline and is_consent_shown,
         expires_at=world.time() + CODE_LIFE,
     )
@@ -249,9 +252,9 @@ def _check_values(parameters: dict[str, str], prompt: frozenset[str]) -> None:
         raise _invalid(f"Invalid parameter value for access_type: {parameters['access_type']}")
     if not prompt <= {"none", "consent", "select_account"} or ("none" in prompt and len(prompt) > 1):
         raise _invalid(f"Invalid parameter value for prompt: {parameters['prompt']}")
-    if _need(parameters, "code_challenge_method") != "S256":
+    if parameters.get("code_challenge_method", "plain") not in ("plain", "S256"):
         raise _invalid(f"Invalid parameter value for code_challenge_method: {parameters['code_challenge_method']}")
-    if not _CHALLENGE.fullmatch(_need(parameters, "code_challenge")):
+    if "code_challenge" in parameters and not _CHALLENGE.fullmatch(parameters["code_challenge"]):
         raise _invalid("Invalid parameter value for code_challenge")
 
 

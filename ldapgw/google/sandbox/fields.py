@@ -54,7 +54,7 @@ PERSON_FIELDS = frozenset(
         "userDefined",
     )
 )
-# otherContacts.list allows only these fields.
+# otherContacts.list allows only these fields, unless the source PROFILE is requested too.
 OTHER_CONTACT_FIELDS = frozenset(("emailAddresses", "metadata", "names", "phoneNumbers", "photos"))
 GROUP_FIELDS = frozenset(("clientData", "groupType", "memberCount", "metadata", "name"))
 

@@ -39,7 +39,7 @@ class AuthorizationCode:
 
     :ivar refreshable: whether the exchange returns a refresh token, because the client has requested the token and a
         consent screen was shown.
-    :ivar challenge: challenge of PKCE with the method S256 (RFC 7636).
+    :ivar challenge: challenge of PKCE (RFC 7636), or empty without PKCE.
     """
 
     grantee: Grantee
@@ -47,6 +47,7 @@ class AuthorizationCode:
     redirect_uri: str
     nonce: str
     challenge: str
+    challenge_method: str
     refreshable: bool
     expires_at: float
     used: bool = False

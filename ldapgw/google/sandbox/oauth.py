@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
+from urllib.parse import unquote_plus
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
@@ -24,15 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from ldapgw.google.sandbox import delegation, faults
 from ldapgw.google.sandbox.grants import ACCESS_LIFE, TESTING_LIFE, AuthorizationCode, Grantee
-from ldapgw.google.sandbox.reply import (
-    KEY_HEADERS,
-    TOKEN_HEADERS,
-    ApiRefusal,
-    ApiReply,
-    ApiRequest,
-    Parameters,
-    last_value,
-)
+from ldapgw.google.sandbox.reply import KEY_HEADERS, TOKEN_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import GoogleAccount, RegisteredClient, World
 
 EMAIL = "https://www.googleapis.com/auth/userinfo.email"
@@ -71,7 +64,10 @@ def revoke(world: World, call: ApiRequest) -> ApiReply:
 
     :raises ApiRefusal: with the error reply of Google.
     """
-    if not world.grants.revoke(_required(call.form, "token")):
+    submitted_token = _first(call.form, "token") or _first(call.query, "token")
+    if not submitted_token:
+        raise ApiRefusal(faults.missing_parameter("token"))
+    if not world.grants.revoke(submitted_token):
         raise ApiRefusal(faults.ALREADY_GONE)
     return ApiReply.of(200, {}, TOKEN_HEADERS)
 
@@ -89,10 +85,12 @@ def account_of(world: World, call: ApiRequest) -> str:
 
     A JWT counts as a token of the user for whom a service account requests an access token.
     """
-    if last_value(call.form, "assertion"):
+    if _first(call.form, "assertion"):
         return delegation.subject_of(call)
-    tokens = (last_value(call.form, name) for name in ("code", "refresh_token", "token"))
-    return world.owner_of(next(filter(None, tokens), ""))
+    tokens = (_first(call.form, name) or _first(call.query, name) for name in ("code", "refresh_token", "token"))
+    grantee = world.grants.grantee(next(filter(None, tokens), "") or call.bearer)
+    account = world.account_of(grantee.sub) if grantee else None
+    return account.address if account else ""
 
 
 def _exchange(world: World, call: ApiRequest) -> ApiReply:
@@ -105,7 +103,7 @@ def _exchange(world: World, call: ApiRequest) -> ApiReply:
         raise ApiRefusal(faults.BAD_GRANT)
     if consent.redirect_uri != redirect_uri:
         raise ApiRefusal(faults.WRONG_REDIRECT)
-    _check_verifier(consent, last_value(call.form, "code_verifier"))
+    _check_verifier(consent, _first(call.form, "code_verifier"))
     life = TESTING_LIFE if client.audience == "testing" and not SIGN_IN_SCOPES.issuperset(consent.scopes) else None
     refreshing: dict[str, Any] = {}
     if consent.refreshable:
@@ -127,8 +125,15 @@ def _refresh(world: World, call: ApiRequest) -> ApiReply:
 
 
 def _client(world: World, call: ApiRequest) -> RegisteredClient:
-    """Authenticate the client by its id and secret in the form (RFC 6749 2.3.1)."""
-    client_id, secret = last_value(call.form, "client_id"), last_value(call.form, "client_secret")
+    """Authenticate the client by its id and secret, in the form or in HTTP Basic (RFC 6749 2.3.1)."""
+    client_id, secret = _first(call.form, "client_id"), _first(call.form, "client_secret")
+    scheme, _, credentials = call.authorization.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            pair = base64.b64decode(credentials, validate=True).decode()
+        except ValueError:
+            raise ApiRefusal(faults.WRONG_SECRET) from None
+        client_id, _, secret = (unquote_plus(part) for part in pair.partition(":"))
     if not client_id:
         raise ApiRefusal(faults.token_error(400, "invalid_request", "Could not determine client ID from request."))
     client = world.clients.get(client_id)
@@ -144,10 +149,14 @@ def _client(world: World, call: ApiRequest) -> RegisteredClient:
 
 
 def _check_verifier(consent: AuthorizationCode, verifier: str) -> None:
-    """Check the code verifier of PKCE with the method S256 (RFC 7636 4.6)."""
+    """Check the code verifier of PKCE (RFC 7636 4.6)."""
+    if not consent.challenge:
+        return
     if not verifier:
         raise ApiRefusal(faults.token_error(400, "invalid_grant", "Missing code verifier."))
-    challenge = _base64url(hashlib.sha256(verifier.encode()).digest())
+    challenge = (
+        _base64url(hashlib.sha256(verifier.encode()).digest()) if consent.challenge_method == "S256" else verifier
+    )
     if not hmac.compare_digest(challenge.encode(), consent.challenge.encode()):
         raise ApiRefusal(faults.token_error(400, "invalid_grant", "Invalid code verifier."))
 
@@ -203,8 +212,12 @@ def _base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
+def _first(parameters: Parameters, name: str) -> str:
+    return parameters.get(name, ("",))[0]
+
+
 def _required(form: Parameters, name: str) -> str:
-    value = last_value(form, name)
+    value = _first(form, name)
     if not value:
         raise ApiRefusal(faults.missing_parameter(name))
     return value

@@ -22,7 +22,7 @@ from ldapgw.google.sandbox import faults, fields
 from ldapgw.google.sandbox.faults import invalid_argument
 from ldapgw.google.sandbox.grants import AccessToken
 from ldapgw.google.sandbox.lists import ListToken, ResourceRecord, ResourceStore, unseal
-from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters, last_value
+from ldapgw.google.sandbox.reply import API_HEADERS, ApiRefusal, ApiReply, ApiRequest, Parameters
 from ldapgw.google.sandbox.world import GoogleAccount, World, labels_of
 
 SYNC_TOKEN_LIFE = 7 * 86400.0
@@ -33,10 +33,12 @@ MOST_ON_A_PAGE = 1000
 _AUTH = "https://www.googleapis.com/auth/"
 # Parameters of every Google API; they change the format of an answer, not its content.
 _STANDARD = frozenset(("alt", "prettyPrint", "quotaUser", "key"))
+_PROFILES = ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE")
 # The source types that each value of the parameter `sources` selects.
 _READ_SOURCES = {
-    "READ_SOURCE_TYPE_CONTACT": ("CONTACT",),
-    "READ_SOURCE_TYPE_PROFILE": ("PROFILE", "ACCOUNT", "DOMAIN_PROFILE"),
+    "READ_SOURCE_TYPE_CONTACT": ("CONTACT", "OTHER_CONTACT"),
+    "READ_SOURCE_TYPE_PROFILE": _PROFILES,
+    "READ_SOURCE_TYPE_DOMAIN_CONTACT": ("DOMAIN_CONTACT",),
 }
 _DIRECTORY_SOURCES = {
     "DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT": ("DOMAIN_CONTACT",),
@@ -73,7 +75,7 @@ METHODS = {
         "connections",
         (_AUTH + "contacts.readonly", _AUTH + "contacts"),
         "personFields",
-        _PAGING | {"personFields", "requestSyncToken", "sources"},
+        _PAGING | {"personFields", "requestSyncToken", "sources", "sortOrder"},
         ("totalPeople", "totalItems"),
     ),
     "/v1/otherContacts": ListMethod(
@@ -82,7 +84,7 @@ METHODS = {
         "otherContacts",
         (_AUTH + "contacts.other.readonly",),
         "readMask",
-        _PAGING | {"readMask", "requestSyncToken"},
+        _PAGING | {"readMask", "requestSyncToken", "sources"},
         ("totalSize",),
     ),
     "/v1/people:listDirectoryPeople": ListMethod(
@@ -133,13 +135,15 @@ def answer(world: World, call: ApiRequest, *, empty: bool = False) -> ApiReply:
     list_call = _checked(world, call, method, account)
     resources = world.persons_of(account.address, method.source) if method.source else account.groups
     content = _content(world, method, resources, account, list_call, empty=empty)
-    is_pretty = last_value(call.query, "prettyPrint") not in ("false", "0")
+    is_pretty = _single_value(call.query, "prettyPrint") not in ("false", "0")
     return ApiReply.of(200, content, API_HEADERS, indent=2 if is_pretty else None)
 
 
 def account_of(world: World, call: ApiRequest) -> str:
     """Return the address of the account whose access token is in a call, or empty if it is unknown."""
-    return world.owner_of(call.bearer)
+    grantee = world.grants.grantee(call.bearer)
+    account = world.account_of(grantee.sub) if grantee else None
+    return account.address if account else ""
 
 
 def _authenticated(world: World, call: ApiRequest, method: ListMethod) -> AccessToken:
@@ -219,6 +223,8 @@ def _checked(world: World, call: ApiRequest, method: ListMethod, account: Google
     if method.source == "directory" and not account.hd:
         raise ApiRefusal(faults.NO_DOMAIN_USER)
     sources = _sources(query, method)
+    if _single_value(query, "sortOrder") not in ("", "LAST_MODIFIED_ASCENDING"):
+        raise ApiRefusal(invalid_argument("The sandbox sorts by LAST_MODIFIED_ASCENDING alone."))
     resources = world.persons_of(account.address, method.source) if method.source else account.groups
     return _ListCall(
         mask=_mask(query, method),
@@ -236,7 +242,7 @@ def _mask(query: Parameters, method: ListMethod) -> frozenset[str]:
     if method.source == "":
         allowed = fields.GROUP_FIELDS
         paths = paths or ["metadata", "groupType", "memberCount", "name"]
-    elif method.source == "other_contacts":
+    elif method.source == "other_contacts" and "READ_SOURCE_TYPE_PROFILE" not in query.get("sources", ()):
         allowed = fields.OTHER_CONTACT_FIELDS
     else:
         allowed = fields.PERSON_FIELDS
@@ -263,8 +269,6 @@ def _documentation_of(method: ListMethod) -> str:
 
 def _sources(query: Parameters, method: ListMethod) -> tuple[str, ...]:
     """Return the selected source types, or an empty tuple for all types."""
-    if method.source == "other_contacts":
-        return ("OTHER_CONTACT",)
     values = query.get("sources", ())
     known = _DIRECTORY_SOURCES if method.source == "directory" else _READ_SOURCES
     for value in values:
@@ -272,11 +276,15 @@ def _sources(query: Parameters, method: ListMethod) -> tuple[str, ...]:
             raise ApiRefusal(invalid_argument(f"Invalid value at 'sources': \"{value}\""))
     if method.source == "directory" and not values:
         raise ApiRefusal(invalid_argument("sources is required. Please specify one or more sources."))
+    if method.source == "other_contacts":
+        if values and "READ_SOURCE_TYPE_CONTACT" not in values:
+            raise ApiRefusal(invalid_argument("READ_SOURCE_TYPE_CONTACT is required in sources."))
+        return ("OTHER_CONTACT", *(_PROFILES if "READ_SOURCE_TYPE_PROFILE" in values else ()))
     return tuple(kind for value in values for kind in known[value])
 
 
 def _page_size(query: Parameters, method: ListMethod) -> int:
-    text = last_value(query, "pageSize") or "0"
+    text = _single_value(query, "pageSize") or "0"
     if not text.isascii() or not text.isdigit():
         raise ApiRefusal(invalid_argument(f"Invalid value at 'page_size' (TYPE_INT32), \"{text}\""))
     if int(text) > MOST_ON_A_PAGE:
@@ -285,10 +293,15 @@ def _page_size(query: Parameters, method: ListMethod) -> int:
 
 
 def _boolean(query: Parameters, name: str) -> bool:
-    text = last_value(query, name) or "false"
+    text = _single_value(query, name) or "false"
     if text not in ("true", "false"):
         raise ApiRefusal(invalid_argument(f"Invalid value at '{name}' (TYPE_BOOL), \"{text}\""))
     return text == "true"
+
+
+def _single_value(query: Parameters, name: str) -> str:
+    """Return the value of a parameter; of several values the last value counts, as at Google."""
+    return query.get(name, ("",))[-1]
 
 
 # --- Tokens ---------------------------------------------------------------------------------------------------------
@@ -301,7 +314,7 @@ def _cursor(world: World, query: Parameters, method: ListMethod, account: Google
     parameters provided must match the call that provided the token").
     """
     now = world.time()
-    page_token, sync_token = last_value(query, "pageToken"), last_value(query, "syncToken")
+    page_token, sync_token = _single_value(query, "pageToken"), _single_value(query, "syncToken")
     if page_token:
         call = _fingerprint(query, method, account, without=("pageToken",))
         cursor = unseal(page_token, world.key)

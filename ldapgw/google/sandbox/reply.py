@@ -33,11 +33,6 @@ KEY_HEADERS: Headers = (
 )
 
 
-def last_value(parameters: Parameters, name: str) -> str:
-    """Return the last value of a parameter, which counts at Google's APIs, or empty without the parameter."""
-    return parameters.get(name, ("",))[-1]
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class ApiRequest:
     """A request to one of Google's endpoints.

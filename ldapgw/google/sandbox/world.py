@@ -186,12 +186,6 @@ class World:
         """Return an account by its ``sub``, or None if there is none."""
         return next((account for account in self.accounts.values() if account.sub == sub), None)
 
-    def owner_of(self, token: str) -> str:
-        """Return the address of the account that has granted a token or code, or empty if it is unknown."""
-        grantee = self.grants.grantee(token)
-        account = self.account_of(grantee.sub) if grantee else None
-        return account.address if account else ""
-
     def delete_account(self, address: str) -> None:
         """Delete an account; its tokens become invalid, and the directory loses its profile."""
         account = self.accounts.pop(self.account(address).address)

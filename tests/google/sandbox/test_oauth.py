@@ -160,6 +160,24 @@ def test_code_of_another_client_is_refused(google: Google, world: World) -> None
     }
 
 
+@pytest.mark.parametrize("method", ["plain", None], ids=["plain", "no PKCE"])
+def test_other_kinds_of_pkce(google: Google, method: str | None) -> None:
+    """A plain challenge is compared as it is; without a challenge no verifier is needed."""
+    challenge = "v" * 43 if method else None
+    code = google.agree(code_challenge=challenge, code_challenge_method=method).query["code"]
+    assert google.exchange(code, code_verifier="v" * 43 if method else "").status == 200
+
+
+def test_client_may_use_http_basic(google: Google) -> None:
+    """RFC 6749 2.3.1: id and secret in the Authorization header."""
+    code = google.agree().query["code"]
+    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT_URIS[0]}
+    fields["code_verifier"] = "a-verifier-of-the-forty-three-characters-that-it-needs"
+    assert google.form("/token", {"Authorization": "Basic !"}, **fields).status == 401
+    assert google.form("/token", {"Authorization": f"Basic {basic}"}, **fields).status == 200
+
+
 def test_access_token_expires(google: Google, clock: Clock) -> None:
     """An access token lives 3599 seconds; a refresh helps."""
     tokens = google.connect()
@@ -215,9 +233,10 @@ def test_revocation_ends_the_whole_grant(google: Google, kind: str) -> None:
     assert (again.status, again.json["error"]) == (400, "invalid_token")
 
 
-def test_revocation_needs_a_token(google: Google) -> None:
-    """Without a token the request is invalid."""
+def test_revocation_needs_a_token_and_takes_it_from_the_query(google: Google) -> None:
+    """The token may stand in the query; without one the request is invalid."""
     assert google.form("/revoke").json["error"] == "invalid_request"
+    assert google.form(f"/revoke?token={google.connect()['access_token']}").status == 200
 
 
 @pytest.mark.parametrize(

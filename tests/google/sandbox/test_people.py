@@ -81,11 +81,13 @@ def test_consumer_has_no_directory(google: Google) -> None:
         (CONNECTIONS, {"pageSize": "-1"}, "Invalid value at 'page_size'"),
         (CONNECTIONS, {"requestSyncToken": "yes"}, "Invalid value at 'requestSyncToken'"),
         (CONNECTIONS, {"sources": "CONTACT"}, "Invalid value at 'sources'"),
+        (CONNECTIONS, {"sortOrder": "LAST_MODIFIED_DESCENDING"}, "LAST_MODIFIED_ASCENDING"),
         (CONNECTIONS, {"readMask": "names"}, 'Unknown name "readMask"'),
         (CONNECTIONS, {"pageToken": "made up"}, "Request contains an invalid argument."),
         (CONNECTIONS, {"syncToken": "made up"}, "Request contains an invalid argument."),
         (CONNECTIONS, {"syncToken": "ä"}, "Request contains an invalid argument."),
         (OTHERS, {"readMask": "names,organizations"}, 'Invalid readMask mask path: "organizations".'),
+        (OTHERS, {"sources": "READ_SOURCE_TYPE_PROFILE"}, "READ_SOURCE_TYPE_CONTACT is required"),
         (COLLEAGUES, {"sources": []}, "sources is required"),
         (COLLEAGUES, {"sources": "READ_SOURCE_TYPE_CONTACT"}, "Invalid value at 'sources'"),
         (GROUPS, {"groupFields": "names"}, 'Invalid groupFields mask path: "names".'),
@@ -105,6 +107,13 @@ def test_mask_is_respected(google: Google, token: str) -> None:
     assert {field for person in persons for field in person} == {"resourceName", "etag", "names"}
     persons = google.connections(token, personFields="organizations.name,metadata").json["connections"]
     assert {field for person in persons for field in person} == {"resourceName", "etag", "metadata", "organizations"}
+
+
+def test_other_contacts_may_have_more_fields_with_profiles(google: Google, token: str) -> None:
+    """With the source PROFILE the whole vocabulary is allowed."""
+    sources = ["READ_SOURCE_TYPE_CONTACT", "READ_SOURCE_TYPE_PROFILE"]
+    answer = google.people(OTHERS, token, readMask="names,organizations", sources=sources)
+    assert (answer.status, len(answer.json["otherContacts"])) == (200, 6)
 
 
 def test_sources_choose_items(google: Google, token: str, world: World) -> None:
