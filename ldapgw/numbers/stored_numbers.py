@@ -318,7 +318,10 @@ class _Field:
         elif "-" in gap and _HYPHEN.fullmatch(gap):
             return self._with_other_ending(before, digits, gap)
         elif _SLASH.fullmatch(gap):
-            if not digits.strip("0") or before.e164.startswith(_SLASHED_EXTENSIONS) or _is_group(before, digits):
+            if not digits.strip("0") or before.e164.startswith(_SLASHED_EXTENSIONS):
+                return None
+            whole = self._number(0, len(self._text))
+            if whole is not None and is_valid(whole) and _is_group(before, digits):
                 return None
             country = numbering_plan.country_of(before.e164[1:])
             has_trunk_prefix = country is not None and country[1].begins_with_trunk_prefix(digits)
@@ -378,6 +381,7 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), and no ending of another.
 
+    The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.
     The digits of an ending replace a part of the last group, so this group is longer than the ending.
 
     :param number: the number in front of the slash.
