@@ -123,10 +123,16 @@ def _confirm_replacement(file: Path, *, yes: bool) -> None:
         a backup would replace too.
     """
     status = status_of(file)
-    if status is not None and not stat.S_ISREG(status.st_mode):
+    if _is_open_file(file) or (status is not None and not stat.S_ISREG(status.st_mode)):
         raise UserError(f"{file}: is no regular file; name a file, or a folder with --keep")
     if os.path.lexists(file):
         confirm(f"This replaces the existing file {file}.", yes=yes)
+
+
+def _is_open_file(file: Path) -> bool:
+    """Return whether a path names an open file of a process, as ``/dev/stdout`` does, whatever that file is."""
+    names = (file.parent.resolve(), file.readlink() if file.is_symlink() else file)
+    return any(name.is_relative_to("/proc") for name in names)
 
 
 def _is_left_incomplete(path: Path) -> bool:

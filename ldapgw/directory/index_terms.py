@@ -4,10 +4,10 @@
 The first letter of a term says its group:
 
 * ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  This letter is followed by
-  ``w`` and the first letters of a word, or by ``t`` and a trigram, the last two letters or the last letter of a word.
-  Mail addresses have no trigrams, because they would have more trigrams than all other values.
-* ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram, the last two digits or
-  the last digit of a form.
+  ``w`` and the first letters of a word, or by ``t`` and a trigram or the last two letters of a word; for a name, also
+  the last letter alone.  Mail addresses have no trigrams, because they would have more trigrams than all other values.
+* ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram or the last two digits
+  of a form.
 * ``K`` a word as it is typed on a telephone keypad: ``N`` or ``O``, and the digits of the word's first letters; for a
   word in a script other than Latin, also ``t`` and a trigram of its digits; for two words of a line, ``p`` and the
   first digit of each word.

@@ -111,9 +111,11 @@ def variants(text: str) -> tuple[str, ...]:
     forms = tuple(dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native, *read.raw)))
     if "@" not in text:
         return forms
-    # Nobody types an e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
-    # search text.
-    return (forms[0], *[form for form in forms[1:] if " " in form or "@" in form])
+    # Nobody types a whole e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
+    # search text.  But "obrien" has to find "o'brien@shop.example".
+    local = text[: text.index("@")]
+    closed = () if local.isalnum() else tuple(form for form in variants(local) if form.isalnum())
+    return tuple(dict.fromkeys((forms[0], *[form for form in forms[1:] if " " in form or "@" in form], *closed)))
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:

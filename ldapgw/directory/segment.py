@@ -488,7 +488,7 @@ class ResultBatch:
     """Matches of one segment, in their order; a batch never changes.
 
     :ivar documents: the matches' documents in the segment.
-    :ivar key_prefix: the octets that precedes the sort key of each entry.  Prefix and sort key together are the key
+    :ivar key_prefix: the octets that precede the sort key of each entry.  Prefix and sort key together are the key
         (`Match.key`) by which all matches of a search are sorted.
     """
 

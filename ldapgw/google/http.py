@@ -247,8 +247,10 @@ async def get_status(http: HTTPClient, clock: IReactorTime, url: str) -> int:
     """
     with _network_errors():
         response = await _request(http, clock, "GET", url, {"User-Agent": f"ldapgw/{__version__}"})
+        body = _Body(LARGEST_TOKEN, compressed=False)
+        _undecoded(response.original)[0].deliverBody(body)
         with suppress(BadResponse, *_NETWORK):
-            await _read_body(response.original, LARGEST_TOKEN)
+            await body.done
     return int(response.code)
 
 

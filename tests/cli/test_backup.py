@@ -127,12 +127,13 @@ def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
     assert monday.read_bytes().startswith(b"SQLite format 3")
     for _ in range(2):
         assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
-    pipe = gateway.folder / "pipe"
+    pipe, link = gateway.folder / "pipe", gateway.folder / "link"
     os.mkfifo(pipe)
-    for name in (pipe, gateway.folder / "backups"):
+    link.symlink_to("/proc/self/fd/1")  # as /dev/stdout is
+    for name in (pipe, link, gateway.folder / "backups"):
         refused = f"{name}: is no regular file; name a file, or a folder with --keep"
         assert refused in gateway.refused("backup", str(name), "--yes")
-    assert pipe.is_fifo()
+    assert (pipe.is_fifo(), link.is_symlink()) == (True, True)
     assert (gateway.folder / "backups").stat().st_mode & 0o777 == 0o700
 
 

@@ -107,13 +107,29 @@ def test_names_are_sorted_by_their_main_form(text: str, key: str) -> None:
     assert name_folding.variants(text)[0] == key
 
 
-def test_an_email_address_has_no_form_as_one_word() -> None:
-    """Nobody types an address without its dots, unlike a name such as O'Brien."""
+def test_only_the_local_part_of_an_email_address_has_a_form_as_one_word() -> None:
+    """Nobody types a whole address without its dots."""
     assert name_folding.variants("Joe.O'Brien@x.example") == (
-        *("joe o brien x example", "jo o brien x example"),
-        "joe.o'brien@x.example",
+        *("joe o brien x example", "jo o brien x example", "joe.o'brien@x.example"),
+        *("joeobrien", "joobrien"),
     )
+    assert name_folding.variants("anna@x.example") == ("anna x example", "anna@x.example")
     assert name_folding.variants("@home") == ("home", "@home")
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [
+        ("obrien", "o'brien@shop.example"),
+        ("annemarie", "Anne-Marie@Work"),
+        ("annemarie@", "anne-marie@shop.example"),
+        ("cocacola", "Coca-Cola@Home"),
+        ("müller", "jan-müller@shop.example"),
+    ],
+)
+def test_the_beginning_of_an_email_address_finds_it(asked: str, stored: str) -> None:
+    forms = [f" {form} " for form in name_folding.variants(stored)]
+    assert any(f" {form}" in stored_form for form in name_folding.query_variants(asked) for stored_form in forms)
 
 
 # Of every script, and more than there should be of what is treated in a special way.

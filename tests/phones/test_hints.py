@@ -108,6 +108,7 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "withheld, anonymous": (Case(NUMBERS.format("anonymous"), 0), (Hint.WITHHELD,)),
     "withheld, by SIP": (Case(NUMBERS.format("sip:anonymous@anonymous.invalid"), 0), (Hint.WITHHELD,)),
     "withheld, with a domain": (Case(NUMBERS.format("Anonymous@192.0.2.1"), 0), (Hint.WITHHELD,)),
+    "an address at a domain": (Case(NUMBERS.format("private@bank.example"), 0), (Hint.NOTHING,)),
     "a name at a domain": (Case(NUMBERS.format("anna@192.0.2.1"), 0), (Hint.NOTHING,)),
     "withheld, unknown": (Case(NUMBERS.format("Unknown*"), 0), (Hint.WITHHELD,)),
     "withheld, restricted": (Case("(telephoneNumber=restricted)", 0), (Hint.WITHHELD,)),

@@ -22,6 +22,8 @@ _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 # The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
 _WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
+# A host that no e-mail address has: an IP address, or the host of anonymous callers (RFC 3323 4.1.1.3).
+_SIP_HOST = re.compile(r"@(?:[\d.]+|\[[\da-f:.]+\]|anonymous\.invalid)(?:[:;>]|$)")
 
 # The text that is sorted after all names: phones put this text at the end of a range in a filter.
 _LAST = re.compile(b"[zZ~]+")
@@ -45,8 +47,13 @@ def is_placeholder(text: str) -> bool:
 
 
 def is_withheld(text: str) -> bool:
-    """Return whether a text, or the user in a SIP address, stands for a number that the caller withholds."""
-    return dial_string.unwrapped(dial_string.clean(text)).lower() in _WITHHELD
+    """Return whether a text, or the user in a SIP address, stands for a number that the caller withholds.
+
+    "private@bank.example" without a scheme may be an e-mail address, unless the host is an IP address.
+    """
+    cleaned = dial_string.clean(text).lower()
+    is_email = "@" in cleaned and not ("sip:" in cleaned or "sips:" in cleaned or _SIP_HOST.search(cleaned))
+    return (cleaned if is_email else dial_string.unwrapped(cleaned)) in _WITHHELD
 
 
 def is_blank(text: str) -> bool:
