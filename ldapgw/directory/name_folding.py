@@ -45,6 +45,10 @@ _JOINT: Final = "\x01"
 # The sign for a character whose transliteration depends on its neighbours.
 _OTHER: Final = "\x02"
 
+# The sign for letters and digits in the unchanged text (`search_variants`), a control character that nobody types.
+_REPLACED: Final = "\x10"
+_LETTERS_AND_DIGITS: Final = re.compile(r"[^\W_]+")
+
 # Where ä, ö, ü and å cannot be typed, people type ae, oe, ue and aa.  These pairs are reduced to one letter in stored
 # texts and in queries, so that "Müller", "Mueller" and "Muller" find each other.
 _DIGRAPH: Final = re.compile("(a)[ae]++|([ou])e++")
@@ -104,18 +108,39 @@ class _Variants:
 
 def variants(text: str) -> tuple[str, ...]:
     """Return all variants of a stored text, the main variant first (empty for a text without letters and digits)."""
+    words, raw = _stored_variants(text)
+    return tuple(dict.fromkeys((*words, *raw)))
+
+
+def search_variants(text: str) -> tuple[str, ...]:
+    """Return the variants of a stored text as a search text holds them, the main variant first.
+
+    The unchanged text is looked for only by queries without letters and digits, such as "@" and "&" (`query_variants`).
+    So a sign replaces its letters and digits, which would be a seventh of all search text.
+    """
+    words, raw = _stored_variants(text)
+    return tuple(dict.fromkeys((*words, *_punctuation(raw))))
+
+
+def _punctuation(raw: tuple[str, ...]) -> tuple[str, ...]:
+    """Replace letters and digits, among them invisible letters, by a sign."""
+    return tuple([_LETTERS_AND_DIGITS.sub(_REPLACED, form) for form in raw])
+
+
+def _stored_variants(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the variants of a stored text without punctuation, and the text with its punctuation."""
     plain = _plain_words(text)
     if plain is not None:
-        return _collapsed(plain)
+        return _collapsed(plain), ()
     read = _read(text[:MAX_TEXT], stored=True)
-    forms = tuple(dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native, *read.raw)))
+    words = (*_latin_forms(read), *read.spelt, *read.native)
     if "@" not in text:
-        return forms
+        return words, read.raw
     # Nobody types a whole e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
     # search text.  But "obrien" has to find "o'brien@shop.example".
     local = text[: text.index("@")]
-    closed = () if local.isalnum() else tuple(form for form in variants(local) if form.isalnum())
-    return tuple(dict.fromkeys((forms[0], *[form for form in forms[1:] if " " in form or "@" in form], *closed)))
+    closed = () if local.isalnum() else [form for form in _stored_variants(local)[0] if form.isalnum()]
+    return (words[0], *[form for form in words[1:] if " " in form], *closed), read.raw
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
@@ -126,7 +151,7 @@ def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
     :param open_ended: whether more letters may follow the text.  If so, "mue" is not read as "mu", because "mu" would
         find every "Mustermann".
     """
-    return letter_variants(text, open_ended) or _read(text[:MAX_TEXT], stored=False).raw
+    return letter_variants(text, open_ended) or _punctuation(_read(text[:MAX_TEXT], stored=False).raw)
 
 
 def typed_words(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:

@@ -173,16 +173,16 @@ def text_search_text(values: Iterable[str], reading: str = "") -> str:
     :param reading: the pronunciation of a single value.  The pronunciation becomes the main variant, by which the value
         is sorted.  Empty if the value is sorted as it is written.
     """
-    variants = [name_folding.variants(value) for value in values]
+    variants = [name_folding.search_variants(value) for value in values]
     if reading:
-        variants = [name_folding.variants(reading) + variants[0]]
+        variants = [name_folding.search_variants(reading) + variants[0]]
     lines = "".join([f"\n {main} " for main, *_ in variants]) + "\n"
     return lines + _alias_lines(dict.fromkeys([form for _, *forms in variants for form in forms]))
 
 
 def alias_search_text(values: Iterable[str]) -> str:
     """Return the search text, in lenient matching, of aliases: texts that find an entry but are not its values."""
-    return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.variants(value)]))
+    return _alias_lines(dict.fromkeys([form for value in values for form in name_folding.search_variants(value)]))
 
 
 def _alias_lines(forms: Iterable[str]) -> str:
