@@ -220,7 +220,7 @@ def _book_client_dependencies(base: Base, phones: PhoneParts) -> BookClientDepen
             phones.ldap.turns.first_turn_of,
             phones.ldap.turns.turn_of,
         ),
-        run_off_thread=base.workers.work,
+        run_off_thread=base.workers.explain,  # neither phone books nor pages wait for a disk that hangs
     )
 
 
