@@ -185,6 +185,9 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
     if plain is None:
         return ()
     numbers: dict[Number | None, None] = {plain: None}
+    if plain.code:
+        # A stored text with a letter ("*0120e000000") has no code, although the same digits without the letter have.
+        numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.
         asked = "+" + plain.digits

@@ -906,6 +906,7 @@ def test_two_numbers_are_read_as_two(pair: tuple[str, str, str], between: str) -
 )
 @example("010000d*", "DE")
 @example("01:00000*", "DE")
+@example("*0120e000000", "DE")
 @example("0171 55501710172", "DE")
 def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
     """Nothing raises; what is dialled has 15 digits at most, and each number is found in all its forms."""
