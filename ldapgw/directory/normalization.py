@@ -12,8 +12,8 @@ breaks:
   that the start of any word is a blank and a letter.  The main variants come first, one for each value; all other
   variants follow a form feed.
 * In lenient matching, a telephone number has one line with three forms (E.164, national, as typed) between tabs, and
-  then its other E.164 forms.  A form that the number does not have is empty, and so is the form as typed if it equals
-  the E.164 form, because a third of a contact's search text is numbers.
+  then its other E.164 forms.  A form that the number does not have is empty.  The form as typed is also empty if the
+  number was typed in E.164.
 * Any other value has one line, in which it is normalized by its matching rule.
 """
 

@@ -356,7 +356,7 @@ class BookReader:
         cursor = self._cursor(viewer, address, scopes, prepared)
         given, flags = 0, FlagReader(directory, access)
         while not cursor.finished:
-            for batch in cursor.next(_SLICE if given < query.count else _COUNTED):
+            for batch in cursor.next(_COUNTED if counts_all and given == query.count else _SLICE):
                 start = max(0, query.first - length.total)
                 length.total += len(batch)
                 entries = batch.part(start, start + query.count - given).entries() if given < query.count else ()
