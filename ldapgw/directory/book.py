@@ -14,16 +14,11 @@ from dataclasses import dataclass, replace
 from ldapgw.contact import Contact, Sharing
 from ldapgw.directory import name_folding
 from ldapgw.directory.dn import escape, folded
-from ldapgw.directory.entry import (
-    NO_ATTRIBUTES,
-    Entry,
-    FixedAttributes,
-    special_entry,
-    structural_attributes,
-)
+from ldapgw.directory.entry import Entry, FixedAttributes, special_entry, structural_attributes
 from ldapgw.directory.inet_org_person import ContactEntries, EntryFactory, ParentEntry
 from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.packed_attributes import NO_ATTRIBUTES
 from ldapgw.directory.segment import Segment, Segments, empty_segments
 
 # The ou of the book that holds a Workspace directory.

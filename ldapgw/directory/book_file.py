@@ -15,11 +15,12 @@ import msgspec
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book, Label, assemble_book, assemble_label, book_parent, label_parent
-from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, EntryRecord, PackedAttributes
+from ldapgw.directory.entry import Entry, EntryRecord
 from ldapgw.directory.index import Index, RecordReader, RecordWriter
 from ldapgw.directory.inet_org_person import ParentEntry
 from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.packed_attributes import NO_ATTRIBUTES, PackedAttributes
 from ldapgw.directory.segment import Segment, Segments
 
 # The version of the format.  Raise this version by hand whenever the same contacts give a different file: cached books

@@ -22,18 +22,12 @@ from ldapgw.directory import name_folding, normalization, query_plan
 from ldapgw.directory.assertion import Alternatives, Assertion
 from ldapgw.directory.dedup import precedence_of
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import (
-    Entry,
-    FixedAttributes,
-    NumberFormatter,
-    PackedAttributes,
-    encoded_texts,
-    octets_of,
-)
+from ldapgw.directory.entry import Entry, FixedAttributes, NumberFormatter
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK
+from ldapgw.directory.packed_attributes import PackedAttributes, encoded_texts, octets_of, unpack
 from ldapgw.directory.query_plan import ExactKey
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type
 from ldapgw.directory.segment import Segment
@@ -251,7 +245,7 @@ def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
     packed = {
         name: (values, text)
         for name, values in entry.sets().items()
-        if (kind := attribute_type(name)) is not None and name not in entry.parent.shared.unpack()
+        if (kind := attribute_type(name)) is not None and name not in unpack(entry.parent.shared.values)
         for text in [entry.search_text(kind) or ""]
         if name in _KEPT or f"{SWITCHBOARD_MARK}\t" in text
     }

@@ -17,8 +17,9 @@ from itertools import groupby
 from typing import Final
 
 from ldapgw.directory import name_folding, normalization
-from ldapgw.directory.entry import ATTRIBUTE_TAGS, TAG_START, Entry, attribute_tag
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.name_folding import MAX_SORT_NAME, sort_name
+from ldapgw.directory.packed_attributes import ATTRIBUTE_TAGS, TAG_START, attribute_tag
 from ldapgw.directory.schema import NUMBER_TYPES
 
 _NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TYPES])

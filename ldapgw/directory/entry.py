@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Entries: what LDAP returns for a contact, packed into a few strings that are searched and sent without unpacking.
+"""Entries: what LDAP returns for a contact.
 
-A hundred thousand entries are in memory, so an entry has no object for each attribute.  All values of an entry are one
-string of octets: the time of the last change, and for each attribute its number and the encoding of its SET.  All
-search texts of an entry are one string: for each attribute a tag, which begins with `TAG_START`, and the search text of
-the attribute's values (`ldapgw.directory.normalization`).  Attributes that all contacts share (their object classes)
-are packed once.  The DN and the operational attributes (RFC 4512 3.4) are made from the entry's `Parent` on request.
+An entry has two strings, which hold its packed attributes (`ldapgw.directory.packed_attributes`).  Attributes that all
+contacts share (their object classes) are packed once.  The DN and the operational attributes (RFC 4512 3.4) are made
+from the entry's `Parent` on request.
 
 A `Selection` is the parsed list of attributes that a search returns (RFC 4511 4.5.1.8), with the format of numbers.
 """
@@ -22,6 +20,18 @@ from ldapgw import ber
 from ldapgw.ber import octets
 from ldapgw.directory import normalization
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.packed_attributes import (
+    NO_ATTRIBUTES,
+    TAG_START,
+    PackedAttribute,
+    PackedAttributes,
+    decoded,
+    encoded_set,
+    encoded_texts,
+    find_uid,
+    octets_of,
+    unpack,
+)
 from ldapgw.directory.schema import (
     ATTRIBUTE_TYPES,
     NUMBER_TYPES,
@@ -287,141 +297,11 @@ _NO_VALUES: Final = ber.tlv(ber.SET, b"")
 
 _BINARY: Final = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.family is Family.BINARY)
 
-_ATTRIBUTE_NAMES: Final = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
-_ATTRIBUTE_NUMBERS: Final = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
-_UID_NUMBER: Final = _ATTRIBUTE_NUMBERS["uid"]
-# The character that begins each attribute's part of an entry's text, and that ends the last part.  No search text
-# contains this character.
-TAG_START: Final = "\x1e"
-ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
-
-# The letter that stands for aliases in place of an attribute: names that find an entry without being shown.
-ALIAS_LETTER: Final = "@"
-# The character that stands for a display name's search text if this text equals the search text of cn, and the octet
-# that stands for the display name's SET if the SET equals that of cn.
-SAME_AS_CN: Final = "\x1d"
-_SAME_SET: Final = SAME_AS_CN.encode()
-
-_PERSON_NAMES: Final = frozenset(("cn", "displayName", "givenName", "sn"))
-NAME_TAGS: Final = frozenset(map(ATTRIBUTE_TAGS.__getitem__, _PERSON_NAMES))
-CN_TAG, OBJECT_CLASS_TAG, ALIAS_TAG = ATTRIBUTE_TAGS["cn"], ATTRIBUTE_TAGS["objectClass"], TAG_START + ALIAS_LETTER
-
-# An attribute's values as an encoded SET, and their search text.  The SET is empty if the attribute is searched, but
-# not returned.
-PackedAttribute = tuple[bytes, str]
-
-
-def attribute_tag(kind: AttributeType) -> str:
-    """Return the tag before a user attribute's search text: `TAG_START` and the attribute's letter."""
-    return ATTRIBUTE_TAGS[kind.name]
-
-
-# The number of octets of the time of the last change, in seconds; five octets are enough up to the year 36,812.
-_TIME: Final = 5
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class PackedAttributes:
-    """User attributes and the time of the last change, packed into a few strings.
-
-    :ivar values: the time, and for each attribute its number and the encoding of its SET (`_SAME_SET` for a display
-        name that equals cn).
-    :ivar text: for each attribute its tag and its search text.
-    """
-
-    values: bytes = bytes(_TIME)
-    text: str = TAG_START
-
-    @classmethod
-    def pack(cls, attributes: Mapping[str, PackedAttribute], aliases: str = "", *, updated: float = 0.0) -> Self:
-        """Pack attributes.
-
-        :param aliases: the search text of names that find the entry without being shown.
-        """
-        values, texts = [max(0, int(updated)).to_bytes(_TIME, "big")], []
-        cn: PackedAttribute | None = None
-        for name, packed in attributes.items():
-            cn = packed if name == "cn" else cn
-            octets, text = (_SAME_SET, SAME_AS_CN) if name == "displayName" and packed == cn else packed
-            if octets:
-                values.append(bytes((_ATTRIBUTE_NUMBERS[name],)) + octets)
-            texts.append(ATTRIBUTE_TAGS[name] + text)
-        if aliases:
-            texts.append(ALIAS_TAG + aliases)
-        return cls(b"".join(values), "".join(texts) + TAG_START)
-
-    @property
-    def updated(self) -> int:
-        """Return the time of the last change, in seconds since the epoch; 0 if unknown."""
-        return int.from_bytes(self.values[:_TIME], "big")
-
-    def unpack(self) -> dict[str, bytes]:
-        """Return the encoding of each attribute's SET, by the attribute's name."""
-        return _unpack(self.values)
-
-    def search_text(self, kind: AttributeType) -> str | None:
-        """Return the search text of a user attribute; None if the attribute is absent.
-
-        The search text of a person's name includes the aliases.
-        """
-        text = self._tagged_text(ATTRIBUTE_TAGS[kind.name])
-        if text == SAME_AS_CN:
-            text = self._tagged_text(ATTRIBUTE_TAGS["cn"])
-        if text is None or kind.name not in _PERSON_NAMES:
-            return text
-        return text + (self._tagged_text(ALIAS_TAG) or "")
-
-    def _tagged_text(self, tag: str) -> str | None:
-        at = self.text.find(tag)
-        return None if at < 0 else self.text[at + 2 : self.text.index(TAG_START, at + 2)]
-
-
-def _unpack(values: bytes) -> dict[str, bytes]:
-    """Return the encoding of each attribute's SET, by the attribute's name.
-
-    :param values: see `PackedAttributes`.
-    """
-    at = _TIME
-    sets: dict[str, bytes] = {}
-    while at < len(values):
-        name, start = _ATTRIBUTE_NAMES[values[at]], at + 1
-        at = _end_of_set(values, start)
-        sets[name] = sets["cn"] if values[start] == _SAME_SET[0] else values[start:at]
-    return sets
-
-
-def _end_of_set(values: bytes, start: int) -> int:
-    """Return the position behind an attribute's SET in packed values.
-
-    :param start: the position of the SET.
-    """
-    if values[start] == _SAME_SET[0]:
-        return start + 1
-    length, start = values[start + 1], start + 2
-    if length >= 0x80:
-        octets = length & 0x7F
-        length, start = int.from_bytes(values[start : start + octets], "big"), start + octets
-    return start + length
-
-
-def _find_uid(values: bytes) -> bytes:
-    """Return the uid in packed values without unpacking the other attributes; empty if there is none."""
-    at = _TIME
-    while at < len(values):
-        number, start = values[at], at + 1
-        at = _end_of_set(values, start)
-        if number == _UID_NUMBER:
-            return next(iter(decoded(values[start:at])), b"")
-    return b""
-
-
-NO_ATTRIBUTES: Final = PackedAttributes()
-
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
     """Unpack the attributes that all entries of a book share.  The result is cached: each encoded entry needs it."""
-    return _unpack(values)
+    return unpack(values)
 
 
 # An entry without its parent: values, text and sort key.
@@ -451,7 +331,7 @@ class Entry:
     @property
     def uid(self) -> bytes:
         """Return the uid of the entry; empty if the entry has none."""
-        return _find_uid(self._values)
+        return find_uid(self._values)
 
     @property
     def dn(self) -> str:
@@ -481,7 +361,7 @@ class Entry:
 
         :param names: the attributes' names in the schema.
         """
-        sets = _unpack(self._values)
+        sets = unpack(self._values)
         shared = _shared_sets(self.parent.shared.values)
         found: dict[str, tuple[str, ...]] = {}
         for name in names:
@@ -522,7 +402,7 @@ class Entry:
 
         :param types_only: whether to encode the attributes' names without their values.
         """
-        own = _unpack(self._values)
+        own = unpack(self._values)
         sets = _shared_sets(self.parent.shared.values) | own
         if selection.formatter is not None:
             sets |= self._formatted_numbers(sets, selection, selection.formatter)
@@ -557,7 +437,7 @@ class Entry:
 
     def sets(self) -> dict[str, bytes]:
         """Return the encoding of each user attribute's SET, by the attribute's name."""
-        return _shared_sets(self.parent.shared.values) | _unpack(self._values)
+        return _shared_sets(self.parent.shared.values) | unpack(self._values)
 
     def _formatted_numbers(
         self, sets: Mapping[str, bytes], selection: Selection, formatter: NumberFormatter
@@ -590,21 +470,6 @@ def special_entry(
     return Entry(PackedAttributes.pack(packed), FixedAttributes(octets_of(dn), operational), sort_key=sort_key)
 
 
-def octets_of(text: str) -> bytes:
-    """Encode a text in UTF-8; half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes "?"."""
-    return text.encode("utf-8", "replace")
-
-
-def encoded_texts(texts: Iterable[str]) -> bytes:
-    """Encode texts as a SET OF OCTET STRING."""
-    return encoded_set([octets_of(text) for text in texts])
-
-
-def encoded_set(values: Iterable[bytes]) -> bytes:
-    """Encode values as a SET OF OCTET STRING."""
-    return ber.tlv(ber.SET, b"".join([ber.octets(value) for value in values]))
-
-
 def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
     """Return whether telephoneNumber has one value, which is also a value of one of the attributes."""
     others = [sets[name] for name in copied_from if name in sets]
@@ -615,23 +480,3 @@ def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
 def _uid(sets: Mapping[str, bytes]) -> bytes:
     """Return the uid among the encoded sets of an entry; empty if the entry has none."""
     return next(iter(decoded(sets.get("uid", b""))), b"")
-
-
-def decoded(values: bytes) -> tuple[bytes, ...]:
-    """Return the values of an encoded SET OF OCTET STRING, as `encoded_set` writes it; no values for an empty string.
-
-    A list of 5,000 contacts decodes 35,000 sets, so the function reads the octets without a `BerReader`.
-    """
-    if len(values) > 3 and values[3] == len(values) - 4:  # one short value, as most sets have
-        return (values[4:],)
-    found: list[bytes] = []
-    # The head of the SET has two octets, and further octets if the content is longer than 127 octets.
-    at = 2 + (values[1] & 0x7F) if len(values) > 1 and values[1] >= 0x80 else 2
-    while at < len(values):
-        length, at = values[at + 1], at + 2
-        if length >= 0x80:
-            octets_of_length = length & 0x7F
-            length, at = int.from_bytes(values[at : at + octets_of_length], "big"), at + octets_of_length
-        found.append(values[at : at + length])
-        at += length
-    return tuple(found)

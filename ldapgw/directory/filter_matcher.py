@@ -17,13 +17,7 @@ from typing import Final
 
 from ldapgw.directory import assertion, index_terms, normalization, query_plan
 from ldapgw.directory.assertion import Assertion
-from ldapgw.directory.entry import (
-    ALIAS_LETTER,
-    ATTRIBUTE_TAGS,
-    OBJECT_CLASS_TAG,
-    Entry,
-    attribute_tag,
-)
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
     And,
     Approximate,
@@ -39,6 +33,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.index import Index
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.packed_attributes import ALIAS_LETTER, ATTRIBUTE_TAGS, OBJECT_CLASS_TAG, attribute_tag
 from ldapgw.directory.predicate import (
     CombinedPredicate,
     ConstantPredicate,

@@ -34,10 +34,11 @@ from typing import Any, Final
 from ldapgw.directory import name_folding, query_plan
 from ldapgw.directory.assertion import NUMBER_END, ON_KEYS, Alternatives, Assertion
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import ALIAS_LETTER, SAME_AS_CN, Entry, attribute_tag
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import HIGHEST, Index, IndexBuilder, Postings
 from ldapgw.directory.name_folding import MAX_SORT_NAME
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_number_line, is_switchboard, lines_of, number_tails
+from ldapgw.directory.packed_attributes import ALIAS_LETTER, SAME_AS_CN, attribute_tag
 from ldapgw.directory.query_plan import (
     CommonPrefixQuery,
     ExactKey,

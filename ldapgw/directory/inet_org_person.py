@@ -15,20 +15,11 @@ from typing import Final, NamedTuple
 from ldapgw.contact import Address, Contact, Kind, Phone
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.dn import escape
-from ldapgw.directory.entry import (
-    PLACEHOLDER_ID,
-    Attributes,
-    Entry,
-    PackedAttribute,
-    PackedAttributes,
-    encoded_set,
-    encoded_texts,
-    octets_of,
-    structural_attributes,
-)
+from ldapgw.directory.entry import PLACEHOLDER_ID, Attributes, Entry, structural_attributes
 from ldapgw.directory.name_folding import contact_sort_key, has_letters
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK
+from ldapgw.directory.packed_attributes import PackedAttribute, PackedAttributes, encoded_set, encoded_texts, octets_of
 from ldapgw.directory.schema import Family, attribute_type, class_chain
 from ldapgw.numbers import dial_string, numbering_plan, phone_number
 from ldapgw.numbers.number import Number

@@ -8,15 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ldapgw.directory.assertion import Assertion, TextPredicate, contains_all, is_single_value
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import (
-    ALIAS_TAG,
-    CN_TAG,
-    NAME_TAGS,
-    SAME_AS_CN,
-    TAG_START,
-    Entry,
-    attribute_tag,
-)
+from ldapgw.directory.entry import Entry
+from ldapgw.directory.packed_attributes import ALIAS_TAG, CN_TAG, NAME_TAGS, SAME_AS_CN, TAG_START, attribute_tag
 from ldapgw.directory.schema import AttributeType, attribute_type
 
 

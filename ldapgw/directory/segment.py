@@ -20,10 +20,11 @@ from typing import Any, Final, NamedTuple, Self
 from ldapgw.ber import SEQUENCE, head
 from ldapgw.directory import index_terms, query_plan
 from ldapgw.directory.dn import folded
-from ldapgw.directory.entry import PLACEHOLDER, PLACEHOLDER_ID, Entry, Parent, Selection, octets_of
+from ldapgw.directory.entry import PLACEHOLDER, PLACEHOLDER_ID, Entry, Parent, Selection
 from ldapgw.directory.index import Index
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
+from ldapgw.directory.packed_attributes import octets_of
 from ldapgw.directory.query_plan import Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 

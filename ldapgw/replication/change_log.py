@@ -24,8 +24,9 @@ from ldapgw.directory.access import Access, ReplicaAccess
 from ldapgw.directory.catalog import Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory
 from ldapgw.directory.dn import Dn
-from ldapgw.directory.entry import Entry, octets_of
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import phone_dn
+from ldapgw.directory.packed_attributes import octets_of
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import tenant_entry
 from ldapgw.replication.replica_entry import (

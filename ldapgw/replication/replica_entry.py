@@ -24,16 +24,9 @@ from ldapgw import ber
 from ldapgw.directory import name_folding
 from ldapgw.directory.access import ReplicaAccess
 from ldapgw.directory.catalog import PhoneAccess
-from ldapgw.directory.entry import (
-    SEARCH_RESULT_ENTRY,
-    Attributes,
-    Entry,
-    NumberFormatter,
-    decoded,
-    encoded_set,
-    octets_of,
-)
+from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Attributes, Entry, NumberFormatter
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.packed_attributes import decoded, encoded_set, octets_of
 from ldapgw.directory.passwords import ldap_password
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, NUMBER_TYPES, AttributeType, Family
 from ldapgw.numbers.phone_number import NumberFormat

@@ -18,10 +18,11 @@ from ldapgw.directory import book_file, segment
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.entry import NO_ATTRIBUTES, Entry, select
+from ldapgw.directory.entry import Entry, select
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
 from ldapgw.directory.index import DamagedFile, RecordWriter, verified_records
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.packed_attributes import NO_ATTRIBUTES
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segment, empty_segments
 from ldapgw.directory.special_entries import Features

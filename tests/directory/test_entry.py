@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from ldapgw.contact import Kind
-from ldapgw.directory.entry import NumberFormatter, decoded, encoded_set, octets_of, special_entry
+from ldapgw.directory.entry import NumberFormatter, special_entry
 from ldapgw.directory.inet_org_person import ParentEntry
+from ldapgw.directory.packed_attributes import decoded, encoded_set, octets_of
 from ldapgw.directory.schema import NUMBER_TYPES, attribute_type
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.phonebook.entries import CONTACT, ENTRIES, answer, entry, phone

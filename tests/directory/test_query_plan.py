@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone
 from ldapgw.directory.assertion import substrings
-from ldapgw.directory.entry import Entry, attribute_tag
+from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
     And,
     Equality,
@@ -27,6 +27,7 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.index import Index, IndexBuilder, RecordReader, RecordWriter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
+from ldapgw.directory.packed_attributes import attribute_tag
 from ldapgw.directory.predicate import TaggedTextPredicate
 from ldapgw.directory.query_plan import (
     CommonPrefixQuery,

@@ -14,17 +14,9 @@ import pytest
 from ldapgw.ber import integer, tlv
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.directory.entry import (
-    NO_ATTRIBUTES,
-    PLACEHOLDER_ID,
-    Entry,
-    FixedAttributes,
-    PackedAttributes,
-    Selection,
-    encoded_set,
-    select,
-)
+from ldapgw.directory.entry import PLACEHOLDER_ID, Entry, FixedAttributes, Selection, select
 from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.packed_attributes import NO_ATTRIBUTES, PackedAttributes, encoded_set
 from ldapgw.directory.segment import (
     MAX_PAGE_OCTETS,
     NO_PAGE,
