@@ -16,7 +16,7 @@ from setuptools.command.build_py import build_py
 # which a first sync spends most of its time with.
 COMPILED = (
     *("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "replication/*"),
-    *("google/person", "google/person_text"),
+    *("google/person", "google/person_text", "phones/book_formats", "phones/contact_list"),
 )
 # Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; types that msgspec reads,
 # because mypyc drops parameters of annotations (tests/test_wire_types.py); classes of Twisted and zope; and what runs

@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
 
 from ldapgw.directory.book import DIRECTORY
-from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
+from ldapgw.phones.book_reader import ListLength
+from ldapgw.phones.contact_list import DIALLED, BookChoice, ListedContact, ListQuery
 from ldapgw.phones.description import MODELS
 
 # The longest text that is searched for, in characters.

@@ -21,9 +21,10 @@ from ldapgw.directory.search import compare
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
 from ldapgw.ldap.admission import CallerIdLimits
-from ldapgw.phones.book_reader import BookReader, ListLength, ListQuery
+from ldapgw.phones.book_reader import BookReader, ListLength
 from ldapgw.phones.carddav.books import address_books
 from ldapgw.phones.contact_browser import ContactBrowser
+from ldapgw.phones.contact_list import ListQuery
 from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone

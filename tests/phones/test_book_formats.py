@@ -13,7 +13,8 @@ from lxml import etree
 
 from ldapgw.directory.dit import ContactFlags
 from ldapgw.phones.book_formats import MAX_TEXT, XML_BOOKS, ListAddress
-from ldapgw.phones.book_reader import BookChoice, ListedContact, ListLength, ListQuery
+from ldapgw.phones.book_reader import ListLength
+from ldapgw.phones.contact_list import BookChoice, ListedContact, ListQuery
 from ldapgw.phones.description import MODELS
 from tests.support.checkout import ROOT
 from tests.support.examples import examples

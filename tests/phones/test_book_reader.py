@@ -22,7 +22,8 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.numbers.phone_number import NumberFormat, parse
-from ldapgw.phones.book_reader import MAX_NUMBER, BookChoice, BookReader, ListedContact, ListLength, ListQuery
+from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListLength
+from ldapgw.phones.contact_list import BookChoice, ListedContact, ListQuery
 from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.turns import Turns
@@ -108,11 +109,16 @@ class Reading:
         return done[0]
 
 
-def test_a_long_list_takes_several_turns() -> None:
-    """All who have a number, in order; phones are answered in between."""
-    names, length = (reading := Reading()).names(ListQuery())
+@pytest.mark.parametrize(("form", "turns"), [(None, 2), (NumberFormat.DIAL, 7)])
+def test_a_long_list_takes_several_turns(form: NumberFormat | None, turns: int) -> None:
+    """A list has all contacts with a number, in order; phones are answered between its parts.
+
+    A list takes more turns if the numbers of its contacts have to be converted.
+    """
+    viewer = DESK1._replace(number_formatter=number_formatter(form, naming_context()))
+    names, length = (reading := Reading()).names(ListQuery(), viewer)
     assert names == NAMES
-    assert (length, reading.turns.asked) == (ListLength(COUNT, has_more=False), [DESK1.login] * 7)
+    assert (length, reading.turns.asked) == (ListLength(COUNT, has_more=False), [DESK1.login] * turns)
     assert reading.logged == [(COUNT, ResultCode.SUCCESS)]
 
 

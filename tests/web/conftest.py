@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ldapgw.phones.book_reader import BookReader, ListedContact, ListQuery
+from ldapgw.phones.book_reader import BookReader
+from ldapgw.phones.contact_list import ListedContact, ListQuery
 from tests.support.stage.web import Browser, Stage
 
 

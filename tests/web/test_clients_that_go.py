@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.logger import LogEvent
 
-from ldapgw.phones.book_reader import ListQuery
+from ldapgw.phones.contact_list import ListQuery
 from ldapgw.store import accounts
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.web.app import web_resource

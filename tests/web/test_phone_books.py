@@ -20,7 +20,8 @@ from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import SearchKind
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
-from ldapgw.phones.book_reader import ListQuery, ListSearch
+from ldapgw.phones.book_reader import ListSearch
+from ldapgw.phones.contact_list import ListQuery
 from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
 from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, publish, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
