@@ -67,6 +67,10 @@ _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _ORGANIZATION_BITS: Final = _WORD_BITS["o"]
+_PREFIX_BITS: Final = 0xFF
+# The bit of words in attributes that have no prefixes, while an entry is indexed.
+_OTHER_BIT: Final = 0x100
+_OTHER_BITS: Final = _OTHER_BIT | _ORGANIZATION_BITS
 _TRIGRAM: Final = 3
 # The maximum number of words of a text, and the maximum number of trigrams of a word, that are looked up: further
 # lookups would exclude hardly any entries.
@@ -76,6 +80,11 @@ _NUMBER_PREFIX: Final = 6
 # The number of keypad digits in a term that is the beginning of a word.
 _KEYS: Final = 3
 _DIGITS: Final = "0123456789"
+# The characters of most numbers, and the minimum length of a number that has a trigram.
+_DIALLED: Final = "+" + _DIGITS
+_FIRST_DIALLED: Final = ord("+")
+_DIALLED_COUNT: Final = ord("9") - ord("+") + 1
+_SHORTEST_DIALLED: Final = 3
 # Two numbers: from how many letters at the beginning of each word the term for a pair of words is made; and how many
 # different terms for pairs there are, a prime number, which spreads the pairs evenly.
 _PAIRED: Final = 2
@@ -128,6 +137,45 @@ def build_index(entries: Iterable[Entry]) -> Index:
     return builder.build()
 
 
+class _Word:
+    """The postings of a word, each list of which is made when an entry needs it.
+
+    Mutable: the lists, which are empty until they are made.
+
+    :ivar prefixes: the prefixes of a word in a name or an organization.
+    :ivar of_names: the terms of a word in a name.
+    :ivar of_others: the terms of a word in any other text but a mail address.
+    :ivar of_organizations: the terms of a word in an organization, as the word is typed on the keypad.
+    """
+
+    __slots__ = ("of_names", "of_organizations", "of_others", "prefixes", "word")
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.prefixes: list[Postings] = []
+        self.of_names: list[Postings] = []
+        self.of_others: list[Postings] = []
+        self.of_organizations: list[Postings] = []
+
+    def make_prefixes(self, builder: IndexBuilder) -> list[Postings]:
+        word = self.word
+        self.prefixes = [builder.prefix(prefix) for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}")]
+        return self.prefixes
+
+    def make_name(self, builder: IndexBuilder) -> list[Postings]:
+        terms = [*_word_terms("N", self.word), *["KN" + digits for digits in _keypad_terms(self.word)]]
+        self.of_names = [builder.term(term) for term in terms]
+        return self.of_names
+
+    def make_other(self, builder: IndexBuilder) -> list[Postings]:
+        self.of_others = [builder.term(term) for term in _word_terms("O", self.word)]
+        return self.of_others
+
+    def make_organization(self, builder: IndexBuilder) -> list[Postings]:
+        self.of_organizations = [builder.term("KO" + digits) for digits in _keypad_terms(self.word)]
+        return self.of_organizations
+
+
 class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
@@ -135,18 +183,17 @@ class _Indexer:
     come in the order of their names, so most words of an entry have come before.
     """
 
-    __slots__ = ("_beginnings", "_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
+    __slots__ = ("_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
 
     def __init__(self, builder: IndexBuilder) -> None:
         self._builder = builder
-        self._words: dict[str, dict[str, list[Postings]]] = {"N": {}, "M": {}, "O": {}}
-        # A word's prefixes, and its terms on the keypad as a word of a name and of an organization.
-        self._beginnings: dict[str, tuple[list[Postings], list[Postings], list[Postings]]] = {}
+        self._words: dict[str, _Word] = {}
         self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
         # By the name of an organization, the pairs of its words; by a text with object classes, the classes.
         self._pairs: dict[str, list[Postings]] = {}
         self._shared: dict[str, list[Postings]] = {}
-        self._trigrams: dict[str, Postings] = {}
+        # By the values of the three characters of a trigram of a number (`_trigrams_of`).
+        self._trigrams: list[Postings | None] = [None] * _DIALLED_COUNT**3
 
     def add(self, entry: Entry) -> None:
         """Add an entry to the builder's document."""
@@ -156,7 +203,6 @@ class _Indexer:
         paired: set[str] = set()
         shown: list[str] = []
         # Several attributes have the same words and numbers: each word and number is added once.
-        words_of: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
         numbers: set[str] = set()
         for part in entry.tagged_texts():
             letter, text = part[0], part[1:]
@@ -167,12 +213,15 @@ class _Indexer:
                 _add_bits(bits, shown, _WORD_BITS["displayName"])
             elif group == "D":
                 numbers.update(lines_of(text))
+            elif group == "M":
+                for word in text.split():
+                    builder.add_term("Mw" + word[:_WORD])
             elif group:
                 words = text.split()
-                words_of[group].update(words)
                 shown = words if letter == _CN else shown
-                if letter in _LETTER_BITS:
-                    _add_bits(bits, words, _LETTER_BITS[letter])
+                word_bit = _LETTER_BITS.get(letter, 0)
+                _add_bits(bits, words, word_bit or _OTHER_BIT)
+                if word_bit:
                     if letter in _LETTER_VALUE_BITS:
                         _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
                     if len(words) > 1:
@@ -181,9 +230,7 @@ class _Indexer:
                 keys.update([uid_key(uid).key for uid in (*lines_of(text), *_unusual_uids(entry))])
             else:
                 self._add_values(letter, text)
-        for group, found in words_of.items():
-            self._add_words(group, found)
-        self._add_bits_of_words(bits)
+        self._add_words(bits)
         self._add_numbers(numbers, keys)
         builder.add_keys(keys)
 
@@ -199,41 +246,25 @@ class _Indexer:
                 found = self._shared[text] = [self._builder.term("C" + line) for line in lines_of(text)]
             self._builder.add(found)
 
-    def _add_words(self, group: str, words: Iterable[str]) -> None:
-        builder, kept = self._builder, self._words[group]
-        for word in words:
+    def _add_words(self, bits: Mapping[str, int]) -> None:
+        """Add words as prefixes and as terms, and words of names and organizations as they are typed on the keypad.
+
+        :param bits: the attributes that contain each word, as bits (`_OTHER_BIT` and the bits of a prefix).
+        """
+        builder, kept = self._builder, self._words
+        for word, word_bits in bits.items():
             found = kept.get(word)
             if found is None:
-                found = [builder.term(f"{group}w{word[:_WORD]}")]
-                if group != "M":
-                    found += [builder.term(trigram) for trigram in _trigram_terms(f"{group}t", word)]
                 _make_room(kept)
-                kept[word] = found
-            builder.add(found)
-
-    def _add_bits_of_words(self, bits: Mapping[str, int]) -> None:
-        """Add words as prefixes, and as they are typed on the keypad.
-
-        :param bits: the attributes that contain each word, as bits.
-        """
-        builder = self._builder
-        for word, word_bits in bits.items():
-            found = self._beginnings.get(word)
-            if found is None:
-                digits = _keypad_terms(word)
-                found = (
-                    [builder.prefix(prefix) for prefix in (f"1{word[:1]}", f"2{word[:2]}", f"3{word[:3]}")],
-                    [builder.term("KN" + term) for term in digits],
-                    [builder.term("KO" + term) for term in digits],
-                )
-                _make_room(self._beginnings)
-                self._beginnings[word] = found
-            prefixes, of_names, of_organizations = found
-            builder.add_prefixes(prefixes, word_bits)
+                found = kept[word] = _Word(word)
+            if word_bits != _OTHER_BIT:
+                builder.add_prefixes(found.prefixes or found.make_prefixes(builder), word_bits & _PREFIX_BITS)
             if word_bits & NAME_BITS:
-                builder.add(of_names)
-            if word_bits & _ORGANIZATION_BITS:
-                builder.add(of_organizations)
+                builder.add(found.of_names or found.make_name(builder))
+            if word_bits & _OTHER_BITS:
+                builder.add(found.of_others or found.make_other(builder))
+                if word_bits & _ORGANIZATION_BITS:
+                    builder.add(found.of_organizations or found.make_organization(builder))
 
     def _add_pairs(self, group: str, text: str, words: Sequence[str], paired: set[str]) -> None:
         """Add the pairs of words of a value."""
@@ -263,7 +294,7 @@ class _Indexer:
 
     def _add_numbers(self, lines: Iterable[str], keys: set[str]) -> None:
         """Add the beginnings and the trigrams of the forms of numbers, and add the keys of the numbers to `keys`."""
-        builder, kept = self._builder, self._trigrams
+        builder = self._builder
         found: set[str] = set()
         for line in lines:
             forms = line.split("\t")
@@ -273,19 +304,29 @@ class _Indexer:
                 keys.add(forms[-2])
                 builder.add_term(_SWITCHBOARD)
             found.update(forms)
-        trigrams: set[str] = set()
         for form in found:
             if form:
                 builder.add_term("Db" + form[:_NUMBER_PREFIX])
-                trigrams.update(_trigram_terms("Dt", form))
-        postings = []
-        for trigram in trigrams:
-            of_trigram = kept.get(trigram)
-            if of_trigram is None:
-                _make_room(kept)
-                of_trigram = kept[trigram] = builder.term(trigram)
-            postings.append(of_trigram)
-        builder.add(postings)
+                builder.add(self._trigrams_of(form))
+
+    def _trigrams_of(self, form: str) -> list[Postings]:
+        """Return the postings of the trigrams of a form of a number, and of the last two digits of the form."""
+        builder = self._builder
+        if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
+            return [builder.term(term) for term in _trigram_terms("Dt", form)]
+        # Nearly all forms consist of digits behind a plus sign.  The values of three characters lead to the postings of
+        # a trigram faster than a text of these characters.
+        kept, postings = self._trigrams, []
+        first, second = ord(form[0]) - _FIRST_DIALLED, ord(form[1]) - _FIRST_DIALLED
+        for at in range(2, len(form)):
+            third = ord(form[at]) - _FIRST_DIALLED
+            place = (first * _DIALLED_COUNT + second) * _DIALLED_COUNT + third
+            found = kept[place]
+            if found is None:
+                found = kept[place] = builder.term("Dt" + form[at - 2 : at + 1])
+            postings.append(found)
+            first, second = second, third
+        return [*postings, builder.term("Dt" + form[-2:])]
 
 
 def _make_room(kept: dict[str, Any]) -> None:
@@ -302,6 +343,11 @@ def _add_bits(bits: dict[str, int], words: Iterable[str], added: int) -> None:
 def _first_words(text: str) -> list[str]:
     """Return the first word of each value."""
     return [line.split(maxsplit=1)[0] for line in lines_of(text) if line.strip()]
+
+
+def _word_terms(group: str, word: str) -> list[str]:
+    """Return the terms of a word of a group: the beginning of the word, and the trigrams of the word."""
+    return [f"{group}w{word[:_WORD]}", *_trigram_terms(f"{group}t", word)]
 
 
 def _keypad_terms(word: str) -> list[str]:

@@ -20,7 +20,7 @@ from ldapgw.directory.name_folding import contact_sort_key, has_letters
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK
 from ldapgw.directory.packed_attributes import PackedAttribute, PackedAttributes, encoded_set, encoded_texts, octets_of
-from ldapgw.directory.schema import Family, attribute_type, class_chain
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, Family, class_chain
 from ldapgw.numbers import dial_string, numbering_plan, phone_number
 from ldapgw.numbers.number import Number
 
@@ -206,8 +206,13 @@ def _postal_address(address: Address) -> str:
 # The attributes that hold the whole name.
 _SHOWN: Final = ("cn", "displayName")
 
-# Attributes whose packed values are cached, because many contacts share them.
-_SHARED: Final = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
+_FAMILIES: Final = {kind.name: kind.comparison.family for kind in ATTRIBUTE_TYPES}
+
+# Attributes whose packed values are cached, because many contacts share them, and the name of the family of each.
+_SHARED: Final = {
+    name: _FAMILIES[name].name
+    for name in ("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c")
+}
 
 # The attributes that all contacts share.
 CLASSES: Final = PackedAttributes.pack(
@@ -339,21 +344,20 @@ class EntryFactory:
         return Entry(own, self._parent, sort_key=sort_key)
 
     def _text(self, name: str, values: tuple[str, ...], reading: str) -> PackedAttribute:
-        kind = attribute_type(name)
-        family = kind.comparison.family if kind else Family.TEXT
-        lenient = self._context.lenient and family is Family.TEXT
-        key = ("" if lenient else family.name, (*values, reading))
+        family = _SHARED.get(name)
+        if family is None:
+            return self._pack(name, values, reading)
+        key = (family, (*values, reading))
         packed = self._packed.get(key)
         if packed is None:
-            packed = (
-                encoded_texts(values),
-                normalization.text_search_text(values, reading)
-                if lenient
-                else normalization.value_search_text(family, values),
-            )
-            if name in _SHARED:
-                self._packed[key] = packed
+            packed = self._packed[key] = self._pack(name, values, reading)
         return packed
+
+    def _pack(self, name: str, values: tuple[str, ...], reading: str) -> PackedAttribute:
+        family = _FAMILIES[name]
+        if family is Family.TEXT and self._context.lenient:
+            return encoded_texts(values), normalization.text_search_text(values, reading)
+        return encoded_texts(values), normalization.value_search_text(family, values)
 
     def _numbers(self, numbers: Mapping[str, Number]) -> PackedAttribute:
         lenient = self._context.lenient
