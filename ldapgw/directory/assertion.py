@@ -28,13 +28,13 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings, at least one of which is a substring of a search text.  There are two exceptions.  A string that begins with
-# `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds
-# digits, and these digits are a substring of the search text as people type the text on the keypad.  Such digits stand
-# for beginnings of words, and for parts of words in scripts other than Latin.  For other parts of Latin words, the
-# alternatives hold letters and no digits.
+# Strings, at least one of which is a substring of a search text.  There are two exceptions, which begin with a control
+# character.  A string that begins with `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string
+# that begins with `ON_KEYS` holds digits, and these digits are a substring of the search text as people type the text
+# on the keypad.  Such digits stand for beginnings of words, and for parts of words in scripts other than Latin.  For
+# other parts of Latin words, the alternatives hold letters and no digits.
 Alternatives = tuple[str, ...]
-NUMBER_END: Final = "#"
+NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
 
 

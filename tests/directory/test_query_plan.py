@@ -431,6 +431,15 @@ def test_signs_alone_are_in_every_number() -> None:
     assert by_index == by_walk
 
 
+@pytest.mark.parametrize("text", ["*#*", "*#", "*#1234567*", "*67#", "#12*"])
+def test_a_part_of_a_number_that_begins_with_a_hash(text: str) -> None:
+    """The part is no end of a number, for which the index has a key."""
+    people = [contact(at, "Ada", ["#1234567#" if at else "030 1234567"], "", mail=False) for at in range(50)]
+    by_index, by_walk = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
+    assert len(by_index) == 49
+    assert by_index == by_walk
+
+
 def test_a_key_may_be_that_of_another() -> None:
     """Keys are checksums; these two have the same one."""
     on = segment([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
