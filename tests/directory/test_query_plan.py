@@ -440,6 +440,15 @@ def test_a_part_of_a_number_that_begins_with_a_hash(text: str) -> None:
     assert by_index == by_walk
 
 
+@pytest.mark.parametrize("text", ["0049302", "00049302", "+49302"])
+def test_a_short_number_with_a_country_code_is_compared_digit_by_digit(text: str) -> None:
+    """A search text that is sure to match is sure to pass the slower test, too."""
+    people = [contact(at, "Ada", ["+49302" if at else "+49303"], "", mail=False) for at in range(50)]
+    by_index, by_walk = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
+    assert len(by_index) == (49 if text == "+49302" else 0)
+    assert by_index == by_walk
+
+
 def test_a_key_may_be_that_of_another() -> None:
     """Keys are checksums; these two have the same one."""
     on = segment([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
