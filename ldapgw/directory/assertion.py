@@ -557,6 +557,7 @@ def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     A prepared value has one blank at each end, and two blanks between words.  A prepared part has a blank at its
     beginning only if the part began with a blank, and a blank at its end only if the part ended with a blank.
     """
+    text = normalization.mapped(text)
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:
         return " "

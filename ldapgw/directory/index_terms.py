@@ -516,7 +516,7 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
-    if any(" " in word or not 0 < len(word) <= _MAX_PREFIX for word in words):
+    if any(word.split() != [word] or len(word) > _MAX_PREFIX for word in words):
         return None
     return CommonPrefixQuery(tuple([f"{len(word)}{word}" for word in words]), NAME_BITS)
 

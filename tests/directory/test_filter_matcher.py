@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind
+from ldapgw.contact import Address, Contact, Kind
 from ldapgw.directory import filter_matcher
 from ldapgw.directory.assertion import substrings
 from ldapgw.directory.entry import Entry
@@ -298,6 +298,25 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
 def test_filters(text: str, lenient: bool | None, strict: bool | None) -> None:
     """Each kind of term on one contact: with lenient, and with strict matching."""
     assert (value(text, lenient=True), value(text, lenient=False)) == (lenient, strict)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(cn=no 5tm)", True),
+        ("(cn=№ 5™)", True),
+        ("(cn:caseExactMatch:=NO 5TM)", False),
+        ("(cn=*\\ef\\b8\\8f 5*)", True),
+        ("(cn=*\\ef\\b8\\8f O*)", False),
+        ("(cn=*O\\1d*)", True),
+        ("(postalAddress=am №5$köln™)", True),
+        ("(postalAddress=am NO5*TM)", True),
+    ],
+)
+def test_strings_are_prepared_as_the_rfc_says(text: str, expected: bool) -> None:
+    """RFC 4518 folds letters that only normalization makes, and reads blanks behind invisible characters."""
+    contact = Contact("c1", name="№ 5™", addresses=(Address(("Am №5", "Köln™")),))
+    assert value(text, lenient=False, of=entry(contact, lenient=False)) is expected
 
 
 CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()

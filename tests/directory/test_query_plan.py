@@ -449,6 +449,13 @@ def test_a_short_number_with_a_country_code_is_compared_digit_by_digit(text: str
     assert by_index == by_walk
 
 
+@pytest.mark.parametrize("text", ["(cn=* a* )", "(cn=* a* b* )", "(sn=* a*  )", "(displayName=* a* )"])
+def test_a_part_of_a_name_may_be_a_blank_at_its_end(text: str) -> None:
+    """In strict matching, a blank ends each value, and begins no word."""
+    by_index, by_walk = found(large(lenient=False, is_whole=True), read_filter(text), lenient=False)
+    assert by_index == by_walk
+
+
 def test_a_key_may_be_that_of_another() -> None:
     """Keys are checksums; these two have the same one."""
     on = segment([Contact("plumless", name="Ada"), Contact("x", name="Bo")], lenient=True)
