@@ -498,9 +498,13 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """Return the assertion that one value has a variant of each part, in order, beginning at any word."""
+    """Return the assertion that one value has a variant of each part, in order, beginning at any word.
+
+    A part that consists of punctuation counts only if all parts consist of punctuation.
+    """
     last = len(texts) - 1
     parts: list[_Part] = []
+    punctuation: list[_Part] = []
     after = ""
     for at, text in enumerate(texts):
         # One blank cannot both end a part and begin the next part.
@@ -512,8 +516,11 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
             # A string with two blanks in a row is left out, because no line of keypad digits contains two blanks in a
             # row.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
-        elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
-            parts.append(_Part(tuple(before + form + after for form in forms)))
+        elif forms := name_folding.letter_variants(text, at < last and not after):
+            parts.append(_Part(tuple([before + form + after for form in forms])))
+        elif forms := name_folding.query_variants(text):
+            punctuation.append(_Part(tuple([before + form + after for form in forms])))
+    parts = parts or punctuation
     return _in_order(parts, "\n") if parts else ANY_VALUE
 
 

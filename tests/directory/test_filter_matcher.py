@@ -94,6 +94,14 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
         ("(o=*#*)", False, False),
         ("(title=*\\28küche\\29)", True, True),
         ("(title=*\\28k*)", True, True),
+        # Parts that are only punctuation, beside others
+        ("(o=hotel*\\2a*adler*)", True, True),
+        ("(o=hotel*&*adler*)", True, False),
+        ("(o=*\\2a*adler*)", True, True),
+        ("(cn=jör*-*lüd*)", True, True),
+        ("(cn=lüd*-*müll*)", False, False),
+        ("(o=*\\2a*\\2a*)", True, True),
+        ("(o=*\\2a*&*)", False, False),
         # Lines of text
         ("(postalAddress=WEG  1 $ 12345 berlin )", True, True),
         ("(postalAddress=weg 1 12345 berlin)", True, False),
