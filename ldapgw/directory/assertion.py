@@ -181,6 +181,8 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     def test(search_text: str) -> bool:
         if not any(tail in search_text for tail in tails):
             return False
+        if any(string in search_text for string in sufficient):
+            return True
         stored = [number_of(line) for line in lines_of(search_text)]
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Address, Contact, Kind
 from ldapgw.directory import filter_matcher
-from ldapgw.directory.assertion import substrings
+from ldapgw.directory.assertion import number_equality, substrings
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.filter_matcher import PreparedFilter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
+from ldapgw.directory.normalization import number_search_text
 from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule, attribute_type
 from ldapgw.directory.special_entries import Features, root_dse, subschema
+from ldapgw.numbers.phone_number import parse
 from tests.support import work
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
@@ -325,6 +329,16 @@ def test_strings_are_prepared_as_the_rfc_says(text: str, expected: bool) -> None
     """RFC 4518 folds letters that only normalization makes, and reads blanks behind invisible characters."""
     contact = Contact("c1", name="№ 5™", addresses=(Address(("Am №5", "Köln™")),))
     assert value(text, lenient=False, of=entry(contact, lenient=False)) is expected
+
+
+def test_a_number_of_no_known_country_passes_both_tests() -> None:
+    """The fast test compares the whole number behind the prefixes, and the slow test must not say less."""
+    context = replace(naming_context(), region="MX", outside_line="9", area_code="212")
+    asked, stored = number_equality("9005400027873", context), parse("+5400027873", "MX")
+    assert stored is not None
+    text = number_search_text([stored])
+    assert [form in text for form in asked.sufficient] == [False, True]
+    assert asked.test(text)
 
 
 CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()
