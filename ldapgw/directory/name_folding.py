@@ -184,8 +184,8 @@ def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
         return []
     shaped = text[:MAX_TEXT].translate(_VISIBLE).translate(_SHAPED)
     parts = shaped.replace(_JOINT, " ").split()
-    is_split = len(shaped.split()) < len(parts) <= MAX_WORDS
-    return typed_words(" ".join(parts), open_ended=open_ended) if is_split else []
+    is_split = any(_JOINT in word.strip(_JOINT) for word in shaped.split())
+    return typed_words(" ".join(parts), open_ended=open_ended) if is_split and len(parts) <= MAX_WORDS else []
 
 
 @lru_cache(maxsize=256)

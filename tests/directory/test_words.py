@@ -65,8 +65,8 @@ def person(name: str) -> Contact:
         ("Joe Fred Bloggsen", ["j f bloggsen", "joe bloggsen", "fred j"], ["joe joe", "f f"]),
         (
             "Dr. Karl-Heinz Schmidtke",
-            ["karl schm", "heinz k", "schmidtke dr karl-h", "karlh schm", "k-h schm", "h-k schm"],
-            ["karl karl s"],
+            ["karl schm", "heinz k", "schmidtke dr karl-h", "karlh schm", "k-h schm", "h-k schm", "k-h & schm"],
+            ["karl karl s", "k & h-x schm"],
         ),
         ("Anna Maria Anna", ["anna anna", "an ann m", "anna maria a"], ["anna anna anna", "maria m"]),
         ("Abel Anna Arno", ["ab a", "a ab a", "ab a a", "ar ab a"], ["ab ab", "ab ab a", "a a ab ar"]),
