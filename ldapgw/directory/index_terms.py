@@ -61,7 +61,7 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 _MAX_PREFIX: Final = 3
 # Each prefix has these bits.  The first table has a bit for each attribute that may contain the word; the second table
 # has a bit for each attribute that may have a value which begins with the word.  An alias counts as a value of each
-# attribute that holds a name.
+# attribute that the entry has and that holds a name.
 _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
@@ -91,7 +91,7 @@ _MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS: Final = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
 # The bits of `_WORD_BITS` and of `_VALUE_BITS`, by the attributes' letters.
-_LETTER_BITS: Final = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()} | {ALIAS_LETTER: NAME_BITS}
+_LETTER_BITS: Final = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()}
 _LETTER_VALUE_BITS: Final = {_LETTERS[name]: bit for name, bit in _VALUE_BITS.items()}
 # The terms of the attributes that an entry has.
 _PRESENT: Final = {letter: "P" + letter for letter in _LETTERS.values()}
@@ -154,6 +154,7 @@ class _Indexer:
         bits: dict[str, int] = {}
         paired: set[str] = set()
         shown: list[str] = []
+        name_bits = 0
         # Several attributes have the same words and numbers: each word and number is added once.
         words_of: dict[str, set[str]] = {"N": set(), "M": set(), "O": set()}
         numbers: set[str] = set()
@@ -162,16 +163,19 @@ class _Indexer:
             if letter != ALIAS_LETTER:
                 builder.add_term(_PRESENT[letter])
             group = _GROUPS[letter]
+            # The aliases come last.
+            letter_bits = name_bits if letter == ALIAS_LETTER else _LETTER_BITS.get(letter, 0)
+            name_bits |= letter_bits & NAME_BITS
             if text == SAME_AS_CN:
-                _add_bits(bits, shown, _WORD_BITS["displayName"])
+                _add_bits(bits, shown, letter_bits)
             elif group == "D":
                 numbers.update(lines_of(text))
             elif group:
                 words = text.split()
                 words_of[group].update(words)
                 shown = words if letter == _CN else shown
-                if letter in _LETTER_BITS:
-                    _add_bits(bits, words, _LETTER_BITS[letter])
+                if letter_bits:
+                    _add_bits(bits, words, letter_bits)
                     if letter in _LETTER_VALUE_BITS:
                         _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
                     if len(words) > 1:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from itertools import combinations
@@ -453,6 +454,16 @@ def test_a_short_number_with_a_country_code_is_compared_digit_by_digit(text: str
 def test_a_part_of_a_name_may_be_a_blank_at_its_end(text: str) -> None:
     """In strict matching, a blank ends each value, and begins no word."""
     by_index, by_walk = found(large(lenient=False, is_whole=True), read_filter(text), lenient=False)
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize("text", ["(givenName=j*)", "(givenName=joc*)", "(givenName=jockel)", "(givenName=*)"])
+def test_a_nickname_is_no_given_name_of_somebody_without_one(text: str) -> None:
+    """The index has the first letters of the nickname for the attributes that the entry has."""
+    people = [Contact(f"c{at}", name=f"Firm {at}", also=("Jockel",)) for at in range(50)]
+    people[0] = replace(people[0], given_name="Jo")
+    by_index, by_walk = found(segment(people, lenient=True), read_filter(text), lenient=True)
+    assert [entry.uid for entry in by_index] == [b"c0"]
     assert by_index == by_walk
 
 
