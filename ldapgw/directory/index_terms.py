@@ -559,7 +559,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
         if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
             return None
         longer = max(string, next_string, key=len)
-        if len(longer) >= _KEYS + 2:
+        # "300" may be the words "3" and "0", or only the word "30", which then stands for both words.
+        if len(longer) >= _KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:
             first, second = sorted((digits[0][0], next_digits[0][0]))
