@@ -28,13 +28,13 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings, at least one of which is a substring of a search text.  There are two exceptions.  A string that begins with
-# `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds
-# digits, and these digits are a substring of the search text as people type the text on the keypad.  Such digits stand
-# for beginnings of words, and for parts of words in scripts other than Latin.  For other parts of Latin words, the
-# alternatives hold letters and no digits.
+# Strings, at least one of which is a substring of a search text.  There are two exceptions, which begin with a control
+# character.  A string that begins with `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string
+# that begins with `ON_KEYS` holds digits, and these digits are a substring of the search text as people type the text
+# on the keypad.  Such digits stand for beginnings of words, and for parts of words in scripts other than Latin.  For
+# other parts of Latin words, the alternatives hold letters and no digits.
 Alternatives = tuple[str, ...]
-NUMBER_END: Final = "#"
+NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
 
 
@@ -181,6 +181,8 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     def test(search_text: str) -> bool:
         if not any(tail in search_text for tail in tails):
             return False
+        if any(string in search_text for string in sufficient):
+            return True
         stored = [number_of(line) for line in lines_of(search_text)]
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
@@ -498,9 +500,13 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """Return the assertion that one value has a variant of each part, in order, beginning at any word."""
+    """Return the assertion that one value has a variant of each part, in order, beginning at any word.
+
+    A part that consists of punctuation counts only if all parts consist of punctuation.
+    """
     last = len(texts) - 1
     parts: list[_Part] = []
+    punctuation: list[_Part] = []
     after = ""
     for at, text in enumerate(texts):
         # One blank cannot both end a part and begin the next part.
@@ -512,8 +518,11 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
             # A string with two blanks in a row is left out, because no line of keypad digits contains two blanks in a
             # row.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
-        elif forms := name_folding.query_variants(text, open_ended=at < last and not after):
-            parts.append(_Part(tuple(before + form + after for form in forms)))
+        elif forms := name_folding.letter_variants(text, at < last and not after):
+            parts.append(_Part(tuple([before + form + after for form in forms])))
+        elif forms := name_folding.query_variants(text):
+            punctuation.append(_Part(tuple([before + form + after for form in forms])))
+    parts = parts or punctuation
     return _in_order(parts, "\n") if parts else ANY_VALUE
 
 
@@ -557,6 +566,7 @@ def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     A prepared value has one blank at each end, and two blanks between words.  A prepared part has a blank at its
     beginning only if the part began with a blank, and a blank at its end only if the part ended with a blank.
     """
+    text = normalization.mapped(text)
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
     if not inner:
         return " "

@@ -25,7 +25,7 @@ from ldapgw.directory.segment import Segment, Segments
 
 # The version of the format.  Raise this version by hand whenever the same contacts give a different file: cached books
 # of another version are built anew.  ``tests/sync/test_book_cache.py`` fails if the version was not raised.
-FORMAT = 9
+FORMAT = 10
 
 # The number of entries in one record.  Writing a record takes a millisecond.
 _CHUNK = 1000

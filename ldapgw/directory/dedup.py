@@ -26,9 +26,10 @@ _NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TY
 _MAIL_LETTER: Final = ATTRIBUTE_TAGS["mail"][1]
 _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
+# A precedence ends with the UUID namespace of the book.
 _Precedence = tuple[int, int, str]
 # The precedence before all books.
-_FIRST: Final[_Precedence] = (-1, 0, "")
+_FIRST: Final = -1
 
 # The number of entries that are compared in one slice of work.
 COMPARED: Final = 200
@@ -84,7 +85,9 @@ class SameName:
     def add(self, entry: Entry) -> None:
         """Add an entry; entries are numbered from 0."""
         is_first = entry.sort_key in self._shown_first
-        precedence = _FIRST if is_first else precedence_of(entry, self._own_namespaces)
+        precedence = precedence_of(entry, self._own_namespaces)
+        if is_first:
+            precedence = _FIRST, 0, precedence[2]
         self._by_precedence.setdefault(precedence, []).append(len(self._points))
         self._points.append(_contact_points(entry))
 
@@ -98,7 +101,9 @@ class SameName:
         for precedence in sorted(self._by_precedence):
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
-                if any([shown.get(point, precedence) < precedence for point in points]):  # noqa: C419  a list is faster
+                before = [shown.get(point, precedence) for point in points]
+                # A starred contact precedes its book, but two contacts of one book are two persons.
+                if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:
                     for point in points:

@@ -62,7 +62,7 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 _MAX_PREFIX: Final = 3
 # Each prefix has these bits.  The first table has a bit for each attribute that may contain the word; the second table
 # has a bit for each attribute that may have a value which begins with the word.  An alias counts as a value of each
-# attribute that holds a name.
+# attribute that the entry has and that holds a name.
 _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
@@ -101,7 +101,7 @@ _MAX_PAIR_QUERIES: Final = 16
 
 _LETTERS: Final = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
 # The bits of `_WORD_BITS` and of `_VALUE_BITS`, by the attributes' letters.
-_LETTER_BITS: Final = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()} | {ALIAS_LETTER: NAME_BITS}
+_LETTER_BITS: Final = {_LETTERS[name]: bit for name, bit in _WORD_BITS.items()}
 _LETTER_VALUE_BITS: Final = {_LETTERS[name]: bit for name, bit in _VALUE_BITS.items()}
 # The terms of the attributes that an entry has.
 _PRESENT: Final = {letter: "P" + letter for letter in _LETTERS.values()}
@@ -202,6 +202,7 @@ class _Indexer:
         bits: dict[str, int] = {}
         paired: set[str] = set()
         shown: list[str] = []
+        name_bits = 0
         # Several attributes have the same words and numbers: each word and number is added once.
         numbers: set[str] = set()
         for part in entry.tagged_texts():
@@ -209,8 +210,11 @@ class _Indexer:
             if letter != ALIAS_LETTER:
                 builder.add_term(_PRESENT[letter])
             group = _GROUPS[letter]
+            # The aliases come last.
+            letter_bits = name_bits if letter == ALIAS_LETTER else _LETTER_BITS.get(letter, 0)
+            name_bits |= letter_bits & NAME_BITS
             if text == SAME_AS_CN:
-                _add_bits(bits, shown, _WORD_BITS["displayName"])
+                _add_bits(bits, shown, letter_bits)
             elif group == "D":
                 numbers.update(lines_of(text))
             elif group == "M":
@@ -219,9 +223,8 @@ class _Indexer:
             elif group:
                 words = text.split()
                 shown = words if letter == _CN else shown
-                word_bit = _LETTER_BITS.get(letter, 0)
-                _add_bits(bits, words, word_bit or _OTHER_BIT)
-                if word_bit:
+                _add_bits(bits, words, letter_bits or _OTHER_BIT)
+                if letter_bits:
                     if letter in _LETTER_VALUE_BITS:
                         _add_bits(bits, _first_words(text), _LETTER_VALUE_BITS[letter])
                     if len(words) > 1:
@@ -563,7 +566,7 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
-    if any(" " in word or not 0 < len(word) <= _MAX_PREFIX for word in words):
+    if any(word.split() != [word] or len(word) > _MAX_PREFIX for word in words):
         return None
     return CommonPrefixQuery(tuple([f"{len(word)}{word}" for word in words]), NAME_BITS)
 
@@ -602,7 +605,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
         if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
             return None
         longer = max(string, next_string, key=len)
-        if len(longer) >= _KEYS + 2:
+        # "300" may be the words "3" and "0", or only the word "30", which then stands for both words.
+        if len(longer) >= _KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:
             first, second = sorted((digits[0][0], next_digits[0][0]))

@@ -132,15 +132,27 @@ def _stored_variants(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     plain = _plain_words(text)
     if plain is not None:
         return _collapsed(plain), ()
-    read = _read(text[:MAX_TEXT], stored=True)
+    text = text[:MAX_TEXT]
+    read = _read(text, stored=True)
     words = (*_latin_forms(read), *read.spelt, *read.native)
-    if "@" not in text:
+    if "." not in text.partition("@")[2]:
         return words, read.raw
     # Nobody types a whole e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
-    # search text.  But "obrien" has to find "o'brien@shop.example".
-    local = text[: text.index("@")]
-    closed = () if local.isalnum() else [form for form in _stored_variants(local)[0] if form.isalnum()]
-    return (words[0], *[form for form in words[1:] if " " in form], *closed), read.raw
+    # search text.
+    return (words[0], *[form for form in words[1:] if " " in form], *_closed_address(text, stored=True)), read.raw
+
+
+def _closed_address(text: str, *, stored: bool) -> list[str]:
+    """Return an e-mail address with its local part as one word: "obrien shop example" for "o'brien@shop.example".
+
+    The result is empty if a text is no e-mail address, or if the local part has no punctuation.
+    """
+    local, at, domain = text.partition("@")
+    if not at or local.isalnum():
+        return []
+    read = _read(local, stored=stored)
+    forms = dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native))
+    return [_words(f"{form} {collation_key(domain)}") for form in forms if form and " " not in form]
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
@@ -172,8 +184,8 @@ def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
         return []
     shaped = text[:MAX_TEXT].translate(_VISIBLE).translate(_SHAPED)
     parts = shaped.replace(_JOINT, " ").split()
-    is_split = len(shaped.split()) < len(parts) <= MAX_WORDS
-    return typed_words(" ".join(parts), open_ended=open_ended) if is_split else []
+    is_split = any(_JOINT in word.strip(_JOINT) for word in shaped.split())
+    return typed_words(" ".join(parts), open_ended=open_ended) if is_split and len(parts) <= MAX_WORDS else []
 
 
 @lru_cache(maxsize=256)
@@ -188,7 +200,7 @@ def letter_variants(text: str, open_ended: bool) -> tuple[str, ...]:  # noqa: FB
         if any(map(_HAN.search, read.native))
         else (*_latin_forms(read, open_ended=open_ended), *read.native)
     )
-    return tuple(dict.fromkeys(filter(None, forms)))
+    return tuple(dict.fromkeys(filter(None, (*forms, *_closed_address(text[:MAX_TEXT], stored=False)))))
 
 
 def collation_key(text: str) -> str:

@@ -56,12 +56,21 @@ SWITCHBOARD_MARK: Final = "?"
 NORMALIZED_END: Final = "\v"
 
 
+def mapped(text: str) -> str:
+    """Map the characters of a string as in RFC 4518 2.2, but keep upper and lower case."""
+    return text.translate(_MAPPED)
+
+
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
     """Return the words of a string, mapped, normalized and, unless `exact` is true, case-folded as in RFC 4518."""
-    mapped = text.translate(_MAPPED)
-    if mapped.isascii():
-        return tuple((mapped if exact else mapped.lower()).split())
-    return tuple(unicodedata.normalize("NFKC", mapped if exact else mapped.casefold()).split())
+    text = mapped(text)
+    if text.isascii():
+        return tuple((text if exact else text.lower()).split())
+    if exact:
+        return tuple(unicodedata.normalize("NFKC", text).split())
+    # The normalization makes capitals of some characters that have no lower case: "TM" of a trade mark sign.
+    folded = unicodedata.normalize("NFKC", text.casefold()).casefold()
+    return tuple(unicodedata.normalize("NFKC", folded).split())
 
 
 def string(text: str, *, exact: bool = False) -> str:

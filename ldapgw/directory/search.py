@@ -24,6 +24,7 @@ from typing import Final
 
 from ldapgw.directory import assertion, query_plan
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.assertion import TextPredicate
 from ldapgw.directory.caller_id import CallerIdBudget, find_callers, find_switchboards
 from ldapgw.directory.dedup import COMPARED, SameName
 from ldapgw.directory.dit import Dit, search_scopes
@@ -33,7 +34,9 @@ from ldapgw.directory.filter_matcher import PreparedFilter, prepare_in_slices
 from ldapgw.directory.index import Index
 from ldapgw.directory.name_folding import NAME_END, sort_name
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.schema import attribute_type, subtypes
+from ldapgw.directory.packed_attributes import attribute_tag
+from ldapgw.directory.predicate import Predicate, SearchTextPredicate, TaggedTextPredicate
+from ldapgw.directory.schema import AttributeType, attribute_type, subtypes
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, SearchScope, Segment
 from ldapgw.errors import DirectoryError, ResultCode
 
@@ -590,12 +593,17 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
     kind = attribute_type(attribute)
     if kind is None:
         raise DirectoryError(ResultCode.UNDEFINED_ATTRIBUTE_TYPE, "no such attribute type")
-    texts = [(each, entry.search_text(each)) for each in subtypes(kind)]
-    present = [(each, text) for each, text in texts if text is not None]
+    present = [each for each in subtypes(kind) if entry.search_text(each) is not None]
     if not present:
         raise DirectoryError(ResultCode.NO_SUCH_ATTRIBUTE, "the entry has no such attribute")
-    assertions = [(assertion.equality(each, value, found.context), text) for each, text in present]
-    defined = [(asserted.test, text) for asserted, text in assertions if asserted]
+    assertions = [(each, assertion.equality(each, value, found.context)) for each in present]
+    defined = [(each, asserted.test) for each, asserted in assertions if asserted]
     if not defined:
         raise DirectoryError(ResultCode.INVALID_ATTRIBUTE_SYNTAX, "the value does not fit the attribute's syntax")
-    return any(test(text) for test, text in defined)
+    return any(_predicate(entry, each, test).matches(entry) for each, test in defined)
+
+
+def _predicate(entry: Entry, kind: AttributeType, test: TextPredicate) -> Predicate:
+    """Return the test of one attribute, with which a search would test the entry."""
+    is_own = not kind.operational and attribute_tag(kind) in entry.text
+    return TaggedTextPredicate([attribute_tag(kind)], test) if is_own else SearchTextPredicate((kind,), test)

@@ -515,7 +515,8 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tupl
         abroad = dialling.strip_international_prefix(start)
         if abroad:
             tail_known = tail_known and all(map(numbering_plan.is_whole, abroad))
-            exact_forms += ["+" + number for number in abroad]
+            # A shorter number is compared digit by digit (`is_same_number`), so "0049302" is not "+49302".
+            exact_forms += ["+" + number for number in abroad if len(number) >= SHORTEST_PUBLIC]
         else:
             tail_known = tail_known and dialling.is_whole(start)
             tail_known = tail_known and (start[0] == "0" or numbering_plan.is_whole(start))

@@ -91,6 +91,21 @@ def test_the_same_people_in_another_order(
     assert names(tree(own, others, sharing), viewer, text) == expected
 
 
+def test_a_starred_contact_does_not_hide_another_one_of_its_book() -> None:
+    """Two contacts of one book are two persons, also in a book with several segments."""
+    book = build_book(FIRST, "a", "alice", Sharing.PRIVATE, [numbered("c1", 3, starred=True)], LABELS, per_number=False)
+    others = [Contact(f"x{at}", name=f"X {at}") for at in range(20)]
+    whole = update_book(book, FIRST, others, (), LABELS)
+    assert whole is not None
+    revised = update_book(whole, FIRST, [numbered("c2", 3, starred=False)], (), LABELS)
+    assert revised is not None
+    assert len(revised.segments.contacts) == 2
+    bob = [numbered("b3", 3, starred=False)]
+    shared = build_book(FIRST, "b", "bob", Sharing.SHARED, bob, LABELS, per_number=False)
+    found = names(dit_of(revised, shared, context=FIRST), PHONE, "(cn=person*)")
+    assert found == [f"uid=c1,ou=alice,{BASE}", f"uid=c2,ou=alice,{BASE}"]
+
+
 @given(OWN, OTHERS, st.integers(1, 5))
 @settings(max_examples=examples(60), deadline=None)
 def test_pages(own: list[tuple[int, bool]], others: list[int], size: int) -> None:

@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind
+from ldapgw.contact import Address, Contact, Kind
 from ldapgw.directory import filter_matcher
-from ldapgw.directory.assertion import substrings
+from ldapgw.directory.assertion import number_equality, substrings
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import And, Approximate, Equality, Extensible, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.filter_matcher import PreparedFilter
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
+from ldapgw.directory.normalization import number_search_text
 from ldapgw.directory.schema import MATCHING_RULES, NUMBER_TYPES, MatchingRule, attribute_type
 from ldapgw.directory.special_entries import Features, root_dse, subschema
+from ldapgw.numbers.phone_number import parse
 from tests.support import work
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter
@@ -94,6 +98,14 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
         ("(o=*#*)", False, False),
         ("(title=*\\28küche\\29)", True, True),
         ("(title=*\\28k*)", True, True),
+        # Parts that are only punctuation, beside others
+        ("(o=hotel*\\2a*adler*)", True, True),
+        ("(o=hotel*&*adler*)", True, False),
+        ("(o=*\\2a*adler*)", True, True),
+        ("(cn=jör*-*lüd*)", True, True),
+        ("(cn=lüd*-*müll*)", False, False),
+        ("(o=*\\2a*\\2a*)", True, True),
+        ("(o=*\\2a*&*)", False, False),
         # Lines of text
         ("(postalAddress=WEG  1 $ 12345 berlin )", True, True),
         ("(postalAddress=weg 1 12345 berlin)", True, False),
@@ -298,6 +310,35 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
 def test_filters(text: str, lenient: bool | None, strict: bool | None) -> None:
     """Each kind of term on one contact: with lenient, and with strict matching."""
     assert (value(text, lenient=True), value(text, lenient=False)) == (lenient, strict)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(cn=no 5tm)", True),
+        ("(cn=№ 5™)", True),
+        ("(cn:caseExactMatch:=NO 5TM)", False),
+        ("(cn=*\\ef\\b8\\8f 5*)", True),
+        ("(cn=*\\ef\\b8\\8f O*)", False),
+        ("(cn=*O\\1d*)", True),
+        ("(postalAddress=am №5$köln™)", True),
+        ("(postalAddress=am NO5*TM)", True),
+    ],
+)
+def test_strings_are_prepared_as_the_rfc_says(text: str, expected: bool) -> None:
+    """RFC 4518 folds letters that only normalization makes, and reads blanks behind invisible characters."""
+    contact = Contact("c1", name="№ 5™", addresses=(Address(("Am №5", "Köln™")),))
+    assert value(text, lenient=False, of=entry(contact, lenient=False)) is expected
+
+
+def test_a_number_of_no_known_country_passes_both_tests() -> None:
+    """The fast test compares the whole number behind the prefixes, and the slow test must not say less."""
+    context = replace(naming_context(), region="MX", outside_line="9", area_code="212")
+    asked, stored = number_equality("9005400027873", context), parse("+5400027873", "MX")
+    assert stored is not None
+    text = number_search_text([stored])
+    assert [form in text for form in asked.sufficient] == [False, True]
+    assert asked.test(text)
 
 
 CREATED = ENTRIES[False].attribute("createTimestamp")[0].decode()

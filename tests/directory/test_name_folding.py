@@ -111,11 +111,33 @@ def test_only_the_local_part_of_an_email_address_has_a_form_as_one_word() -> Non
     """Nobody types a whole address without its dots."""
     assert name_folding.variants("Joe.O'Brien@x.example") == (
         *("joe o brien x example", "jo o brien x example"),
-        *("joeobrien", "joobrien"),
+        *("joeobrien x example", "joobrien x example"),
         "joe.o'brien@x.example",
     )
     assert name_folding.variants("anna@x.example") == ("anna x example", "anna@x.example")
+    assert name_folding.variants("a.b@") == ("a b", "ab", "a.b@")
+    assert name_folding.variants("@x.example") == ("x example", "@x.example")
+
+
+def test_a_name_with_an_at_sign_is_no_email_address() -> None:
     assert name_folding.variants("@home") == ("home", "@home")
+    assert name_folding.variants("P@rtner") == ("p rtner", "prtner", "p@rtner")
+    assert name_folding.variants("Müller @ Co.") == ("muller co", "mueller co", "müller @ co.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "is_found"),
+    [
+        ("o'brien@shop.example", "OBrien@shop.example", True),
+        ("obrien@shop.example", "o'brien@shop.example", True),
+        ("hans-peter@shop.example", "hanspeter@shop.example", True),
+        ("a@b", "a.b@c.example", False),
+        ("ab", "a.b@c.example", False),
+        ("a.b@c.d", "a.b.c.d@e.example", False),
+    ],
+)
+def test_an_email_address_is_a_whole_value(asked: str, stored: str, is_found: bool) -> None:
+    assert is_found is not set(name_folding.query_variants(asked)).isdisjoint(name_folding.variants(stored))
 
 
 def test_a_search_text_holds_only_the_punctuation_of_the_unchanged_text() -> None:

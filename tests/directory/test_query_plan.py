@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from itertools import combinations
@@ -429,6 +430,41 @@ def test_signs_alone_are_in_every_number() -> None:
     people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
     by_index, by_walk = found(segment(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
     assert [entry.attribute("cn") for entry in by_index] == [(b"Ada",)]
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize("text", ["*#*", "*#", "*#1234567*", "*67#", "#12*"])
+def test_a_part_of_a_number_that_begins_with_a_hash(text: str) -> None:
+    """The part is no end of a number, for which the index has a key."""
+    people = [contact(at, "Ada", ["#1234567#" if at else "030 1234567"], "", mail=False) for at in range(50)]
+    by_index, by_walk = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
+    assert len(by_index) == 49
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize("text", ["0049302", "00049302", "+49302"])
+def test_a_short_number_with_a_country_code_is_compared_digit_by_digit(text: str) -> None:
+    """A search text that is sure to match is sure to pass the slower test, too."""
+    people = [contact(at, "Ada", ["+49302" if at else "+49303"], "", mail=False) for at in range(50)]
+    by_index, by_walk = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
+    assert len(by_index) == (49 if text == "+49302" else 0)
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize("text", ["(cn=* a* )", "(cn=* a* b* )", "(sn=* a*  )", "(displayName=* a* )"])
+def test_a_part_of_a_name_may_be_a_blank_at_its_end(text: str) -> None:
+    """In strict matching, a blank ends each value, and begins no word."""
+    by_index, by_walk = found(large(lenient=False, is_whole=True), read_filter(text), lenient=False)
+    assert by_index == by_walk
+
+
+@pytest.mark.parametrize("text", ["(givenName=j*)", "(givenName=joc*)", "(givenName=jockel)", "(givenName=*)"])
+def test_a_nickname_is_no_given_name_of_somebody_without_one(text: str) -> None:
+    """The index has the first letters of the nickname for the attributes that the entry has."""
+    people = [Contact(f"c{at}", name=f"Firm {at}", also=("Jockel",)) for at in range(50)]
+    people[0] = replace(people[0], given_name="Jo")
+    by_index, by_walk = found(segment(people, lenient=True), read_filter(text), lenient=True)
+    assert [entry.uid for entry in by_index] == [b"c0"]
     assert by_index == by_walk
 
 

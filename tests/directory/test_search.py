@@ -442,6 +442,8 @@ def test_hostile_names_are_found_by_their_dn(name: str, uid: str, label: str) ->
     [
         ("cn", b"ADA ARMEL", True),
         ("cn", b"ada", False),
+        ("cn", b"secret", True),
+        ("cn", b"armel secret", False),
         ("telephoneNumber", b"030 1234567", True),
         ("name", b"chef", True),
         ("objectClass", b"person", True),

@@ -85,7 +85,7 @@ def test_the_format_counts_what_makes_a_book() -> None:
     built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
     file = BytesIO()
     book_file.write(built, RecordWriter(file))
-    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (9, "4df221648fca1011")
+    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (10, "3e9d908677d8cea1")
 
 
 def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch: pytest.MonkeyPatch) -> None:
