@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import takewhile
 from random import Random
@@ -39,7 +39,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.name_folding import collation_key, query_variants
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type
+from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type, oid_of
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.explain.query import filter_items, is_range_end
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording
@@ -63,8 +63,14 @@ _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
-# Attributes of these families say nothing about a person, so their values stay unchanged.
-_KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
+# Values of attributes of these families say nothing about a person, so they stay unchanged.  A phone can put any text
+# into a filter, also into a filter on such an attribute, so a text that is no value of the attribute is replaced.
+_KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
+    **dict.fromkeys((Family.OID, Family.DEFINITION), oid_of),
+    Family.TIME: re.compile(r"(?:19|20)\d\d(?:\d\d){0,5}(?:[.,]\d+)?(?:Z|[+-](?:\d\d){1,2})?").fullmatch,
+    Family.BOOLEAN: re.compile("(?i:true|false)").fullmatch,
+    Family.INTEGER: re.compile(r"-?\d{1,2}").fullmatch,
+}
 # The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, for numbers
 # abroad, for numbers without an area code, and for the last digits of numbers if a filter asks for these digits.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
@@ -262,7 +268,7 @@ class Pseudonyms:
     def value(self, attribute: str, text: str, *, opens_left: bool = False, opens_right: bool = False) -> str:
         """Replace the value of an attribute, or a part of the value (`text`)."""
         family = _family(attribute)
-        if family in _KEPT_FAMILIES:
+        if family in _KEPT_VALUES and _KEPT_VALUES[family](text):
             return text
         if family is Family.DN:
             return self.dn(text)
