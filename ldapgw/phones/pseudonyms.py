@@ -104,6 +104,7 @@ class Pseudonyms:
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
+        self._area = self._permuted(_HOME, self._context.area_code)
         self._country, self._trunk = _home_codes(values, recording.context.region)
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
@@ -215,10 +216,20 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix that stays unchanged, and digits to replace by the permutations of a tree.
+        """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
-        :returns: the prefix, the name of the tree, and the digits to replace.
+        The prefix stays unchanged, except an area code of the site at its end.  Behind this area code, a number has the
+        same pseudonym as the local number without the area code.
+
+        :returns: the prefix as it is in the file, the name of the tree, and the digits to replace.
         """
+        head, tree, rest = self._split_prefix(digits, has_plus)
+        area_code = self._context.area_code
+        if tree == _HOME and area_code and rest.startswith(area_code):
+            return head + self._area, _LOCAL, rest.removeprefix(area_code)
+        return head, tree, rest
+
+    def _split_prefix(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
         country, trunk = self._country, self._trunk
         head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
         rest = digits.removeprefix(head)
@@ -309,6 +320,7 @@ class Pseudonyms:
             context,
             title=self.text(context.title),
             base=Dn.parse(self.dn(str(context.base))),
+            area_code=self._area,
             book_order=tuple(map(self.text, context.book_order)),
         )
 
@@ -317,7 +329,8 @@ class Pseudonyms:
         attributes = {
             name: tuple(self.value(name, value) for value in values) for name, values in entry.attributes.items()
         }
-        return RecordedEntry(self.dn(entry.dn), attributes)
+        switchboards = tuple(self.value("telephoneNumber", number) for number in entry.switchboards)
+        return RecordedEntry(self.dn(entry.dn), attributes, switchboards=switchboards)
 
     def decoy(self, parent: Dn, attributes: Iterable[str], *, per_number: bool) -> RecordedEntry:
         """Invent an entry.
