@@ -87,7 +87,7 @@ class SignInPages:
             get("/<tenant>/privacy", self.privacy, RequiredRole.TENANT),
             get("/<tenant>/done", self.done, RequiredRole.TENANT),
             get("/<tenant>/link", self.link, RequiredRole.TENANT),
-            post("/<tenant>/link", self.open_link, RequiredRole.TENANT),
+            post("/<tenant>/link", self.open_link, RequiredRole.TENANT, has_own_limit=True),
         )
 
     async def front(self, request: HttpRequest) -> HttpResponse:
