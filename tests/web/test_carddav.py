@@ -121,6 +121,14 @@ def matches(name: str, text: str, kind: str = "contains", more: str = "") -> str
     )
 
 
+def of_kind(kind: str, number: str, test: str) -> str:
+    """A filter with two conditions on numbers: the parameter TYPE, and the text."""
+    return (
+        f'<C:prop-filter name="TEL" test="{test}"><C:text-match>{number}</C:text-match><C:param-filter name="TYPE">'
+        f"<C:text-match>{kind}</C:text-match></C:param-filter></C:prop-filter>"
+    )
+
+
 def sync(token: str = "", limit: int = 0) -> bytes:
     limited = f"<D:limit><D:nresults>{limit}</D:nresults></D:limit>" if limit else ""
     return (
@@ -428,12 +436,11 @@ def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
             "anyof",
             {"Anna Berg"},
         ),
-        (
-            '<C:prop-filter name="TEL"><C:text-match>30</C:text-match><C:param-filter name="TYPE"><C:text-match>home'
-            "</C:text-match></C:param-filter></C:prop-filter>",
-            "anyof",
-            {"Otto Örtel"},
-        ),
+        (of_kind("home", "30", "allof"), "anyof", {"Otto Örtel"}),
+        (of_kind("home", "1234567", "allof"), "anyof", set()),
+        (of_kind("home", "1234567", "anyof"), "allof", {"Anna Berg", "Otto Örtel"}),
+        (of_kind("home", "7654321", "anyof"), "anyof", {"Otto Örtel"}),
+        (of_kind("pager", "1234567", "anyof"), "anyof", {"Anna Berg"}),
     ],
 )  # fmt: skip
 def test_queries(stage: Stage, browser: Browser, filters: str, test: str, found: set[str]) -> None:
