@@ -74,6 +74,13 @@ class LeadLost(LdapgwError):
         super().__init__("another gateway may sync now")
 
 
+class SyncOutdated(LdapgwError):
+    """Raised when a sync cannot be applied, because the account's stored contacts have changed since the sync began."""
+
+    def __init__(self) -> None:
+        super().__init__("a backup was restored, or the account took over or handed over the Workspace directory")
+
+
 # --- Google ---------------------------------------------------------------------------------------------------------
 
 

@@ -539,7 +539,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
         return NO_VALUE
     parts: list[_Part] = []
     if initial:
-        beginnings = phone_number.prefix_forms(initial, context.region, context.outside_line)
+        beginnings = phone_number.prefix_forms(initial, context.region, context.outside_line, context.area_code)
         parts.append(_Part(tuple("\t" + form for form in beginnings)))
     parts.extend(_Part((dial_string.dial_text(text),)) for text in middle if text)
     if final:

@@ -13,7 +13,7 @@ countries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import lru_cache
@@ -378,17 +378,20 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
     return (number,) if numbering_plan.quality_of(number) is Quality.VALID else ()
 
 
-def prefix_forms(text: str, region: str, outside_line: str = "") -> tuple[str, ...]:
+def prefix_forms(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[str, ...]:
     """Return the beginnings that stored numbers have if the filter ``(telephoneNumber=text*)`` matches them.
 
     The text may begin with the international prefix of the region ("00"), which counts as "+", or with the digits for
     an outside line.
+
+    :param area_code: the area code of the site, without the trunk prefix.  A text that may be the beginning of a local
+        number is also searched with this area code, and a text with this area code also without the area code.
     """
-    return _prefix_forms(text[:LONGEST_TYPED], region, outside_line)
+    return _prefix_forms(text[:LONGEST_TYPED], region, outside_line, area_code)
 
 
 @lru_cache(maxsize=_CACHED)
-def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
+def _prefix_forms(text: str, region: str, outside_line: str, area_code: str) -> tuple[str, ...]:
     core = dial_string.unwrapped(dial_string.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
@@ -396,7 +399,21 @@ def _prefix_forms(text: str, region: str, outside_line: str) -> tuple[str, ...]:
     forms = [dial_string.dial_text(number) for number in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_without_outside_line(core, forms[0], outside_line)))
     forms += [plus for form in forms for plus in _with_country_code(form, region)]
+    if area_code:
+        forms += [beginning for form in forms for beginning in _at_site(form, region, area_code)]
     return tuple(dict.fromkeys(filter(None, forms)))
+
+
+def _at_site(beginning: str, region: str, area_code: str) -> Iterator[str]:
+    """Yield the beginning of a local number with its area code, or the beginning of a number of the area without."""
+    plan = numbering_plan.dialling(region)
+    in_full = f"+{plan.country}{area_code}"
+    if len(beginning) >= _SHORTEST_LOCAL and beginning.isdigit() and not plan.begins_with_trunk_prefix(beginning):
+        yield in_full + beginning
+    for start in (in_full, plan.national_prefix + area_code):
+        local = beginning.removeprefix(start)
+        if local != beginning and len(local) >= _SHORTEST_LOCAL:
+            yield local
 
 
 def format_number(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:

@@ -39,7 +39,7 @@ from ldapgw.numbers.single_number import (
 )
 
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
-VERSION: Final = 4
+VERSION: Final = 5
 
 # The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.  A text
 # with more numbers or more places is not read as a list of numbers.
@@ -60,6 +60,9 @@ _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;]
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
 )
+# A number in groups of digits between slashes ("030/555/0171"), and signs that separate such a number from others.
+_SLASHED_GROUPS: Final = re.compile(r"[0-9]\s?/\s?[0-9]{2,}\s?/\s?[0-9]")
+_LIST_SIGN: Final = re.compile(r"[\n|;,]")
 # A slash between two numbers with a common beginning, which is written only once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and at least five digits.  Fewer digits behind a slash may replace the last digits of the
@@ -211,6 +214,8 @@ class _Field:
             whole = self._number(0, len(self._text))
             if whole is not None and _is_complete(whole):
                 return [whole]
+        if found := self._slashed():
+            return found
         places = list(_places(self._text))
         separating = [place for place in places if _separates(place.gap) or self._begins_again(place)][:_MOST_NUMBERS]
         behind_number = [place for place in separating if place.digits >= _SHORTEST_COMPLETE]
@@ -232,6 +237,19 @@ class _Field:
         if is_too_long and (found := self._split(places, _complete, _too_long)):
             return found
         return [self._beginning(whole, places)]
+
+    def _slashed(self) -> list[Number]:
+        """Return the numbers of a list in which a number has groups between slashes ("030/555/0171; 0171/555/0171").
+
+        :returns: the numbers; empty if the text is no such list, or if a part between the list's signs has no number or
+            a number that is not assigned.
+        """
+        parts = _LIST_SIGN.split(self._text) if _SLASHED_GROUPS.search(self._text) else ()
+        if not 1 < len(parts) <= _MOST_NUMBERS:
+            return []
+        found = [_Field(part.strip(), self._region, self._witness).numbers() for part in parts]
+        is_list = all(numbers and all(map(is_valid, numbers)) for numbers in found)
+        return [number for numbers in found for number in numbers] if is_list else []
 
     def _beginning(self, whole: Number, places: Sequence[_Place]) -> Number:
         """Return the number at the beginning of a text that cannot be read as one number.

@@ -64,12 +64,19 @@ class ListSearch(NamedTuple):
     :ivar edition: the edition of the directory that was searched (`Directory.edition`).
     :ivar message: the search as the LDAP message that would find the same.
     :ivar found: the number of contacts that were found.
+    :ivar total: the number of matching contacts, as in `ListLength`.
+    :ivar end: the key of the last contact that was found (`Match.key`); empty if no contact was found.
     """
 
     edition: object
     message: bytes
     found: int
     kind: SearchKind
+    total: int = 0
+    end: bytes = b""
+
+    def __repr__(self) -> str:
+        return "<ListSearch>"
 
 
 @dataclass(slots=True)
@@ -259,6 +266,7 @@ class BookReader:
         has_flags: bool = False,
         has_origin: bool = False,
         counts_all: bool = False,
+        before: ListSearch | None = None,
     ) -> AsyncIterator[list[ListedContact]]:
         """Yield the contacts of a list in the phones' order, in parts; a turn of the reactor reads a part.
 
@@ -266,6 +274,8 @@ class BookReader:
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
         :param has_origin: whether to look up the ids, books and labels of contacts, which takes longer.
         :param counts_all: whether to count the contacts behind the list's end too.
+        :param before: the search that has found the `query.count` contacts in front of this list, or None.  If the
+            directory is still the same, the list begins behind these contacts, and no contacts are counted again.
         """
         started, access = self._seconds(), viewer.access[0]
         await self._first_turn_of(viewer.login)
@@ -284,7 +294,10 @@ class BookReader:
         scopes = _scopes(dit, viewer, context, query.book, base)
         if not scopes:
             return
-        cursor = self._cursor(viewer, address, scopes, prepared)
+        end = before.end if before is not None and before.edition is directory.edition else b""
+        total = before.total if before is not None and end else 0
+        length.total = query.first if end else 0
+        cursor = self._cursor(viewer, address, scopes, prepared, end)
         given, flags = 0, FlagReader(directory, access)
         part_size = _SLOW_SLICE if viewer.number_formatter else _SLICE
         while not cursor.finished:
@@ -303,15 +316,18 @@ class BookReader:
                         marks = flags.marks(entry) if has_flags else NO_FLAGS
                         listed = listed_contact(entry, marks, viewer.number_formatter)
                     part.append(listed)
-                given += len(part)
+                if entries:
+                    given += len(part)
+                    end = batch.key_prefix + entries[-1].sort_key
                 yield part
             if length.total > query.first + query.count:
                 length.has_more = True
-                if not counts_all:
+                if not counts_all or total:
+                    length.total = max(length.total, total)
                     break
             if not cursor.finished:
                 await self._turn_of(login)
-        search = _search(directory, request, given)
+        search = _search(directory, request, given)._replace(total=length.total, end=end)
         self._log(viewer, address, search, started)
         length.search = None if prepared.numbers else search
 
@@ -322,9 +338,9 @@ class BookReader:
         self._log(viewer, address, search, started)
 
     def _cursor(
-        self, viewer: Viewer, address: str, scopes: Sequence[SearchScope], prepared: PreparedFilter
+        self, viewer: Viewer, address: str, scopes: Sequence[SearchScope], prepared: PreparedFilter, after: bytes = b""
     ) -> SearchCursor:
-        return SearchCursor(scopes, [prepared] * len(scopes), budget=self._budget(viewer, address))
+        return SearchCursor(scopes, [prepared] * len(scopes), after, self._budget(viewer, address))
 
     def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:
         seconds = self._seconds() - started

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import takewhile
 from random import Random
@@ -39,7 +39,7 @@ from ldapgw.directory.filter import (
 )
 from ldapgw.directory.name_folding import collation_key, query_variants
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type
+from ldapgw.directory.schema import NUMBER_TYPES, Family, attribute_type, oid_of
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.explain.query import filter_items, is_range_end
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording
@@ -63,8 +63,14 @@ _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
-# Attributes of these families say nothing about a person, so their values stay unchanged.
-_KEPT_FAMILIES = frozenset((Family.OID, Family.TIME, Family.BOOLEAN, Family.INTEGER, Family.DEFINITION))
+# Values of attributes of these families say nothing about a person, so they stay unchanged.  A phone can put any text
+# into a filter, also into a filter on such an attribute, so a text that is no value of the attribute is replaced.
+_KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
+    **dict.fromkeys((Family.OID, Family.DEFINITION), oid_of),
+    Family.TIME: re.compile(r"(?:19|20)\d\d(?:\d\d){0,5}(?:[.,]\d+)?(?:Z|[+-](?:\d\d){1,2})?").fullmatch,
+    Family.BOOLEAN: re.compile("(?i:true|false)").fullmatch,
+    Family.INTEGER: re.compile(r"-?\d{1,2}").fullmatch,
+}
 # The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, for numbers
 # abroad, for numbers without an area code, and for the last digits of numbers if a filter asks for these digits.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
@@ -98,6 +104,7 @@ class Pseudonyms:
         self._digits: dict[tuple[str, str], str] = {}
         names = [kind.name for kind in NUMBER_TYPES]
         values = [value for entry in recording.entries for name in names for value in entry.attributes.get(name, ())]
+        self._area = self._permuted(_HOME, self._context.area_code)
         self._country, self._trunk = _home_codes(values, recording.context.region)
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
@@ -209,10 +216,20 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix that stays unchanged, and digits to replace by the permutations of a tree.
+        """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
-        :returns: the prefix, the name of the tree, and the digits to replace.
+        The prefix stays unchanged, except an area code of the site at its end.  Behind this area code, a number has the
+        same pseudonym as the local number without the area code.
+
+        :returns: the prefix as it is in the file, the name of the tree, and the digits to replace.
         """
+        head, tree, rest = self._split_prefix(digits, has_plus)
+        area_code = self._context.area_code
+        if tree == _HOME and area_code and rest.startswith(area_code):
+            return head + self._area, _LOCAL, rest.removeprefix(area_code)
+        return head, tree, rest
+
+    def _split_prefix(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
         country, trunk = self._country, self._trunk
         head = "" if has_plus else next(filter(digits.startswith, _INTERNATIONAL_PREFIXES), "")
         rest = digits.removeprefix(head)
@@ -262,7 +279,7 @@ class Pseudonyms:
     def value(self, attribute: str, text: str, *, opens_left: bool = False, opens_right: bool = False) -> str:
         """Replace the value of an attribute, or a part of the value (`text`)."""
         family = _family(attribute)
-        if family in _KEPT_FAMILIES:
+        if family in _KEPT_VALUES and _KEPT_VALUES[family](text):
             return text
         if family is Family.DN:
             return self.dn(text)
@@ -303,6 +320,7 @@ class Pseudonyms:
             context,
             title=self.text(context.title),
             base=Dn.parse(self.dn(str(context.base))),
+            area_code=self._area,
             book_order=tuple(map(self.text, context.book_order)),
         )
 
@@ -311,7 +329,8 @@ class Pseudonyms:
         attributes = {
             name: tuple(self.value(name, value) for value in values) for name, values in entry.attributes.items()
         }
-        return RecordedEntry(self.dn(entry.dn), attributes)
+        switchboards = tuple(self.value("telephoneNumber", number) for number in entry.switchboards)
+        return RecordedEntry(self.dn(entry.dn), attributes, switchboards=switchboards)
 
     def decoy(self, parent: Dn, attributes: Iterable[str], *, per_number: bool) -> RecordedEntry:
         """Invent an entry.

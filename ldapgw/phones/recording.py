@@ -12,6 +12,7 @@ If several gateways have recorded a phone, their files are joined into one.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,8 +25,9 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import SEARCH_RESULT_ENTRY, Entry
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest, to_string
-from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.schema import AttributeType, Family, attribute_type, subtypes
+from ldapgw.directory.naming_context import NamingContext, at_site
+from ldapgw.directory.normalization import SWITCHBOARD_MARK
+from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, subtypes
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode, UserError
 from ldapgw.ldap.controls import PAGED_RESULTS, VLV_REQUEST
@@ -37,6 +39,8 @@ from ldapgw.phones.explain.query import filter_items
 
 # The names of attributes that may hold a password: a filter on such an attribute contains a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
+# The beginning of the numbers of a company's extensions in the search text of a number attribute.
+_EXTENSIONS = re.compile(rf"\t(\+\d+){re.escape(SWITCHBOARD_MARK)}\t")
 _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
 
 
@@ -63,11 +67,13 @@ class RecordedEntry:
 
     :ivar attributes: texts by the attribute's name, without objectClass.
     :ivar is_decoy: true if the entry was invented, so that a filter has to choose between entries.
+    :ivar switchboards: the beginnings of the numbers of a company's extensions, in E.164.
     """
 
     dn: str
     attributes: Mapping[str, tuple[str, ...]]
     is_decoy: bool = False
+    switchboards: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,7 +137,7 @@ class RecordedSearch:
 class Recording:
     """The connections of a phone to one gateway.
 
-    :ivar context: the naming context of the phone's tenant.
+    :ivar context: the naming context of the phone's tenant, with the phone's own area code if the phone has one.
     :ivar login: the DN that the phone binds as.
     :ivar own_books: the names of the phone's own books in order.
     :ivar per_number: whether the phone gets one entry per number.
@@ -267,13 +273,18 @@ def make_recording(
     :param dit: the directory at the end of the recording.
     :param context: the naming context of the phone's tenant.
     """
+    if viewer.area_code:
+        context = at_site(context, viewer.area_code)
     binds, searches, given = _paired(messages, begun_at)
     asked = {kind.name for search in searches for kind in _filter_kinds(search.request.filter)}
+    switchboards: dict[str, tuple[str, ...]] = {}
     for dn, attributes in given.items():
         entry = _visible_entry(dn, dit, viewer)
         if entry is not None:
             for name in sorted(asked | attributes.keys()):
                 attributes[name] = tuple(value.decode() for value in entry.attribute(name))
+            texts = (entry.search_text(kind) or "" for kind in NUMBER_TYPES)
+            switchboards[dn] = tuple(sorted({found for text in texts for found in _EXTENSIONS.findall(text)}))
     directory = dit.directory(context.name)
     own_books = directory.own_books(viewer.access[0]) if directory is not None else ()
     return Recording(
@@ -285,7 +296,11 @@ def make_recording(
         binds=tuple(binds),
         searches=tuple(searches),
         entries=tuple(
-            RecordedEntry(dn, {name: values for name, values in attributes.items() if values})
+            RecordedEntry(
+                dn,
+                {name: values for name, values in attributes.items() if values},
+                switchboards=switchboards.get(dn, ()),
+            )
             for dn, attributes in given.items()
         ),
     )
@@ -392,6 +407,8 @@ def dump(recording: Recording) -> str:
             "base_dn": str(context.base),
             "region": context.region,
             "outside_line": context.outside_line,
+            "area_code": context.area_code,
+            "switchboard": context.switchboard,
             "number_format": context.number_format.value,
             "lenient": context.lenient,
             "strip": context.strip,
@@ -409,6 +426,7 @@ def dump(recording: Recording) -> str:
 
 def _entry_object(entry: RecordedEntry) -> dict[str, Any]:
     values = {"dn": entry.dn, "attributes": dict(entry.attributes)}
+    values |= {"switchboards": entry.switchboards} if entry.switchboards else {}
     return {**values, "decoy": True} if entry.is_decoy else values
 
 
@@ -485,6 +503,9 @@ def _read_header(header: Mapping[str, Any]) -> Recording:
         lenient=bool(tenant["lenient"]),
         strip=_strings(tenant["strip"]),
         book_order=_strings(tenant["book_order"]),
+        # Recordings of older versions lack these settings.
+        area_code=str(tenant.get("area_code", "")),
+        switchboard=bool(tenant.get("switchboard")),
     )
     return Recording(
         context=context,
@@ -516,7 +537,9 @@ def _read_entry(values: Mapping[str, Any]) -> RecordedEntry:
     attributes = {str(name): _strings(texts) for name, texts in values["attributes"].items()}
     if not all(attributes.values()):
         raise ValueError(attributes.keys())
-    return RecordedEntry(str(values["dn"]), attributes, bool(values.get("decoy")))
+    return RecordedEntry(
+        str(values["dn"]), attributes, bool(values.get("decoy")), _strings(values.get("switchboards", ()))
+    )
 
 
 def _read_search(values: Mapping[str, Any]) -> RecordedSearch:

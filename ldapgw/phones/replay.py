@@ -8,7 +8,7 @@ a page.  Such a search is repeated without the limit, and may find more entries 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ldapgw.contact import Contact, Sharing
@@ -21,6 +21,7 @@ from ldapgw.directory.filter import SearchRequest
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.name_folding import container_sort_key
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.normalization import SWITCHBOARD_MARK
 from ldapgw.directory.schema import NUMBER_TYPES
 from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segments, empty_segments
@@ -187,6 +188,12 @@ def _book(recording: Recording, key: str, recorded: _RecordedBook) -> Book:
     return assemble_book(context, parent, key, recorded.name, sharing, segments, labels, shared_label="")
 
 
+def _number(value: str, context: NamingContext, switchboards: Iterable[str]) -> Number:
+    number = parse(value, context.region) or Number(value)
+    extensions = (start + SWITCHBOARD_MARK for start in switchboards if number.e164.startswith(start))
+    return replace(number, others=(*number.others, *extensions))
+
+
 def _segments(recording: Recording, entries: Mapping[str, Entry]) -> Segments:
     of_contacts: list[Entry] = []
     of_numbers: list[Entry] = []
@@ -199,7 +206,7 @@ def _segments(recording: Recording, entries: Mapping[str, Entry]) -> Segments:
 def _entry(context: NamingContext, parent: ParentEntry, uid: str, recorded: RecordedEntry) -> Entry:
     texts = {"cn": (uid,), **recorded.attributes, "uid": (uid,)}
     numbers = {
-        name: {value: parse(value, context.region) or Number(value) for value in texts.pop(name)}
+        name: {value: _number(value, context, recorded.switchboards) for value in texts.pop(name)}
         for name in _NUMBER_TYPES & texts.keys()
     }
     factory = EntryFactory(context, parent, per_number=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.store.account_status import state
-from ldapgw.store.accounts import Account
+from ldapgw.store.accounts import Account, AlikeAccounts
 from ldapgw.store.phones import PhoneLogin
 
 
@@ -56,18 +56,30 @@ def summarize(accounts: Iterable[Account], phones: Iterable[PhoneLogin], now: fl
 
     :param now: seconds since the epoch.
     """
+    alone = (AlikeAccounts(each, 1, each.contacts, each.last_sync, each.last_sync) for each in accounts)
+    return summarize_alike(alone, ((login, 1) for login in phones), now)
+
+
+def summarize_alike(
+    accounts: Iterable[AlikeAccounts], phones: Iterable[tuple[PhoneLogin, int]], now: float
+) -> Mapping[str, Summary]:
+    """Return the figures of each tenant from groups of accounts and phones that are alike.
+
+    :param phones: one phone of each group, and the number of phones in the group.
+    :param now: seconds since the epoch.
+    """
     states: dict[str, Counter[str]] = {}
     conditions: dict[str, Counter[PhoneCondition]] = {}
     contacts: Counter[str] = Counter()
     last_syncs: dict[str, float] = {}
-    for account in accounts:
-        tenant = account.tenant
-        states.setdefault(tenant, Counter())[state(account, now)] += 1
-        contacts[tenant] += account.contacts
-        if account.is_connected and account.last_sync is not None:
-            last_syncs[tenant] = max(account.last_sync, last_syncs.get(tenant, account.last_sync))
-    for login in phones:
-        conditions.setdefault(login.tenant, Counter())[phone_condition(login, now)] += 1
+    for alike in accounts:
+        tenant, latest = alike.account.tenant, alike.latest_sync
+        states.setdefault(tenant, Counter())[state(alike.account, now)] += alike.size
+        contacts[tenant] += alike.contacts
+        if alike.account.is_connected and latest is not None:
+            last_syncs[tenant] = max(latest, last_syncs.get(tenant, latest))
+    for login, size in phones:
+        conditions.setdefault(login.tenant, Counter())[phone_condition(login, now)] += size
     return {
         tenant: Summary(
             states.get(tenant, Counter()), conditions.get(tenant, Counter()), contacts[tenant], last_syncs.get(tenant)

@@ -31,10 +31,10 @@ from twisted.logger import Logger
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
 from ldapgw.files.reading import FileStatus
 from ldapgw.phones.hints import PhoneCondition
-from ldapgw.phones.summary import summarize
+from ldapgw.phones.summary import summarize_alike
 from ldapgw.server.counters import Counters, Histogram, error_codes
 from ldapgw.store import accounts, phones, tenants, workspaces
-from ldapgw.store.account_status import STATES
+from ldapgw.store.account_status import STALE_SECONDS, STATES
 from ldapgw.store.database import database_of
 from ldapgw.store.files import backup_time
 from ldapgw.store.worker import Store
@@ -138,20 +138,19 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
     asked_at = now()
     server_time = database.server_time(connection)
     answered_at = now()
-    known = accounts.read_all(connection)
+    known = accounts.read_alike(connection, answered_at - STALE_SECONDS)
     oldest: dict[str, float] = {}
-    for account in known:
-        tenant, last_sync = account.tenant, account.last_sync
+    errors: Counter[tuple[str, str]] = Counter()
+    for alike in known:
+        account, last_sync = alike.account, alike.oldest_sync
         if account.is_connected and last_sync is not None and account.next_sync is not None:
-            oldest[tenant] = min(last_sync, oldest.get(tenant, last_sync))
-    summaries = summarize(known, phones.read_all(connection), answered_at)
+            oldest[account.tenant] = min(last_sync, oldest.get(account.tenant, last_sync))
+        if account.is_connected and account.error is not None:
+            errors[account.tenant, account.error.code] += alike.size
+    summaries = summarize_alike(known, phones.read_alike(connection), answered_at)
     return StoredMetrics(
         {(tenant, code): count for tenant, found in summaries.items() for code, count in found.states.items()},
-        Counter(
-            (account.tenant, account.error.code)
-            for account in known
-            if account.is_connected and account.error is not None
-        ),
+        errors,
         oldest,
         {tenant: found.last_sync for tenant, found in summaries.items() if found.last_sync is not None},
         {

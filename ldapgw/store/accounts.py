@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -588,6 +588,56 @@ def read_some(
             warnings=warnings.get(row.id, {}),
         )
         for row in rows
+    )
+
+
+class AlikeAccounts(NamedTuple):
+    """Accounts of one tenant that have the same state and the same error code.
+
+    :ivar account: one of the accounts.
+    :ivar size: the number of the accounts.
+    :ivar contacts: the number of contacts of the accounts.
+    :ivar latest_sync: the latest `Account.last_sync` of the accounts.
+    :ivar oldest_sync: the earliest `Account.last_sync` of the accounts.
+    """
+
+    account: Account
+    size: int
+    contacts: int
+    latest_sync: float | None
+    oldest_sync: float | None
+
+
+def read_alike(connection: Connection, stale_before: float) -> tuple[AlikeAccounts, ...]:
+    """Read all accounts as groups of accounts that have the same state.
+
+    The database makes the groups, because reading 10,000 accounts one by one takes a third of a second.  Accounts are
+    alike if they do not differ in anything from which their errors and states (`ldapgw.store.account_status.state`)
+    are chosen.  An account of which a source fails is alike to no other account.
+
+    :param stale_before: the time before which a last success or the beginning of an error is long ago, in seconds since
+        the epoch.
+    """
+    column = account.c
+    failing = select(source.c.account_id).where(source.c.error_code.is_not(None))
+    alike = (
+        *(column.tenant, column.syncing, column.delegated, column.failures, column.error_code, column.error_facts),
+        *(each.is_(None) for each in (column.connected_at, column.last_sync, column.next_sync, column.refresh_token)),
+        *(func.coalesce(column.last_sync, column.connected_at) < stale_before, column.error_since < stale_before),
+        case((column.id.in_(failing), column.id)),
+    )
+    query = select(
+        func.min(column.id).label("id"),
+        func.count().label("size"),
+        func.coalesce(func.sum(column.contacts), 0).label("contacts"),
+        func.max(column.last_sync).label("latest_sync"),
+        func.min(column.last_sync).label("oldest_sync"),
+    )
+    groups = {row.id: row for row in connection.execute(query.group_by(*alike))}
+    return tuple(
+        AlikeAccounts(found, group.size, group.contacts, group.latest_sync, group.oldest_sync)
+        for found in read_some(connection, column.id.in_(groups))
+        for group in (groups[found.id],)
     )
 
 

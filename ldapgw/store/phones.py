@@ -16,7 +16,7 @@ from enum import StrEnum
 from ipaddress import IPv6Address
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, union_all, update
 
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import recordings
@@ -250,6 +250,24 @@ def read_some(
 
 def read_by_names(connection: Connection, names: Collection[str]) -> tuple[PhoneLogin, ...]:
     return read_some(connection, phone.c.name.in_(names), _IS_PHONE)
+
+
+def read_alike(connection: Connection) -> tuple[tuple[PhoneLogin, int], ...]:
+    """Read all phones as groups of phones of one tenant that are in the same condition.
+
+    The condition depends on a phone's last search, and on whether the phone has bound with its present password.  A
+    phone with refused logins is alike to no other phone.
+
+    :returns: one phone of each group, and the number of phones in the group.
+    """
+    alike = (
+        *(phone.c.tenant, phone.c.search_hint, phone.c.worked_at.is_(None)),
+        *(phone.c.password_at.is_(None), phone.c.last_seen.is_(None)),
+        case((phone.c.refused_at.is_not(None), phone.c.name)),
+    )
+    query = select(func.min(phone.c.name).label("name"), func.count().label("size")).where(_IS_PHONE)
+    groups = {row.name: row.size for row in connection.execute(query.group_by(*alike))}
+    return tuple([(login, groups[login.name]) for login in read_some(connection, phone.c.name.in_(groups))])
 
 
 def count_by_tenant(connection: Connection) -> dict[str, int]:

@@ -18,8 +18,8 @@ from ldapgw.errors import (
     GoogleError,
     ScopeMissing,
     SourceUnavailable,
-    StoreError,
     SuspiciousShrink,
+    SyncOutdated,
 )
 from ldapgw.google.people import PAGE_SIZE
 from ldapgw.store import accounts, contacts, directory_accounts, sync_history, sync_state
@@ -245,7 +245,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
 
     :returns: the numbers of changed contacts, or None if nothing has changed.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
-    :raises StoreError: when the stored contacts have changed since the sync began.
+    :raises SyncOutdated: when the stored contacts have changed since the sync began.
 
     After an error nothing is written: the caller rolls the transaction back.
     """
@@ -257,10 +257,7 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if {source for source, stored in before.items() if stored.state is SourceState.OFF} != account.switched_off:
         return None
     if generation != result.generation:
-        raise StoreError(
-            "while the account was syncing, a backup was restored, or the account took over the Workspace directory; "
-            "the account is synced again"
-        )
+        raise SyncOutdated
     if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)
     plans = [_plan(connection, account, fetched, result.changed_queries) for fetched in result.fetched]

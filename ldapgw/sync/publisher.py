@@ -54,6 +54,7 @@ class Publisher:
 
     :ivar version: a number that grows with each change of `saved_logins`.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
+    :param on_gone: called with the tenant and the sub of accounts that were disconnected or removed, at any gateway.
     :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
     :param seconds: a monotonic clock, in seconds.
     :param observe_lag: called when phones can find a change of an account, with the seconds since the publisher read
@@ -72,6 +73,7 @@ class Publisher:
         next_turn: Callable[[], Awaitable[object]],
         seconds: Callable[[], float] = lambda: 0.0,
         observe_lag: Callable[[float], None] = lambda _seconds: None,
+        on_gone: Callable[[Collection[tuple[str, str]]], object] = lambda _identities: None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -82,6 +84,7 @@ class Publisher:
         self._next_turn = next_turn
         self._seconds = seconds
         self._observe_lag = observe_lag
+        self._on_gone = on_gone
         self._freshness = catalog.snapshot.freshness
         # If False, a change was not applied, and everything has to be read again.
         self._is_sound = not catalog.snapshot.unserved
@@ -294,6 +297,7 @@ class Publisher:
                 "the database was replaced, or has lost its latest changes; the gateway rebuilds all books",
                 event="database_replaced",
             )
+        gone = self._gone(found)
         # A start applies all changes in one part, because nobody is served before the end of the start.
         parts = state.parts(found, _CHANGES_AT_ONCE) if self._catalog.snapshot.loaded else (found,)
         for number, part in enumerate(parts):
@@ -302,7 +306,23 @@ class Publisher:
             if self._books.state is not state:
                 return False
             self._apply(part, with_directory)
+        if gone:
+            self._on_gone(gone)
         return True
+
+    def _gone(self, found: Changes) -> list[tuple[str, str]]:
+        """Return the tenant and the sub of each account that is no longer connected, or was removed.
+
+        If everything was read, no account is returned: the database may have been restored, and then accounts that are
+        missing were not removed.
+        """
+        present = found.accounts if not found.is_whole else {}
+        known = self._books.state.accounts
+        return [
+            known[account_id].identity
+            for account_id, account in present.items()
+            if account_id in known and (account is None or not account.is_connected)
+        ]
 
     def _apply(self, found: Changes, with_directory: Collection[int]) -> None:
         """Apply changes, and record the time of each account's first change that phones cannot find yet."""

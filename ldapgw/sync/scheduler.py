@@ -29,6 +29,7 @@ from ldapgw.errors import (
     LeadLost,
     StoreError,
     SuspiciousShrink,
+    SyncOutdated,
 )
 from ldapgw.google.delegation import REFUSED_TENANT
 from ldapgw.peers.leadership import Leader
@@ -60,8 +61,8 @@ class _Loop:
 
     :ivar next: the call that begins the next sync, or None while a sync runs or if a person has to act first.
     :ivar queued: fires when a sync that the timer has started may leave a queue; None if no such sync is queued.
-    :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
-        ended.
+    :ivar is_requested_again: whether a sync was requested during `run`, or the result of `run` is outdated; the account
+        is read again after `run` has ended.
     :ivar is_requested: whether a person has requested the sync that begins next.
     :ivar grantor: the key of the account's circuit breaker.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
@@ -350,6 +351,16 @@ class SyncScheduler(Service):
             return self._interval
         except LeadLost:
             return self._interval
+        except SyncOutdated as error:
+            log.info(
+                "sync of account {account} begins anew: {reason}",
+                event="sync_outdated",
+                tenant=loop.tenant,
+                account=account_id,
+                reason=str(error),
+            )
+            loop.is_requested_again = True
+            return self._interval
         loop.is_tenant_wide = outcome.is_tenant_wide
         self._await_answer(account_id, loop, outcome.outage)
         return outcome.wait
@@ -496,7 +507,7 @@ class SyncScheduler(Service):
                 begun = replace(begun, stored=replace(begun.stored, tokens=None))
             max_loss, count = account.max_loss("book"), len(self._loops)
             return None, await self._job.sync(begun, full=full, max_loss=max_loss, account_count=count, end=end)
-        except (CancelledError, LeadLost):
+        except (CancelledError, LeadLost, SyncOutdated):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of account {account}", account, error)
@@ -507,7 +518,7 @@ class SyncScheduler(Service):
         try:
             max_loss = account.max_loss("directory")
             return await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
-        except (CancelledError, LeadLost):
+        except (CancelledError, LeadLost, SyncOutdated):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("directory through account {account}", account, error)

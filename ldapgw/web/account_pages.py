@@ -83,7 +83,7 @@ class AccountPages:
             post("/<tenant>/source", self.switch_source, RequiredRole.PERSON),
             get("/<tenant>/disconnect", self.ask_to_disconnect, RequiredRole.PERSON),
             post("/<tenant>/disconnect", self.disconnect, RequiredRole.PERSON),
-            post("/<tenant>/signout", self.signout, RequiredRole.SIGNED_IN),
+            post("/<tenant>/signout", self.signout, RequiredRole.SIGNED_IN, is_unlimited=True),
         )
 
     async def overview(self, anybody: TenantVisit) -> HttpResponse:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
+from math import ceil
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.clients import TokenBuckets
 from ldapgw.errors import StoreError
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
@@ -67,6 +69,10 @@ _SECURITY_HEADERS, _SECURE_HEADERS = (
 
 # The metrics show this word in place of the method, path and role of a request that no route answers.
 _UNKNOWN = "unknown"
+
+# The number of forms that a session may send at once, and the seconds until one more.  Each form costs transactions.
+FORM_BURST = 60
+FORM_INTERVAL_SECONDS = 1.0
 
 # Lifetime of the cookie with the chosen language.
 _LANGUAGE_SECONDS = 365 * 86400
@@ -125,6 +131,7 @@ class _WebResource(Resource):
         self.isLeaf = True
         self._layout = layout
         self._observe, self._seconds = layout.dependencies.observe_request, layout.dependencies.seconds
+        self._form_limiter = TokenBuckets(FORM_BURST, FORM_INTERVAL_SECONDS, self._seconds)
         self._path = layout.public_url.path.encode().split(b"/")[1:]
         self._routes = routes(layout)
         # The router only matches paths and makes no addresses, so it needs no host.
@@ -335,7 +342,21 @@ class _WebResource(Resource):
                 path = path.replace(f"<{name}>", value)
             had_session = request.is_live or bool(request.session(tenant.name))
             raise PageError(error_pages.sign_in_first(path, had_session=had_session), tenant)
-        if route.method == "POST" and not is_valid_form(request, visitor.session, self._layout.public_url.origin):
+        if route.method == "POST":
+            self._check_form(route, request, tenant, visitor)
+        if route.required_role is RequiredRole.PERSON and visitor.person.is_by_link:
+            raise PageError(error_pages.PAGES.persons_only, tenant)
+        if route.required_role is RequiredRole.ADMIN and not visitor.administers(tenant):
+            raise PageError(error_pages.PAGES.admins_only, tenant)
+        visit = Visit(self._layout, request, tenant, visitor)
+        return (visit, await visit.find_phone(path_values.pop("name"))) if route.is_of_phone else (visit,)
+
+    def _check_form(self, route: Route, request: HttpRequest, tenant: WebTenant, visitor: Visitor) -> None:
+        """Check that a form comes from a page of the visitor's session, and that the session sends few forms.
+
+        :raises PageError: when the form is forged, or the session has sent too many forms.
+        """
+        if not is_valid_form(request, visitor.session, self._layout.public_url.origin):
             log.warn(
                 "web: refused a form from another site for tenant {tenant}, from {address}",
                 event="foreign_form_refused",
@@ -343,12 +364,9 @@ class _WebResource(Resource):
                 address=request.address,
             )
             raise PageError(error_pages.PAGES.foreign_form, tenant)
-        if route.required_role is RequiredRole.PERSON and visitor.person.is_by_link:
-            raise PageError(error_pages.PAGES.persons_only, tenant)
-        if route.required_role is RequiredRole.ADMIN and not visitor.administers(tenant):
-            raise PageError(error_pages.PAGES.admins_only, tenant)
-        visit = Visit(self._layout, request, tenant, visitor)
-        return (visit, await visit.find_phone(path_values.pop("name"))) if route.is_of_phone else (visit,)
+        wait = 0.0 if route.is_unlimited else self._form_limiter.take(visitor.session)
+        if wait:
+            raise PageError(error_pages.PAGES.too_many, tenant, headers=(("Retry-After", str(ceil(wait))),))
 
 
 def _body_size(request: Any) -> int:

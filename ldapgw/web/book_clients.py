@@ -25,6 +25,7 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -314,6 +315,12 @@ class KeptBooks:
             self._books[key] = book
         return book
 
+    def before(self, key: BookKey) -> ListSearch | None:
+        """Return the search for the part of a list in front of another part; None if the part is not kept."""
+        query = key.query
+        book = self._books.get(key._replace(query=replace(query, first=query.first - query.count)))
+        return book.search if book is not None and book.search.found == query.count else None
+
     def keep(self, key: BookKey, book: KeptBook) -> None:
         """Keep a book, unless the book is too large, or its directory has changed since."""
         if len(book.written.body) > self._max_book or book.search.edition is not self._editions.get(key.viewer.tenant):
@@ -458,6 +465,7 @@ class BookClients:
                     has_flags=book.has_flags,
                     has_origin=book.has_origin,
                     counts_all=book.has_total,
+                    before=self._kept.before(key),
                 )
                 contacts = [book.contact(contact) async for part in reading for contact in part]
                 write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)

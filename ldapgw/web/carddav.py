@@ -19,7 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.handlers import format_date_time
 
+from twisted.internet.task import deferLater
+
 from ldapgw.directory.access import Viewer
+from ldapgw.directory.dit import Directory
 from ldapgw.phones.carddav import answers
 from ldapgw.phones.carddav.answers import CardResponses, Paths
 from ldapgw.phones.carddav.books import (
@@ -30,6 +33,7 @@ from ldapgw.phones.carddav.books import (
     address_books,
     card_name,
     card_of_path,
+    find_address_book,
     sync_token,
 )
 from ldapgw.phones.carddav.requests import (
@@ -69,6 +73,8 @@ _DAV = ("DAV", "1, 3, access-control, addressbook")
 _ALLOW = ("Allow", ", ".join(_READING))
 # An answer is sent at once up to this many octets; a longer answer is sent in pieces of about this size.
 _PIECE = 128 << 10
+# The number of books whose tokens are looked up in one turn of the reactor, and the number of books in a piece.
+_TOKENS, _BOOKS = 200, 100
 _NO_BOOK, _NO_CARD = "There is no such address book.", "There is no such contact."
 
 _Handle = Callable[[RunOffThread], Awaitable[HttpResponse]]
@@ -141,12 +147,22 @@ class CardDav:
 
         async def handle(run: RunOffThread) -> HttpResponse:
             wanted = await run(partial(read_propfind, request.body))
-            responses = [_resource(request, paths.home, answers.home_properties(paths, tenant.heading), wanted)]
-            for book in self._books(viewer) if _depth(request) else ():
-                token = await self._token(book, run) if answers.needs_token(wanted) else ""
-                properties = answers.book_properties(paths, book, token)
-                responses.append(_resource(request, paths.book(book), properties, wanted))
-            return _document(request, responses)
+            home = _resource(request, paths.home, answers.home_properties(paths, tenant.heading), wanted)
+            directory = self._directory(viewer) if _depth(request) else None
+            books = await run(partial(address_books, directory, viewer)) if directory is not None else ()
+            tokens = {}
+            if answers.needs_token(wanted):
+                for count, book in enumerate(books, start=1):
+                    tokens[book.name] = await self._token(book, run)
+                    if not count % _TOKENS:
+                        await deferLater(self._layout.dependencies.clock, 0.0)  # phones are served meanwhile
+            responses = (
+                _resource(
+                    request, paths.book(book), answers.book_properties(paths, book, tokens.get(book.name, "")), wanted
+                )
+                for book in books
+            )
+            return await self._in_pieces(request, viewer, answers.pieces((home,), responses, (), _BOOKS), run)
 
         return await self._answer(request, viewer, handle)
 
@@ -316,15 +332,15 @@ class CardDav:
     async def _token(self, book: AddressBook, run: RunOffThread) -> str:
         return self._versions.token(book) or (await self._versions.read(book, run)).token
 
-    def _books(self, viewer: Viewer) -> tuple[AddressBook, ...]:
+    def _directory(self, viewer: Viewer) -> Directory | None:
         directory = self._dependencies.reader.directory(viewer)
-        if directory is None:
-            return ()
-        self._versions.forget_gone(directory)
-        return address_books(directory, viewer)
+        if directory is not None:
+            self._versions.forget_gone(directory)
+        return directory
 
     def _find(self, viewer: Viewer, name: str) -> AddressBook | None:
-        return next((book for book in self._books(viewer) if book.name == name), None)
+        directory = self._directory(viewer)
+        return None if directory is None else find_address_book(directory, viewer, name)
 
     def _paths(self, viewer: Viewer) -> Paths:
         return Paths(f"{self._layout.public_url.path}/{viewer.access[0].tenant}/dav/")

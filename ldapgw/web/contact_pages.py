@@ -158,7 +158,7 @@ class ContactPages:
             get("/<tenant>/contacts/<contact>/dial", self.redirect_to_contact, person),
             post("/<tenant>/contacts/<contact>/dial", self.dial, person),
             get("/<tenant>/search", self.redirect_to_contacts, RequiredRole.TENANT),
-            post("/<tenant>/search", self.search, person),
+            post("/<tenant>/search", self.search, person, is_unlimited=True),
         )
 
     async def list(self, visit: Visit) -> HttpResponse:

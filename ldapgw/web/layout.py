@@ -126,6 +126,8 @@ class Route:
         monitoring may not follow a redirect.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
         changes something; all other requests are cancelled then.
+    :ivar is_unlimited: whether a session may send the form however many forms the session has sent: either the handler
+        limits the form itself, or the form must always work.
     """
 
     method: str
@@ -135,6 +137,7 @@ class Route:
     max_body_size: int = MAX_FORM_SIZE
     runs_to_end: bool = False
     over_http: bool = False
+    is_unlimited: bool = False
 
     @property
     def is_of_phone(self) -> bool:
@@ -156,8 +159,10 @@ def post(
     handler: Callable[..., Any],
     required_role: RequiredRole,
     max_body_size: int = MAX_FORM_SIZE,
+    *,
+    is_unlimited: bool = False,
 ) -> Route:
-    return Route("POST", path, handler, required_role, max_body_size=max_body_size, runs_to_end=True)
+    return Route("POST", path, handler, required_role, max_body_size, runs_to_end=True, is_unlimited=is_unlimited)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ def replacing(here: Walk, file: Path) -> None:
     """A bad line is named, a good file is shown before it counts, and then it counts."""
     here.administer("acme")
     here.go("admin/files")
+    if here.way.size == "wide":
+        one_row = "document.querySelector('.top').offsetHeight < 2 * document.querySelector('.user').offsetHeight"
+        assert here.page.evaluate(one_row), "the account or the navigation has a row of its own"
     here.stop("files")
     here.follow("/admin/files/extensions")
     here.stop("file-upload")

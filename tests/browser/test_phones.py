@@ -158,6 +158,22 @@ def test_a_page_that_is_open_when_its_reader_signs_out(window: OpenWindow) -> No
     assert password not in here.page.content()
 
 
+def test_a_search_after_its_reader_has_signed_out(window: OpenWindow) -> None:
+    """The page says that the reader is signed out, although no event has told the page so."""
+    here = window()
+    here.expected = ("403", "ERR_FAILED")
+    here.connect(ALICE)
+    here.context.route("**/events*", lambda route: route.abort())
+    here.open("contacts")
+    other = here.context.new_page()
+    other.goto(here.site.page)
+    here.press("Sign out", other)
+    here.waits_for("Your Google contacts on your desk phone", other)
+    here.page.bring_to_front()
+    here.page.locator("#sought").press_sequentially("be")
+    here.waits_for("You’ve been signed out")
+
+
 def test_what_is_copied_and_downloaded(window: OpenWindow, tmp_path: Path) -> None:
     """Is what the page shows, for the phone that was chosen."""
     here = window(permissions=["clipboard-read", "clipboard-write"])

@@ -90,6 +90,25 @@ def test_calls_within_an_area_are_signalled_without_its_code(asked: str, found: 
     assert names(tree(SITE, *LOCALS), caller(asked)) == found
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("666666*", ["full"]),
+        ("66666*", ["full", "local"]),
+        ("6666*", ["local"]),
+        ("074166666*", ["full", "local"]),
+        ("+4974166666*", ["full", "local"]),
+        ("66666*7", ["local"]),
+        ("204*", ["internal"]),
+        ("666668*", []),
+        ("0711666668*", ["elsewhere"]),
+    ],
+)
+def test_the_beginning_of_a_number_within_an_area(asked: str, found: list[str]) -> None:
+    """Five digits or more are the beginning of a local number, with and without the area code."""
+    assert names(tree(SITE, *LOCALS), f"(telephoneNumber={asked})") == found
+
+
 def test_seven_digits_are_local_without_an_area_code_too() -> None:
     """A number without a country is one of the tenant's region, and no end of a number abroad."""
     dit = tree(replace(SITE, area_code=""), *LOCALS, contact("paris", "+33 1 47654321"))

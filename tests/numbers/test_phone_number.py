@@ -235,6 +235,24 @@ def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "region", "area_code", "forms"),
+    [
+        ("5550171", "DE", "30", ("5550171", "+49305550171")),
+        ("555 01", "DE", "30", ("55501", "+493055501")),
+        ("5550", "DE", "30", ("5550",)),
+        ("0711555", "DE", "30", ("0711555",)),
+        ("03055501", "DE", "30", ("03055501", "55501")),
+        ("+493055501", "DE", "30", ("+493055501", "55501")),
+        ("0305550", "DE", "30", ("0305550",)),
+        ("5550123", "US", "212", ("5550123", "+12125550123")),
+    ],
+)
+def test_beginnings_at_a_site(text: str, region: str, area_code: str, forms: tuple[str, ...]) -> None:
+    """Local digits are also the beginning of a number with the site's area code; few digits are internal."""
+    assert phone_number.prefix_forms(text, region, "", area_code) == forms
+
+
+@pytest.mark.parametrize(
     ("stored", "asked", "outside_line", "expected"),
     [
         ("+43301234567", "0301234567", "0", False),

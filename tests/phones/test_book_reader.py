@@ -78,22 +78,23 @@ class Reading:
 
     def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
         """The names of a list, and its length."""
-        listed, length = self._list(query, viewer)
+        listed, length = self.listed(query, viewer)
         return [one.name for one in listed], length
 
     def numbers(self, query: ListQuery, viewer: Viewer) -> list[tuple[tuple[str, str], ...]]:
         """The numbers of each contact of a list."""
-        return [one.numbers for one in self._list(query, viewer)[0]]
+        return [one.numbers for one in self.listed(query, viewer)[0]]
 
     def labels(self, query: ListQuery) -> list[tuple[str, ...]]:
         """The labels of each contact of a list."""
-        return [one.flags.labels for one in self._list(query, DESK1, has_origin=True)[0]]
+        return [one.flags.labels for one in self.listed(query, has_origin=True)[0]]
 
     def length(self, query: ListQuery) -> ListLength:
         """The length of a list whose reader wants the number of all matching contacts."""
-        return self._list(query, DESK1, counts_all=True)[1]
+        return self.listed(query, counts_all=True)[1]
 
-    def _list(self, query: ListQuery, viewer: Viewer, **wanted: bool) -> tuple[list[ListedContact], ListLength]:
+    def listed(self, query: ListQuery, viewer: Viewer = DESK1, **wanted: Any) -> tuple[list[ListedContact], ListLength]:
+        """The contacts of a list, and its length."""
         length = ListLength()
 
         async def read() -> list[ListedContact]:
@@ -148,6 +149,33 @@ def test_the_number_of_all_contacts(first: int, count: int) -> None:
     reading = Reading()
     assert reading.length(ListQuery(first=first, count=count)) == ListLength(COUNT, has_more=first + count < COUNT)
     assert reading.logged == [(min(count, COUNT - first), ResultCode.SUCCESS)]
+
+
+def test_the_parts_of_a_list_share_a_count() -> None:
+    """A part is read behind the part before, and only the first part counts all contacts."""
+    context = naming_context()
+    books = tuple(
+        build_book(
+            context, key, key, sharing, [numbered(at, NAMES[at]) for at in range(first, COUNT, 2)], {}, per_number=False
+        )
+        for key, sharing, first in (("alice", Sharing.PRIVATE, 0), ("bob", Sharing.SHARED, 1))
+    )
+    reading, before = Reading(directory=Directory(context, books)), None
+    for first in range(0, COUNT + 1, 20):
+        reading.turns.asked.clear()
+        listed, length = reading.listed(ListQuery(first=first, count=20), counts_all=True, before=before)
+        assert [one.name for one in listed] == NAMES[first : first + 20]
+        assert length == ListLength(COUNT, has_more=first + 20 < COUNT)
+        assert first == 0 or len(reading.turns.asked) <= 3
+        before = length.search
+
+
+def test_a_part_of_a_changed_directory() -> None:
+    """The part is counted from the list's beginning, because the part before has other contacts by now."""
+    part, later = ListQuery(first=10, count=10), Reading(names=["Anna", *NAMES])
+    before = Reading().listed(ListQuery(count=10), counts_all=True)[1].search
+    listed, length = later.listed(part, counts_all=True, before=before)
+    assert ([one.name for one in listed], length.total) == (NAMES[9:19], COUNT + 1)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind
 from ldapgw.directory.filter import (
+    And,
+    Approximate,
     Equality,
     Filter,
+    GreaterOrEqual,
     LessOrEqual,
     Or,
     Present,
@@ -26,6 +29,7 @@ from ldapgw.directory.filter import (
     Substrings,
     to_string,
 )
+from ldapgw.directory.schema import ATTRIBUTE_TYPES, Family
 from ldapgw.phones.pseudonyms import Pseudonyms, with_pseudonyms
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording, dump
 from tests.support import asks, pdu
@@ -318,6 +322,22 @@ def test_nothing_real_is_left(people: list[Contact]) -> None:
     assert sorted(word for word in words if word in text) == []
 
 
+@pytest.mark.parametrize(
+    "attribute",
+    [kind.name for kind in ATTRIBUTE_TYPES if kind.comparison.family is not Family.BINARY] + ["unknown"],
+)
+@pytest.mark.parametrize("text", ["Müller", "anna-maria", "0301234567"])
+def test_a_filter_on_any_attribute_keeps_no_name_and_no_number(attribute: str, text: str) -> None:
+    """People type what they look for, whatever attribute the phone's filter names."""
+    made, value = pseudonyms(Random(5)), text.encode()
+    filters: list[Filter] = [
+        *(Equality(attribute, value), GreaterOrEqual(attribute, value), Approximate(attribute, value)),
+        *(Substrings(attribute, value, (), None), Substrings(attribute, None, (value,), value)),
+    ]
+    changed = to_string(And(tuple(map(made.filter, filters))))
+    assert [part for part in re.split(r"\W", text.casefold()) if part in changed.casefold()] == []
+
+
 @pytest.mark.parametrize(("name", "found"), [("Müller", 3), ("nobody", 0)])
 def test_only_entries_of_answers_are_in_the_file_and_invented_ones(name: str, found: int) -> None:
     """Invented entries are in the phone's own book, so that a maintainer can try the filter."""
@@ -367,6 +387,9 @@ def test_dns_and_values() -> None:
     assert made.dn('"no dn') == made.text('"no dn')
     assert made.value("objectClass", "person") == "person"
     assert made.value("createTimestamp", "2026") == "2026"
+    assert made.value("hasSubordinates", "TRUE") == "TRUE"
+    assert made.value("supportedLDAPVersion", "3") == "3"
+    assert made.value("attributeTypes", "cn") == "cn"
     assert made.value("entryDN", "dc=acme") == made.dn("dc=acme")
     assert made.dn(r"cn=Anna+telephoneNumber=\+49301234567").endswith(
         rf"+telephonenumber=\{number(made, '+49301234567')}"

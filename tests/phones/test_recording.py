@@ -159,7 +159,13 @@ def test_a_file_has_everything_again() -> None:
     note = Difference(("uid=a",), ("uid=b",), None)
     whole = replace(
         recording,
-        context=replace(naming_context(strip=("l0#",)), name="recorded", book_order=("own", "directory")),
+        context=replace(
+            naming_context(strip=("l0#",)),
+            name="recorded",
+            book_order=("own", "directory"),
+            area_code="30",
+            switchboard=True,
+        ),
         number_format=NumberFormat.NATIONAL,
         model="yealink",
         attribute_aliases={"DirName": "cn"},
@@ -167,11 +173,16 @@ def test_a_file_has_everything_again() -> None:
         left_out=1,
         is_cut=True,
         is_plain=False,
-        entries=(*recording.entries, RecordedEntry("uid=x", {"cn": ("X",)}, is_decoy=True)),
+        entries=(
+            *recording.entries,
+            RecordedEntry("uid=x", {"cn": ("X",)}, is_decoy=True, switchboards=("+49305550",)),
+        ),
         searches=tuple(replace(one, note=note, controls=("1.2.3",)) for one in recording.searches),
     )
     assert load(dump(whole)) == (whole,)
     assert load(dump(whole) + dump(whole)) == (whole, whole)
+    former = dump(whole).replace('"area_code":"30","switchboard":true,', "")
+    assert load(former) == (replace(whole, context=replace(whole.context, area_code="", switchboard=False)),)
     lines = [json.loads(line) for line in dump(whole).splitlines()]
     assert [line["filter"] for line in lines if "filter" in line] == ["(cn=*)"]
 

@@ -13,12 +13,13 @@ from random import Random
 
 import pytest
 
-from ldapgw.contact import Sharing
+from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import PHONE_FORMATS, number_formatter
 from ldapgw.directory.filter import Equality, Present, Scope, SearchRequest, Substrings, to_string
 from ldapgw.directory.schema import configure_aliases
+from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.pseudonyms import with_pseudonyms
 from ldapgw.phones.recording import Recording, dump, load
@@ -29,6 +30,7 @@ from tests.support.phonebook import BASE, BOOK, CASES, PHONE, naming_context, of
 from tests.support.phonebook.office_searches import Asked, dit_of
 from tests.support.phonebook.office_searches import search as search_of_office
 from tests.support.phonebook.recorded import record, requests
+from tests.support.phonebook.wire import dit_of as dit_of_book
 from tests.support.recordings import FOLDER, SHEETS
 
 SCOPES = {"base": Scope.BASE_OBJECT, "one": Scope.SINGLE_LEVEL, "sub": Scope.WHOLE_SUBTREE}
@@ -184,6 +186,30 @@ def test_callers_are_found_by_their_numbers_again() -> None:
     assert differences(recording) == []
     changed = with_pseudonyms(recording, Random(1))
     assert (differences(changed), [one.note for one in changed.searches]) == ([], [None, None])
+
+
+def contact(uid: str, text: str, organization: str = "") -> Contact:
+    phones = tuple(Phone(Kind.WORK, number) for number in stored_numbers.read(text, "DE"))
+    return Contact(uid, name="" if organization else uid, organization=organization, phones=phones)
+
+
+@pytest.mark.parametrize("viewer", [PHONE, PHONE._replace(area_code="741")], ids=["tenant", "phone"])
+def test_callers_at_a_site_are_found_again(viewer: Viewer) -> None:
+    """The header has the area code of the tenant or of the phone, and whether switchboards are found."""
+    people = [contact("full", "+49 741 666666"), contact("local", "66 66 67"), contact("far", "+49 711 666668")]
+    companies = [contact("company", "+49 30 55501-0", "Kunz Bau GmbH")]
+    context = replace(naming_context(), outside_line="", switchboard=True, area_code="" if viewer.area_code else "741")
+    numbers = ("666666", "0741666667", "66666*", "666668", "030555010", "03055501234")
+    searches = [replace(MÜLLER, filter=read_filter(f"(telephoneNumber={number})")) for number in numbers]
+    recording = record(dit_of_book([*people, *companies], context), requests(*searches), viewer)
+    assert [len(one.found) for one in recording.searches] == [1, 1, 2, 0, 1, 1]
+    assert (recording.context.area_code, recording.context.switchboard) == ("741", True)
+    assert differences(recording) == []
+    without_switchboard = replace(recording, context=replace(recording.context, switchboard=False))
+    assert [filter_ for filter_, *_ in differences(without_switchboard)] == ["(telephoneNumber=03055501234)"]
+    changed = with_pseudonyms(recording, Random(1))
+    assert changed.context.area_code != "741"
+    assert (differences(changed), [one.note for one in changed.searches]) == ([], [None] * len(searches))
 
 
 @pytest.mark.parametrize("form", PHONE_FORMATS, ids=str)

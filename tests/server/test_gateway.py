@@ -35,7 +35,7 @@ from ldapgw.server.listener import DescriptorLimitedFactory
 from ldapgw.server.parts.base import RecordPruner
 from ldapgw.server.proxy_protocol import HeaderReader, ProxyProtocolFactory
 from ldapgw.server.state_dir import KEY_FILE
-from ldapgw.store import activity, gateways, phones, sync_history, tables
+from ldapgw.store import accounts, activity, gateways, phones, sync_history, tables
 from ldapgw.store.activity import COMMAND_LINE, Act
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
@@ -313,6 +313,30 @@ def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: Memory
         said = [[answer.code for answer in pdu.responses(transport.value())] for transport in transports]
         assert said == [[0, 52], [0]]
         assert [transport.disconnecting for transport in transports] == [True, False]
+
+
+def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reactor: MemoryReactorClock) -> None:
+    """Another gateway or a command has removed the account; the copies of this machine are this gateway's to clean."""
+    kept = tmp_path / "state" / "ldapgw.db.before-restore"
+    with running(tmp_path, reactor, PLAIN) as gateway:
+        database = gateway._state.database
+        [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
+        with database.begin() as connection:
+            account_id = connect(connection, gateway._state.secret_box)
+        result_of(watcher.refresh_now())
+        with closing(sqlite3.connect(tmp_path / "state" / "ldapgw.db")) as connection:
+            connection.execute("VACUUM INTO ?", (str(kept),))
+
+        def is_kept() -> bool:
+            with closing(sqlite3.connect(kept)) as connection:
+                query = "SELECT count(*) FROM account WHERE refresh_token IS NOT NULL"
+                return connection.execute(query).fetchone() == (1,)
+
+        assert is_kept()
+        with database.begin() as connection:
+            accounts.remove(connection, account_id, with_phones=False)
+        result_of(watcher.refresh_now())
+        assert not is_kept()
 
 
 def bound(reactor: MemoryReactorClock, name: bytes) -> StringTransport:

@@ -4,19 +4,30 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from itertools import product
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 
 from ldapgw.cli.status import tenant_object
 from ldapgw.contact import Sharing
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.hints import Hint
-from ldapgw.phones.summary import Summary, summarize
+from ldapgw.phones.summary import Summary, summarize, summarize_alike
 from ldapgw.server import config
-from ldapgw.store import accounts, phones
+from ldapgw.store import accounts, phones, tables
+from ldapgw.store.account_status import STALE_SECONDS, UNKNOWN_REFUSALS
+from ldapgw.store.database import Database
 from ldapgw.store.phones import LastSearch, Refusal
 from tests.server.test_metrics import metrics_of, told
+from tests.support import work
+from tests.support.postgresql import needs_postgresql, open_new
+from tests.support.stage.databases import open_in_memory
 from tests.support.stage.web import NOW, Stage, add_phone, by_link, connect, words_on
 
 PEOPLE = ("ok", "waiting", "consent_revoked", "network", "disconnected")
@@ -43,6 +54,87 @@ def fill(stage: Stage, people: list[str], desks: list[str]) -> None:
             stage.do(phones.store_last_searches, {name: LastSearch(NOW, Hint.NUMBER_ALONE.value, NOW)})
         elif kind == "refused":
             stage.do(phones.store_refusals, {name: (Refusal(NOW, "192.0.2.7", 3), UNKNOWN_LOGIN_HASH)})
+
+
+# The columns from which the states of accounts and the conditions of phones are made.
+ACCOUNT = (
+    *("tenant", "connected_at", "last_sync", "syncing", "error_code", "error_since", "error_facts"),
+    *("failures", "refresh_token", "delegated"),
+)
+PHONE = ("tenant", "last_seen", "password_at", "search_hint", "worked_at", "refused_at", "refused_address")
+
+
+def unlike() -> tuple[list[dict[str, object]], list[dict[str, object]], list[dict[str, object]]]:
+    """Rows of accounts, failing sources and phones in all conditions, for two tenants."""
+    long_ago, lately = NOW - STALE_SECONDS - 1, NOW - 60
+    people = product(
+        *(("t0", "t1"), (None, lately), (None, long_ago, lately), (False, True)),
+        *((None, "network", "internal", "consent_revoked"), (long_ago, lately), (None, '{"by": "token"}')),
+        *((0, UNKNOWN_REFUSALS), (None, b"token"), (False, True)),
+    )
+    accounts = [
+        dict(zip(ACCOUNT, values, strict=True))
+        | {
+            "sub": f"{number}",
+            "address": f"{number}@acme.example",
+            "sharing": "private",
+            "contacts": number % 5 or None,
+        }
+        for number, values in enumerate(people)
+    ]
+    # The first and the last account have the same row, but a source of the last one fails.
+    accounts.append(accounts[0] | {"sub": "failing", "connected_at": lately})
+    accounts.insert(0, accounts[-1] | {"sub": "good"})
+    sources = [
+        {"account_id": len(accounts), "source": "directory", "state": "on", "error_code": "quota", "error_since": NOW}
+    ]
+    desks = product(
+        *(("t0", "t1"), (None, lately), (None, lately), ("", "no_name"), (None, lately)),
+        *((None, long_ago, NOW - 30), ("192.0.2.7", "192.0.3.7")),
+    )
+    phones = [
+        dict(zip(PHONE, values, strict=True))
+        | {"name": f"desk{number}", "numbers": "values", "password": "", "created_at": 0}
+        | {"last_address": "192.0.2.1", "refused_count": 1}
+        for number, values in enumerate(desks)
+    ]
+    return accounts, sources, phones
+
+
+@pytest.mark.parametrize("opened", [lambda: closing(open_in_memory()), pytest.param(open_new, marks=needs_postgresql)])
+def test_alike_accounts_and_phones_have_the_figures_of_all(
+    opened: Callable[[], AbstractContextManager[Database]],
+) -> None:
+    """They are not read one by one."""
+    rows = zip((tables.account, tables.source, tables.phone), unlike(), strict=True)
+    with opened() as database, database.begin() as connection:
+        for table, values in rows:
+            connection.execute(insert(table), values)
+        connection.execute(insert(tables.alarm), [{"tenant": "t1", "code": "api_disabled", "since": NOW}])
+        people, desks = accounts.read_alike(connection, NOW - STALE_SECONDS), phones.read_alike(connection)
+        known, logins = accounts.read_all(connection), phones.read_all(connection)
+        assert summarize_alike(people, desks, NOW) == summarize(known, logins, NOW)
+        errors = Counter((found.tenant, found.error.code) for found in known if found.error is not None)
+        for found, size, *_ in people:
+            if found.error is not None:
+                errors[found.tenant, found.error.code] -= size
+        assert not any(errors.values())
+
+
+def test_the_metrics_do_not_take_longer_for_more_accounts() -> None:
+    """Nor for more phones."""
+    asked = []
+    for count in (10, 500):
+        stage = Stage()
+        with stage.database.begin() as connection:
+            account, phone = (rows[-1] for rows in unlike()[::2])
+            many = [{**account, "sub": f"{at}", "error_code": None, "tenant": "acme"} for at in range(count)]
+            connection.execute(insert(tables.account), many)
+            desks = [{**phone, "name": f"desk{at}", "refused_at": None, "tenant": "acme"} for at in range(count)]
+            connection.execute(insert(tables.phone), desks)
+        metrics = metrics_of(stage)
+        asked.append(work.calls(lambda metrics=metrics: told(metrics)))  # type: ignore[misc]
+    assert asked[1] < 1.05 * asked[0]
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

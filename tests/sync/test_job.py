@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
-from ldapgw.errors import BadResponse, ConsentRevoked, GoogleUnavailable, ScopeMissing, StoreError
+from ldapgw.errors import BadResponse, ConsentRevoked, GoogleUnavailable, ScopeMissing, SyncOutdated
 from ldapgw.store import accounts, database, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.sync import fetch
@@ -273,7 +273,7 @@ def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
 
     stage.world.add_person(ALICE, person("Bo Neu"))
     stage.line.meanwhile[CONNECTIONS] = restore
-    with pytest.raises(StoreError):
+    with pytest.raises(SyncOutdated):
         stage.sync()
     assert (stage.sync_states(), stage.records()) == before
     assert stage.sync()

@@ -38,6 +38,28 @@ def test_a_connected_account_has_a_book_even_before_its_first_sync(stage: Stage)
     assert stage.books() == {}
 
 
+def test_who_has_gone_is_told_at_each_gateway(stage: Stage) -> None:
+    """Whichever gateway or command has removed the account; a database that is read whole may have been restored."""
+    told: list[list[tuple[str, str]]] = []
+    stage.publisher._on_gone = lambda gone: told.append([*gone])
+    alice, bob, carol = (stage.connect(address) for address in (ALICE, BOB, CAROL))
+    stage.books()
+    stage.database.run(accounts.set_sharing, alice.id, Sharing.SHARED, "")
+    stage.books()
+    assert told == []
+    stage.database.run(accounts.disconnect, alice.id)
+    stage.books()
+    stage.database.run(accounts.remove, bob.id, with_phones=False)
+    stage.books()
+    stage.database.run(accounts.remove, alice.id, with_phones=False)
+    stage.books()
+    assert told == [[alice.identity], [bob.identity]]
+    stage.database.run(accounts.remove, carol.id, with_phones=False)
+    stage.database.run(changes.begin_epoch)
+    stage.books()
+    assert len(told) == 2
+
+
 def test_one_directory_a_tenant() -> None:
     """Of two accounts that bring one, the first feeds it; when it goes, the next one does."""
     stage = with_directory()

@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import LogEvent
+from twisted.logger import LogEvent, LogLevel
 from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.errors import LeadLost, StoreError, UnreachableStore
 from ldapgw.peers.leadership import OnlyGateway
-from ldapgw.store import accounts, changes, sync_state, tables
+from ldapgw.store import accounts, changes, contacts, sync_state, tables
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
+from ldapgw.store.worker import MonitoredStore
 from tests.support.results import result_of
-from tests.support.stage.paths import CONNECTIONS
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS
+from tests.support.stage.sync import ALICE, ALL_SOURCES, AT_ONCE, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
 
 
 def refresh(stage: Stage) -> None:
@@ -276,6 +277,36 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, logged: list[LogEvent
     synced(stage)
     stage.clock.advance(INTERVAL)
     assert synced(stage) == 1
+
+
+@pytest.mark.parametrize("path", [CONNECTIONS, COLLEAGUES])
+def test_a_sync_begins_anew_if_the_directory_was_handed_over_meanwhile(
+    stage: Stage, logged: list[LogEvent], path: str
+) -> None:
+    """The database is as usable as before, and the account has no error."""
+    seconds = stage.clock.seconds
+    monitored = MonitoredStore(stage.database, seconds, seconds, run=AT_ONCE, read=AT_ONCE)
+    stage.leader.store = monitored
+    stage.configure(sources=ALL_SOURCES)
+    alice, bob = stage.connect(ALICE), stage.connect(BOB)
+    stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
+    refresh(stage)
+
+    def hand_over() -> None:
+        stage.database.run(contacts.hand_over, alice.id, bob.id, Source.DIRECTORY)
+
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.line.meanwhile[path] = hand_over
+    stage.clock.advance(INTERVAL)
+    assert not monitored.is_failing
+    assert stage.scheduler.is_outdated
+    refresh(stage)
+    account = stage.account(ALICE)
+    assert (account.error, account.failures, account.syncing) == (None, 0, False)
+    assert (stage.names(), stage.names("directory")) == (["Ada Riese"], ["Dora Dienst"])
+    told = [event["event"] for event in logged if event["log_level"] >= LogLevel.info]
+    assert told.count("sync_outdated") == 1
+    assert {"database_unusable", "sync_fault"}.isdisjoint(told)
 
 
 def test_a_sync_whose_end_was_not_recorded_is_started_by_the_next_look(

@@ -15,7 +15,7 @@ import pytest
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.web.app import routes
+from ldapgw.web.app import FORM_BURST, FORM_INTERVAL_SECONDS, routes
 from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.error_pages import PAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route
@@ -97,6 +97,23 @@ def test_every_form_asks_for_its_token(unchanged: Browser, route: Route) -> None
             assert PAGES.foreign_form.title in words_on(foreign)
             assert PAGES.signed_out.title in words_on(signed_out)
     assert (dump(stage), stage.changes) == (before, 0)
+
+
+def test_a_session_sends_forms_no_faster_than_people(stage: Stage, bob: Browser) -> None:
+    """Nothing is done for more forms; searches have a limit of their own, and signing out always works."""
+    before, token = dump(stage), {"token": bob.get("/acme/").token}
+    sent = [bob.post("/acme/source", token).status for _ in range(FORM_BURST + 1)]
+    assert sent == [303] * FORM_BURST + [429]
+    with_session = [route for route in POSTS if route.required_role is not RequiredRole.TENANT]
+    forms = [route for route in with_session if not route.is_unlimited]
+    assert {route.path for route in set(with_session) - set(forms)} == {"/<tenant>/search", "/<tenant>/signout"}
+    refused = [bob.post(path_of(route), token | {"sharing": "shared", "name": "x"}) for route in forms]
+    assert {(one.status, *one.headers["retry-after"]) for one in refused} == {(429, "1")}
+    assert (dump(stage), stage.changes) == (before, 0)
+    stage.clock.advance(FORM_INTERVAL_SECONDS)
+    assert [bob.post("/acme/share", token | {"sharing": "shared"}).status for _ in range(2)] == [303, 429]
+    assert stage.visitor(account=BOB).submit("/acme/sync").status == 303
+    assert bob.post("/acme/signout", token).status == 303
 
 
 @pytest.mark.parametrize("route", GETS, ids=by_path)
@@ -235,5 +252,5 @@ def test_a_test_that_the_page_names_is_there(name: str) -> None:
 def test_every_item_names_a_test() -> None:
     """An item without one is a promise."""
     items = GUARDING.split("   * - ")[1:]
-    assert len(items) == 2 + 17 + 22
+    assert len(items) == 2 + 17 + 23
     assert [item.splitlines()[0] for item in items if "``tests/" not in item] == ["Item", "Item"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -20,8 +21,8 @@ from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import SearchKind
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
-from ldapgw.phones.book_reader import ListSearch
-from ldapgw.phones.contact_list import ListQuery
+from ldapgw.phones.book_reader import BookReader, ListSearch
+from ldapgw.phones.contact_list import ListedContact, ListQuery
 from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
 from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, publish, serve
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
@@ -103,6 +104,24 @@ def test_a_part_of_a_list_on_a_gigaset(stage: Stage, browser: Browser) -> None:
     for first, last in (("1", "3"), ("40", "42"), ("102", "102")):
         listed = ElementTree.fromstring(read(browser, "gigaset", first=first, count="3").body)
         assert (listed.get("first"), listed.get("last"), listed.get("total")) == (first, last, "102")
+
+
+def test_the_parts_of_a_list_on_a_gigaset(stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that follows the part before is read behind this part, unless the directory has changed meanwhile."""
+    before: list[ListSearch | None] = []
+    read_contacts = BookReader.contacts
+
+    def contacts(self: BookReader, *args: Any, **kw: Any) -> AsyncIterator[list[ListedContact]]:
+        before.append(kw["before"])
+        return read_contacts(self, *args, **kw)
+
+    monkeypatch.setattr(BookReader, "contacts", contacts)
+    for first in (1, 2, 3, 1):
+        read(browser, "gigaset", first=str(first), count="1")
+    assert [search and (search.found, search.total) for search in before] == [None, (1, 2), (1, 2)]
+    publish(stage)
+    read(browser, "gigaset", first="2", count="1")
+    assert before[3:] == [None]
 
 
 def test_the_menu_of_cisco(browser: Browser) -> None:
@@ -416,3 +435,13 @@ def test_no_book_outlives_its_directory() -> None:
     books.keep(keys[0], book_of(1, later))
     assert kept(books, keys, later) == [True, False, False]
     assert kept(books, [*keys, other]) == [False, False, False, True]
+
+
+def test_the_part_before_another() -> None:
+    """It has as many contacts as the part was asked for; a part with fewer contacts is the last one."""
+    books, parts = KeptBooks(), [key_of(0)._replace(query=ListQuery(first=first, count=5)) for first in (0, 5, 10)]
+    assert kept(books, parts) == [False] * 3
+    for part, found in zip(parts, (5, 4), strict=False):
+        books.keep(part, KeptBook(WrittenBook(b"x", ""), ListSearch(EDITION, b"", found, SearchKind.LIST)))
+    searches = [books.before(part) for part in parts]
+    assert [search and search.found for search in searches] == [None, 5, None]

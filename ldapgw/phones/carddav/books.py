@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -218,20 +219,32 @@ def sync_token(version: str) -> str:
 
 
 def address_books(directory: Directory, viewer: Viewer) -> tuple[AddressBook, ...]:
-    """Return the address books of a login: the books that the login may browse, its own book first."""
-    context, access = directory.context, viewer.access[0]
+    """Return the address books of a login: the books that the login may browse, its own book first.
+
+    If there are thousands of books, this takes longer than phones should wait for the reactor.
+    """
+    return tuple(_browsed(directory, viewer, directory.seen_books(viewer.access[0])))
+
+
+def find_address_book(directory: Directory, viewer: Viewer, name: str) -> AddressBook | None:
+    """Return the address book of a login that has a name, or None if the login has no such book."""
+    named = [book for book in directory.books if _book_name(book.key) == name]
+    return next(_browsed(directory, viewer, directory.viewer(viewer.access[0]).seen(named)), None)
+
+
+def _browsed(directory: Directory, viewer: Viewer, parts: Iterable[SeenBook]) -> Iterator[AddressBook]:
+    context = directory.context
     if viewer.area_code:
         context = at_site(context, viewer.area_code)
-    books = []
-    for seen in directory.seen_books(access):
+    for seen in parts:
         branch = seen.book.shared_branch if seen.is_label else seen.book
         if seen.is_browsed and branch is not None:
             name = _book_name(seen.book.key)
             title = f"{seen.book.name} ({branch.name})" if seen.is_label else seen.book.name
-            books.append(AddressBook(name, title, seen, branch, context, viewer.number_formatter))
-    return tuple(books)
+            yield AddressBook(name, title, seen, branch, context, viewer.number_formatter)
 
 
+@lru_cache(maxsize=2 * _MAX_BOOKS)
 def _book_name(key: str) -> str:
     """Return the name of a book's collection, which does not reveal the key of the account."""
     return key if key == DIRECTORY else blake2b(key.encode(), digest_size=8).hexdigest()

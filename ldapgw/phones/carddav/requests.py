@@ -153,7 +153,8 @@ class PropertyFilter:
     :ivar name: the name of the property, in upper case.
     :ivar kind: the value of the parameter TYPE that the property has to have, in lower case; empty for any value.
     :ivar is_absent: whether the property must not be there.
-    :ivar all_of: whether all texts have to match, rather than one of the texts.
+    :ivar all_of: whether one value of the property has to have the parameter and match all texts.  Otherwise one
+        value has to have the parameter, or match one of the texts.
     """
 
     name: str
@@ -410,11 +411,12 @@ def directory_filter(query: Query) -> Filter:
 def _searched_property(asked: PropertyFilter) -> Filter:
     if asked.name in _NOT_SEARCHED:
         raise DavRefusal(403, carddav("supported-filter"))
-    attributes = _ATTRIBUTES.get(asked.name, ())
+    attributes, of_kind = _ATTRIBUTES.get(asked.name, ()), _KINDS.get(asked.kind, ())
     if asked.kind:
-        if asked.name != "TEL" or asked.kind not in _KINDS:
+        if asked.name != "TEL" or not of_kind:
             raise DavRefusal(403, carddav("supported-filter"))
-        attributes = _KINDS[asked.kind]
+        # RFC 6352 10.5: the parameter is one condition among the texts.
+        attributes = of_kind if asked.all_of or not asked.texts else attributes
     is_present: Filter = And(()) if asked.name in _ALWAYS else Or(tuple(map(Present, attributes)))
     if asked.is_absent:
         return Not(is_present)
@@ -422,7 +424,7 @@ def _searched_property(asked: PropertyFilter) -> Filter:
         return is_present
     # A condition is about the values of a property, so a contact without the property does not match a negation either.
     texts = tuple(And((is_present, _searched_text(attributes, text))) for text in asked.texts)
-    return And(texts) if asked.all_of else Or(texts)
+    return And(texts) if asked.all_of else Or((*texts, *map(Present, of_kind)))
 
 
 def _searched_text(attributes: tuple[str, ...], match: TextMatch) -> Filter:

@@ -195,6 +195,7 @@ class SyncParts:
             next_turn=partial(deferLater, base.reactor, 0.0),
             seconds=base.reactor.seconds,
             observe_lag=base.counters.generation_lag.observe,
+            on_gone=base.copy_cleaner.clean_removed,
         )
 
     def _file_books(self) -> FileBooks:

@@ -267,7 +267,7 @@ function search(event) {
     try {
       const body = new URLSearchParams(new FormData(field.form));
       const answer = await fetch(field.form.action, { method: "POST", body, signal: asked.signal });
-      if (!answer.ok) return;
+      if (!answer.ok) return look();
       const next = parser.parseFromString(await answer.text(), "text/html");
       const found = next.getElementById(field.dataset.search);
       document.getElementById("said").textContent = found.dataset.count;
