@@ -27,7 +27,7 @@ from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
-from ldapgw.web.admin_passwords import AdminPasswords
+from ldapgw.web.admin_phones import AdminPasswords
 from ldapgw.web.admin_tables import Question, Table, TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError

@@ -26,9 +26,8 @@ from ldapgw.web.account_pages import AccountPages
 from ldapgw.web.admin_files import AdminFiles
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_overview import AdminActivity, AdminOverview
-from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
-from ldapgw.web.admin_phones import AdminImport, AdminPhones
+from ldapgw.web.admin_phones import AdminImport, AdminPasswords, AdminPhones
 from ldapgw.web.book_clients import BookClients, LoginRefused, log_in
 from ldapgw.web.carddav import CardDav
 from ldapgw.web.contact_pages import ContactPages
