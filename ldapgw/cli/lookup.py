@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ldapgw.cli.library import Library
+from ldapgw.cli.export import Library
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.phone_output import refusal_json, refusal_line
 from ldapgw.cli.root import examples
