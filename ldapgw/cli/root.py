@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Find out": {
         "lookup": ("lookup", "Search as a phone does."),
         "explain": ("lookup", "Explain why a phone finds a contact or doesn't."),
-        "numbers": ("numbers", "Check the telephone numbers of contacts."),
+        "numbers": ("lookup", "Check the telephone numbers of contacts."),
         "history": ("sync", "Show the last syncs of ACCOUNT."),
         "gateways": ("status", "Show the gateways that share a PostgreSQL database."),
         "record": ("record", "Record what a phone sends and receives."),
