@@ -37,7 +37,6 @@ from ldapgw.errors import UserError
 from ldapgw.files.csv_file import as_text, csv_line, csv_of_texts
 from ldapgw.numbers.number import Number
 from ldapgw.phones.vcards import Card, Telephone, VCardVersion, write_card
-from ldapgw.server.book_files import file_tasks
 from ldapgw.server.config import Tenant
 from ldapgw.store import activity as activity_log
 from ldapgw.store import contacts
@@ -308,7 +307,7 @@ class Library:
         with database.begin() as connection:
             self._state = AccountState.read(connection, {tenant.name})
         self.context = tenant.naming_context().with_members(self._state.google_groups.get(tenant.name, {}))
-        self._files = file_tasks(tenant, per_number=self._state.needs_numbers(tenant.name))
+        self._files = tenant.file_tasks(per_number=self._state.needs_numbers(tenant.name))
         self._directory: list[Book] = []
         self._accounts = self._state.accounts_of(tenant.name)
         self._directory_source = self._state.directory_accounts.get(tenant.name)
