@@ -88,7 +88,7 @@ DOORS = {
     },
     "jwt": {"google.identity"},
     "psycopg": {"store.postgresql", "store.postgresql_connection"},
-    "PIL": {"google.photos", "phones.photos"},
+    "PIL": {"google.photos", "phones.book_formats"},
 }
 
 
