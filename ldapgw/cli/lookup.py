@@ -30,11 +30,10 @@ from ldapgw.numbers.number import Rule
 from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phones.explain.explain import book_sync_states, read_number_notes
 from ldapgw.phones.explain.explain import explain as explained
-from ldapgw.phones.explain.model import OPERATOR, Explanation, explanation_json, report_lines
+from ldapgw.phones.explain.model import OPERATOR, REASONS, Explanation, explanation_json, number_text, report_lines
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of, text_of, texts_of
-from ldapgw.phones.number_texts import REASONS, number_text
 from ldapgw.server.config import Tenant
 from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
