@@ -25,7 +25,9 @@ from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import GOOGLE_CONNECTIONS_URL, GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
-from ldapgw.web.sessions import CSRF_FIELD
+
+# The field with the CSRF token of each form.
+CSRF_FIELD = "token"
 
 # --- links to the documentation ---------------------------------------------------------------------------------------
 

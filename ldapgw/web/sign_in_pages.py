@@ -33,8 +33,7 @@ from ldapgw.web.http import (
     redirect,
     text_response,
 )
-from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, get, post
-from ldapgw.web.sessions import begin_session, is_same_site
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, begin_session, get, is_same_site, post
 
 log = Logger()
 
