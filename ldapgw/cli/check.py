@@ -530,7 +530,7 @@ def _check_files(tenant: Tenant) -> Iterator[CheckResult]:
 
 
 def _contents(report: FileReport) -> str:
-    contacts = f"{report.contacts} contact{'' if report.contacts == 1 else 's'}"
+    contacts = counted(report.contacts, "contact")
     if not report.ignored:
         return contacts
     names = ", ".join(map(str, report.ignored[:_MOST_COLUMNS])) + (", …" if report.ignored[_MOST_COLUMNS:] else "")
