@@ -43,11 +43,12 @@ from ldapgw.web.admin_tables import Question, Table, TablePage, TableQuery
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, Visitor, get, post
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_forms import read_form_mac, read_form_names, taken_mac
 from ldapgw.web.phone_pages import PhonePages, attachment, form_model, new_login
 from ldapgw.web.provisioning_pages import ProvisioningWindows
+from ldapgw.web.sessions import Visitor
 
 log = Logger()
 

@@ -49,10 +49,11 @@ from ldapgw.web.http import (
     write_response,
 )
 from ldapgw.web.i18n import LANGUAGES
-from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, Visitor, is_valid_form
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit
 from ldapgw.web.phone_forms import PhoneForms
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.provisioning_pages import ProvisioningPages, ProvisioningWindows, StepReports
+from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
 
 log = Logger()

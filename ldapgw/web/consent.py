@@ -32,7 +32,7 @@ from ldapgw.web import error_pages
 from ldapgw.web.dependencies import ConsentDependencies, WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Cookie, HttpRequest, PublicUrl, is_secret, new_secret
-from ldapgw.web.layout import Visitor, begin_session, find_visitor
+from ldapgw.web.sessions import Visitor, begin_session, find_visitor
 
 log = Logger()
 

@@ -47,7 +47,8 @@ from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number, redirect
-from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, Visitor, get, post
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
+from ldapgw.web.sessions import Visitor
 
 # The text of a search is cut to this length; names and numbers are shorter.
 MAX_QUERY_LENGTH = 100

@@ -39,7 +39,7 @@ from ldapgw.store.unfit_clients import Mistake
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpResponse
-from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, Visitor, get
+from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from ldapgw.web.phone_texts import (
     ADMINISTRATORS_ADVICE,
@@ -53,6 +53,7 @@ from ldapgw.web.phone_texts import (
     phone_state,
     search_log_line,
 )
+from ldapgw.web.sessions import Visitor
 
 log = Logger()
 

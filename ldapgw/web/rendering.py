@@ -25,9 +25,7 @@ from ldapgw.web.account_texts import SOURCE_LABELS
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import GOOGLE_CONNECTIONS_URL, GOOGLE_PERMISSIONS_URL
 from ldapgw.web.i18n import LANGUAGES, Language, languages
-
-# The field with the CSRF token of each form.
-CSRF_FIELD = "token"
+from ldapgw.web.sessions import CSRF_FIELD
 
 # --- links to the documentation ---------------------------------------------------------------------------------------
 

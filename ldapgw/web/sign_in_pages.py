@@ -33,7 +33,8 @@ from ldapgw.web.http import (
     redirect,
     text_response,
 )
-from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, begin_session, get, is_same_site, post
+from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, get, post
+from ldapgw.web.sessions import begin_session, is_same_site
 
 log = Logger()
 

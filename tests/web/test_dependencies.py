@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.google.identity import Identity
 from ldapgw.store.sign_ins import SignIn
-from ldapgw.web.layout import Visitor
+from ldapgw.web.sessions import Visitor
 from tests.support.stage.web import ACME
 
 ALICE = Identity("1", "alice@acme.example", email_verified=True, hd="acme.example")

@@ -26,7 +26,8 @@ from ldapgw.sync.publisher import make_login
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPages
 from ldapgw.web.http import HttpRequest
-from ldapgw.web.layout import Layout, Visit, Visitor
+from ldapgw.web.layout import Layout, Visit
+from ldapgw.web.sessions import Visitor
 from tests.support.phonebook import explain, naming_context
 from tests.support.results import result_of
 from tests.support.stage.web import (

@@ -30,9 +30,10 @@ from ldapgw.web.admin_people import PersonRow
 from ldapgw.web.contact_pages import row_of_summary
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
-from ldapgw.web.layout import FLASH_MESSAGES, Visitor
+from ldapgw.web.layout import FLASH_MESSAGES
 from ldapgw.web.phone_texts import PhoneState
 from ldapgw.web.rendering import Renderer
+from ldapgw.web.sessions import Visitor
 from tests.support.stage.web import ACME, GLOBEX, HOSTILE, NOW
 
 VOID = {"meta", "link", "input", "img", "br"}

@@ -77,9 +77,10 @@ from ldapgw.web.dependencies import (
     WebTenant,
 )
 from ldapgw.web.http import HttpRequest, PublicUrl
-from ldapgw.web.layout import Layout, Visit, Visitor
+from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
+from ldapgw.web.sessions import Visitor
 from ldapgw.web.site import Admission, WebSite
 from tests.support import browser as person
 from tests.support import pdu
