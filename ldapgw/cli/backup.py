@@ -22,28 +22,24 @@ from ldapgw.cli.site import Site, act, now, pass_site
 from ldapgw.errors import UserError
 from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, StateDirLock, lock_holder_pid
-from ldapgw.store import activity, gateways
+from ldapgw.store import activity, gateways, key_rotation
 from ldapgw.store.activity import Act
 from ldapgw.store.backup import (
     back_up,
     back_up_server,
-    find_unready,
     holds_anything,
     is_unfinished,
     mark_complete,
     mark_unfinished,
-    open_with_kept_keys,
-    prepare_rotation,
     restore_server,
     resume_copy,
-    rotate,
-    rotate_configured,
 )
 from ldapgw.store.backup import restore as put_back
 from ldapgw.store.copies import MAX_AGE_SECONDS
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import is_missing, note_backup, prepare_state_dir, status_of
+from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
 
 # The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
@@ -257,7 +253,7 @@ def _key_of_all_gateways(database: Database, key_file: Path) -> bytes:
 
     :raises UserError: when a gateway does not have the key; the next run of the command continues with the same key.
     """
-    key = prepare_rotation(database, key_file)
+    key = key_rotation.prepare(database, key_file)
     _wait_for_gateways(database, key, f"copy {key_file} to its state_dir, readable only for its user")
     return key
 
@@ -271,7 +267,7 @@ def _wait_for_gateways(database: Database, key: bytes, advice: str) -> None:
     began = time.monotonic()
     while True:
         with database.begin_read() as connection:
-            unready = find_unready(connection, key)
+            unready = key_rotation.find_unready(connection, key)
         if not unready:
             return
         if time.monotonic() - began > (_TELL_SECONDS if unready.lacking else _READY_SECONDS):

@@ -3,7 +3,7 @@
 
 To seal is to encrypt a secret with a key, and to unseal is to decrypt.  The key file has one key per line.  `SecretBox`
 seals with the first key, and unseals with any of the keys.  `SecretBox` checks the file before each use, so that a key
-can be replaced while the gateway runs (`ldapgw.store.backup`).  `SecretBox` accepts a changed file only if the
+can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file only if the
 file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may belong to
 another gateway; secrets would then be sealed with a key that this gateway lacks after its next start.  The keys of the
 setting ``encryption_key`` do not change until the gateway reads its configuration again.

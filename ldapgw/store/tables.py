@@ -4,7 +4,7 @@
 Every change of a table needs a migration (``migrations/versions``).  Times are seconds since the epoch, UTC.
 The database never gives an id of a row to another row, because gateways, pages and cached books may keep the id longer
 than the row exists (`ldapgw.store.database.Database.raise_ids`).
-Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.backup` finds the sealed columns by
+Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.key_rotation` finds the sealed columns by
 their comments, which begin with "sealed".
 """
 

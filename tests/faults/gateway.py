@@ -30,9 +30,10 @@ from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.reactor import WallClock
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
-from ldapgw.store.backup import back_up, back_up_server, find_unready, prepare_rotation, restore, restore_server, rotate
+from ldapgw.store.backup import back_up, back_up_server, restore, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
+from ldapgw.store.key_rotation import find_unready, prepare, rotate
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import KeySource, SecretBox
 from tests.support import pdu, postgresql
@@ -264,7 +265,7 @@ class Machine:
         """``ldapgw rotate-key``, which waits until a gateway that shares the database knows the key."""
         assert self.commands is not None
         if self._server and self.gateway is not None:
-            key = prepare_rotation(self.commands, self.key_file)
+            key = prepare(self.commands, self.key_file)
             for _ in range(5):
                 self.run(BEAT_SECONDS)
             assert not self.transact(find_unready, key)

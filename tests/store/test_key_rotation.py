@@ -17,16 +17,16 @@ from sqlalchemy import LargeBinary, event, select
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.store import accounts, gateways, sign_ins, tables, workspaces
 from ldapgw.store.accounts import NewGrant, Tokens
-from ldapgw.store.backup import (
+from ldapgw.store.database import Database, Mode
+from ldapgw.store.gateways import GatewayInfo
+from ldapgw.store.key_rotation import (
     SEALED_COLUMNS,
     UnreadyGateways,
     find_unready,
     open_with_kept_keys,
-    prepare_rotation,
+    prepare,
     rotate,
 )
-from ldapgw.store.database import Database, Mode
-from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, kept_key_files, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
 from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
@@ -216,8 +216,8 @@ def test_a_key_file_that_cannot_be_written(site: Site, monkeypatch: pytest.Monke
 def test_a_new_key_is_prepared_once(site: Site) -> None:
     """Until a rotation has ended with it, however often; the next rotation begins with another one."""
     [old] = read_keys(site.key_file)
-    new = prepare_rotation(site.database, site.key_file)
-    assert prepare_rotation(site.database, site.key_file) == new
+    new = prepare(site.database, site.key_file)
+    assert prepare(site.database, site.key_file) == new
     assert read_keys(site.key_file) == [new, old]
     kept = site.key_file.with_name(f"{site.key_file.name}.{TODAY}")
     assert rotate(site.database, site.key_file, new, TODAY) == (SECRETS, kept)
@@ -225,7 +225,7 @@ def test_a_new_key_is_prepared_once(site: Site) -> None:
     site.is_whole()
     # As on another machine, whose file was copied in between.
     write_keys(site.key_file, [new, old])
-    newest = prepare_rotation(site.database, site.key_file)
+    newest = prepare(site.database, site.key_file)
     assert read_keys(site.key_file) == [newest, new, old]
     rotate(site.database, site.key_file, newest, TODAY)
     assert read_keys(site.key_file) == [newest]
@@ -237,7 +237,7 @@ def test_no_key_is_prepared_beside_one_that_does_not_fit(site: Site) -> None:
     write_keys(site.key_file, [new_key()])
     before = site.key_file.read_bytes()
     with pytest.raises(UnfitKey):
-        prepare_rotation(site.database, site.key_file)
+        prepare(site.database, site.key_file)
     assert site.key_file.read_bytes() == before
 
 

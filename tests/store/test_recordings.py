@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from ldapgw.errors import UnfitKey
 from ldapgw.store import accounts, phones, recordings
-from ldapgw.store.backup import reseal_all
+from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, NotBegun, RecordingPart, StoredRecording
 from ldapgw.store.secrets import SecretBox
