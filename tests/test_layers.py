@@ -87,7 +87,7 @@ DOORS = {
     },
     "jwt": {"google.identity"},
     "psycopg": {"store.postgresql", "store.postgresql_connection"},
-    "PIL": {"google.photos", "phones.book_formats"},
+    "PIL": {"google.photos", "phones.photos"},
 }
 
 

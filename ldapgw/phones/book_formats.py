@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The formats of what phones fetch over HTTP: phone books in XML of six vendors and in JSON, and pictures of contacts.
+"""The phone books that phones without LDAP fetch over HTTP: XML in the formats of six vendors, and JSON for softphones.
 
 A `BookFormat` reads a client's request and writes the answer.  The XML formats follow the vendors' public documents;
 ``docs/reference/phones.rst`` lists the details that no document confirms.
-
-Phones that show a picture of a caller fetch the picture by the caller's number: the photo, or the contact's initials.
 """
 
 from __future__ import annotations
@@ -13,21 +11,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape, quoteattr
-from zlib import crc32
 
 from ldapgw.directory.book import DIRECTORY
-from ldapgw.directory.name_folding import collation_key
 from ldapgw.phones.book_reader import DIALLED, BookChoice, ListedContact, ListLength, ListQuery
 from ldapgw.phones.description import MODELS
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 # The longest text that is searched for, in characters.
 MAX_TEXT = 100
@@ -403,50 +394,3 @@ def _read_feed(parameters: Parameters, _address: ListAddress) -> ListQuery:
 CONTACT_FEED = BookFormat(
     "contacts", _feed_contact, _write_feed, _read_feed, has_origin=True, media_type="application/json"
 )
-
-
-# --- pictures of contacts ---------------------------------------------------------------------------------------------
-
-# The width and the height, in pixels, of a picture with initials; a photo keeps its size.
-PICTURE_SIZE = 160
-_FONT_SIZE = 72
-_WHITE = (255, 255, 255)
-# White letters are readable on each colour (contrast of at least 4.5:1, WCAG 2.1).
-_COLOURS: Sequence[tuple[int, int, int]] = (
-    (26, 95, 180),
-    (38, 115, 77),
-    (145, 65, 172),
-    (165, 29, 45),
-    (154, 82, 10),
-    (61, 90, 108),
-)
-
-
-def photo_png(jpeg: bytes) -> bytes:
-    """Convert a photo to PNG."""
-    from PIL import Image  # imported here, because most gateways serve no pictures
-
-    with Image.open(BytesIO(jpeg), formats=("JPEG",)) as photo:
-        return _png(photo)
-
-
-def initials_png(name: str) -> bytes:
-    """Draw the initials of a name as PNG, always in the same colour."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    picture = Image.new("RGB", (PICTURE_SIZE, PICTURE_SIZE), _COLOURS[crc32(name.encode()) % len(_COLOURS)])
-    font = ImageFont.load_default(_FONT_SIZE)
-    ImageDraw.Draw(picture).text((PICTURE_SIZE / 2, PICTURE_SIZE / 2), initials(name), _WHITE, font, anchor="mm")
-    return _png(picture)
-
-
-def initials(name: str) -> str:
-    """Return the first letters of the first and the last word, in Latin because of the font; "#" if there are none."""
-    words = [word for word in collation_key(name).split() if word[0].isalpha()]
-    return "".join(word[0].upper() for word in (words[0], *words[1:][-1:])) if words else "#"
-
-
-def _png(picture: Image.Image) -> bytes:
-    written = BytesIO()
-    picture.save(written, "PNG")
-    return written.getvalue()

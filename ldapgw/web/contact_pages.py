@@ -25,7 +25,6 @@ from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.dial_string import dial_text
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import NumberFormat, parse, readable, typed_digits
-from ldapgw.phones.book_formats import initials
 from ldapgw.phones.contact_browser import (
     DIGITS,
     LETTERS,
@@ -39,6 +38,7 @@ from ldapgw.phones.contact_browser import (
 )
 from ldapgw.phones.explain.model import note_on, number_text
 from ldapgw.phones.explain.view import text_of, texts_of
+from ldapgw.phones.photos import initials
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import contacts, phones
 from ldapgw.store.accounts import Account

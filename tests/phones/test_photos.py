@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image, ImageChops
 
-from ldapgw.phones.book_formats import PICTURE_SIZE, initials, initials_png, photo_png
+from ldapgw.phones.photos import SIZE, initials, initials_png, photo_png
 from tests.support.photo import jpeg
 
 
@@ -25,9 +25,9 @@ def test_a_photo_keeps_its_pixels() -> None:
 
 def test_initials_are_white_on_a_colour_of_the_name() -> None:
     anna, same, berta = map(opened, map(initials_png, ("Anna Berg", "Anna Berg", "Berta Adler")))
-    assert anna.size == (PICTURE_SIZE, PICTURE_SIZE)
+    assert anna.size == (SIZE, SIZE)
     assert anna.tobytes() == same.tobytes() != berta.tobytes()
-    colours = anna.getcolors(PICTURE_SIZE * PICTURE_SIZE)
+    colours = anna.getcolors(SIZE * SIZE)
     assert colours is not None
     (_, background), (_, letters) = sorted(colours, reverse=True)[:2]
     assert (background, letters) == (anna.getpixel((0, 0)), (255, 255, 255))
