@@ -29,7 +29,7 @@ class Given(NamedTuple):
     """A type that the code of a module passes to msgspec.
 
     :ivar place: the module and the expression.
-    :ivar is_topic: whether the values are news of `ldapgw.peers.change_feed`, which are never JSON.
+    :ivar is_topic: whether the values are news of `ldapgw.peers.bulletin`, which are never JSON.
     """
 
     place: str

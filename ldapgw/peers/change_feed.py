@@ -1,52 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""Follows the changes of the database, whoever made them, and exchanges bulletins with the other gateways.
+"""Follows the changes of the database, whoever made them: a command, a page, a sync, or another gateway.
 
-A change may come from a command, a page, a sync, or another gateway.  The service `ChangeFeed` polls the database when
-the database notifies a change, and once a second.  After a change, a poll publishes the changes, reads other cached
-data again, and begins and ends syncs.  One poll runs at a time.
+The service polls the database when the database notifies a change, and once a second.  After a change, a poll publishes
+the changes, reads other cached data again, and begins and ends syncs.  One poll runs at a time.
 
-A bulletin has data that gateways have only in memory, such as counts of wrong passwords.  At most once a second, a
-gateway with new data sends one encrypted bulletin of at most `MAX_OCTETS` by NOTIFY.  The change feed's connection to
-the database hears the bulletins of the other gateways.  Neither binds nor searches wait for a bulletin.  If the data do
-not fit, the oldest items are left out.  A bulletin that is lost, because the database was not reachable, is not sent
-again.
-
-Mutable: `ChangeFeed` and `Bulletin`.
+Mutable: `ChangeFeed`.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
-import msgspec
-from sqlalchemy import Connection, func, select
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from ldapgw.errors import UnfitKey
 from ldapgw.store import phones
-from ldapgw.store.changes import BULLETIN_CHANNEL
 from ldapgw.store.database import ChangeDetector, Mode, check_writable
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import LastBind
-from ldapgw.store.secrets import SecretBox
-from ldapgw.store.worker import MonitoredStore, Store
+from ldapgw.store.worker import MonitoredStore
 
 # Seconds between two polls, so that a change that a command makes takes effect within two seconds.
 POLL_SECONDS: Final = 1.0
 # Seconds between two writes of the last binds of phones, because a write for each bind would flush the disk each time.
 WRITE_BINDS_SECONDS: Final = 5.0
-
-# Seconds between two bulletins.
-BULLETIN_SECONDS: Final = 1.0
-# PostgreSQL refuses a payload of 8,000 octets.
-MAX_OCTETS: Final = 7_900
 
 log = Logger()
 
@@ -79,7 +60,7 @@ class ChangeFeed(MultiService):
     :param take_binds: returns the last bind of each phone that has logged in since the previous call, by the phone's
         name; a bind is an IP address, the hash of the password, and a time.
     :param read: functions that read other cached data again; called after each change, before syncs begin.
-    :param on_bulletin: called on any thread with each bulletin of a gateway on this database (`Bulletin.hear`).
+    :param on_bulletin: called on any thread with each message of a gateway on this database (`ldapgw.peers.bulletin`).
     :param looked: called with the time at which a poll began, after the poll has made the published accounts and logins
         agree with the database.
     """
@@ -220,115 +201,3 @@ class ChangeFeed(MultiService):
         self._store.mark_recovered()
         self._is_outdated = True
         return True
-
-
-# --- bulletins --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A kind of data that gateways exchange.
-
-    :ivar name: the key of the data in messages.
-    :ivar type: a dataclass whose fields are tuples and mappings, with the oldest item first; a field is empty by
-        default.
-    :ivar take: returns the data that are new since the last call.
-    :ivar add: takes over the data of another gateway.
-    """
-
-    name: str
-    type: type[Any]
-    take: Callable[[], Any]
-    add: Callable[[Any], object]
-
-
-class Bulletin(PeriodicService):
-    """The service that sends new data to the other gateways, and takes over their data.
-
-    :param store: a store whose transactions do not wait for the transactions of pages and syncs.
-    :param topics: the most important topic first; if the data do not fit into one message, items of the last topic are
-        left out first.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: IReactorTime,
-        call_from_thread: Callable[..., object],
-        store: Store,
-        gateway_id: str,
-        secret_box: SecretBox,
-        topics: Sequence[Topic],
-    ) -> None:
-        self._call_from_thread = call_from_thread
-        self._store = store
-        self._gateway_id = gateway_id
-        self._secret_box = secret_box
-        self._topics = topics
-        failed = partial(log.failure, "sending data to other gateways failed", event="bulletin_failed")
-        super().__init__(clock, BULLETIN_SECONDS, self._send, failed, waits=True)
-
-    def hear(self, payload: str) -> None:
-        """Take over the data in a message of another gateway; called on any thread.
-
-        A message that cannot be read is ignored, because it was encrypted with another key, or sent by another version.
-        """
-        sender, _, sealed = payload.partition(" ")
-        if sender == self._gateway_id:
-            return
-        try:
-            packed = zlib.decompress(self._secret_box.unseal_octets(sealed.encode()))
-            received = msgspec.msgpack.decode(packed, type=dict[str, msgspec.Raw])
-            data = [
-                (topic, msgspec.msgpack.decode(received[topic.name], type=topic.type))
-                for topic in self._topics
-                if topic.name in received
-            ]
-        except (UnfitKey, zlib.error, msgspec.DecodeError):
-            return
-        self._call_from_thread(self._add, data)
-
-    def _add(self, data: Sequence[tuple[Topic, Any]]) -> None:
-        if self.running:
-            for topic, received in data:
-                topic.add(received)
-
-    async def _send(self) -> None:
-        """Send the data that are new since the last call."""
-        data = {topic.name: taken for topic in self._topics if (taken := topic.take()) != topic.type()}
-        if data:
-            await self._store.run(_notify, self._secret_box, self._gateway_id, data)
-
-
-def _notify(connection: Connection, secret_box: SecretBox, gateway_id: str, data: Mapping[str, Any]) -> None:
-    payload = seal(secret_box, gateway_id, data)
-    connection.execute(select(func.pg_notify(BULLETIN_CHANNEL, payload)))
-
-
-def seal(secret_box: SecretBox, gateway_id: str, data: Mapping[str, Any]) -> str:
-    """Encrypt as much of the new data as fits into one notification.
-
-    :param data: the new data by topic, the most important topic first.
-    :returns: the payload; at most `MAX_OCTETS` of ASCII.
-    """
-    left = dict(data)
-    while True:
-        sealed = secret_box.seal_octets(zlib.compress(msgspec.msgpack.encode(left)))
-        payload = f"{gateway_id} {sealed.decode()}"
-        if len(payload) <= MAX_OCTETS:
-            return payload
-        last = next(reversed(left))
-        left[last] = _newer_half(left[last])
-        if left[last] == type(left[last])():
-            del left[last]
-
-
-def _newer_half(data: Any) -> Any:
-    """Return the data of a topic without the older half of each tuple and mapping."""
-    halves = {}
-    for field in fields(data):
-        items = getattr(data, field.name)
-        newer = [*items.items()] if isinstance(items, Mapping) else [*items]
-        newer = newer[(len(newer) + 1) // 2 :]
-        halves[field.name] = dict(newer) if isinstance(items, Mapping) else tuple(newer)
-    return replace(data, **halves)

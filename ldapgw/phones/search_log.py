@@ -4,7 +4,7 @@
 The LDAP server reports every search as soon as it has answered the search.  The log keeps the octets of the search's
 message.  These octets are decoded only when a page shows the search.  The gateway stores only summaries of the log
 (`ldapgw.phones.activity`), which hold no name and no number.  Several gateways on one database also send each other new
-searches, in encrypted messages that are stored nowhere (`ldapgw.peers.change_feed`).
+searches, in encrypted messages that are stored nowhere (`ldapgw.peers.bulletin`).
 
 Mutable: `SearchLog`.
 """

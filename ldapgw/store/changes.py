@@ -33,7 +33,7 @@ from ldapgw.store.tables import EPOCH, account, change, contact, google_group, p
 # The time for which PostgreSQL keeps the mark of a removed phone, so that other gateways can read the mark.
 KEPT_SECONDS = 86400.0
 
-# The channels of the triggers' notifications, and of the gateways' bulletins (`ldapgw.peers.change_feed`).
+# The channels of the triggers' notifications, and of the gateways' bulletins (`ldapgw.peers.bulletin`).
 CHANGES_CHANNEL: Final = "ldapgw"
 BULLETIN_CHANNEL: Final = "ldapgw_bulletin"
 

@@ -17,7 +17,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.ldap.server import Guesses
-from ldapgw.peers.change_feed import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic, seal
+from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic, seal
 from ldapgw.phones.logged_search import LoggedSearch, NewSearches
 from ldapgw.phones.refused_logins import MASK, NewRefusals, RefusedLogins
 from ldapgw.phones.search_log import SearchLog

@@ -16,7 +16,8 @@ from ldapgw.google.people import People
 from ldapgw.google.photos import PhotoClient
 from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.server import Guesses
-from ldapgw.peers.change_feed import Bulletin, ChangeFeed, Topic
+from ldapgw.peers.bulletin import Bulletin, Topic
+from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import NewSearches
 from ldapgw.phones.refused_logins import NewRefusals
