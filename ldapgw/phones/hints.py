@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Hints on a phone's search, and the conditions of phones with the figures of a tenant that count the conditions.
-
-A hint names a problem in plain words and says what to do about the problem.
+"""Hints on a phone's search: each hint names a problem in plain words and says what to do about the problem.
 
 The functions are pure: they do no I/O.  Each hint is a rule in a table, the gravest first.  A hint repeats nothing of
 the text that somebody searched for.  So a hint's code may be stored, and a hint's text may be printed anywhere.
-
-The overview page, ``ldapgw status`` and the metrics show the figures.  Only this module computes the figures, so that
-the page, the command and the metrics cannot disagree.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -39,8 +33,6 @@ from ldapgw.phones.provisioning.settings import (
 )
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
-from ldapgw.store.account_status import state
-from ldapgw.store.accounts import Account
 from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
 
 # The controls with which a client requests the entries in parts: paged results (RFC 2696) and virtual list views (an
@@ -403,6 +395,29 @@ HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
 NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
 
+class PhoneCondition(StrEnum):
+    """The states of a phone, as far as the database knows."""
+
+    WORKING = "working"
+    PROBLEMS = "problems"  # somebody has to change a setting
+    REFUSED = "refused"  # the phone's password is wrong
+    WAITING = "waiting"  # the phone has not found anybody yet, or has not logged in with its new password
+
+
+def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
+    """Return the state of a phone.
+
+    :param now: seconds since the epoch.
+    """
+    if wrong_password(login, now) is not None:
+        return PhoneCondition.REFUSED
+    if login.has_unused_password:
+        return PhoneCondition.WAITING
+    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
+        return PhoneCondition.PROBLEMS
+    return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
+
+
 class _HintTexts(Texts, frozen=True):
     """The texts of hints.
 
@@ -434,89 +449,3 @@ def hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None =
             "affix": (_affix(_SearchFacts(decoded, profile)) if decoded else "") or "…",
         },
     )
-
-
-# --- conditions of phones, and figures --------------------------------------------------------------------------------
-
-
-class PhoneCondition(StrEnum):
-    """The states of a phone, as far as the database knows."""
-
-    WORKING = "working"
-    PROBLEMS = "problems"  # somebody has to change a setting
-    REFUSED = "refused"  # the phone's password is wrong
-    WAITING = "waiting"  # the phone has not found anybody yet, or has not logged in with its new password
-
-
-def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
-    """Return the state of a phone.
-
-    :param now: seconds since the epoch.
-    """
-    if wrong_password(login, now) is not None:
-        return PhoneCondition.REFUSED
-    if login.has_unused_password:
-        return PhoneCondition.WAITING
-    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
-        return PhoneCondition.PROBLEMS
-    return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The figures of one tenant.
-
-    :ivar states: the number of accounts in each state of `ldapgw.store.account_status.STATES`; zeros may be missing.
-    :ivar conditions: the number of phones in each condition; zeros may be missing.
-    :ivar contacts: the number of contacts of all accounts.
-    :ivar last_sync: the last successful sync of a connected account, in seconds since the epoch, or None.
-    """
-
-    states: Mapping[str, int] = field(default_factory=dict)
-    conditions: Mapping[PhoneCondition, int] = field(default_factory=dict)
-    contacts: int = 0
-    last_sync: float | None = None
-
-    @property
-    def people(self) -> int:
-        """Return the number of accounts."""
-        return sum(self.states.values())
-
-    @property
-    def connected(self) -> int:
-        """Return the number of accounts that sync: the connected accounts that need no attention."""
-        return self.people - self.states.get("disconnected", 0) - self.states.get("attention", 0)
-
-    @property
-    def phones(self) -> int:
-        """Return the number of phones."""
-        return sum(self.conditions.values())
-
-    def phones_in(self, condition: PhoneCondition) -> int:
-        """Return the number of phones in a condition."""
-        return self.conditions.get(condition, 0)
-
-
-def summarize(accounts: Iterable[Account], phones: Iterable[PhoneLogin], now: float) -> Mapping[str, Summary]:
-    """Return the figures of each tenant that has an account or a phone, by the tenant's name.
-
-    :param now: seconds since the epoch.
-    """
-    states: dict[str, Counter[str]] = {}
-    conditions: dict[str, Counter[PhoneCondition]] = {}
-    contacts: Counter[str] = Counter()
-    last_syncs: dict[str, float] = {}
-    for account in accounts:
-        tenant = account.tenant
-        states.setdefault(tenant, Counter())[state(account, now)] += 1
-        contacts[tenant] += account.contacts
-        if account.is_connected and account.last_sync is not None:
-            last_syncs[tenant] = max(account.last_sync, last_syncs.get(tenant, account.last_sync))
-    for login in phones:
-        conditions.setdefault(login.tenant, Counter())[phone_condition(login, now)] += 1
-    return {
-        tenant: Summary(
-            states.get(tenant, Counter()), conditions.get(tenant, Counter()), contacts[tenant], last_syncs.get(tenant)
-        )
-        for tenant in {*states, *conditions}
-    }

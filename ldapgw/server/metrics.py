@@ -30,7 +30,8 @@ from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
 from ldapgw.files.reading import FileStatus
-from ldapgw.phones.hints import PhoneCondition, summarize
+from ldapgw.phones.hints import PhoneCondition
+from ldapgw.phones.summary import summarize
 from ldapgw.server.counters import Counters, Histogram, error_codes
 from ldapgw.store import accounts, phones, tenants, workspaces
 from ldapgw.store.account_status import STATES

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ldapgw.cli.status import tenant_object
 from ldapgw.contact import Sharing
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.phones.hints import Hint, Summary, summarize
+from ldapgw.phones.hints import Hint
+from ldapgw.phones.summary import Summary, summarize
 from ldapgw.server import config
 from ldapgw.store import accounts, phones
 from ldapgw.store.phones import LastSearch, Refusal
