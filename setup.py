@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 # What a search passes, and what that calls; what encodes the whole directory for a replica; and what converts persons,
 # which a first sync spends most of its time with.
 COMPILED = (
-    *("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "replication/*"),
+    *("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "ldap/replication/*"),
     *("google/person", "google/person_text", "phones/book_formats", "phones/contact_list"),
 )
 # Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; types that msgspec reads,
@@ -26,7 +26,7 @@ NOT_COMPILED = {
     *("directory/filter", "directory/naming_context", "directory/schema"),
     *("directory/shared_books", "directory/sort", "directory/special_entries", "directory/transliteration"),
     *("ldap/__init__", "ldap/connection", "ldap/filter_text", "ldap/limits", "ldap/server", "numbers/__init__"),
-    *("numbers/number", "replication/__init__", "replication/slapd"),
+    *("numbers/number", "ldap/replication/__init__", "ldap/replication/slapd"),
 }
 
 

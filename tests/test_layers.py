@@ -25,7 +25,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "contact": ({"numbers"}, PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
     "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
-    "replication": (VALUES | {"directory", "ldap"}, PURE),
+    "ldap.replication": (VALUES | {"directory", "ldap"}, PURE),
     "google": (
         VALUES | {"__init__"},
         {"OpenSSL", "cryptography", "treq", "oauthlib", "twisted", "msgspec", "zope", "jwt", "PIL"},
@@ -56,7 +56,6 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
             "directory",
             "files",
             "ldap",
-            "replication",
             "google",
             "store",
             "peers",
@@ -161,12 +160,12 @@ def test_a_fenced_package_has_one_door(package: str) -> None:
 
 
 def test_replication_has_few_users() -> None:
-    """All else goes on without the package (tests/replication/test_removal.py)."""
+    """All else goes on without the package (tests/ldap/replication/test_removal.py)."""
     users = {
         name
         for path in modules()
-        if any(one.startswith("ldapgw.replication") for one in imports(path))
-        and layer_of(name := name_of(path)) != "replication"
+        if any(one.startswith("ldapgw.ldap.replication") for one in imports(path))
+        and layer_of(name := name_of(path)) != "ldap.replication"
     }
     assert users == USERS_OF_REPLICATION
 

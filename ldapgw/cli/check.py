@@ -26,10 +26,10 @@ from ldapgw.directory.book import DIRECTORY, OWN
 from ldapgw.directory.clients import is_in_local_network
 from ldapgw.directory.dn import folded
 from ldapgw.errors import UserError
+from ldapgw.files.reading import MOST_LINES, FileReport
 from ldapgw.google.endpoints import Client, is_redirect_uri_refused
 from ldapgw.google.people import CallEstimate
 from ldapgw.server import preflight
-from ldapgw.server.book_files import check_files
 from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Config, Tenant, read_settings
@@ -37,6 +37,7 @@ from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, certificate_names, read_certificates
+from ldapgw.sync.file_book_builder import examine
 
 REFUSED_REDIRECT_URI = (
     "Google refuses redirect URIs with private names or addresses; use a public name that resolves to the private "
@@ -47,6 +48,9 @@ NOT_COMPILED = (
     "not compiled, which is enough for hundreds of phones; compiled, the gateway answers more searches per second "
     "(docs/how-to/install-other.rst)"
 )
+
+# The most columns that the check of a file names.
+_MOST_COLUMNS = 12
 
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}
 
@@ -116,7 +120,7 @@ def _checks(file: str) -> tuple[Check, ...]:
         _calls,
         _left_tenants,
         lambda subject: chain.from_iterable(_tenant(subject, tenant) for tenant in subject.config.tenant),
-        lambda subject: chain.from_iterable(map(check_files, subject.config.tenant)),
+        lambda subject: chain.from_iterable(map(_check_files, subject.config.tenant)),
     )
     return tuple(Check(frozenset({Moment.CHECK}), find) for find in finders)
 
@@ -506,3 +510,28 @@ def _group_name(number: int) -> str:
         return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
+
+
+def _check_files(tenant: Tenant) -> Iterator[CheckResult]:
+    """Read the files of a tenant, and name each line that has a problem."""
+    for file in tenant.file:
+        report = examine(Path(file.path), tenant.region)
+        item = f"tenant {tenant.name}: file {file.name} = {file.path}"
+        if report.is_good:
+            yield CheckResult(CheckStatus.OK, item, _contents(report), is_setting=True)
+            continue
+        for problem in report.problems[:MOST_LINES]:
+            place = f"{item}: line {problem.line}" if problem.line else item
+            yield CheckResult(CheckStatus.FAILED, place, str(problem.reason), is_setting=True)
+        if report.problem_count > MOST_LINES:
+            more = report.problem_count - MOST_LINES
+            message = f"{more} more line{' has' if more == 1 else 's have'} a problem"
+            yield CheckResult(CheckStatus.FAILED, item, message, is_setting=True)
+
+
+def _contents(report: FileReport) -> str:
+    contacts = counted(report.contacts, "contact")
+    if not report.ignored:
+        return contacts
+    names = ", ".join(map(str, report.ignored[:_MOST_COLUMNS])) + (", …" if report.ignored[_MOST_COLUMNS:] else "")
+    return f"{contacts}; ignored columns: {names}"

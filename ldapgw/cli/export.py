@@ -3,34 +3,54 @@
 
 ``activity export`` writes the activity log.  The function for a format converts one contact at a time, so that memory
 use stays constant.
+
+A `Library` has the books of a tenant for ``export``, ``lookup`` and ``explain``.  The library reads a book when the
+command needs the book.  A command takes the books from the gateway's cache, because building a large book is slow.
 """
 
 from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import click
 
-from ldapgw.cli.library import Library
 from ldapgw.cli.output import print_json
 from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, as_json, find_account, only_of_tenant, only_tenant, pass_site
-from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind, Phone, Source
 from ldapgw.directory import name_folding
+from ldapgw.directory.access import Access, BookAccess, TenantViewer, Viewer
+from ldapgw.directory.book import DIRECTORY, Book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry
+from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.inet_org_person import numbers_of, shown_name, write_number
 from ldapgw.directory.name_folding import has_letters
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
-from ldapgw.directory.special_entries import tenant_entry
+from ldapgw.directory.search import search
+from ldapgw.directory.special_entries import Features, tenant_entry
 from ldapgw.errors import UserError
 from ldapgw.files.csv_file import as_text, csv_line, csv_of_texts
 from ldapgw.numbers.number import Number
 from ldapgw.phones.vcards import Card, Telephone, VCardVersion, write_card
+from ldapgw.server.config import Tenant
 from ldapgw.store import activity as activity_log
+from ldapgw.store import contacts
+from ldapgw.store.accounts import Account
+from ldapgw.store.contacts import StoredContacts
+from ldapgw.store.database import Database
+from ldapgw.store.phones import PhoneLogin
+from ldapgw.sync.account_state import AccountState
+from ldapgw.sync.book_builder import BuildTask, present_books
+from ldapgw.sync.book_cache import BookCache
+from ldapgw.sync.file_book_builder import FileTask, present_contacts, present_file_book
+from ldapgw.sync.publisher import make_login
+
+_NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())
 
 
 class ExportedContact(NamedTuple):
@@ -102,8 +122,8 @@ def _entries(library: Library, owner: int | None) -> Iterator[Entry]:
 
 
 def _contacts(library: Library, owner: int | None) -> Iterator[ExportedContact]:
-    for book, contacts, labels in library.contacts(owner):
-        named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in contacts]
+    for book, members, labels in library.contacts(owner):
+        named = [(shown_name(contact, numbers_of(contact, library.context)), contact) for contact in members]
         # The order is the same as on phones: names without letters, such as bare numbers, come last.
         named.sort(key=lambda pair: (not has_letters(pair[0]), name_folding.collation_key(pair[0]), pair[1].uid))
         for name, contact in named:
@@ -261,3 +281,121 @@ def export_activity(site: Site, tenant: str | None, since: datetime | None, form
         print_json([dict(zip(names, row, strict=True)) for row in rows])
         return
     click.echo(csv_of_texts(activity_log.table(entries)), nl=False)
+
+
+# --- the books of a tenant --------------------------------------------------------------------------------------------
+
+
+class Library:
+    """The books of a tenant, and the directory that a phone sees.
+
+    :param cache: the books that the gateway has built.
+    :param file_cache: the books of files that the gateway has built.
+    :param phone: the phone, or None for a phone without an account.
+    :ivar context: the naming context of the tenant.
+    :ivar viewer: the phone as a viewer, for searches.
+    :ivar tenant_viewer: the phone within the tenant, for the phone's access to each book.
+    :raises StoreError: when the database cannot be used.
+    """
+
+    def __init__(
+        self, database: Database, cache: BookCache, file_cache: BookCache, tenant: Tenant, phone: PhoneLogin | None
+    ) -> None:
+        self._database = database
+        self._file_cache = file_cache
+        self._cache = cache
+        with database.begin() as connection:
+            self._state = AccountState.read(connection, {tenant.name})
+        self.context = tenant.naming_context().with_members(self._state.google_groups.get(tenant.name, {}))
+        self._files = tenant.file_tasks(per_number=self._state.needs_numbers(tenant.name))
+        self._directory: list[Book] = []
+        self._accounts = self._state.accounts_of(tenant.name)
+        self._directory_source = self._state.directory_accounts.get(tenant.name)
+        own_books = self._state.books_of_phone(phone) if phone else ()
+        first = self._state.accounts.get(phone.account_id or 0) if phone else None
+        self.tenant_viewer = TenantViewer.of_accounts(self.context, own_books, first.address if first else "")
+        self.viewer = (
+            make_login(phone, self.context, own_books).viewer if phone else Viewer(access=(Access(tenant.name),))
+        )
+
+    def dit(self, *, callers: bool) -> Dit:
+        """Return the directory tree that the phone sees.
+
+        :param callers: whether to include the books that are shared for caller ID only, which a search by number finds.
+        """
+        searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
+        files = (task for task in self._files if self._access_to(task).is_searched(for_number=callers))
+        books = [*self._books(searched), *self._file_books(files), *self._directory_books()]
+        return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
+
+    def hidden_books(self) -> Iterator[Book]:
+        """Yield the other books that the phone does not see, or of which the phone sees only a label's contacts."""
+        others = (account for account in self._accounts if account.sub not in self.tenant_viewer.books)
+        yield from self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
+        yield from self._file_books(task for task in self._files if self._access_to(task).is_hidden)
+
+    def books(self, owner: int | None) -> Iterator[Book]:
+        """Yield the book of the account `owner`, or all books and the Workspace directory if `owner` is None."""
+        yield from self._books(self._accounts_of(owner))
+        if owner is None:
+            yield from self._file_books(self._files)
+            yield from self._directory_books()
+
+    def entries(self, book: Book) -> Iterator[Entry]:
+        """Return the entries of a book's contacts in directory order."""
+        dit = Dit((Directory(self.context, (book,)),), _NO_FEATURES)
+        viewer = Viewer(access=(Access(self.context.name, (book.key,)),))
+        request = SearchRequest(str(self.context.base), Scope.WHOLE_SUBTREE, Present("uid"))
+        return (entry for entry in search(dit, viewer, request) if entry is not None)
+
+    def contacts(self, owner: int | None) -> Iterator[tuple[str, Sequence[Contact], Mapping[str, str]]]:
+        """Yield the name, the contacts and the label names of each book that `books` yields."""
+        for account in self._accounts_of(owner):
+            stored = self._read(account)
+            own = [contact for contact in stored.contacts if contact.source is not Source.DIRECTORY]
+            yield account.address, own, stored.labels
+        for task in self._files if owner is None else ():
+            yield task.name, *present_contacts(task)
+        if owner is None and self._directory_source is not None:
+            yield DIRECTORY, self._colleagues(self._directory_source), {}
+
+    def _access(self, account: Account) -> BookAccess:
+        return self.tenant_viewer.access_to(account.sub, account.sharing)
+
+    def _access_to(self, task: FileTask) -> BookAccess:
+        return self.tenant_viewer.access_to(task.book_key, task.sharing)
+
+    def _file_books(self, tasks: Iterable[FileTask]) -> Iterator[Book]:
+        """Yield the book of each file that has one; a file with problems may have the last good book."""
+        return (book for task in tasks if (book := present_file_book(self._file_cache, task)) is not None)
+
+    def _accounts_of(self, owner: int | None) -> Iterator[Account]:
+        return (account for account in self._accounts if owner in (None, account.id))
+
+    def _books(self, accounts: Iterable[Account]) -> Iterator[Book]:
+        return map(self._book, accounts)
+
+    def _book(self, account: Account) -> Book:
+        own, *directory = self._present(account)
+        # The book of the Workspace directory is built together with the book of the account that reads the directory.
+        self._directory = self._directory or directory
+        return own
+
+    def _directory_books(self) -> Iterator[Book]:
+        """Yield the book of the Workspace directory, if an account reads the directory."""
+        if self._directory_source is not None and not self._directory:
+            _, *self._directory = self._present(self._directory_source)
+        yield from self._directory
+
+    def _present(self, account: Account) -> tuple[Book, ...]:
+        task = BuildTask.of(account, self.context, self._state)
+        with self._database.begin_read() as connection:
+            return present_books(connection, self._cache, task)
+
+    def _colleagues(self, account: Account) -> list[Contact]:
+        return [contact for contact in self._read(account).contacts if contact.source is Source.DIRECTORY]
+
+    def _read(self, account: Account) -> StoredContacts:
+        with self._database.begin_read() as connection:
+            [stored] = contacts.read(connection, [account.id])
+        return stored

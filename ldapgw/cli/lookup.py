@@ -1,32 +1,41 @@
 # SPDX-License-Identifier: MIT
-"""``lookup`` searches the directory as a phone does; ``explain`` explains why a search finds a contact or does not."""
+"""``lookup`` searches as a phone does, ``explain`` explains what a search finds, and ``numbers check`` checks numbers.
+
+``numbers check`` reads the stored numbers by the present rules, and counts numbers that are not dialled as stored.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from ldapgw.cli.library import Library
+from ldapgw.cli.export import Library
 from ldapgw.cli.output import hint, print_json, print_line, print_table
 from ldapgw.cli.phone_output import refusal_json, refusal_line
-from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, as_json, find_phone, now, only_tenant, pass_site
+from ldapgw.cli.root import Choice, examples
+from ldapgw.cli.site import Site, as_json, find_phone, now, only_of_tenant, only_tenant, pass_site
+from ldapgw.contact import Contact, LeftOutReason
 from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError, UserError
+from ldapgw.google.endpoints import contact_page
+from ldapgw.google.person_numbers import read_anew
+from ldapgw.numbers.number import Rule
+from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phones.explain.explain import book_sync_states, read_number_notes
 from ldapgw.phones.explain.explain import explain as explained
-from ldapgw.phones.explain.model import OPERATOR, Explanation, explanation_json, report_lines
+from ldapgw.phones.explain.model import OPERATOR, REASONS, Explanation, explanation_json, number_text, report_lines
 from ldapgw.phones.explain.query import PhoneQuery, parse_query
 from ldapgw.phones.explain.terms import has_number_assertion
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of, text_of, texts_of
 from ldapgw.server.config import Tenant
-from ldapgw.store import accounts
+from ldapgw.store import accounts, contacts
 from ldapgw.store.accounts import Account
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin, wrong_password
@@ -214,3 +223,127 @@ def _explain(
             reader=OPERATOR,
             model=login.model,
         )
+
+
+# --- the numbers of contacts ------------------------------------------------------------------------------------------
+
+# This kind has the numbers that telephone networks may refuse, and the texts with nothing to dial.  Each other kind is
+# a rule (`Rule`).
+_NOT_UNDERSTOOD = "not_understood"
+_KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
+_MEANINGS = {_NOT_UNDERSTOOD: "telephone networks may refuse the number"} | {rule: REASONS[rule] for rule in Rule}
+
+
+class _CheckedNumber(NamedTuple):
+    """A number of a contact.
+
+    :ivar kinds: the rules that change the number, and perhaps `_NOT_UNDERSTOOD`; empty if the number is dialled as
+        stored.
+    :ivar dialled: the number that is dialled; empty if there is nothing to dial.
+    """
+
+    account: Account
+    contact: Contact
+    kinds: tuple[str, ...]
+    stored: str
+    dialled: str
+
+    @property
+    def name(self) -> str:
+        return self.contact.name or self.contact.organization
+
+    @property
+    def link(self) -> str:
+        return contact_page(self.contact.uid, self.account.address)
+
+
+@click.group(epilog=examples("ldapgw numbers check", "ldapgw numbers check --kind plus"))
+def numbers() -> None:
+    """Check the telephone numbers of contacts."""
+
+
+@numbers.command(
+    epilog=examples("ldapgw numbers check", "ldapgw numbers check --kind plus", "ldapgw numbers check --json")
+)
+@only_of_tenant
+@click.option(
+    "--kind",
+    type=Choice(_KINDS),
+    default=_NOT_UNDERSTOOD,
+    show_default=True,
+    metavar="KIND",
+    help="List the numbers of this kind.",
+)
+@as_json
+@pass_site
+def check(site: Site, *, tenant: str | None, kind: str, as_json: bool) -> None:
+    """Say how the stored numbers are dialed.
+
+    The command counts, for each kind, the numbers that aren't dialed as people have stored them. It lists the numbers
+    that can't be understood, with the pages of their contacts in Google Contacts.
+    """
+    tenants = site.config.tenant if tenant is None else (site.tenant(tenant),)
+    total, as_stored, counts, listed = 0, 0, Counter[str](), []
+    with site.open_store() as database:
+        for number in (number for chosen in tenants for number in _checked_numbers(database, chosen)):
+            total += 1
+            as_stored += not number.kinds
+            counts.update(number.kinds)
+            if kind in number.kinds:
+                listed.append(number)
+    if as_json:
+        print_json(
+            {"numbers": total, "kinds": {each: counts[each] for each in _KINDS}, "listed": _number_objects(listed)}
+        )
+        return
+    print_line(f"{total:,} numbers, {as_stored:,} of them dialed as they are stored.")
+    if counts:
+        rows = [(each, f"{counts[each]:,}", _MEANINGS[each]) for each in _KINDS if counts[each]]
+        print_table(("kind", "numbers#", "meaning"), rows)
+    if listed:
+        print_line("")
+        columns = ("account", "contact", "stored", "dialed", "page")
+        print_table(columns, [_number_row(number) for number in listed], keep=("page",))
+        if kind == _NOT_UNDERSTOOD:
+            hint("Correct these numbers in Google Contacts; the next sync reads them again.")
+
+
+def _checked_numbers(database: Database, tenant: Tenant) -> Iterator[_CheckedNumber]:
+    """Yield the numbers of a tenant's accounts, read by the present rules."""
+    with database.begin_read() as connection:
+        known = accounts.read_all(connection, tenant.name)
+    for account in known:
+        with database.begin_read() as connection:
+            [stored] = contacts.read(connection, [account.id])
+        for contact in stored.contacts:
+            read, _ = read_anew(contact, tenant.region)
+            yield from _checked_numbers_of(account, read)
+
+
+def _checked_numbers_of(account: Account, contact: Contact) -> Iterator[_CheckedNumber]:
+    for phone in contact.phones:
+        number = phone.number
+        kinds = number.rules if is_understood(number) else (_NOT_UNDERSTOOD, *number.rules)
+        yield _CheckedNumber(account, contact, kinds, phone.stored or number.typed, number_text(number))
+    for left_out in contact.left_out:
+        if left_out.reason is LeftOutReason.NOT_DIALABLE:
+            yield _CheckedNumber(account, contact, (_NOT_UNDERSTOOD,), left_out.text, "")
+
+
+def _number_row(number: _CheckedNumber) -> tuple[str, ...]:
+    return number.account.address, number.name, " ".join(number.stored.split()), number.dialled or "–", number.link
+
+
+def _number_objects(checked: list[_CheckedNumber]) -> list[dict[str, Any]]:
+    return [
+        {
+            "tenant": number.account.tenant,
+            "account": number.account.address,
+            "contact": number.name,
+            "kinds": list(number.kinds),
+            "stored": number.stored,
+            "dialed": number.dialled,
+            "page": number.link,
+        }
+        for number in checked
+    ]

@@ -146,7 +146,7 @@ def replica_config(
     place.
     """
     # The package is imported here, because the commands for phones import this module and do not need the package.
-    from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf
+    from ldapgw.ldap.replication.slapd import Replica, config_ldif, slapd_conf
 
     password = first_line(password_file)
     if password == "":

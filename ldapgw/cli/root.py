@@ -24,8 +24,8 @@ from ldapgw.errors import GoogleError, UserError, closest
 # under the command's name, with "_" in place of "-".
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Set up": {
-        "demo": ("sandbox", "Run a demo gateway with a stand-in for Google."),
-        "sandbox": ("sandbox", "Run a stand-in for Google on this machine."),
+        "demo": ("run", "Run a demo gateway with a stand-in for Google."),
+        "sandbox": ("run", "Run a stand-in for Google on this machine."),
         "init": ("init", "Write the configuration file."),
         "certificate": ("init", "Make a certificate and a private authority."),
         "check": ("check", "Check the configuration and everything it points to."),
@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Find out": {
         "lookup": ("lookup", "Search as a phone does."),
         "explain": ("lookup", "Explain why a phone finds a contact or doesn't."),
-        "numbers": ("numbers", "Check the telephone numbers of contacts."),
+        "numbers": ("lookup", "Check the telephone numbers of contacts."),
         "history": ("sync", "Show the last syncs of ACCOUNT."),
         "gateways": ("status", "Show the gateways that share a PostgreSQL database."),
         "record": ("record", "Record what a phone sends and receives."),

@@ -18,10 +18,8 @@ from types import MappingProxyType
 from typing import Final
 
 from ldapgw.contact import Contact, Sharing, Source
-from ldapgw.files.card import TEXTS, FileCard, FileProblem
+from ldapgw.files.card import TEXTS, FileCard, FileProblem, read_phone_book, read_vcards
 from ldapgw.files.csv_file import CsvFile, decode
-from ldapgw.files.fritzbox import read_phone_book
-from ldapgw.files.vcard import read_vcards
 from ldapgw.google.person import read_person
 from ldapgw.google.person_text import clean
 from ldapgw.numbers import stored_numbers

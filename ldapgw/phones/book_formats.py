@@ -216,7 +216,6 @@ def _grandstream_contact(contact: ListedContact) -> Sequence[str]:
 
 # --- Fanvil: remote XML phone book ------------------------------------------------------------------------------------
 
-
 _FANVIL_KINDS = (("Telephone", ("work",)), ("Mobile", ("mobile",)), ("Other", DIALLED))
 
 

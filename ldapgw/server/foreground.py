@@ -1,38 +1,69 @@
 # SPDX-License-Identifier: MIT
-"""Runs the gateway in the foreground, for ``ldapgw run``.
+"""Runs the gateway in the foreground, for ``ldapgw run``: signals, the service manager, and reloads at SIGHUP.
 
-This module is an entry point: it imports the reactor, and passes the reactor on.
+This module is an entry point: the module imports the reactor, and passes the reactor on.
+
+A reload reads the configuration again, and checks the new configuration first; if there is a problem, the gateway
+continues as before.  Otherwise the gateway answers outstanding searches, stores pending data and stops, and the same
+process, with the same id, executes the program anew with the checked configuration, even if the file has changed since.
+Meanwhile new connections wait in the queues of the listening sockets, which the process keeps open.  A client that has
+just connected has a second to send a request.
+
+After another SIGHUP during the check, the result of the check is dropped, and the file is read again.  A SIGHUP after
+the check is passed on to the program that the process executes.
+
+`ServiceManager` tells systemd of each step, and that the gateway is alive.  Only the main process of the service sends
+messages, so that the unit needs no ``NotifyAccess=``.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import json
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final, NoReturn
 
 from twisted.internet import reactor as installed
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ldapgw.errors import UserError
+from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config
+from ldapgw.server.config.load import hand_over, keep
 from ldapgw.server.counters import ReloadStatus
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.logging import begin_logging
-from ldapgw.server.preflight import require_start
+from ldapgw.server.preflight import require, require_start
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
-from ldapgw.server.reload import Reload, ServiceManager, take_ports
+from ldapgw.server.state_dir import StateDir
 from ldapgw.store.periodic import PeriodicService
 
 log = Logger()
 
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
+
+# Seconds for clients that have connected but have not sent a request yet.
+GRACE_SECONDS: Final = 1.0
+
+# The environment variable with the sockets that stay open for the executed program: descriptors by endpoint, as JSON.
+_KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
+
+# Seconds that systemd waits for a sign of life while the process executes itself anew and loads the contacts.
+RELOAD_SECONDS: Final = 3600
+
+_MICROSECONDS: Final = 1_000_000
 
 
 def run(config: Config, file: str, read: Callable[[], Config], begun: Callable[[], None] = lambda: None) -> int:
@@ -122,3 +153,215 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
     # The reactor sets handlers of its own when it starts, so ours are installed once the reactor runs.
     reactor.callLater(0, install_handlers)
+
+
+# --- the service manager ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceManager:
+    """The service manager that has started this process, in general systemd (the protocol of ``sd_notify(3)``).
+
+    If the service manager has no address, no message is sent.
+
+    :ivar address: the path of a Unix datagram socket; with ``@`` in front, an abstract socket.
+    :ivar watchdog_seconds: the seconds without a sign of life after which the process is killed, or None for never.
+    """
+
+    address: str = ""
+    watchdog_seconds: float | None = None
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], pid: int) -> ServiceManager:
+        """Return the service manager that the environment of the process `pid` names."""
+        microseconds = environment.get("WATCHDOG_USEC", "")
+        is_watched = microseconds.isdecimal() and environment.get("WATCHDOG_PID", str(pid)) == str(pid)
+        seconds = int(microseconds) / _MICROSECONDS if is_watched else 0
+        return cls(environment.get("NOTIFY_SOCKET", ""), seconds or None)
+
+    def ready(self) -> None:
+        """Report that the gateway serves, after a start or a reload."""
+        self._send("READY=1")
+        if self.watchdog_seconds is not None:
+            self._send(f"WATCHDOG_USEC={int(self.watchdog_seconds * _MICROSECONDS)}")
+
+    def reloading(self, seconds: float) -> None:
+        """Report that the configuration is read again; `ready` follows.
+
+        :param seconds: the time of the monotonic clock, in seconds.
+        """
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(seconds * _MICROSECONDS)}")
+
+    def executing(self) -> None:
+        """Extend the watchdog's limit, because the process executes its program anew and `ready` may take minutes."""
+        if self.watchdog_seconds is not None:
+            self._send(f"WATCHDOG_USEC={RELOAD_SECONDS * _MICROSECONDS}")
+
+    def stopping(self) -> None:
+        self._send("STOPPING=1")
+
+    def alive(self) -> None:
+        """Send a sign of life; to be called at least every `watchdog_seconds`."""
+        self._send("WATCHDOG=1", socket.MSG_DONTWAIT)
+
+    def _send(self, state: str, flags: int = 0) -> None:
+        if not self.address:
+            return
+        address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(state.encode(), flags, address)
+        except OSError as error:
+            log.warn(
+                "NOTIFY_SOCKET: {state} cannot be sent: {reason}",
+                event="service_manager_unreachable",
+                state=state,
+                reason=error.strerror,
+            )
+
+
+# --- reloads ----------------------------------------------------------------------------------------------------------
+
+
+def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
+    """Return the sockets that this process kept when it executed itself, by endpoint; none at the first start."""
+    kept: dict[str, int] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
+    ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
+    for port in ports.values():
+        port.set_inheritable(False)
+    return ports
+
+
+def execute_anew(
+    ports: Mapping[str, socket.socket], config: int, manager: ServiceManager, *, is_asked: bool
+) -> NoReturn:
+    """Execute the program with the same arguments in this process, which keeps the listening sockets.
+
+    SIGHUP is blocked, and waits until the program has set a handler.
+
+    :param config: the descriptor of the file with the checked configuration.
+    :param is_asked: whether another SIGHUP has come since the check.
+    """
+    hand_over(config, os.environ)
+    if is_asked:
+        signal.raise_signal(signal.SIGHUP)
+    for port in ports.values():
+        port.set_inheritable(True)
+    os.environ[_KEPT_PORTS] = json.dumps({endpoint: port.fileno() for endpoint, port in ports.items()})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    manager.executing()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+
+
+class Reload:
+    """The handling of SIGHUP, which reads the configuration again.
+
+    Mutable: whether SIGHUP has come, whether the configuration is being read, the sockets and the configuration to
+    keep, and whether the gateway is to end.
+
+    :param file: the configuration file, for messages.
+    :param current: the configuration in use.
+    :param read: reads the configuration again.
+    :param status: the object in which to note the outcome, for the metrics.
+    :param keep_ports: accepts no more connections, and returns the listening sockets by endpoint.
+    :param manager: the service manager, which gets the state of the reload.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        file: str,
+        current: Config,
+        read: Callable[[], Config],
+        status: ReloadStatus,
+        keep_ports: Callable[[], Mapping[str, socket.socket]],
+        manager: ServiceManager,
+    ) -> None:
+        self._reactor = reactor
+        self._file = file
+        self._current = current
+        self._keys = frozenset(StateDir.of(current).key_source.read())
+        self._read = read
+        self._status = status
+        self._keep_ports = keep_ports
+        self._manager = manager
+        self._is_asked = False
+        self._is_reading = False
+        self._is_over = False
+        self._kept: tuple[Mapping[str, socket.socket], int] | None = None
+
+    def cancel(self) -> None:
+        """Abandon a reload, and begin no other, because the gateway is going to end."""
+        if not self._is_over:
+            self._manager.stopping()
+        self._is_over = True
+
+    def ask(self) -> None:
+        """Begin to read the configuration; if it is good, stop the reactor, after which `finish` is called.
+
+        The handler of SIGHUP calls this method.
+        """
+        self._is_asked = True
+        self._reactor.callFromThread(self._begin)
+
+    def finish(self) -> None:
+        """Execute the program anew if there is a good configuration; else do nothing."""
+        if self._kept is None or self._is_over:
+            return
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        ports, config = self._kept
+        execute_anew(ports, config, self._manager, is_asked=self._is_asked)
+
+    def _begin(self) -> None:
+        if not self._is_asked or self._is_reading or self._is_over or self._kept is not None:
+            return
+        self._is_asked = False
+        self._is_reading = True
+        self._manager.reloading(self._reactor.seconds())
+        reading = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._try_to_read)
+        reading.addBoth(self._end_reading)
+
+    def _try_to_read(self) -> int:
+        """Read and check the configuration, and write it to a file for the program that this process executes next.
+
+        :returns: the descriptor of this file.
+        """
+        config = self._read()
+        require(Subject(Moment.RELOAD, config, current=self._current, keys=self._keys))
+        return keep(config)
+
+    def _end_reading(self, result: int | Failure) -> None:
+        self._is_reading = False
+        self._status.note(is_good=isinstance(result, int))
+        if isinstance(result, Failure):
+            _log_refusal(result, self._file)
+        if self._is_over:
+            return
+        if self._is_asked:
+            if isinstance(result, int):
+                os.close(result)
+            self._begin()
+        elif isinstance(result, Failure):
+            self._manager.ready()
+        else:
+            self._kept = self._keep_ports(), result
+            log.info("SIGHUP: the configuration is read again", event="reload_started")
+            self._reactor.callLater(GRACE_SECONDS, self._end_grace)
+
+    def _end_grace(self) -> None:
+        if not self._is_over:
+            self._reactor.stop()
+
+
+def _log_refusal(failure: Failure, file: str) -> None:
+    error = failure.value
+    if not isinstance(error, UserError):
+        log.failure("SIGHUP: reading the configuration failed", failure, event="reload_failed")
+        return
+    for line in error.lines(file):
+        log.error(
+            "SIGHUP: {problem}; the gateway continues with the previous configuration",
+            event="reload_refused",
+            problem=line,
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration's pages about people: a table of all accounts, a page per person, and actions on one or many."""
+"""The administration's pages about people: a table of all accounts, a page per person, actions, and invitations."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import StoreError
+from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
-from ldapgw.store import accounts, activity, leavers, phones, sync_state
+from ldapgw.store import accounts, activity, directory_accounts, leavers, phones, sync_state
 from ldapgw.store.account_status import account_to_json, error_message, state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, ActivityEntry
+from ldapgw.store.database import ascii_lower
 from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
 from ldapgw.web.account_pages import disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
-from ldapgw.web.admin_passwords import AdminPasswords
+from ldapgw.web.admin_phones import AdminPasswords
 from ldapgw.web.admin_tables import Question, Table, TablePage
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
-from ldapgw.web.invitations import MailLink, mail_links, read_unconnected
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
 from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
@@ -50,6 +51,11 @@ EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 MAX_LISTED, MAX_INVITED = 50, 2000
 # The most removals that an administrator approves at once, so that the form stays small.
 MAX_APPROVED = 200
+
+# The most people of the directory that a page reads, so that a very large directory does not keep the page waiting.
+MAX_COLLEAGUES = 20_000
+# The most characters of a link that writes an e-mail; some mail programs refuse longer links.
+MAX_LINK = 2000
 
 _PAGE = "admin/people"
 # An account's id has at most this many digits.
@@ -506,3 +512,88 @@ def _remove_account(connection: Connection, account_id: int, entry: ActivityEntr
     """Delete a disconnected account, and record an entry like `entry` for each phone removed with the account."""
     names = accounts.remove(connection, account_id, with_phones=with_phones)
     activity.record(connection, *(replace(entry, act=Act.PHONE_REMOVED, subject=name) for name in names))
+
+
+# --- people who have no account yet, and links that write an e-mail to all of them ------------------------------------
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Colleague:
+    """A person of the directory without an account; the name may be empty."""
+
+    address: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MailLink:
+    """A link that opens an e-mail to some people in the mail program.
+
+    :ivar first: the position of the first recipient among all people, counted from 1.
+    :ivar last: the position of the last recipient.
+    """
+
+    url: str
+    first: int
+    last: int
+
+
+def read_unconnected(connection: Connection, tenant: WebTenant) -> tuple[Colleague, ...]:
+    """Read the people of the tenant's Workspace directory who may connect and have no account, ordered by address.
+
+    The function reads `MAX_COLLEAGUES` people at most.  A damaged directory, which the next sync repairs, counts as
+    empty.
+    """
+    holder = (
+        directory_accounts.find_directory_account(connection, tenant.name)
+        if Source.DIRECTORY in tenant.sources
+        else None
+    )
+    if holder is None:
+        return ()
+    known = accounts.read_all(connection, tenant.name)
+    taken = {ascii_lower(account.address) for account in known} | {account.sub for account in known}
+    domains = {_domain(account.address) for account in known if account.hd} | {ascii_lower(holder.hd or "")}
+    found: dict[str, Colleague] = {}
+    try:
+        for person in directory_accounts.read_people(connection, holder.account_id, MAX_COLLEAGUES):
+            if person.source_id not in taken and taken.isdisjoint(map(ascii_lower, person.emails)):
+                address = next((email for email in person.emails if _may_connect(tenant, email, domains)), "")
+                if address:
+                    found[ascii_lower(address)] = Colleague(address, person.name)
+    except DamagedStore:
+        return ()
+    return tuple(found[key] for key in sorted(found))
+
+
+def mail_links(addresses: Sequence[str], subject: str, body: str) -> tuple[MailLink, ...]:
+    """Return links that write to all addresses in Bcc, with at most `MAX_LINK` characters each if possible."""
+    text = f"&subject={quote(subject, safe='')}&body={quote(body, safe='')}"
+    links: list[MailLink] = []
+    recipients: list[str] = []
+    length = 0
+    for number, address in enumerate(addresses, 1):
+        recipient = quote(address, safe="@")
+        if recipients and length + 1 + len(recipient) > MAX_LINK:
+            links.append(_link(recipients, text, number - 1))
+            recipients, length = [], 0
+        length += len(recipient) + 1 if recipients else len(_link([recipient], text, number).url)
+        recipients.append(recipient)
+    return (*links, _link(recipients, text, len(addresses))) if recipients else ()
+
+
+def _link(recipients: Sequence[str], text: str, last: int) -> MailLink:
+    return MailLink(f"mailto:?bcc={','.join(recipients)}{text}", last - len(recipients) + 1, last)
+
+
+def _may_connect(tenant: WebTenant, address: str, domains: set[str]) -> bool:
+    """Return whether a person with an address may connect, and does not only share contacts with the company.
+
+    The directory also has external contacts.  If everybody may connect, only the company's domains tell them apart.
+    """
+    is_for_all = "*" in tenant.allowed_users
+    return tenant.still_admits(address, None) and (not is_for_all or _domain(address) in domains)
+
+
+def _domain(address: str) -> str:
+    return ascii_lower(address.rpartition("@")[2])

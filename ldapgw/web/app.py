@@ -28,9 +28,8 @@ from ldapgw.web.account_pages import AccountPages
 from ldapgw.web.admin_files import AdminFiles
 from ldapgw.web.admin_google import AdminGoogle
 from ldapgw.web.admin_overview import AdminActivity, AdminOverview
-from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
-from ldapgw.web.admin_phones import AdminImport, AdminPhones
+from ldapgw.web.admin_phones import AdminImport, AdminPasswords, AdminPhones
 from ldapgw.web.book_clients import BookClients, LoginRefused, log_in
 from ldapgw.web.carddav import CardDav
 from ldapgw.web.contact_pages import ContactPages
@@ -55,10 +54,9 @@ from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit
 from ldapgw.web.phone_forms import PhoneForms
 from ldapgw.web.phone_pages import PhonePages
-from ldapgw.web.provisioning_pages import ProvisioningPages, ProvisioningWindows
+from ldapgw.web.provisioning_pages import ProvisioningPages, ProvisioningWindows, StepReports
 from ldapgw.web.sessions import Visitor, is_valid_form
 from ldapgw.web.sign_in_pages import SignInPages
-from ldapgw.web.step_reports import StepReports
 
 log = Logger()
 

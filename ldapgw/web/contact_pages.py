@@ -36,8 +36,8 @@ from ldapgw.phones.contact_browser import (
     ContactSummary,
     numbers_of,
 )
+from ldapgw.phones.explain.model import note_on, number_text
 from ldapgw.phones.explain.view import text_of, texts_of
-from ldapgw.phones.number_texts import note_on, number_text
 from ldapgw.phones.photos import initials
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import contacts, phones

@@ -54,9 +54,11 @@ from ldapgw.web.phone_texts import (
     search_log_line,
 )
 from ldapgw.web.sessions import Visitor
-from ldapgw.web.step_reports import MAX_MENU
 
 log = Logger()
+
+# The most characters of a menu's name in a report on a step.
+MAX_MENU = 60
 
 # The width and the height, in pixels, of each small square (module) of a QR code.
 _SCALE = 4

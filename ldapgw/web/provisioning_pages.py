@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The provisioning of phones: addresses with a secret, and windows in which phones fetch their settings themselves.
+"""The provisioning of phones: addresses with a secret, windows in which phones fetch their settings, and reports.
 
 A provisioning address is created with a phone's new password, opened by a person, and fetched by the phone.  The
 address contains a secret, so that nobody has to sign in.  The secret is compared with a hash in constant time; a wrong
@@ -10,19 +10,27 @@ In a window, a phone asks for the file that has the phone's MAC address in its n
 a window is short, a phone gets one answer, and only `provisioning_networks` get answers.  Any other request with the
 right token is answered as if there were no such file, is counted as a wrong login of the address, and is shown to the
 administrator.
+
+A report says which steps of a phone's settings worked, for people who enter the settings by hand.  The counts of
+reports stay in the gateway.  An administrator can send the counts to the developers of ldapgw as a mail; the gateway
+itself sends nothing.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from ldapgw import __version__
 from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, generate_password, make_password, verify_password
 from ldapgw.phones.provisioning.sheet import Sheet, boot_file, make_sheet, settings_of
@@ -47,15 +55,15 @@ from ldapgw.phones.provisioning.window import (
 from ldapgw.store import activity, phones, provisioning
 from ldapgw.store.activity import Act, ActivityEntry, Actor
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.provisioning import Fetch, ProvisioningAddress, ProvisioningWindow, Reason, WindowPhone
+from ldapgw.store.provisioning import Fetch, ProvisioningAddress, ProvisioningWindow, Reason, StepReport, WindowPhone
 from ldapgw.store.secrets import SecretBox
 from ldapgw.web import error_pages
 from ldapgw.web.book_clients import LONGEST_DELAY
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.http import HttpResponse, text_response
-from ldapgw.web.layout import Layout, RequiredRole, Route, TenantVisit, Visit, get, post
-from ldapgw.web.phone_pages import PhonePages, attachment
+from ldapgw.web.http import HttpResponse, read_number, text_response
+from ldapgw.web.layout import CONFIRMATIONS, Layout, RequiredRole, Route, TenantVisit, Visit, get, post
+from ldapgw.web.phone_pages import MAX_MENU, PhonePages, attachment
 
 log = Logger()
 
@@ -445,3 +453,134 @@ def _vendor_of(model: str, file: str) -> Vendor | None:
     """
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or vendor_of_file(model, file)
+
+
+# --- reports on the steps of phones' settings -------------------------------------------------------------------------
+
+# The most characters of a model's name and of a firmware version in a report.
+_MAX_MODEL = 40
+# A session may send `_BURST` reports at once, and then one more after each interval.
+_BURST = 10
+_INTERVAL_SECONDS = 60.0
+# Some programs cut the address of a new mail after about 2,000 characters.
+_MAX_MAIL_ADDRESS = 1800
+
+# Five digits in a row are a telephone number rather than a menu; people put other characters between the digits.
+_NUMBER = re.compile(r"\d(?:[ ./()-]*\d){4}")
+_VERSION = re.compile(r"[0-9A-Za-z._()-]*")
+# The numbers of a version have dots in between.
+_LONG_NUMBER = re.compile(r"\d{6}")
+
+_SUBJECT = "Reports on setup steps of phones"
+
+
+class StepReports:
+    """The form for a report, and the page of all reports."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._limiter = TokenBuckets(_BURST, _INTERVAL_SECONDS, layout.dependencies.seconds)
+
+    def routes(self) -> tuple[Route, ...]:
+        return (
+            post("/<tenant>/phones/<name>/steps", self.report, RequiredRole.SIGNED_IN),
+            get("/<tenant>/admin/phones/steps", self.show, RequiredRole.ADMIN),
+            get("/<tenant>/admin/phones/steps/delete", self.ask, RequiredRole.ADMIN),
+            post("/<tenant>/admin/phones/steps/delete", self.delete, RequiredRole.ADMIN),
+        )
+
+    async def report(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
+        """``POST /{tenant}/phones/{name}/steps``: count that all steps of ``vendor`` worked, or what a menu is called.
+
+        ``outcome`` is ``worked`` or ``menu``; a report of the kind ``menu`` has ``step`` and ``menu``.  Every report
+        may have ``model`` and ``version``.
+        """
+        vendor = all_vendors().get(visit.form.get("vendor", ""))
+        outcome = visit.form.get("outcome", "")
+        is_menu = outcome == "menu"
+        step = read_number(visit.form.get("step", ""), 0) if is_menu else 0
+        if vendor is None or outcome not in {"worked", "menu"} or (is_menu and not 1 <= step <= len(vendor.steps)):
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        wait = self._limiter.take(visit.visitor.session)
+        if wait:
+            raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", str(ceil(wait))),))
+        page = f"phones/{login.name}?vendor={vendor.key}"
+        menu = _plain(visit.form.get("menu", "")) if is_menu else ""
+        model, version = (_plain(visit.form.get(name, "")) for name in ("model", "version"))
+        if not _is_fit(menu, model, version) or (is_menu and not menu):
+            return visit.redirect("step-unfit", page)
+        text = vendor.setup_steps[step - 1].text if is_menu else ""
+        now = self._layout.now()
+        new = StepReport(visit.tenant.name, vendor.key, model, version, step, menu, now, step_text=text)
+        is_counted = await visit.store.run(provisioning.add_report, new)
+        return visit.redirect("step-reported" if is_counted else "step-reports-full", page)
+
+    async def show(self, visit: Visit) -> HttpResponse:
+        """``/{tenant}/admin/phones/steps``: show the reports, and the text of a mail to the developers."""
+        reports = await visit.store.read(provisioning.read_reports, visit.tenant.name)
+        text = mail_text(reports)
+        address = mail_address(text)
+        return visit.page(
+            "admin_steps.html",
+            reports=reports,
+            vendor_titles={key: vendor.title for key, vendor in all_vendors().items()},
+            text=text,
+            mail=address or mail_address(""),
+            is_too_long=not address,
+        )
+
+    async def ask(self, visit: Visit) -> HttpResponse:
+        """``GET /{tenant}/admin/phones/steps/delete``: ask before all reports are deleted."""
+        path = "admin/phones/steps"
+        return visit.confirmation(CONFIRMATIONS.step_reports, {}, action=f"{path}/delete", cancel=path)
+
+    async def delete(self, visit: Visit) -> HttpResponse:
+        """``POST /{tenant}/admin/phones/steps/delete``: delete all reports of the tenant."""
+        entry = visit.entry(Act.STEP_REPORTS_REMOVED)
+        await visit.change(entry, provisioning.remove_reports, visit.tenant.name)
+        return visit.redirect("step-reports-removed", "admin/phones/steps")
+
+
+def _plain(text: str) -> str:
+    """Return a text on one line, without control characters."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+
+
+def _is_fit(menu: str, model: str, version: str) -> bool:
+    """Return whether the texts of a report are short, and have no address of a person and no telephone number."""
+    if len(menu) > MAX_MENU or len(model) > _MAX_MODEL or len(version) > _MAX_MODEL:
+        return False
+    if any("@" in text or _NUMBER.search(text) for text in (menu, model)):
+        return False
+    return bool(_VERSION.fullmatch(version)) and not _LONG_NUMBER.search(version)
+
+
+def mail_text(reports: Sequence[StepReport]) -> str:
+    """Return the reports as an English text for the developers; without reports, return an empty text."""
+    return "\n".join(_mail_lines(reports))
+
+
+def _mail_lines(reports: Sequence[StepReport]) -> Iterator[str]:
+    """Yield the lines: a heading for each vendor, model and firmware, and below it the reports."""
+    if reports:
+        yield f"{_SUBJECT}, ldapgw {__version__}"
+    heading = ""
+    for report in reports:
+        new_heading = f"{report.vendor}, model {report.model or 'unknown'}, firmware {report.version or 'unknown'}"
+        if new_heading != heading:
+            heading = new_heading
+            yield from ("", heading)
+        outcome = f'step {report.step}: the menu is called "{report.menu}"' if report.step else "all steps worked"
+        yield f"  {report.count} x {outcome}"
+        if report.step_text:
+            yield f"      our step: {report.step_text}"
+
+
+def mail_address(text: str) -> str:
+    """Return the address that opens a new mail with a text, or an empty text if such an address is too long.
+
+    The person enters the recipient.
+    """
+    body = quote(text.replace("\n", "\r\n"))  # RFC 6068 5
+    address = f"mailto:?subject={quote(_SUBJECT)}&body={body}"
+    return address if len(address) <= _MAX_MAIL_ADDRESS else ""

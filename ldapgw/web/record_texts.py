@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
+from ldapgw.phrase import Phrase, Texts, Translatable, joined, read_texts
 from ldapgw.store.activity import Act
 from ldapgw.store.sync_history import SyncAttempt, SyncDay, SyncFigures
 
@@ -79,12 +79,8 @@ def figures_words(figures: SyncFigures) -> Translatable:
         (figures.skipped, _TEXTS.skipped),
     )
     words = [Phrase(text, {"count": count}) for count, text in parts if count]
-    if not words:
-        return Phrase(_TEXTS.no_changes)  # a plain text within a phrase would not be translated
-    joined, *others = words
-    for other in others:
-        joined = Phrase("%(first)s, %(other)s", {"first": joined, "other": other})
-    return joined
+    # A plain text within a phrase would not be translated.
+    return joined(words) if words else Phrase(_TEXTS.no_changes)
 
 
 def outcome(attempt: SyncAttempt) -> Translatable:

@@ -24,7 +24,7 @@ pytestmark = [
         (slapd.PROGRAM is None or shutil.which("ldapsearch") is None) and "CI" not in os.environ,
         reason="needs slapd and ldapsearch: sudo apt-get install slapd slapd-contrib ldap-utils",
     ),
-    # Each waits for processes; tests/replication has the same on a wire in memory.
+    # Each waits for processes; tests/ldap/replication has the same on a wire in memory.
     pytest.mark.long,
 ]
 

@@ -23,10 +23,10 @@ from twisted.python.failure import Failure
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
 from ldapgw.directory.passwords import hash_password
 from ldapgw.ldap.limits import Limits
+from ldapgw.ldap.replication.provider import SYNC_REQUEST
 from ldapgw.ldap.server import LdapFactory, LdapsFactory
 from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import BEAT_SECONDS, Heartbeat
-from ldapgw.replication.provider import SYNC_REQUEST
 from ldapgw.server.certificates import CertificateReloader
 from ldapgw.server.config import decode
 from ldapgw.server.config.tables import Ldap

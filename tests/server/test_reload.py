@@ -19,8 +19,8 @@ from ldapgw.server.check_result import Moment, Subject
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import ServerEndpoints
 from ldapgw.server.counters import ReloadStatus
+from ldapgw.server.foreground import Reload, ServiceManager, take_ports
 from ldapgw.server.preflight import require
-from ldapgw.server.reload import Reload, ServiceManager, take_ports
 from ldapgw.server.state_dir import create_state_dir
 from tests.support.site.running import free_ports
 

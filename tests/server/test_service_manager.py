@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.server.reload import ServiceManager
+from ldapgw.server.foreground import ServiceManager
 
 
 @pytest.mark.parametrize(

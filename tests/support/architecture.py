@@ -20,7 +20,7 @@ END = ".. The list of modules ends here"
 # Folders in the order in which they are listed: the path of a contact first, then what is around it.
 FOLDERS = (
     *("google", "google/sandbox", "files", "sync", "peers", "store", "store/migrations", "directory", "ldap"),
-    "replication",
+    "ldap/replication",
     *("phones", "phones/carddav", "phones/explain", "phones/provisioning", "web"),
     *("server", "server/config", "server/parts", "cli"),
     *("numbers", ""),

@@ -15,7 +15,7 @@ from ldapgw.directory.access import ReplicaAccess
 from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.errors import DirectoryError, ResultCode, UnreachableStore
-from ldapgw.replication.change_log import ChangeLogs
+from ldapgw.ldap.replication.change_log import ChangeLogs
 from ldapgw.store import accounts, phones
 from ldapgw.store.logins_file import LoginsFile, LoginsSnapshot
 from ldapgw.store.worker import Store

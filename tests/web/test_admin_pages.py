@@ -23,9 +23,8 @@ from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
 from ldapgw.web import rendering
 from ldapgw.web.admin_overview import AdminOverview
-from ldapgw.web.admin_passwords import AdminPasswords
 from ldapgw.web.admin_people import AdminPeople
-from ldapgw.web.admin_phones import AdminPhones
+from ldapgw.web.admin_phones import AdminPasswords, AdminPhones
 from ldapgw.web.app import routes
 from ldapgw.web.consent import CONNECT
 from ldapgw.web.layout import Layout, RequiredRole

@@ -16,7 +16,7 @@ from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode
-from ldapgw.web import admin_passwords, admin_tables
+from ldapgw.web import admin_phones, admin_tables
 from ldapgw.web.admin_people import MAX_REVOCATIONS
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
@@ -533,10 +533,10 @@ def test_of_two_forms_under_way_one_gives_passwords(stage: Stage) -> None:
     add_phone(stage, "desk1")
     read = stage.do(phones.read_all)
     first, second = ({"desk1": f"sha256${number}$"} for number in "12")
-    assert stage.do(admin_passwords._give, read, first, NOW, [], None)
+    assert stage.do(admin_phones._give, read, first, NOW, [], None)
     after = stage.do(phones.read_all)
     moves: list[object] = []
-    assert not stage.do(admin_passwords._give, read, second, NOW, [], moves.append)
+    assert not stage.do(admin_phones._give, read, second, NOW, [], moves.append)
     assert (stage.do(phones.read_all), moves) == (after, [])
 
 

@@ -20,9 +20,8 @@ from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.tables import account, contact
 from ldapgw.store.workspaces import DelegatedUser
-from ldapgw.web import admin_people, invitations
-from ldapgw.web.admin_people import MAX_APPROVED
-from ldapgw.web.invitations import MAX_LINK, mail_links
+from ldapgw.web import admin_people
+from ldapgw.web.admin_people import MAX_APPROVED, MAX_LINK, mail_links
 from tests.support.stage.web import (
     ACME,
     ALICE,
@@ -268,7 +267,7 @@ def test_a_large_directory(stage: Stage, admin: Browser, monkeypatch: pytest.Mon
     assert written == sorted(written)
     assert len(set(written)) == 130
     monkeypatch.setattr(admin_people, "MAX_INVITED", 3)
-    monkeypatch.setattr(invitations, "MAX_READ", 100)
+    monkeypatch.setattr(admin_people, "MAX_COLLEAGUES", 100)
     told = words_on(admin.get(PAGE))
     assert ("not connected (100)" in told, "The first 3 addresses." in told) == (True, True)
 

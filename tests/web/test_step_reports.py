@@ -13,7 +13,7 @@ from ldapgw import __version__
 from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.store import provisioning
 from ldapgw.store.provisioning import StepReport
-from ldapgw.web.step_reports import mail_address, mail_text
+from ldapgw.web.provisioning_pages import mail_address, mail_text
 from tests.support.stage.web import ALICE, NOW, Browser, Seen, Stage, add, owner, words_on
 
 PHONE = "/acme/phones/desk1"

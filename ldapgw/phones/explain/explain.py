@@ -56,6 +56,7 @@ from ldapgw.phones.explain.model import (
     NumberReading,
     NumberVariant,
     SearchedBook,
+    notes_on,
 )
 from ldapgw.phones.explain.query import (
     PERSON,
@@ -83,7 +84,6 @@ from ldapgw.phones.explain.terms import (
     text_variants,
 )
 from ldapgw.phones.explain.view import PhoneSearchResult, PhoneView, book_of, name_of
-from ldapgw.phones.number_texts import notes_on
 from ldapgw.phones.provisioning.settings import MAX_HITS
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Translatable

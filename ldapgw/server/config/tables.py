@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -48,6 +49,9 @@ from ldapgw.server.config.forms import (
     Url,
     is_loopback_url,
 )
+
+if TYPE_CHECKING:
+    from ldapgw.sync.file_book_builder import FileTask
 
 # Google does not publish its limit; Google's console has shown a limit of 180 reads a minute for a project.
 DEFAULT_CALLS_PER_MINUTE = 120
@@ -256,6 +260,19 @@ class Tenant(Table, frozen=True, kw_only=True):
             photos=self.photos,
             groups={group.name: frozenset(map(folded, group.accounts)) for group in self.group},
             google_groups={group.name: group.google_group for group in self.group if group.google_group},
+        )
+
+    def file_tasks(self, *, per_number: bool = False) -> tuple[FileTask, ...]:
+        """Return the tasks to build the books of the tenant's files.
+
+        :param per_number: whether to build also one entry for each number.
+        """
+        # Most commands read the configuration, and need none of the modules that build books.
+        from ldapgw.sync.file_book_builder import FileTask
+
+        context = self.naming_context()
+        return tuple(
+            FileTask(context, str(file.name), Path(file.path), Sharing(file.sharing), per_number) for file in self.file
         )
 
 

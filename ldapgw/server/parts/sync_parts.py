@@ -21,7 +21,6 @@ from ldapgw.peers.change_feed import ChangeFeed
 from ldapgw.peers.leadership import Heartbeat, Leader, Leadership, OnlyGateway
 from ldapgw.phones.logged_search import NewSearches
 from ldapgw.phones.refused_logins import NewRefusals
-from ldapgw.server.book_files import file_tasks
 from ldapgw.server.endpoints import gateway_name
 from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients, delegated_tenant
 from ldapgw.server.parts.base import Base
@@ -203,7 +202,7 @@ class SyncParts:
         folder = base.state_dir / FILES_FOLDER
         return FileBooks(
             clock=base.wall_clock,
-            tasks=[task for tenant in base.config.tenant for task in file_tasks(tenant)],
+            tasks=[task for tenant in base.config.tenant for task in tenant.file_tasks()],
             books=self._books,
             publish=self.publisher.publish_file_books,
             look_off_thread=workers.work,

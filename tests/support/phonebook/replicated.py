@@ -15,9 +15,9 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import NamingContext, phone_dn, replica_dn
 from ldapgw.directory.special_entries import Features
+from ldapgw.ldap.replication.change_log import ChangeLogs
+from ldapgw.ldap.replication.provider import SYNC_DONE, SYNC_STATE, SyncState
 from ldapgw.numbers.phone_number import parse
-from ldapgw.replication.change_log import ChangeLogs
-from ldapgw.replication.provider import SYNC_DONE, SYNC_STATE, SyncState
 from tests.support import pdu
 from tests.support.phonebook.wire import CONTEXT
 

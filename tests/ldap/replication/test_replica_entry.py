@@ -15,8 +15,8 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.special_entries import tenant_entry
+from ldapgw.ldap.replication.replica_entry import ContainerEntry, Csn, LoginEntry, ReplicaEncoding, ReplicaEntry
 from ldapgw.numbers.phone_number import NumberFormat, parse
-from ldapgw.replication.replica_entry import ContainerEntry, Csn, LoginEntry, ReplicaEncoding, ReplicaEntry
 from tests.support import pdu
 from tests.support.phonebook.wire import BASE, CONTEXT
 

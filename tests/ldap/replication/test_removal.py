@@ -22,8 +22,8 @@ pytestmark = pytest.mark.long  # it runs the tests of two packages once more, wh
 def test_ldap_and_directory_without_replication(tmp_path: Path) -> None:
     """The tests of both packages pass, and so do the commands for phones, which can add the login of a replica."""
     copy = copy_checkout(tmp_path / "copy")
-    shutil.rmtree(copy / "ldapgw/replication")
-    shutil.rmtree(copy / "tests/replication")
+    shutil.rmtree(copy / "ldapgw/ldap/replication")
+    shutil.rmtree(copy / "tests/ldap/replication")
     if (ROOT / "tests/node/node_modules").exists():
         (copy / "tests/node/node_modules").symlink_to(ROOT / "tests/node/node_modules")
     # With few examples for tests of drawn inputs, which are no other without the folder.

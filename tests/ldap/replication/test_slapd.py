@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from ldapgw.replication.slapd import Replica, config_ldif, slapd_conf
+from ldapgw.ldap.replication.slapd import Replica, config_ldif, slapd_conf
 
 BASE = "dc=acme,dc=example"
 REPLICA = Replica(

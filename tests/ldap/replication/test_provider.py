@@ -15,11 +15,11 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.catalog import Freshness
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.replication import change_log
+from ldapgw.ldap.replication.provider import SYNC_DONE, SYNC_REQUEST, Provider
+from ldapgw.ldap.replication.replica_entry import Csn
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort
-from ldapgw.replication import change_log
-from ldapgw.replication.provider import SYNC_DONE, SYNC_REQUEST, Provider
-from ldapgw.replication.replica_entry import Csn
 from tests.support import pdu
 from tests.support.examples import examples
 from tests.support.phonebook.replicated import BRANCH, HASH, VAULT, Copy, Site, contact, phone
@@ -195,7 +195,7 @@ def test_deleted_parent_has_a_later_message_than_its_children(gateway: Gateway) 
 
 
 def test_many_deleted_entries_have_several_messages(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ldapgw.replication.provider.MAX_DELETED", 3)
+    monkeypatch.setattr("ldapgw.ldap.replication.provider.MAX_DELETED", 3)
     copy = Copy()
     copy.take(gateway.sync(gateway.client(), ONLY))
     gateway.site.change("alice", [], [f"c{at}" for at in range(8)])

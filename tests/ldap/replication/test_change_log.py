@@ -13,10 +13,10 @@ from ldapgw.directory.book import with_sharing
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import folded
+from ldapgw.ldap.replication import change_log
+from ldapgw.ldap.replication.change_log import Change, ChangeLog, ReplicaContent, ordered
+from ldapgw.ldap.replication.replica_entry import ContainerEntry, Csn, LoginEntry
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.replication import change_log
-from ldapgw.replication.change_log import Change, ChangeLog, ReplicaContent, ordered
-from ldapgw.replication.replica_entry import ContainerEntry, Csn, LoginEntry
 from tests.support.phonebook.replicated import BRANCH, FEATURES, PRIVATE, SHARED, Site, book, contact, phone
 from tests.support.phonebook.wire import BASE, CONTEXT
 

@@ -33,11 +33,11 @@ from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.controls import SupportedControl
 from ldapgw.ldap.messages import SUCCESS, Control, Operation, Result
+from ldapgw.ldap.replication.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
+from ldapgw.ldap.replication.replica_entry import Csn, ReplicaEncoding
 from ldapgw.ldap.search_controls import AnsweringControl, SearchToAnswer
 from ldapgw.ldap.search_response import OutputBuffer
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.replication.change_log import Change, ChangeLog, ChangeLogs, ReplicaContent, ordered
-from ldapgw.replication.replica_entry import Csn, ReplicaEncoding
 
 SYNC_REQUEST: Final = "1.3.6.1.4.1.4203.1.9.1.1"
 SYNC_STATE: Final = "1.3.6.1.4.1.4203.1.9.1.2"

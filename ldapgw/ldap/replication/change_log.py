@@ -29,7 +29,7 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.packed_attributes import octets_of
 from ldapgw.directory.segment import Segment
 from ldapgw.directory.special_entries import tenant_entry
-from ldapgw.replication.replica_entry import (
+from ldapgw.ldap.replication.replica_entry import (
     DIGEST_BITS,
     ContainerEntry,
     Csn,

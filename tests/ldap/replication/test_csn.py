@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldapgw.replication.replica_entry import Csn
+from ldapgw.ldap.replication.replica_entry import Csn
 
 # From the year 1000 to 9999.
 TIMES = st.integers(-30_610_224_000_000_000, 253_402_300_799_999_999)

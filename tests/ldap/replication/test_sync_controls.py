@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ldapgw.ber import ENUMERATED, SEQUENCE, boolean, integer, octets, tlv
 from ldapgw.errors import ProtocolViolation
 from ldapgw.ldap.messages import Control
-from ldapgw.replication.provider import (
+from ldapgw.ldap.replication.provider import (
     MAX_COOKIE,
     SYNC_INFO,
     SYNC_REQUEST,
@@ -24,7 +24,7 @@ from ldapgw.replication.provider import (
     sync_done,
     sync_entry,
 )
-from ldapgw.replication.replica_entry import Csn
+from ldapgw.ldap.replication.replica_entry import Csn
 from tests.support import pdu
 
 CSN = Csn(1_795_570_200_123_456, 0x0123AB_CDEF45)
