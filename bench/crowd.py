@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What many connections of one login ask, each as soon as it has its answer, and what another login notices of it.
 
-The load is the engine of `bench.directory.load`, on a thread of the lowest priority: what is measured is how the server
+The load is the engine of `bench.load`, on a thread of the lowest priority: what is measured is how the server
 shares its time, and not how the machine does.
 """
 
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bench.directory.asking import MOST_ENTRIES, NUMBERS, SUBTREE, Asked, contained, equality, initial, one_of
-from bench.directory.load import Load
+from bench.asking import MOST_ENTRIES, NUMBERS, SUBTREE, Asked, contained, equality, initial, one_of
+from bench.load import Load
 from bench.phone import Target, measure_once
 from bench.process import Server
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, octets, tlv

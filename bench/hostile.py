@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from bench.output import Figure, simple_table
+from bench.report import Figure, simple_table
 from bench.runs import FULL, QUICK, Scale, crowds, infix, run
 from bench.servers import gateway, slapd
 from tests.support.slapd import PROGRAM

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
+from bench import people
+from bench.asking import substring
 from bench.attacks import Attack, Attacker, bombs, dribble, guess, half_handshakes, idle, read_nothing
 from bench.crowd import KINDS, beside_crowd
-from bench.directory import people, servers
-from bench.directory.asking import substring
-from bench.directory.load import Load
-from bench.directory.seed import alone, seed
-from bench.output import Figure
+from bench.directory import servers
+from bench.load import Load
 from bench.phone import PATIENCE, measure
 from bench.process import Server
+from bench.report import Figure
+from bench.seed import alone, seed
 from bench.servers import target_of
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from bench.directory.report import machine
-from bench.output import Figure, command_line, end_on_sigterm, figure_table, say
+from bench.report import Figure, command_line, end_on_sigterm, figure_table, say
 from tests.support.site.running import Process, free_ports
 
 # The people of the demo's company, except one who is suspended.

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import output
+from bench import report
+from bench.asking import WORKLOADS
 from bench.cluster import __doc__ as purpose
 from bench.cluster import engines, gateways
 from bench.cluster.starts import starts
-from bench.directory.asking import WORKLOADS
-from bench.directory.load import Round
-from bench.directory.people import person
 from bench.directory.report import machine
-from bench.output import Figure, say, simple_table
+from bench.load import Round
+from bench.people import person
+from bench.report import Figure, say, simple_table
 
 SCRIPT = "scripts/bench cluster"
 
@@ -44,13 +44,13 @@ machine with two processors.  PostgreSQL has its default settings, and waits for
 
 
 def main() -> int:
-    output.end_on_sigterm()
-    parser = output.command_line(SCRIPT, purpose, EXPLANATION)
+    report.end_on_sigterm()
+    parser = report.command_line(SCRIPT, purpose, EXPLANATION)
     parser.add_argument("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: 100000)")
     parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be given again")
     parser.add_argument("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: 100)")
     parser.add_argument("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: 5)")
-    parser.add_argument("--docs", action="store_true", help=f"also write the tables into {output.PAGE.name}")
+    parser.add_argument("--docs", action="store_true", help=f"also write the tables into {report.PAGE.name}")
     parser.add_argument("--gateways", default="1,2,3", metavar="LIST", help="how many together (default: 1,2,3)")
     parser.add_argument("--rounds", type=int, default=4, metavar="N", help="(default: 4)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: 2)")
@@ -74,7 +74,7 @@ def main() -> int:
             are_met = are_met and is_met
     sys.stdout.write(f"\n{options.contacts:,} contacts. {machine()}\n")
     if options.docs:
-        output.put(SCRIPT, page_text(options.contacts, tables))
+        report.put(SCRIPT, page_text(options.contacts, tables))
     return 0 if are_met else 1
 
 

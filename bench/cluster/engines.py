@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.directory.people import person
-from bench.directory.seed import OWNER, Account, records, seed
-from bench.output import say
+from bench.people import person
 from bench.process import postgresql
+from bench.report import say
+from bench.seed import OWNER, Account, records, seed
 from ldapgw.contact import Source
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts, contacts, sync_state

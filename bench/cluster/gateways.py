@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-from bench.directory.asking import NUMBERS, SUBTREE, Asked, equality, one_of
-from bench.directory.load import Load, Round, percentile
-from bench.directory.people import Person, person
-from bench.directory.seed import OWNER, alone, records, seed
+from bench.asking import NUMBERS, SUBTREE, Asked, equality, one_of
 from bench.directory.servers import BASE, Variant, gateway, knows
-from bench.output import Figure, say
+from bench.load import Load, Round, percentile
+from bench.people import Person, person
 from bench.phone import Phone, Target
 from bench.process import Server, postgresql
+from bench.report import Figure, say
+from bench.seed import OWNER, alone, records, seed
 from ldapgw.contact import Source
 from ldapgw.store import accounts, contacts, gateways, sync_state
 from ldapgw.store.database import Database

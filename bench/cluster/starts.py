@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from bench.directory.seed import alone, seed
 from bench.directory.servers import Variant, gateway, knows
-from bench.output import Figure, say
 from bench.process import postgresql
+from bench.report import Figure, say
+from bench.seed import alone, seed
 from ldapgw.server.state_dir import KEY_FILE, LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
 

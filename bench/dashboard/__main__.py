@@ -21,7 +21,7 @@ from bench.dashboard import board
 from bench.dashboard.board import Ask, Span
 from bench.dashboard.office import Office, site_of
 from bench.dashboard.plot import plot
-from bench.output import say
+from bench.report import say
 from tests.browser.window import chromium
 from tests.support.checkout import ROOT
 from tests.support.site.running import Process, Site, fetch, free_ports, wait_until

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.asking import WORKLOADS, Workload
 from bench.directory import __doc__ as purpose
 from bench.directory import runs
-from bench.directory.asking import WORKLOADS, Workload
 from bench.directory.before import Checkout
 from bench.directory.checking import Differs
-from bench.directory.load import Load
 from bench.directory.report import SCRIPT, Results, lines, shown
 from bench.directory.rounds import Plan
 from bench.directory.runs import MILLION, Setting
 from bench.directory.stock import Stock
-from bench.output import command_line, end_on_sigterm, put, say
+from bench.load import Load
+from bench.report import command_line, end_on_sigterm, put, say
 from tests.support.slapd import PROGRAM
 
 # What is measured besides the loads.

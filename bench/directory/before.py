@@ -12,10 +12,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.directory.seed import OWNER, PHONE, SECRET, TENANT
+from bench.seed import OWNER, PHONE, SECRET, TENANT
 
 # Where the bench has been, newest first.
-_SEEDS = ("bench.directory.seed", "tests.bench.directory.seed")
+_SEEDS = ("bench.seed", "bench.directory.seed")
 # Run by that checkout's Python.
 _FILL = """
 import sys

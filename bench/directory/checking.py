@@ -14,9 +14,9 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.directory.asking import ATTRIBUTES, NAMES, NUMBERS, ORGANIZED, PREFIX_LETTERS, SUBSTRING_LETTERS
-from bench.directory.people import Person
+from bench.asking import ATTRIBUTES, NAMES, NUMBERS, ORGANIZED, PREFIX_LETTERS, SUBSTRING_LETTERS
 from bench.directory.servers import BOOK
+from bench.people import Person
 from bench.phone import Target
 
 PROGRAM = shutil.which("ldapsearch")

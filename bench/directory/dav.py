@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 
-from bench.directory.seed import HTTP_PHONE, TENANT
 from bench.phone import Target
+from bench.seed import HTTP_PHONE, TENANT
 
 # How many contacts a client asks for in one report.
 _BATCH = 50

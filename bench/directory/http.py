@@ -17,11 +17,11 @@ from itertools import cycle
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.directory.asking import called_numbers
-from bench.directory.load import CONNECTIONS, WARMUP
-from bench.directory.people import Person
-from bench.directory.seed import HTTP_PHONE, TENANT
+from bench.asking import called_numbers
+from bench.load import CONNECTIONS, WARMUP
+from bench.people import Person
 from bench.phone import Target
+from bench.seed import HTTP_PHONE, TENANT
 
 # What phones read of an XML phone book, and the least answers a second.
 PAGE, SEARCH, WHOLE_BOOK = (
@@ -98,7 +98,7 @@ def web_port(configuration: Path) -> int:
 
 
 def caller_requests(target: Target, people: Sequence[Person]) -> list[bytes]:
-    """Who calls, as over LDAP (`bench.directory.asking.reverse`)."""
+    """Who calls, as over LDAP (`bench.asking.reverse`)."""
     return [_request(target, f"caller?number={quote(number)}") for number in called_numbers(people)]
 
 

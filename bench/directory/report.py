@@ -12,10 +12,10 @@ from importlib.metadata import version
 from math import floor, isfinite, log10
 from os import cpu_count
 
-from bench.directory.asking import WORKLOADS
+from bench.asking import WORKLOADS
 from bench.directory.rounds import P99_GOAL, Comparison
 from bench.directory.servers import COMPILED, LIMIT, OURS, PURE, THEIRS
-from bench.output import Figure, figure_table, simple_table
+from bench.report import Figure, figure_table, simple_table
 from tests.support.slapd import PROGRAM
 
 SCRIPT = "scripts/bench directory"

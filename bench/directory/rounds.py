@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, fields
 from math import nan
 from statistics import median
 
-from bench.directory.asking import Workload
-from bench.directory.load import Load, Round
-from bench.directory.people import Person
+from bench.asking import Workload
 from bench.directory.servers import BEFORE, BEFORE_PURE, COMPILED, LIMIT, OURS, PURE, THEIRS
-from bench.output import say
+from bench.load import Load, Round
+from bench.people import Person
 from bench.process import Server
+from bench.report import say
 
 # The number of contacts that a load's own goals are for.
 GOALS_10K = 10_000

@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 from math import inf, nan
 from pathlib import Path
 
+from bench.asking import WORKLOADS
 from bench.directory import checking, http
-from bench.directory.asking import WORKLOADS
 from bench.directory.before import Checkout
 from bench.directory.dav import DavClient
-from bench.directory.people import Person, ldif, person
 from bench.directory.rounds import Comparison, Plan, compare
-from bench.directory.seed import OWNER, PHONE, SECRET, Account, alone, seed, shared
 from bench.directory.servers import BASE, COMPILED, LOGIN, Variant, gateway, knows, lets_in, limit, load_slapd, slapd
 from bench.directory.stock import Stock
-from bench.output import Figure, say
+from bench.people import Person, ldif, person
 from bench.phone import Target, measure
 from bench.process import Server, running
+from bench.report import Figure, say
+from bench.seed import OWNER, PHONE, SECRET, Account, alone, seed, shared
 from tests.support.site.running import free_ports
 
 # MiB for each 100,000 contacts, above the empty process.
@@ -184,7 +184,7 @@ def _ldaptor(home: Path, count: int) -> Iterator[Server]:
     with people.open("w", encoding="utf-8") as file:
         file.writelines(ldif(map(person, range(count)), BASE, OWNER, PHONE, SECRET))
     [port] = free_ports(1)
-    command = [sys.executable, "-m", "bench.directory.ldaptor_server", str(port), people]
+    command = [sys.executable, "-m", "bench.programs.ldaptor", str(port), people]
     with running("ldaptor", command, folder, Target(port, 0, BASE, LOGIN, SECRET), knows(count - 1)) as server:
         yield server
 

@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.directory.asking import NUMBERS, SUBTREE, Asked, equality, one_of
+from bench.asking import NUMBERS, SUBTREE, Asked, equality, one_of
 from bench.directory.before import Checkout
-from bench.directory.people import ldif, person
-from bench.directory.seed import OWNER, PHONE, SECRET, TENANT
+from bench.people import ldif, person
 from bench.phone import Phone, Target
 from bench.process import Server, running
+from bench.seed import OWNER, PHONE, SECRET, TENANT
 from tests.support import pdu
 from tests.support.checkout import ROOT
 from tests.support.site.running import free_ports
 from tests.support.slapd import MODULES, PROGRAM, SCHEMA
 
 OURS, THEIRS = "ldapgw", "slapd"
-# The server that answers from a table (`bench.directory.limit_server`).
+# The server that answers from a table (`bench.programs.limit`).
 LIMIT = "limit"
 # The gateway without the compiler (docs/decisions/0042), where what `scripts/compile` makes is there.
 PURE = "not compiled"
@@ -160,7 +160,7 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
 
 @contextmanager
 def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Server]:
-    """The limit (`bench.directory.limit_server`), with the answers of a gateway; compiled, if the gateway is.
+    """The limit (`bench.programs.limit`), with the answers of a gateway; compiled, if the gateway is.
 
     :param folder: an empty folder.
     :param target: the gateway.
@@ -169,7 +169,7 @@ def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Serv
     table.write_bytes(marshal.dumps(dict(_recorded(target, asked))))
     [port] = free_ports(1)
     place = COMPILED if COMPILED.exists() else ROOT
-    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.directory.limit_server", str(port), table]
+    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.programs.limit", str(port), table]
     with running(LIMIT, command, folder, replace(target, port=port), lets_in, PATIENCE, place=place) as server:
         yield server
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.directory.report import machine
-from bench.output import command_line, end_on_sigterm, put, say, simple_table
 from bench.pages import __doc__ as purpose
 from bench.pages.visitor import Visitor, Weight
+from bench.report import command_line, end_on_sigterm, put, say, simple_table
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.support.browser import read_forms
 from tests.support.site.running import Site, wait_until

@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 from statistics import median
 
+from bench.asking import WORKLOADS
 from bench.directory import servers
-from bench.directory.asking import WORKLOADS
-from bench.directory.load import Load, Round
-from bench.directory.people import person
-from bench.directory.seed import alone, seed
 from bench.directory.servers import Variant, gateway, knows
-from bench.output import say, simple_table
-from bench.parts.without import PARTS
+from bench.load import Load, Round
+from bench.people import person
+from bench.programs.without import PARTS
+from bench.report import say, simple_table
+from bench.seed import alone, seed
 
 
 def bought(name: str, home: Path, load: Load, given: argparse.Namespace) -> tuple[str, str, str, str]:
@@ -28,7 +28,7 @@ def bought(name: str, home: Path, load: Load, given: argparse.Namespace) -> tupl
     apart = home.with_name(f"{name}-home")
     shutil.copytree(home, apart)
     known = knows(given.contacts - 1)
-    variant = Variant(program=("bench.parts.without", name), compiled=False)
+    variant = Variant(program=("bench.programs.without", name), compiled=False)
     pairs: list[tuple[Round, Round]] = []
     with gateway(home, known, Variant(compiled=False)) as usual, gateway(apart, known, variant) as without:
         for at in range(given.rounds):

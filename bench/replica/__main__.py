@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.directory.asking import SUBTREE, equality
-from bench.directory.load import percentile
+from bench.asking import SUBTREE, equality
 from bench.directory.report import machine
-from bench.directory.seed import OWNER, PHONE, SECRET, Account, seed
 from bench.directory.servers import Variant, lets_in
-from bench.output import command_line, end_on_sigterm, say, simple_table
+from bench.load import percentile
 from bench.phone import Phone, Target
 from bench.process import Server, running
 from bench.replica import __doc__ as purpose
+from bench.report import command_line, end_on_sigterm, say, simple_table
+from bench.seed import OWNER, PHONE, SECRET, Account, seed
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts
 from tests.support import pdu

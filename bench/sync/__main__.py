@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench.output import Figure, command_line, end_on_sigterm, figure_table, say
+from bench.report import Figure, command_line, end_on_sigterm, figure_table, say
 from bench.sync import __doc__ as purpose
 from bench.sync import many as thousands
 from bench.sync.runs import FULL, QUICK, starts, syncs

@@ -16,12 +16,12 @@ from statistics import median
 
 from sqlalchemy import update
 
-from bench.directory.people import person, resource
-from bench.directory.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
 from bench.directory.servers import BASE, COMPILED, LOGIN, knows
-from bench.output import Figure, say
+from bench.people import person, resource
 from bench.phone import Target
 from bench.process import Server, postgresql, running
+from bench.report import Figure, say
+from bench.seed import PHONE, REGION, SECRET, SYNC_TOKEN, TENANT
 from bench.sync.runs import P99_GOAL, Scale, google, turn_figure
 from bench.sync.watching import Watch, Watcher
 from ldapgw.contact import Sharing, Source
@@ -152,11 +152,11 @@ def _many(home: Home, scale: Scale, size: Many) -> Iterator[Figure]:
     yield Figure(load, "start", text, f"≤ {START_GOAL:g} s", met=middle <= START_GOAL)
     yield Figure(load, "memory, maximum", f"{most:,.0f} MiB", f"≤ {MEMORY_GOAL:g} MiB", met=most <= MEMORY_GOAL)
     turns = home.folder / "turns"
-    with _gateway(home, size, port_of_google=1, program=("bench.directory.metered", str(turns))) as ours:
+    with _gateway(home, size, port_of_google=1, program=("bench.programs.metered", str(turns))) as ours:
         yield from _changes(home, size, ours, turns)
     with google(scale) as port:
         _spread(home, size)
-        with _gateway(home, size, port_of_google=port, program=("bench.directory.metered", str(turns))) as ours:
+        with _gateway(home, size, port_of_google=port, program=("bench.programs.metered", str(turns))) as ours:
             goal = SYNC_GOAL_POSTGRESQL if home.url else SYNC_GOAL
             yield from _steady(load, size, ours, turns, goal)
 

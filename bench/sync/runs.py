@@ -17,13 +17,13 @@ from pathlib import Path
 from statistics import median
 from urllib.request import Request, urlopen
 
-from bench.directory.metered import longest
-from bench.directory.people import person
-from bench.directory.seed import OWNER, Account, alone, seed
 from bench.directory.servers import Variant, gateway, knows
-from bench.output import Figure, say
+from bench.people import person
 from bench.process import Peak, Server
-from bench.sync.google import CHANGED, changed
+from bench.programs.google import CHANGED, changed
+from bench.programs.metered import longest
+from bench.report import Figure, say
+from bench.seed import OWNER, Account, alone, seed
 from bench.sync.watching import Sign, Watch, Watcher
 from ldapgw.contact import Sharing
 from ldapgw.server.state_dir import DATABASE_FILE
@@ -71,7 +71,7 @@ QUICK = Scale(contacts=2_500, changes=100, beside=300, stored=500, quiet=0.5, pa
 @contextmanager
 def google(scale: Scale) -> Iterator[int]:
     """Its port, until the block ends."""
-    command = [sys.executable, "-m", "bench.sync.google", str(scale.contacts), str(scale.changes)]
+    command = [sys.executable, "-m", "bench.programs.google", str(scale.contacts), str(scale.changes)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None
@@ -89,7 +89,7 @@ def syncs(folder: Path, scale: Scale) -> Iterator[Figure]:
     made = [Account(OWNER, range(0)), Account("bob@acme.example", books, Sharing.SHARED)]
     seed(home / "state", made, time.time())  # noqa: TID251  the bench is an entry point
     turns = home / "turns"
-    program = ("bench.directory.metered", str(turns))
+    program = ("bench.programs.metered", str(turns))
     with (
         google(scale) as port,
         gateway(home, knows(books[-1]), Variant(google=port, program=program)) as ours,

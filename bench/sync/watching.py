@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from bench.directory.asking import NUMBERS, SUBTREE, equality, one_of, prefix, reverse
-from bench.directory.load import percentile
-from bench.directory.people import Person
+from bench.asking import NUMBERS, SUBTREE, equality, one_of, prefix, reverse
 from bench.directory.servers import BASE
+from bench.load import percentile
+from bench.people import Person
 from bench.phone import Phone, Target
 from tests.support import pdu
 

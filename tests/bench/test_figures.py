@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import hostile, output
+from bench import hostile, report
+from bench.asking import WORKLOADS
 from bench.directory import rounds
-from bench.directory.asking import WORKLOADS
-from bench.directory.load import Round, percentile
 from bench.directory.report import Results, lines
 from bench.directory.rounds import Change, Comparison
-from bench.output import Figure, between, comments, figure_table
+from bench.load import Round, percentile
+from bench.report import Figure, between, comments, figure_table
 
 PREFIX, LIST, YEALINK = (WORKLOADS[name] for name in ("prefix", "list", "and-yealink"))
 NONE = Round(0.0, 0.0, nan, nan, nan, nan, nan, nan, 0, 0, 0)
@@ -177,7 +177,7 @@ def test_results_go_between_the_comments(name: str) -> None:
     assert between(f"before\n\n{begin}\nold\n\n{end}\nafter\n", script, "\nnew\n\n") == (
         f"before\n\n{begin}\nnew\n\n{end}\nafter\n"
     )
-    assert between(output.PAGE.read_text(), script, "") != ""
+    assert between(report.PAGE.read_text(), script, "") != ""
     for part in ("", begin, end):
         with pytest.raises(ValueError, match="comments are missing"):
             between(f"a page\n{part}", script, "new")

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.asking import WORKLOADS
 from bench.crowd import KINDS
 from bench.directory.__main__ import PARTS, chosen, main
-from bench.directory.asking import WORKLOADS
 from bench.directory.servers import COMPILED, PROGRAM
-from bench.parts.without import PARTS as PARTS_FOR_SPEED
 from bench.process import Peak, resident
+from bench.programs.without import PARTS as PARTS_FOR_SPEED
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from bench.directory.people import Person, person, resource
+from bench.people import Person, person, resource
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import hash_password
 from ldapgw.google.oauth import SCOPE_OF

@@ -15,7 +15,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from bench.directory.people import Person, person, resource
+from bench.people import Person, person, resource
 
 PAGE = 1000
 CHANGED = "Changed"

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import base64
 import random
+import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bench.directory.languages import LANGUAGES, TITLES, TRADES, Language
-
+# The names of ten languages, and the titles and trades of companies.
+NAMES = Path(__file__).with_name("languages.toml")
 # People API's type of a number, and the attribute of RFC 4519 and 4524.
 KINDS = (("work", "telephoneNumber"), ("mobile", "mobile"), ("home", "homePhone"), ("workMobile", "mobile"))
-_SHARES = tuple(language.share for language in LANGUAGES)
+_NAMES: Mapping[str, Any] = tomllib.loads(NAMES.read_text(encoding="utf-8"))
+_LANGUAGES: list[Mapping[str, Any]] = _NAMES["language"]
+_SHARES = tuple(language["share"] for language in _LANGUAGES)
 _LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "ı": "i", "Ł": "L", "Ø": "O"})
 
 
@@ -46,17 +50,17 @@ class Person:
 def person(number: int) -> Person:
     """The person of that number."""
     choice = random.Random(f"1/{number}")
-    [language] = choice.choices(LANGUAGES, _SHARES)
-    given, family = choice.choice(language.given), _family(choice, language)
+    [language] = choice.choices(_LANGUAGES, _SHARES)
+    given, family = choice.choice(language["given"]), _family(choice, language)
     if choice.random() < 0.12:
-        given += " " + choice.choice(language.given)
+        given += " " + choice.choice(language["given"])
     if choice.random() < 0.10:
         family += "-" + _family(choice, language)
     phones = tuple(_phones(choice, language, number))
     organization = ""
     if choice.random() < 0.8:
-        organization = f"{choice.choice(TRADES)} {_family(choice, language)} {language.company}"
-    title = choice.choice(TITLES) if organization and choice.random() < 0.7 else ""
+        organization = f"{choice.choice(_NAMES['trades'])} {_family(choice, language)} {language['company']}"
+    title = choice.choice(_NAMES["titles"]) if organization and choice.random() < 0.7 else ""
     mails = []
     if choice.random() < 0.85:
         mails.append(f"{_ascii(given)}.{_ascii(family)}{number}@{_ascii(organization or 'mail')[:18]}.example")
@@ -67,16 +71,17 @@ def person(number: int) -> Person:
     return Person(uid, given, family, phones, organization, title, tuple(mails))
 
 
-def _family(choice: random.Random, language: Language) -> str:
-    return choice.choice(language.stems) + choice.choice(language.endings)
+def _family(choice: random.Random, language: Mapping[str, Any]) -> str:
+    stem: str = choice.choice(language["stems"])
+    return stem + str(choice.choice(language["endings"]))
 
 
-def _phones(choice: random.Random, language: Language, number: int) -> Iterator[tuple[int, str]]:
+def _phones(choice: random.Random, language: Mapping[str, Any], number: int) -> Iterator[tuple[int, str]]:
     [count] = choice.choices((1, 2, 3, 4), (40, 35, 20, 5))
     for kind in sorted(choice.sample(range(len(KINDS)), count)):
         mobile, work_mobile, city = choice.randrange(10), choice.randrange(10), choice.randrange(20, 99)
         area = {1: f"15{mobile}", 3: f"17{work_mobile}"}.get(kind, str(city))
-        yield kind, f"+{language.country}{area}{(number * 4 + kind + 7919) % 100_000_000:08d}"
+        yield kind, f"+{language['country']}{area}{(number * 4 + kind + 7919) % 100_000_000:08d}"
 
 
 def _ascii(text: str) -> str:

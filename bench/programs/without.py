@@ -27,7 +27,7 @@ from ldapgw.server.reactor import PhoneReactor
 class Part(NamedTuple):
     """A part that exists for speed.
 
-    :ivar load: the load that it is for (`bench.directory.asking.WORKLOADS`).
+    :ivar load: the load that it is for (`bench.asking.WORKLOADS`).
     :ivar leave_out: has this process do without it.
     """
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import ceil, nan
 from pathlib import Path
 
-from bench.directory.asking import Asked
+from bench.asking import Asked
 from bench.directory.servers import LIMIT
 from bench.process import Server
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bench.directory.people import Person
-from bench.directory.seed import OWNER
+from bench.people import Person
+from bench.seed import OWNER
 from ldapgw.ber import SEQUENCE, octets, tlv
 from tests.support import pdu
 
@@ -197,7 +197,7 @@ class Workload:
     :ivar goals_10k: the goals with 10,000 contacts, compiled and not; None: `goal`, and none where it is not compiled.
     :ivar whole: its searches are for everybody: entries are what counts.
     :ivar beside: the name of the row that it is compared with in each round; slapd is not asked then.
-    :ivar limit: the part of the rate of `bench.directory.limit_server` that we want to have, compiled; 0: there is no
+    :ivar limit: the part of the rate of `bench.programs.limit` that we want to have, compiled; 0: there is no
         goal; None: an answer is too long for one write.
     :ivar strict: asked of a gateway whose tenant has ``matching = "strict"``.
     """
