@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What attackers do, each in a process of its own: open, say that it is ready, go on until it is told to stop."""
+"""The attacks, each in a process of its own: it opens connections, and goes on until the bench stops it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ldapgw.ber import INTEGER, SEQUENCE, boolean, integer, octets, tlv
 from tests.support import pdu
 
 Findings = dict[str, float]
-# Connections from one address: fewer than the gateway lets one have.
+# The connections from one address: fewer than the gateway allows.
 _PER_ADDRESS = 200
 _HELLO = bytes.fromhex("16030100")
 
 
 class Orders:
-    """What an attacker hears: when to stop."""
+    """The bench's orders to an attack."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
     def ready(self) -> None:
-        """Say that all is set up."""
+        """Tell the bench that the attack has begun."""
         self._pipe.send("ready")
 
     def go_on(self, seconds: float = 0.0) -> bool:
-        """Whether to go on, after waiting for so long."""
+        """Wait for so many seconds, and return whether the attack goes on."""
         return not self._pipe.poll(seconds)
 
 
@@ -51,17 +51,14 @@ class Attacker:
         assert self._pipe.recv() == "ready"
 
     @property
-    def ended(self) -> bool:
-        """Whether it has ended by itself, and what it found can be had."""
+    def has_ended(self) -> bool:
+        """Return whether the attack has ended by itself."""
         return self._pipe.poll()
 
     def stop(self) -> Findings:
-        """Have it stop; what it found."""
-        self._pipe.send("stop")
-        return self.result()
-
-    def result(self) -> Findings:
-        """Wait until it ends by itself; what it found."""
+        """Stop the attack, and return its findings."""
+        if not self.has_ended:
+            self._pipe.send("stop")
         found: Findings = self._pipe.recv()
         self._process.join()
         return found
@@ -73,7 +70,7 @@ def _run(attack: Attack, target: Target, count: int, pipe: Connection) -> None:
 
 @contextmanager
 def _crowd(target: Target, count: int, *, tls: bool = False, receives: int = 0) -> Iterator[list[socket.socket]]:
-    """So many connections, from as many addresses as that needs."""
+    """Open so many connections, from as many addresses as the gateway's limit for one address needs."""
     crowd: list[socket.socket] = []
     try:
         for at in range(count):
@@ -89,7 +86,7 @@ def _crowd(target: Target, count: int, *, tls: bool = False, receives: int = 0) 
 
 
 def _is_open(one: socket.socket) -> bool:
-    """Whether the server has not closed it; what it said is thrown away."""
+    """Return whether the server has left a connection open; the server's answers are thrown away."""
     one.setblocking(False)
     try:
         while one.recv(1 << 16):
@@ -102,7 +99,7 @@ def _is_open(one: socket.socket) -> bool:
 
 
 def idle(target: Target, count: int, orders: Orders) -> Findings:
-    """Phones that are bound and then say nothing."""
+    """Bind, and then send nothing."""
     with _crowd(target, count) as crowd:
         for one in crowd:
             one.sendall(target.bind())
@@ -115,7 +112,7 @@ def idle(target: Target, count: int, orders: Orders) -> Findings:
 
 
 def dribble(target: Target, count: int, orders: Orders) -> Findings:
-    """Half a message, and an octet more every five seconds."""
+    """Send half a message, and one more octet every five seconds."""
     with _crowd(target, count) as crowd:
         begun = time.monotonic()
         for one in crowd:
@@ -125,7 +122,7 @@ def dribble(target: Target, count: int, orders: Orders) -> Findings:
 
 
 def half_handshakes(target: Target, count: int, orders: Orders) -> Findings:
-    """The beginning of a TLS handshake."""
+    """Send the beginning of a TLS handshake."""
     with _crowd(target, count, tls=True) as crowd:
         begun = time.monotonic()
         for one in crowd:
@@ -135,7 +132,10 @@ def half_handshakes(target: Target, count: int, orders: Orders) -> Findings:
 
 
 def _gone(crowd: list[socket.socket], begun: float, orders: Orders, more: bytes, every: float) -> Findings:
-    """How many the server closed, and when the last of them, in seconds; ends when all are."""
+    """Wait until the server has closed all connections; return how many it has closed, and when the last one.
+
+    :param more: the octets that each connection sends every so many seconds.
+    """
     waiting = {one.fileno(): one for one in crowd}
     poll = select.epoll()
     for number in waiting:
@@ -157,7 +157,7 @@ def _gone(crowd: list[socket.socket], begun: float, orders: Orders, more: bytes,
 
 
 def read_nothing(target: Target, count: int, orders: Orders) -> Findings:
-    """Twenty searches for everything each, and none of the answers read."""
+    """Search for everything twenty times on each connection, and read no answer."""
     everything = b"".join(pdu.message(number, pdu.search(target.base, 2)) for number in range(2, 22))
     with _crowd(target, count, receives=4096) as crowd:
         for one in crowd:
@@ -185,7 +185,7 @@ def _bombs() -> Iterator[bytes]:
 
 
 def bombs(target: Target, count: int, orders: Orders) -> Findings:
-    """INTEGERs and lengths beyond all measure, one after the other."""
+    """Send INTEGERs and lengths beyond all measure, one after the other."""
     sent, all_bombs = 0, tuple(_bombs())
     orders.ready()
     while orders.go_on():
@@ -199,7 +199,7 @@ def bombs(target: Target, count: int, orders: Orders) -> Findings:
 
 
 def guess(target: Target, count: int, orders: Orders) -> Findings:
-    """Wrong passwords, from one address, as fast as they are answered."""
+    """Send wrong passwords from one address, as fast as they are answered."""
     answered = 0
     with _crowd(target, count) as crowd:
         for one in crowd:

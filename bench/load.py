@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The load on one server, and what was found: searches and entries a second, and how long searches took.
+"""The load on servers, and the figures of a round: searches and entries a second, and how long searches took.
 
-A closed loop: each connection has one search outstanding.  Its engine is ``load.c``, compiled at each start.
+The load is a closed loop: each connection has one open search.  The engine is ``load.c``, compiled at each start.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, nan
+from math import nan
 from pathlib import Path
 
 from bench.asking import Asked
-from bench.directory.servers import LIMIT
 from bench.process import Server
+from bench.report import percentile
+from bench.servers import LIMIT
 
 CONNECTIONS = 8
 WARMUP = 0.3
-# Seconds more for searches that outlast the round, those of a whole book.
+# Seconds that searches of a whole book have beyond the end of a round.
 GRACE = 30.0
 # No round has more searches.
 _MOST = 2_000_000
@@ -30,14 +31,12 @@ _ENGINE = Path(__file__).with_name("load.c")
 
 @dataclass(frozen=True)
 class Round:
-    """What one round has found.
+    """The figures of one round.
 
-    :ivar p50: milliseconds; nan where no search has ended.
-    :ivar p99: likewise.
-    :ivar longest: likewise.
+    :ivar p50: milliseconds, like `p99` and `longest`; nan where no search has ended.
     :ivar found: entries of an average search.
-    :ivar user: microseconds of processor time that the server took for a search in its own code.
-    :ivar system: likewise, in the kernel.
+    :ivar user: microseconds of processor time that the server took for a search in its own code; `system` is the same
+        in the kernel.
     """
 
     searches_s: float
@@ -79,9 +78,9 @@ class _Report(ctypes.Structure):
 
 
 class Load:
-    """The engine.
+    """The engine of the load.
 
-    :param folder: where it is compiled.
+    :param folder: the folder in which the engine is compiled.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,9 +90,9 @@ class Load:
         self._latencies = array("Q", bytes(8 * _MOST))
 
     def round(self, server: Server, asked: Asked, seconds: float, connections: int = CONNECTIONS) -> Round:
-        """Put the load of so many connections on a server for so long.
+        """Put the load of so many connections on a server for so many seconds.
 
-        :raises KeyboardInterrupt: when a signal has come.
+        :raises KeyboardInterrupt: if a signal has come.
         """
         offsets = array("I", [0])
         for request in asked.requests:
@@ -121,7 +120,7 @@ class Load:
         if self._run(ctypes.byref(load), ctypes.byref(report)):
             raise KeyboardInterrupt
         taken, after = time.monotonic() - begun, server.worked
-        # The warm-up is in it: a part of the time, not of the searches.
+        # The time includes the warm-up, so the server's part of the time is compared, not its time for each search.
         shares = [(new - old) / taken for new, old in zip(after, before, strict=True)]
         return _round(report, sorted(self._latencies[: report.timed]), shares)
 
@@ -143,8 +142,3 @@ def _round(report: _Report, latencies: Sequence[int], shares: Sequence[float]) -
         errors=report.errors,
         last_code=report.last_code,
     )
-
-
-def percentile(ordered: Sequence[float], part: float) -> float:
-    """The smallest of the values that so many percent of them do not exceed; nan where there are none."""
-    return ordered[max(ceil(len(ordered) * part / 100), 1) - 1] if ordered else nan

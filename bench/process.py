@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A server's process: started in a folder of its own, waited for until it answers, ended by its process id."""
+"""A server's process: its start in a folder of its own, its processor time and memory, and its end."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from pathlib import Path
 
 from bench.phone import Target
 from tests.support.checkout import ROOT
-from tests.support.postgresql import Server as PostgresqlServer
-from tests.support.site.running import free_ports
+from tests.support.site.running import Process
 
 PATIENCE = 120.0
-# Seconds between two looks at the memory.
+# Seconds between two looks at the memory of processes.
 _GLANCE = 0.05
 
 
@@ -27,37 +26,36 @@ _GLANCE = 0.05
 class Server:
     """A server that runs.
 
-    :ivar target: where it is, and a login.
-    :ivar started: seconds from the start of its process to its first right answer.
-    :ivar helpers: MiB that the largest process held which it has started until then.
+    :ivar target: the server's address, and a login.
+    :ivar started: seconds from the start of the server's process to its first right answer.
+    :ivar helpers: MiB of memory of the largest process that the server started until then.
     """
 
     name: str
     target: Target
     pid: int
-    started: float
+    started: float = 0.0
     helpers: float = 0.0
 
     @property
     def resident(self) -> float:
-        """MiB of memory that it holds."""
+        """MiB of memory that the server holds."""
         return resident(self.pid)
 
     @property
     def worked(self) -> tuple[float, float]:
-        """Seconds of processor time so far: in its own code, and in the kernel for it."""
-        behind_name = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        user, system = (int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in behind_name[11:13])
+        """Seconds of processor time so far: in the server's own code, and in the kernel for the server."""
+        user, system, *_ = _seconds(self.pid)
         return user, system
 
     @property
     def worked_by_all(self) -> float:
-        """Seconds of processor time so far, of this process and those that it has started."""
-        return sum(map(_worked, (self.pid, *_children(self.pid))))
+        """Seconds of processor time so far, of the server and of the processes that it started."""
+        return sum(sum(_seconds(pid)) for pid in (self.pid, *_children(self.pid)))
 
     @property
     def most_resident(self) -> float:
-        """MiB of memory that it has ever held."""
+        """MiB of memory that the server has held at most."""
         return _most_resident(self.pid)
 
 
@@ -72,52 +70,42 @@ def running(
     *,
     place: Path = ROOT,
 ) -> Iterator[Server]:
-    """A server, until the block ends.
+    """Run a server until the block ends.
 
-    :param answers: whether it answers rightly by now; an `OSError` means that it does not.
-    :param patience: seconds that it has for its start.
-    :param place: where Python finds its modules first.
+    :param answers: returns whether the server gives the right answer by now; an `OSError` counts as no.
+    :param patience: seconds that the server has for its start.
+    :param place: the folder in which Python looks for modules first.
     """
     begun, helpers = time.monotonic(), 0.0
-    with (folder / "log").open("wb") as log:
-        # A session of its own: what Ctrl-C ends is us, and we end the server.
-        process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True)
+    # The process has a session of its own: Ctrl-C ends the bench, and the bench ends the server.
+    process = Process(list(map(str, command)), folder / "log", place, start_new_session=True)
     try:
         while not _is_ready(answers, target):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < begun + patience, f"{name} is not ready: {(folder / 'log').read_text()}"
+            assert process.status is None, process.said
+            assert time.monotonic() < begun + patience, f"{name} is not ready: {process.said}"
             helpers = max(helpers, *map(_most_resident, _children(process.pid)), 0.0)
             time.sleep(0.02)
         yield Server(name, target, process.pid, time.monotonic() - begun, helpers)
-        assert process.poll() is None, (folder / "log").read_text()
+        assert process.status is None, process.said
     finally:
-        _end(process)
+        try:
+            process.end()
+        except subprocess.TimeoutExpired:
+            process.end(signal.SIGKILL)
+            raise
 
 
-def _children(pid: int) -> list[int]:
+def _is_ready(answers: Callable[[Target], bool], target: Target) -> bool:
     try:
-        return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
+        return answers(target)
     except OSError:
-        return []
-
-
-@contextmanager
-def postgresql() -> Iterator[tuple[PostgresqlServer, str]]:
-    """A PostgreSQL server that waits for the disk, as it does by itself, and the URL of an empty database."""
-    [port] = free_ports(1)
-    server = PostgresqlServer.create(settings=(), listens=True, port=port)
-    try:
-        server.start()
-        server.execute("CREATE DATABASE bench ENCODING 'UTF8' TEMPLATE template0")
-        yield server, server.url("bench").render_as_string(hide_password=False)
-    finally:
-        server.delete()
+        return False
 
 
 class Peak:
-    """The most memory that a process and those that it has started hold at once, while a block runs.
+    """The most memory that a process and the processes that it started hold at once, while a block runs.
 
-    They come and go, so somebody has to look: often, and on a thread, because the block is busy.
+    The processes come and go, so a thread of its own looks at them often.
 
     :ivar most: MiB.
     """
@@ -143,49 +131,34 @@ class Peak:
                 return
 
 
-def _worked(pid: int) -> float:
-    """Seconds of processor time of a process and of its children that have ended; 0 for one that is gone."""
-    try:
-        behind_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, behind_name[11:15])) / os.sysconf("SC_CLK_TCK")
+# --- /proc: a process that has ended has no children, no memory and no processor time ---
 
 
 def resident(pid: int) -> float:
-    """MiB of memory that a process holds; 0 for one that is gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-
-
-def _words(file: Path) -> list[str]:
-    return file.read_text().split()
+    """Return the MiB of memory that a process holds."""
+    words = _read(pid, "statm").split()
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20) if words else 0.0
 
 
 def _most_resident(pid: int) -> float:
-    """MiB of memory that a process has ever held; 0 for one that is gone."""
+    """Return the MiB of memory that a process has held at most."""
+    lines = _read(pid, "status").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / (1 << 10)
+
+
+def _seconds(pid: int) -> tuple[float, ...]:
+    """Return the processor time of a process, and of its children that have ended: in their code and in the kernel."""
+    behind_name = _read(pid, "stat").rpartition(")")[2].split()
+    return tuple(int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in behind_name[11:15]) or (0.0,) * 4
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in _read(pid, f"task/{task.parent.name}/children").split()]
+
+
+def _read(pid: int, name: str) -> str:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        return Path(f"/proc/{pid}/{name}").read_text()
     except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / (1 << 10)
-
-
-def _is_ready(answers: Callable[[Target], bool], target: Target) -> bool:
-    try:
-        return answers(target)
-    except OSError:
-        return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        raise
+        return ""

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
-from bench.pages.visitor import Visitor
+from bench.pages import Visitor
 from bench.phone import Phone, Target
 from tests.support import pdu
 from tests.support.certificates import issue

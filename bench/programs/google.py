@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A Google with a large book, as a program: CONTACTS and CHANGES, prints its port.
+"""A Google with a large book, as a program: CONTACTS and CHANGES; it prints its port.
 
-Its answers are made before anybody asks, and packed as Google packs them: what is measured is the gateway.  Asked with
-the sync token of the full listing, it tells of some changes, once; with any other, of nothing.
+The answers are made before the first request, and packed as Google packs them, because the gateway is measured.  The
+sync token of the full listing gets some changes, once; any other sync token gets none.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SYSTEM_GROUP = {"resourceName": "contactGroups/myContacts", "groupType": "SYSTE
 
 
 def changed(contacts: int, changes: int) -> list[Person]:
-    """Who of the book has another given name since the full listing; the first and the last are among them."""
+    """Return the people who have changed since the full listing; the book's first and last person are among them."""
     step = max(1, (contacts - 1) // max(1, changes - 1))
     numbers = sorted({*range(0, contacts, step), contacts - 1})
     return [replace(person(at), given=CHANGED) for at in [*numbers[: changes - 1], numbers[-1]]]
 
 
 def answers(contacts: int, changes: int) -> dict[tuple[str, str], bytes]:
-    """By sync token and page token."""
+    """Return the packed answers by sync token and page token."""
     found: dict[tuple[str, str], bytes] = {}
     for start in range(0, contacts, PAGE):
         end = min(start + PAGE, contacts)
@@ -47,7 +47,7 @@ def answers(contacts: int, changes: int) -> dict[tuple[str, str], bytes]:
 
 
 def serve(contacts: int, changes: int) -> None:
-    """Until the process is ended."""
+    """Serve until the process is ended."""
     ready, nothing = answers(contacts, changes), _packed({"nextSyncToken": _LAST})
     groups = _packed({"contactGroups": [_SYSTEM_GROUP], "totalItems": 1, "nextSyncToken": _LAST})
     calls: Counter[str] = Counter()

@@ -30,7 +30,7 @@ class Factory(ServerFactory):
 
 
 def main(port: str, people: str) -> None:
-    """Serve what a file has, once all of it is read."""
+    """Serve the people in a file, once the whole file is read."""
     registerAdapter(lambda factory: factory.root, Factory, IConnectedLDAPEntry)
     with Path(people).open("rb") as file:
         loaded = fromLDIFFile(file)

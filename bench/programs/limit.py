@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The limit of what is measured: a server that answers from a table with the same octets, without any work: PORT FILE.
+"""The limit: a server that answers from a table with the same octets as a gateway, without any work: PORT FILE.
 
-It reads, frames and writes as the gateway does, on the same reactor.  What the gateway takes longer than this server is
-what finding people and encoding answers costs.
+The server reads, frames and writes as the gateway does, on the same reactor.  The time that the gateway needs beyond
+this server is the cost of finding people and encoding answers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_MESSAGE = 1 << 20
 
 
 class Connection(Protocol):
-    """Answers what the table has; anything else, which is an unbind, ends the connection."""
+    """Answers the requests of the table; any other request, which is an unbind, ends the connection."""
 
     transport: Any
 
@@ -55,7 +55,7 @@ def _ignore() -> None:
 
 
 class Table(Factory):
-    """Holds the table."""
+    """Makes connections that share the table."""
 
     def __init__(self, table: Mapping[bytes, bytes]) -> None:
         self._table = table
@@ -65,7 +65,7 @@ class Table(Factory):
 
 
 def main(port: str, file: str) -> None:
-    """Serve what a file has."""
+    """Serve the table in a file."""
     reactor.listenTCP(int(port), Table(marshal.loads(Path(file).read_bytes())), backlog=1024, interface="127.0.0.1")
     reactor.run()
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""ldapgw in a process that notes how long each turn of its reactor takes: FILE, and what ldapgw is told.
+"""ldapgw in a process that notes how long each turn of its reactor takes: FILE, and ldapgw's own arguments.
 
-A turn is what happens between two waits for something to happen: nobody is served meanwhile.  Those of more than a
-millisecond are written down, as three doubles: when it began (seconds of the monotonic clock), how long it took, and
-how much of that the thread stood in line for a processor, because the machine had other work too.
+A turn is the work between two waits for events: nobody else is served meanwhile.  The file gets each turn of more than
+a millisecond as three doubles, which are the values of `Turn`.
 """
 
 from __future__ import annotations
@@ -26,9 +25,10 @@ _TURN = struct.Struct("ddd")
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of the reactor; all in seconds.
+    """One turn of the reactor; all values are in seconds.
 
-    :ivar queued: for how much of `taken` it had no processor.
+    :ivar begun: of the monotonic clock.
+    :ivar queued: the part of `taken` in which the thread had no processor, because the machine had other work.
     """
 
     begun: float
@@ -37,9 +37,9 @@ class Turn:
 
 
 class Meter:
-    """Stands in front of what the reactor waits with.
+    """Stands in front of the reactor's poller.
 
-    Mutable: the beginning of the turn that goes on.
+    Mutable: the beginning of the present turn.
     """
 
     def __init__(self, poller: Any, file: BinaryIO) -> None:
@@ -49,7 +49,7 @@ class Meter:
         self._begun, self._queued = monotonic(), self._in_line()
 
     def poll(self, *how: Any) -> Any:
-        """Wait; what has happened."""
+        """Wait for events, and return them."""
         taken = monotonic() - self._begun
         if taken > _LEAST:
             self._file.write(_TURN.pack(self._begun, taken, self._in_line() - self._queued))
@@ -61,12 +61,12 @@ class Meter:
         return getattr(self._poller, name)
 
     def _in_line(self) -> float:
-        """Seconds that this thread has ever been ready to run, and did not."""
+        """Return the seconds in which this thread was ready to run, but did not run."""
         return int(os.pread(self._statistics, 99, 0).split()[1]) / 1e9
 
 
 def longest(file: Path, start: float, end: float) -> Turn:
-    """The longest turn that was under way in a time of the monotonic clock; one of 0 seconds where none was long."""
+    """Return the longest turn between two moments of the monotonic clock; a turn of 0 seconds if no turn was long."""
     data = file.read_bytes()
     turns = (Turn(*one) for one in _TURN.iter_unpack(data[: len(data) // _TURN.size * _TURN.size]))
     during = (turn for turn in turns if turn.begun < end and turn.begun + turn.taken > start)
@@ -74,7 +74,7 @@ def longest(file: Path, start: float, end: float) -> Turn:
 
 
 def install(file: str) -> None:
-    """Meter the reactor from now on."""
+    """Meter the reactor from now on, into a file."""
     reactor._poller = Meter(reactor._poller, Path(file).open("wb", buffering=0))  # noqa: SIM115  for good
 
 

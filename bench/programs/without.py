@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""ldapgw without one of the parts that exist for speed: the part's name, and what ldapgw is told.
+"""ldapgw without one of the parts that exist for speed: the part's name, and ldapgw's own arguments.
 
 Each part is replaced by the plain way to do the same, so that all answers stay as they are.  A compiled gateway cannot
 run so.
@@ -27,12 +27,15 @@ from ldapgw.server.reactor import PhoneReactor
 class Part(NamedTuple):
     """A part that exists for speed.
 
-    :ivar load: the load that it is for (`bench.asking.WORKLOADS`).
-    :ivar leave_out: has this process do without it.
+    :ivar load: the load that the part is for (`bench.asking.WORKLOADS`).
+    :ivar owner: the module or the class with the name that is replaced.
+    :ivar replacement: the plain way to do the same.
     """
 
     load: str
-    leave_out: Callable[[], None]
+    owner: Any
+    name: str
+    replacement: Any
 
 
 class _Forgetful(dict[Any, Any]):
@@ -49,121 +52,85 @@ class _NoReader:
         pass
 
     def end(self) -> None:
-        """Nothing was changed."""
+        """Do nothing: the constructor has changed nothing."""
 
 
-def _fast_path() -> None:
-    fast_path.FastPath.answer = lambda *_: None
+def _forget_filters(
+    self: fast_path.FastPath, size_limit: int, init: Callable[..., None] = fast_path.FastPath.__init__
+) -> None:
+    init(self, size_limit)
+    self._prepared = _Forgetful()
 
 
-def _prepared_filters() -> None:
-    init = fast_path.FastPath.__init__
-
-    def forget(self: fast_path.FastPath, size_limit: int) -> None:
-        init(self, size_limit)
-        self._prepared = _Forgetful()
-
-    fast_path.FastPath.__init__ = forget
+def _set_message_id(messages: Any, number: int, **_: Any) -> Any:
+    return segment.set_message_id(messages, number, is_plain=False)
 
 
-def _filter_templates() -> None:
-    fast_path.FilterTemplate.of = classmethod(lambda *_: None)
+def _write_joined(self: SocketWriter, pieces: Sequence[bytes]) -> None:
+    self.write(b"".join(pieces))
 
 
-def _kept_messages() -> None:
-    segment._KeptMessages.of = lambda *_: None
+def _test_text(tags: Any, assertion: Any, _: Any) -> TaggedTextPredicate:
+    return TaggedTextPredicate(tags, assertion.test)
 
 
-def _plain_messages() -> None:
-    fast_path.set_message_id = lambda messages, number, **_: segment.set_message_id(messages, number, is_plain=False)
+def _all_documents(query: Any, index: Any, entries: Sequence[Any], most: int) -> tuple[Sequence[int], bool]:
+    found = query_plan.find_documents(query, index, entries)
+    documents = range(len(entries)) if found is None else found
+    return documents[:most], len(documents) > most
 
 
-def _pages() -> None:
-    SearchResponse._page_size = lambda *_: 0
+def _look_at_all(
+    self: Any, index: Any, entries: Any, plan: Callable[..., Any] = filter_matcher.PreparedFilter.plan
+) -> Any:
+    return (self.query, self.predicate) if self.conditions else plan(self, index, entries)
 
 
-def _pieces() -> None:
-    SocketWriter.write_pieces = lambda self, pieces: self.write(b"".join(pieces))
+def _end_turn_at_once(self: TurnScheduler, member: TurnMember) -> None:
+    self._received.append(member)
+    self.end_turn()
 
 
-def _prefixes() -> None:
-    index_terms.prefix_query = lambda *_: None
+def _leave_to_twisted(
+    self: SocketWriter, *args: Any, init: Callable[..., None] = SocketWriter.__init__, **named: Any
+) -> None:
+    init(self, *args, **named)
+    self._send = self._sendmsg = None
 
 
-def _sufficient_strings() -> None:
-    filter_matcher.SufficientTextPredicate = lambda tags, assertion, _: TaggedTextPredicate(tags, assertion.test)
-
-
-def _first_documents() -> None:
-    def all_documents(query: Any, index: Any, entries: Sequence[Any], most: int) -> tuple[Sequence[int], bool]:
-        found = query_plan.find_documents(query, index, entries)
-        documents = range(len(entries)) if found is None else found
-        return documents[:most], len(documents) > most
-
-    query_plan.first_documents = all_documents
-
-
-def _first_matches() -> None:
-    fast_path.needs_cursor = lambda *_: True
-
-
-def _and_plan() -> None:
-    plan = filter_matcher.PreparedFilter.plan
-
-    def look_at_all(self: Any, index: Any, entries: Any) -> Any:
-        return (self.query, self.predicate) if self.conditions else plan(self, index, entries)
-
-    filter_matcher.PreparedFilter.plan = look_at_all
-
-
-def _tick_batch() -> None:
-    def end_at_once(self: TurnScheduler, member: TurnMember) -> None:
-        self._received.append(member)
-        self.end_turn()
-
-    TurnScheduler.add = end_at_once
-
-
-def _socket_reader() -> None:
-    connection.SocketReader = _NoReader
-
-
-def _socket_writer() -> None:
-    init = SocketWriter.__init__
-
-    def leave_to_twisted(self: SocketWriter, *args: Any, **named: Any) -> None:
-        init(self, *args, **named)
-        self._send = self._sendmsg = None
-
-    SocketWriter.__init__ = leave_to_twisted
-
-
-def _reactor() -> None:
-    PhoneReactor.doPoll = PhoneReactor.doIteration = EPollReactor.doPoll
+def _none(*_: Any) -> None:
+    """Find nothing prepared."""
 
 
 PARTS: Mapping[str, Part] = MappingProxyType(
     {
-        "fast-path": Part("prefix", _fast_path),
-        "prepared-filters": Part("prefix", _prepared_filters),
-        "filter-templates": Part("reverse", _filter_templates),
-        "kept-messages": Part("prefix", _kept_messages),
-        "plain-messages": Part("prefix", _plain_messages),
-        "pages": Part("list", _pages),
-        "pieces": Part("list", _pieces),
-        "prefixes": Part("prefix", _prefixes),
-        "sufficient-strings": Part("substring", _sufficient_strings),
-        "first-documents": Part("substring", _first_documents),
-        "first-matches": Part("reverse", _first_matches),
-        "and-plan": Part("and-snom", _and_plan),
-        "tick-batch": Part("reverse", _tick_batch),
-        "socket-reader": Part("reverse", _socket_reader),
-        "socket-writer": Part("reverse", _socket_writer),
-        "reactor": Part("reverse", _reactor),
+        "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
+        "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
+        "filter-templates": Part("reverse", fast_path.FilterTemplate, "of", _none),
+        "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
+        "plain-messages": Part("prefix", fast_path, "set_message_id", _set_message_id),
+        "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
+        "pieces": Part("list", SocketWriter, "write_pieces", _write_joined),
+        "prefixes": Part("prefix", index_terms, "prefix_query", _none),
+        "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
+        "first-documents": Part("substring", query_plan, "first_documents", _all_documents),
+        "first-matches": Part("reverse", fast_path, "needs_cursor", lambda *_: True),
+        "and-plan": Part("and-snom", filter_matcher.PreparedFilter, "plan", _look_at_all),
+        "tick-batch": Part("reverse", TurnScheduler, "add", _end_turn_at_once),
+        "socket-reader": Part("reverse", connection, "SocketReader", _NoReader),
+        "socket-writer": Part("reverse", SocketWriter, "__init__", _leave_to_twisted),
+        "reactor": Part("reverse", PhoneReactor, "doPoll", EPollReactor.doPoll),
     }
 )
 
 
+def leave_out(part: Part) -> None:
+    """Have this process do without a part."""
+    setattr(part.owner, part.name, part.replacement)
+    if part.owner is PhoneReactor:
+        PhoneReactor.doIteration = part.replacement  # Twisted's reactors have both names for one function
+
+
 if __name__ == "__main__":
-    PARTS[sys.argv.pop(1)].leave_out()
+    leave_out(PARTS[sys.argv.pop(1)])
     main()
