@@ -13,18 +13,16 @@ from html.parser import HTMLParser
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlencode, urljoin, urlsplit
-from urllib.request import HTTPCookieProcessor, Request, build_opener
+from urllib.parse import urljoin, urlsplit
 
 from bench.report import Results, say, simple_table
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.support.browser import read_forms
-from tests.support.site.running import Site, wait_until
-from tests.support.site.visitor import connect_one
+from tests.support.site.running import Site, fetch, wait_until
+from tests.support.site.visitor import connect
 
 _TIMES = 20
 # The pages by their paths below the tenant's page; the first ones for a visitor who is not signed in, with a status.
-_OUTSIDE = {"front page": ("", 200), "an error (not found)": ("nothing", 404)}
+_OUTSIDE = (("front page", "", 200), ("an error (not found)", "nothing", 404))
 _INSIDE = {
     "my page": "",
     "a phone's settings": "phones/desk1",
@@ -56,63 +54,34 @@ class Weight:
     first: float
 
 
-class Visitor:
-    """A person's browser.
+def _weigh(url: str, cookie: str, status: int = 200) -> Weight:
+    """Open a page some times on one connection, and each file that the page needs once.
 
-    Mutable: the browser has cookies.
+    :param cookie: the cookie of the person who is signed in.
+    :param status: the status that the page has to have.
     """
+    first, body = [], b""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection.connect()
 
-    def __init__(self) -> None:
-        self._cookies = HTTPCookieProcessor()
-        self._opener = build_opener(self._cookies)
+    def ask(address: str, **headers: str) -> HTTPResponse:
+        parts = urlsplit(address)
+        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=headers)
+        assert isinstance(connection.sock, socket.socket)
+        connection.sock.recv(1, socket.MSG_PEEK)
+        return connection.getresponse()
 
-    def open(self, url: str, fields: list[tuple[str, str]] | None = None) -> str:
-        """Open an address, or submit a form, and return the page behind all redirects.
-
-        :raises HTTPError: if the page is refused.
-        """
-        data = None if fields is None else urlencode(fields).encode()
-        with self._opener.open(Request(url, data), timeout=30) as answer:
-            page: str = answer.read().decode()
-            return page
-
-    def connect(self, page: str, account: str) -> None:
-        """Connect an account on a tenant's page."""
-        connect_one(self._cookies.cookiejar, page, account)
-
-    def weigh(self, url: str, status: int = 200) -> Weight:
-        """Open a page some times on one connection, and each file that the page needs once.
-
-        :param status: the status that the page has to have.
-        """
-        first, body = [], b""
-        connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
-        connection.connect()
-
-        def ask(address: str, **headers: str) -> HTTPResponse:
-            parts = urlsplit(address)
-            connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=headers)
-            assert isinstance(connection.sock, socket.socket)
-            connection.sock.recv(1, socket.MSG_PEEK)
-            return connection.getresponse()
-
-        cookies = {"Cookie": self._cookies_for(url)}
-        for _ in range(_TIMES):
-            begun = time.perf_counter()
-            answer = ask(url, **cookies)
-            first.append(time.perf_counter() - begun)
-            body = _read(answer, status)
-        packed = {"Accept-Encoding": "gzip"}
-        sent = _read(ask(url, **cookies, **packed), status)
-        needed = dict.fromkeys(urljoin(url, one) for one in _needed(body.decode()))
-        besides = {one: len(_read(ask(one, **packed), 200)) for one in needed}
-        connection.close()
-        return Weight(len(body), len(sent), besides, median(first) * 1000)
-
-    def _cookies_for(self, url: str) -> str:
-        asked = Request(url)
-        self._cookies.cookiejar.add_cookie_header(asked)
-        return asked.get_header("Cookie", "") or "none=none"
+    for _ in range(_TIMES):
+        begun = time.perf_counter()
+        answer = ask(url, Cookie=cookie)
+        first.append(time.perf_counter() - begun)
+        body = _read(answer, status)
+    packed = {"Accept-Encoding": "gzip"}
+    sent = _read(ask(url, Cookie=cookie, **packed), status)
+    needed = dict.fromkeys(urljoin(url, one) for one in _needed(body.decode()))
+    besides = {one: len(_read(ask(one, **packed), 200)) for one in needed}
+    connection.close()
+    return Weight(len(body), len(sent), besides, median(first) * 1000)
 
 
 def _read(answer: HTTPResponse, status: int) -> bytes:
@@ -155,15 +124,11 @@ def measure(_given: argparse.Namespace, folder: Path) -> Results:
         site.start_sandbox()
         with site.running():
             say("connecting")
-            person = Visitor()
-            person.connect(site.page, ALICE)
+            cookie = connect(site.page, ALICE)
             site.synced()
-            html = person.open(site.page + "phones")
-            [token] = {one.value for form in read_forms(html) for one in form.controls if one.name == "token"}
-            person.open(site.page + "phones", [("token", token), ("name", "desk1"), ("model", "yealink")])
             _add_phones(site, folder)
-            found = {name: Visitor().weigh(site.page + path, status) for name, (path, status) in _OUTSIDE.items()}
-            found |= {name: person.weigh(site.page + path) for name, path in _INSIDE.items()}
+            found = {name: _weigh(site.page + path, "none=none", status) for name, path, status in _OUTSIDE}
+            found |= {name: _weigh(site.page + path, cookie) for name, path in _INSIDE.items()}
             return Results(_table(found | _weigh_lists(site)))
     finally:
         site.end_sandbox()
@@ -181,13 +146,16 @@ def _table(weights: Mapping[str, Weight]) -> list[str]:
 def _weigh_lists(site: Site) -> dict[str, Weight]:
     """Weigh the list of a large book, and the page of a contact in the list."""
     say("connecting a large book")
-    person = Visitor()
-    person.connect(site.page, _CROWDED)
+    cookie = connect(site.page, _CROWDED)
+
+    def contacts() -> str:
+        return fetch(site.page + "contacts", cookie)[1]
+
     # With the company's directory there are some more.
     listed = f"{_CONTACTS // 1000},[0-9]{{3}} contacts"
-    wait_until(lambda: re.search(listed, person.open(site.page + "contacts")), "all contacts are listed", 120)
-    [contact, *_] = re.findall(r'contacts/[^"/?]+', person.open(site.page + "contacts"))
-    return {name: person.weigh(site.page + path) for name, path in {**_LISTS, "a contact": contact}.items()}
+    wait_until(lambda: re.search(listed, contacts()), "all contacts are listed")
+    [contact, *_] = re.findall(r'contacts/[^"/?]+', contacts())
+    return {name: _weigh(site.page + path, cookie) for name, path in {**_LISTS, "a contact": contact}.items()}
 
 
 def _person(at: int) -> dict[str, object]:
@@ -201,6 +169,8 @@ def _person(at: int) -> dict[str, object]:
 
 
 def _add_phones(site: Site, folder: Path) -> None:
+    """Add a phone of the signed-in person, and phones without a person."""
+    site.add_login("desk1", "--account", ALICE)
     desks = folder / "desks.csv"
     desks.write_text("name,model\n" + "".join(f"desk{number + 100},yealink\n" for number in range(_PHONES)))
     added = site.ldapgw("phones", "import", str(desks), "--zip", str(folder / "desks.zip"), "--yes")

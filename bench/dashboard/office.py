@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An office at work: phones that search, people at the pages, changes at Google, and trouble for some minutes.
-
-Mutable: threads with a random generator each, which end when the office closes.
-"""
+"""An office at work: phones that search, people at the pages, changes at Google, and trouble for some minutes."""
 
 from __future__ import annotations
 
@@ -19,61 +16,56 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
-from bench.pages import Visitor
+from bench.asking import EVERYBODY, any_of, search
+from bench.people import Person, person
 from bench.phone import Phone, Target
-from tests.support import pdu
+from bench.servers import BASE
 from tests.support.certificates import issue
-from tests.support.filter_text import encode, read_filter
-from tests.support.site.running import Site
+from tests.support.site.running import Site, fetch
+from tests.support.site.visitor import connect
 
 # A login in Yealink's settings.
 _LOGIN = re.compile(r"^ldap\.user = (\S+)\nldap\.password = (\S+)$", re.MULTILINE)
-TENANT_DN = "dc=acme,dc=example"
-PHONES = 24
-NAMES = ("dora", "emil", "frida", "georg", "hanna", "ivo", "jana", "karl", "lena", "max", "nora", "otto")
-PEOPLE = [f"{name}@acme.example" for name in NAMES]
+_PHONES = 24
+_NAMES = ("dora", "emil", "frida", "georg", "hanna", "ivo", "jana", "karl", "lena", "max", "nora", "otto")
+_ACCOUNTS = [f"{name}@acme.example" for name in _NAMES]
 _CONTACTS = 180
-_WHOLE_SUBTREE = 2
+# The contacts that are added while the office works.
+_FIRST_ADDED = 900_000
 # Seconds between two calls of a phone, on average, while the office is busiest.
 _BETWEEN_CALLS = 1.5
-# Phones with an old password, and what part of the time has passed when they begin to try it.
+# Phones with an old password, and the part of the time that has passed when these phones begin to try the password.
 _FORGOTTEN, _OLD_PASSWORDS = 5, 0.05
-# What part of the time has passed when Google stops answering well, and when it does again.
+# The part of the time that has passed when Google stops answering well, and when Google does again.
 _TROUBLE = (0.45, 0.62)
 
-_FAMILY = (
-    *("Albrecht", "Bauer", "Conrad", "Dietrich", "Engel", "Fischer", "Graf", "Hartmann", "Jansen", "Keller", "Lang"),
-    *("Maier", "Neumann", "Otto", "Peters", "Richter", "Schulz", "Thomas", "Ulrich", "Vogt", "Weber", "Ziegler"),
-)
-_GIVEN = ("Anna", "Ben", "Clara", "David", "Eva", "Felix", "Greta", "Hans", "Ida", "Jonas", "Lea", "Marie", "Paul")
 
-
-def persons(account: int) -> list[dict[str, Any]]:
-    """Contacts of somebody, as the People API has them."""
-    choice = random.Random(account)
-    return [_person(choice, account * 1000 + at) for at in range(_CONTACTS)]
-
-
-def _person(choice: random.Random, at: int) -> dict[str, Any]:
-    given, family, number = choice.choice(_GIVEN), choice.choice(_FAMILY), f"+49301{at:06}"
+def _resource(number: int) -> dict[str, Any]:
+    """Return a contact of the People API."""
+    one = person(number)
     return {
-        "names": [{"givenName": given, "familyName": family, "displayName": f"{given} {family}"}],
-        "phoneNumbers": [{"value": number, "canonicalForm": number, "type": "work"}],
+        "names": [{"givenName": one.given, "familyName": one.family, "displayName": one.name}],
+        "phoneNumbers": [{"value": value, "canonicalForm": value, "type": "work"} for _, value in one.phones],
     }
 
 
 def site_of(folder: Path) -> Site:
-    """A gateway with TLS and its sandbox, neither of which runs yet."""
+    """Return a gateway with TLS and its sandbox, neither of which runs yet."""
     certificate, key = issue(days=120).write(folder)
-    more = f'admins = ["{PEOPLE[0]}"]\n[tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n'
-    people = {account: persons(number) for number, account in enumerate(PEOPLE, start=1)}
+    more = f'admins = ["{_ACCOUNTS[0]}"]\n[tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n'
+    people = {
+        account: [_resource(at * _CONTACTS + number) for number in range(_CONTACTS)]
+        for at, account in enumerate(_ACCOUNTS)
+    }
     return Site(folder, interval="1m", more=more, people=people)
 
 
 class Office:
     """Connects everybody, adds phones, and keeps all of them busy until the block ends.
 
-    :param seconds: how long that will be: the load rises and falls, and the trouble comes and goes, within that time.
+    Mutable: the office has threads with a random generator each, which end when the office closes.
+
+    :param seconds: how long the block lasts: the load rises and falls, and the trouble comes and goes, meanwhile.
     """
 
     def __init__(self, site: Site, seconds: float) -> None:
@@ -82,19 +74,21 @@ class Office:
         self._begun = 0.0
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._visitors: list[Visitor] = []
 
     def __enter__(self) -> Self:
-        self._connect()
+        # The last account that is connected is that of the administrator.
+        cookie = connect(self._site.page, *reversed(_ACCOUNTS))
+        self._site.wait_for_sync(len(_ACCOUNTS))
         passwords = self._add_phones()
-        assert len(passwords) == PHONES
+        assert len(passwords) == _PHONES
         self._begun = time.monotonic()
-        for at, (name, password) in enumerate(passwords.items()):
-            self._start(self._phone, at, Target(self._site.ldap_port, 0, TENANT_DN, name, password))
+        phones = [Target(self._site.ldap_port, 0, BASE, *login) for login in passwords.items()]
+        for at, target in enumerate(phones):
+            self._start(self._phone, at, target)
         for at in range(_FORGOTTEN):
-            self._start(self._wrong_password, 50 + at, f"desk{PHONES - at}", f"127.2.0.{at + 1}")
-        self._start(self._wrong_base, 101, Target(self._site.ldap_port, 0, TENANT_DN, *next(iter(passwords.items()))))
-        self._start(self._reader, 102)
+            self._start(self._wrong_password, 50 + at, f"desk{_PHONES - at}", f"127.2.0.{at + 1}")
+        self._start(self._wrong_base, 101, phones[0])
+        self._start(self._reader, 102, cookie)
         self._start(self._address_books, 103, "desk2", passwords["desk2"])
         self._start(self._google, 104)
         return self
@@ -111,17 +105,10 @@ class Office:
         self._threads.append(thread)
         thread.start()
 
-    def _connect(self) -> None:
-        for account in PEOPLE:
-            visitor = Visitor()
-            visitor.connect(self._site.page, account)
-            self._visitors.append(visitor)
-        self._site.wait_for_sync(len(PEOPLE))
-
     def _add_phones(self) -> dict[str, str]:
-        """Import phones as an administrator does; their passwords, by name."""
+        """Import phones as an administrator does, and return their passwords by name."""
         desks, written = self._site.folder / "desks.csv", self._site.folder / "desks"
-        lines = [f"desk{at + 1},{PEOPLE[at % len(PEOPLE)]},yealink\n" for at in range(PHONES)]
+        lines = [f"desk{at + 1},{_ACCOUNTS[at % len(_ACCOUNTS)]},yealink\n" for at in range(_PHONES)]
         desks.write_text("name,account,model\n" + "".join(lines))
         added = self._site.ldapgw("phones", "import", str(desks), "--out", str(written), "--yes")
         if added.returncode:
@@ -131,73 +118,73 @@ class Office:
 
     # --- the threads ---
 
-    def _wait(self, seconds: float) -> bool:
-        """Whether the office is still open after some seconds."""
-        return not self._closed.wait(seconds)
-
     @property
     def _part(self) -> float:
+        """The part of the time that has passed."""
         return (time.monotonic() - self._begun) / self._seconds
 
     def _pause(self, choice: random.Random, mean: float) -> bool:
-        """A pause that is shortest in the middle of the time."""
+        """Pause, most shortly in the middle of the time, and return whether the office is still open."""
         busy = 0.35 + 0.65 * math.sin(math.pi * min(1.0, max(0.0, self._part))) ** 2
-        return self._wait(choice.expovariate(busy / mean))
+        return not self._closed.wait(choice.expovariate(busy / mean))
 
     def _phone(self, choice: random.Random, target: Target) -> None:
-        """Somebody types a name, gets calls, and opens the whole list now and then."""
+        """Type names, get calls, and open the whole list now and then."""
         while self._pause(choice, _BETWEEN_CALLS):
             with suppress(OSError), Phone(target, f"127.1.0.{choice.randrange(1, 250)}") as phone:
                 phone.bind()
                 for _ in range(choice.randrange(10, 40)):
-                    for filter_text, scope, size in _asked(choice):
-                        phone.ask(_search(TENANT_DN, filter_text, scope, size))
-                        if not self._wait(0.3):
+                    for request in _asked(choice):
+                        phone.ask(request)
+                        if self._closed.wait(0.3):
                             return
                     if not self._pause(choice, _BETWEEN_CALLS):
                         return
 
     def _wrong_password(self, choice: random.Random, name: str, address: str) -> None:
-        """A phone with an old password tries again and again, once the office has been open for a while."""
-        target = Target(self._site.ldap_port, 0, TENANT_DN, name, "left-from-last-year")
-        while self._wait(choice.uniform(1, 2)):
+        """Try an old password again and again, once the office has been open for a while."""
+        target = Target(self._site.ldap_port, 0, BASE, name, "left-from-last-year")
+        while not self._closed.wait(choice.uniform(1, 2)):
             if self._part > _OLD_PASSWORDS:
                 with suppress(OSError), Phone(target, address) as phone:
                     phone.ask(target.bind())
 
     def _wrong_base(self, choice: random.Random, target: Target) -> None:
+        """Search below a base that is not the tenant's."""
         while self._pause(choice, 4):
             with suppress(OSError), Phone(target, "127.3.0.1") as phone:
                 phone.bind()
-                phone.ask(_search("dc=example,dc=com", "(cn=m*)", _WHOLE_SUBTREE, 50))
+                phone.ask(search("dc=example,dc=com", "(cn=m*)"))
 
-    def _reader(self, choice: random.Random) -> None:
-        """People at the pages; some addresses are mistyped."""
-        outsider = Visitor()
+    def _reader(self, choice: random.Random, cookie: str) -> None:
+        """Read pages, with a sign-in or without; some addresses are mistyped, which is part of the load."""
         pages = ("", "contacts", "contacts?letter=m", "phones/desk1", "?q=mai", "activity", "admin", "admin/phones")
         while self._pause(choice, 0.7):
             if choice.random() < 0.25:
-                _open(outsider, self._site.page + choice.choice(("", "privacy", "phone")))
+                fetch(self._site.page + choice.choice(("", "privacy", "phone")))
             else:
-                _open(self._visitors[0], self._site.page + choice.choice(pages))
+                fetch(self._site.page + choice.choice(pages), cookie)
 
     def _address_books(self, choice: random.Random, name: str, password: str) -> None:
-        """A phone that fetches a book over HTTP."""
+        """Fetch a phone book over HTTP."""
+        login = base64.b64encode(f"{name}:{password}".encode()).decode()
+        asked = Request(self._site.page + "book/snom.xml", headers={"Authorization": f"Basic {login}"})
         while self._pause(choice, 5):
-            _fetch(self._site.page + "book/snom.xml", name, password)
+            with suppress(OSError), urlopen(asked, timeout=30) as answer:
+                answer.read()
 
     def _google(self, choice: random.Random) -> None:
-        """People write contacts at Google, which answers badly for a while; somebody revokes a consent."""
+        """Write contacts at Google, which answers badly for a while, and revoke a consent."""
         turn = self._site.turn
         in_trouble = over = False
-        number = 900_000
+        number = _FIRST_ADDED
         while self._pause(choice, 3):
             number += 1
-            turn("add-person", account=choice.choice(PEOPLE[:-1]), person=_person(choice, number))
+            turn("add-person", account=choice.choice(_ACCOUNTS[:-1]), person=_resource(number))
             if not in_trouble and self._part > _TROUBLE[0]:
                 in_trouble = True
-                turn("revoke", account=PEOPLE[-1])
-                turn("expire-access-tokens", account=PEOPLE[-1])
+                turn("revoke", account=_ACCOUNTS[-1])
+                turn("expire-access-tokens", account=_ACCOUNTS[-1])
                 turn("inject-fault", name="error_resource_exhausted_429", times=30)
                 turn("inject-fault", name="error_unavailable_503")
             if in_trouble and not over and self._part > _TROUBLE[1]:
@@ -205,33 +192,19 @@ class Office:
                 turn("clear-faults")
 
 
-def _asked(choice: random.Random) -> list[tuple[str, int, int]]:
-    """The searches of one call or look-up: filters, scopes and size limits."""
-    kind = choice.random()
+def _asked(choice: random.Random) -> list[bytes]:
+    """Return the searches of one look-up or call; half of the callers are unknown."""
+    kind, one = choice.random(), _somebody(choice)
     if kind < 0.55:
-        name = choice.choice(_FAMILY).lower()
-        return [(f"(|(cn={name[:n]}*)(sn={name[:n]}*))", _WHOLE_SUBTREE, 50) for n in range(1, choice.randrange(2, 5))]
+        typed = one.family.lower()
+        return [search(BASE, any_of(("cn", "sn"), f"{typed[:count]}*")) for count in range(1, choice.randrange(2, 5))]
     if kind < 0.9:
-        number = f"+49301{choice.randrange(1, 13):03}{choice.randrange(2 * _CONTACTS):03}"
-        return [(f"(|(telephoneNumber={number})(mobile={number}))", _WHOLE_SUBTREE, 1)]
+        number = choice.choice((one.phones[0][1], "+49999123456"))
+        return [search(BASE, any_of(("telephoneNumber", "mobile"), number), size=1)]
     if kind < 0.97:
-        return [("(cn=*)", _WHOLE_SUBTREE, 100)]
-    return [("(objectClass=*)", 0, 1)]
+        return [search(BASE, "(cn=*)", size=100)]
+    return [search(BASE, EVERYBODY, scope=0, size=1)]
 
 
-def _search(base: str, filter_text: str, scope: int, size: int) -> bytes:
-    attributes = ("cn", "sn", "telephoneNumber", "mobile")
-    return pdu.message(2, pdu.search(base, scope, encode(read_filter(filter_text)), attributes, size=size))
-
-
-def _open(visitor: Visitor, url: str) -> None:
-    # A page that is not there is part of the load.
-    with suppress(OSError):
-        visitor.open(url)
-
-
-def _fetch(url: str, name: str, password: str) -> None:
-    login = base64.b64encode(f"{name}:{password}".encode()).decode()
-    asked = Request(url, headers={"Authorization": f"Basic {login}"})
-    with suppress(OSError), urlopen(asked, timeout=30) as answer:
-        answer.read()
+def _somebody(choice: random.Random) -> Person:
+    return person(choice.randrange(len(_ACCOUNTS) * _CONTACTS))
