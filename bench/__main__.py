@@ -27,13 +27,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=about["explanation"],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    bench, numbers = import_module(f"bench.{name}"), about.get("options", {})
+    if hasattr(bench, "add_options"):
+        bench.add_options(parser)
+    for flag, purpose in about.get("flags", {}).items():
+        parser.add_argument(f"--{flag}", action="store_true", help=purpose)
+    for option, number in numbers.items():
+        shown = f"{number['help']} (default: %(default)s)" if "help" in number else argparse.SUPPRESS
+        default = number["default"]
+        parser.add_argument(f"--{option}", type=type(default), default=default, metavar="N", help=shown)
     if about.get("docs"):
         parser.add_argument("--docs", action="store_true", help="also write the tables into the page about performance")
     if about.get("quick"):
         parser.add_argument("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
-    bench = import_module(f"bench.{name}")
-    bench.add_options(parser)
     options = parser.parse_args(given)
+    if about.get("quick") and options.quick:
+        vars(options).update({option: number["quick"] for option, number in numbers.items() if "quick" in number})
     try:
         with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as folder:
             results = bench.measure(options, Path(folder))

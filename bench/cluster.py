@@ -17,7 +17,6 @@ from statistics import median
 
 from msgspec import structs
 
-from bench.accounts import starts_figure
 from bench.asking import NUMBERS, WORKLOADS, Asked, any_of, search
 from bench.load import Load, Round
 from bench.people import Person, person
@@ -26,6 +25,7 @@ from bench.process import Server
 from bench.report import Figure, Results, figure_table, judged, percentile, say, simple_table
 from bench.seed import OWNER, Account, alone, records, seed
 from bench.servers import BASE, Variant, gateway, knows, postgresql
+from bench.sync import starts_figure
 from ldapgw.contact import Source
 from ldapgw.server.state_dir import DATABASE_FILE, KEY_FILE, LOGINS_FILE
 from ldapgw.store import accounts, contacts, gateways, sync_state
@@ -49,14 +49,7 @@ _STARTS = 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--contacts", type=int, default=100_000, metavar="N", help="in the book (default: %(default)s)")
-    add("--only", choices=_PARTS, action="append", help="one of the parts; may be given again")
-    add("--changes", type=int, default=100, metavar="N", help="seen at all gateways (default: %(default)s)")
-    add("--kills", type=int, default=5, metavar="N", help="of the gateway that syncs (default: %(default)s)")
-    add("--gateways", default="1,2,3", metavar="LIST", help="how many together (default: %(default)s)")
-    add("--rounds", type=int, default=4, metavar="N", help="(default: %(default)s)")
-    add("--seconds", type=float, default=2.0, metavar="S", help="of a round (default: %(default)s)")
+    parser.add_argument("--only", choices=_PARTS, action="append", help="one of the parts; may be given again")
 
 
 def measure(given: argparse.Namespace, folder: Path) -> Results:

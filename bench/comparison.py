@@ -16,7 +16,7 @@ from bench.asking import WORKLOADS, Workload
 from bench.load import Load, Round
 from bench.people import Person
 from bench.process import Server
-from bench.report import COMPILED, say, simple_table
+from bench.report import COMPILED, Figure, judged, say, simple_table
 from bench.servers import BEFORE, BEFORE_PURE, LIMIT, OURS, PURE, THEIRS
 
 # The number of contacts for which a load has goals of its own.
@@ -40,33 +40,6 @@ class Plan:
     workloads: tuple[Workload, ...]
     rounds: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """How a server compares with another one: the median of the rounds' ratios.
-
-    :ivar head: the title of the ratio's column.
-    :ivar value: None: one of both did not take part.
-    :ivar goal: the ratio should not be below the goal, or not above with `at_most`; None: there is no goal.
-    """
-
-    head: str
-    value: float | None
-    goal: float | None = None
-    at_most: bool = False
-
-    @property
-    def is_met(self) -> bool:
-        if self.value is None or self.goal is None:
-            return True
-        return self.value <= self.goal if self.at_most else self.value >= self.goal
-
-    def cells(self, errors: int) -> tuple[str, str, str]:
-        """Return the cells of the value, the goal and the verdict; errors are worse than a missed goal."""
-        goal = "" if self.goal is None else f"{'≤' if self.at_most else '≥'} {self.goal:g}"
-        verdict = "" if self.value is None or not goal else "ok" if self.is_met else "MISSED"
-        return three_digits(self.value), goal, f"{errors} errors" if errors and goal else verdict
 
 
 @dataclass(frozen=True)
@@ -124,20 +97,28 @@ class Comparison:
         """The errors of all servers: there must be none."""
         return sum(one.errors for rounds in self.servers.values() for one in rounds)
 
-    @property
-    def is_judged_by_limit(self) -> bool:
-        return LIMIT in self.servers
-
-    def ratios(self) -> list[Ratio]:
+    def ratios(self) -> list[Figure]:
         """Return the ratios to slapd, or to the other load of the same gateway."""
         usual, pure = self._goals()
-        found = [Ratio("÷ that" if self.workload.beside else "÷ slapd", self._of_other(OURS), usual)]
+        found = [self._ratio("÷ that" if self.workload.beside else "÷ slapd", self._of_other(OURS), "≥", usual)]
         if PURE in self.servers:
-            found.append(Ratio(PURE, self._of_other(PURE), pure))
+            found.append(self._ratio(PURE, self._of_other(PURE), "≥", pure))
         if not self.workload.beside:
             p99 = _median(self.servers.get(OURS), self.servers.get(THEIRS), lambda one: one.p99)
-            found.append(Ratio("p99 ÷ slapd", p99, _P99_GOAL, at_most=True))
+            found.append(self._ratio("p99 ÷ slapd", p99, "≤", _P99_GOAL))
         return found
+
+    def ratios_to_limit(self) -> list[Figure]:
+        """Return the ratios to the limit, whose goals are for compiled modules."""
+        goal = self.workload.limit if COMPILED.exists() else None
+        found = [self._ratio("÷ limit", self.times(OURS, LIMIT), "≥", goal or None)]
+        return found + ([self._ratio(PURE, self.times(PURE, LIMIT), "≥", None)] if PURE in self.servers else [])
+
+    def _ratio(self, what: str, value: float | None, sign: str, goal: float | None) -> Figure:
+        """Return a figure with a goal, unless there is no goal or one of both servers did not take part."""
+        if value is None or goal is None:
+            return Figure(self.workload.title, what, _three_digits(value))
+        return judged(self.workload.title, what, value, sign, goal, text=_three_digits(value))
 
     def _of_other(self, server: str) -> float | None:
         if self.workload.beside:
@@ -152,12 +133,6 @@ class Comparison:
         # The usual gateway is not compiled where no gateway is.
         return own if PURE in self.servers else (own[1], None)
 
-    def ratios_to_limit(self) -> list[Ratio]:
-        """Return the ratios to the limit, whose goals are for compiled modules."""
-        goal = self.workload.limit if COMPILED.exists() else None
-        found = [Ratio("÷ limit", self.times(OURS, LIMIT), goal or None)]
-        return found + ([Ratio(PURE, self.times(PURE, LIMIT))] if PURE in self.servers else [])
-
     def changes(self) -> Iterator[Change]:
         """Yield what has become of the rates of another checkout, if one took part."""
         # The usual gateway is not compiled where no gateway is.
@@ -170,7 +145,7 @@ class Comparison:
     @property
     def is_good(self) -> bool:
         """Return whether all goals are met, and no rate is lower than that of another checkout."""
-        goals = [one.is_met for one in (*self.ratios(), *self.ratios_to_limit())]
+        goals = [one.met for one in (*self.ratios(), *self.ratios_to_limit())]
         return not self.errors and all(goals) and not any(change.is_lower for change in self.changes())
 
 
@@ -212,6 +187,20 @@ def _rounds(found: Mapping[tuple[str, str], Sequence[Round]], workload: str) -> 
 
 # --- tables ---
 
+# Columns: the title, a server, and a figure of the server: its rate, a figure of `Round`, or its processor time.
+_Column = tuple[str, str, str]
+# The usual gateway with the load that the load is compared with.
+_THAT = "that"
+_TO_SLAPD = (
+    *(("a second", OURS, "rate"), ("slapd", THEIRS, "rate"), ("p50, ms", OURS, "p50"), ("slapd", THEIRS, "p50")),
+    *(("p99", OURS, "p99"), ("slapd", THEIRS, "p99")),
+)
+_TO_LIMIT = (
+    *(("a second", OURS, "rate"), ("limit", LIMIT, "rate")),
+    *(("a search, µs", OURS, "worked"), ("limit", LIMIT, "worked")),
+)
+_TO_OTHER_LOAD = (("a second", OURS, "rate"), (_THAT, _THAT, "rate"), ("p50, ms", OURS, "p50"), ("p99", OURS, "p99"))
+
 
 def tables(compared: Sequence[Comparison], before: str = "") -> Iterator[str]:
     """Yield the lines of all tables, by the number of contacts.
@@ -221,15 +210,17 @@ def tables(compared: Sequence[Comparison], before: str = "") -> Iterator[str]:
     for count in dict.fromkeys(one.contacts for one in compared):
         found = [one for one in compared if one.contacts == count]
         contacts = f"{count:,} contacts"
-        yield from titled(f"{contacts}:", _to_slapd([one for one in found if not one.workload.beside]))
-        limited = [one for one in found if one.is_judged_by_limit]
+        yield from titled(
+            f"{contacts}:", _rows([one for one in found if not one.workload.beside], Comparison.ratios, _TO_SLAPD)
+        )
+        limited = [one for one in found if LIMIT in one.servers]
         if limited:
             title = f"{contacts}, beside a server that answers the same octets from a table (the limit):"
-            yield from titled(title, _to_limit(limited))
+            yield from titled(title, _rows(limited, Comparison.ratios_to_limit, _TO_LIMIT))
         beside = [one for one in found if one.workload.beside]
         if beside:
             title = f"{contacts}; each load is compared with another load in the same rounds:"
-            yield from titled(title, _to_other_load(beside))
+            yield from titled(title, _rows(beside, Comparison.ratios, _TO_OTHER_LOAD))
         changes = [(one, change) for one in found for change in one.changes()]
         if changes:
             yield from titled(f"{contacts}, beside {before}; a second:", _to_other_checkout(changes))
@@ -240,80 +231,45 @@ def titled(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield from (title, "", *simple_table(rows), "")
 
 
-# The cells of a row, each with the title of its column.
-_Cells = Sequence[tuple[str, str]]
-
-
 def _rows(
-    found: Sequence[Comparison],
-    names: Callable[[Comparison], _Cells],
-    ratios: Callable[[Comparison], Sequence[Ratio]],
-    figures: Callable[[Comparison], _Cells],
+    found: Sequence[Comparison], ratios: Callable[[Comparison], Sequence[Figure]], columns: Sequence[_Column]
 ) -> list[list[str]]:
-    """Return the rows of a table, the head first: names, ratios and figures of each comparison.
+    """Return the rows of a table, the head first: loads, ratios, and figures of servers.
 
     A ratio has columns for its goal and its verdict if any row has a goal for the ratio.
     """
-    judged = [any(one.goal is not None for one in column) for column in zip(*map(ratios, found), strict=True)]
+    judged_ratios = [any(one.goal for one in column) for column in zip(*map(ratios, found), strict=True)]
     rows: list[list[tuple[str, str]]] = []
     for one in found:
-        cells = list(names(one))
-        for ratio, is_judged in zip(ratios(one), judged, strict=True):
-            value, goal, verdict = ratio.cells(one.errors)
-            cells += [(ratio.head, value), *([("Goal", goal), ("", verdict)] if is_judged else [])]
-        rows.append([*cells, *figures(one)])
+        cells = [("Load", one.workload.title + (f", {one.errors} errors" if one.errors else ""))]
+        if one.workload.beside:
+            cells.append(("Compared with", WORKLOADS[one.workload.beside].title))
+        for ratio, is_judged in zip(ratios(one), judged_ratios, strict=True):
+            cells.append((ratio.what, ratio.text))
+            cells += [("Goal", ratio.goal), ("", ratio.verdict)] if is_judged else []
+        rows.append([*cells, *((title, _cell(one, server, figure)) for title, server, figure in columns)])
     return [[title for title, _ in rows[0]], *([cell for _, cell in row] for row in rows)]
 
 
-def _title(one: Comparison) -> _Cells:
-    return [("Load", one.workload.title)]
-
-
-def _to_slapd(found: Sequence[Comparison]) -> list[list[str]]:
-    def figures(one: Comparison) -> _Cells:
-        ours, theirs = one.middle(OURS), one.middle(THEIRS) if THEIRS in one.servers else None
-        return [
-            ("a second", f"{one.rate(OURS):,.0f}"),
-            ("slapd", f"{one.rate(THEIRS):,.0f}" if theirs else "not run"),
-            ("p50, ms", _number(ours.p50, 2)),
-            ("slapd", _number(theirs.p50 if theirs else nan, 2)),
-            ("p99", _number(ours.p99, 2)),
-            ("slapd", _number(theirs.p99 if theirs else nan, 2)),
-        ]
-
-    return _rows(found, _title, Comparison.ratios, figures)
-
-
-def _to_limit(found: Sequence[Comparison]) -> list[list[str]]:
-    def figures(one: Comparison) -> _Cells:
-        ours, limit = one.middle(OURS), one.middle(LIMIT)
-        return [
-            ("a second", f"{one.rate(OURS):,.0f}"),
-            ("limit", f"{one.rate(LIMIT):,.0f}"),
-            ("a search, µs", _number(ours.user + ours.system, 1)),
-            ("limit", _number(limit.user + limit.system, 1)),
-        ]
-
-    return _rows(found, _title, Comparison.ratios_to_limit, figures)
-
-
-def _to_other_load(found: Sequence[Comparison]) -> list[list[str]]:
-    def names(one: Comparison) -> _Cells:
-        return [*_title(one), ("Compared with", WORKLOADS[one.workload.beside].title)]
-
-    def figures(one: Comparison) -> _Cells:
-        ours, other = one.middle(OURS), replace(one, servers=one.beside)
-        rates = [("a second", f"{one.rate(OURS):,.0f}"), ("that", f"{other.rate(OURS):,.0f}")]
-        return [*rates, ("p50, ms", _number(ours.p50, 2)), ("p99", _number(ours.p99, 2))]
-
-    return _rows(found, names, Comparison.ratios, figures)
+def _cell(one: Comparison, server: str, figure: str) -> str:
+    if server == _THAT:
+        one, server = replace(one, servers=one.beside), OURS
+    if server not in one.servers:
+        return "not run" if figure == "rate" else "-"
+    if figure == "rate":
+        return f"{one.rate(server):,.0f}"
+    middle = one.middle(server)
+    if figure == "worked":
+        return f"{middle.user + middle.system:,.1f}"
+    value: float = getattr(middle, figure)
+    return f"{value:,.2f}" if isfinite(value) else "-"
 
 
 def _to_other_checkout(changes: Sequence[tuple[Comparison, Change]]) -> list[Sequence[str]]:
     rows: list[Sequence[str]] = [("Load", "Run", "before", "least", "most", "now", "÷ before", "")]
     for one, change in changes:
         rates = (f"{rate:,.0f}" for rate in (change.before, change.least, change.most, change.now))
-        times = three_digits(change.now / change.before if change.before else nan)
+        times = _three_digits(change.now / change.before if change.before else nan)
         verdict = f"{one.errors} errors" if one.errors else "lower" if change.is_lower else "ok"
         rows.append((one.workload.title, change.how, *rates, times, verdict))
     return rows
@@ -329,15 +285,11 @@ def peer_table(found: Sequence[Comparison]) -> Iterator[str]:
 
 def _peer(one: Comparison, name: str) -> str:
     errors = one.middle(name).errors
-    return f"{one.rate(name):,.0f} ({three_digits(one.times(name))})" + (f", {errors} errors" if errors else "")
+    return f"{one.rate(name):,.0f} ({_three_digits(one.times(name))})" + (f", {errors} errors" if errors else "")
 
 
-def three_digits(value: float | None) -> str:
+def _three_digits(value: float | None) -> str:
     """Return a ratio with three digits that say something, however small or large the ratio is."""
     if value is None or not isfinite(value) or value <= 0:
         return "-"
     return f"{value:.{max(0, 2 - floor(log10(value)))}f}"
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:,.{digits}f}" if isfinite(value) else "-"

@@ -56,11 +56,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
     add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
-    add("--rounds", type=int, default=3, metavar="N", help="default: 3; of other servers 3 at most, of a million 1")
-    add("--seconds", type=float, default=0.5, metavar="S", help="of each round (default: 0.5); of a million twice that")
-    add("--books", type=int, default=1000, metavar="N", help='shared books in "books" (default: 1000)')
-    add("--million", action="store_true", help="also a million contacts, without slapd; takes long")
-    add("--ours", action="store_true", help="without slapd: no ratios")
     add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
     add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
 
@@ -92,8 +87,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
     if given.docs and given.before:
         raise argparse.ArgumentTypeError("--docs and --before: the page shows this checkout alone")
     parts = given.only or (*WORKLOADS, *PARTS)
-    rounds, seconds = (1, 0.1) if given.quick else (given.rounds, given.seconds)
-    plan = Plan(Load(folder), chosen(parts), rounds, seconds)
+    plan = Plan(Load(folder), chosen(parts), given.rounds, given.seconds)
     run = _Run(folder, given.keep, plan, PROGRAM is not None and not given.ours, given.before)
     try:
         peers, compared, figures = _all_parts(run, parts, given)
@@ -125,7 +119,7 @@ def _all_parts(
             longer = replace(plan, workloads=lenient, rounds=1, seconds=2 * plan.seconds)
             found += replace(run, beside=False, before=None, plan=longer).sized(_MILLION, above)
     if "books" in parts:
-        found += run.many_books(min(sizes), 20 if given.quick else given.books)
+        found += run.many_books(min(sizes), given.books)
     if "http" in parts:
         found += run.over_http(min(sizes))
     compared = [one for one in found if isinstance(one, Comparison)]

@@ -41,50 +41,19 @@ _P99_GOAL, _LONGEST_GOAL, _INFIX_LONGEST_GOAL, _MEMORY_GOAL = 50, 50, 250, 300
 _DRIBBLE_GOAL, _HANDSHAKE_GOAL = 35, 15
 
 
-@dataclass(frozen=True)
-class Scale:
-    """The size of each load.
-
-    :ivar seconds: for how long a phone searches under each load.
-    :ivar patience: seconds until connections that should be closed are given up; 0: the bench doesn't wait for them.
-    :ivar contacts: the contacts of the book that is searched for a part of a name.
-    :ivar searching: the clients that search so at once.
-    :ivar crowd: the connections of one login.
-    :ivar rounds: how often another login is measured beside a crowd, and alone.
-    """
-
-    idle: int = 10_000
-    dribbling: int = 5_000
-    readers: int = 20
-    handshakes: int = 2_000
-    seconds: float = 9.0
-    patience: float = 40.0
-    contacts: int = 50_000
-    searching: int = 100
-    crowd: int = 500
-    rounds: int = 3
-
-
-_QUICK = Scale(100, 50, 3, 20, 0.3, patience=0.0, contacts=500, searching=10, crowd=20, rounds=1)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ours", action="store_true", help="without slapd")
-
-
 def measure(given: argparse.Namespace, folder: Path) -> Results:
-    scale = _fitting(_QUICK if given.quick else Scale())
+    _raise_file_limit(given)
     ours, theirs = list[Figure](), list[Figure]()
     home = folder / "gateway"
     seed(home / "state", [Account(OWNER, range(_PEOPLE))], replica=True)
     with gateway(home, knows(_PEOPLE - 1), _GATEWAY) as server:
-        _keep(ours, server.name, _attacks(server, scale))
-        _keep(ours, server.name, _crowds(folder, server, scale))
+        _keep(ours, server.name, _attacks(server, given))
+        _keep(ours, server.name, _crowds(folder, server, given))
     if PROGRAM is not None and not given.ours:
         load_slapd(folder / "slapd", _PEOPLE, usual=True)
         with slapd(folder / "slapd", knows(_PEOPLE - 1), usual=True) as server:
-            _keep(theirs, server.name, _attacks(server, scale))
-    _keep(ours, "ldapgw", _infix(folder, scale))
+            _keep(theirs, server.name, _attacks(server, given))
+    _keep(ours, "ldapgw", _infix(folder, given))
     return Results(figure_table("Load", "Figure", ours, theirs), all(one.met for one in ours))
 
 
@@ -94,15 +63,15 @@ def _keep(found: list[Figure], name: str, measured: Iterable[Figure]) -> None:
         found.append(figure)
 
 
-def _fitting(scale: Scale) -> Scale:
-    """Return the scale, with no more connections than this process may have."""
+def _raise_file_limit(given: argparse.Namespace) -> None:
+    """Let this process have as many connections as it may, and the loads no more."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = hard - _OTHERS
-    if hard == resource.RLIM_INFINITY or scale.idle <= most:
-        return scale
-    say(f"RLIMIT_NOFILE is {hard}: {most:,} connections at most.")
-    return replace(scale, idle=most, dribbling=min(scale.dribbling, most), handshakes=min(scale.handshakes, most))
+    if hard != resource.RLIM_INFINITY and given.idle > most:
+        say(f"RLIMIT_NOFILE is {hard}: {most:,} connections at most.")
+        for load in ("idle", "dribbling", "handshakes"):
+            setattr(given, load, min(getattr(given, load), most))
 
 
 # --- attacks ---
@@ -122,45 +91,45 @@ class _Noticed:
     grown: float
 
 
-def _attacks(server: Server, scale: Scale) -> Iterator[Figure]:
+def _attacks(server: Server, given: argparse.Namespace) -> Iterator[Figure]:
     """Measure a phone without an attack, and under each attack."""
     watcher = Watcher(server.target, [person(at) for at in range(_PEOPLE)], fresh_every=10)
 
     def under(attack: Attack, count: int) -> tuple[_Noticed, Attacker]:
         before = server.resident
         attacker = Attacker(attack, server.target, count)
-        times = watcher.best(scale.seconds)
+        times = watcher.best(given.seconds)
         return _Noticed(*times, server.resident, max(0.0, server.resident - before)), attacker
 
-    median, p99, _ = watcher.best(scale.seconds)
+    median, p99, _ = watcher.best(given.seconds)
     yield Figure("none", "search, median", f"{median:.1f} ms")
     yield _search("none", "p99", p99, _P99_GOAL)
     yield judged("none", "memory", server.resident, "<", _MEMORY_GOAL, "MiB")
 
-    load = f"{scale.idle:,} idle"
-    noticed, attacker = under(idle, scale.idle)
+    load = f"{given.idle:,} idle"
+    noticed, attacker = under(idle, given.idle)
     held = int(attacker.stop()["held"])
-    yield Figure(load, "held", f"{held:,}", "all", met=held == scale.idle)
+    yield Figure(load, "held", f"{held:,}", "all", met=held == given.idle)
     yield _search(load, "p99", noticed.p99, _P99_GOAL)
     yield judged(load, "memory", noticed.resident, "<", _MEMORY_GOAL, "MiB")
 
     for name, attack, count, limit in (
-        ("slow-loris", dribble, scale.dribbling, _DRIBBLE_GOAL),
-        ("half handshakes", half_handshakes, scale.handshakes, _HANDSHAKE_GOAL),
+        ("slow-loris", dribble, given.dribbling, _DRIBBLE_GOAL),
+        ("half handshakes", half_handshakes, given.handshakes, _HANDSHAKE_GOAL),
     ):
         load, begun = f"{count:,} {name}", time.monotonic()
         noticed, attacker = under(attack, count)
         yield _search(load, "p99", noticed.p99, _P99_GOAL)
-        while time.monotonic() - begun < scale.patience and not attacker.has_ended:
+        while time.monotonic() - begun < given.patience and not attacker.has_ended:
             time.sleep(0.1)
         found = attacker.stop()
         closed = int(found["closed"])
         text = f"{closed:,}, the last after {found['last']:.1f} s" if closed else "none"
-        goal = f"all, within {limit:g} s" if scale.patience else ""
+        goal = f"all, within {limit:g} s" if given.patience else ""
         yield Figure(load, "closed", text, goal, met=not goal or (closed == count and found["last"] < limit))
 
-    load = f"{scale.readers} read nothing"
-    noticed, attacker = under(read_nothing, scale.readers)
+    load = f"{given.readers} read nothing"
+    noticed, attacker = under(read_nothing, given.readers)
     yield _search(load, "p99", noticed.p99, _P99_GOAL)
     yield judged(load, "memory, grown", noticed.grown, "<", 20, "MiB")
     attacker.stop()
@@ -181,18 +150,18 @@ def _search(load: str, what: str, milliseconds: float, goal: float) -> Figure:
     return judged(load, f"search, {what}", milliseconds, "<", goal, "ms", text=text)
 
 
-def _infix(folder: Path, scale: Scale) -> Iterator[Figure]:
+def _infix(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
     """Have many clients search a large book for a part of a name, each client after each answer.
 
     The clients ask a gateway of their own that is not compiled.  Of three rounds, the best one counts.
     """
-    load, home = f"{scale.searching} ask for *abc*", folder / "infix"
-    everybody = [person(number) for number in range(scale.contacts)]
-    seed(home / "state", [Account(OWNER, range(scale.contacts))])
+    load, home = f"{given.searching} ask for *abc*", folder / "infix"
+    everybody = [person(number) for number in range(given.contacts)]
+    seed(home / "state", [Account(OWNER, range(given.contacts))])
     engine = Load(home)
-    with gateway(home, knows(scale.contacts - 1), Variant(compiled=False)) as server:
+    with gateway(home, knows(given.contacts - 1), Variant(compiled=False)) as server:
         asked = WORKLOADS["substring"].asked(server.target.base, everybody)
-        rounds = [engine.round(server, asked, scale.seconds / 3, scale.searching) for _ in range(3)]
+        rounds = [engine.round(server, asked, given.seconds / 3, given.searching) for _ in range(3)]
     assert not any(one.errors for one in rounds)
     yield _search(load, "p99", min(one.p99 for one in rounds), _P99_GOAL)
     yield _search(load, "longest", min(one.longest for one in rounds), _INFIX_LONGEST_GOAL)
@@ -220,7 +189,7 @@ class Kind:
     is_replica: bool = False
 
 
-def _crowds(folder: Path, server: Server, scale: Scale) -> Iterator[Figure]:
+def _crowds(folder: Path, server: Server, given: argparse.Namespace) -> Iterator[Figure]:
     """Measure another login alone and beside a crowd, in turn; the p99 of its searches counts.
 
     A crowd asks for as long before it is measured.  The load runs on a thread of the lowest priority: the bench
@@ -229,14 +198,14 @@ def _crowds(folder: Path, server: Server, scale: Scale) -> Iterator[Figure]:
     engine, people = Load(folder), [person(at) for at in range(_PEOPLE)]
     port, tls_port = server.target.port, server.target.tls_port
     watcher, replica = Watcher(login_at(port, tls_port, HTTP_PHONE), people, 10), login_at(port, tls_port, REPLICA)
-    seconds = scale.seconds / 4
+    seconds = given.seconds / 4
     for name, kind in KINDS.items():
         asked = Asked(tuple(kind.requests(server.target.base, people)), fresh=kind.fresh)
         asking = replace(server, target=replica) if kind.is_replica else server
         alone, beside = list[float](), list[float]()
-        for _ in range(scale.rounds):
+        for _ in range(given.rounds):
             alone.append(watcher.times(seconds)[1])
-            arguments = (engine, asking, asked, 3 * seconds, scale.crowd)
+            arguments = (engine, asking, asked, 3 * seconds, given.crowd)
             crowd = threading.Thread(target=_ask, args=arguments, daemon=True)
             crowd.start()
             time.sleep(seconds)
@@ -244,7 +213,7 @@ def _crowds(folder: Path, server: Server, scale: Scale) -> Iterator[Figure]:
             crowd.join()
         ratio = statistics.median(more / less for less, more in zip(alone, beside, strict=True))
         text = f"{statistics.median(beside):.1f} ms, {ratio:.1f} × idle"
-        load, what = f"{scale.crowd} ask for {name}", "search of another login, p99"
+        load, what = f"{given.crowd} ask for {name}", "search of another login, p99"
         yield judged(load, what, ratio, "≤", _CROWD_GOAL, "× idle", text=text)
 
 

@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from statistics import median
@@ -34,6 +33,8 @@ _INSIDE = {
 # A person with a large book, and the pages of the list of contacts.
 _CROWDED, _CONTACTS = "greta@acme.example", 5000
 _LISTS = {f"{_CONTACTS:,} contacts, page 1": "contacts", f"{_CONTACTS:,} contacts, letter N": "contacts?letter=n"}
+# The files that a browser fetches for a page: style sheets, icons, scripts and pictures.
+_NEEDED = re.compile(r'<(?:link rel="(?:stylesheet|icon)" href|script src|img (?:class="[^"]*" )?src)="([^"]+)"')
 # Phones without a person, which the administration lists.
 _PHONES = 500
 
@@ -78,7 +79,7 @@ def _weigh(url: str, cookie: str, status: int = 200) -> Weight:
         body = _read(answer, status)
     packed = {"Accept-Encoding": "gzip"}
     sent = _read(ask(url, Cookie=cookie, **packed), status)
-    needed = dict.fromkeys(urljoin(url, one) for one in _needed(body.decode()))
+    needed = dict.fromkeys(urljoin(url, one) for one in _NEEDED.findall(body.decode()))
     besides = {one: len(_read(ask(one, **packed), 200)) for one in needed}
     connection.close()
     return Weight(len(body), len(sent), besides, median(first) * 1000)
@@ -88,33 +89,6 @@ def _read(answer: HTTPResponse, status: int) -> bytes:
     body = answer.read()
     assert answer.status == status, (answer.status, answer.getheaders())
     return body
-
-
-def _needed(html: str) -> list[str]:
-    """Return the addresses that a browser fetches for a page, in the page's order."""
-    reader = _Needs()
-    reader.feed(html)
-    reader.close()
-    return reader.found
-
-
-class _Needs(HTMLParser):
-    """Collects the addresses of style sheets, icons, scripts and pictures."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "link" and given.get("rel") in ("stylesheet", "icon"):
-            self.found.append(given.get("href") or "")
-        elif tag in ("script", "img") and given.get("src"):
-            self.found.append(given["src"] or "")
-
-
-def add_options(_parser: argparse.ArgumentParser) -> None:
-    """Add no option besides the usual ones."""
 
 
 def measure(_given: argparse.Namespace, folder: Path) -> Results:

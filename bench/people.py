@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Made-up people, always the same: as Google's People API tells them, and as LDIF for other servers.
+"""Made-up people, always the same: as Google's People API has them, and as LDIF for other servers.
 
-Person number i depends on i alone, so that a book of a thousand is the beginning of every larger one.  Their numbers
-are unique over the book.
+Person number i depends only on i, so that a book of a thousand people is the beginning of every larger one.  No two
+people have the same number.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "ı": "i", "Ł": "L"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody.
+    """A made-up person.
 
-    :ivar phones: which of `KINDS`, and the number in E.164.
+    :ivar phones: the index of the kind in `KINDS`, and the number in E.164.
     """
 
     uid: str
@@ -43,12 +43,12 @@ class Person:
 
     @property
     def name(self) -> str:
-        """What is displayed."""
+        """The displayed name."""
         return f"{self.given} {self.family}"
 
 
 def person(number: int) -> Person:
-    """The person of that number."""
+    """Return the person with a number, from 0."""
     choice = random.Random(f"1/{number}")
     [language] = choice.choices(_LANGUAGES, _SHARES)
     given, family = choice.choice(language["given"]), _family(choice, language)
@@ -66,7 +66,7 @@ def person(number: int) -> Person:
         mails.append(f"{_ascii(given)}.{_ascii(family)}{number}@{_ascii(organization or 'mail')[:18]}.example")
     if mails and choice.random() < 0.2:
         mails.append(f"{_ascii(family)}{number}@post.example")
-    # Spread like Google's, which are no running numbers either.
+    # The ids are spread like Google's, which are no running numbers either.
     uid = f"c{(number * 2654435761 + 1) % (1 << 62):019d}"
     return Person(uid, given, family, phones, organization, title, tuple(mails))
 
@@ -89,71 +89,42 @@ def _ascii(text: str) -> str:
     return "".join(sign for sign in decomposed if sign.isascii() and sign.isalnum()) or "x"
 
 
-# --- as the People API tells them -------------------------------------------------------------------------------------
-
-
 def resource(one: Person) -> dict[str, Any]:
-    """The ``person`` resource."""
-    key = one.uid[1:]
-    told: dict[str, Any] = {
+    """Return the ``person`` resource of the People API."""
+    source = {"type": "CONTACT", "id": one.uid[1:]}
+    kinds = ((KINDS[kind][0], number) for kind, number in one.phones)
+    titled = {"title": one.title} if one.title else {}
+    group = {"contactGroupId": "myContacts", "contactGroupResourceName": "contactGroups/myContacts"}
+    names = {"displayName": one.name, "familyName": one.family, "givenName": one.given, "unstructuredName": one.name}
+    fields: dict[str, list[dict[str, Any]]] = {
+        "names": [{**names, "displayNameLastFirst": f"{one.family}, {one.given}"}],
+        "phoneNumbers": [
+            {"value": number, "canonicalForm": number, "type": kind, "formattedType": kind.title()}
+            for kind, number in kinds
+        ],
+        "memberships": [{"contactGroupMembership": group}],
+        "organizations": [{"name": one.organization, **titled}] if one.organization else [],
+        "emailAddresses": [{"value": mail, "type": "work"} for mail in one.mails],
+    }
+    updated = {**source, "etag": "#" + one.uid[-8:], "updateTime": "2026-01-01T00:00:00Z"}
+    return {
         "resourceName": f"people/{one.uid}",
         "etag": "%EgUBAj03LhoEAQIFByIM" + base64.b64encode(one.uid[-6:].encode()).decode(),
-        "metadata": {
-            "sources": [
-                {"type": "CONTACT", "id": key, "etag": "#" + one.uid[-8:], "updateTime": "2026-01-01T00:00:00Z"}
-            ],
-            "objectType": "PERSON",
+        "metadata": {"sources": [updated], "objectType": "PERSON"},
+        # The first value of each field is the primary one.
+        **{
+            name: [
+                {"metadata": {**({} if at else {"primary": True}), "source": source}, **value}
+                for at, value in enumerate(values)
+            ]
+            for name, values in fields.items()
+            if values
         },
-        "names": [
-            {
-                "metadata": _metadata(key, first=True),
-                "displayName": one.name,
-                "familyName": one.family,
-                "givenName": one.given,
-                "displayNameLastFirst": f"{one.family}, {one.given}",
-                "unstructuredName": one.name,
-            }
-        ],
-        "phoneNumbers": [
-            {
-                "metadata": _metadata(key, first=not at),
-                "value": number,
-                "canonicalForm": number,
-                "type": KINDS[kind][0],
-                "formattedType": KINDS[kind][0].title(),
-            }
-            for at, (kind, number) in enumerate(one.phones)
-        ],
-        "memberships": [
-            {
-                "metadata": _metadata(key, first=True),
-                "contactGroupMembership": {
-                    "contactGroupId": "myContacts",
-                    "contactGroupResourceName": "contactGroups/myContacts",
-                },
-            }
-        ],
     }
-    if one.organization:
-        titled = {"title": one.title} if one.title else {}
-        told["organizations"] = [{"metadata": _metadata(key, first=True), "name": one.organization, **titled}]
-    if one.mails:
-        told["emailAddresses"] = [
-            {"metadata": _metadata(key, first=not at), "value": mail, "type": "work"}
-            for at, mail in enumerate(one.mails)
-        ]
-    return told
 
 
-def _metadata(key: str, *, first: bool) -> dict[str, Any]:
-    return {**({"primary": True} if first else {}), "source": {"type": "CONTACT", "id": key}}
-
-
-# --- as LDIF (RFC 2849) -----------------------------------------------------------------------------------------------
-
-
-def attributes(one: Person) -> Iterator[tuple[str, str]]:
-    """An inetOrgPerson, with the attributes that our directory gives it."""
+def _attributes(one: Person) -> Iterator[tuple[str, str]]:
+    """Yield the attributes of an inetOrgPerson, as our directory has them."""
     yield from (("objectClass", name) for name in ("top", "person", "organizationalPerson", "inetOrgPerson"))
     yield from (("uid", one.uid), ("cn", one.name), ("sn", one.family), ("givenName", one.given))
     yield "displayName", one.name
@@ -170,9 +141,9 @@ def attributes(one: Person) -> Iterator[tuple[str, str]]:
 
 
 def ldif(people: Iterable[Person], base: str, book: str, phone: str, secret: str) -> Iterator[str]:
-    """A directory like a tenant's: the book of an account, and a phone's login.
+    """Yield a directory like a tenant's, as LDIF: the book of an account, and a phone's login.
 
-    :param base: the tenant's, ``dc=…``.
+    :param base: the DN of the tenant, ``dc=…``.
     """
     organization = base.partition(",")[0].removeprefix("dc=")
     yield f"dn: {base}\nobjectClass: dcObject\nobjectClass: organization\ndc: {organization}\no: {organization}\n\n"
@@ -183,12 +154,12 @@ def ldif(people: Iterable[Person], base: str, book: str, phone: str, secret: str
     )
     yield f"dn: ou={book},{base}\nobjectClass: organizationalUnit\nou: {book}\n\n"
     for one in people:
-        lines = (_line(*attribute) for attribute in attributes(one))
+        lines = (_line(*attribute) for attribute in _attributes(one))
         yield f"dn: uid={one.uid},ou={book},{base}\n" + "".join(lines) + "\n"
 
 
 def _line(name: str, value: str) -> str:
-    """RFC 2849: what is not plain ASCII is written in base 64."""
+    """Return a line; a value that is not plain ASCII is written in base 64 (RFC 2849)."""
     if value.isascii() and value.isprintable() and value[:1] not in " :<" and not value.endswith(" "):
         return f"{name}: {value}\n"
     return f"{name}:: {base64.b64encode(value.encode()).decode()}\n"

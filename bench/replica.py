@@ -30,11 +30,6 @@ _PATIENCE = 900.0
 _PAUSE = 0.5
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--contacts", type=int, default=_COPY_CONTACTS, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--changes", type=int, default=100, metavar="N", help="(default: %(default)s)")
-
-
 def measure(given: argparse.Namespace, folder: Path) -> Results:
     say(f"filling a store with {given.contacts:,} contacts")
     site = Site(folder, size_limit=10)

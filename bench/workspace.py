@@ -18,10 +18,6 @@ _GOAL = 60.0
 _PATIENCE = 600.0
 
 
-def add_options(_parser: argparse.ArgumentParser) -> None:
-    """Add no option: the company of the demo has a fixed size."""
-
-
 def measure(_given: argparse.Namespace, folder: Path) -> Results:
     web, ldap, sandbox = free_ports(3)
     command = [sys.executable, "-m", "ldapgw", "demo", "--workspace", "--state", str(folder / "demo")]

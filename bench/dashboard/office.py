@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,8 +37,14 @@ _FIRST_ADDED = 900_000
 _BETWEEN_CALLS = 1.5
 # Phones with an old password, and the part of the time that has passed when these phones begin to try the password.
 _FORGOTTEN, _OLD_PASSWORDS = 5, 0.05
-# The part of the time that has passed when Google stops answering well, and when Google does again.
-_TROUBLE = (0.45, 0.62)
+# The trouble at Google: the part of the time that has passed, and the sandbox's control with its arguments.
+_TROUBLES: tuple[tuple[float, str, dict[str, Any]], ...] = (
+    (0.45, "revoke", {"account": _ACCOUNTS[-1]}),
+    (0.45, "expire-access-tokens", {"account": _ACCOUNTS[-1]}),
+    (0.45, "inject-fault", {"name": "error_resource_exhausted_429", "times": 30}),
+    (0.45, "inject-fault", {"name": "error_unavailable_503"}),
+    (0.62, "clear-faults", {}),
+)
 
 
 def _resource(number: int) -> dict[str, Any]:
@@ -74,23 +81,24 @@ class Office:
         self._begun = 0.0
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._added = _FIRST_ADDED
+        self._troubles = list(_TROUBLES)
 
     def __enter__(self) -> Self:
         # The last account that is connected is that of the administrator.
         cookie = connect(self._site.page, *reversed(_ACCOUNTS))
         self._site.wait_for_sync(len(_ACCOUNTS))
-        passwords = self._add_phones()
-        assert len(passwords) == _PHONES
+        phones = [Target(self._site.ldap_port, 0, BASE, *login) for login in self._add_phones()]
+        assert len(phones) == _PHONES
         self._begun = time.monotonic()
-        phones = [Target(self._site.ldap_port, 0, BASE, *login) for login in passwords.items()]
-        for at, target in enumerate(phones):
-            self._start(self._phone, at, target)
-        for at in range(_FORGOTTEN):
-            self._start(self._wrong_password, 50 + at, f"desk{_PHONES - at}", f"127.2.0.{at + 1}")
-        self._start(self._wrong_base, 101, phones[0])
-        self._start(self._reader, 102, cookie)
-        self._start(self._address_books, 103, "desk2", passwords["desk2"])
-        self._start(self._google, 104)
+        for target in phones:
+            self._start(_BETWEEN_CALLS, self._work_with_phone, target)
+        for at, target in enumerate(phones[-_FORGOTTEN:]):
+            self._start(1.5, self._try_old_password, replace(target, password="left-from-last-year"), at)
+        self._start(4, self._search_wrong_base, phones[0])
+        self._start(0.7, self._read_page, cookie)
+        self._start(5, self._read_address_book, phones[1])
+        self._start(3, self._edit_contacts)
         return self
 
     def __exit__(
@@ -100,13 +108,35 @@ class Office:
         for thread in self._threads:
             thread.join()
 
-    def _start(self, work: Callable[..., None], seed: int, *given: object) -> None:
-        thread = threading.Thread(target=work, args=(random.Random(seed), *given))
+    def _start(self, mean: float, act: Callable[..., None], *given: object) -> None:
+        """Start a thread that acts again and again until the office closes.
+
+        :param mean: the seconds between two acts, on average, while the office is busiest.
+        :param act: gets a random generator; a connection that the gateway refuses or ends is a part of the load.
+        """
+        choice = random.Random(len(self._threads))
+
+        def work() -> None:
+            while self._pause(choice, mean):
+                with suppress(OSError):
+                    act(choice, *given)
+
+        thread = threading.Thread(target=work)
         self._threads.append(thread)
         thread.start()
 
-    def _add_phones(self) -> dict[str, str]:
-        """Import phones as an administrator does, and return their passwords by name."""
+    def _pause(self, choice: random.Random, mean: float) -> bool:
+        """Pause, most shortly in the middle of the time, and return whether the office is still open."""
+        busy = 0.35 + 0.65 * math.sin(math.pi * min(1.0, max(0.0, self._part))) ** 2
+        return not self._closed.wait(choice.expovariate(busy / mean))
+
+    @property
+    def _part(self) -> float:
+        """The part of the time that has passed."""
+        return (time.monotonic() - self._begun) / self._seconds
+
+    def _add_phones(self) -> list[tuple[str, str]]:
+        """Import phones as an administrator does, and return their names and passwords."""
         desks, written = self._site.folder / "desks.csv", self._site.folder / "desks"
         lines = [f"desk{at + 1},{_ACCOUNTS[at % len(_ACCOUNTS)]},yealink\n" for at in range(_PHONES)]
         desks.write_text("name,account,model\n" + "".join(lines))
@@ -114,82 +144,55 @@ class Office:
         if added.returncode:
             raise SystemExit(added.stderr)
         texts = [file.read_text() for file in written.rglob("*.cfg")]
-        return dict(login.groups() for text in texts for login in _LOGIN.finditer(text))
+        logins = {name: password for text in texts for name, password in _LOGIN.findall(text)}
+        return sorted(logins.items(), key=lambda login: int(login[0].removeprefix("desk")))
 
-    # --- the threads ---
-
-    @property
-    def _part(self) -> float:
-        """The part of the time that has passed."""
-        return (time.monotonic() - self._begun) / self._seconds
-
-    def _pause(self, choice: random.Random, mean: float) -> bool:
-        """Pause, most shortly in the middle of the time, and return whether the office is still open."""
-        busy = 0.35 + 0.65 * math.sin(math.pi * min(1.0, max(0.0, self._part))) ** 2
-        return not self._closed.wait(choice.expovariate(busy / mean))
-
-    def _phone(self, choice: random.Random, target: Target) -> None:
-        """Type names, get calls, and open the whole list now and then."""
-        while self._pause(choice, _BETWEEN_CALLS):
-            with suppress(OSError), Phone(target, f"127.1.0.{choice.randrange(1, 250)}") as phone:
-                phone.bind()
-                for _ in range(choice.randrange(10, 40)):
-                    for request in _asked(choice):
-                        phone.ask(request)
-                        if self._closed.wait(0.3):
-                            return
-                    if not self._pause(choice, _BETWEEN_CALLS):
+    def _work_with_phone(self, choice: random.Random, target: Target) -> None:
+        """Type names, get calls, and open the whole list now and then, on one connection."""
+        with Phone(target, f"127.1.0.{choice.randrange(1, 250)}") as phone:
+            phone.bind()
+            for _ in range(choice.randrange(10, 40)):
+                for request in _asked(choice):
+                    phone.ask(request)
+                    if self._closed.wait(0.3):
                         return
+                if not self._pause(choice, _BETWEEN_CALLS):
+                    return
 
-    def _wrong_password(self, choice: random.Random, name: str, address: str) -> None:
-        """Try an old password again and again, once the office has been open for a while."""
-        target = Target(self._site.ldap_port, 0, BASE, name, "left-from-last-year")
-        while not self._closed.wait(choice.uniform(1, 2)):
-            if self._part > _OLD_PASSWORDS:
-                with suppress(OSError), Phone(target, address) as phone:
-                    phone.ask(target.bind())
+    def _try_old_password(self, _choice: random.Random, target: Target, at: int) -> None:
+        """Try an old password, once the office has been open for a while."""
+        if self._part > _OLD_PASSWORDS:
+            with Phone(target, f"127.2.0.{at + 1}") as phone:
+                phone.ask(target.bind())
 
-    def _wrong_base(self, choice: random.Random, target: Target) -> None:
+    def _search_wrong_base(self, _choice: random.Random, target: Target) -> None:
         """Search below a base that is not the tenant's."""
-        while self._pause(choice, 4):
-            with suppress(OSError), Phone(target, "127.3.0.1") as phone:
-                phone.bind()
-                phone.ask(search("dc=example,dc=com", "(cn=m*)"))
+        with Phone(target, "127.3.0.1") as phone:
+            phone.bind()
+            phone.ask(search("dc=example,dc=com", "(cn=m*)"))
 
-    def _reader(self, choice: random.Random, cookie: str) -> None:
-        """Read pages, with a sign-in or without; some addresses are mistyped, which is part of the load."""
+    def _read_page(self, choice: random.Random, cookie: str) -> None:
+        """Read a page, with a sign-in or without; some addresses are mistyped."""
         pages = ("", "contacts", "contacts?letter=m", "phones/desk1", "?q=mai", "activity", "admin", "admin/phones")
-        while self._pause(choice, 0.7):
-            if choice.random() < 0.25:
-                fetch(self._site.page + choice.choice(("", "privacy", "phone")))
-            else:
-                fetch(self._site.page + choice.choice(pages), cookie)
+        if choice.random() < 0.25:
+            fetch(self._site.page + choice.choice(("", "privacy", "phone")))
+        else:
+            fetch(self._site.page + choice.choice(pages), cookie)
 
-    def _address_books(self, choice: random.Random, name: str, password: str) -> None:
+    def _read_address_book(self, _choice: random.Random, target: Target) -> None:
         """Fetch a phone book over HTTP."""
-        login = base64.b64encode(f"{name}:{password}".encode()).decode()
+        login = base64.b64encode(f"{target.login}:{target.password}".encode()).decode()
         asked = Request(self._site.page + "book/snom.xml", headers={"Authorization": f"Basic {login}"})
-        while self._pause(choice, 5):
-            with suppress(OSError), urlopen(asked, timeout=30) as answer:
-                answer.read()
+        with urlopen(asked, timeout=30) as answer:
+            answer.read()
 
-    def _google(self, choice: random.Random) -> None:
-        """Write contacts at Google, which answers badly for a while, and revoke a consent."""
-        turn = self._site.turn
-        in_trouble = over = False
-        number = _FIRST_ADDED
-        while self._pause(choice, 3):
-            number += 1
-            turn("add-person", account=choice.choice(_ACCOUNTS[:-1]), person=_resource(number))
-            if not in_trouble and self._part > _TROUBLE[0]:
-                in_trouble = True
-                turn("revoke", account=_ACCOUNTS[-1])
-                turn("expire-access-tokens", account=_ACCOUNTS[-1])
-                turn("inject-fault", name="error_resource_exhausted_429", times=30)
-                turn("inject-fault", name="error_unavailable_503")
-            if in_trouble and not over and self._part > _TROUBLE[1]:
-                over = True
-                turn("clear-faults")
+    def _edit_contacts(self, choice: random.Random) -> None:
+        """Add a contact at Google, and begin or end the trouble if the time has come."""
+        self._added += 1
+        self._site.turn("add-person", account=choice.choice(_ACCOUNTS[:-1]), person=_resource(self._added))
+        while self._troubles and self._part > self._troubles[0][0]:
+            _, control, given = self._troubles.pop(0)
+            self._site.turn(control, **given)
 
 
 def _asked(choice: random.Random) -> list[bytes]:

@@ -25,7 +25,7 @@ def one(searches_s: float, p99: float = 1.0, errors: int = 0, entries_s: float =
 
 
 def verdicts(compared: Comparison) -> list[bool]:
-    return [ratio.is_met for ratio in compared.ratios()]
+    return [ratio.met for ratio in compared.ratios()]
 
 
 def test_a_round_is_compared_with_itself() -> None:
@@ -34,7 +34,7 @@ def test_a_round_is_compared_with_itself() -> None:
     compared = Comparison(1000, PREFIX, {"ldapgw": ours, "slapd": theirs})
     assert (compared.times(), compared.rate("ldapgw")) == (6.0, 500)
     beside = Comparison(1000, YEALINK, {"ldapgw": ours}, {"ldapgw": (one(1200), one(120), one(9))})
-    assert beside.ratios()[0].value == 0.5
+    assert beside.ratios()[0].text == "0.500"
     books = Comparison(1000, LIST, {"ldapgw": (one(0, entries_s=900),), "slapd": (one(1, entries_s=30),)})
     assert (books.times(), verdicts(books)[0]) == (30.0, True)
 
@@ -54,7 +54,7 @@ def test_goals_are_judged(ours: Round, met: list[bool], good: bool) -> None:
     compared = Comparison(1000, PREFIX, {"ldapgw": (ours,), "slapd": (one(100),)})
     assert (verdicts(compared), compared.is_good) == (met, good)
     alone = Comparison(1000, PREFIX, {"ldapgw": (one(1),)})
-    assert ([ratio.value for ratio in alone.ratios()], alone.is_good) == ([None, None], True)
+    assert ([(ratio.text, ratio.goal) for ratio in alone.ratios()], alone.is_good) == ([("-", ""), ("-", "")], True)
 
 
 @pytest.mark.parametrize(("is_compiled", "rate", "met"), [(True, 60, True), (True, 59, False), (False, 59, True)])
@@ -91,7 +91,7 @@ def test_a_row_beside_another_is_judged_by_it(rate: float, met: bool) -> None:
     """By its own part of that row's rate; slapd has no say."""
     compared = Comparison(1000, YEALINK, {"ldapgw": (one(rate),)}, {"ldapgw": (one(100),)})
     [ratio] = compared.ratios()
-    assert (ratio.value, compared.times(), ratio.is_met) == (rate / 100, None, met)
+    assert (ratio.text, compared.times(), ratio.met) == (f"{rate / 100:.3f}", None, met)
 
 
 @pytest.mark.parametrize(

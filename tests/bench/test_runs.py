@@ -20,8 +20,8 @@ from bench.__main__ import BENCHES, main
 from bench.asking import WORKLOADS
 from bench.directory import PARTS, chosen
 from bench.hostile import KINDS
+from bench.parts import PARTS as PARTS_FOR_SPEED
 from bench.process import Peak, resident
-from bench.programs.without import PARTS as PARTS_FOR_SPEED
 from bench.report import COMPILED
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
