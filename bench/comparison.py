@@ -15,14 +15,11 @@ from statistics import median
 from bench.asking import WORKLOADS, Workload
 from bench.load import Load, Round
 from bench.people import Person
-from bench.process import Server
 from bench.report import COMPILED, Figure, judged, say, simple_table
-from bench.servers import BEFORE, BEFORE_PURE, LIMIT, OURS, PURE, THEIRS
+from bench.servers import BEFORE, BEFORE_PURE, LIMIT, OURS, PURE, THEIRS, Server
 
 # The number of contacts for which a load has goals of its own.
 _GOALS_10K = 10_000
-# The part of slapd's p99 that our p99 may have.
-_P99_GOAL = 0.5
 # A rate below this part of another checkout's rate is lower, unless a round of the other checkout was as low.
 _LOWER = 0.95
 
@@ -31,7 +28,7 @@ Rounds = Mapping[str, tuple[Round, ...]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How loads are measured.
+    """The plan of a measurement.
 
     :ivar seconds: of each round.
     """
@@ -44,7 +41,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Change:
-    """What has become of the rate of another checkout, in searches or entries a second.
+    """A change of the rate since another checkout, in searches or entries a second.
 
     :ivar how: how both gateways run.
     :ivar before: the median of the other checkout's rounds, which are between `least` and `most`.
@@ -100,38 +97,42 @@ class Comparison:
     def ratios(self) -> list[Figure]:
         """Return the ratios to slapd, or to the other load of the same gateway."""
         usual, pure = self._goals()
-        found = [self._ratio("÷ that" if self.workload.beside else "÷ slapd", self._of_other(OURS), "≥", usual)]
+        found = [self._ratio("÷ that" if self.workload.beside else "÷ slapd", self._of_other(OURS), usual)]
         if PURE in self.servers:
-            found.append(self._ratio(PURE, self._of_other(PURE), "≥", pure))
+            found.append(self._ratio(PURE, self._of_other(PURE), pure))
         if not self.workload.beside:
             p99 = _median(self.servers.get(OURS), self.servers.get(THEIRS), lambda one: one.p99)
-            found.append(self._ratio("p99 ÷ slapd", p99, "≤", _P99_GOAL))
+            found.append(self._ratio("p99 ÷ slapd", p99, "≤ 0.5"))
         return found
 
     def ratios_to_limit(self) -> list[Figure]:
         """Return the ratios to the limit, whose goals are for compiled modules."""
         goal = self.workload.limit if COMPILED.exists() else None
-        found = [self._ratio("÷ limit", self.times(OURS, LIMIT), "≥", goal or None)]
-        return found + ([self._ratio(PURE, self.times(PURE, LIMIT), "≥", None)] if PURE in self.servers else [])
+        found = [self._ratio("÷ limit", self.times(OURS, LIMIT), f"≥ {goal:g}" if goal else "")]
+        return found + ([self._ratio(PURE, self.times(PURE, LIMIT))] if PURE in self.servers else [])
 
-    def _ratio(self, what: str, value: float | None, sign: str, goal: float | None) -> Figure:
-        """Return a figure with a goal, unless there is no goal or one of both servers did not take part."""
-        if value is None or goal is None:
-            return Figure(self.workload.title, what, _three_digits(value))
-        return judged(self.workload.title, what, value, sign, goal, text=_three_digits(value))
+    def _ratio(self, what: str, value: float | None, goal: str = "") -> Figure:
+        """Return a ratio, with its goal if both servers took part."""
+        text = _three_digits(value)
+        return (
+            Figure(self.workload.title, what, text)
+            if value is None
+            else judged(self.workload.title, what, value, goal, text=text)
+        )
 
     def _of_other(self, server: str) -> float | None:
         if self.workload.beside:
             return _median(self.servers.get(server), self.beside.get(server), self._rate)
         return self.times(server)
 
-    def _goals(self) -> tuple[float, float | None]:
+    def _goals(self) -> tuple[str, str]:
         """Return the goals of the usual gateway, and of the one that is not compiled beside a compiled one."""
         own = self.workload.goals_10k
         if own is None or self.contacts != _GOALS_10K:
-            return self.workload.goal, None
+            return f"≥ {self.workload.goal:g}", ""
+        compiled, pure = (f"≥ {goal:g}" for goal in own)
         # The usual gateway is not compiled where no gateway is.
-        return own if PURE in self.servers else (own[1], None)
+        return (compiled, pure) if PURE in self.servers else (pure, "")
 
     def changes(self) -> Iterator[Change]:
         """Yield what has become of the rates of another checkout, if one took part."""

@@ -16,9 +16,8 @@ from math import nan
 from pathlib import Path
 
 from bench.asking import Asked
-from bench.process import Server
 from bench.report import percentile
-from bench.servers import LIMIT
+from bench.servers import LIMIT, Server
 
 CONNECTIONS = 8
 WARMUP = 0.3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a bench prints: its progress, figures with goals, tables in reStructuredText, and results in the documents.
+"""The output of benches: their progress, figures with goals, tables in reStructuredText, and results in documents.
 
 Standard output is for the results.  In the page about performance, the tables of a script stand between two comments
 of the script's own.
@@ -62,17 +62,15 @@ class Results:
     about: str = ""
 
 
-def judged(
-    load: str, what: str, value: float, sign: str, goal: float, unit: str = "", *, text: str = "", digits: int = 1
-) -> Figure:
-    """Return a figure with a goal.
+def judged(load: str, what: str, value: float, goal: str, *, text: str = "", digits: int = 1) -> Figure:
+    """Return a figure that is compared with its goal.
 
-    :param sign: how the value has to compare with the goal: ``≤``, ``≥`` or ``<``.
-    :param text: the value as a table shows it; empty: the value with so many digits and its unit.
+    :param goal: the sign ``≤``, ``≥`` or ``<``, a number and its unit, if there is one; empty: there is no goal.
+    :param text: the value as a table shows it; empty: the value with so many digits and the goal's unit.
     """
-    behind = f" {unit}" if unit else ""
-    shown = text or f"{value:,.{digits}f}{behind}"
-    return Figure(load, what, shown, f"{sign} {goal:,g}{behind}", met=bool(_IS_MET[sign](value, goal)))
+    sign, number, unit = [*goal.split(" ", 2), "", "", ""][:3]
+    is_met = not goal or bool(_IS_MET[sign](value, float(number.replace(",", ""))))
+    return Figure(load, what, text or f"{value:,.{digits}f} {unit}".rstrip(), goal, met=is_met)
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:

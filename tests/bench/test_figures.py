@@ -121,7 +121,7 @@ COMPARED = [
     Comparison(20_000, YEALINK, {"ldapgw": (SLOW,)}, {"ldapgw": (FAST,)}),
 ]
 PEERS = [Comparison(1000, PREFIX, {"slapd": (SLOW,), "ldapgw": (FAST,), "ldaptor": (NONE,)})]
-FIGURES = [Figure("20,000 contacts", "memory", "40 MiB"), judged("100 change", "turn", 21, "≤", 20, "ms", digits=0)]
+FIGURES = [Figure("20,000 contacts", "memory", "40 MiB"), judged("100 change", "turn", 21, "≤ 20 ms", digits=0)]
 TABLES = """
 20,000 contacts:
 

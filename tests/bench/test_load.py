@@ -19,8 +19,8 @@ from bench.asking import ATTRIBUTES, MOST_ENTRIES, WORKLOADS
 from bench.load import Load
 from bench.people import Person, person, resource
 from bench.phone import Target
-from bench.process import Server
 from bench.programs.google import CHANGED, answers, changed
+from bench.servers import Server
 from ldapgw.ber import ENUMERATED, integer, octets, tlv
 from ldapgw.contact import Kind, Source
 from ldapgw.directory.filter import SearchRequest, to_string

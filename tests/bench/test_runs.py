@@ -21,8 +21,8 @@ from bench.asking import WORKLOADS
 from bench.directory import PARTS, chosen
 from bench.hostile import KINDS
 from bench.parts import PARTS as PARTS_FOR_SPEED
-from bench.process import Peak, resident
 from bench.report import COMPILED
+from bench.servers import Peak, resident
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
 from tests.support.slapd import PROGRAM
