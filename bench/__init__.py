@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Hostile load on loopback: what phones notice of it, on ldapgw and on OpenLDAP's slapd beside it.
+"""Measurements of the gateway on loopback: ``scripts/bench NAME`` runs the bench of the module NAME.
 
-`servers` starts either; `attacks` are run by a process of its own; `phone` is somebody who just wants to search;
-`runs` puts them together; ``scripts/bench hostile`` prints the table.
+Each bench puts a load on servers under test, which are in `servers`, with stores that `seed` fills with made-up people;
+the rows of its tables are figures with goals (`report`).  Searches come from `asking`; `load` sends as many of them as
+a server can answer, while `phone` sends them as a person types.  `comparison` compares servers round by round.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What attackers do, each in a process of its own: open, say that it is ready, go on until it is told to stop."""
+"""The attacks, each in a process of its own: it opens connections, and goes on until the bench stops it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,22 @@ import multiprocessing
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 
 from bench.phone import Target
 from ldapgw.ber import INTEGER, SEQUENCE, boolean, integer, octets, tlv
 from tests.support import pdu
 
-Findings = dict[str, float]
-# Connections from one address: fewer than the gateway lets one have.
+# The connections from one address: fewer than the gateway allows.
 _PER_ADDRESS = 200
-_HELLO = bytes.fromhex("16030100")
 
-
-class Orders:
-    """What an attacker hears: when to stop."""
-
-    def __init__(self, pipe: Connection) -> None:
-        self._pipe = pipe
-
-    def ready(self) -> None:
-        """Say that all is set up."""
-        self._pipe.send("ready")
-
-    def go_on(self, seconds: float = 0.0) -> bool:
-        """Whether to go on, after waiting for so long."""
-        return not self._pipe.poll(seconds)
-
-
-Attack = Callable[[Target, int, Orders], Findings]
+# An attack gets its target, the number of its connections, and a pipe: the attack writes to the pipe once it has begun,
+# and the pipe has something to read once the bench stops the attack.  The attack returns its findings.
+Findings = Mapping[str, float]
+Attack = Callable[[Target, int, Connection], Findings]
 
 
 class Attacker:
@@ -48,32 +34,29 @@ class Attacker:
         self._process = context.Process(target=_run, args=(attack, target, count, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        assert self._pipe.recv() == "ready"
+        self._pipe.recv()
 
     @property
-    def ended(self) -> bool:
-        """Whether it has ended by itself, and what it found can be had."""
+    def has_ended(self) -> bool:
+        """Return whether the attack has ended by itself."""
         return self._pipe.poll()
 
     def stop(self) -> Findings:
-        """Have it stop; what it found."""
-        self._pipe.send("stop")
-        return self.result()
-
-    def result(self) -> Findings:
-        """Wait until it ends by itself; what it found."""
+        """Stop the attack, and return its findings."""
+        if not self.has_ended:
+            self._pipe.send("stop")
         found: Findings = self._pipe.recv()
         self._process.join()
         return found
 
 
 def _run(attack: Attack, target: Target, count: int, pipe: Connection) -> None:
-    pipe.send(attack(target, count, Orders(pipe)))
+    pipe.send(attack(target, count, pipe))
 
 
 @contextmanager
 def _crowd(target: Target, count: int, *, tls: bool = False, receives: int = 0) -> Iterator[list[socket.socket]]:
-    """So many connections, from as many addresses as that needs."""
+    """Open so many connections, from as many addresses as the gateway's limit for one address needs."""
     crowd: list[socket.socket] = []
     try:
         for at in range(count):
@@ -88,8 +71,48 @@ def _crowd(target: Target, count: int, *, tls: bool = False, receives: int = 0) 
             one.close()
 
 
+def _hold(
+    target: Target,
+    count: int,
+    pipe: Connection,
+    *,
+    first: Callable[[Target], bytes],
+    more: bytes = b"",
+    tls: bool = False,
+    reads: bool = True,
+) -> Findings:
+    """Open connections, and hold them until the server has closed all of them.
+
+    :param first: returns the octets that each connection sends first.
+    :param more: the octets that each connection sends every five seconds.
+    :param reads: whether answers are read and thrown away; otherwise there is little room for them.
+    :returns: how many connections were held, and how many the server closed; and when it closed the last one, in
+        seconds.
+    """
+    with _crowd(target, count, tls=tls, receives=0 if reads else 4096) as crowd, select.epoll() as poll:
+        begun = time.monotonic()
+        for one in crowd:
+            one.sendall(first(target))
+            poll.register(one, select.EPOLLRDHUP | (select.EPOLLIN if reads else 0))
+        pipe.send("begun")
+        waiting = {one.fileno(): one for one in crowd}
+        last, due = 0.0, begun + 5.0
+        while waiting and not pipe.poll():
+            for number, _ in poll.poll(0.2):
+                if not _is_open(waiting[number]):
+                    poll.unregister(number)
+                    del waiting[number]
+                    last = time.monotonic() - begun
+            if more and time.monotonic() >= due:
+                due += 5.0
+                for one in waiting.values():
+                    with suppress(OSError):
+                        one.send(more)
+        return {"held": len(waiting), "closed": count - len(waiting), "last": last}
+
+
 def _is_open(one: socket.socket) -> bool:
-    """Whether the server has not closed it; what it said is thrown away."""
+    """Read all answers, and return whether the server has left the connection open."""
     one.setblocking(False)
     try:
         while one.recv(1 << 16):
@@ -101,71 +124,25 @@ def _is_open(one: socket.socket) -> bool:
     return False
 
 
-def idle(target: Target, count: int, orders: Orders) -> Findings:
-    """Phones that are bound and then say nothing."""
-    with _crowd(target, count) as crowd:
-        for one in crowd:
-            one.sendall(target.bind())
-        for one in crowd:
-            one.recv(1 << 12)
-        orders.ready()
-        while orders.go_on(1.0):
-            pass
-        return {"held": sum(map(_is_open, crowd))}
+def _half_message(_target: Target) -> bytes:
+    return b"\x30\x82\x10\x00\x02\x01\x01"
 
 
-def dribble(target: Target, count: int, orders: Orders) -> Findings:
-    """Half a message, and an octet more every five seconds."""
-    with _crowd(target, count) as crowd:
-        begun = time.monotonic()
-        for one in crowd:
-            one.sendall(b"\x30\x82\x10\x00\x02\x01\x01")
-        orders.ready()
-        return _gone(crowd, begun, orders, b"\x00", 5.0)
+def _half_hello(_target: Target) -> bytes:
+    return bytes.fromhex("16030100")
 
 
-def half_handshakes(target: Target, count: int, orders: Orders) -> Findings:
-    """The beginning of a TLS handshake."""
-    with _crowd(target, count, tls=True) as crowd:
-        begun = time.monotonic()
-        for one in crowd:
-            one.sendall(_HELLO)
-        orders.ready()
-        return _gone(crowd, begun, orders, b"", 60.0)
+def _many_searches(target: Target) -> bytes:
+    everything = (pdu.message(number, pdu.search(target.base, 2)) for number in range(2, 22))
+    return target.bind() + b"".join(everything)
 
 
-def _gone(crowd: list[socket.socket], begun: float, orders: Orders, more: bytes, every: float) -> Findings:
-    """How many the server closed, and when the last of them, in seconds; ends when all are."""
-    waiting = {one.fileno(): one for one in crowd}
-    poll = select.epoll()
-    for number in waiting:
-        poll.register(number, select.EPOLLIN | select.EPOLLRDHUP)
-    last, due = 0.0, begun + every
-    while waiting and orders.go_on():
-        for number, _ in poll.poll(0.2):
-            if not _is_open(waiting[number]):
-                poll.unregister(number)
-                del waiting[number]
-                last = time.monotonic() - begun
-        if time.monotonic() >= due:
-            due += every
-            for one in waiting.values():
-                with suppress(OSError):
-                    one.send(more)
-    poll.close()
-    return {"closed": len(crowd) - len(waiting), "last": last}
-
-
-def read_nothing(target: Target, count: int, orders: Orders) -> Findings:
-    """Twenty searches for everything each, and none of the answers read."""
-    everything = b"".join(pdu.message(number, pdu.search(target.base, 2)) for number in range(2, 22))
-    with _crowd(target, count, receives=4096) as crowd:
-        for one in crowd:
-            one.sendall(target.bind() + everything)
-        orders.ready()
-        while orders.go_on(1.0):
-            pass
-        return {}
+# Clients that bind and then send nothing; that send half a message, then one octet at a time; that begin a TLS
+# handshake; and that search for everything twenty times and read no answer.
+idle: Attack = partial(_hold, first=Target.bind)
+dribble: Attack = partial(_hold, first=_half_message, more=b"\x00")
+half_handshakes: Attack = partial(_hold, first=_half_hello, tls=True)
+read_nothing: Attack = partial(_hold, first=_many_searches, reads=False)
 
 
 def _bombs() -> Iterator[bytes]:
@@ -184,11 +161,11 @@ def _bombs() -> Iterator[bytes]:
         yield bytes.fromhex(header) + bytes(1000)
 
 
-def bombs(target: Target, count: int, orders: Orders) -> Findings:
-    """INTEGERs and lengths beyond all measure, one after the other."""
+def bombs(target: Target, _count: int, pipe: Connection) -> Findings:
+    """Send INTEGERs and lengths beyond all measure, one after the other."""
     sent, all_bombs = 0, tuple(_bombs())
-    orders.ready()
-    while orders.go_on():
+    pipe.send("begun")
+    while not pipe.poll():
         for bomb in all_bombs:
             with target.connect("127.6.6.6") as one, suppress(OSError):
                 one.settimeout(0.05)
@@ -198,15 +175,15 @@ def bombs(target: Target, count: int, orders: Orders) -> Findings:
     return {"sent": sent}
 
 
-def guess(target: Target, count: int, orders: Orders) -> Findings:
-    """Wrong passwords, from one address, as fast as they are answered."""
+def guess(target: Target, count: int, pipe: Connection) -> Findings:
+    """Send wrong passwords from one address, as fast as they are answered."""
     answered = 0
     with _crowd(target, count) as crowd:
         for one in crowd:
             one.sendall(target.bind("wrong"))
-        orders.ready()
+        pipe.send("begun")
         begun = time.monotonic()
-        while orders.go_on():
+        while not pipe.poll():
             ready, _, _ = select.select(crowd, [], [], 0.1)
             for one in ready:
                 if not one.recv(1 << 12):

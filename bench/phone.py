@@ -1,31 +1,39 @@
 # SPDX-License-Identifier: MIT
-"""Somebody who just wants to search, and how long that takes."""
+"""A phone that searches: its connection, the words that it searches for, and how long the answers take."""
 
 from __future__ import annotations
 
 import random
 import socket
+import threading
 import time
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from math import inf
 from types import TracebackType
 from typing import Self
 
+from bench.asking import NUMBERS, WORKLOADS, any_of, search
+from bench.people import Person
+from bench.report import percentile
 from tests.support import pdu
-from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import whole_messages
 
 # Seconds after which a phone gives up.
 PATIENCE = 5.0
-# Seconds between two searches: a person types no faster, and the load process is not to compete with the server.
+# Seconds between two searches: a person types no faster, and the bench must not compete with the server.
 PAUSE = 0.004
-_BINDS_EVERY = 10
+_REQUESTS = 300
+# One search in so many asks whether something has happened.
+_ASKS_EVERY = 10
+# A measured time has at least so many searches.
+_LEAST = 10
 _ROUNDS = 3
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a server is, and a login that it knows."""
+    """The address of a server, and a login that the server knows."""
 
     port: int
     tls_port: int
@@ -34,7 +42,7 @@ class Target:
     password: str
 
     def connect(self, address: str = "127.0.0.1", *, tls: bool = False) -> socket.socket:
-        """A connection from an address of loopback's."""
+        """Connect from an address of loopback."""
         made = socket.create_connection(
             ("127.0.0.1", self.tls_port if tls else self.port), PATIENCE, source_address=(address, 0)
         )
@@ -42,12 +50,12 @@ class Target:
         return made
 
     def bind(self, password: str | None = None) -> bytes:
-        """The request to bind."""
+        """Return the request to bind."""
         return pdu.message(1, pdu.bind(self.login, (self.password if password is None else password).encode()))
 
 
 class Phone:
-    """A connection that asks one thing after the other."""
+    """A connection that sends a request after each answer."""
 
     def __init__(self, target: Target, address: str = "127.9.9.9") -> None:
         self._target = target
@@ -64,91 +72,174 @@ class Phone:
     def bind(self) -> None:
         """Log in.
 
-        :raises ConnectionError: when that fails.
+        :raises ConnectionError: if the server refuses the login.
         """
         [bound] = self.ask(self._target.bind())
         if bound.code:
             raise ConnectionError(f"bind: {bound.code}")
 
-    def search(self, digits: str) -> int:
-        """How many people are found by the beginning of a name or number.
-
-        :raises ConnectionError: when the search fails.
-        """
-        filter_ = encode(read_filter(f"(|(cn={digits}*)(sn={digits}*)(telephoneNumber=+49301{digits}*))"))
-        request = pdu.search(self._target.base, 2, filter_, ("cn", "telephoneNumber"), size=50)
-        *entries, done = self.ask(pdu.message(2, request))
-        if done.code not in (0, 4):
-            raise ConnectionError(f"search: {done.code}")
-        return len(entries)
-
     def ask(self, request: bytes) -> list[pdu.Response]:
-        """Send a message; all answers to it, the last one its result.
+        """Send a message, and return all answers; the last one is the result.
 
-        :raises ConnectionError: when the server closes the connection.
+        :raises ConnectionError: if the server closes the connection.
         """
-        return self._exchange(request)[1]
+        return pdu.responses(self.octets(request))
 
     def octets(self, request: bytes) -> bytes:
-        """Send a message; all answers to it, as they came.
+        """Send a message, and return all answers as they came.
 
-        :raises ConnectionError: when the server closes the connection.
+        :raises ConnectionError: if the server closes the connection.
         """
-        return self._exchange(request)[0]
-
-    def _exchange(self, request: bytes) -> tuple[bytes, list[pdu.Response]]:
         self._socket.sendall(request)
-        data = b""
+        data, end = bytearray(), 0
         while True:
-            received = self._socket.recv(1 << 16)
+            received = self._socket.recv(1 << 18)
             if not received:
                 raise ConnectionResetError("closed")
             data += received
-            if whole_messages(data) == len(data):
-                answers = pdu.responses(data)
-                if answers[-1].code is not None:
-                    return data, answers
+            # Only new messages are read: the answers for a whole book come in many pieces.
+            behind = bytes(data[end:])
+            whole = whole_messages(behind)
+            end += whole
+            if whole == len(behind) and pdu.responses(behind)[-1].code is not None:
+                return bytes(data)
 
 
 @dataclass(frozen=True)
-class Latency:
-    """How long searches took, in milliseconds; one that was given up counts as infinite."""
+class Sign:
+    """A search that shows whether a sync is in effect: the search finds two people.
 
-    median: float
-    p99: float
-    longest: float
-
-
-def measure(target: Target, seconds: float) -> Latency:
-    """Search for so long, every tenth time as a phone that comes anew.
-
-    That is done in three rounds, and of each figure the best counts: a load that matters shows in all of them, while
-    what else the machine does shows in one.
+    :ivar given: the given name of both people once the sync is in effect; empty: any name will do.
     """
-    rounds = [measure_once(target, seconds / _ROUNDS) for _ in range(_ROUNDS)]
-    return Latency(*(min(figures) for figures in zip(*map(astuple, rounds), strict=True)))
+
+    first: Person
+    last: Person
+    given: str = ""
+
+    def request(self, base: str) -> bytes:
+        numbers = (any_of(NUMBERS, one.phones[0][1]) for one in (self.first, self.last))
+        return search(base, f"(|{''.join(numbers)})", attributes=("givenName", "uid"))
+
+    def seen(self, answers: Sequence[pdu.Response]) -> int:
+        """Return how many of the two people an answer shows."""
+        uids = {self.first.uid.encode(), self.last.uid.encode()}
+        found = [dict(answer.attributes) for answer in answers if answer.code is None]
+        return sum(
+            one["uid"][0] in uids and self.given in ("", one.get("givenName", (b"",))[0].decode()) for one in found
+        )
 
 
-def measure_once(target: Target, seconds: float) -> Latency:
-    """Search for so long, every tenth time as a phone that comes anew."""
-    taken: list[float] = []
-    choice = random.Random(1)
-    until = time.perf_counter() + seconds
-    try:
-        with Phone(target) as lasting:
-            lasting.bind()
-            while time.perf_counter() < until or len(taken) < _BINDS_EVERY:
-                digits = f"{choice.randrange(1000):03}"
-                begun = time.perf_counter()
-                if len(taken) % _BINDS_EVERY:
-                    lasting.search(digits)
-                else:
-                    with Phone(target) as fresh:
-                        fresh.bind()
-                        fresh.search(digits)
-                taken.append((time.perf_counter() - begun) * 1000)
+@dataclass
+class Watch:
+    """The searches of a phone during some time.
+
+    Mutable: the values grow while the phone searches.
+
+    :ivar begun: like `ended`, seconds of the monotonic clock.
+    :ivar waits: milliseconds of each search; a search that was given up counts as infinite.
+    :ivar halves: how many searches found only one of a sign's two people.
+    """
+
+    begun: float
+    ended: float = 0.0
+    waits: list[float] = field(default_factory=list)
+    halves: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.begun
+
+    def milliseconds(self, part: float) -> float:
+        """Return the time that so many percent of the searches did not exceed."""
+        return percentile(sorted(self.waits), part)
+
+
+class Watcher:
+    """A phone that searches for people by name and by number, with a short pause after each answer.
+
+    :param people: the people from whose names and numbers the words of the searches come.
+    :param fresh_every: one search in so many binds on a connection of its own, as a phone does that comes anew; 0: no
+        search does.
+    """
+
+    def __init__(self, target: Target, people: Sequence[Person], fresh_every: int = 0) -> None:
+        self._target = target
+        self._fresh_every = fresh_every
+        filters = [text for name in ("prefix", "reverse") for text in WORKLOADS[name].filters(people)]
+        self._requests = [search(target.base, text) for text in random.Random(1).sample(filters, _REQUESTS)]
+
+    def quiet(self, seconds: float) -> Watch:
+        """Watch while nothing happens."""
+        until = time.monotonic() + seconds
+        return self._watch(None, lambda: time.monotonic() >= until)
+
+    def until(self, sign: Sign, start: Callable[[], object], patience: float) -> Watch:
+        """Start something, and watch until its sign is seen.
+
+        :raises TimeoutError: if the sign is not seen within so many seconds.
+        """
+        late = time.monotonic() + patience
+        start()
+        watch = self._watch(sign, lambda: time.monotonic() >= late)
+        if watch.ended >= late:
+            raise TimeoutError(f"not in effect after {patience:g} s")
+        return watch
+
+    def until_done(self, work: Callable[[], object], after: float) -> Watch:
+        """Watch while another thread works, and for some seconds afterwards."""
+        thread = threading.Thread(target=work)
+        thread.start()
+        ends: list[float] = []
+
+        def is_over() -> bool:
+            if not thread.is_alive() and not ends:
+                ends.append(time.monotonic() + after)
+            return bool(ends) and time.monotonic() >= ends[0]
+
+        return self._watch(None, is_over)
+
+    def _watch(self, sign: Sign | None, enough: Callable[[], bool]) -> Watch:
+        watch = Watch(time.monotonic())
+        with Phone(self._target) as phone:
+            phone.bind()
+            while not enough() or len(watch.waits) < _LEAST:
+                at = len(watch.waits) + 1
+                is_asked = sign is not None and at % _ASKS_EVERY == 0
+                request = sign.request(self._target.base) if sign and is_asked else self._requests[at % _REQUESTS]
+                begun = time.monotonic()
+                answers = self._ask(phone, request, is_fresh=bool(self._fresh_every) and at % self._fresh_every == 0)
+                watch.waits.append((time.monotonic() - begun) * 1000)
+                if sign and is_asked:
+                    seen = sign.seen(answers)
+                    watch.halves += seen == 1
+                    if seen == 2:
+                        break
                 time.sleep(PAUSE)
-    except TimeoutError:
-        return Latency(inf, inf, inf)
-    taken.sort()
-    return Latency(taken[len(taken) // 2], taken[int(len(taken) * 0.99)], taken[-1])
+        watch.ended = time.monotonic()
+        return watch
+
+    def _ask(self, phone: Phone, request: bytes, *, is_fresh: bool) -> list[pdu.Response]:
+        if not is_fresh:
+            return phone.ask(request)
+        with Phone(self._target) as fresh:
+            fresh.bind()
+            return fresh.ask(request)
+
+    def best(self, seconds: float) -> tuple[float, float, float]:
+        """Return the median, the 99th percentile and the longest time of searches, in milliseconds.
+
+        The phone searches in three rounds, and of each figure the best one counts: a load that matters shows in all
+        rounds, while other work of the machine shows in one.
+        """
+        rounds = [self.times(seconds / _ROUNDS) for _ in range(_ROUNDS)]
+        median, p99, longest = (min(figures) for figures in zip(*rounds, strict=True))
+        return median, p99, longest
+
+    def times(self, seconds: float) -> tuple[float, float, float]:
+        """Return the figures of `best` from a single round; they are infinite if the phone has given up."""
+        try:
+            watch = self.quiet(seconds)
+        except TimeoutError:
+            return inf, inf, inf
+        median, p99, longest = (watch.milliseconds(part) for part in (50, 99, 100))
+        return median, p99, longest

@@ -1,166 +1,473 @@
 # SPDX-License-Identifier: MIT
-"""The servers under load, each in a process and a folder of its own, with the same 10,000 people."""
+"""The servers under test, each in a process and a folder of its own: gateways, slapd, ldaptor, the limit.
+
+PostgreSQL and Google, which gateways use, are here too, and the processor time and the memory of processes.
+"""
 
 from __future__ import annotations
 
+import marshal
 import os
-import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import Template
+
+from bench.asking import NUMBERS, Asked, any_of, search
+from bench.people import ldif, person
+from bench.phone import Phone, Target
+from bench.report import COMPILED
+from bench.seed import OWNER, PHONE, REPLICA, SECRET, TENANT
+from tests.support.checkout import ROOT
+from tests.support.phonebook.served import certified
+from tests.support.postgresql import Server as PostgresqlServer
+from tests.support.site.running import Process, free_ports
+from tests.support.slapd import MODULES, PROGRAM, SCHEMA
+
+OURS, THEIRS = "ldapgw", "slapd"
+# The server that answers from a table (`bench.programs.limit`).
+LIMIT = "limit"
+# The gateway without compiled modules (docs/decisions/0042), where scripts/compile was run.
+PURE = "not compiled"
+# The gateways of another checkout.
+BEFORE, BEFORE_PURE = "before", "before, not compiled"
+
+BASE = "dc=acme,dc=example"
+# Seconds for the start of a server, and for that of a server with a million contacts.
+_USUAL_PATIENCE, _PATIENCE = 120.0, 900.0
+# Seconds between two looks at the memory of processes.
+_GLANCE = 0.05
+# With these limits of a gateway and of slapd, an answer may have a whole book.  On two cores, slapd is faster with four
+# threads than with sixteen, which are its default.
+WHOLE_BOOKS = 'size_limit = 10000000\ntime_limit = "10m"\n'
+_SLAPD_WHOLE_BOOKS = "sizelimit unlimited\ntimelimit unlimited\nthreads 4\n"
+# slapd with the gateway's usual limit, and otherwise its own defaults.
+_SLAPD_USUAL = "sizelimit 1000\nTLSCertificateFile {0}/certificate.pem\nTLSCertificateKeyFile {0}/key.pem\n"
+
+_TLS = '[tls]\ncertificate = "certificate.pem"\nprivate_key = "key.pem"\n'
+_TENANT = """
+[[tenant]]
+name = "{name}"
+base_dn = "{base}"
+client_id = "{number}-nobody.apps.googleusercontent.com"
+client_secret = "nothing"
+allowed_users = ["@{name}.example"]
+matching = "{matching}"
+"""
+
+
+# --- processes ---
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    :ivar target: the server's address, and a login.
+    :ivar started: seconds from the start of the server's process to its first right answer.
+    :ivar helpers: MiB of memory of the largest process that the server started until then.
+    """
+
+    name: str
+    target: Target
+    pid: int
+    started: float = 0.0
+    helpers: float = 0.0
+
+    @property
+    def resident(self) -> float:
+        """MiB of memory that the server holds."""
+        return resident(self.pid)
+
+    @property
+    def worked(self) -> tuple[float, float]:
+        """Seconds of processor time so far: in the server's own code, and in the kernel for the server."""
+        user, system, *_ = _seconds(self.pid)
+        return user, system
+
+    @property
+    def worked_by_all(self) -> float:
+        """Seconds of processor time so far, of the server and of the processes that it started."""
+        return sum(sum(_seconds(pid)) for pid in (self.pid, *_children(self.pid)))
+
+    @property
+    def most_resident(self) -> float:
+        """MiB of memory that the server has held at most."""
+        return _most_resident(self.pid)
+
+
+@contextmanager
+def running(
+    name: str,
+    command: Sequence[str | Path],
+    folder: Path,
+    target: Target,
+    answers: Callable[[Target], bool],
+    patience: float = _USUAL_PATIENCE,
+    *,
+    place: Path = ROOT,
+) -> Iterator[Server]:
+    """Run a server until the block ends.
+
+    :param answers: returns whether the server gives the right answer by now; an `OSError` counts as no.
+    :param patience: seconds that the server has for its start.
+    :param place: the folder in which Python looks for modules first.
+    """
+    begun, helpers = time.monotonic(), 0.0
+    # The process has a session of its own: Ctrl-C ends the bench, and the bench ends the server.
+    process = Process(list(map(str, command)), folder / "log", place, start_new_session=True)
+    try:
+        while not _is_ready(answers, target):
+            assert process.status is None, process.said
+            assert time.monotonic() < begun + patience, f"{name} is not ready: {process.said}"
+            helpers = max(helpers, *map(_most_resident, _children(process.pid)), 0.0)
+            time.sleep(0.02)
+        yield Server(name, target, process.pid, time.monotonic() - begun, helpers)
+        assert process.status is None, process.said
+    finally:
+        try:
+            process.end()
+        except subprocess.TimeoutExpired:
+            process.end(signal.SIGKILL)
+            raise
+
+
+def _is_ready(answers: Callable[[Target], bool], target: Target) -> bool:
+    try:
+        return answers(target)
+    except OSError:
+        return False
+
+
+class Peak:
+    """The most memory that a process and the processes that it started hold at once, while a block runs.
+
+    The processes come and go, so a thread of its own looks at them often.
+
+    :ivar most: MiB.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.most = 0.0
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while True:
+            self.most = max(self.most, sum(map(resident, (self._pid, *_children(self._pid)))))
+            if self._over.wait(_GLANCE):
+                return
+
+
+# --- /proc: a process that has ended has no children, no memory and no processor time ---
+
+
+def resident(pid: int) -> float:
+    """Return the MiB of memory that a process holds."""
+    words = _read(pid, "statm").split()
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20) if words else 0.0
+
+
+def _most_resident(pid: int) -> float:
+    """Return the MiB of memory that a process has held at most."""
+    lines = _read(pid, "status").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / (1 << 10)
+
+
+def _seconds(pid: int) -> tuple[float, ...]:
+    """Return the processor time of a process, and of its children that have ended: in their code and in the kernel."""
+    behind_name = _read(pid, "stat").rpartition(")")[2].split()
+    return tuple(int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in behind_name[11:15]) or (0.0,) * 4
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in _read(pid, f"task/{task.parent.name}/children").split()]
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError:
+        return ""
+
+
+# --- servers ---
+
+# The modules of benches that fill a store, in this checkout and in older ones.
+_SEEDS = ("bench.seed", "bench.directory.seed")
+# The Python of another checkout runs this program.
+_FILL = """
+import sys
+from importlib import import_module
 from pathlib import Path
 
-from bench.phone import Phone as Caller
-from bench.phone import Target
-from bench.process import Server, running
-from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
-from ldapgw.directory.passwords import hash_password
-from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.numbers.phone_number import parse
-from ldapgw.server.state_dir import OpenStateDir, StateDir
-from ldapgw.store import accounts, contacts, phones
-from ldapgw.store.accounts import NewGrant
-from ldapgw.store.contacts import ContactRecord
-from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
-from tests.support.phonebook.served import certified
-from tests.support.site.running import free_ports
-from tests.support.slapd import PROGRAM
-
-PEOPLE = 10_000
-BASE = "dc=acme,dc=example"
-SECRET = "0123456789abcdefghjk"
-REPLICA = ReplicaBooks.PRIVATE
-
-GATEWAY = """
-state_dir = "state"
-[ldap]
-listen = ["tcp:{port}:interface=127.0.0.1"]
-listen_tls = ["tcp:{tls_port}:interface=127.0.0.1"]
-max_connections = 12000
-[tls]
-certificate = "certificate.pem"
-private_key = "key.pem"
-[web]
-listen = ["tcp:{web}:interface=127.0.0.1"]
-public_url = "http://127.0.0.1:{web}"
-[google]
-authorization_endpoint = "http://127.0.0.1:1"
-token_endpoint = "http://127.0.0.1:1"
-revocation_endpoint = "http://127.0.0.1:1"
-people_api = "http://127.0.0.1:1"
-issuer = "http://127.0.0.1:1"
-[[tenant]]
-name = "acme"
-base_dn = "{base}"
-client_id = "nobody"
-client_secret = "nothing"
-allowed_users = ["@acme.example"]
-"""
-
-# Debian's modules and schemas; as many entries in an answer as the gateway gives, everything else as it comes.
-SLAPD = """
-include /etc/ldap/schema/core.schema
-include /etc/ldap/schema/cosine.schema
-include /etc/ldap/schema/inetorgperson.schema
-modulepath /usr/lib/ldap
-moduleload back_mdb
-pidfile {folder}/slapd.pid
-TLSCertificateFile {folder}/certificate.pem
-TLSCertificateKeyFile {folder}/key.pem
-sizelimit 1000
-loglevel none
-database mdb
-suffix "{base}"
-directory {folder}/data
-maxsize 268435456
-index objectClass eq
-index cn,sn,telephoneNumber eq,sub
+module, state, count, now, *known = sys.argv[1:]
+made = import_module(module)
+assert Path(made.__file__).is_relative_to(Path.cwd()), f"{made.__file__} is not a module of this checkout"
+told = [made.TENANT, made.PHONE, made.SECRET, made.OWNER]
+assert told == known, f"the bench of this checkout has {told}, the other one {known}"
+made.seed(Path(state), made.alone(int(count)), float(now))
 """
 
 
-def _names(at: int) -> tuple[str, str, str]:
-    """Given name, family name and number of a person."""
-    return f"Given{at % 97}", f"{at:05} Family", f"+49301{at:06}"
+@dataclass(frozen=True)
+class Checkout:
+    """A folder with the project's files, most often of an older commit, whose gateway is measured beside this one.
+
+    The gateway runs with its own modules, and the checkout's own bench fills its store, because stores change.
+    """
+
+    root: Path
+
+    @property
+    def python(self) -> str:
+        """The checkout's own Python, if scripts/setup was run there."""
+        own = self.root / ".venv" / "bin" / "python"
+        return str(own) if own.exists() else sys.executable
+
+    @property
+    def is_compiled(self) -> bool:
+        return (self.root / COMPILED.name).exists()
+
+    @property
+    def seeding(self) -> str | None:
+        """The module that fills a store; None: the folder is not a checkout of this project."""
+        files = ((name, self.root / f"{name.replace('.', '/')}.py") for name in _SEEDS)
+        return next((name for name, file in files if file.is_file()), None)
+
+    @property
+    def title(self) -> str:
+        """The folder, and the commit if git knows the commit."""
+        command = ["git", "-C", str(self.root), "rev-parse", "--short", "HEAD"]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        return f"{self.root} ({told.stdout.strip()})" if told.returncode == 0 else str(self.root)
+
+    def seed(self, state: Path, count: int, now: float) -> None:
+        """Make the store of `bench.seed.alone`.
+
+        :param now: seconds since the epoch.
+        """
+        assert self.seeding is not None
+        command = [self.python, "-c", _FILL, self.seeding, str(state), str(count), str(now)]
+        environment = os.environ | {"PYTHONPATH": str(self.root)}
+        subprocess.run([*command, TENANT, PHONE, SECRET, OWNER], cwd=self.root, env=environment, check=True)
 
 
-def _contact(at: int) -> Contact:
-    given, family, number = _names(at)
-    found = parse(number, "DE")
-    phones_of = (Phone(Kind.WORK, found),) if found else ()
-    return Contact(uid=f"c{at}", name=f"{given} {family}", given_name=given, family_name=family, phones=phones_of)
+@dataclass(frozen=True)
+class Variant:
+    """A gateway's differences from the usual gateway.
+
+    :ivar google: the port of Google; 1: nobody answers there.
+    :ivar program: the module that runs, and its own arguments.
+    :ivar compiled: whether the gateway runs with compiled modules, if scripts/compile was run.
+    :ivar before: the checkout of the gateway; None: this one.
+    :ivar database: the URL of the gateway's database; empty: SQLite.
+    :ivar ldap: the settings of the table ``[ldap]``.
+    :ivar tls: whether the gateway has a port with TLS.
+    :ivar tenants: the number of tenants; the first one is `TENANT`.
+    """
+
+    matching: str = "lenient"
+    google: int = 1
+    program: tuple[str, ...] = ("ldapgw",)
+    compiled: bool = True
+    before: Checkout | None = None
+    database: str = ""
+    ldap: str = WHOLE_BOOKS
+    tls: bool = False
+    tenants: int = 1
+
+    @property
+    def name(self) -> str:
+        """The gateway's name in tables."""
+        compiled, pure = (BEFORE, BEFORE_PURE) if self.before else (OURS, PURE)
+        return compiled if self.compiled else pure
+
+    @property
+    def place(self) -> Path:
+        """The folder in which Python finds the gateway's modules."""
+        root = self.before.root if self.before else ROOT
+        compiled = root / COMPILED.name
+        return compiled if self.compiled and compiled.exists() else root
 
 
-def _seed(folder: Path) -> None:
-    """Put the people, two phones and a replica into the gateway's state, as a sync and commands would."""
-    state = OpenStateDir(StateDir(folder / "state"))
-    try:
-        grant = NewGrant("1", "alice@acme.example", frozenset(SCOPE_OF.values()), "token", 0.0, "token", None)
-        with state.database.begin() as connection:
-            account = accounts.connect(
-                connection, state.secret_box, "acme", grant, Sharing.PRIVATE, 0.0, shared_label=""
-            )
-            records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in map(_contact, range(PEOPLE))]
-            contacts.apply_changes(connection, account or 0, Source.CONTACTS, records, ())
-            password = hash_password(SECRET, os.urandom)
-            for name, owner, replica in (("desk1", account, None), ("desk2", account, None), ("branch", None, REPLICA)):
-                login = PhoneLogin(name, "acme", owner, NumberMode.VALUES, password, 0.0, replica=replica)
-                phones.add(connection, login)
-    finally:
-        state.close()
+_USUAL = Variant()
 
 
-def _ldif() -> str:
-    """The same people for slapd."""
-    head = (
-        f"dn: {BASE}\nobjectClass: organization\nobjectClass: dcObject\no: Acme\ndc: acme\n\n"
-        f"dn: cn=desk1,{BASE}\nobjectClass: person\ncn: desk1\nsn: desk1\nuserPassword: {SECRET}\n\n"
-    )
-    return head + "".join(
-        f"dn: uid=c{at},{BASE}\nobjectClass: inetOrgPerson\nuid: c{at}\ncn: {given} {family}\ngivenName: {given}\n"
-        f"sn: {family}\ntelephoneNumber: {number}\n\n"
-        for at in range(PEOPLE)
-        for given, family, number in (_names(at),)
-    )
+def tenant_name(number: int) -> str:
+    return f"t{number}" if number else TENANT
 
 
-def target_of(login: str, port: int, tls_port: int) -> Target:
-    """A gateway's ports with one of its logins: desk1, desk2, or branch, which is a replica."""
-    return Target(port, tls_port, BASE, f"cn={login},ou={'replicas' if login == 'branch' else 'phones'},{BASE}", SECRET)
+def login_at(port: int, tls_port: int = 0, login: str = PHONE) -> Target:
+    """Return a server's address with a login: a phone, or `REPLICA`."""
+    kind = "replicas" if login == REPLICA else "phones"
+    return Target(port, tls_port, BASE, f"cn={login},ou={kind},{BASE}", SECRET)
 
 
-@contextmanager
-def gateway(folder: Path) -> Iterator[Server]:
-    """ldapgw, as ``ldapgw run`` runs it."""
-    port, tls_port, web = free_ports(3)
-    certified(folder)
-    (folder / "ldapgw.toml").write_text(GATEWAY.format(port=port, tls_port=tls_port, web=web, base=BASE))
-    _seed(folder)
-    command = [sys.executable, "-m", "ldapgw", "--config", str(folder / "ldapgw.toml"), "run"]
-    target = target_of("desk1", port, tls_port)
-    with running("ldapgw", command, folder, target, _answers) as server:
-        yield server
+def knows(number: int) -> Callable[[Target], bool]:
+    """Return whether a server finds a certain person by a number of that person, and nobody else."""
+    sought = person(number)
+    request = search(BASE, any_of(NUMBERS, sought.phones[0][1]), attributes=("uid",))
+
+    def answers(target: Target) -> bool:
+        with Phone(target) as caller:
+            caller.bind()
+            *found, done = caller.ask(request)
+        return done.code == 0 and [entry.attributes for entry in found] == [(("uid", (sought.uid.encode(),)),)]
+
+    return answers
 
 
-@contextmanager
-def slapd(folder: Path) -> Iterator[Server]:
-    """OpenLDAP's."""
-    port, tls_port = free_ports(2)
-    certified(folder)
-    # A copy: where AppArmor confines the installed program, that one may not write here.
-    program = shutil.copy(PROGRAM or "", folder / "slapd")
-    (folder / "data").mkdir()
-    configuration = folder / "slapd.conf"
-    configuration.write_text(SLAPD.format(folder=folder, base=BASE))
-    (folder / "people.ldif").write_text(_ldif())
-    subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", folder / "people.ldif"], check=True)
-    urls = f"ldap://127.0.0.1:{port} ldaps://127.0.0.1:{tls_port}"
-    target = Target(port, tls_port, BASE, f"cn=desk1,{BASE}", SECRET)
-    with running("slapd", [program, "-d", "0", "-f", configuration, "-h", urls], folder, target, _answers) as server:
-        yield server
-
-
-def _answers(target: Target) -> bool:
-    with Caller(target) as caller:
+def lets_in(target: Target) -> bool:
+    """Return whether a server lets the phone in."""
+    with Phone(target) as caller:
         caller.bind()
-        return caller.search("00001") > 0
+    return True
+
+
+@contextmanager
+def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = _USUAL) -> Iterator[Server]:
+    """Run a gateway as ``ldapgw run`` runs it, with the store in the folder's ``state``."""
+    port, web, tls_port = free_ports(3)
+    ldap, more = variant.ldap, ""
+    if variant.tls:
+        certified(folder)
+        ldap, more = f'{ldap}listen_tls = ["tcp:{tls_port}:interface=127.0.0.1"]\n', _TLS
+    for number in range(variant.tenants):
+        name = tenant_name(number)
+        base = f"dc={name},dc=example"
+        more += _TENANT.format(name=name, base=base, number=number, matching=variant.matching)
+    database = f'database = "{variant.database}"' if variant.database else ""
+    settings = {"database": database, "port": port, "ldap": ldap, "web": web, "google": variant.google}
+    file = folder / "ldapgw.toml"
+    file.write_text(_filled("ldapgw.toml.in", settings) + more)
+    python = variant.before.python if variant.before else sys.executable
+    # No module of one checkout may run in the other checkout, whatever the path of this process is.
+    command = ["env", f"PYTHONPATH={variant.place}", python, "-m", *variant.program, "--config", file, "run"]
+    target = login_at(port, tls_port)
+    with running(variant.name, command, folder, target, answers, _PATIENCE, place=variant.place) as server:
+        yield server
+
+
+def _filled(name: str, settings: dict[str, object]) -> str:
+    return Template(Path(__file__).with_name(name).read_text(encoding="utf-8")).substitute(settings)
+
+
+@contextmanager
+def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Server]:
+    """Run the limit (`bench.programs.limit`) with the answers of a gateway; compiled, if the gateway is.
+
+    :param folder: an empty folder.
+    :param target: the gateway.
+    """
+    table = folder / "table"
+    table.write_bytes(marshal.dumps(dict(_recorded(target, asked))))
+    [port] = free_ports(1)
+    place = _USUAL.place
+    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.programs.limit", str(port), table]
+    with running(LIMIT, command, folder, replace(target, port=port), lets_in, _PATIENCE, place=place) as server:
+        yield server
+
+
+def _recorded(target: Target, asked: Iterable[Asked]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each request of the loads, the bind first, and a gateway's answer."""
+    with Phone(target) as phone:
+        yield target.bind(), phone.octets(target.bind())
+        for request in dict.fromkeys(request for one in asked for request in one.requests):
+            yield request, phone.octets(request)
+
+
+def load_slapd(folder: Path, count: int, *, usual: bool = False) -> None:
+    """Make slapd's database with so many people; the folder must not be there yet.
+
+    :param usual: whether slapd has the gateway's usual size limit and TLS, in place of room for whole books.
+    """
+    folder.mkdir()
+    (folder / "data").mkdir()
+    program, configuration = _slapd_files(folder, usual=usual)
+    people = _write_people(folder, count)
+    subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", people], check=True)
+    people.unlink()
+
+
+def _slapd_files(folder: Path, *, usual: bool) -> tuple[Path, Path]:
+    """Write slapd's program and its configuration; the program is a copy, which AppArmor lets write here."""
+    program, configuration = folder / "slapd", folder / "slapd.conf"
+    program.write_bytes(Path(PROGRAM or "slapd").read_bytes())
+    program.chmod(0o700)
+    if usual:
+        certified(folder)
+    limits = _SLAPD_USUAL.format(folder) if usual else _SLAPD_WHOLE_BOOKS
+    places = {"schema": SCHEMA, "modules": MODULES, "folder": folder}
+    configuration.write_text(_filled("slapd.conf.in", {"base": BASE, "limits": limits, **places}))
+    return program, configuration
+
+
+def _write_people(folder: Path, count: int) -> Path:
+    people = folder / "people.ldif"
+    with people.open("w", encoding="utf-8") as file:
+        file.writelines(ldif(map(person, range(count)), BASE, OWNER, PHONE, SECRET))
+    return people
+
+
+@contextmanager
+def slapd(folder: Path, answers: Callable[[Target], bool], *, usual: bool = False) -> Iterator[Server]:
+    """Run OpenLDAP's server with a database that `load_slapd` has made, in this folder or in another one."""
+    port, tls_port = free_ports(2)
+    program, configuration = _slapd_files(folder, usual=usual)
+    urls = f"ldap://127.0.0.1:{port}" + (f" ldaps://127.0.0.1:{tls_port}" if usual else "")
+    command = [program, "-d", "0", "-f", configuration, "-h", urls]
+    with running(THEIRS, command, folder, login_at(port, tls_port), answers) as server:
+        yield server
+
+
+@contextmanager
+def ldaptor(folder: Path, count: int) -> Iterator[Server]:
+    """Run ldaptor's own server with so many people; the folder must not be there yet."""
+    folder.mkdir()
+    [port] = free_ports(1)
+    command = [sys.executable, "-m", "bench.programs.ldaptor", str(port), _write_people(folder, count)]
+    with running("ldaptor", command, folder, login_at(port), knows(count - 1)) as server:
+        yield server
+
+
+@contextmanager
+def postgresql() -> Iterator[tuple[PostgresqlServer, str]]:
+    """Run a PostgreSQL server that waits for the disk, as it does by default; yield it and an empty database's URL."""
+    [port] = free_ports(1)
+    server = PostgresqlServer.create(settings=(), listens=True, port=port)
+    try:
+        server.start()
+        server.execute("CREATE DATABASE bench ENCODING 'UTF8' TEMPLATE template0")
+        yield server, server.url("bench").render_as_string(hide_password=False)
+    finally:
+        server.delete()
+
+
+@contextmanager
+def google(contacts: int, changes: int) -> Iterator[int]:
+    """Run a Google with so many contacts (`bench.programs.google`); yield its port."""
+    command = [sys.executable, "-m", "bench.programs.google", str(contacts), str(changes)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate()

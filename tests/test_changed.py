@@ -21,7 +21,7 @@ from tests.support.checkout import ROOT
         ("ldapgw/ber.py", {"tests/test_ber.py"}),
         ("tests/ldap/test_turns.py", {"tests/ldap/test_turns.py"}),
         ("docs/explanation/architecture.rst", {"tests/test_docs.py"}),
-        ("bench/output.py", {"tests/bench/test_figures.py"}),
+        ("bench/report.py", {"tests/bench/test_figures.py"}),
     ],
 )
 def test_a_module_has_the_tests_that_name_or_import_it(changed: str, tests: set[str]) -> None:

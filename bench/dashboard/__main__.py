@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs the office and Prometheus, and draws the pictures for the documents."""
+"""Runs an office and Prometheus, and makes the pictures of the dashboard and of the alerts for the documents."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from bench.dashboard import __doc__ as purpose
 from bench.dashboard import board
 from bench.dashboard.board import Ask, Span
 from bench.dashboard.office import Office, site_of
-from bench.dashboard.plot import plot
-from bench.output import say
+from bench.report import say
 from tests.browser.window import chromium
 from tests.support.checkout import ROOT
-from tests.support.site.running import Process, Site, fetch, free_ports, wait_until
+from tests.support.site.running import Site, fetch, free_ports, running_program
 
 _PROGRAM = "prometheus"
 _RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.yml"
@@ -39,46 +38,40 @@ _COLORS = 64
 
 @contextmanager
 def _prometheus(site: Site, folder: Path) -> Iterator[int]:
-    """Prometheus with our alerts, which scrapes the gateway; its port."""
+    """Run Prometheus with our alerts, which scrapes the gateway; yield its port."""
     [port] = free_ports(1)
-    scrape = {"job_name": "ldapgw", "static_configs": [{"targets": [f"127.0.0.1:{site.web_port}"]}]}
     seconds = f"{_SCRAPE_SECONDS}s"
     given = {
         "global": {"scrape_interval": seconds, "evaluation_interval": seconds},
         "rule_files": [str(_RULES)],
-        "scrape_configs": [scrape],
+        "scrape_configs": [
+            {"job_name": "ldapgw", "static_configs": [{"targets": [f"127.0.0.1:{site.web_port}"]}]},
+        ],
     }
     file = folder / "prometheus.yml"
     file.write_text(json.dumps(given))
-    options = [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
-    process = Process([_PROGRAM, f"--config.file={file}", *options], folder / "prometheus.log", folder)
-    try:
-        ready = f"http://127.0.0.1:{port}/-/ready"
-        wait_until(lambda: fetch(ready)[0] == 200 or process.status is not None, "Prometheus is ready")
-        assert process.status is None, process.said
+    options = [f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}"]
+    options.append(f"--web.listen-address=127.0.0.1:{port}")
+    ready = f"http://127.0.0.1:{port}/-/ready"
+    with running_program(_PROGRAM, options, folder, lambda: fetch(ready)[0] == 200):
         yield port
-    finally:
-        process.end()
 
 
-def _rate_interval(step: int) -> str:
-    return f"{max(_SCRAPES * _SCRAPE_SECONDS, step + _SCRAPE_SECONDS)}s"
-
-
-def draw(ask: Ask, span: Span, images: Path) -> list[str]:
-    """Draw each row of the dashboard; the titles of panels without data."""
+def _draw(ask: Ask, span: Span, images: Path) -> list[str]:
+    """Draw each row of the dashboard, and return the titles of panels without data."""
     dashboard = board.load()
-    values = {**board.variables(dashboard, ask), "__rate_interval": _rate_interval(span.step)}
+    interval = max(_SCRAPES * _SCRAPE_SECONDS, span.step + _SCRAPE_SECONDS)
+    values = {**board.variables(dashboard, ask), "__rate_interval": f"{interval}s"}
     empty = []
-    for row in board.read_board(dashboard):
-        answers = {panel.title: board.answers(panel, values, span, ask) for panel in row.panels}
-        empty += [title for title, series in answers.items() if not series]
-        (images / f"dashboard-{row.title.lower()}.svg").write_text(plot(row, answers, span), encoding="utf-8")
+    for title, panels in board.rows(dashboard).items():
+        answers = {panel["title"]: board.answers(panel, values, span, ask) for panel in panels}
+        empty += [name for name, series in answers.items() if not series]
+        (images / f"dashboard-{title.lower()}.svg").write_text(board.plot(title, panels, answers, span), "utf-8")
     return empty
 
 
-def photograph(port: int, file: Path) -> None:
-    """Prometheus' own page of alerts: those that are about to fire, and those that fire, with their annotations."""
+def _photograph(port: int, file: Path) -> None:
+    """Take a picture of Prometheus' page of alerts that fire or are about to fire, with their annotations."""
     with chromium.running() as browser:
         page = browser.new_page(viewport={"width": 960, "height": 300})
         page.goto(f"http://127.0.0.1:{port}/classic/alerts")
@@ -102,7 +95,7 @@ _FOR_A_PICTURE = """(rules) => {
 
 
 def main() -> int:
-    """The exit status: 1 when a panel has no data."""
+    """Return the exit status: 1 if a panel has no data."""
     parser = argparse.ArgumentParser(prog="scripts/pictures --dashboard", description=(purpose or "").strip())
     parser.add_argument("--minutes", type=float, default=15, help="how long the office works (default: %(default)s)")
     parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images", help="where the pictures go")
@@ -122,11 +115,11 @@ def main() -> int:
                 with Office(site, seconds):
                     say(f"{given.minutes:g} minutes of work")
                     time.sleep(seconds)
-                    photograph(port, given.images / "prometheus-alerts.png")
+                    _photograph(port, given.images / "prometheus-alerts.png")
                     # Prometheus has the time of its values.
                     end = round(float(ask("query", {"query": "time()"})["result"][1]))
                     step = max(_SCRAPE_SECONDS, round(seconds / _MOMENTS))
-                    empty = draw(ask, Span(end - round(seconds), end, step), given.images)
+                    empty = _draw(ask, Span(end - round(seconds), end, step), given.images)
         finally:
             site.end_sandbox()
     for title in empty:

@@ -15,12 +15,12 @@ from threading import Thread
 
 import pytest
 
-from bench.directory.asking import ATTRIBUTES, MOST_ENTRIES, WORKLOADS
-from bench.directory.load import Load
-from bench.directory.people import Person, person, resource
+from bench.asking import ATTRIBUTES, MOST_ENTRIES, WORKLOADS
+from bench.load import Load
+from bench.people import Person, person, resource
 from bench.phone import Target
-from bench.process import Server
-from bench.sync.google import CHANGED, answers, changed
+from bench.programs.google import CHANGED, answers, changed
+from bench.servers import Server
 from ldapgw.ber import ENUMERATED, integer, octets, tlv
 from ldapgw.contact import Kind, Source
 from ldapgw.directory.filter import SearchRequest, to_string

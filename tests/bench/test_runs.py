@@ -16,17 +16,19 @@ from pathlib import Path
 
 import pytest
 
-from bench.crowd import KINDS
-from bench.directory.__main__ import PARTS, chosen, main
-from bench.directory.asking import WORKLOADS
-from bench.directory.servers import COMPILED, PROGRAM
-from bench.parts.without import PARTS as PARTS_FOR_SPEED
-from bench.process import Peak, resident
+from bench.__main__ import BENCHES, main
+from bench.asking import WORKLOADS
+from bench.directory import PARTS, chosen
+from bench.hostile import KINDS
+from bench.parts import PARTS as PARTS_FOR_SPEED
+from bench.report import COMPILED
+from bench.servers import Peak, resident
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql
+from tests.support.slapd import PROGRAM
 
 needs_slapd = pytest.mark.skipif(PROGRAM is None and "CI" not in os.environ, reason="needs slapd (Debian's slapd)")
-DIRECTORY = (sys.executable, "-m", "bench.directory")
+DIRECTORY = (sys.executable, "-m", "bench", "directory")
 
 LOADS = (
     *("none", "100 idle", "50 slow-loris", "20 half handshakes", "3 read nothing", "bombs", "4 guess passwords"),
@@ -43,7 +45,7 @@ SYNC = (
     *("nothing", "full sync, 2,500", "100 changes", "no news", "start, 500", "60 accounts", "one change", "no change"),
     *("5 changes", "60 accounts every 10 minutes"),
 )
-REPLICA = ("first copy of 304 entries", "processor time of the gateway", "3 changes: at the gateway, p50", "p99")
+REPLICA = ("first copy of 305 entries", "processor time of the gateway", "at the gateway, p50", "to the replica, p99")
 PAGES = ("front page", "my page", "a phone's settings", "why not found", "500 phones, filtered and sorted")
 FEW = "--contacts 50 --rounds 1 --seconds 0.1 --changes 2 --kills 1"
 
@@ -65,10 +67,9 @@ FEW = "--contacts 50 --rounds 1 --seconds 0.1 --changes 2 --kills 1"
 @pytest.mark.soak  # minutes of processor time
 def test_a_bench_has_a_row_for_each_load(arguments: str, rows: Sequence[str]) -> None:
     """Such numbers say nothing of goals, but a search that fails is an error at any size."""
-    name, *options = arguments.split()
-    command = [sys.executable, "-m", f"bench.{name}", *options]
+    command = [sys.executable, "-m", "bench", *arguments.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode in ({0} if "--quick" in options else {0, 1}), done.stderr
+    assert done.returncode in ({0} if "--quick" in arguments else {0, 1}), done.stderr
     assert [row for row in rows if row not in done.stdout] == [], done.stderr
     assert "errors" not in done.stdout
 
@@ -79,7 +80,7 @@ def test_attacks_in_full() -> None:
 
     How long a phone waits is the bench's to judge: here other tests may be at work.
     """
-    command = [sys.executable, "-m", "bench.hostile", "--ours"]
+    command = [sys.executable, "-m", "bench", "hostile", "--ours"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     rows = done.stdout.splitlines()
     assert [load for load in LOADS if not any(row.startswith(load) for row in rows)] == [], done.stderr
@@ -109,7 +110,7 @@ def test_who_ends_it_ends_all_of_it(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as bench:
         assert bench.stderr is not None
         # It is about to measure for a minute then, with both servers up.
-        while b"ldapsearch finds" not in (line := bench.stderr.readline()):
+        while b": measuring" not in (line := bench.stderr.readline()):
             assert line, "the bench has ended by itself"
         bench.send_signal(signal.SIGINT)
         bench.stderr.read()
@@ -129,10 +130,19 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("name", BENCHES)
+def test_each_bench_has_a_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script's own usage names each bench too."""
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([name, "--help"])
+    assert f"usage: scripts/bench {name}" in capsys.readouterr().out
+    assert re.search(rf"^#   {name} ", (ROOT / "scripts" / "bench").read_text(), re.MULTILINE)
+
+
 def test_help_says_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     """Every load and every other part has its line."""
     with pytest.raises(SystemExit, match=r"^0$"):
-        main(["--help"])
+        main(["directory", "--help"])
     lines = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
     assert [name for name in (*WORKLOADS, *PARTS) if name not in lines] == []
 
@@ -149,7 +159,7 @@ def test_help_says_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
 def test_options_that_cannot_be(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is started."""
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main(["directory", *arguments])
     assert (ended.value.code, told in capsys.readouterr().err) == (2, True)
 
 

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""Runs a bench: its name, and its options.  ``benches.toml`` describes the benches."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from bench.report import put, say
+
+BENCHES = tomllib.loads(Path(__file__).with_name("benches.toml").read_text(encoding="utf-8"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return the exit status: 1 if a goal was missed, unless the numbers are too small to tell."""
+    name, *given = sys.argv[1:] if arguments is None else arguments
+    script, about = f"scripts/bench {name}", BENCHES[name]
+    parser = argparse.ArgumentParser(
+        prog=script,
+        description=about["purpose"],
+        epilog=about["explanation"],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench, numbers = import_module(f"bench.{name}"), about.get("options", {})
+    if hasattr(bench, "add_options"):
+        bench.add_options(parser)
+    for flag, purpose in about.get("flags", {}).items():
+        parser.add_argument(f"--{flag}", action="store_true", help=purpose)
+    for option, number in numbers.items():
+        shown = f"{number['help']} (default: %(default)s)" if "help" in number else argparse.SUPPRESS
+        default = number["default"]
+        parser.add_argument(f"--{option}", type=type(default), default=default, metavar="N", help=shown)
+    if about.get("docs"):
+        parser.add_argument("--docs", action="store_true", help="also write the tables into the page about performance")
+    if about.get("quick"):
+        parser.add_argument("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
+    options = parser.parse_args(given)
+    if about.get("quick") and options.quick:
+        vars(options).update({option: number["quick"] for option, number in numbers.items() if "quick" in number})
+    try:
+        with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as folder:
+            results = bench.measure(options, Path(folder))
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        say("The bench was interrupted, and has ended its servers.")
+        return 130
+    if about.get("docs") and options.docs:
+        put(script, results)
+    sys.stdout.write("\n".join(results.lines) + "\n")
+    return int(not (about.get("quick") and options.quick) and not results.are_good)
+
+
+if __name__ == "__main__":
+    # SIGTERM ends the bench as an error does, so that servers are ended and folders are deleted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+"""Several gateways on one PostgreSQL, and both engines: searches, changes, failures, transactions and starts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from msgspec import structs
+
+from bench.asking import NUMBERS, WORKLOADS, Asked, any_of, search
+from bench.load import Load, Round
+from bench.people import Person, person
+from bench.phone import PAUSE, Phone, Target
+from bench.report import Figure, Results, figure_table, judged, percentile, say, simple_table
+from bench.seed import OWNER, Account, alone, records, seed
+from bench.servers import BASE, Server, Variant, gateway, knows, postgresql
+from bench.sync import starts_figure
+from ldapgw.contact import Source
+from ldapgw.server.state_dir import DATABASE_FILE, KEY_FILE, LOGINS_FILE
+from ldapgw.store import accounts, contacts, gateways, sync_state
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.database import Database
+from ldapgw.store.engines import database_at
+from ldapgw.sync.book_cache import FOLDER
+
+_PARTS = ("gateways", "transactions", "starts")
+# The multiple of SQLite's time that the transaction of a sync may take.
+_COMMIT_GOAL = 1.5
+_PATIENCE = 600.0
+# Connections that have one open search each.
+_CONNECTIONS = 16
+_LOADS = ("prefix", "reverse", "substring", "list", "bind")
+# The part of the book from which the words of the searches come.
+_SAMPLE = 20_000
+_STARTS = 3
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", choices=_PARTS, action="append", help="one of the parts; may be given again")
+
+
+def measure(given: argparse.Namespace, folder: Path) -> Results:
+    lines, are_good = list[str](), True
+    for name in given.only or _PARTS:
+        home = folder / name
+        home.mkdir()
+        part = {"gateways": _together, "transactions": _transactions, "starts": _starts}[name](home, given)
+        lines += [*part.lines, ""]
+        are_good = are_good and part.are_good
+    return Results(lines[:-1], are_good, f"; {given.contacts:,} contacts")
+
+
+def _wait(found: Callable[[], bool], what: str) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not found():
+        if time.monotonic() > until:
+            raise TimeoutError(what)
+        time.sleep(0.02)
+
+
+def _copy_books(first: Path, home: Path, contacts_: int) -> None:
+    """Give a new gateway the key and the cached books of the first one, which saves books soon after it serves them."""
+    cache, count = first / "state" / FOLDER, len(alone(contacts_))
+    _wait(lambda: len([*cache.glob("*.image")]) == count, "the gateway does not save its books")
+    (home / "state").mkdir(parents=True, mode=0o700)
+    shutil.copy2(first / "state" / KEY_FILE, home / "state")
+    shutil.copytree(cache, home / "state" / FOLDER)
+
+
+# --- gateways ---
+
+
+@dataclass
+class _Gateways:
+    """Gateways that run, with a state directory each.
+
+    Mutable: gateways are killed and started.
+
+    :ivar homes: the folders of all gateways, including those that do not run at the moment.
+    :ivar servers: the running gateways, by their folders.
+    """
+
+    url: str
+    contacts: int
+    homes: Sequence[Path]
+    servers: dict[Path, Server]
+    stacks: dict[Path, ExitStack]
+
+    def start(self, home: Path) -> None:
+        """Start a gateway, and wait until it answers."""
+        stack = self.stacks[home] = ExitStack()
+        self.servers[home] = stack.enter_context(gateway(home, knows(self.contacts - 1), Variant(database=self.url)))
+
+    def kill(self, home: Path) -> None:
+        """End a gateway as a crash does."""
+        os.kill(self.servers.pop(home).pid, signal.SIGKILL)
+        with suppress(AssertionError):  # raised because the process has ended before its block
+            self.stacks.pop(home).close()
+
+    def syncing(self) -> Path:
+        """Return the folder of the gateway that syncs, by the last words of its log."""
+        taken, ended = "this gateway syncs from now on", "this gateway does not sync any more"
+        found: list[Path] = []
+
+        def is_found() -> bool:
+            logs = {home: (home / "log").read_text() for home in self.servers}
+            found.extend(home for home, said in logs.items() if said.rfind(taken) > said.rfind(ended))
+            return bool(found)
+
+        _wait(is_found, "no gateway syncs")
+        return found[0]
+
+
+@contextmanager
+def _running(folder: Path, count: int, contacts_: int) -> Iterator[_Gateways]:
+    """Run so many gateways; the first one builds the book, and the others start with it."""
+    homes = [folder / f"gateway{number}" for number in range(1, count + 1)]
+    with postgresql() as (_, url):
+        say(f"filling PostgreSQL with {contacts_:,} contacts")
+        seed(homes[0] / "state", alone(contacts_), database=url)
+        ours = _Gateways(url, contacts_, homes, {}, {})
+        try:
+            for home in homes:
+                if home != homes[0]:
+                    _copy_books(homes[0], home, contacts_)
+                ours.start(home)
+            yield ours
+        finally:
+            for stack in ours.stacks.values():
+                stack.close()
+
+
+def _together(folder: Path, given: argparse.Namespace) -> Results:
+    """Measure rates of one, two and three gateways together, then changes, and failures of the gateway that syncs."""
+    counts = [int(count) for count in given.gateways.split(",")]
+    found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in _LOADS}
+    people = [person(number) for number in range(min(given.contacts, _SAMPLE))]
+    with _running(folder, max(counts), given.contacts) as ours:
+        engines = [Load(home) for home in ours.homes]
+        servers = [ours.servers[home] for home in ours.homes]
+        for number in range(given.rounds):
+            say(f"gateways, round {number + 1} of {given.rounds}")
+            for name in _LOADS:
+                asked = WORKLOADS[name].asked(BASE, people)
+                for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
+                    found[name][count].append(_spread(engines, servers[:count], asked, given.seconds))
+        figures = [*_changes(ours, given.changes), *_failovers(ours, given.kills)]
+    errors = sum(one.errors for by_count in found.values() for rounds in by_count.values() for one in rounds)
+    lines = [*_rates(found), *([f"{errors} errors: searches failed."] if errors else [])]
+    lines += ["", *figure_table("Gateways on one PostgreSQL", "What", figures)]
+    return Results(lines, not errors and all(one.met for one in figures))
+
+
+def _spread(engines: Sequence[Load], servers: Sequence[Server], asked: Asked, seconds: float) -> Round:
+    """Put the load on all servers together; rates are sums, and times are those of the slowest server."""
+
+    def one(engine: Load, server: Server) -> Round:
+        return engine.round(server, asked, seconds, max(_CONNECTIONS // len(servers), 1))
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        found = list(pool.map(one, engines, servers))
+    sums = {name: sum(getattr(each, name) for each in found) for name in ("searches_s", "entries_s", "errors")}
+    return replace(found[0], **sums, p99=max(each.p99 for each in found))
+
+
+def _rates(found: Mapping[str, Mapping[int, Sequence[Round]]]) -> list[str]:
+    """Return a table of medians: rates and times of each load by the number of gateways."""
+    counts = list(found[_LOADS[0]])
+    rows = [["load", "unit", *(f"{count} gateway{'s' if count > 1 else ''}" for count in counts), "2 : 1"]]
+    for name, by_count in found.items():
+        title, is_whole = WORKLOADS[name].title, WORKLOADS[name].whole
+        rates = {
+            count: median(one.entries_s if is_whole else one.searches_s for one in rounds)
+            for count, rounds in by_count.items()
+        }
+        ratio = f"{rates[2] / rates[1]:.2f}" if {1, 2} <= rates.keys() else ""
+        p99 = [f"{median(one.p99 for one in rounds):.1f}" for rounds in by_count.values()]
+        rows.append([title, "entries/s" if is_whole else "/s", *(f"{rate:,.0f}" for rate in rates.values()), ratio])
+        rows.append([title, "p99, ms", *p99, ""])
+    return simple_table(rows)
+
+
+def _changes(ours: _Gateways, count: int) -> Iterator[Figure]:
+    """Measure from the end of a sync's transaction until all gateways find its change."""
+    waits, step = [], max(ours.contacts // count, 1)
+    with closing(database_at(ours.url)) as database:
+        with database.begin() as connection:
+            [account] = accounts.find_by_address(connection, OWNER)
+        for number in range(count):
+            changed = replace(person(number * step % ours.contacts), given=f"Changed{number}")
+            waits.append(_seen_everywhere(database, account.id, changed, [*ours.servers.values()]))
+            time.sleep(0.05)
+    load = f"{count} changes, {len(ours.servers)} gateways"
+    for part in (50, 99):
+        seconds = percentile(sorted(waits), part)
+        yield judged(load, f"found everywhere, p{part}", seconds, "≤ 2 s", digits=2)
+
+
+def _seen_everywhere(database: Database, account_id: int, changed: Person, servers: Sequence[Server]) -> float:
+    with ThreadPoolExecutor(len(servers)) as pool:
+        seen = [pool.submit(_seen, server.target, changed) for server in servers]
+        with database.begin() as connection:
+            accounts.lock(connection, account_id)
+            contacts.apply_changes(connection, account_id, Source.CONTACTS, records([changed]), ())
+            sync_state.increment_generation(connection, account_id)
+        committed = time.monotonic()
+        return max(max(one.result() for one in seen) - committed, 0.0)
+
+
+def _seen(target: Target, changed: Person) -> float:
+    """Return when a phone finds the person as changed."""
+    request = search(BASE, any_of(NUMBERS, changed.phones[0][1]), attributes=("givenName",))
+    until = time.monotonic() + _PATIENCE
+    with Phone(target) as phone:
+        phone.bind()
+        while time.monotonic() < until:
+            if any(("givenName", (changed.given.encode(),)) in one.attributes for one in phone.ask(request)):
+                return time.monotonic()
+            time.sleep(PAUSE)
+    raise TimeoutError("a change is not found")
+
+
+def _failovers(ours: _Gateways, count: int) -> Iterator[Figure]:
+    """Measure from the kill of the gateway that syncs until another one does, and what phones at the others notice."""
+    waits, answered = list[float](), list[bool]()
+    with closing(database_at(ours.url)) as database:
+        for number in range(count):
+            say(f"failover {number + 1} of {count}")
+            home, before = ours.syncing(), _leaders(database)
+            ours.kill(home)
+            killed = time.monotonic()
+
+            def is_replaced(before: set[str] = before) -> bool:
+                answered.extend(_answers(server.target, ours.contacts) for server in ours.servers.values())
+                return not _leaders(database) <= before
+
+            _wait(is_replaced, "no gateway takes over")
+            waits.append(time.monotonic() - killed)
+            ours.start(home)
+    load = f"{count} × kill -9 of {len(ours.servers)}"
+    for name, wait in (("median", median(waits)), ("longest", max(waits))):
+        yield judged(load, f"another one syncs, {name}", wait, "≤ 3 s")
+    failed = answered.count(False)
+    text = f"{failed} of {len(answered):,}"
+    yield Figure(load, "failed logins or searches at the others", text, "0", met=not failed)
+
+
+def _leaders(database: Database) -> set[str]:
+    """Return the ids of the gateways that sync, or that synced when they last wrote a heartbeat."""
+    with database.begin_read() as connection:
+        return {one.info.id for one in gateways.read_all(connection) if one.info.is_leader}
+
+
+def _answers(target: Target, count: int) -> bool:
+    try:
+        return knows(count - 1)(target)
+    except OSError:
+        return False
+
+
+# --- transactions ---
+
+
+def _transactions(folder: Path, given: argparse.Namespace) -> Results:
+    """Measure a sync's transaction on both engines in turn: all contacts are new, then rewritten, then deleted."""
+    stored = records(map(person, range(given.contacts)))
+    kinds: Mapping[str, tuple[Sequence[ContactRecord], Sequence[str], float | None]] = {
+        "new": (stored, (), _COMMIT_GOAL),
+        # The same people with other digests, as after a change.
+        "rewritten": ([structs.replace(one, digest=one.digest[::-1]) for one in stored], (), _COMMIT_GOAL),
+        "deleted": ((), [one.uid for one in stored], None),
+    }
+    found: dict[str, tuple[list[float], list[float]]] = {kind: ([], []) for kind in kinds}
+    with postgresql() as (_, url), ExitStack() as stack:
+        homes = {"sqlite": "", "postgresql": url}
+        opened = [stack.enter_context(_account(folder / home / "state", at)) for home, at in homes.items()]
+        for number in range(given.rounds):
+            for kind, (written, gone, _) in kinds.items():
+                say(f"transaction of {len(stored):,} contacts, {kind}, round {number + 1} of {given.rounds}")
+                for (database, account_id), taken in zip(opened, found[kind], strict=True):
+                    begun = time.monotonic()
+                    with database.begin(exclusively=False) as connection:
+                        accounts.lock(connection, account_id)
+                        contacts.apply_changes(connection, account_id, Source.CONTACTS, iter(written), gone)
+                        contacts.delete_duplicates(connection, account_id)
+                        sync_state.increment_generation(connection, account_id)
+                    taken.append(time.monotonic() - begun)
+    rows, are_good = [("PostgreSQL beside SQLite", "SQLite", "PostgreSQL", "ratio", "goal", "")], True
+    for kind, (_, _, goal) in kinds.items():
+        sqlite, server = map(median, found[kind])
+        is_met = goal is None or server <= goal * sqlite
+        verdict = ("", "") if goal is None else (f"≤ {goal:g}", "ok" if is_met else "MISSED")
+        ratio = f"{server / sqlite:.2f}"
+        rows.append(
+            (f"transaction of {len(stored):,}, {kind}", f"{sqlite:,.2f} s", f"{server:,.2f} s", ratio, *verdict)
+        )
+        are_good = are_good and is_met
+    return Results(simple_table(rows), are_good)
+
+
+@contextmanager
+def _account(state: Path, url: str) -> Iterator[tuple[Database, int]]:
+    """Open a new database with an account; the URL of SQLite's is empty."""
+    seed(state, [Account(OWNER, range(0))], database=url)
+    with closing(database_at(url or f"sqlite:///{state / DATABASE_FILE}")) as database:
+        database.open()
+        with database.begin() as connection:
+            [account] = accounts.find_by_address(connection, OWNER)
+        yield database, account.id
+
+
+# --- starts ---
+
+
+def _starts(folder: Path, given: argparse.Namespace) -> Results:
+    """Measure starts on PostgreSQL: with nothing, with another gateway's cached books, and without PostgreSQL."""
+    first, is_right = folder / "first", knows(given.contacts - 1)
+    homes = [folder / f"other-{number}" for number in range(_STARTS)]
+    with postgresql() as (server, url):
+        say(f"filling PostgreSQL with {given.contacts:,} contacts")
+        seed(first / "state", alone(given.contacts), database=url)
+        with gateway(first, is_right, Variant(database=url)) as ours:
+            figures = [Figure("first start", "builds the books", f"{ours.started:.1f} s")]
+            for home in homes:
+                _copy_books(first, home, given.contacts)
+
+        def start_all(load: str, what: str) -> Figure:
+            took, worked = [], []
+            for home in homes:
+                with gateway(home, is_right, Variant(database=url)) as ours:
+                    took.append(ours.started)
+                    worked.append(sum(ours.worked))
+                    _wait((home / "state" / LOGINS_FILE).exists, "the gateway does not save its logins")
+            return starts_figure(load, what, took, "≤ 5 s", f", {median(worked):.1f} s of processor time")
+
+        figures.append(start_all("start of another gateway", "with copied books"))
+        server.stop()
+        figures.append(start_all("start without PostgreSQL", "with a snapshot of logins"))
+    lines = figure_table("Gateway on PostgreSQL", "Until the first right answer", figures)
+    return Results(lines, all(one.met for one in figures))

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""How several gateways on one PostgreSQL, and both engines, compare: searches, syncs, failures."""

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+"""Rounds, and what they show of servers side by side: ratios with goals, as tables.
+
+Each round visits every load and every server once; another server is the first one in each round.  Other work of the
+machine hits all servers of a round alike, so ratios hold where figures alone would not, and their median counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from math import floor, isfinite, log10, nan
+from statistics import median
+
+from bench.asking import WORKLOADS, Workload
+from bench.load import Load, Round
+from bench.people import Person
+from bench.report import COMPILED, Figure, judged, say, simple_table
+from bench.servers import BEFORE, BEFORE_PURE, LIMIT, OURS, PURE, THEIRS, Server
+
+# The number of contacts for which a load has goals of its own.
+_GOALS_10K = 10_000
+# A rate below this part of another checkout's rate is lower, unless a round of the other checkout was as low.
+_LOWER = 0.95
+
+Rounds = Mapping[str, tuple[Round, ...]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a measurement.
+
+    :ivar seconds: of each round.
+    """
+
+    load: Load
+    workloads: tuple[Workload, ...]
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the rate since another checkout, in searches or entries a second.
+
+    :ivar how: how both gateways run.
+    :ivar before: the median of the other checkout's rounds, which are between `least` and `most`.
+    :ivar now: the median of our rounds.
+    """
+
+    how: str
+    before: float
+    least: float
+    most: float
+    now: float
+
+    @property
+    def is_lower(self) -> bool:
+        """Return whether we are slower by more than the other checkout's rounds differ."""
+        return self.now < _LOWER * self.before and self.now < self.least
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rounds of a load, by the servers' names.
+
+    :ivar beside: the rounds of the load that this load is compared with, if there is one.
+    """
+
+    contacts: int
+    workload: Workload
+    servers: Rounds
+    beside: Rounds = field(default_factory=dict)
+
+    def middle(self, server: str) -> Round:
+        """Return the median of each figure of a server, and the sum of its errors."""
+        rounds = self.servers[server]
+        figures = {field.name: median(getattr(one, field.name) for one in rounds) for field in fields(Round)}
+        return Round(**figures | {"errors": sum(one.errors for one in rounds)})
+
+    def rate(self, server: str) -> float:
+        """Return the searches a second; for whole books the entries, because a search may outlast a round."""
+        return median(map(self._rate, self.servers[server]))
+
+    def _rate(self, one: Round) -> float:
+        return one.entries_s if self.workload.whole else one.searches_s
+
+    def times(self, server: str = OURS, other: str = THEIRS) -> float | None:
+        """Return the multiple of the other server's rate; None if the other one did not take part."""
+        return _median(self.servers.get(server), self.servers.get(other), self._rate)
+
+    @property
+    def errors(self) -> int:
+        """The errors of all servers: there must be none."""
+        return sum(one.errors for rounds in self.servers.values() for one in rounds)
+
+    def ratios(self) -> list[Figure]:
+        """Return the ratios to slapd, or to the other load of the same gateway."""
+        usual, pure = self._goals()
+        found = [self._ratio("÷ that" if self.workload.beside else "÷ slapd", self._of_other(OURS), usual)]
+        if PURE in self.servers:
+            found.append(self._ratio(PURE, self._of_other(PURE), pure))
+        if not self.workload.beside:
+            p99 = _median(self.servers.get(OURS), self.servers.get(THEIRS), lambda one: one.p99)
+            found.append(self._ratio("p99 ÷ slapd", p99, "≤ 0.5"))
+        return found
+
+    def ratios_to_limit(self) -> list[Figure]:
+        """Return the ratios to the limit, whose goals are for compiled modules."""
+        goal = self.workload.limit if COMPILED.exists() else None
+        found = [self._ratio("÷ limit", self.times(OURS, LIMIT), f"≥ {goal:g}" if goal else "")]
+        return found + ([self._ratio(PURE, self.times(PURE, LIMIT))] if PURE in self.servers else [])
+
+    def _ratio(self, what: str, value: float | None, goal: str = "") -> Figure:
+        """Return a ratio, with its goal if both servers took part."""
+        text = _three_digits(value)
+        return (
+            Figure(self.workload.title, what, text)
+            if value is None
+            else judged(self.workload.title, what, value, goal, text=text)
+        )
+
+    def _of_other(self, server: str) -> float | None:
+        if self.workload.beside:
+            return _median(self.servers.get(server), self.beside.get(server), self._rate)
+        return self.times(server)
+
+    def _goals(self) -> tuple[str, str]:
+        """Return the goals of the usual gateway, and of the one that is not compiled beside a compiled one."""
+        own = self.workload.goals_10k
+        if own is None or self.contacts != _GOALS_10K:
+            return f"≥ {self.workload.goal:g}", ""
+        compiled, pure = (f"≥ {goal:g}" for goal in own)
+        # The usual gateway is not compiled where no gateway is.
+        return (compiled, pure) if PURE in self.servers else (pure, "")
+
+    def changes(self) -> Iterator[Change]:
+        """Yield what has become of the rates of another checkout, if one took part."""
+        # The usual gateway is not compiled where no gateway is.
+        pure = PURE if PURE in self.servers else OURS
+        for how, server, other in (("compiled", OURS, BEFORE), (PURE, pure, BEFORE_PURE)):
+            if other in self.servers:
+                rates = [self._rate(one) for one in self.servers[other]]
+                yield Change(how, median(rates), min(rates), max(rates), self.rate(server))
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether all goals are met, and no rate is lower than that of another checkout."""
+        goals = [one.met for one in (*self.ratios(), *self.ratios_to_limit())]
+        return not self.errors and all(goals) and not any(change.is_lower for change in self.changes())
+
+
+def _median(
+    rounds: Sequence[Round] | None, others: Sequence[Round] | None, figure: Callable[[Round], float]
+) -> float | None:
+    """Return the median of the rounds' ratios; None if one of both did not take part."""
+    if rounds is None or others is None:
+        return None
+    pairs = zip(rounds, others, strict=True)
+    return median(figure(one) / figure(other) if figure(other) else nan for one, other in pairs)
+
+
+def compare(
+    plan: Plan, contacts: int, servers: Sequence[Server], people: Sequence[Person], strict: Sequence[Server] = ()
+) -> list[Comparison]:
+    """Put all loads on all servers; loads that are compared with another load only on gateways.
+
+    :param strict: the gateways once more, under the same names, with strict matching.
+    """
+    gateways = [server for server in servers if server.name not in {THEIRS, LIMIT}]
+    asked = {one: one.asked(servers[0].target.base, people) for one in plan.workloads}
+    found: dict[tuple[str, str], list[Round]] = {}
+    for at in range(plan.rounds):
+        for workload, searches in asked.items():
+            visited = strict if workload.strict else gateways if workload.beside else servers
+            visited = [server for server in visited if server.name != LIMIT or workload.limit is not None]
+            first = at % max(1, len(visited))
+            for server in (*visited[first:], *visited[:first]):
+                one = plan.load.round(server, searches, plan.seconds)
+                found.setdefault((workload.name, server.name), []).append(one)
+                say(f"  {workload.name}, {server.name}: {one}")
+    return [Comparison(contacts, one, _rounds(found, one.name), _rounds(found, one.beside)) for one in asked]
+
+
+def _rounds(found: Mapping[tuple[str, str], Sequence[Round]], workload: str) -> Rounds:
+    return {server: tuple(rounds) for (name, server), rounds in found.items() if name == workload}
+
+
+# --- tables ---
+
+# Columns: the title, a server, and a figure of the server: its rate, a figure of `Round`, or its processor time.
+_Column = tuple[str, str, str]
+# The usual gateway with the load that the load is compared with.
+_THAT = "that"
+_TO_SLAPD = (
+    *(("a second", OURS, "rate"), ("slapd", THEIRS, "rate"), ("p50, ms", OURS, "p50"), ("slapd", THEIRS, "p50")),
+    *(("p99", OURS, "p99"), ("slapd", THEIRS, "p99")),
+)
+_TO_LIMIT = (
+    *(("a second", OURS, "rate"), ("limit", LIMIT, "rate")),
+    *(("a search, µs", OURS, "worked"), ("limit", LIMIT, "worked")),
+)
+_TO_OTHER_LOAD = (("a second", OURS, "rate"), (_THAT, _THAT, "rate"), ("p50, ms", OURS, "p50"), ("p99", OURS, "p99"))
+
+
+def tables(compared: Sequence[Comparison], before: str = "") -> Iterator[str]:
+    """Yield the lines of all tables, by the number of contacts.
+
+    :param before: the title of the other checkout, if one took part.
+    """
+    for count in dict.fromkeys(one.contacts for one in compared):
+        found = [one for one in compared if one.contacts == count]
+        contacts = f"{count:,} contacts"
+        yield from titled(
+            f"{contacts}:", _rows([one for one in found if not one.workload.beside], Comparison.ratios, _TO_SLAPD)
+        )
+        limited = [one for one in found if LIMIT in one.servers]
+        if limited:
+            title = f"{contacts}, beside a server that answers the same octets from a table (the limit):"
+            yield from titled(title, _rows(limited, Comparison.ratios_to_limit, _TO_LIMIT))
+        beside = [one for one in found if one.workload.beside]
+        if beside:
+            title = f"{contacts}; each load is compared with another load in the same rounds:"
+            yield from titled(title, _rows(beside, Comparison.ratios, _TO_OTHER_LOAD))
+        changes = [(one, change) for one in found for change in one.changes()]
+        if changes:
+            yield from titled(f"{contacts}, beside {before}; a second:", _to_other_checkout(changes))
+
+
+def titled(title: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table with its title."""
+    yield from (title, "", *simple_table(rows), "")
+
+
+def _rows(
+    found: Sequence[Comparison], ratios: Callable[[Comparison], Sequence[Figure]], columns: Sequence[_Column]
+) -> list[list[str]]:
+    """Return the rows of a table, the head first: loads, ratios, and figures of servers.
+
+    A ratio has columns for its goal and its verdict if any row has a goal for the ratio.
+    """
+    judged_ratios = [any(one.goal for one in column) for column in zip(*map(ratios, found), strict=True)]
+    rows: list[list[tuple[str, str]]] = []
+    for one in found:
+        cells = [("Load", one.workload.title + (f", {one.errors} errors" if one.errors else ""))]
+        if one.workload.beside:
+            cells.append(("Compared with", WORKLOADS[one.workload.beside].title))
+        for ratio, is_judged in zip(ratios(one), judged_ratios, strict=True):
+            cells.append((ratio.what, ratio.text))
+            cells += [("Goal", ratio.goal), ("", ratio.verdict)] if is_judged else []
+        rows.append([*cells, *((title, _cell(one, server, figure)) for title, server, figure in columns)])
+    return [[title for title, _ in rows[0]], *([cell for _, cell in row] for row in rows)]
+
+
+def _cell(one: Comparison, server: str, figure: str) -> str:
+    if server == _THAT:
+        one, server = replace(one, servers=one.beside), OURS
+    if server not in one.servers:
+        return "not run" if figure == "rate" else "-"
+    if figure == "rate":
+        return f"{one.rate(server):,.0f}"
+    middle = one.middle(server)
+    if figure == "worked":
+        return f"{middle.user + middle.system:,.1f}"
+    value: float = getattr(middle, figure)
+    return f"{value:,.2f}" if isfinite(value) else "-"
+
+
+def _to_other_checkout(changes: Sequence[tuple[Comparison, Change]]) -> list[Sequence[str]]:
+    rows: list[Sequence[str]] = [("Load", "Run", "before", "least", "most", "now", "÷ before", "")]
+    for one, change in changes:
+        rates = (f"{rate:,.0f}" for rate in (change.before, change.least, change.most, change.now))
+        times = _three_digits(change.now / change.before if change.before else nan)
+        verdict = f"{one.errors} errors" if one.errors else "lower" if change.is_lower else "ok"
+        rows.append((one.workload.title, change.how, *rates, times, verdict))
+    return rows
+
+
+def peer_table(found: Sequence[Comparison]) -> Iterator[str]:
+    """Yield the lines of a table of rates of all servers, with their multiples of slapd's rate."""
+    title = f"{found[0].contacts:,} contacts, beside other servers; searches a second (times slapd):"
+    names = list(found[0].servers)
+    rows = [["Load", *names], *([one.workload.title, *(_peer(one, name) for name in names)] for one in found)]
+    yield from titled(title, rows)
+
+
+def _peer(one: Comparison, name: str) -> str:
+    errors = one.middle(name).errors
+    return f"{one.rate(name):,.0f} ({_three_digits(one.times(name))})" + (f", {errors} errors" if errors else "")
+
+
+def _three_digits(value: float | None) -> str:
+    """Return a ratio with three digits that say something, however small or large the ratio is."""
+    if value is None or not isfinite(value) or value <= 0:
+        return "-"
+    return f"{value:.{max(0, 2 - floor(log10(value)))}f}"

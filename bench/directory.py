@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: MIT
+"""The speed and the memory of searches: the gateway beside slapd, other servers and another checkout."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from math import nan
+from pathlib import Path
+
+from bench.asking import EVERYBODY, WORKLOADS, Workload, search
+from bench.comparison import Comparison, Plan, compare, peer_table, tables
+from bench.load import Load
+from bench.people import Person, person
+from bench.phone import Phone, Target
+from bench.report import COMPILED, Figure, Results, figure_table, judged, say
+from bench.seed import OWNER, Account, alone, bring, seed, shared
+from bench.servers import (
+    BASE,
+    Checkout,
+    Server,
+    Variant,
+    gateway,
+    knows,
+    ldaptor,
+    lets_in,
+    limit,
+    load_slapd,
+    slapd,
+)
+from bench.web import over_http
+from tests.support.slapd import PROGRAM
+
+# The parts of the bench besides the loads.
+PARTS = ("memory", "books", "http", "peers")
+_MILLION = 1_000_000
+# The number of people from whom the words of the searches come.
+_SAMPLE = 20_000
+# The searches of each load that both servers answer before anything is timed.
+_CHECKED = 10
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
+    add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
+    add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
+    add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in (*WORKLOADS, *PARTS)]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join((*WORKLOADS, *PARTS))}")
+    return names
+
+
+def _checkout(text: str) -> Checkout:
+    found = Checkout(Path(text).resolve())
+    if found.seeding is None:
+        raise argparse.ArgumentTypeError(f"{text}: expected a checkout of this project")
+    return found
+
+
+def chosen(parts: Sequence[str]) -> tuple[Workload, ...]:
+    """Return the loads among the parts, and the loads that they are compared with."""
+    beside = {WORKLOADS[name].beside for name in parts if name in WORKLOADS}
+    return tuple(one for name, one in WORKLOADS.items() if name in parts or name in beside)
+
+
+def measure(given: argparse.Namespace, folder: Path) -> Results:
+    if given.docs and (given.ours or PROGRAM is None):
+        raise argparse.ArgumentTypeError("--docs needs slapd (Debian's package of that name): the page shows ratios")
+    if given.docs and given.before:
+        raise argparse.ArgumentTypeError("--docs and --before: the page shows this checkout alone")
+    parts = given.only or (*WORKLOADS, *PARTS)
+    plan = Plan(Load(folder), chosen(parts), given.rounds, given.seconds)
+    run = _Run(folder, given.keep, plan, PROGRAM is not None and not given.ours, given.before)
+    try:
+        peers, compared, figures = _all_parts(run, parts, given)
+    except Differs as difference:
+        raise SystemExit(f"ldapgw and slapd find different entries: {difference}") from None
+    lines = [*tables(compared, given.before.title if given.before else "")]
+    lines += [*(peer_table(peers) if peers else ()), *(figure_table("With", "Figure", figures) if figures else ())]
+    return Results(lines, all(one.is_good for one in compared) and all(one.met for one in figures))
+
+
+def _all_parts(
+    run: _Run, parts: Sequence[str], given: argparse.Namespace
+) -> tuple[Sequence[Comparison], Sequence[Comparison], Sequence[Figure]]:
+    """Return comparisons with other servers, those with slapd, and figures."""
+    sizes = given.contacts or ([300] if given.quick else [10_000, 100_000])
+    plan, found = run.plan, list[Comparison | Figure]()
+    peers: Sequence[Comparison] = ()
+    if "peers" in parts:
+        of_all = tuple(one for one in plan.workloads or WORKLOADS.values() if not one.beside)
+        shorter = replace(run, plan=replace(plan, rounds=min(3, plan.rounds), workloads=of_all))
+        peers = shorter.beside_peers(min(1000, *sizes))
+    if plan.workloads or "memory" in parts:
+        above = run.empty() if "memory" in parts else None
+        for count in sizes:
+            found += run.sized(count, above)
+        if given.million:
+            # One gateway only, because the memory of most machines has no room for several ones.
+            lenient = tuple(one for one in plan.workloads if not one.strict)
+            longer = replace(plan, workloads=lenient, rounds=1, seconds=2 * plan.seconds)
+            found += replace(run, beside=False, before=None, plan=longer).sized(_MILLION, above)
+    if "books" in parts:
+        found += run.many_books(min(sizes), given.books)
+    if "http" in parts:
+        found += run.over_http(min(sizes))
+    compared = [one for one in found if isinstance(one, Comparison)]
+    return peers, compared, [one for one in found if isinstance(one, Figure)]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The parts of the bench; each part has servers of its own.
+
+    :ivar folder: the folder in which servers have their folders.
+    :ivar keep: the folder for filled stores; None: the stores are not kept.
+    :ivar beside: whether slapd takes part.
+    :ivar before: another checkout that takes part.
+    """
+
+    folder: Path
+    keep: Path | None
+    plan: Plan
+    beside: bool
+    before: Checkout | None = None
+
+    def empty(self) -> float:
+        """Return the MiB of a gateway without contacts."""
+        with gateway(self._home("empty", (Account(OWNER, range(0)),)), lets_in) as ours:
+            return ours.resident
+
+    def sized(self, count: int, above: float | None) -> Iterator[Comparison | Figure]:
+        """Measure a book of so many contacts.
+
+        :param above: MiB of the empty process; None: memory is not asked for.
+        """
+        load = f"{count:,} contacts"
+        say(f"{load}: filling the stores")
+        variants = self._variants()
+        homes = self._homes(count, variants)
+        with ExitStack() as stack:
+            theirs = stack.enter_context(self._slapd(count)) if self.beside else None
+            started = [
+                (one, stack.enter_context(gateway(at, knows(count - 1), one)))
+                for one, at in zip(variants, homes, strict=True)
+            ]
+            lenient = [server for one, server in started if one.matching == "lenient"]
+            strict = [server for one, server in started if one.matching == "strict"]
+            ours = lenient[0]
+            if theirs:
+                check(ours.target, theirs.target, _sample(count), lenient=True)
+                if strict:
+                    check(strict[0].target, theirs.target, _sample(count), lenient=False)
+            for one, server in started:
+                if one.before and one.matching == "lenient":
+                    _tell_difference(ours, server, count)
+            servers = [*lenient, theirs] if theirs else lenient
+            asked = [one.asked(BASE, _sample(count)) for one in self.plan.workloads if one.limit is not None]
+            if asked:
+                servers = [*servers, stack.enter_context(limit(self._new_folder(), ours.target, asked))]
+            say(f"{load}: measuring")
+            yield from compare(self.plan, count, servers, _sample(count), strict)
+            yield Figure(load, "first start, which builds the book", f"{ours.started:.1f} s")
+            if above is not None:
+                yield from _memory(load, count, ours, above)
+
+    def _variants(self) -> list[Variant]:
+        """Return the gateways that take part, the usual one first; each one of another checkout follows its like."""
+        found, before = [Variant()], self.before
+        if not self.plan.workloads:
+            return found
+        if before and before.is_compiled and COMPILED.exists():
+            found.append(Variant(before=before))
+        if COMPILED.exists() and (self.beside or before):  # tables show only how the gateway compares
+            found.append(Variant(compiled=False))
+        if before:
+            found.append(Variant(compiled=False, before=before))
+        if any(one.strict for one in self.plan.workloads):
+            found += [replace(one, matching="strict") for one in found]
+        return found
+
+    def _homes(self, count: int, variants: Sequence[Variant]) -> list[Path]:
+        """Return a folder for each gateway, with the store of its checkout."""
+        home = self._home(f"alone-{count}", alone(count))
+        filled: dict[Checkout | None, Path] = {None: home}
+        if self.before:
+            filled[self.before] = self._new_folder()
+            now = time.time()  # noqa: TID251  the bench is an entry point
+            self.before.seed(filled[self.before] / "state", count, now)
+        copies = [(filled[one.before], self._new_folder()) for one in variants[1:]]
+        for source, made in copies:
+            shutil.copytree(source / "state", made / "state")
+        return [home, *(made for _, made in copies)]
+
+    def beside_peers(self, count: int) -> list[Comparison]:
+        """Measure a small book beside ldaptor's, after a check that strict matching finds what slapd finds."""
+        say(f"{count:,} contacts: beside other servers")
+        home = self._home(f"alone-{count}", alone(count))
+        with ExitStack() as stack:
+            theirs = [stack.enter_context(self._slapd(count))] if self.beside else []
+            if theirs:
+                with gateway(home, knows(count - 1), Variant(matching="strict")) as strict:
+                    check(strict.target, theirs[0].target, _sample(count), lenient=False)
+            ours = stack.enter_context(gateway(home, knows(count - 1)))
+            other = stack.enter_context(ldaptor(home / "ldaptor", count))
+            return compare(self.plan, count, [*theirs, ours, other], _sample(count))
+
+    def many_books(self, count: int, books: int) -> Iterator[Figure]:
+        """Compare one book with many shared books of the same people."""
+        load = f"{count:,} contacts in {books:,} books"
+        say(load)
+        one_home = self._home(f"alone-{count}", alone(count))
+        many_home = self._home(f"shared-{count}-{books}", shared(count, books))
+        plan = replace(self.plan, workloads=(WORKLOADS["prefix"],))
+        with gateway(one_home, knows(count - 1)) as one, gateway(many_home, knows(count - 1)) as many:
+            servers = (replace(one, name="one book"), replace(many, name="many books"))
+            [comparison] = compare(plan, count, servers, _sample(count))
+            yield Figure(load, "from start to first answer", f"{many.started:.1f} s")
+        times = nan if comparison.errors else comparison.times("one book", "many books") or nan
+        text = f"{times:.2f} times that of one book"
+        yield judged(load, "time of a search for two letters", times, "≤ 2 times", text=text)
+
+    def over_http(self, count: int) -> Iterator[Figure]:
+        """Measure what a gateway serves over HTTP while no other client asks it, but one phone."""
+        load = f"{count:,} contacts, over HTTP"
+        say(load)
+        home = self._home(f"alone-{count}", alone(count))
+        with gateway(home, knows(count - 1)) as server:
+            url = tomllib.loads((home / "ldapgw.toml").read_text())["web"]["public_url"]
+            port = int(url.rpartition(":")[2])
+            yield from over_http(load, server, port, _sample(count), 4 * self.plan.seconds)
+
+    def _home(self, name: str, made: Sequence[Account]) -> Path:
+        """Return a folder for a gateway, with its store filled; equal names stand for equal accounts."""
+        home = self._new_folder()
+        bring(self.keep, home / "state", name, lambda state: seed(state, made))
+        return home
+
+    def _slapd(self, count: int) -> AbstractContextManager[Server]:
+        folder = self._new_folder() / "slapd"
+        return slapd(bring(self.keep, folder, f"slapd-{count}", lambda made: load_slapd(made, count)), knows(count - 1))
+
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+
+def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figure]:
+    own = ours.resident - above
+    text = f"{own:,.0f} MiB ({ours.resident:,.0f} in total)"
+    # A process grows a little under load whatever it holds, so a small book has no goal.
+    goal = f"≤ {150 * count // 100_000:,} MiB" if count >= 100_000 else ""
+    yield judged(load, "memory above the empty process", own, goal, text=text)
+    for name, most in (
+        ("the process that builds the book", ours.helpers),
+        ("the gateway, maximum", ours.most_resident),
+    ):
+        if most:
+            goal = "≤ 2,560 MiB" if count >= _MILLION else ""
+            yield judged(load, f"memory of {name}", most, goal, text=f"{most:,.0f} MiB")
+
+
+def _sample(count: int) -> list[Person]:
+    return [person(at) for at in range(0, count, max(1, count // _SAMPLE))]
+
+
+# --- whether two servers find the same, before they are timed: a wrong answer is easily fast ---
+
+_Found = dict[str, frozenset[tuple[str, bytes]]]
+
+
+class Differs(Exception):
+    """Raised if two servers do not both find what they should find."""
+
+
+def check(ours: Target, theirs: Target, people: Sequence[Person], *, lenient: bool) -> None:
+    """Ask two servers searches of the loads, without a size limit, and compare the entries with all asked values.
+
+    With ``matching = "strict"``, the gateway has to find exactly what slapd finds.  Lenient matching finds more for
+    parts of names (``mu`` finds Müller), so that slapd's answer has to be a part of ours; for numbers and for everybody
+    both answers are the same.
+
+    :raises Differs: if the answers are not as they should be.
+    """
+    count = 0
+    with Phone(ours) as one, Phone(theirs) as other:
+        one.bind()
+        other.bind()
+        for text, is_literal in _questions(people):
+            request = search(BASE, text, size=0)
+            found, expected = _entries(one, request), _entries(other, request)
+            if not (found == expected if is_literal or not lenient else expected.items() <= found.items()):
+                raise Differs(f"{text}: {_difference(found, expected)}")
+            count += bool(found and expected)
+    if not count:
+        raise Differs("no search has found anybody")
+    say(f"  both servers find the same people in {count} searches ({'lenient' if lenient else 'strict'} matching)")
+
+
+def _questions(people: Sequence[Person]) -> Iterator[tuple[str, bool]]:
+    """Yield some filters of each load, and whether the filter means the same to both servers in lenient matching."""
+    for name, workload in WORKLOADS.items():
+        for text in list(dict.fromkeys(workload.filters(people)))[:_CHECKED]:
+            if text != EVERYBODY:  # the base has other entries besides people
+                yield text, name in {"reverse", "presence"}
+    yield "(objectClass=inetOrgPerson)", True
+
+
+def _entries(phone: Phone, request: bytes) -> _Found:
+    *found, done = phone.ask(request)
+    if done.code:
+        raise Differs(f"result code {done.code}")
+    return {
+        one.dn.lower(): _without_copy({(name, value) for name, values in one.attributes for value in values})
+        for one in found
+    }
+
+
+def _without_copy(attributes: set[tuple[str, bytes]]) -> frozenset[tuple[str, bytes]]:
+    """Return the attributes without a copy in telephoneNumber, which slapd returns and the gateway does not."""
+    others = {value for name, value in attributes if name in ("mobile", "homePhone")}
+    numbers = [attribute for attribute in attributes if attribute[0] == "telephoneNumber"]
+    is_copy = len(numbers) == 1 and numbers[0][1] in others
+    return frozenset(attributes.difference(numbers) if is_copy else attributes)
+
+
+def _difference(ours: _Found, theirs: _Found) -> str:
+    dn = next(name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name))
+    told = [sorted(one[dn]) if dn in one else "not found" for one in (ours, theirs)]
+    return f"{len(ours)} and {len(theirs)} entries; {dn}: {told[0]} and {told[1]}"
+
+
+def _tell_difference(ours: Server, before: Server, count: int) -> None:
+    """Tell whether another checkout finds the same people: rates of searches that differ say little."""
+    try:
+        check(ours.target, before.target, _sample(count), lenient=False)
+    except Differs as difference:
+        say(f"  {before.name} does not find the same people: {difference}")

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""The weight of a gateway's pages, and the time of their first octet, for a browser that signs in at the sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from statistics import median
+from urllib.parse import urljoin, urlsplit
+
+from bench.report import Results, say, simple_table
+from ldapgw.google.sandbox.tenant import ALICE
+from tests.support.site.running import Site, fetch, wait_until
+from tests.support.site.visitor import connect
+
+_TIMES = 20
+# The pages by their paths below the tenant's page; the first ones for a visitor who is not signed in, with a status.
+_OUTSIDE = (("front page", "", 200), ("an error (not found)", "nothing", 404))
+_INSIDE = {
+    "my page": "",
+    "a phone's settings": "phones/desk1",
+    "why not found": "explain?phone=desk1",
+    "administration": "admin",
+    "500 phones, a page of them": "admin/phones",
+    "500 phones, filtered and sorted": "admin/phones?show=unused&sort=-name&page=5",
+}
+# A person with a large book, and the pages of the list of contacts.
+_CROWDED, _CONTACTS = "greta@acme.example", 5000
+_LISTS = {f"{_CONTACTS:,} contacts, page 1": "contacts", f"{_CONTACTS:,} contacts, letter N": "contacts?letter=n"}
+# The files that a browser fetches for a page: style sheets, icons, scripts and pictures.
+_NEEDED = re.compile(r'<(?:link rel="(?:stylesheet|icon)" href|script src|img (?:class="[^"]*" )?src)="([^"]+)"')
+# Phones without a person, which the administration lists.
+_PHONES = 500
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The weight of a page.
+
+    :ivar html: octets of the page's HTML, before any packing.
+    :ivar sent: octets that a browser gets that accepts gzip.
+    :ivar besides: octets of each file that the page has the browser fetch, by address.
+    :ivar first: the median of milliseconds until the first octet.
+    """
+
+    html: int
+    sent: int
+    besides: dict[str, int]
+    first: float
+
+
+def _weigh(url: str, cookie: str, status: int = 200) -> Weight:
+    """Open a page some times on one connection, and each file that the page needs once.
+
+    :param cookie: the cookie of the person who is signed in.
+    :param status: the status that the page has to have.
+    """
+    first, body = [], b""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=30)
+    connection.connect()
+
+    def ask(address: str, **headers: str) -> HTTPResponse:
+        parts = urlsplit(address)
+        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=headers)
+        assert isinstance(connection.sock, socket.socket)
+        connection.sock.recv(1, socket.MSG_PEEK)
+        return connection.getresponse()
+
+    for _ in range(_TIMES):
+        begun = time.perf_counter()
+        answer = ask(url, Cookie=cookie)
+        first.append(time.perf_counter() - begun)
+        body = _read(answer, status)
+    packed = {"Accept-Encoding": "gzip"}
+    sent = _read(ask(url, Cookie=cookie, **packed), status)
+    needed = dict.fromkeys(urljoin(url, one) for one in _NEEDED.findall(body.decode()))
+    besides = {one: len(_read(ask(one, **packed), 200)) for one in needed}
+    connection.close()
+    return Weight(len(body), len(sent), besides, median(first) * 1000)
+
+
+def _read(answer: HTTPResponse, status: int) -> bytes:
+    body = answer.read()
+    assert answer.status == status, (answer.status, answer.getheaders())
+    return body
+
+
+def measure(_given: argparse.Namespace, folder: Path) -> Results:
+    people = {ALICE: (), _CROWDED: [_person(at) for at in range(_CONTACTS)]}
+    site = Site(folder, more=f'admins = ["{ALICE}"]\n', people=people)
+    try:
+        site.start_sandbox()
+        with site.running():
+            say("connecting")
+            cookie = connect(site.page, ALICE)
+            site.synced()
+            _add_phones(site, folder)
+            found = {name: _weigh(site.page + path, "none=none", status) for name, path, status in _OUTSIDE}
+            found |= {name: _weigh(site.page + path, cookie) for name, path in _INSIDE.items()}
+            return Results(_table(found | _weigh_lists(site)))
+    finally:
+        site.end_sandbox()
+
+
+def _table(weights: Mapping[str, Weight]) -> list[str]:
+    rows = [("Page", "HTML", "gzip", "Other files", "First octet")]
+    for name, one in weights.items():
+        packed = "not packed" if one.sent == one.html else f"{one.sent:,}"
+        besides = f"{len(one.besides)} with {sum(one.besides.values()):,}"
+        rows.append((name, f"{one.html:,}", packed, besides, f"{one.first:.1f} ms"))
+    return simple_table(rows)
+
+
+def _weigh_lists(site: Site) -> dict[str, Weight]:
+    """Weigh the list of a large book, and the page of a contact in the list."""
+    say("connecting a large book")
+    cookie = connect(site.page, _CROWDED)
+
+    def contacts() -> str:
+        return fetch(site.page + "contacts", cookie)[1]
+
+    # With the company's directory there are some more.
+    listed = f"{_CONTACTS // 1000},[0-9]{{3}} contacts"
+    wait_until(lambda: re.search(listed, contacts()), "all contacts are listed")
+    [contact, *_] = re.findall(r'contacts/[^"/?]+', contacts())
+    return {name: _weigh(site.page + path, cookie) for name, path in {**_LISTS, "a contact": contact}.items()}
+
+
+def _person(at: int) -> dict[str, object]:
+    """Return a person of the People API, whose number in the list has nothing to do with the order of names."""
+    given, family = f"{chr(65 + at % 26)}nna", f"Beispiel {at * 7919 % _CONTACTS}"
+    numbers = {"mobile": f"+4917604{at:06}", "work": f"+49301{at:06}"}
+    return {
+        "names": [{"givenName": given, "familyName": family, "displayName": f"{given} {family}"}],
+        "phoneNumbers": [{"value": one, "canonicalForm": one, "type": kind} for kind, one in numbers.items()],
+    }
+
+
+def _add_phones(site: Site, folder: Path) -> None:
+    """Add a phone of the signed-in person, and phones without a person."""
+    site.add_login("desk1", "--account", ALICE)
+    desks = folder / "desks.csv"
+    desks.write_text("name,model\n" + "".join(f"desk{number + 100},yealink\n" for number in range(_PHONES)))
+    added = site.ldapgw("phones", "import", str(desks), "--zip", str(folder / "desks.zip"), "--yes")
+    if added.returncode:
+        raise SystemExit(added.stderr)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""The gateway beside a gateway without one of the parts that exist for speed, not compiled.
+
+The docstring or the comment of each part has its figure.  As a program, the module is ldapgw without a part: the part's
+name, and ldapgw's own arguments.  Each part is replaced by the plain way to do the same, so that all answers stay as
+they are; a compiled gateway cannot run so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from twisted.internet.epollreactor import EPollReactor
+
+from bench.asking import WORKLOADS
+from bench.load import Load, Round
+from bench.people import person
+from bench.report import Results, say, simple_table
+from bench.seed import alone, seed
+from bench.servers import BASE, Variant, gateway, knows
+from ldapgw.cli import main
+from ldapgw.directory import filter_matcher, index_terms, query_plan, segment
+from ldapgw.directory.predicate import TaggedTextPredicate
+from ldapgw.ldap import connection, fast_path
+from ldapgw.ldap.search_response import SearchResponse
+from ldapgw.ldap.socket_io import SocketWriter
+from ldapgw.ldap.turns import TurnMember, TurnScheduler
+from ldapgw.server.reactor import PhoneReactor
+
+
+class Part(NamedTuple):
+    """A part that exists for speed.
+
+    :ivar load: the load that the part is for (`bench.asking.WORKLOADS`).
+    :ivar owner: the module or the class with the name that is replaced.
+    :ivar replacement: the plain way to do the same.
+    """
+
+    load: str
+    owner: Any
+    name: str
+    replacement: Any
+
+
+class _Forgetful(dict[Any, Any]):
+    """Keeps nothing that anybody could find."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return default
+
+
+class _NoReader:
+    """Leaves reading to Twisted."""
+
+    def __init__(self, transport: Any, receive: Callable[[bytes], None]) -> None:
+        pass
+
+    def end(self) -> None:
+        """Do nothing: the constructor has changed nothing."""
+
+
+def _forget_filters(
+    self: fast_path.FastPath, size_limit: int, init: Callable[..., None] = fast_path.FastPath.__init__
+) -> None:
+    init(self, size_limit)
+    self._prepared = _Forgetful()
+
+
+def _set_message_id(messages: Any, number: int, **_: Any) -> Any:
+    return segment.set_message_id(messages, number, is_plain=False)
+
+
+def _write_joined(self: SocketWriter, pieces: Sequence[bytes]) -> None:
+    self.write(b"".join(pieces))
+
+
+def _test_text(tags: Any, assertion: Any, _: Any) -> TaggedTextPredicate:
+    return TaggedTextPredicate(tags, assertion.test)
+
+
+def _all_documents(query: Any, index: Any, entries: Sequence[Any], most: int) -> tuple[Sequence[int], bool]:
+    found = query_plan.find_documents(query, index, entries)
+    documents = range(len(entries)) if found is None else found
+    return documents[:most], len(documents) > most
+
+
+def _look_at_all(
+    self: Any, index: Any, entries: Any, plan: Callable[..., Any] = filter_matcher.PreparedFilter.plan
+) -> Any:
+    return (self.query, self.predicate) if self.conditions else plan(self, index, entries)
+
+
+def _end_turn_at_once(self: TurnScheduler, member: TurnMember) -> None:
+    self._received.append(member)
+    self.end_turn()
+
+
+def _leave_to_twisted(
+    self: SocketWriter, *args: Any, init: Callable[..., None] = SocketWriter.__init__, **named: Any
+) -> None:
+    init(self, *args, **named)
+    self._send = self._sendmsg = None
+
+
+def _none(*_: Any) -> None:
+    """Find nothing prepared."""
+
+
+PARTS: Mapping[str, Part] = MappingProxyType(
+    {
+        "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
+        "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
+        "filter-templates": Part("reverse", fast_path.FilterTemplate, "of", _none),
+        "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
+        "plain-messages": Part("prefix", fast_path, "set_message_id", _set_message_id),
+        "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
+        "pieces": Part("list", SocketWriter, "write_pieces", _write_joined),
+        "prefixes": Part("prefix", index_terms, "prefix_query", _none),
+        "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
+        "first-documents": Part("substring", query_plan, "first_documents", _all_documents),
+        "first-matches": Part("reverse", fast_path, "needs_cursor", lambda *_: True),
+        "and-plan": Part("and-snom", filter_matcher.PreparedFilter, "plan", _look_at_all),
+        "tick-batch": Part("reverse", TurnScheduler, "add", _end_turn_at_once),
+        "socket-reader": Part("reverse", connection, "SocketReader", _NoReader),
+        "socket-writer": Part("reverse", SocketWriter, "__init__", _leave_to_twisted),
+        "reactor": Part("reverse", PhoneReactor, "doPoll", EPollReactor.doPoll),
+    }
+)
+
+
+def leave_out(part: Part) -> None:
+    """Have this process do without a part."""
+    setattr(part.owner, part.name, part.replacement)
+    if part.owner is PhoneReactor:
+        PhoneReactor.doIteration = part.replacement  # Twisted's reactors have both names for one function
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="LIST", help=f"of {', '.join(PARTS)} (default: all)")
+
+
+def measure(given: argparse.Namespace, folder: Path) -> Results:
+    seed(folder / "home" / "state", alone(given.contacts))
+    load = Load(folder)
+    rows = [("Part", "Load", "A second, with and without the part", "Gain")]
+    for name in given.only.split(",") if given.only else PARTS:
+        rows.append(_compared(name, folder, load, given))
+        say(f"{name}: {rows[-1][-1]}")
+    return Results(simple_table(rows))
+
+
+def _compared(name: str, folder: Path, load: Load, given: argparse.Namespace) -> tuple[str, str, str, str]:
+    """Return the row of a part: medians of rates, and the median gain of the rounds."""
+    workload = WORKLOADS[PARTS[name].load]
+    asked = workload.asked(BASE, [person(at) for at in range(given.contacts)])
+    home, other = folder / "home", folder / name
+    shutil.copytree(home, other)
+    known, variant = knows(given.contacts - 1), Variant(compiled=False)
+    lacking = Variant(compiled=False, program=("bench.parts", name))
+    pairs: list[tuple[Round, Round]] = []
+    with gateway(home, known, variant) as usual, gateway(other, known, lacking) as without:
+        for at in range(given.rounds):
+            order = (usual, without) if at % 2 else (without, usual)
+            rounds = {server.pid: load.round(server, asked, given.seconds) for server in order}
+            pairs.append((rounds[usual.pid], rounds[without.pid]))
+    assert not any(one.errors for pair in pairs for one in pair)
+    gain = median(one.searches_s / other.searches_s for one, other in pairs) - 1
+    rates = [f"{median(one.searches_s for one in rounds):,.0f}" for rounds in zip(*pairs, strict=True)]
+    return name, workload.title, ", ".join(rates), f"{gain:+.0%}"
+
+
+if __name__ == "__main__":
+    leave_out(PARTS[sys.argv.pop(1)])
+    main()

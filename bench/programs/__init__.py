@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Programs that benches run as processes of their own."""

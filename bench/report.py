@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""The output of benches: their progress, figures with goals, tables in reStructuredText, and results in documents.
+
+Standard output is for the results.  In the page about performance, the tables of a script stand between two comments
+of the script's own.
+"""
+
+from __future__ import annotations
+
+import operator
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from math import ceil, nan
+from os import cpu_count
+
+from tests.support.checkout import ROOT
+from tests.support.slapd import PROGRAM
+
+PAGE = ROOT / "docs" / "explanation" / "performance.rst"
+# Modules that scripts/compile has compiled, if it was run.
+COMPILED = ROOT / ".compiled"
+_IS_MET = {"≤": operator.le, "≥": operator.ge, "<": operator.lt}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured value.
+
+    :ivar load: what the server had to do meanwhile.
+    :ivar text: the value as a table shows it.
+    :ivar goal: the goal as a table shows it; empty: there is no goal.
+    """
+
+    load: str
+    what: str
+    text: str
+    goal: str = ""
+    met: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """Return whether the goal is met, in one word; nothing where there is no goal."""
+        return ("ok" if self.met else "MISSED") if self.goal else ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a bench has measured.
+
+    :ivar lines: tables in reStructuredText.
+    :ivar are_good: whether all goals are met.
+    :ivar about: what the documents say about the run, besides the machine.
+    """
+
+    lines: Sequence[str]
+    are_good: bool = True
+    about: str = ""
+
+
+def judged(load: str, what: str, value: float, goal: str, *, text: str = "", digits: int = 1) -> Figure:
+    """Return a figure that is compared with its goal.
+
+    :param goal: the sign ``≤``, ``≥`` or ``<``, a number and its unit, if there is one; empty: there is no goal.
+    :param text: the value as a table shows it; empty: the value with so many digits and the goal's unit.
+    """
+    sign, number, unit = [*goal.split(" ", 2), "", "", ""][:3]
+    is_met = not goal or bool(_IS_MET[sign](value, float(number.replace(",", ""))))
+    return Figure(load, what, text or f"{value:,.{digits}f} {unit}".rstrip(), goal, met=is_met)
+
+
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """Return the smallest value that so many percent of the values do not exceed; nan where there are no values."""
+    return ordered[max(ceil(len(ordered) * part / 100), 1) - 1] if ordered else nan
+
+
+def say(line: str) -> None:
+    """Tell the person who waits for a bench how far the bench is."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def simple_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a simple table, which reads well on a terminal too.
+
+    :param rows: the first row is the head; the first cell of a row is never empty.
+    """
+    widths = [max(1, *map(len, column)) for column in zip(*rows, strict=True)]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [rule, lines[0], rule, *lines[1:], rule]
+
+
+def figure_table(load: str, what: str, figures: Sequence[Figure], others: Sequence[Figure] | None = None) -> list[str]:
+    """Return the lines of a table of figures of ldapgw.
+
+    :param load: the title of the first column; the second one has the title `what`.
+    :param others: the figures of slapd, which are shown and not judged; None: there is no column for slapd.
+    """
+    rows = [(load, what, "Goal", "ldapgw", "")]
+    rows += [(one.load, one.what, one.goal, one.text, one.verdict) for one in figures]
+    if others is None:
+        return simple_table(rows)
+    told = {(one.load, one.what): one.text for one in others}
+    return simple_table([(*rows[0], "slapd"), *((*row, told.get((row[0], row[1]), "not run")) for row in rows[1:])])
+
+
+def results_of(load: str, what: str, figures: Sequence[Figure]) -> Results:
+    """Return a table of figures as the results of a bench; the titles are those of `figure_table`."""
+    return Results(figure_table(load, what, figures), all(one.met for one in figures))
+
+
+def machine() -> str:
+    """Return the versions and the number of processors that a bench measures with."""
+    versions = ["ldapgw compiled by mypyc"] if COMPILED.exists() else []
+    versions += [f"{platform.python_implementation()} {platform.python_version()}", f"Twisted {version('twisted')}"]
+    if PROGRAM is not None:
+        said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
+        versions += re.findall(r"slapd \d[.\d]*", said)[:1]
+    return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
+
+
+def comments(script: str) -> tuple[str, str]:
+    """Return the lines that stand around the tables of a script in the page."""
+    return f".. What follows is written by {script} --docs\n", f".. What was written by {script} ends here\n"
+
+
+def between(text: str, script: str, written: str) -> str:
+    """Return the text with something else between a script's comments.
+
+    :raises ValueError: if the comments are missing.
+    """
+    first, last = comments(script)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise ValueError(f"{PAGE}: the comments are missing between which the results of {script} go")
+    return f"{before}{begin}{written}{end}{after}"
+
+
+def put(script: str, results: Results) -> None:
+    """Write a script's results into the page."""
+    written = "\n".join(("", f"Measured with {machine()}{results.about}.", "", *results.lines, "", ""))
+    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), script, written), encoding="utf-8")

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""The store of a gateway before its start: accounts with contacts, and phones, as syncs and commands leave them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from bench.people import Person, person, resource
+from ldapgw.contact import Sharing, Source
+from ldapgw.directory.passwords import hash_password
+from ldapgw.google.oauth import SCOPE_OF
+from ldapgw.google.people import fingerprint as label_fingerprint
+from ldapgw.server.state_dir import OpenStateDir, StateDir
+from ldapgw.store import accounts, contacts, phones, sync_state
+from ldapgw.store.accounts import NewGrant, SourceState
+from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
+from ldapgw.store.secrets import SecretBox
+from ldapgw.store.sync_state import LabelState, SyncState
+from ldapgw.sync.fetch import SourceQuery
+from ldapgw.sync.records import decode_persons, encode_page
+from tests.support.checkout import ROOT
+
+TENANT = "acme"
+REGION = "DE"
+PHONE = "desk1"
+# The phone that reads over HTTP: each login has the same part of the gateway's time, so this phone has its own.
+HTTP_PHONE = "desk2"
+REPLICA = "branch"
+SECRET = "0123456789abcdefghjk"
+OWNER = "alice@acme.example"
+SYNC_TOKEN = "the first"
+# The people in the book of another account, which the phone must not see.
+OTHERS = 100
+# Seconds until an account is synced or a token is renewed, even if the store is kept for other runs.
+_LATER = 365 * 86400.0
+_CHUNK = 2_000
+# A kept store is made anew if any of these files has changed.
+_SOURCES = (
+    *(f"ldapgw/{name}" for name in ("contact.py", "numbers", "google", "store", "sync")),
+    *(f"bench/{name}" for name in ("languages.toml", "people.py", "seed.py", "servers.py", "slapd.conf.in")),
+)
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of the store.
+
+    :ivar numbers: the people of the account's book.
+    """
+
+    address: str
+    numbers: range
+    sharing: Sharing = Sharing.PRIVATE
+    tenant: str = TENANT
+
+
+def alone(count: int) -> tuple[Account, ...]:
+    """Return the account of the phones, with so many contacts, and another account."""
+    return Account(OWNER, range(count)), Account("bob@acme.example", range(count, count + OTHERS))
+
+
+def shared(count: int, books: int) -> tuple[Account, ...]:
+    """Return accounts with the same people in so many shared books; the first account is that of the phones."""
+    return tuple(
+        Account(f"user{at}@acme.example" if at else OWNER, range(at, count, books), Sharing.SHARED)
+        for at in range(books)
+    )
+
+
+def seed(
+    state_dir: Path,
+    made: Sequence[Account],
+    now: float | None = None,
+    database: str = "",
+    *,
+    phones_each: int = 0,
+    replica: bool = False,
+) -> None:
+    """Make the store.
+
+    :param made: the accounts; the first one has the phones `PHONE` and `HTTP_PHONE`.
+    :param now: the time of the last sync, in seconds since the epoch; None: the present.
+    :param database: the URL of the database; empty: SQLite.
+    :param phones_each: how many phones each other account has.
+    :param replica: whether there is a login of a replica, which gets private books too.
+    """
+    now = time.time() if now is None else now  # noqa: TID251  the bench is an entry point
+    state = OpenStateDir(StateDir(state_dir, database))
+    try:
+        with state.database.begin() as connection:
+            ids = [_account(connection, state.secret_box, at, one, now) for at, one in enumerate(made)]
+            of_part: dict[range, list[int]] = {}
+            for account_id, one in zip(ids, made, strict=True):
+                for start in range(0, len(one.numbers), _CHUNK):
+                    of_part.setdefault(one.numbers[start : start + _CHUNK], []).append(account_id)
+            with _workers() as pool:
+                for accounts_of, stored in zip(of_part.values(), pool.map(_records, of_part), strict=True):
+                    for account_id in accounts_of:
+                        contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, ())
+            for account_id in ids:
+                sync_state.increment_generation(connection, account_id)
+            for login in _logins(ids, made, phones_each, replica=replica):
+                phones.add(connection, login)
+    finally:
+        state.close()
+
+
+def _logins(ids: Sequence[int], made: Sequence[Account], each: int, *, replica: bool) -> Iterator[PhoneLogin]:
+    password = hash_password(SECRET, os.urandom)
+    for at, (account_id, one) in enumerate(zip(ids, made, strict=True)):
+        names = [f"phone{at}-{number}" for number in range(each)] if at else [PHONE, HTTP_PHONE]
+        for name in names:
+            yield PhoneLogin(name, one.tenant, account_id, NumberMode.VALUES, password, 0.0)
+    if replica:
+        yield PhoneLogin(REPLICA, TENANT, None, NumberMode.VALUES, password, 0.0, replica=ReplicaBooks.PRIVATE)
+
+
+@contextmanager
+def _workers() -> Iterator[ProcessPoolExecutor]:
+    """Run processes that read persons, which takes long; the processes end with the block, even if work is left."""
+    # A worker must not inherit the handler with which the bench ends at a signal.
+    to_default = {"initializer": signal.signal, "initargs": (signal.SIGTERM, signal.SIG_DFL)}
+    pool = ProcessPoolExecutor(mp_context=get_context("fork"), **to_default)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def records(people: Iterable[Person]) -> tuple[ContactRecord, ...]:
+    """Return what a sync of these people stores."""
+    batch = encode_page(map(resource, people), Source.CONTACTS, REGION, None)
+    return tuple(item.record for item in decode_persons(batch.encoded_persons) if item.record)
+
+
+def _records(numbers: range) -> tuple[ContactRecord, ...]:
+    return records(map(person, numbers))
+
+
+def _account(connection: Connection, secret_box: SecretBox, at: int, made: Account, now: float) -> int:
+    """Add a connected account that has just been synced."""
+    later = now + _LATER
+    grant = NewGrant(str(at), made.address, frozenset(SCOPE_OF.values()), "token", later, "token", None)
+    account_id = accounts.connect(connection, secret_box, made.tenant, grant, made.sharing, now, shared_label="")
+    assert account_id is not None
+    begun = sync_state.begin(connection, account_id)
+    assert begun is not None
+    sync_state.write_source_states(connection, account_id, {Source.CONTACTS: SourceState.ON})
+    state = SyncState(SYNC_TOKEN, SourceQuery(Source.CONTACTS, REGION).fingerprint, later)
+    sync_state.set_sync_state(connection, account_id, Source.CONTACTS, state)
+    sync_state.write_label_state(connection, account_id, LabelState({}, SYNC_TOKEN, label_fingerprint(None)))
+    sync_state.end(connection, begun, now, later)
+    return account_id
+
+
+def bring(kept: Path | None, folder: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Have a function make a folder, or copy the folder that the function made for an earlier run.
+
+    :param kept: where made folders are kept for other runs; None: nowhere.
+    :param name: the name of the made folder there; the same name stands for the same contents.
+    """
+    if kept is None:
+        make(folder)
+        return folder
+    stored = kept / f"{name}-{_version()}"
+    if not stored.exists():
+        made = stored.with_suffix(".new")
+        shutil.rmtree(made, ignore_errors=True)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        make(made)
+        made.rename(stored)
+    shutil.copytree(stored, folder)
+    return folder
+
+
+def _version() -> str:
+    digest = sha256()
+    for source in _SOURCES:
+        for path in sorted((ROOT / source).rglob("*.py")) or [ROOT / source]:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
