@@ -133,9 +133,12 @@ def _stored_variants(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if plain is not None:
         return _collapsed(plain), ()
     text = text[:MAX_TEXT]
+    is_address = "." in text.partition("@")[2]
+    if is_address and text.isascii() and text.split() == [text]:
+        return _ascii_address(text), _raw(text, _JOINT)
     read = _read(text, stored=True)
     words = (*_latin_forms(read), *read.spelt, *read.native)
-    if "." not in text.partition("@")[2]:
+    if not is_address:
         return words, read.raw
     # Nobody types a whole e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
     # search text.
@@ -153,6 +156,21 @@ def _closed_address(text: str, *, stored: bool) -> list[str]:
     read = _read(local, stored=stored)
     forms = dict.fromkeys((*_latin_forms(read), *read.spelt, *read.native))
     return [_words(f"{form} {collation_key(domain)}") for form in forms if form and " " not in form]
+
+
+def _ascii_address(text: str) -> tuple[str, ...]:
+    """Return the variants of an e-mail address of ASCII characters without blanks, as nearly all addresses are.
+
+    The variants are those of any other address, but are made in half the time: a book has about one address for each
+    contact.
+    """
+    local, _, domain = text.partition("@")
+    local, domain = local.translate(_SIMPLE), _words(domain.translate(_SIMPLE).replace(_JOINT, " "))
+    forms = _collapsed(_words(f"{local.replace(_JOINT, ' ')} {domain}"))
+    closed = _words(local.replace(_JOINT, ""))
+    if _JOINT not in local or not closed:
+        return forms
+    return (*forms, *[f"{form} {domain}".rstrip() for form in _collapsed(closed)])
 
 
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:

@@ -119,6 +119,24 @@ def test_only_the_local_part_of_an_email_address_has_a_form_as_one_word() -> Non
     assert name_folding.variants("@x.example") == ("x example", "@x.example")
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "Maex.Moeller@post.example",
+        "xa_+ae@a-b.example",
+        "x@aa.example",
+        ".x@@x.example",
+        "xoe.ue@.a..ae",
+        "x y.z@a.example",
+    ],
+)
+def test_an_address_of_ascii_characters_has_the_forms_of_any_address(address: str) -> None:
+    """The letter x in its wide form is no ASCII character, and otherwise the same letter."""
+    *forms, _ = name_folding.variants(address)
+    *others, _ = name_folding.variants(address.replace("x", "\uff58"))
+    assert forms == others
+
+
 def test_a_name_with_an_at_sign_is_no_email_address() -> None:
     assert name_folding.variants("@home") == ("home", "@home")
     assert name_folding.variants("P@rtner") == ("p rtner", "prtner", "p@rtner")
