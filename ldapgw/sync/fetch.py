@@ -330,13 +330,16 @@ def resolve_label_filter(configured: Iterable[str], names: Mapping[str, str]) ->
 
 
 class PageBuffer:
-    """The persons of one listing, page after page.  The methods may wait for the disk.
+    """The persons of one listing, page after page.  All methods but `close` may wait for the disk.
 
     :param folder: folder of the file for a large listing.
+    :param run_off_thread: calls a function on a thread that may wait for the disk.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, run_off_thread: Callable[..., Awaitable[Any]]) -> None:
         self._folder = folder
+        self._run_off_thread = run_off_thread
+        self._size = 0
         self._file = SpooledTemporaryFile(MAX_IN_MEMORY, dir=str(folder))  # noqa: SIM115  closed by `close`
 
     def append_page(self, encoded_persons: bytes) -> None:
@@ -344,6 +347,7 @@ class PageBuffer:
 
         :raises StoreError: when the disk is full.
         """
+        self._size += _LENGTH.size + len(encoded_persons)
         try:
             self._file.write(_LENGTH.pack(len(encoded_persons)) + encoded_persons)
         except OSError as error:
@@ -359,6 +363,14 @@ class PageBuffer:
             raise StoreError(f"{self._folder}: cannot be read: {error.strerror}") from None
 
     def close(self) -> None:
+        """Free the memory or the file of the listing; nobody has to wait until a file is freed."""
+        if self._size > MAX_IN_MEMORY:
+            # The kernel takes ten milliseconds to free the file of 50,000 persons.
+            self._run_off_thread(self._close_file)
+        else:
+            self._close_file()
+
+    def _close_file(self) -> None:
         # Closing writes buffered octets, which a full disk may refuse; nobody needs these octets any more.
         with suppress(OSError):
             self._file.close()
@@ -408,7 +420,7 @@ class Fetcher:
             query.source, authorized, sync_token, reader, query.page_size, photos=query.photos, quota_user=quota_user
         )
         with ExitStack() as undo:
-            buffer = PageBuffer(self._folder)
+            buffer = PageBuffer(self._folder, self._run_off_thread)
             undo.callback(buffer.close)
             async for page in pages:
                 await self._run_off_thread(buffer.append_page, page.content.encoded_persons)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ldapgw.errors import StoreError
 from ldapgw.sync import fetch
 from ldapgw.sync.fetch import PageBuffer
 from ldapgw.sync.records import decode_persons, encode_page
+from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import given
 
 
@@ -27,7 +29,7 @@ def pages(count: int) -> list[bytes]:
 def test_what_was_kept_comes_back_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
     """Again and again, and more can be added in between; no file has a name."""
     monkeypatch.setattr(fetch, "MAX_IN_MEMORY", in_memory)
-    kept = PageBuffer(tmp_path)
+    kept = PageBuffer(tmp_path, AT_ONCE)
     first, second = pages(2)
     kept.append_page(first)
     assert list(kept) == decode_persons(first)
@@ -40,7 +42,7 @@ def test_what_was_kept_comes_back_in_order(tmp_path: Path, monkeypatch: pytest.M
 
 def test_an_empty_listing(tmp_path: Path) -> None:
     """It has nobody in it."""
-    kept = PageBuffer(tmp_path)
+    kept = PageBuffer(tmp_path, AT_ONCE)
     assert list(kept) == []
     kept.close()
 
@@ -48,7 +50,7 @@ def test_an_empty_listing(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which says where."""
     monkeypatch.setattr(fetch, "MAX_IN_MEMORY", 1)
-    kept = PageBuffer(tmp_path)
+    kept = PageBuffer(tmp_path, AT_ONCE)
     kept.append_page(b"")
     with Path("/dev/full").open("wb", buffering=0) as full:
         os.dup2(full.fileno(), kept._file.fileno())
@@ -56,3 +58,19 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         kept.append_page(b"x" * (1 << 20))
     assert caught.value.problems == (f"{tmp_path}: cannot be written to: No space left on device",)
     kept.close()
+
+
+@pytest.mark.parametrize(("in_memory", "handed_over"), [(1, 1), (1 << 20, 0)], ids=["in a file", "in memory"])
+def test_a_file_is_freed_on_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int, handed_over: int
+) -> None:
+    """Phones are answered while the kernel frees a large file."""
+    monkeypatch.setattr(fetch, "MAX_IN_MEMORY", in_memory)
+    calls: list[Callable[[], None]] = []
+    kept = PageBuffer(tmp_path, calls.append)  # type: ignore[arg-type]  nobody waits for the call
+    kept.append_page(*pages(1))
+    kept.close()
+    assert (len(calls), kept._file.closed) == (handed_over, not handed_over)
+    for call in calls:
+        call()
+    assert kept._file.closed
