@@ -19,7 +19,10 @@ BENCHES = tomllib.loads(Path(__file__).with_name("benches.toml").read_text(encod
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return the exit status: 1 if a goal was missed, unless the numbers are too small to tell."""
-    name, *given = sys.argv[1:] if arguments is None else arguments
+    benches = argparse.ArgumentParser(prog="scripts/bench", description="Runs a bench.", allow_abbrev=False)
+    benches.add_argument("name", choices=sorted(BENCHES))
+    all_given = list(sys.argv[1:] if arguments is None else arguments)
+    name, given = benches.parse_args(all_given[:1]).name, all_given[1:]
     script, about = f"scripts/bench {name}", BENCHES[name]
     parser = argparse.ArgumentParser(
         prog=script,

@@ -147,10 +147,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> Results:
+    names = given.only.split(",") if given.only else list(PARTS)
+    if unknown := [name for name in names if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join(PARTS)}")
     seed(folder / "home" / "state", alone(given.contacts))
     load = Load(folder)
     rows = [("Part", "Load", "A second, with and without the part", "Gain")]
-    for name in given.only.split(",") if given.only else PARTS:
+    for name in names:
         rows.append(_compared(name, folder, load, given))
         say(f"{name}: {rows[-1][-1]}")
     return Results(simple_table(rows))

@@ -244,10 +244,11 @@ class _Field:
         :returns: the numbers; empty if the text is no such list, or if a part between the list's signs has no number or
             a number that is not assigned.
         """
-        parts = _LIST_SIGN.split(self._text) if _SLASHED_GROUPS.search(self._text) else ()
+        is_slashed = _SLASHED_GROUPS.search(self._text) is not None
+        parts = [part.strip() for part in _LIST_SIGN.split(self._text) if part.strip()] if is_slashed else []
         if not 1 < len(parts) <= _MOST_NUMBERS:
             return []
-        found = [_Field(part.strip(), self._region, self._witness).numbers() for part in parts]
+        found = [_Field(part, self._region, self._witness).numbers() for part in parts]
         is_list = all(numbers and all(map(is_valid, numbers)) for numbers in found)
         return [number for numbers in found for number in numbers] if is_list else []
 

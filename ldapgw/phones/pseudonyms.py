@@ -67,7 +67,11 @@ _KEPT_WORDS = (
 # into a filter, also into a filter on such an attribute, so a text that is no value of the attribute is replaced.
 _KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
     **dict.fromkeys((Family.OID, Family.DEFINITION), oid_of),
-    Family.TIME: re.compile(r"(?:19|20)\d\d(?:\d\d){0,5}(?:[.,]\d+)?(?:Z|[+-](?:\d\d){1,2})?").fullmatch,
+    # RFC 4517 3.3.13, and a beginning of such a time.
+    Family.TIME: re.compile(
+        r"(?:19|20)\d\d(?:(?:0[1-9]|1[0-2])(?:(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])(?:[0-5]\d){0,2})?)?)?"
+        r"(?:[.,]\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3])(?:[0-5]\d)?)?"
+    ).fullmatch,
     Family.BOOLEAN: re.compile("(?i:true|false)").fullmatch,
     Family.INTEGER: re.compile(r"-?\d{1,2}").fullmatch,
 }
@@ -219,7 +223,7 @@ class Pseudonyms:
         """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
         The prefix stays unchanged, except an area code of the site at its end.  Behind this area code, a number has the
-        same pseudonym as the local number without the area code.
+        same pseudonym as the local number without the area code, if the country has a trunk prefix, such as Germany's 0.
 
         :returns: the prefix as it is in the file, the name of the tree, and the digits to replace.
         """

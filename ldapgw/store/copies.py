@@ -3,7 +3,9 @@
 
 The contacts and tokens of disconnected accounts are removed from the copies.  If the removal fails, the copy is
 deleted, and every copy is deleted after 30 days.  The database shows which accounts are disconnected, and each copy
-shows which accounts are left in the copy, so after a power cut the next start completes the removal.
+shows which accounts are left in the copy, so after a power cut the next start completes the removal.  A gateway that
+does not run while another gateway removes an account from the database does not learn of this removal: its own copies
+keep the contacts of the account until the copies are deleted.
 
 A copy may have the tables of an older version, so the names of tables are read from the copy itself.
 """

@@ -54,7 +54,8 @@ class Publisher:
 
     :ivar version: a number that grows with each change of `saved_logins`.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
-    :param on_gone: called with the tenant and the sub of accounts that were disconnected or removed, at any gateway.
+    :param on_gone: called with the tenant and the sub of accounts that were disconnected or removed, at any gateway,
+        unless the whole database was read since.
     :param next_turn: waits for the reactor's next turn, so that phones are served meanwhile.
     :param seconds: a monotonic clock, in seconds.
     :param observe_lag: called when phones can find a change of an account, with the seconds since the publisher read

@@ -61,8 +61,10 @@ class _Loop:
 
     :ivar next: the call that begins the next sync, or None while a sync runs or if a person has to act first.
     :ivar queued: fires when a sync that the timer has started may leave a queue; None if no such sync is queued.
-    :ivar is_requested_again: whether a sync was requested during `run`, or the result of `run` is outdated; the account
-        is read again after `run` has ended.
+    :ivar is_requested_again: whether a sync was requested during `run`; the account is read again after `run` has
+        ended.
+    :ivar begins_anew: whether the result of the last sync was outdated, so that the next sync begins as soon as the
+        account was read again.
     :ivar is_requested: whether a person has requested the sync that begins next.
     :ivar grantor: the key of the account's circuit breaker.
     :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
@@ -79,6 +81,7 @@ class _Loop:
     queued: Deferred[Any] | None = None
     is_requested: bool = False
     is_requested_again: bool = False
+    begins_anew: bool = False
     is_tenant_wide: bool = False
     outage: str = ""
     called_at: float = 0.0
@@ -273,7 +276,8 @@ class SyncScheduler(Service):
                 loop.is_requested_again = True
             return
         loop.is_requested = account.requested_sync is not None
-        if loop.is_requested or interrupted or (account.revoked and not self._is_revoked(account)):
+        begins_anew, loop.begins_anew = loop.begins_anew, False
+        if loop.is_requested or interrupted or begins_anew or (account.revoked and not self._is_revoked(account)):
             self._start(account.id, loop, 0.0)
         elif loop.next is None and account.next_sync is not None:
             # A time later than `longest` must have been computed while the clock was wrong.
@@ -321,7 +325,7 @@ class SyncScheduler(Service):
     def _ended(self, wait: float | None, account_id: int, loop: _Loop) -> None:
         loop.run = None
         self._unserved.add(account_id)
-        if loop.is_requested_again:
+        if loop.is_requested_again or loop.begins_anew:
             # A sync whose grant was replaced records nothing, so no change in the database reports the end of the sync.
             loop.is_requested_again = False
             self.is_outdated = True
@@ -359,7 +363,7 @@ class SyncScheduler(Service):
                 account=account_id,
                 reason=str(error),
             )
-            loop.is_requested_again = True
+            loop.begins_anew = True
             return self._interval
         loop.is_tenant_wide = outcome.is_tenant_wide
         self._await_answer(account_id, loop, outcome.outage)

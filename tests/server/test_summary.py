@@ -79,9 +79,13 @@ def unlike() -> tuple[list[dict[str, object]], list[dict[str, object]], list[dic
             "address": f"{number}@acme.example",
             "sharing": "private",
             "contacts": number % 5 or None,
+            "next_sync": NOW if number % 3 else None,
         }
         for number, values in enumerate(people)
     ]
+    # Two accounts differ only in their syncs: the second account, which is not synced any more, has the older sync.
+    synced = accounts[0] | {"connected_at": long_ago, "last_sync": long_ago, "next_sync": NOW}
+    accounts += [synced | {"sub": "synced"}, synced | {"sub": "idle", "last_sync": long_ago - 100, "next_sync": None}]
     # The first and the last account have the same row, but a source of the last one fails.
     accounts.append(accounts[0] | {"sub": "failing", "connected_at": lately})
     accounts.insert(0, accounts[-1] | {"sub": "good"})
@@ -105,7 +109,7 @@ def unlike() -> tuple[list[dict[str, object]], list[dict[str, object]], list[dic
 def test_alike_accounts_and_phones_have_the_figures_of_all(
     opened: Callable[[], AbstractContextManager[Database]],
 ) -> None:
-    """They are not read one by one."""
+    """The database groups the rows, so no account and no phone is read alone."""
     rows = zip((tables.account, tables.source, tables.phone), unlike(), strict=True)
     with opened() as database, database.begin() as connection:
         for table, values in rows:
@@ -114,6 +118,10 @@ def test_alike_accounts_and_phones_have_the_figures_of_all(
         people, desks = accounts.read_alike(connection, NOW - STALE_SECONDS), phones.read_alike(connection)
         known, logins = accounts.read_all(connection), phones.read_all(connection)
         assert summarize_alike(people, desks, NOW) == summarize(known, logins, NOW)
+        for tenant in ("t0", "t1"):
+            syncs = [each.last_sync for each in known if each.tenant == tenant and each.next_sync and each.last_sync]
+            oldest = [each.oldest_sync for each in people if each.account.tenant == tenant and each.account.next_sync]
+            assert min(syncs) == min(filter(None, oldest))
         errors = Counter((found.tenant, found.error.code) for found in known if found.error is not None)
         for found, size, *_ in people:
             if found.error is not None:
@@ -122,7 +130,7 @@ def test_alike_accounts_and_phones_have_the_figures_of_all(
 
 
 def test_the_metrics_do_not_take_longer_for_more_accounts() -> None:
-    """Nor for more phones."""
+    """More phones take no longer either."""
     asked = []
     for count in (10, 500):
         stage = Stage()

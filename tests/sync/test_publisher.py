@@ -54,7 +54,7 @@ def test_who_has_gone_is_told_at_each_gateway(stage: Stage) -> None:
     stage.database.run(accounts.remove, alice.id, with_phones=False)
     stage.books()
     assert told == [[alice.identity], [bob.identity]]
-    stage.database.run(accounts.remove, carol.id, with_phones=False)
+    stage.database.run(accounts.disconnect, carol.id)
     stage.database.run(changes.begin_epoch)
     stage.books()
     assert len(told) == 2

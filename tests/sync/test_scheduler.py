@@ -279,11 +279,15 @@ def test_a_database_in_trouble_is_waited_for(stage: Stage, logged: list[LogEvent
     assert synced(stage) == 1
 
 
+@pytest.mark.parametrize("is_restored", [False, True], ids=["handed over", "restored"])
 @pytest.mark.parametrize("path", [CONNECTIONS, COLLEAGUES])
-def test_a_sync_begins_anew_if_the_directory_was_handed_over_meanwhile(
-    stage: Stage, logged: list[LogEvent], path: str
+def test_a_sync_begins_anew_if_its_contacts_were_replaced_meanwhile(
+    stage: Stage, logged: list[LogEvent], path: str, is_restored: bool
 ) -> None:
-    """The database is as usable as before, and the account has no error."""
+    """The database is as usable as before, and the account has no error.
+
+    The contacts change hands with the directory, or a backup is restored, in which no sync runs.
+    """
     seconds = stage.clock.seconds
     monitored = MonitoredStore(stage.database, seconds, seconds, run=AT_ONCE, read=AT_ONCE)
     stage.leader.store = monitored
@@ -292,11 +296,14 @@ def test_a_sync_begins_anew_if_the_directory_was_handed_over_meanwhile(
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     refresh(stage)
 
-    def hand_over() -> None:
+    def replace_contacts() -> None:
         stage.database.run(contacts.hand_over, alice.id, bob.id, Source.DIRECTORY)
+        if is_restored:
+            stage.database.run(sync_state.clear_running)
+            stage.database.run(changes.begin_epoch)
 
     stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.line.meanwhile[path] = hand_over
+    stage.line.meanwhile[path] = replace_contacts
     stage.clock.advance(INTERVAL)
     assert not monitored.is_failing
     assert stage.scheduler.is_outdated

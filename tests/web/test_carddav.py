@@ -644,7 +644,7 @@ def elsewhere(function: Callable[[], Any]) -> Deferred[Any]:
 
 @pytest.mark.parametrize("path", ["/acme/dav/", "book"])
 def test_more_shared_books_are_no_more_work_on_the_reactors_thread(path: str) -> None:
-    """Neither to list all books, nor to find one of them."""
+    """Listing all books and finding a book take the same work for any number of books."""
 
     def calls(count: int) -> int:
         stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=elsewhere)

@@ -112,7 +112,9 @@ def test_a_session_sends_forms_no_faster_than_people(stage: Stage, bob: Browser)
     assert (dump(stage), stage.changes) == (before, 0)
     stage.clock.advance(FORM_INTERVAL_SECONDS)
     assert [bob.post("/acme/share", token | {"sharing": "shared"}).status for _ in range(2)] == [303, 429]
-    assert stage.visitor(account=BOB).submit("/acme/sync").status == 303
+    other = stage.visitor(account=BOB)
+    other.go_to_gateway_of(bob)
+    assert other.submit("/acme/sync").status == 303
     assert bob.post("/acme/signout", token).status == 303
 
 

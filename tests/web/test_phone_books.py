@@ -438,7 +438,7 @@ def test_no_book_outlives_its_directory() -> None:
 
 
 def test_the_part_before_another() -> None:
-    """It has as many contacts as the part was asked for; a part with fewer contacts is the last one."""
+    """The part before has as many contacts as were asked for; a part with fewer contacts is the last part."""
     books, parts = KeptBooks(), [key_of(0)._replace(query=ListQuery(first=first, count=5)) for first in (0, 5, 10)]
     assert kept(books, parts) == [False] * 3
     for part, found in zip(parts, (5, 4), strict=False):

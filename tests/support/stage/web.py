@@ -442,9 +442,17 @@ class Browser:
         self._origin = PublicUrl.parse(stage.url).origin
         self._jar = IndexableCookieJar()
         self._agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
-        self.http: Any = HTTPClient(self._agent, self._jar, data_to_body_producer=body_of)
+        self.http: Any = self._client()
         # Seconds for which the browser waits for an answer that does not come at once.
         self.patience = 0.0
+
+    def _client(self) -> HTTPClient:
+        return HTTPClient(self._agent, self._jar, data_to_body_producer=body_of)
+
+    def go_to_gateway_of(self, other: Browser) -> None:
+        """Ask the resource that another browser asks, whose limits both browsers meet."""
+        self._agent = other._agent
+        self.http = self._client()
 
     def get(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Seen:
         return self._request(method, path, headers or {}, None)
