@@ -223,7 +223,7 @@ class Pseudonyms:
         """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
         The prefix stays unchanged, except an area code of the site at its end.  Behind this area code, a number has the
-        same pseudonym as the local number without the area code, if the country has a trunk prefix, such as Germany's 0.
+        same pseudonym as the local number without the area code, if the country has a trunk prefix (0 in Germany).
 
         :returns: the prefix as it is in the file, the name of the tree, and the digits to replace.
         """
