@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The directory: LDAP entries made of contacts, what each viewer may see of them, and the search that finds them.
+"""The directory: the LDAP entries of contacts, the part that each viewer may see, and the search that finds entries.
 
 The modules of this package compute with values only: they use no Twisted, ldaptor, SQL or clock.  Other packages search
 by `ldapgw.directory.search`.

@@ -77,7 +77,7 @@ class SeenBook(NamedTuple):
     def is_browsed(self) -> bool:
         """Return whether the viewer may list and read the contacts.
 
-        Otherwise, a number finds at most the caller's name.
+        If the viewer may not browse the book, a search for a number finds at most the caller's name.
         """
         return self.access is not BookAccess.CALLERS
 
@@ -105,7 +105,8 @@ class TenantViewer(NamedTuple):
         :param books: the keys of the accounts' books in order.
         :param address: the address of the first account, which is the name of its book.
         """
-        # A configured group names its accounts by their addresses, and a Google Group by the keys of their books.
+        # A configured group names its accounts by their addresses, and a Google Group names its accounts by the keys of
+        # their books.
         names = {folded(address), *books[:1]} - {""}
         return cls(books, tuple(group for group, members in context.groups.items() if not names.isdisjoint(members)))
 
@@ -224,7 +225,7 @@ class Viewer(NamedTuple):
 
     @property
     def tenant(self) -> str:
-        """Return the viewer's tenant; empty if the viewer, as an anonymous client, sees no tenant or several."""
+        """Return the viewer's tenant; empty for an anonymous client that sees no tenant or several tenants."""
         tenants = (self.replica,) if self.replica is not None else self.access
         return tenants[0].tenant if len(tenants) == 1 else ""
 

@@ -28,11 +28,11 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings, at least one of which is a substring of a search text.  There are two exceptions, which begin with a control
-# character.  A string that begins with `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A string
-# that begins with `ON_KEYS` holds digits, and these digits are a substring of the search text as people type the text
-# on the keypad.  Such digits stand for beginnings of words, and for parts of words in scripts other than Latin.  For
-# other parts of Latin words, the alternatives hold letters and no digits.
+# Strings, at least one of which is a substring of a search text.  There are two kinds of exceptions, which begin with a
+# control character.  A string that begins with `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A
+# string that begins with `ON_KEYS` holds digits, and these digits are a substring of the search text as people type the
+# text on the keypad.  Such digits stand for beginnings of words, and for parts of words in scripts other than Latin.
+# For other parts of Latin words, the alternatives hold letters and no digits.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -47,8 +47,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if there are no such bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set, in
-        whatever order and line.
+    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set, in any
+        order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -86,8 +86,8 @@ _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 # A text that sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# The number of keypad digits, at the beginning of a string, whose Latin spellings are all looked up in an index.  A key
-# stands for up to five characters, so three digits have up to 125 spellings.
+# All Latin spellings of the first keypad digits of a string are looked up in an index; this is the number of these
+# digits.  A key stands for up to five characters, so three digits have up to 125 spellings.
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
@@ -100,7 +100,8 @@ _COMPARISON_KEYS: Final = {
     kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES
 }
 
-# Every search needs these members.  They have names here, because looking up a member in its enumeration takes time.
+# Every search needs these members.  The members have names here, because looking up a member in its enumeration takes
+# time.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -359,8 +360,8 @@ class _Words:
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # Two searched words can match the same word of a line only if an alternative of the first begins with an
-        # alternative of the second, or the other way round.
+        # Two searched words can match the same word of a line only if an alternative of one word begins with an
+        # alternative of the other word.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -382,7 +383,7 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string, but leave out a word if another of these words is its beginning.
+    """Return the first word of each string, but leave out a word that begins with another of these words.
 
     Therefore at most one of the returned words can match at a given position of a text.
     """
@@ -394,7 +395,7 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Return groups of searched words with common initials, without words that share no initial with another word.
+    """Return groups of searched words that share an initial; words that share no initial are left out.
 
     The initials of a searched word are the first letters of the words in its alternatives.
     """
@@ -608,7 +609,9 @@ def _part_assertion(part: _Part) -> Assertion:
 
 
 def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
-    """Return the strings of which a search text must contain one to match keypad digits (`Assertion.required`).
+    """Return required strings (`Assertion.required`) for keypad digits.
+
+    A search text that matches the digits contains at least one of these strings.
 
     The strings are the digits, and the Latin letters for which the digits can stand.
     """

@@ -73,7 +73,7 @@ class Book:
         belong or once belonged.
     :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
         are shared; empty if all contacts are shared.
-    :ivar shared_containers: the entries of `containers` that others see.
+    :ivar shared_containers: the entries of `containers` that other viewers see.
     """
 
     key: str
@@ -180,7 +180,7 @@ def assemble_label(
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     order = context.book_order
     position = order.index(folded(name)) if folded(name) in order else None
-    # The books that `book_order` does not name come after the others: first the viewer's own book, then the shared
+    # The books that `book_order` does not name come after the named books: first the viewer's own book, then the shared
     # books, then the Workspace directory.
     precedence = position if position is not None else len(order) + (2 if key == DIRECTORY else 1)
     own_precedence = min(precedence, order.index(OWN) if OWN in order else len(order))
@@ -190,7 +190,7 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
-    # Others see a shared label in place of the book, so the label's entries have the precedence of the book.
+    # Other viewers see a shared label in place of the book, so the label's entries have the precedence of the book.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
 
 
@@ -219,7 +219,7 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent object of the segments' entries if this object equals `parent`, or else `parent` itself.
+    """Return the parent object of the segments' entries if this object equals `parent`; otherwise return `parent`.
 
     So changed and unchanged entries share one parent object.
     """

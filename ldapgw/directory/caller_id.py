@@ -45,7 +45,7 @@ class CallerIdBudget(Protocol):
         """Count requested numbers and return True; if the numbers are too many, count nothing and return False."""
 
     def give_back(self, count: int) -> None:
-        """Give back the numbers that `take` has counted, but that turned out to be numbers of contacts."""
+        """Undo `take` for numbers that turned out to be numbers of contacts."""
 
 
 def find_callers(
@@ -67,8 +67,8 @@ def find_callers(
         return None
     known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    # The attributes are in the schema's order, not in the filter's, because the first number that matches becomes a
-    # part of the entry's DN.
+    # The attributes are in the schema's order, not in the filter's order, because the first number that matches becomes
+    # a part of the entry's DN.
     assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in NUMBER_TYPES]
     assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
@@ -120,8 +120,8 @@ def _caller_id_entry(
     The entry holds cn, sn, displayName and the number, and nothing else.  The entry's RDN is the cn and the first
     matching number.  The entry is right below the tenant, so that its DN reveals neither the book nor the contact's id.
 
-    :param assertions: for each attribute, assertions, one of which is true of each value that is a number named by the
-        filter.
+    :param assertions: for each attribute, its assertions in the filter.  If one of these assertions is true of a value,
+        the filter names the value.
     :param known: a set to which the contact's numbers are added.
     """
     numbers = {
@@ -209,7 +209,7 @@ def find_switchboards(
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
     """Return the beginnings that callers' numbers may have in common with a company's numbers, the longest first.
 
-    A caller's whole number is one of these beginnings, because a network may signal a company's number without the
+    A caller's complete number is one of these beginnings, because a network may signal a company's number without the
     extension.
     """
     beginnings = {
@@ -235,7 +235,7 @@ def _company_of(entry: Entry) -> str:
 
 
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
-    """Copy an entry, named after its company with `_PERHAPS` behind the name.
+    """Copy an entry, and put the company's name and `_PERHAPS` in the place of the names.
 
     A number attribute is copied only if it contains a switchboard's number.  The other numbers may belong to a person
     who is not the caller, but works for the same company.

@@ -27,8 +27,8 @@ class PhoneAccess:
     :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if there is no such
         URL.
     :ivar next_password_hash: the hash of a password that the phone may have fetched and not used yet; empty if there is
-        none.  Until the phone uses the next password, both passwords are accepted.  The sessions of a phone do not end
-        when the phone gets a next password.
+        no next password.  Until the phone uses the next password, both passwords are accepted.  The sessions of a phone
+        do not end when the phone gets a next password.
     """
 
     name: str
@@ -42,7 +42,7 @@ class PhoneAccess:
 
 
 class Freshness(Enum):
-    """The age of a snapshot: it was read from the store in this run, saved by a former run, or saved too long ago."""
+    """The age of a snapshot, which was read from the store in this run, or saved by a former run, or is too old."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -69,7 +69,7 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar successor: the bind DN that the same phone has now, which differs if the phone was renamed; empty if the phone
+    :ivar successor: the bind DN that the same phone has now.  A renamed phone has another bind DN.  Empty if the phone
         was removed or sees another owner's book.
     """
 
@@ -136,7 +136,7 @@ class Catalog:
         return self.snapshot.dit
 
     def authenticate(self, name: str, password: bytes, address: str, over_tls: bool = True) -> Viewer | None:  # noqa: FBT001, FBT002 - the session's port has no keywords
-        """Return the viewer who binds with a name and a password, or None if either is wrong.
+        """Return the viewer who binds with a name and a password, or None if the name or the password is wrong.
 
         An unknown name and a wrong password both take the time of one hash.  The delay of a refusal hides the remaining
         difference in time.
@@ -205,7 +205,7 @@ class Catalog:
         return self._seen.get(phone) or self._last_seen.get(phone)
 
     def find_login(self, name: str) -> PhoneAccess | None:
-        """Return the login that a bind request names, or None if there is none.
+        """Return the login that a bind request names, or None if there is no such login.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         """
@@ -222,7 +222,7 @@ class Catalog:
             return None
         kind, leaf = dn.rdns[0][0] if dn.rdns else ("", "")
         login = logins.get(leaf.strip().lower())
-        # Guides for PBXs teach "cn=NAME" as a login.
+        # Guides for PBXs tell people to enter "cn=NAME" as the login.
         is_bare = kind == "cn" and [len(rdn) for rdn in dn.rdns] == [1]
         is_found = login is not None and (is_bare or Dn.parse(login.viewer.login).key == dn.key)
         return login if is_found else None

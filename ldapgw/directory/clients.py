@@ -14,11 +14,11 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# The address of clients on a UNIX socket: they are on this machine.
+# The address of clients on a UNIX socket, which are always on this machine.
 LOCAL: Final = "127.0.0.1"
 
-# The maximum number of buckets that are remembered.  When there are more, the least recently used bucket is forgotten,
-# and counts as full from then on.
+# The maximum number of buckets that are remembered.  If there are more buckets, the least recently used bucket is
+# forgotten, and counts as full from then on.
 MAX_BUCKETS: Final = 20_000
 
 

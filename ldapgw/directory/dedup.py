@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Duplicates: finds the entries of one person in several books, and decides which of them a phone gets.
+"""Duplicates: finds the entries of one person in several books, and decides which entry a phone gets.
 
 Two entries with the same name are one person only if they also share a telephone number or a mail address
 (`is_same_person`).  Two entries that share nothing with each other stay two persons, even if each of them shares a
 number with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
 
-Of the entries of one person, a search shows the entry in the first book, and leaves the others out.  The books that the
-tenant's `book_order` names come first, then the viewer's own books, the shared books, the Workspace directory, and the
-caller-ID books.  If a search shows starred contacts first, the starred contacts come before all books.
+Of the entries of one person, a search shows the entry in the first book, and leaves the other entries out.  The books
+that the tenant's `book_order` names come first, then the viewer's own books, the shared books, the Workspace directory,
+and the caller-ID books.  If a search shows starred contacts first, the starred contacts come before all books.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class SameName:
     Mutable: the entries that were added.
 
     :param own_namespaces: the UUID namespaces of the viewer's own books, the first book first.
-    :param shown_first: the sort keys of starred contacts that the search shows before all others, whatever the order of
-        the books is.
+    :param shown_first: the sort keys of starred contacts that the search shows before all other contacts, regardless of
+        the order of the books.
     """
 
     __slots__ = ("_by_precedence", "_own_namespaces", "_points", "_shown_first")

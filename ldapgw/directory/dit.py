@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The Directory Information Tree (RFC 4512 2.1): the tenants' directories, and what a search of them covers.
+"""The Directory Information Tree (RFC 4512 2.1): the tenants' directories, and the entries that a search covers.
 
 `ldapgw.directory.access` says which books of a `Directory` a viewer sees.  `search_scopes` finds the segments that a
 base object and a scope cover.
@@ -223,7 +223,7 @@ class FlagReader:
         self._names[namespace] = names
 
     def marks(self, entry: Entry) -> ContactFlags:
-        """Return the flags of an entry without the names of the labels, which lists do not show."""
+        """Return the flags of an entry; the names of its labels are left out, because lists do not show these names."""
         starred, blocked, _ = self._labels(entry)
         if starred is None and blocked is None:
             return ContactFlags()
@@ -257,10 +257,10 @@ class FlagReader:
 
 @dataclass(frozen=True, slots=True)
 class Dit:
-    """All tenants' directories and the server's features; replaced as a whole.
+    """All tenants' directories and the server's features; each change of the directory makes a new object.
 
-    Mutable: the root DSEs, which are cached because clients read the root DSE at each connection, and the scopes of
-    logins that search a whole tenant over HTTP.
+    Mutable: two caches.  The root DSEs are cached because clients read the root DSE at each connection.  The scopes of
+    logins that search a whole tenant over HTTP are cached too.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -298,9 +298,11 @@ class Dit:
         return entry
 
     def tenant_scopes(self, viewer: Viewer, context: NamingContext) -> tuple[SearchScope, ...]:
-        """Return the scopes of a search of a login's whole tenant, as a telephone system asks for each call.
+        """Return the scopes of a search in the whole tenant of a login.
 
-        :param viewer: a login, whose only tenant has these settings.
+        A telephone system sends such a search for each call, so the scopes are cached.
+
+        :param viewer: a login that belongs to only one tenant, which is the tenant of `context`.
         """
         key = viewer.access, viewer.per_number, viewer.area_code
         scopes = self._tenant_scopes.get(key)
@@ -323,13 +325,13 @@ def search_scopes(dit: Dit, viewer: Viewer, base: str, scope: Scope) -> tuple[Se
 
 
 def own_scopes(dit: Dit, viewer: Viewer) -> tuple[SearchScope, ...]:
-    """Return the scopes of a search of a login's own books alone; empty if the login has no book."""
+    """Return the scopes of a search in a login's own books; empty if the login has no book."""
     scopes = chain.from_iterable(view.own_books() for view in _views(dit, viewer))
     return _at_site(tuple(scopes), viewer)
 
 
 def shared_scopes(dit: Dit, viewer: Viewer) -> tuple[SearchScope, ...]:
-    """Return the scopes of a search of the books that others share with a login, and of the Workspace directory."""
+    """Return the scopes of a search in the books that others share with a login and in the Workspace directory."""
     return _at_site(tuple(view.shared_books() for view in _views(dit, viewer)), viewer)
 
 
@@ -404,7 +406,7 @@ class _View:
         return (self._branch(scope, label, ()) if depth == 2 else self._leaf(dn, depth - 2, label, scope),)
 
     def own_books(self) -> tuple[SearchScope, ...]:
-        """Return the scopes of a search of the viewer's own books with their labels."""
+        """Return the scopes of a search in the viewer's own books and their labels."""
         books = self.directory.own_books(self.access)
         if not books:
             return ()
@@ -418,7 +420,7 @@ class _View:
         return self._with_favourites_first(scope)
 
     def shared_books(self) -> SearchScope:
-        """Return the scope of a search of the books that others share with the viewer or with the viewer's groups."""
+        """Return the scope of a search in the books that others share with the viewer or with the viewer's groups."""
         return self._books(Access(self.access.tenant))
 
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:

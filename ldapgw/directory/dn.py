@@ -78,7 +78,10 @@ class Dn:
         return Dn((((kind, value),), *self.rdns))
 
     def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
-        """Pickle the DN as a call of its class, as compiled classes need it; the process that builds books gets DNs."""
+        """Pickle the DN as a call of its class, because a compiled class cannot be pickled otherwise.
+
+        DNs are pickled for the process that builds books.
+        """
         return Dn, (self.rdns,)
 
     def __str__(self) -> str:
@@ -139,7 +142,7 @@ def _escaped_character(character: str) -> str:
 
 
 def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
-    """Parse one ``type=value``, and return its parts and the position after it."""
+    """Parse one ``type=value``, and return both parts and the position behind them."""
     equals = text.find("=", position)
     if equals < 0:
         raise InvalidDn("a part has no '='")

@@ -64,7 +64,8 @@ class Parent(Protocol):
     def uuid_namespace(self) -> str:
         """Return the namespace that is combined with an entry's RDN to make the entry's UUID.
 
-        The namespace never changes.  It is empty for an entry that is no contact of a book (`FixedAttributes`).
+        The namespace never changes.  The namespace is empty for an entry that is no contact of a book
+        (`FixedAttributes`).
         """
 
     @property
@@ -87,7 +88,7 @@ class Parent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FixedAttributes:
-    """The parent of a single entry, whose DN and operational attributes are fixed."""
+    """A `Parent` for a single entry: the DN and the operational attributes of the entry are stored here."""
 
     dn: bytes
     attributes: Attributes = field(default_factory=dict)
@@ -194,7 +195,7 @@ def number_formatter(form: NumberFormat | None, context: NamingContext) -> Numbe
 
 
 TELEPHONE_NUMBER: Final = "telephoneNumber"
-# The attributes whose number is copied to telephoneNumber if telephoneNumber would have no value otherwise.
+# The attributes whose number is copied to telephoneNumber if the contact has no other value for telephoneNumber.
 _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_NUMBER)
 
 # A requested attribute: its name as the request spells it, encoded; and its name in the schema.
@@ -235,7 +236,7 @@ class Selection:
     def parse(cls, attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Self:
         """Parse an attribute selection; a name that is not in the schema (``1.1``) selects nothing.
 
-        Some phones send "cn sn" as one name; this selects both attributes.
+        Some phones send "cn sn" as one name; such a name selects both attributes.
         """
         requested = [name for text in attributes for name in text.split()]
         spellings = {kind.name: name for name in reversed(requested) if (kind := attribute_type(name))}
@@ -300,7 +301,7 @@ _BINARY: Final = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.compari
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
-    """Unpack the attributes that all entries of a book share.  The result is cached: each encoded entry needs it."""
+    """Unpack the attributes that all entries of a book share.  The result is cached for all entries."""
     return unpack(values)
 
 
@@ -330,7 +331,7 @@ class Entry:
 
     @property
     def uid(self) -> bytes:
-        """Return the uid of the entry; empty if the entry has none."""
+        """Return the uid of the entry; empty if the entry has no uid."""
         return find_uid(self._values)
 
     @property
@@ -478,5 +479,5 @@ def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
 
 
 def _uid(sets: Mapping[str, bytes]) -> bytes:
-    """Return the uid among the encoded sets of an entry; empty if the entry has none."""
+    """Return the uid among the encoded sets of an entry; empty if the entry has no uid."""
     return next(iter(decoded(sets.get("uid", b""))), b"")

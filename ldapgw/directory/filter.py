@@ -115,8 +115,8 @@ class SearchRequest:
     """A search request (RFC 4511 4.5.1).  This tree has no alias entries, so ``derefAliases`` is checked and dropped.
 
     :ivar base: the base object as it was sent, which may be no DN.
-    :ivar size_limit: the client's limit on the number of entries; 0 if there is none.
-    :ivar time_limit: the client's limit in seconds; 0 if there is none.
+    :ivar size_limit: the client's limit on the number of entries; 0 for no limit.
+    :ivar time_limit: the client's limit in seconds; 0 for no limit.
     :ivar attributes: the attribute selection as it was sent; empty for all user attributes.
     """
 
@@ -146,7 +146,8 @@ def search_kind(request: SearchRequest) -> SearchKind:
 def filter_kind(filter_: Filter) -> SearchKind:
     """Return the kind of a search below a base.
 
-    Three sorts of terms do not count, because they only shorten a list: terms in a NOT, orderings, and object classes.
+    Three sorts of terms do not count, because such terms only shorten a list: terms in a NOT, orderings, and object
+    classes.
     """
     kinds = set()
     for term, is_negated in _terms(filter_):
@@ -172,7 +173,7 @@ def _terms(filter_: Filter, *, is_negated: bool = False) -> Iterator[tuple[_Term
 
 
 def _values(term: _Term) -> tuple[bytes, ...]:
-    """Return the assertion values of a term: for substrings, the parts that are not empty; for a presence, none."""
+    """Return the assertion values of a term: for substrings, the parts that are not empty; for a presence, no value."""
     match term:
         case Present():
             return ()
@@ -224,12 +225,12 @@ def _escaped(character: str) -> str:
 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
-# Two costs in units (`estimated_cost`): of parsing a telephone number, and of looking up digits as letters of the
-# telephone keypad.
+# Two costs in units (`estimated_cost`): the cost of parsing a telephone number, and the cost of looking up digits as
+# letters of the telephone keypad.
 _NUMBER = 20
 _KEYS = 12
 
-# The numbers of octets of plain text, of transliterated characters, and of octets of a DN that cost one unit each.
+# The amount of text that costs one unit: octets of plain text, transliterated characters, and octets of a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 # A pattern of a word of a value, or of a part of a word, which may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
@@ -280,5 +281,5 @@ def _value_cost(family: Family, value: bytes) -> int:
 
 
 def _word_count(value: bytes) -> int:
-    """Return the number of words of a value that are looked up one by one; 1 if there are none."""
+    """Return the number of words of a value that are looked up one by one; 1 if there are no words."""
     return max(1, sum(1 for _ in islice(_WORD.finditer(value), name_folding.MAX_WORDS)))

@@ -62,20 +62,21 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# The cost of making a text for an entry, measured in looks at a search text.
+# The cost, in looks at a search text, of making a text for an entry.
 SLOW: Final = 20
 # The number of terms that are prepared in one slice of work.  A slice takes a fraction of a millisecond, and nearly all
 # filters have fewer terms.
 _TERMS_IN_SLICE: Final = 12
-# The cost of looking for a telephone number in all attributes of an entry, measured in looks at a search text: few
-# entries have numbers in more than three attributes.
+# The cost, in looks at a search text, of looking for a telephone number in all attributes of an entry.  Few entries
+# have numbers in more than three attributes.
 _NUMBER_LOOKS: Final = 3
 # Every search needs this member.  It has a name here, because looking up a member in its enumeration takes time.
 _NUMBER: Final = Family.NUMBER
 
 
-# A whole telephone number that a filter names in a term that can make the filter true.  The tuple holds the attributes
-# that may have the number, the assertion that a value is the number, and the query that finds candidates.
+# A complete telephone number that a filter names in a term that can make the filter true.  The tuple holds three
+# values: the attributes that may have the number; the assertion that a value is the number; and the query that finds
+# candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
@@ -90,10 +91,10 @@ class PreparedFilter:
     :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); an entry that matches has at least one
         attribute of each set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
-    :ivar callers: the numbers of callers if the filter asks for whole numbers only; empty if the filter asks for
+    :ivar callers: the numbers of callers if the filter asks for complete numbers only; empty if the filter asks for
         everybody, for example by an object class; None if the filter asks for anything else.
-    :ivar conditions: the filters of an AND; empty for all others.
-    :ivar alternatives: the filters of an OR; empty for all others.
+    :ivar conditions: the filters of an AND; empty for any other filter.
+    :ivar alternatives: the filters of an OR; empty for any other filter.
     """
 
     __slots__ = (
@@ -163,8 +164,8 @@ class PreparedFilter:
 
 
 _COUNT: Final = itemgetter(0)
-# If all other conditions of an AND have at least this many times as many candidates as the condition with the fewest
-# candidates, the other conditions are not looked up, because they would exclude few of these candidates.
+# In an AND, the condition with the fewest candidates is looked up first.  If each other condition has at least this
+# many times as many candidates, the other conditions are not looked up, because they would exclude few candidates.
 _FAR_MORE: Final = 8
 
 
@@ -265,8 +266,8 @@ class _AttributeSet:
     ) -> PreparedFilter:
         """Prepare an assertion about any of these attributes.
 
-        :param caller: the whole number that the term names; empty if the term names no whole number, or if the tenant
-            does not show a company's name for an unknown caller.
+        :param caller: the complete telephone number that the term names; empty if the term names no complete number, or
+            if the tenant does not show a company's name for an unknown caller.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
@@ -444,7 +445,7 @@ _NUMBER_ATTRIBUTES: Final = _AttributeSet(NUMBER_TYPES, cost=_NUMBER_LOOKS)
 
 
 def asks_number(kind: AttributeType, term: Filter) -> bool:
-    """Return whether a term about an attribute names a whole telephone number.
+    """Return whether a term about an attribute names a complete telephone number.
 
     Lenient matching looks for the number in all attributes that hold numbers, because many phones search only
     telephoneNumber.
@@ -643,7 +644,7 @@ def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """Return a copy of a term, which has one value, with another value."""
+    """Return a copy of a term that has one value, with another value in its place."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:

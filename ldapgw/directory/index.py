@@ -8,8 +8,8 @@ stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries,
 keys give candidates, which the filter then tests.
 
 An index is written to a file as records: values and arrays one behind the other, each preceded by its length, with a
-checksum of all records at the end.  Arrays are written and read in place, so that neither the writer nor the reader
-holds an index twice.
+checksum of all records at the end.  Arrays are written and read in place, so that the writer and the reader never hold
+two copies of an index.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Postings:
 
     Mutable: the documents that were added.
 
-    :ivar last: the last document, so that a document is added once; -1 if there is none yet.
+    :ivar last: the last document, so that a document is added once; -1 if no document was added yet.
     :ivar documents: the items of an ``array("I")``, because octets are added faster than items.
     :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
@@ -181,7 +181,7 @@ class IndexBuilder:
         self._parts = [array("Q") for _ in range(_PARTS)]
 
     def begin_document(self) -> None:
-        """Begin the next document, to which everything is added until the document after it begins."""
+        """Begin the next document: the methods below add terms, prefixes and keys to this document."""
         self._document += 1
         self._octets = array("I", (self._document,)).tobytes()
 
@@ -268,7 +268,7 @@ class Index:
 
     count: int
     everywhere: frozenset[str]
-    # All prefixes and then all terms, and for each of them the position at which its postings start.
+    # All prefixes and then all terms, and for each prefix and term the position at which its postings start.
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]

@@ -21,8 +21,8 @@ letters.  The bits of a prefix tell which attributes contain such a word (`_WORD
 value that begins with such a word (`_VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`), and
 uids.
 
-The query of an assertion finds every entry for which the assertion can be true, and may find others; a query of
-`prefix_query` finds no others.  The form of terms is private to this module.
+The query of an assertion finds every entry for which the assertion can be true, and may find other entries; a query of
+`prefix_query` finds no other entries.  The form of terms is private to this module.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # The maximum number of characters of a prefix.
 _MAX_PREFIX: Final = 3
-# Each prefix has these bits.  The first table has a bit for each attribute that may contain the word; the second table
-# has a bit for each attribute that may have a value which begins with the word.  An alias counts as a value of each
-# attribute that the entry has and that holds a name.
+# The bits that are stored for each prefix in an entry.  The first table has a bit for each attribute in which a word
+# may begin with the prefix; the second table has a bit for each attribute in which a whole value may begin with the
+# prefix.  An alias counts as a value of each attribute that the entry has and that holds a name.
 _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
@@ -85,8 +85,8 @@ _DIALLED: Final = "+" + _DIGITS
 _FIRST_DIALLED: Final = ord("+")
 _DIALLED_COUNT: Final = ord("9") - ord("+") + 1
 _SHORTEST_DIALLED: Final = 3
-# Two numbers: from how many letters at the beginning of each word the term for a pair of words is made; and how many
-# different terms for pairs there are, a prime number, which spreads the pairs evenly.
+# The term for a pair of words is made from the first `_PAIRED` letters of each word.  There are `_PAIR_TERMS` different
+# terms for pairs; this number is prime, which spreads the pairs evenly.
 _PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
 # The maximum number of different beginnings of words whose pairs are made for a value.  A value with more beginnings
@@ -138,14 +138,14 @@ def build_index(entries: Iterable[Entry]) -> Index:
 
 
 class _Word:
-    """The postings of a word, each list of which is made when an entry needs it.
+    """The postings of a word; each list of postings is made when an entry needs the list.
 
     Mutable: the lists, which are empty until they are made.
 
     :ivar prefixes: the prefixes of a word in a name or an organization.
     :ivar of_names: the terms of a word in a name.
-    :ivar of_others: the terms of a word in any other text but a mail address.
-    :ivar of_organizations: the terms of a word in an organization, as the word is typed on the keypad.
+    :ivar of_others: the terms of a word in any other text except a mail address.
+    :ivar of_organizations: the terms of a word in an organization, in digits of the telephone keypad.
     """
 
     __slots__ = ("of_names", "of_organizations", "of_others", "prefixes", "word")
@@ -179,8 +179,8 @@ class _Word:
 class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
-    Mutable: the postings of the words, texts and trigrams that came last.  Many entries share words, and the entries
-    come in the order of their names, so most words of an entry have come before.
+    Mutable: the postings of the words, texts and trigrams that were indexed last.  Many entries share words, and the
+    entries come in the order of their names, so most words of an entry have come before.
     """
 
     __slots__ = ("_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
@@ -189,10 +189,11 @@ class _Indexer:
         self._builder = builder
         self._words: dict[str, _Word] = {}
         self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
-        # By the name of an organization, the pairs of its words; by a text with object classes, the classes.
+        # The postings of an organization's pairs of words, by the name of the organization; and the postings of object
+        # classes, by the text with the classes.
         self._pairs: dict[str, list[Postings]] = {}
         self._shared: dict[str, list[Postings]] = {}
-        # By the values of the three characters of a trigram of a number (`_trigrams_of`).
+        # The postings of the trigrams of numbers; the position is computed from the three characters (`_trigrams_of`).
         self._trigrams: list[Postings | None] = [None] * _DIALLED_COUNT**3
 
     def add(self, entry: Entry) -> None:
@@ -250,7 +251,7 @@ class _Indexer:
             self._builder.add(found)
 
     def _add_words(self, bits: Mapping[str, int]) -> None:
-        """Add words as prefixes and as terms, and words of names and organizations as they are typed on the keypad.
+        """Add words as prefixes and as terms; add words of names and organizations also in keypad digits.
 
         :param bits: the attributes that contain each word, as bits (`_OTHER_BIT` and the bits of a prefix).
         """
@@ -284,7 +285,7 @@ class _Indexer:
                 self._builder.add_term(term)
 
     def _add_keypad_pairs(self, group: str, text: str) -> None:
-        """Add the pairs of words of each line as they are typed on the keypad."""
+        """Add the pairs of words of each line in digits of the telephone keypad."""
         kept = self._keypad_pairs[group]
         for line in text.split("\n"):
             initials = "".join([word[0] for word in line.split()])
@@ -317,8 +318,9 @@ class _Indexer:
         builder = self._builder
         if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
             return [builder.term(term) for term in _trigram_terms("Dt", form)]
-        # Nearly all forms consist of digits behind a plus sign.  The values of three characters lead to the postings of
-        # a trigram faster than a text of these characters.
+        # Nearly all forms consist of digits behind a plus sign.  The postings of such a trigram are found by a number
+        # that is computed from the code points of the three characters, because making a string of the characters would
+        # take longer.
         kept, postings = self._trigrams, []
         first, second = ord(form[0]) - _FIRST_DIALLED, ord(form[1]) - _FIRST_DIALLED
         for at in range(2, len(form)):
@@ -333,7 +335,7 @@ class _Indexer:
 
 
 def _make_room(kept: dict[str, Any]) -> None:
-    """Forget everything that is kept, if there is no room for more."""
+    """Forget all kept postings if there is no room for more postings."""
     if len(kept) == _MAX_KEPT:
         kept.clear()
 
@@ -354,7 +356,7 @@ def _word_terms(group: str, word: str) -> list[str]:
 
 
 def _keypad_terms(word: str) -> list[str]:
-    """Return the ends of the terms of a word as it is typed on the keypad."""
+    """Return the terms of a word in digits of the telephone keypad; the caller adds the letters of the group."""
     digits = name_folding.on_keys(word)
     beginning = digits[:_KEYS]
     if not beginning.isdigit():
@@ -368,8 +370,8 @@ def _keypad_terms(word: str) -> list[str]:
 def _trigram_terms(group: str, text: str) -> list[str]:
     """Return the terms of the trigrams of a text, and of its last characters.
 
-    The last character alone has a term only in a name: nearly all entries have each character somewhere, but "a m" is a
-    part of few names.
+    The last character gets a term of its own only if the text is a name.  In other texts, such a term would occur in
+    nearly all entries.
     """
     return [group + text[at : at + _TRIGRAM] for at in range(len(text) + 1 - _shortest_part(group))]
 
@@ -386,8 +388,8 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: the beginnings of the words of the entry's first value.  A further value with no other beginnings,
-        such as nearly every other name of the entry, needs no further terms.
+    :param paired: the beginnings of the words of the entry's first value.  If the words of a further value have only
+        these beginnings, the value needs no terms.  Nearly all further names of an entry are such values.
     """
     terms: list[str] = []
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
@@ -406,7 +408,10 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
 
 
 def _keypad_pair_terms(group: str, initials: str) -> list[str]:
-    """Return the terms of the pairs of words of a line, given their first letters, as they are typed on the keypad."""
+    """Return the terms of the pairs of words of a line, in digits of the telephone keypad.
+
+    :param initials: the first letters of the words.
+    """
     digits = sorted(filter(str.isdigit, name_folding.on_keys(initials)))
     pairs = set(combinations(digits, 2)) if len(digits) < _MAX_PAIRED else product(_DIGITS, _DIGITS)
     return [f"K{group}p{one}{other}" for one, other in pairs]
@@ -476,11 +481,11 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 
 
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
-    """Return a query that finds an entry if and only if an assertion is true of one of the attributes of the entry.
+    """Return a query that finds exactly the entries for which an assertion is true of one of the attributes.
 
-    :returns: the query, or None if there is no such query.  There is a query only if the assertion is about the
-        beginning of a word or a value, the beginning has at most three characters, and the index has prefixes for each
-        of the attributes.
+    :returns: the query, or None if there is no such query.  A query exists only under three conditions: the assertion
+        is about the beginning of a word or a value; the beginning has at most three characters; and the index has
+        prefixes for each attribute.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -572,7 +577,9 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
 
 
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """Return the query for a value with two words that begin with a string of `one` and with a string of `other`.
+    """Return the query for a value with two words.
+
+    One word begins with a string of `one`, and the second word begins with a string of `other`.
 
     :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
@@ -592,7 +599,9 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 
 
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """Return the query for a line with two words that begin with keypad digits of `one` and of `other`.
+    """Return the query for a line with two words that are typed on the telephone keypad.
+
+    One word begins with a string of digits of `one`, and the second word begins with a string of digits of `other`.
 
     If a string has three digits or more, only this string is looked up, without the other string.  In such a string a 0
     may stand for a blank: "605" may be one word, or the two words "6" and "5".
@@ -615,7 +624,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
 
 def _beginning(string: str) -> str:
-    """Return the first letters of a string; from such letters of two words, the term for the pair of words is made.
+    """Return the first letters of a string.  The term for a pair of words is made from the first letters of both words.
 
     :returns: the letters; empty if the string may be within a word, or is too short.
     """
@@ -730,5 +739,5 @@ def uid_key(uid: str) -> ExactKey:
 
 
 def _uid_query(string: str) -> Query:
-    """Return the query for a uid; None for a substring, because only a whole uid has a key."""
+    """Return the query for a uid; None for a substring, because only a complete uid has a key."""
     return uid_key(string) if string.startswith("\n") and string.endswith("\n") else None

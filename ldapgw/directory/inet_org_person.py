@@ -36,7 +36,8 @@ NUMBER_ATTRIBUTES: Final[Mapping[Kind, str]] = {
     Kind.PAGER: "pager",
 }
 
-# A number that ends in a hyphen and "0" is a switchboard's; phones and mail programs write several kinds of hyphens.
+# A number that ends in a hyphen and "0" is the number of a switchboard.  Phones and mail programs write several kinds
+# of hyphens.
 _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
 # Nobody answers these numbers, so they are used as telephoneNumber only if the contact has no other number.  A pager
@@ -101,7 +102,7 @@ def _address_texts(addresses: Sequence[Address]) -> Mapping[str, Iterable[str]]:
 
 
 def shown_name(contact: Contact, numbers: Numbers) -> str:
-    """Return the value of cn: the name, else the organization, number, mail or postal address; "" if there is none."""
+    """Return the value of cn: the name, else the organization, number, mail or postal address, or ""."""
     best = next(iter(numbers.get("telephoneNumber", ())), "")
     addresses = (*contact.emails, *(line for address in contact.addresses for line in _lines(address)))
     return contact.name or contact.organization or best or next(iter(addresses), "")
@@ -119,7 +120,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
     """Return the reading of a name in Chinese characters, for each attribute that holds such a name.
 
     A *reading* is the pronunciation of a name.  A name in Chinese characters is sorted by its reading.  Names in other
-    scripts are sorted by their letters, however they are pronounced.
+    scripts are sorted by their letters.
 
     :param texts: the contact's texts (`texts_of`).
     """
@@ -160,8 +161,8 @@ def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
     """
     number = phone.number
     is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
-    # Few numbers end in "0", so few numbers are looked up in the numbering plans, which takes as long as the other work
-    # for a number.
+    # Few numbers end in "0", so few numbers are looked up in the numbering plans.  Such a lookup takes as long as all
+    # other work for a number.
     if not contact.organization or not (is_main or number.e164.endswith("0")):
         return ""
     if not (number.e164 and numbering_plan.has_direct_dialling(number.e164)):
@@ -208,7 +209,8 @@ _SHOWN: Final = ("cn", "displayName")
 
 _FAMILIES: Final = {kind.name: kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
-# Attributes whose packed values are cached, because many contacts share them, and the name of the family of each.
+# Attributes whose packed values are cached, because many contacts share them, and the name of the family of each
+# attribute.
 _SHARED: Final = {
     name: _FAMILIES[name].name
     for name in ("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c")
@@ -235,7 +237,7 @@ class ParentEntry:
     _dn_suffix: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Encode the end of the entries' DNs once."""
+        """Encode once the end that the DNs of all entries have in common."""
         object.__setattr__(self, "_dn_suffix", octets_of(f",{self.dn}"))
 
     @property

@@ -40,12 +40,14 @@ MAX_WORDS: Final = 8
 # The maximum number of digits that may stand for letters of the telephone keypad.
 MAX_KEYS: Final = 32
 
-# The sign for a character such as "-" or "'", which separates two words in one variant and is removed in another.
+# The placeholder for a character such as "-" or "'", which separates two words in one variant and is removed in
+# another.
 _JOINT: Final = "\x01"
-# The sign for a character whose transliteration depends on its neighbours.
+# The placeholder for a character whose transliteration depends on its neighbours.
 _OTHER: Final = "\x02"
 
-# The sign for letters and digits in the unchanged text (`search_variants`), a control character that nobody types.
+# The placeholder for letters and digits in the unchanged text (`search_variants`), a control character that nobody
+# types.
 _REPLACED: Final = "\x10"
 _LETTERS_AND_DIGITS: Final = re.compile(r"[^\W_]+")
 
@@ -116,14 +118,14 @@ def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
     The unchanged text is looked for only by queries without letters and digits, such as "@" and "&" (`query_variants`).
-    So a sign replaces its letters and digits, which would be a seventh of all search text.
+    So a placeholder replaces the letters and digits of the unchanged text, which would be a seventh of all search text.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))
 
 
 def _punctuation(raw: tuple[str, ...]) -> tuple[str, ...]:
-    """Replace letters and digits, among them invisible letters, by a sign."""
+    """Replace letters and digits, including invisible letters, by a placeholder."""
     return tuple([_LETTERS_AND_DIGITS.sub(_REPLACED, form) for form in raw])
 
 
@@ -161,8 +163,8 @@ def _closed_address(text: str, *, stored: bool) -> list[str]:
 def _ascii_address(text: str) -> tuple[str, ...]:
     """Return the variants of an e-mail address of ASCII characters without blanks, as nearly all addresses are.
 
-    The variants are those of any other address, but are made in half the time: a book has about one address for each
-    contact.  An address whose local part or domain has no letters or digits may have one more variant.
+    The general code would make the same variants in twice the time, and a book has about one address for each contact.
+    An address whose local part or domain has no letters or digits may have one more variant.
     """
     local, _, domain = text.partition("@")
     local, domain = local.translate(_SIMPLE), _words(domain.translate(_SIMPLE).replace(_JOINT, " "))
@@ -208,7 +210,7 @@ def typed_parts(text: str, *, open_ended: bool) -> list[tuple[str, ...]]:
 
 @lru_cache(maxsize=256)
 def letter_variants(text: str, open_ended: bool) -> tuple[str, ...]:  # noqa: FBT001  a key of the cache
-    """Return the variants of a query that has letters or digits; none for any other text."""
+    """Return the variants of a query that has letters or digits; no variants for any other text."""
     plain = _plain_words(text)
     if plain is not None:
         return tuple(filter(None, _collapsed(plain, open_ended=open_ended)))
@@ -376,7 +378,7 @@ _VISIBLE: Final = CharacterMap(lambda char: "" if unicodedata.category(char) == 
 # Accents have a combining class of 10 or more; marks of a lower class are letters of their own (kana voicing, Indic
 # vowels).
 _BARE: Final = CharacterMap(lambda char: "" if unicodedata.combining(char) >= 10 else char)
-# Signs that the transliteration adds to letters ("Igor'" for "Игорь") are removed.
+# Punctuation marks that the transliteration adds to letters ("Igor'" for "Игорь") are removed.
 _LATIN: Final = CharacterMap(lambda char: char if char.isalnum() or char in (" ", _JOINT) else "")
 _SIMPLE: Final = CharacterMap(_simple)
 _ON_KEYS: Final = CharacterMap(lambda char: _KEY_OF.get(char, char))
@@ -402,7 +404,8 @@ _MAX_WRITTEN_NAME: Final = 24
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# At most this many books can precede all others, because two hexadecimal digits of a tiebreaker hold a book's position.
+# At most this many books can precede all other books, because two hexadecimal digits of a tiebreaker hold a book's
+# position.
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker: two entries of one name share a tiebreaker once in 2.8 * 10**14
@@ -423,8 +426,8 @@ def contact_sort_key(
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
     :param reading: the pronunciation of the name, if the name is sorted by its pronunciation; empty if the name is
         sorted as it is written.
-    :param book_position: the position of the contact's book among the books that precede all others; None if the book
-        is not among these books.
+    :param book_position: the position of the contact's book among the books that precede all other books; None if the
+        book is not among these books.
     :param is_bare: true if the contact's name has no letters.  `name` may have letters even then: the kind of a number,
         such as "mobile", may follow the contact's name.
     """

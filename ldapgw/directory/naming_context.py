@@ -25,11 +25,11 @@ class NamingContext:
     :ivar lenient: true if values are matched as a person expects, false if values are matched by the rules of RFC 4517.
     :ivar strip: texts, in lower case, that a PBX puts in front of a number or behind a number.  These texts are removed
         from assertion values.
-    :ivar book_order: the folded names (`ldapgw.directory.dn.folded`) of the books that precede all others; ``own`` is
-        the viewer's own book.
+    :ivar book_order: the folded names (`ldapgw.directory.dn.folded`) of the books that precede all other books; ``own``
+        is the viewer's own book.
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
-    :ivar favourites_first: whether a viewer's own starred contacts come before all others.
-    :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is none.
+    :ivar favourites_first: whether a viewer's own starred contacts come before all other contacts.
+    :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
     :ivar groups: the groups of accounts with which a book can be shared: for each group's name, the folded names of the
         accounts' books, and the keys of the books of a Google Group's members.
     :ivar google_groups: the addresses of the Google Groups whose members belong to `groups` too, by the group's name.

@@ -42,14 +42,14 @@ _TIME: Final = re.compile(
 
 _OID: Final = re.compile(r"\d{1,40}(?:\.\d{1,40}){1,40}", re.ASCII)
 
-# RFC 4518 2.2: the control characters that are mapped to a blank; all others are mapped to nothing.
+# RFC 4518 2.2: the control characters that are mapped to a blank; all other control characters are mapped to nothing.
 _BLANK_CONTROLS: Final = frozenset("\t\n\v\f\r\x85")
 
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE: Final = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# The sign that marks an incomplete number: the beginning that the numbers of all extensions of a company have in common
-# (`ldapgw.directory.caller_id`).
+# The character that marks an incomplete number: the beginning that the numbers of all extensions of a company have in
+# common (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
 # The character between two lines of one postal address.
@@ -79,7 +79,7 @@ def string(text: str, *, exact: bool = False) -> str:
 
 
 def listing(text: str) -> str:
-    """Prepare each line of a postal address (RFC 4517 3.3.28) as `string` does, but without blanks at its ends.
+    """Prepare each line of a postal address (RFC 4517 3.3.28) as `string` does, but without blanks at both ends.
 
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
     lines (RFC 4517 4.2.12).  The text may have been prepared by `string` before.

@@ -26,8 +26,8 @@ ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, numb
 
 # The letter that stands for aliases in place of an attribute: names that find an entry without being shown.
 ALIAS_LETTER: Final = "@"
-# The character that stands for a display name's search text if this text equals the search text of cn, and the octet
-# that stands for the display name's SET if the SET equals that of cn.
+# Placeholders for a display name that equals cn: a character in place of the search text of the display name, and an
+# octet in place of the display name's SET.
 SAME_AS_CN: Final = "\x1d"
 _SAME_SET: Final = SAME_AS_CN.encode()
 
@@ -130,7 +130,7 @@ def _end_of_set(values: bytes, start: int) -> int:
 
 
 def find_uid(values: bytes) -> bytes:
-    """Return the uid in packed values without unpacking the other attributes; empty if there is none."""
+    """Return the uid in packed values without unpacking the other attributes; empty if absent."""
     at = _TIME
     while at < len(values):
         number, start = values[at], at + 1
@@ -144,7 +144,7 @@ NO_ATTRIBUTES: Final = PackedAttributes()
 
 
 def octets_of(text: str) -> bytes:
-    """Encode a text in UTF-8; half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes "?"."""
+    """Encode a text in UTF-8; half a surrogate pair, which UTF-8 cannot encode, becomes "?"."""
     return text.encode("utf-8", "replace")
 
 

@@ -17,8 +17,8 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
-# Crockford's base 32 in lower case, 5 bits a character; i, l, o and u are left out, because they are easily mistaken
-# on a phone's display.
+# Crockford's base 32 in lower case, 5 bits a character; i, l, o and u are left out, because these letters are easily
+# mistaken on a phone's display.
 CROCKFORD_BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 PASSWORD_LENGTH: Final = 20
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
-A query finds every document for which its filter can be true, and may find others.  For an AND, only the condition with
-the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  A NOT has no
-query, and neither has an assertion without index terms: either may be true for any entry.
+A query finds every document for which its filter can be true, and may find other documents.  For an AND, only the
+condition with the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  A
+NOT has no query, and an assertion without index terms has no query, because a NOT or such an assertion may be true for
+any entry.
 
-To find only the first documents, only documents before a bound are read, and all conditions of an AND that exclude many
-documents are intersected (`first_documents`).
+`first_documents` finds only the first documents.  The function reads only documents before a bound, and intersects all
+conditions of an AND that exclude many documents.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _SORT_KEY: Final = attrgetter("sort_key")
 # first matches as fast.
 _MAX_PART: Final = 3
 
-# A condition of an AND is left out if it has more than this many times as many postings as the condition with the
-# fewest postings, because such a condition excludes few documents.
+# In an AND, the condition with the fewest postings is the first condition.  A condition with more than this many times
+# as many postings is left out, because such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
 # If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
@@ -204,7 +205,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     Because this function stops after `most` documents, the server answers 12 % more searches by a part of a name per
     second (``scripts/bench parts``).
 
-    :param most: the number of documents that is enough; fewer may be returned although there are more.
+    :param most: the number of documents that is enough; fewer documents may be returned although more documents exist.
     """
     if query is None:
         return range(min(most, index.count)), index.count > most
@@ -250,8 +251,8 @@ def _prefixes_of(query: Query) -> list[PrefixQuery]:
 def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: int) -> tuple[list[int], bool]:
     """Return the first documents that any prefix finds, and whether there may be more (`Index.prefix_postings`).
 
-    Each prefix contributes its first `wanted` documents, or all documents if there are fewer.  So the result contains
-    the first `wanted` documents of all prefixes together.
+    Each prefix contributes its first `wanted` documents, or all documents if there are fewer documents.  So the result
+    contains the first `wanted` documents of all prefixes together.
     """
     found = [index.prefix_postings(each.prefix, each.attributes, wanted) for each in prefixes]
     documents = set(chain.from_iterable([documents for documents, _ in found]))
@@ -310,7 +311,7 @@ def _documents_of(postings: Sequence[PostingsRanges]) -> set[int]:
 
 
 def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
-    """Return those documents in postings that have a number below a bound."""
+    """Return the documents of postings whose numbers are below a bound."""
     before: set[int] = set()
     for documents, ranges, _ in postings:
         for number in range(len(ranges) - 1):
@@ -322,7 +323,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
-    No document is read.  So a condition of an AND that is not needed costs only a lookup, however many documents fulfil
+    No document is read.  So a condition of an AND that is not needed costs only a lookup, even if many documents fulfil
     the condition.
     """
     if isinstance(query, AndQuery):

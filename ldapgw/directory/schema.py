@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
-One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions are
-those of RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Ordering rules
+One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
+come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Ordering rules
 and rules for numbers are added where the directory evaluates such rules.
 """
 
@@ -44,7 +44,7 @@ class Use(Enum):
 # Country String and Telephone Number.
 _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
-# A person who names one of these rules in a filter means any text, even a mail address or a postal address.
+# A person who names a rule for a Directory String in a filter means any text, even a mail address or a postal address.
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
@@ -71,7 +71,7 @@ class MatchingRule:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A syntax, with the name of its matching rule for each use ("" if there is none)."""
+    """A syntax, with the name of its matching rule for each use ("" if the syntax has no such rule)."""
 
     syntax: str
     family: Family
@@ -206,7 +206,7 @@ _OPERATION, _DSA = "directoryOperation", "dSAOperation"
 
 ATTRIBUTE_TYPES = (
     AttributeType("objectClass", "2.5.4.0", _OID),
-    # RFC 4519.  The attribute `name` has no values of its own, and stands for its subtypes.
+    # The attribute types of RFC 4519.  The attribute `name` has no values of its own, and stands for its subtypes.
     AttributeType("name", "2.5.4.41", _WORDS),
     AttributeType("cn", "2.5.4.3", _WORDS, ("commonName",), ("CallerIDName",), supertype="name"),
     AttributeType("sn", "2.5.4.4", _WORDS, ("surname",), supertype="name"),
@@ -225,7 +225,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("facsimileTelephoneNumber", "2.5.4.23", _FAX, ("fax",)),
     AttributeType("dc", "0.9.2342.19200300.100.1.25", _DOMAIN, ("domainComponent",), single_valued=True),
     AttributeType("uid", "0.9.2342.19200300.100.1.1", _NAME, ("userid",)),
-    # RFC 4524, RFC 2798, RFC 2079
+    # The attribute types of RFC 4524, RFC 2798 and RFC 2079
     AttributeType("mail", "0.9.2342.19200300.100.1.3", _MAIL, ("rfc822Mailbox",), ("email",)),
     AttributeType("homePhone", "0.9.2342.19200300.100.1.20", _TELEPHONE, ("homeTelephoneNumber",), _HOME_ALIASES),
     AttributeType("mobile", "0.9.2342.19200300.100.1.41", _TELEPHONE, ("mobileTelephoneNumber",), _MOBILE_ALIASES),
@@ -308,7 +308,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether a name may be configured as an alias: the name must not be a standard's name of an attribute."""
+    """Return whether a name may be configured as an alias: the name must not be an attribute's name in a standard."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 
@@ -332,7 +332,7 @@ def configure_aliases(aliases: Mapping[str, str]) -> None:
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or, if there are none, itself."""
+    """Return the types that hold a type's values: the subtypes (RFC 4512 2.5.1), or the type if it has no subtypes."""
     return _SUBTYPES[kind.name]
 
 
@@ -347,7 +347,7 @@ def matching_rule(name: str) -> MatchingRule | None:
 
 
 def oid_of(name: str) -> str | None:
-    """Return the OID of an object class, attribute type or matching rule with a name or OID; None if there is none."""
+    """Return the OID of an object class, attribute type or matching rule with a name or OID, or None."""
     definition = object_class(name) or attribute_type(name) or matching_rule(name)
     return definition.oid if definition else None
 

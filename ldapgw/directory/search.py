@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Search and Compare (RFC 4511 4.5 and 4.10): finds what a viewer's request matches in the directory.
+"""Search and Compare (RFC 4511 4.5 and 4.10): finds the entries that a viewer's request matches.
 
 A `SearchCursor` can answer every search.  The cursor gives the matches of a filter in the order of their sort keys, a
 few at a time.  From a cursor, a caller may read the first page of a phone's list, a long list in parts, the matches
@@ -9,9 +9,9 @@ during a search does not change the matches.
 The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
 generator yields None, so that its caller can serve other clients.
 
-For each segment a `_SegmentMatches` asks the index for candidates, and tests them if the index alone cannot decide.
-The matches of several segments are merged, and a person who is in several books is given once.  All entries of one name
-are compared together, because the choice among them must not depend on the beginning of a page.
+For each segment a `_SegmentMatches` asks the index for candidates, and tests the candidates if the index alone cannot
+decide.  The matches of several segments are merged, and a person who is in several books is returned once.  All entries
+of one name are compared together, because the choice among duplicates must not depend on where a page begins.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The number of looks at search texts in one slice of work.  The looks take a fraction of a millisecond for an ordinary
 # filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# Two limits: the maximum number of candidates that are tested in one slice of work, and the maximum number that are
-# taken at once if no test is needed.
+# Two limits: the maximum number of candidates that are tested in one slice of work, and the maximum number of
+# candidates that are taken at once if no test is needed.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # The number of candidates that an index has to find at first: twice as many as a phone shows entries, because some
@@ -87,7 +87,8 @@ class SearchCursor:
     def next(self, limit: int) -> list[ResultBatch]:
         """Return the next matches, at most `limit`.
 
-        :returns: the matches; fewer than `limit`, or none, if a slice of work ends first or the search is `finished`.
+        :returns: the matches; fewer than `limit`, or no matches, if a slice of work ends first or the search is
+            `finished`.
         """
         found: list[ResultBatch] = []
         self._demand.wanted = limit
@@ -132,7 +133,7 @@ def _search(
     demand: _Demand,
     budget: CallerIdBudget | None,
 ) -> Iterator[ResultBatch | None]:
-    """Yield batches, none of them empty, and None after each slice of work.
+    """Yield batches that are not empty, and yield None after each slice of work.
 
     If no contact has the number of a caller, the company to which the number may belong is found.
     """
@@ -265,20 +266,20 @@ def _merge(
 
 
 def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment.  Few searches do."""
+    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment, as few searches do."""
     if _FIRST * prepared.cost > _LOOKS or scope.left_out or (scope.callers and prepared.numbers):
         return True
     return _may_match_containers(scope, prepared)
 
 
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
-    """Find the first matches of a segment without a cursor; this nearly always succeeds.
+    """Find the first matches of a segment without a cursor, which is nearly always possible.
 
     With this function, the server answers 22 % more reverse look-ups per second than without (``scripts/bench parts``).
 
     :param index: the segment's index, or None if the segment has few entries, which are all tested.
-    :returns: the documents of the first `wanted` matches, or of all matches if there are fewer; None if only a cursor
-        can find the documents.
+    :returns: the documents of the first `wanted` matches, or of all matches if there are fewer matches; None if only a
+        cursor can find the documents.
     """
     entries, deleted = segment.entries, segment.deleted
     query, predicate = prepared.plan(index, entries)
@@ -387,7 +388,7 @@ class _SegmentMatches:
         self.exhausted = not self._candidates and not self._has_more
 
     def next(self, limit: int) -> Sequence[int]:
-        """Return the next matches, at most `limit`; fewer, or none, if a slice of work ends first."""
+        """Return the next matches, at most `limit`; fewer or no matches if a slice of work ends first."""
         found, left = self.found, self._slice_size
         while len(found) < limit and left > 0 and not self.exhausted:
             documents = self.read(limit if self._predicate is None else min(limit, left))
@@ -545,7 +546,7 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
 def result_batches(
     dit: Dit, viewer: Viewer, request: SearchRequest, size_limit: int, budget: CallerIdBudget | None = None
 ) -> Iterator[ResultBatch | None]:
-    """Yield the entries that a search finds, in batches, none of them empty; yield None after each slice of work.
+    """Yield the entries that a search finds, in batches that are not empty; yield None after each slice of work.
 
     :param size_limit: the size limit to obey, greater than 0.
     """
@@ -604,6 +605,6 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
 
 
 def _predicate(entry: Entry, kind: AttributeType, test: TextPredicate) -> Predicate:
-    """Return the test of one attribute, with which a search would test the entry."""
+    """Return the test of one attribute that a search would apply to the entry."""
     is_own = not kind.operational and attribute_tag(kind) in entry.text
     return TaggedTextPredicate([attribute_tag(kind)], test) if is_own else SearchTextPredicate((kind,), test)

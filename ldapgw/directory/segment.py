@@ -34,7 +34,7 @@ _MAX_SELECTIONS: Final = 4
 # The maximum number of selections that are remembered in addition to the selections whose messages are cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# The number of entries on a page.  The number of the first document of each page is a multiple of this.
+# The number of entries on a page.  The number of the first document of each page is a multiple of this number.
 PAGE_SIZE: Final = 192
 # The maximum number of octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
@@ -55,8 +55,9 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
     """Put a messageID in place of the placeholder in messages.
 
     :param message_id: one octet, from 1 to 127.
-    :param is_plain: true if the messages contain the placeholder's octet nowhere else, not even in a BER length.  Then
-        only this octet is searched and replaced, and the server answers 9 % more searches by name per second.
+    :param is_plain: true if the messages contain the placeholder's octet only as the messageID, and not in a BER
+        length.  Then only this octet is searched and replaced, and the server answers 9 % more searches by name per
+        second.
     """
     if is_plain:
         return messages.replace(PLACEHOLDER, message_id)
@@ -81,7 +82,8 @@ class _SelectionMessages:
     """The messages of one attribute selection.
 
     :ivar messages: the message of each document; empty if nobody has requested the entry.
-    :ivar odd: the documents whose messages contain the placeholder's octet also in a BER length.
+    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` not only in place of the messageID, but also
+        in a BER length.
     """
 
     __slots__ = ("messages", "odd")
@@ -188,7 +190,7 @@ class Segment:
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Segment:
-        """Sort entries, and index them if they are more than a few (`INDEXED_FROM`)."""
+        """Sort entries, and build an index if there are at least `INDEXED_FROM` entries."""
         ordered = tuple(sorted(entries, key=_SORT_KEY))
         is_indexed = len(ordered) >= INDEXED_FROM
         return cls(ordered, index_terms.build_index(ordered) if is_indexed else None)
@@ -358,8 +360,8 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # A text in UTF-8 never contains the octet 0xC0, but a BER length may.  So an octet is chosen that the messages
-        # do not contain.
+        # A text in UTF-8 never contains the octet 0xC0, but a BER length may contain 0xC0.  So an octet is chosen that
+        # the messages do not contain.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
@@ -390,7 +392,7 @@ class Segments:
 
     :ivar numbers: the segments with one entry per number; empty if no phone needs this form.
     :ivar edition: an object that no other segments have.  By the edition, a cache recognizes contacts without holding
-        them in memory.
+        the contacts in memory.
     """
 
     contacts: tuple[Segment, ...] = ()
@@ -422,7 +424,7 @@ class Segments:
     def updated(
         self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
     ) -> Segments:
-        """Return the segments with some contacts removed and others added.
+        """Return the segments with some contacts removed and other contacts added.
 
         :param deleted_uids: uids of contacts to remove; a uid that is in no segment has no effect.
         :param contact_entries: the new entries, one for each contact.
@@ -542,11 +544,11 @@ class SearchScope:
     :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
     :ivar may_have_duplicates: whether the contacts come from several books, so that the same person may be in more than
         one book.
-    :ivar only_segment: the segment of all contacts, if there is only one and its entries have no possible duplicates;
-        otherwise None.
+    :ivar only_segment: the segment of all contacts, if there is only one segment and its entries have no possible
+        duplicates; otherwise None.
     :ivar container_tag_letters: the letters that stand for the containers' attributes (`Entry.tagged_texts`).
     :ivar container_classes: the object classes that containers have (`Segment.object_classes`).
-    :ivar container_entries: the containers' entries if there are few; empty if there are many.
+    :ivar container_entries: the containers' entries if there are few containers; empty if there are many.
     """
 
     context: NamingContext

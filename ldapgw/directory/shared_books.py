@@ -2,9 +2,9 @@
 """The shared books of a tenant, merged into a few segments, so that a search takes no longer if there are many books.
 
 If the books have at most `_MAX_SEGMENTS` segments, nothing is merged.  If there are more segments, the large segments
-stay as they are, and all others are merged into one segment.  When a small book changes, its entries are deleted from
-the merged segment, and its new segment is searched separately.  If there are too many segments again, the small
-segments are merged anew.
+stay as they are, and all other segments are merged into one segment.  When a small book changes, its entries are
+deleted from the merged segment, and its new segment is searched separately.  If there are too many segments again, the
+small segments are merged anew.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def merge_shared_books(
     """Merge the shared parts of books with the same sharing.
 
     :param before: the previous result of this function, whose merged segments are used again where possible.
-    :param defer_merge: whether to merge nothing; then there may be more segments than a search should look through.
+    :param defer_merge: whether to merge no segments; if so, there may be more segments than a search should look
+        through.
     """
     by_sharing: dict[Sharing, list[Book]] = {}
     for book in books:
@@ -111,8 +112,8 @@ def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
-    # Two segments are the same if they have the same tuple of entries: this object stays the same when entries are
-    # deleted.
+    # Two segments are the same if they have the same tuple of entries, because deleting entries does not replace this
+    # tuple.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
     for merged in before:
@@ -144,7 +145,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
 
 
 def _fewer(merged: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
-    """Return few segments with all entries: large segments stay as they are, all others are merged into one."""
+    """Return few segments with all entries: large segments stay, all other segments are merged into one segment."""
     ordered = sorted(merged, key=lambda each: -len(each.segment))
     least = sum(len(each.segment) for each in ordered) / _LARGE_PART
     large = sum(len(each.segment) > least for each in ordered[: _SEGMENTS_AFTER_MERGE - 1])

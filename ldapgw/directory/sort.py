@@ -114,7 +114,7 @@ class Sorter:
         return (keys + match.key)[:LONGEST] + match.key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """Return a rank to compare entries with: an entry whose first key equals or follows a value has a higher rank.
+        """Return the rank of a value; each entry whose first sort key equals or follows the value has a higher rank.
 
         :raises Unsortable: when the value does not fit the syntax of the first sort key's rule.
         """
@@ -238,7 +238,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
     """Sort the matches of a search; yield None after each slice of work.
 
     :param matches: matches, and None after each slice of work.
-    :param after: the rank of the last entry to leave out; empty if there is none.
+    :param after: the rank of the last entry to leave out; empty if no entry is left out.
     :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
     ranking = Ranking()
@@ -274,8 +274,8 @@ def _people_lines(kind: AttributeType) -> Lines:
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # The contact's name has no letters.  The text may have letters even so, because a word for the kind of a number
-        # ("mobile") may follow the name.
+        # The contact's name has no letters.  The text may have letters nevertheless, because a word for the kind of a
+        # number ("mobile") may follow the name.
         if is_name and is_of_bare_name(entry.sort_key):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
@@ -313,14 +313,17 @@ def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - the bool
 
 
 class OffsetOutOfRange(LdapgwError):
-    """Raised when a request's offset is 0 or exceeds the content count in the request, or this count is negative."""
+    """Raised when the offset of a request is 0 or exceeds the request's content count, or the count is negative."""
 
     code = ResultCode.OFFSET_RANGE_ERROR
 
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """A target at an offset of a list.  The client believes that the list has `content_count` entries; 0 if unknown."""
+    """A target at an offset of a list.
+
+    :ivar content_count: the number of entries that the list has in the client's opinion; 0 if unknown.
+    """
 
     offset: int
     content_count: int
@@ -335,7 +338,7 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The requested part of a list: `before` and `after` entries around a target.
+    """The requested part of a list: `before` entries, the target, and `after` entries.
 
     Positions count from 1, as in the protocol.  The position after the last entry means that there is no target.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The entries that aren't contacts, books or labels: root DSE, subschema, and the entries of tenants.
+"""The entries besides contacts, books and labels: the root DSE, the subschema, and the entries of tenants.
 
 A search finds these entries in the same way as contacts.
 """
@@ -24,7 +24,7 @@ _VERSIONS = (b"2", b"3")
 class Features:
     """The features of the server on a connection with TLS, which the root DSE lists.
 
-    A feature is listed if, and only if, it works (RFC 4512 5.1).
+    A feature is listed if, and only if, the feature works (RFC 4512 5.1).
 
     :ivar before_tls: extensions that work only on a connection without TLS.
     """
@@ -101,7 +101,7 @@ def subschema() -> Entry:
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """Describe the attributes to which an extensible match can apply a rule (RFC 4512 4.1.4); empty if none."""
+    """Describe the attributes to which an extensible match can apply a rule (RFC 4512 4.1.4); or return ""."""
     names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
     return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )" if names else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes names from other scripts in Latin letters in two ways: as ``anyascii`` does, and as people with such names do.
+"""Writes names from other scripts in Latin letters, both as ``anyascii`` does and as the bearers of the names do.
 
 A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
 Serbia, Bulgaria and Japan have their own rules for this spelling, and no transliteration letter by letter follows these
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from anyascii import anyascii
 
 # Characters below `_ALPHABETS_END`, which belong to alphabets, are always cached.  There are thousands of other
-# characters, so these are cached only until the map has `_MAX_CACHED` characters, which take some 500 KiB.
+# characters, so other characters are cached only until the map has `_MAX_CACHED` characters, which take some 500 KiB.
 _ALPHABETS_END = 0x3000
 _MAX_CACHED = 1 << 14
 
@@ -37,7 +37,9 @@ class CharacterMap(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """The rules, all in lower case, by which a country writes its script in Latin letters and which `anyascii` lacks.
+    """The rules by which a country writes its script in Latin letters, as far as `anyascii` lacks these rules.
+
+    The rules are in lower case.
 
     :ivar script: a pattern of the script's letters.
     :ivar rules: patterns with their replacements, in the order in which they are applied.
@@ -97,7 +99,7 @@ _CYRILLIC_SPELLINGS = (
         _rules((r"\bє", "ye"), (r"\bї", "yi"), (r"\bй", "y"), (r"\bю", "yu"), (r"\bя", "ya"), ("зг", "zgh")),
         str.maketrans({"г": "h", "ґ": "g", "и": "y", "й": "i", "ї": "i", "є": "ie", "ю": "iu", "я": "ia"}),
     ),
-    # Serbia and North Macedonia, their own Latin letters without hooks: "Zivkovic", "Hristov"
+    # Serbia and North Macedonia, the Latin alphabet of each country without diacritics: "Zivkovic", "Hristov"
     _Spelling(
         _CYRILLIC,
         (),
@@ -112,7 +114,7 @@ _CYRILLIC_SPELLINGS = (
 _HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-# The usual spellings of the commonest family names; nearly all differ from the official romanization.
+# The usual spellings of the commonest family names; nearly all these spellings differ from the official romanization.
 _KOREAN_FAMILIES = {
     "김": "kim", "이": "lee", "박": "park", "최": "choi", "정": "jung", "강": "kang", "조": "cho", "윤": "yoon",
     "장": "jang", "임": "lim", "오": "oh", "서": "seo", "신": "shin", "권": "kwon", "황": "hwang", "안": "ahn",

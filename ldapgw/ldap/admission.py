@@ -158,7 +158,7 @@ def _bare_name(login: str) -> str:
     return rdns[0][0][1].strip().lower() if rdns else ""
 
 
-# Unknown numbers that a login may ask for at once, and how many more after each second.
+# How many unknown numbers a login may ask for at once, and how many more numbers after each second.
 UNKNOWN_NUMBERS: Final = 300.0
 UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
 # Seconds for which the administrator sees that a login asked for too many unknown numbers.
@@ -202,7 +202,10 @@ class CallerIdLimits:
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """Return the clients that got no caller-ID books since the last call, each with the number of such searches."""
+        """Return the clients that were left out since the last call.
+
+        Each client has the number of its searches that were answered without the caller-ID books.
+        """
         new, self._new_left_out = self._new_left_out, {}
         return tuple(new.values())
 
@@ -231,7 +234,7 @@ class CallerIdLimits:
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
-        """Take back numbers that `take` has counted as unknown, and that a contact has after all."""
+        """Undo `take` for numbers that `take` has counted as unknown although a contact has these numbers."""
         key = viewer.login or network_of(address)
         self._buckets.add(key, count)
         self._queue(key, -count)
@@ -250,7 +253,7 @@ class CallerIdLimits:
 
 
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
-    """Put a client last in a table, with the sum of the new searches and the client's earlier searches in the table.
+    """Put a client last in a table, and add the new searches to the client's earlier searches in the table.
 
     Earlier searches are forgotten if the client was last left out more than a day ago.
     """
@@ -263,7 +266,7 @@ def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
 
 
 class ClientBudget:
-    """The budget of unknown numbers that `CallerIdLimits` leaves one client."""
+    """The budget that `CallerIdLimits` gives one client for unknown numbers."""
 
     __slots__ = ("_address", "_limits", "_viewer")
 

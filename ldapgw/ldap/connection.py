@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """An LDAP connection: a Twisted protocol that performs the steps of its session.
 
-Requests are answered at the end of the reactor's turn that received them, together with those of other connections
-(`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Within a slice the connection
-begins the next waiting request, or else reads a received message, or else sends more entries of the running search, and
-then does the same again until the slice ends.  The output of a slice is joined and written at once.  While the client
+Requests are answered at the end of the reactor's turn that received them, together with the requests of other
+connections (`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Within a slice the
+connection begins the next waiting request, or else reads a received message, or else sends more entries of the running
+search, and repeats this until the slice ends.  The output of a slice is joined and written at once.  While the client
 does not take the output, the connection neither works nor reads.  Work that does not fit into one slice continues in
 later turns.
 """
@@ -81,7 +81,10 @@ class ConnectionServer(CoreServer, typing.Protocol):
         """Count misuse by a client, for the log."""
 
     def count_unfit(self, kind: str, address: str, connection: int, detail: str = "") -> None:
-        """Count a client that cannot connect: it uses the wrong port, or does not know our certificate's authority."""
+        """Count a client that cannot connect.
+
+        The client uses the wrong port, or does not know the authority of our certificate.
+        """
 
     def add(self, connection: LdapProtocol) -> None:
         """Register an open connection."""
@@ -93,8 +96,8 @@ class ConnectionServer(CoreServer, typing.Protocol):
 PLAIN_ON_TLS_PORT = "LDAP without TLS on the port for TLS"
 UNKNOWN_AUTHORITY = "certificate refused (the client does not know this authority: load ca.crt)"
 
-# The alerts with which clients refuse a certificate whose authority they do not know (RFC 8446 6.2), in the words with
-# which each version of OpenSSL ends its reason.
+# If a client does not know the authority of our certificate, the client sends an alert (RFC 8446 6.2).  OpenSSL's
+# reason for the error then ends with one of these phrases; the phrase depends on the version of OpenSSL.
 _DISTRUST = ("alert unknown ca", "alert bad certificate", "alert certificate unknown")
 
 
@@ -136,7 +139,7 @@ class LdapProtocol(Protocol):
 
     @property
     def tenant(self) -> str:
-        """Return the tenant of the viewer that the client is bound as; empty if the viewer has none or several."""
+        """Return the tenant of the viewer that the client is bound as; empty if the viewer has no tenant or several."""
         return self._session.viewer.tenant
 
     # --- called by Twisted -------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ class LdapProtocol(Protocol):
         self._watch_search()
 
     def writeConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """Do nothing, because we never close only our half of a connection."""
+        """Do nothing, because the server never closes only its own half of a connection."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if isinstance(reason.value, TlsError) and self.deadlines.handshake != inf:
@@ -411,7 +414,7 @@ class LdapProtocol(Protocol):
         contexts.getContext()  # raises an error, if any, before the reply says that TLS begins
         self._buffer.add(encode(reply))
         self._flush()
-        # RFC 4511 4.14.1 and CVE-2011-0411: octets injected before the handshake must not be read after it.
+        # RFC 4511 4.14.1 and CVE-2011-0411: octets injected before the handshake must not be read after the handshake.
         self._framer.discard()
         self.deadlines.set(Timeout.HANDSHAKE, self._clock.seconds() + HANDSHAKE_TIMEOUT)
         self._core.writer.end()
@@ -494,6 +497,6 @@ class LdapProtocol(Protocol):
 
 
 def _openssl_reason(error: TlsError) -> str:
-    """Return OpenSSL's reason for an error, a fixed phrase; empty if there is none."""
+    """Return OpenSSL's reason for an error, which is a fixed phrase; empty if OpenSSL gives no reason."""
     reasons = error.args[0] if error.args else ()
     return str(reasons[-1][-1]) if reasons else ""

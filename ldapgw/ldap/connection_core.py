@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The core of a connection, which receives requests, answers nearly all of them, and sends and records the answers.
+"""The core of a connection, which receives requests, answers nearly all requests, and sends and records the answers.
 
 The core is separate from `ldapgw.ldap.connection.LdapProtocol` so that mypyc can compile the core: mypyc cannot compile
 a Twisted protocol (docs/decisions/0042).

@@ -88,9 +88,9 @@ def page_response(cookie: bytes) -> Control:
 
 
 class PageCookies:
-    """The maker and opener of the cookies of one search of one login.
+    """Makes and opens the page cookies of one search by one login.
 
-    :param key: a secret that all gateways with the same key file have, so that each of them can continue a search.
+    :param key: a secret that all gateways with the same key file have, so that each gateway can continue a search.
     :param search: the parts of a request that have to be the same in the request for the next page.
     """
 
@@ -147,7 +147,7 @@ def read_sort(control: Control) -> ServerSideSort:
         key.finish("sortKey")
         keys.append(SortKey(attribute, rule, reverse))
     if not keys:
-        raise ProtocolViolation("sortKeyList: none")
+        raise ProtocolViolation("sortKeyList: no sort key")
     return ServerSideSort(tuple(keys), control.critical)
 
 
@@ -168,7 +168,7 @@ def sort_response(code: ResultCode, attribute: str = "") -> Control:
 class VirtualListView:
     """A request for a window of the sorted list.
 
-    :ivar context_id: the contextID as it was sent; empty if there is none.
+    :ivar context_id: the contextID as it was sent; empty if the request has no contextID.
     """
 
     window: Window
@@ -218,7 +218,7 @@ class SupportedControl:
     """A control that this server supports.
 
     :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.  The value of a
-        control that answers a search itself is a `ldapgw.ldap.search_controls.AnsweringControl`.
+        control whose implementation answers searches itself is a `ldapgw.ldap.search_controls.AnsweringControl`.
     """
 
     operations: frozenset[Operation]

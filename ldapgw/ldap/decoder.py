@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Decodes the octets of a connection into requests: messages, operations and filters (RFC 4511 4.1.1 and 4.2 to 4.12).
 
-A `Framer` splits the octets into whole LDAPMessages, however the network has divided the octets.  The framer checks the
-length of a message in its header, so a message that claims to have 2 GiB costs no memory.  The framer appends received
-octets to one buffer, copies each message once, and drops the octets of messages already taken once per read, so the
-cost is linear in the number of octets.
+A `Framer` splits the octets into whole LDAPMessages, even if the network has divided the octets in another way.  The
+framer checks the length of a message in its header, so a message that claims to have 2 GiB costs no memory.  The framer
+appends received octets to one buffer, and copies each message once.  Once per read, the framer drops the octets of the
+messages that were taken.  So the cost is linear in the number of octets.
 
 `decode` is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
-becomes a `Rejected` request, which is answered with the result that says why.
+becomes a `Rejected` request, which is answered with a result that gives the reason.
 
 Each kind of filter has one function in a table.  The depth and the number of terms are bounded, so that functions which
 walk the tree may recurse.
@@ -340,7 +340,7 @@ class _Budget:
 
 
 # RFC 4511 4.5.1.7: a filter of a kind that is not implemented is Undefined, like a match by an unknown rule.  Later
-# versions of the protocol may add kinds of filters, which are context-specific like all others.
+# versions of the protocol may add kinds of filters, whose tags are context-specific like the tags of all kinds.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
 _CLASS, _CONTEXT_SPECIFIC = 0xC0, 0x80
 
@@ -407,7 +407,7 @@ def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
     final: bytes | None = None
     any_parts: list[bytes] = []
     if not parts:
-        raise protocol_error("substrings: none")
+        raise protocol_error("substrings: no part")
     first = True
     while parts:
         budget.spend()

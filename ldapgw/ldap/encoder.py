@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Encodes replies and search requests into BER (RFC 4511 4.1.9, 4.5.1), and lists the features of the root DSE.
 
-Entries are encoded by `ldapgw.directory`, and `ldapgw.ldap.search_response` makes LDAPMessages of them with
-`message_head`.  The root DSE lists a feature if and only if the feature works (RFC 4512 5.1).
+Entries are encoded by `ldapgw.directory`, and `ldapgw.ldap.search_response` makes LDAPMessages of the encoded entries
+with `message_head`.  The root DSE lists a feature if and only if the feature works (RFC 4512 5.1).
 
 `encode_search` encodes a phone's request over HTTP as the LDAP search that finds the same entries, because the gateway
 logs and explains such a request as an LDAP search.
@@ -47,7 +47,7 @@ _RESPONSES: Final[Mapping[Operation, int]] = {
 _SERVER_SASL_CREDS, _RESPONSE_NAME, _RESPONSE_VALUE = 0x87, 0x8A, 0x8B
 
 # The encoded tag and length of messages of less than 2 KiB, by length.  Hardly any message is longer: an entry with six
-# attributes has 200 octets, an entry with all attributes 500.
+# attributes has 200 octets, and an entry with all attributes has 500 octets.
 _HEADS: Final = tuple(head(SEQUENCE, length) for length in range(2048))
 
 

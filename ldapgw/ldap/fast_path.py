@@ -32,8 +32,8 @@ from ldapgw.ldap.messages import Operation, Reply, Result
 # The maximum number of entries of an answer, more than nearly any write can hold (`JOINED`).  The slow path sends
 # longer answers.
 _MAX_ENTRIES: Final = 256
-# The same limit if entries take long to encode (`Selection.is_slow`).  Encoding 16 entries with two numbers each takes
-# two milliseconds.
+# The maximum number of entries of an answer if entries take long to encode (`Selection.is_slow`).  Encoding 16 entries
+# with two numbers each takes two milliseconds.
 _MAX_SLOW_ENTRIES: Final = 16
 # The maximum number of entries that are encoded in one step, which takes a millisecond.
 _MAX_ENCODED: Final = 64
@@ -55,12 +55,12 @@ Value = TypeVar("Value")
 
 
 class _RequestTemplate:
-    """A request of one viewer without its filter; never changed once it is made.
+    """A request of one viewer without its filter; the template is never changed after it was made.
 
     :ivar directory: the directory that the scope is in, or None if the slow path has to answer.
     :ivar wanted: the number of matches to search for: one more than the answer may have, to find out whether there are
         too many matches.
-    :ivar segment: the only segment of the scope, or None if the scope has several.
+    :ivar segment: the only segment of the scope, or None if the scope has several segments.
     :ivar index: the index of `segment`, or None if `segment` is None.
     """
 
@@ -79,9 +79,9 @@ class _RequestTemplate:
 
 
 class FastAnswer:
-    """An answer; never changed once it is made.
+    """An answer, which is never changed after it was made.
 
-    This is no named tuple, because creating an object of a compiled class takes less time.
+    This class is no named tuple, because creating an object of a compiled class takes less time.
 
     :ivar search: the message that is answered, if the message is a search; else empty.
     """
@@ -111,7 +111,7 @@ class FastPath:
 
     Mutable: the templates of former requests.
 
-    :param size_limit: most entries of an answer.
+    :param size_limit: the maximum number of entries of an answer.
     """
 
     def __init__(self, size_limit: int) -> None:
@@ -181,7 +181,7 @@ class FastPath:
     def _prepare(
         self, encoded_filter: bytes, context: NamingContext
     ) -> tuple[NamingContext, PreparedFilter, SearchKind] | None:
-        """Prepare a filter for a naming context, and return both with the filter's kind.
+        """Prepare a filter for a naming context, and return the context, the prepared filter and the filter's kind.
 
         Return None if the filter is wrong or too costly: the slow path refuses or prepares such a filter.
         """
@@ -211,8 +211,8 @@ class FastPath:
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
                         _keep(self._filters, pieces, (made, kind))
-        # Such a filter is not stored, because it refers to the last tested entry, and so would keep an old directory in
-        # memory.
+        # A slow filter is not stored, because the prepared filter refers to the last tested entry, and so would keep an
+        # old directory in memory.
         if prepared.cost >= SLOW:
             return context, prepared, kind
         return _keep(self._prepared, encoded_filter, (context, prepared, kind))
@@ -242,7 +242,8 @@ def _first_slice(
 ) -> list[ResultBatch] | None:
     """Return the matches of a cursor's first slice of work.
 
-    Return None if there may be more matches although the limit is not exceeded, or if encoding takes too long.
+    Return None in two cases: the slice ended before the search was complete and found no more than `limit` matches, or
+    the matches would take too long to encode.
     """
     cursor = SearchCursor((scope,), (prepared,), b"", budget)
     batches = cursor.next(wanted)
@@ -255,7 +256,7 @@ def _first_slice(
 
 
 def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[bytes], bool]:
-    """Return the messages of batches, and whether all are plain (`ldapgw.directory.segment.set_message_id`)."""
+    """Return the messages of batches, and whether all messages are plain (`set_message_id`)."""
     messages: list[bytes] = []
     is_plain = True
     for batch in batches:
@@ -274,10 +275,10 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 
 
 def _find_value(octets: bytes) -> bytes:
-    """Return the value of a filter's first assertion about another attribute than objectClass; empty if there is none.
+    """Return the value of a filter's first assertion about an attribute other than objectClass, or an empty text.
 
-    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are no filter, or a long one, the result may
-        be any part of the octets, or empty.
+    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are no filter, or a long filter, the result
+        may be any part of the octets, or empty.
     :raises IndexError: if the octets are cut off.
     """
     at, end = 0, len(octets)

@@ -9,31 +9,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-# Levels of a filter, and so the depth of the decoder's recursion.  RFC 4511 allows any number of levels; a filter that
-# a person writes has three levels, a generated filter has ten.
+# The maximum number of levels of a filter, and so the maximum depth of the decoder's recursion.  RFC 4511 allows any
+# number of levels; a filter that a person writes has three levels, a generated filter has ten.
 FILTER_DEPTH: Final = 50
-# Terms and substring parts of one filter.  Each of them costs a look-up in the index; the longest filter of a phone
-# that we know has 40.
+# The maximum number of terms and substring parts of one filter.  Each term and each part costs a look-up in the index;
+# the longest filter of a phone that we know has 40 terms.
 FILTER_TERMS: Final = 1000
-# Octets of one filter, and of the assertion value of a Compare.  The longest filter of a phone that we know has 2 KiB.
+# The maximum number of octets of one filter, and of the assertion value of a Compare.  The longest filter of a phone
+# that we know has 2 KiB.
 FILTER_OCTETS: Final = 4 << 10
-# The estimated cost of preparing a filter (`ldapgw.directory.filter`).  Preparing a filter of this cost takes some
-# 6 ms.  The limit allows two hundred names or fifty numbers in one filter; the costliest filter of a phone that we know
-# costs 40.
+# The maximum estimated cost of preparing a filter (`ldapgw.directory.filter`).  Preparing a filter of this cost takes
+# some 6 ms.  The limit allows two hundred names or fifty numbers in one filter; the costliest filter of a phone that we
+# know costs 40.
 FILTER_EFFORT: Final = 1000
-# Attributes in one request.  TrueNAS requests 35; another server, whose limit is 16, refused this request.
+# The maximum number of attributes in one request.  TrueNAS requests 35; another server, whose limit is 16, refused this
+# request.
 ATTRIBUTES: Final = 256
-# Controls of one request.  No client sends more than three.
+# The maximum number of controls of one request.  No client sends more than three.
 CONTROLS: Final = 32
 
-# Requests of a session that may wait for its running search; then the server stops reading from the connection.
-# OpenLDAP has the same limit (conn_max_pending).
+# The maximum number of requests of a session that may wait for its running search.  When this many requests wait, the
+# server stops reading from the connection.  OpenLDAP has the same limit (conn_max_pending).
 WAITING: Final = 100
-# Octets of messages that are joined before they are written.  Pre-encoded pages of entries are not joined: one call
-# writes several pages, up to GATHERED octets (mostly three pages) to a plain socket, and up to 64 KiB under TLS.  The
-# next write waits until a plain socket has taken these octets, or under TLS until Twisted's buffer has less than
-# 64 KiB.  The kernel accepts more octets as long as less than 64 KiB are unsent (`ldapgw.server.listener`), and so
-# buffers at most twice this amount.  So a client that reads nothing costs less than 256 KiB.
+# The maximum number of octets of messages that are joined before the messages are written.  Pre-encoded pages of
+# entries are not joined: one call writes several pages, up to GATHERED octets (mostly three pages) to a plain socket,
+# and up to 64 KiB under TLS.  The next write waits until a plain socket has taken these octets, or under TLS until
+# Twisted's buffer has less than 64 KiB.  The kernel accepts more octets as long as less than 64 KiB are unsent
+# (`ldapgw.server.listener`), and so buffers at most twice this amount.  So a client that reads nothing costs less than
+# 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
 # Seconds that one login or network (an *asker*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new
@@ -62,12 +65,12 @@ CLOSE_TIMEOUT: Final = 2.0
 class Limits:
     """The limits in the configuration's ``[ldap]`` table.
 
-    :ivar max_message: octets of one request, its header included.
-    :ivar size_limit: most entries in one answer.
+    :ivar max_message: the maximum number of octets of one request, its header included.
+    :ivar size_limit: the maximum number of entries in one answer.
     :ivar time_limit: seconds for one search.
     :ivar idle_timeout: seconds without a request after which a connection is closed.
-    :ivar max_connections: connections in all.
-    :ivar max_connections_per_address: connections from one IPv4 address or one IPv6 /64 network.
+    :ivar max_connections: the maximum number of connections in all.
+    :ivar max_connections_per_address: the maximum number of connections from one IPv4 address or one IPv6 /64 network.
     """
 
     max_message: int

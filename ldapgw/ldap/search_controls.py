@@ -48,7 +48,7 @@ _VLV_CODES: Final = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPP
 
 
 class ControlResponse(RunningResponse, Protocol):
-    """The answer that a control gives to a search, in place of the directory."""
+    """The answer that the implementation of a control gives to a search, in place of the directory."""
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
         """Return the controls of the SearchResultDone."""
@@ -56,7 +56,7 @@ class ControlResponse(RunningResponse, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SearchToAnswer:
-    """A search that a control may answer.
+    """A search that the implementation of a control may answer.
 
     :ivar address: the client's normalized address.
     :ivar connection: the number of the client's connection, for the log; 0 if there is no connection.
@@ -73,7 +73,7 @@ class SearchToAnswer:
 
 @dataclass(frozen=True, slots=True)
 class AnsweringControl:
-    """The value of a control that answers a search itself, in place of the directory.
+    """The value of a control whose implementation answers searches itself, in place of the directory.
 
     :ivar answer: returns the answer to a search, or None if the control is ignored and the directory answers; raises
         `DirectoryError` if the search fails.
@@ -217,8 +217,9 @@ class ControlledSearch:
         order, key = after[:1], after[1:]
         ranking = yield from self._ranking(key if order == _SORTED else b"")
         if order == (_SORTED if ranking is None else _UNSORTED):
-            # The earlier pages were sorted and this page cannot be sorted, or the reverse.  Only a limited number of
-            # entries can be sorted, and entries were added or removed after the earlier pages were sent.
+            # The earlier pages were sorted and this page cannot be sorted, or the earlier pages were not sorted and
+            # this page can be sorted.  Only a limited number of entries can be sorted, and entries were added or
+            # removed after the earlier pages were sent.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the earlier pages were in another order")
         if ranking is not None:
             for ranked in ranking:

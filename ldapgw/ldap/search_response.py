@@ -52,8 +52,8 @@ class OutputBuffer:
     def add_page(self, page: bytes) -> bool:
         """Add a page of entries if there is room, and return whether the page was added.
 
-        The buffer is full as soon as it has no room for another page of this size, so that hardly any page is encoded
-        for which there is no room.
+        The buffer counts as full as soon as it has no room for another page of this size.  So the caller hardly ever
+        encodes a page that does not fit.
         """
         size = len(page)
         fits = not self.size or self.size + size <= self.max_octets
@@ -91,8 +91,8 @@ class RunningResponse(Protocol):
 
 # The number of entries that are encoded, in half a millisecond, before the clock is read again.
 CHUNK: Final = 32
-# The same number if entries take long to encode (`Selection.is_slow`).  Encoding 8 entries with two numbers each takes
-# a millisecond.
+# The number of entries that are encoded before the clock is read again if entries take long to encode
+# (`Selection.is_slow`).  Encoding 8 entries with two numbers each takes a millisecond.
 SLOW_CHUNK: Final = 8
 # The messageIDs of one octet, for which the cached messages of `ldapgw.directory.segment` can be used.
 _SHORT_IDS: Final = range(1, 128)

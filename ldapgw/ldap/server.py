@@ -131,7 +131,7 @@ class LdapFactory(ServerFactory):
         :raises ValueError: if the server has no TLS.
         """
         if self.tls is None:
-            raise ValueError("TLS without a certificate")
+            raise ValueError("the server has no certificate for TLS")
         return LdapsFactory(self.tls, False, self, self.clock)  # noqa: FBT003 - Twisted's isClient
 
     def disconnect(self, login: str) -> None:
@@ -225,7 +225,7 @@ class LdapFactory(ServerFactory):
         self.count_misuse(kind, address, viewer.login or "not bound", tenant=viewer.tenant)
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Count a closed connection as open for some seconds, so that a client cannot guess faster by closing it."""
+        """Count a closed connection as open for some seconds, so that closing does not let a client guess faster."""
         self._connections.delay_close(network_of(address))
         self.clock.callLater(seconds, self._connections.release, network_of(address))
 
@@ -336,7 +336,7 @@ def _log_failure(line: LogLine) -> None:
 
 
 def _code_position(error: BaseException) -> str:
-    """Return the innermost code positions of an exception, but not its text, which may quote what a client sent."""
+    """Return the innermost code positions of an exception, but not the text, which may quote what a client sent."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 
@@ -346,7 +346,7 @@ def _count_text(line: LogLine) -> str:
 
 
 class _LdapsProtocol(TLSMemoryBIOProtocol):
-    """TLS over a connection of which the first octet tells whether the client speaks LDAP without TLS."""
+    """TLS over a connection whose first octet tells whether the client speaks LDAP without TLS."""
 
     _is_first = True
 
@@ -358,7 +358,7 @@ class _LdapsProtocol(TLSMemoryBIOProtocol):
 
 
 class LdapsFactory(TLSMemoryBIOFactory):
-    """The factory that adds TLS to the connections of `LdapFactory`, and refuses those that `LdapFactory` refuses."""
+    """The factory that adds TLS to the connections of `LdapFactory`, and obeys the limits of `LdapFactory`."""
 
     # Twisted's default protocol would collect small writes for a turn of the reactor, but our output is joined already.
     protocol = _LdapsProtocol

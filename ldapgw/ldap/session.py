@@ -3,7 +3,7 @@
 
 The rules are:
 
-* One operation runs at a time; the others wait and are answered in the order in which they were received.
+* One operation runs at a time; the other operations wait, and are answered in the order of their arrival.
 * `SESSION_TABLE` has the effect of each request, which depends on the operation that is outstanding when the request
   arrives (`Outstanding`).  Abandon, Cancel, StartTLS and Unbind do not wait.
 * A bind waits: requests received before the bind are answered first, with the rights of the login before the bind.  RFC
@@ -91,9 +91,9 @@ class DirectoryPort:
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password.  The
         call takes the same time whether the login exists or not, so that clients cannot find out which logins exist.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
-    :ivar unfit_client: called with a fixed phrase and the client's address, if a client speaks TLS to the port for LDAP
-        without TLS, or LDAP without TLS to the port for TLS, or does not know the authority of our certificate, or
-        sends a password without TLS although a password needs TLS.
+    :ivar unfit_client: called with a fixed phrase and the client's address for each mistake of a client.  There are
+        four such mistakes: TLS on the port for LDAP without TLS; LDAP without TLS on the port for TLS; no knowledge of
+        the authority of our certificate; and a password without TLS although a password needs TLS.
     :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
         in a few words, and the connection's number.
     """
@@ -220,7 +220,7 @@ class StartSearch:
 
 @dataclass(frozen=True, slots=True)
 class StartControlResponse:
-    """The step in which a control answers a search: send the messages of the response, then call `Session.finish`."""
+    """The step that answers a search by a `ControlResponse`: send its messages, then call `Session.finish`."""
 
     response: ControlResponse
 
@@ -387,7 +387,7 @@ class Session:
 
     @property
     def full(self) -> bool:
-        """Return whether no more requests may wait; then messages are not read until the next operation begins."""
+        """Return whether no more requests may wait; if so, messages are not read until the next operation begins."""
         return len(self._waiting) >= WAITING
 
     def fast_answer(self, octets: bytes) -> FastAnswer | None:
@@ -433,7 +433,7 @@ class Session:
     def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
         """Apply an outcome of `SESSION_TABLE` to a request.
 
-        :param met: the operation that the request meets, or None if there is none.
+        :param met: the operation that the request meets, or None if the request meets no operation.
         """
         if isinstance(outcome, Result):
             return (_answer(message, outcome),)
@@ -550,7 +550,8 @@ class Session:
     def _is_safe_for(self, viewer: Viewer) -> bool:
         """Return whether a login may be used on this connection.
 
-        The login of a replica gets all contacts and password hashes, so it needs TLS, except on this machine.
+        The login of a replica gets all contacts and password hashes, so this login needs TLS, unless the client is on
+        the same machine.
         """
         return viewer.replica is None or self.secure or is_loopback(self._address)
 

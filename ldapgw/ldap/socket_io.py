@@ -22,9 +22,9 @@ microseconds for waking the client.  The pages are not joined first, because joi
 
 Under TLS, and over a transport without a socket, the transport writes everything, and reports when its buffer is full.
 Under TLS each message is a TLS record of its own, as with slapd.  Otherwise the TLS library of a client might decrypt
-two messages at once, and a client such as libcurl, which waits for its socket before it reads the next message, would
-not find the second.  After StartTLS Twisted would collect small writes into one record, so the writer bypasses the part
-of Twisted that collects writes.
+two messages at once.  A client such as libcurl waits for its socket before the client reads the next message, and so
+would not find the second message.  After StartTLS Twisted would collect small writes into one record, so the writer
+bypasses the part of Twisted that collects writes.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class SocketWriter:
     """The writer to one transport.
 
     :param plain: whether octets are sent unencrypted, so that the writer may write them to the socket itself.
-    :param on_blocked: called when the client takes no more.
-    :param on_drained: called when the client has taken everything, or enough to continue.
+    :param on_blocked: called when the client takes no more octets.
+    :param on_drained: called when the client has taken all octets, or enough octets to continue.
     :ivar blocked: whether the caller should stop writing for now; octets that are written nevertheless are buffered in
         order.
     :ivar max_octets: the maximum number of octets of pages that may be written together.

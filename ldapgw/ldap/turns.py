@@ -2,16 +2,16 @@
 """Shares the turns of the reactor among clients, so that no client slows others down by sending more requests.
 
 An *asker* is a login, or the network of a client that is not bound; requests are served for askers.  In each turn, an
-asker has one slice of time for new requests and one slice for work that is not finished, however many connections the
-asker has.  All new requests share one budget of time in a turn, and all unfinished work shares another.  Work that does
-not fit waits for a later turn, and the scheduler serves one worker of each asker in rotation.  So the time that a
-client waits depends on the number of askers, and not on the number of requests of one asker.  At most `_MOST_BEGUN`
-requests of an asker are in progress after their first slice.
+asker has one slice of time for new requests and one slice for work that is not finished, regardless of the number of
+the asker's connections.  All new requests share one budget of time in a turn, and all unfinished work shares another
+budget.  Work that does not fit waits for a later turn, and the scheduler serves one worker of each asker in rotation.
+So the time that a client waits depends on the number of askers, and not on the number of requests of one asker.  At
+most `_MOST_BEGUN` requests of an asker are in progress after their first slice.
 
-`TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all of them, then
+`TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all these answers, then
 notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
-row keeps the processor's caches warm.  Sending while the clients are already awake saves waking each of them, which
-took longer on a virtual machine than computing an answer (docs/decisions/0051).
+row keeps the processor's caches warm.  If answers are sent in a row, a client has no time to fall asleep between two
+answers.  On a virtual machine, waking a client took longer than computing an answer (docs/decisions/0051).
 
 This module has no clock: callers pass a function that tells the time.
 """
@@ -131,7 +131,10 @@ class Lane(Generic[_W]):
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 
     def take(self) -> Iterator[_W]:
-        """Remove and yield the workers whose askers have time left in this turn, one of each asker in rotation."""
+        """Remove and yield workers until no asker has time left in this turn.
+
+        The askers are served in rotation: in each round, one worker of each asker that has time left is yielded.
+        """
         order = self._order
         while order and TURN - self._spent >= _LEAST:
             asker = order.popleft()
@@ -204,7 +207,10 @@ class TurnScheduler:
         self.resume(_Slices(slices, self.seconds))
 
     def turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait for the turn of an asker, whose slice is charged with the caller's work until the caller waits again."""
+        """Wait for the turn of an asker.
+
+        From this turn until the caller waits again, the work of the caller is charged to the slice of the asker.
+        """
         waiter = _Waiter(asker)
         self.resume(waiter)
         return waiter.deferred

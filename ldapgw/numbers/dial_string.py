@@ -45,7 +45,7 @@ _EXTENSION_WORDS: Final = (
     *("lokal", "lok", "loc", "xt", "ต่อ", "分機", "分机"),
     *("доб", "добавочный", "внутр", "вн", "εσωτ", "שלוחה", "تحويلة", "转", "轉", "內線", "内線", "内线", "내선"),
 )
-# Words for the number of a meeting, or for a secret, which is dialled after the connection is made.
+# Words for the number of a meeting or for a PIN; callers dial such digits after the connection is made.
 _CODE_WORDS: Final = (
     *("pin", "id", "meeting[ -]?id", "conference[ -]?id", "konferenz[ -]?id", "participant[ -]?id"),
     *("code", "passcode", "access code", "zugangscode", "teilnehmercode", "kenncode", "kennwort", "passwort"),
@@ -55,7 +55,7 @@ _EXTENSION: Final = re.compile(
     r"(?<![^\W\d_])(?:tel[ .:]{0,3})?(?:" + "|".join((*_EXTENSION_WORDS, *_CODE_WORDS)) + r")[ .:#]{0,3}(?=\d)",
     re.IGNORECASE,
 )
-# The groups of digits behind one of `_CODE_WORDS`, which together are one code.
+# The groups of digits behind a word of `_CODE_WORDS`; all these groups together are one code.
 _GROUPED_CODE: Final = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
 # The beginning of the text that is dialled after the connection: a word for an extension, an "x", "~" or "#", pauses
 # (RFC 3601 "p" and "w"; "," and ";" on smartphones), or the parameter "ext" of RFC 3966.
@@ -145,7 +145,9 @@ def _address_of(text: str) -> str:
 
 
 def without_affixes(text: str, affixes: Sequence[str]) -> str:
-    """Remove the texts that a PBX puts in front of a number or behind it, in the given order, each text once.
+    """Remove texts that a PBX puts in front of a number or behind the number.
+
+    The texts are removed in the given order, each text at most once.
 
     :param affixes: the texts in lower case; upper and lower case of `text` do not matter.
     """
@@ -158,14 +160,14 @@ def without_affixes(text: str, affixes: Sequence[str]) -> str:
 
 
 def affix_of(text: str) -> str:
-    """Return the text that a PBX seems to put in front of a long number or behind it; empty if there is none."""
+    """Return the text that a PBX seems to put in front of a long number or behind the number, or an empty text."""
     core = unwrapped(clean(text))
     found = _IN_FRONT.fullmatch(core) or _BEHIND.fullmatch(core)
     return "" if found is None or _EXTENSION.search(core) else found[1]
 
 
 def code(text: str) -> str:
-    """Return the code in front of an unwrapped number, such as ``*31#`` and ``*67``; empty if there is none.
+    """Return the code in front of an unwrapped number, such as ``*31#`` and ``*67``; empty for no code.
 
     The code may be the beginning of a longer code, so the caller of this function has to check that a complete number
     follows.
@@ -193,12 +195,12 @@ def _shortest_before(group: str | None, more: str | None) -> int:
     """Return the minimum number of digits of a number that precedes a text to dial after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
-    5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a whole number precedes the
-    group.
+    5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a complete number precedes
+    the group.
 
-    :param group: the digits in front of the hash; None if another sign begins the text that is dialled after the
+    :param group: the digits in front of the hash; None if another character begins the text that is dialled after the
         connection.
-    :param more: a digit behind the hash; empty if there is none.
+    :param more: a digit behind the hash; empty if no digit follows.
     """
     if group is None:
         return _SHORTEST_BEFORE
@@ -219,7 +221,7 @@ def leads_afterwards(gap: str) -> bool:
 
 
 def marks(text: str) -> list[int]:
-    """Return the positions of the first three pauses, stars or hashes that follow enough digits for a whole number."""
+    """Return the positions of the first three pauses, stars or hashes that follow a complete number's digits."""
     positions, digits = [], 0
     for position, char in enumerate(text):
         if char.isdigit():

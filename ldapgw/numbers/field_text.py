@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The text of a number's field without what is no telephone number: addresses of other services, and remarks.
+"""Removes text that is no telephone number from a field for numbers: addresses of other services, and remarks.
 
 People write a SIP address (RFC 3261 19.1), a link or a messenger's user name in the place of a number, beside a number,
 or behind a name.  A SIP address whose user is a public number counts as this number.
@@ -38,7 +38,7 @@ _ADDRESS: Final = re.compile(
 # Two patterns for SIP addresses: blanks within the address, and a blank in place of the colon.
 _BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNORECASE)
 _AROUND_AT: Final = re.compile(r" ?@ ?")
-# Signs that separate an address from a number beside the address.
+# Characters that separate an address from a number beside the address.
 _AROUND_ADDRESS: Final = " ,;:/|&\n"
 # The minimum number of digits of a number beside an address; fewer digits belong to a name or a remark.
 _SHORTEST_BESIDE: Final = 3
@@ -98,14 +98,14 @@ def _is_public(user: str | None) -> bool:
 
 # --- remarks ----------------------------------------------------------------------------------------------------------
 
-# Hours of a day, and the words that follow hours.  An "h" behind a blank is no such word, because it stands for a
-# telephone at home.
+# Patterns for opening hours in a remark: a time of day, and the words that may follow a time.  An "h" behind a blank is
+# no such word, because this "h" stands for a telephone at home.
 _TIME: Final = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK: Final = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO: Final = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
 _RANGE: Final = rf"{_TIME}\s?[-\u2013]\s?{_TIME}"
-# A position at which hours may begin.  Two digits that follow a short group of digits are the last digits of a number
-# and no hours.
+# A position at which opening hours may begin.  Two digits that follow a short group of digits are the last digits of a
+# telephone number, not opening hours.
 _NO_END: Final = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-]))"
 _DAY: Final = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR: Final = r"(?:19|20)\d{2}"
@@ -128,7 +128,7 @@ _NO_TOWN: Final = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|offic
 _REMARK: Final = re.compile(
     "|".join(
         (
-            # Hours: "8:00-17:30", "9-17 Uhr", "9 am to 5 pm", "bis 18 Uhr", "18h", "24h/24", "7/24".
+            # Opening hours: "8:00-17:30", "9-17 Uhr", "9 am to 5 pm", "bis 18 Uhr", "18h", "24h/24", "7/24".
             rf"{_NO_END}{_TIME}(?:{_OCLOCK})?{_TO}{_TIME}{_OCLOCK}",
             rf"{_NO_END}{_TIME}\s(?:am|pm){_TO}{_TIME}\s(?:am|pm)(?![^\W_])",
             rf"(?<=\s)(?:-|\u2013|bis|to|until|à|al?|ab|from|de)\s?(?:{_TIME}{_OCLOCK}|\d{{1,2}}h\d{{2}})(?:/24|{_TO}{_TIME}{_OCLOCK})?",
@@ -136,7 +136,8 @@ _REMARK: Final = re.compile(
             rf"{_NO_END}{_TIME}{_OCLOCK}",
             r"(?<![\d.,:/-])24\s?(?:h(?:rs?|ours|oras)?|stunden)(?:/24|\s?/\s?7)?(?![^\W_])|(?<!\d)7\s?j(?:ours)?\s?/\s?7(?!\d)",
             r"(?<![\d/])(?:24\s?/\s?7|7\s?/\s?24)(?![\d/])",
-            # Hours without a word: "(9-17)", "(Mo-Fr 8-12, 14-17)", "Mo-Fr 8-12", "9.00-17.00".
+            # Opening hours without a word such as "Uhr" behind them: "(9-17)", "(Mo-Fr 8-12, 14-17)", "Mo-Fr 8-12",
+            # "9.00-17.00".
             rf"(?<=\d)\s?\((?!0)(?:[^()\d]*{_RANGE})+[^()\d]*\)(?!\s*\d)",
             rf"(?<![^\W_])kl\.?\s{_RANGE}(?!\d)",
             rf"(?<![^\W_]){_DAY}\.?(?:\s?[-\u2013/]\s?{_DAY}\.?)?\s{_RANGE}(?:\s?[,/;&]\s?{_RANGE})*(?!\d)",
@@ -174,13 +175,13 @@ _LABEL: Final = re.compile(
     r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
     re.IGNORECASE,
 )
-# A text with only the signs of a number, and without a date ("2024-03-01") or hours ("(9-17)"): no pattern above
-# matches such a text.
+# A text that has only the characters of a telephone number, and no date ("2024-03-01") and no opening hours ("(9-17)").
+# No pattern above matches such a text.
 _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")
 _AROUND_REMARK: Final = " ,;-\u2013"
-# A whole number that a spreadsheet has written with a decimal fraction.
+# A telephone number that a spreadsheet has written as a decimal fraction ("4930123456.0").
 _FRACTION: Final = re.compile(r"(\+?\d{7,})\.0")
 
 

@@ -21,8 +21,8 @@ from phonenumbers import (
 
 from ldapgw.numbers import dial_string, renumbering
 
-# Python caches only 512 patterns, and the numbering plans have thousands.  Without this cache, patterns would be
-# compiled again and again.
+# Python caches only 512 patterns, and the numbering plans have thousands of patterns.  Without this cache, patterns
+# would be compiled again and again.
 phonenumbers.enable_pattern_cache()
 
 Parsed: TypeAlias = PhoneNumber
@@ -35,7 +35,7 @@ _E164: Final = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
 # The minimum number of digits of a public number without a "+".  A number with fewer digits is internal: such a number
 # is compared exactly and has no country.  Where the trunk prefix is "0", a number that the numbering plan has assigned
-# may have one digit less.
+# may have one digit fewer.
 SHORTEST_PUBLIC: Final = 7
 
 # The minimum number of digits of a full national number without the trunk prefix "0" in most countries; a shorter
@@ -76,11 +76,12 @@ class Dialling:
 
     :ivar country: the country code; empty if the region is unknown.
     :ivar international_prefix: the digits for calls abroad ("00", "011"); empty if no such digits work for all callers.
-    :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if there is none.
+    :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if the region has no
+        trunk prefix.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
     :ivar rewrites_trunk: whether numbers can have extra digits in the middle when they are dialled within the country,
-        such as the 15 behind the area code of Argentine mobile numbers.  A number with such digits has its area code
-        too.
+        such as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area
+        code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
     :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
@@ -90,7 +91,8 @@ class Dialling:
 
     _international_pattern: re.Pattern[str]
     _trunk_pattern: re.Pattern[str]
-    # The trunk prefix; "" if there is none; None if there are several, which only `_trunk_pattern` recognizes.
+    # The trunk prefix; "" if the region has no trunk prefix; None if the region has several trunk prefixes, which only
+    # `_trunk_pattern` recognizes.
     _trunk_prefix: str | None = None
     country: str = ""
     international_prefix: str = ""
@@ -102,7 +104,7 @@ class Dialling:
     shortest: int = SHORTEST_PUBLIC
 
     def strip_international_prefix(self, digits: str) -> tuple[str, ...]:
-        """Return the digits without the international prefix, which then begin with a country code.
+        """Return the digits behind the international prefix; these digits begin with a country code.
 
         There may be two results, because the end of the prefix can be ambiguous: in Hong Kong "001" is the prefix of a
         carrier, or "00" and a country code that begins with 1.  The result is empty if the digits do not begin with the
@@ -120,7 +122,7 @@ class Dialling:
     def is_public(self, digits: str) -> bool:
         """Return whether there are enough digits for a public number.
 
-        `shortest` digits are enough; one digit less is enough for a number that begins with the trunk prefix "0".
+        `shortest` digits are enough; one digit fewer is enough for a number that begins with the trunk prefix "0".
         """
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
@@ -137,7 +139,7 @@ class Dialling:
         return text.removeprefix(self.national_prefix) if self.has_zero_trunk else text
 
     def with_area_code(self, area_code: str, digits: str) -> str:
-        """Return local digits with their area code, as dialled within the country; "" if they have a trunk prefix."""
+        """Return local digits with the area code, as dialled within the country; "" for digits with a trunk prefix."""
         if self.begins_with_trunk_prefix(digits):
             return ""
         return self.national_prefix + area_code + digits
@@ -337,7 +339,7 @@ def is_mobile(number: str) -> bool:
 
 
 def is_toll_free(number: str) -> bool:
-    """Return whether a number in E.164 is free of charge or has shared costs, as most numbers of conferences."""
+    """Return whether calls to a number in E.164 are free or have shared costs, like calls to most conferences."""
     return _type_of(number) in (PhoneNumberType.TOLL_FREE, PhoneNumberType.SHARED_COST)
 
 
@@ -354,7 +356,7 @@ def has_direct_dialling(number: str) -> bool:
 
 @lru_cache(maxsize=_CACHED)
 def in_area_of(number: str, digits: str) -> str:
-    """Return the number, in E.164, that is reached by digits without an area code in the area of another number.
+    """Return the number, in E.164, that digits without an area code reach when dialled in the area of another number.
 
     :param number: the other number, in E.164.
     :param digits: the digits that are dialled behind the area code; for a mobile number in Argentina, these digits
@@ -384,7 +386,7 @@ def dialled_code(text: str, region: str) -> str:
     The code may be the beginning of the number itself, so the caller of this function has to check that a complete
     number follows.
 
-    :returns: the code; empty if there is none.
+    :returns: the code; empty if the number has no code.
     """
     pattern = _DIALLED_CODES.get(region)
     match = pattern.match(text) if pattern else None
@@ -421,7 +423,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
 
 
 def dialled_within(parsed: Parsed, region: str) -> str:
-    """Return the digits to dial for a number within a region; empty if there are none, as for foreign numbers."""
+    """Return the digits to dial for a number within a region; empty for a foreign number, which has no such digits."""
     plan = dialling(region)
     if str(parsed.country_code) != plan.country:
         return ""
@@ -461,7 +463,7 @@ def _from_parts(country: str, digits: str) -> Parsed:
 
 
 def country_of(digits: str) -> tuple[str, Dialling] | None:
-    """Return the country code with which digits begin, and its dialling rules; None if no such code is assigned."""
+    """Return the country code at the beginning of digits, and its dialling rules; None if no such code is assigned."""
     return _country_of(digits[:3])
 
 

@@ -51,7 +51,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The rules after which a number is still shown as it was typed.
+# If a number was read by no other rules than these, the number is shown as it was typed.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
@@ -103,7 +103,7 @@ def take_apart(text: str, region: str) -> TypedParts:
 
 
 def _spelt_out(core: str) -> str:
-    """Put a "+" in front of a number with a 1 and then letters, which is a North American number in every region."""
+    """Put a "+" in front of a 1 with letters behind; such a number is a North American number in every region."""
     if core.startswith("1") and dial_string.is_spelt(core):
         american = numbering_plan.parse("+" + core, "")
         if american is not None and numbering_plan.is_valid(american):
@@ -186,7 +186,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         return ()
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
-        # A stored text with a letter ("*0120e000000") has no code, although the same digits without the letter have.
+        # A stored text with a letter ("*0120e000000") has no service code, although a service code is recognized in the
+        # same digits without the letter.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.
@@ -232,7 +233,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area without its area code, as people in the area store the number; else None."""
+    """Return a number of the area without its area code, as people in the area store the number, or None."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
@@ -241,7 +242,8 @@ def _local_number(number: Number, region: str, area_code: str) -> Number | None:
 def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
     """Return the index keys of a requested number.
 
-    Most numbers that phones and PBXs send have a usual form; the keys of such a number are found without parsing it.
+    Most numbers that phones and PBXs send have a usual form; the keys of such a number are found without parsing the
+    number.
     """
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)
@@ -261,7 +263,7 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
 
 
 def stored_tails(number: Number) -> tuple[str, ...]:
-    """Return the index keys of a number: the last seven digits of each form; all digits of a form with fewer digits.
+    """Return the index keys of a number: the last seven digits of each form, or all digits of a shorter form.
 
     Two texts that are the same number have at least one key in common.
     """
@@ -271,7 +273,8 @@ def stored_tails(number: Number) -> tuple[str, ...]:
 def tails_of(e164: str, digits: str, others: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the index keys of a number as `stored_tails` does.
 
-    The index of a book needs the keys of all its numbers, and making a `Number` would take longer than the keys.
+    The index of a book needs the keys of all numbers of the book.  Making a `Number` would take longer than making its
+    keys.
     """
     forms = [e164[1:], digits, *[other[1:] for other in others]]
     return tuple(dict.fromkeys([form[-SHORTEST_PUBLIC:] for form in forms if form]))
@@ -309,7 +312,7 @@ def _forms(number: Number) -> set[str]:
 
 
 def _shares_national_tail(known: Number, local: str) -> bool:
-    """Return whether a known number's national form ends in the digits `local`, or `local` ends in the national form.
+    """Return whether the digits `local` are the end of a number's national form, or the form is the end of `local`.
 
     The result is False if the national form and the E.164 form end in different digits, as in mobile numbers of
     Argentina.
@@ -321,8 +324,8 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    A requested number may have readings with a country and readings without a country.  In this case, the
-    readings without a country are the local numbers that remain without the digits for an outside line.  A local number
+    A requested number may have readings with a country and readings without a country.  In this case, the readings
+    without a country are the local numbers that remain when the digits for an outside line are removed.  A local number
     is not compared with the last digits of foreign numbers.
     """
     with_country = [reading for reading in readings if reading.e164]
@@ -353,7 +356,7 @@ def typed_digits(number: Number) -> str:
     """Return the digits of a number as typed, with the "+" if the typed number begins with a "+".
 
     If the number has a service code, return the code and then the E.164 form, so that `split_code` can separate the
-    two.
+    code and the number.
     """
     if number.code:
         return number.code + number.e164
@@ -363,7 +366,7 @@ def typed_digits(number: Number) -> str:
 
 
 def split_code(digits: str, e164: str) -> str:
-    """Return the service code in a text that `typed_digits` has written; empty if there is none."""
+    """Return the service code in a text that `typed_digits` has written; empty if the text has no code."""
     return digits.removesuffix(e164) if e164 and digits.endswith(e164) else ""
 
 
@@ -379,13 +382,14 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
 
 
 def prefix_forms(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[str, ...]:
-    """Return the beginnings that stored numbers have if the filter ``(telephoneNumber=text*)`` matches them.
+    """Return the beginnings of the stored numbers that the filter ``(telephoneNumber=text*)`` matches.
 
     The text may begin with the international prefix of the region ("00"), which counts as "+", or with the digits for
     an outside line.
 
     :param area_code: the area code of the site, without the trunk prefix.  A text that may be the beginning of a local
-        number is also searched with this area code, and a text with this area code also without the area code.
+        number is also searched with this area code, and a text that begins with this area code is also searched without
+        the area code.
     """
     return _prefix_forms(text[:LONGEST_TYPED], region, outside_line, area_code)
 
@@ -405,7 +409,11 @@ def _prefix_forms(text: str, region: str, outside_line: str, area_code: str) -> 
 
 
 def _at_site(beginning: str, region: str, area_code: str) -> Iterator[str]:
-    """Yield the beginning of a local number with its area code, or the beginning of a number of the area without."""
+    """Yield other forms of the beginning of a number of the site's area.
+
+    For the beginning of a local number, yield the beginning with the country code and the area code.  For a beginning
+    with the area code, yield the beginning without the area code.
+    """
     plan = numbering_plan.dialling(region)
     in_full = f"+{plan.country}{area_code}"
     if len(beginning) >= _SHORTEST_LOCAL and beginning.isdigit() and not plan.begins_with_trunk_prefix(beginning):
@@ -487,7 +495,7 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return the E.164 prefixes of digits with an international prefix, and of digits that may have lost a "+"."""
+    """Return a beginning in E.164 for digits that begin with an international prefix, or that may have lost a "+"."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]

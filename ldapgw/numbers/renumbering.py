@@ -63,53 +63,58 @@ _RENUMBERED: Final = (
     # Argentina: callers from abroad have to dial a 9 in front of a mobile number; but no two numbers differ only by the
     # 9.
     _Row("+54", "+549", r"(?:11|[23]\d)\d{8}", both_connect=True),
-    # Brazil, 2012 to 2016 (Anatel, resolution 553): 9 behind the area code of mobile numbers, except for some numbers
-    # of trunked radio, which begin with 7.
+    # Brazil, 2012 to 2016 (Anatel, resolution 553): a 9 was inserted behind the area code of mobile numbers, except for
+    # some numbers of trunked radio, which begin with 7.
     *(
         _Row(f"+55{area}", f"+55{area}9", rest, both_connect)
         for area in range(11, 100)
         if area % 10
         for rest, both_connect in ((r"[689]\d{7}", False), (r"7\d{7}", True))
     ),
-    # Benin, 30 November 2024 (ARCEP): 01 in front of all numbers.
+    # Benin, 30 November 2024 (ARCEP): 01 was added in front of all numbers.
     _Row("+229", "+22901", r"[2-9]\d{7}"),
-    # Vietnam, 2018 (circular 22/2014): codes of mobile networks; 2017: the area code of Hanoi.
+    # Vietnam, 2018 (circular 22/2014): the codes of mobile networks changed; 2017: the area code of Hanoi changed.
     *(_Row(f"+84{former}", f"+84{present}", r"\d{7}") for former, present in _VIETNAMESE_CODES),
     _Row("+844", "+8424", r"\d{8}"),
-    # Colombia, 1 September 2021 (CRC, resolution 5826): 60 in front of the area codes of fixed lines.
+    # Colombia, 1 September 2021 (CRC, resolution 5826): 60 was added in front of the area codes of fixed lines.
     _Row("+57", "+5760", r"[1245678]\d{7}"),
-    # Cameroon, 21 November 2014 (ART): 2 in front of fixed lines, 6 in front of mobiles.
+    # Cameroon, 21 November 2014 (ART): a 2 was added in front of the numbers of fixed lines, and a 6 in front of mobile
+    # numbers.
     _Row("+237", "+2372", r"[23]\d{7}"),
     _Row("+237", "+2376", r"[5-79]\d{7}"),
-    # Chile, 2012 to 2014 (Subtel): 2 behind the area codes of fixed lines.
+    # Chile, 2012 to 2014 (Subtel): a 2 was inserted behind the area codes of fixed lines.
     _Row("+562", "+5622", r"\d{7}"),
     *(_Row(f"+56{area}", f"+56{area}2", r"\d{6}") for area in range(32, 76)),
-    # Côte d'Ivoire, 31 January 2021.
+    # Côte d'Ivoire, 31 January 2021 (ARTCI): the operator's digits were added in front of all numbers.
     *(
         _Row(f"+225{beginning}", f"+225{operator}{beginning}", rf"\d{{{8 - len(beginning)}}}")
         for operator, beginnings in _IVORIAN_BEGINNINGS.items()
         for beginning in beginnings.split()
     ),
-    # Gabon, 2019 (ARCEP): the operator's digit in front of all numbers; the 0 is no longer dialled from abroad.
+    # Gabon, 2019 (ARCEP): the operator's digit was added in front of all numbers; the 0 is no longer dialled from
+    # abroad.
     *(
         _Row(f"+241{zero}{digit}", f"+241{operator}{digit}", r"\d{6}")
         for operator, digits in (("1", "1"), ("6", "256"), ("7", "47"))
         for digit in digits
         for zero in ("0", "")
     ),
-    # Nigeria, 1 January 2024 (NCC): 20 in front of the area codes of fixed lines.
+    # Nigeria, 1 January 2024 (NCC): 20 was added in front of the area codes of fixed lines.
     _Row("+234", "+23420", r"[1-9]\d{7}"),
-    # United Kingdom, 22 April 2000 (Oftel, the Big Number Change): London, Cardiff, Coventry, Portsmouth, Southampton,
-    # Belfast.
+    # United Kingdom, 22 April 2000 (Oftel, the Big Number Change): the area codes of London, Cardiff, Coventry,
+    # Portsmouth, Southampton and Belfast changed.
     *(_Row(f"+44{former}", f"+44{present}", rf"\d{{{12 - len(present) - 2}}}") for former, present in _BRITISH_CODES),
-    # Morocco, 7 March 2009 (ANRT): 5 in front of fixed lines, 6 in front of mobiles.
+    # Morocco, 7 March 2009 (ANRT): a 5 was added in front of the numbers of fixed lines, and a 6 in front of mobile
+    # numbers.
     _Row("+212", "+2125", r"[23]\d{7}"),
     _Row("+212", "+2126", r"[14-7]\d{7}"),
 )
 
 
 class _OtherForm(NamedTuple):
-    """The other form of a number: its beginning, and the digits that follow.
+    """The other form of a number.
+
+    :ivar rest: a pattern of the digits that follow the beginning in both forms.
 
     :ivar beginning: the beginning of the other form.
     :ivar is_present: whether the other form is the present form.
@@ -148,7 +153,7 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return one text for both forms of a number if networks connect both; any other number is returned unchanged."""
+    """Return the same text for both forms of a number if both forms connect; return any other number unchanged."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

@@ -22,7 +22,7 @@ from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 MOST_DIGITS: Final = 15
 
 # A list of internal numbers, such as "12, 13", which must not be read as one number.  A text that begins with a zero,
-# and so with an area code, is no such list: there, the separator belongs to the number.
+# and so with an area code, is no such list: the separator belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
 # The maximum number of digits of an extension without a word such as "ext." in front; and a pattern of such an
 # extension at the end of a text.
@@ -41,8 +41,8 @@ _SHORTEST_WITNESS: Final = 6
 # country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# If the first group of digits has at most this many digits, it may be an area code, as in "220 217 7294", so it does
-# not prove that the number has a country code.
+# A first group of at most this many digits may be an area code, as in "220 217 7294".  So such a group does not prove
+# that the number has a country code.
 _AREA_CODE: Final = 3
 # The minimum number of digits of an Italian number that has lost its first digit "0".
 _SHORTEST_WITHOUT_ZERO: Final = 8
@@ -54,7 +54,7 @@ _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number, in E.164, that a text may mean, and the rule by which the text was read (None if none was needed)."""
+    """A number, in E.164, that a text may mean, and the rule by which the text was read (None for no rule)."""
 
     e164: str
     rule: Rule | None = None
@@ -127,7 +127,7 @@ def goes_on(number: Number, digits: str) -> bool:
 
 
 def is_guessed(number: Number) -> bool:
-    """Return True if it is a guess that the number begins with a country code, because the text has no sign for one."""
+    """Return True if the country code of a number is only a guess, because the typed number has no "+" in front."""
     return Rule.PLUS in number.rules or Rule.FOREIGN_PREFIX in number.rules
 
 

@@ -46,21 +46,22 @@ VERSION: Final = 5
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
-# Google's CSV format separates several values of one kind by this sign.
+# Google's CSV format separates several values of one kind by this text.
 _IMPORT_SEPARATOR: Final = ":::"
 
-# Two patterns: a gap, which is the text between two groups of digits; and the signs at the end of a gap that belong to
-# the digits behind the gap.
+# Two patterns: a gap, which is the text between two groups of digits; and the characters at the end of a gap that
+# belong to the number behind the gap.
 _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
 # The commonest gaps, which are nearly always within a number.
 _WITHIN: Final = frozenset((" ", "-", ".", ") "))
-# Signs and words that separate numbers; other gaps, such as a blank, may also be within a number.
+# Characters and words that separate numbers; other gaps, such as a blank, may also be within a number.
 _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
 )
-# A number in groups of digits between slashes ("030/555/0171"), and signs that separate such a number from others.
+# A number in groups of digits between slashes ("030/555/0171"), and characters that separate such a number from other
+# numbers.
 _SLASHED_GROUPS: Final = re.compile(r"[0-9]\s?/\s?[0-9]{2,}\s?/\s?[0-9]")
 _LIST_SIGN: Final = re.compile(r"[\n|;,]")
 # A slash between two numbers with a common beginning, which is written only once.
@@ -70,11 +71,11 @@ _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # Words between two numbers; the number in front of such a word may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
-# A sign or "Fax", and then a hyphen.  The digits behind such a hyphen replace the digits behind the hyphen of the
-# preceding number ("030 55501-0, -12").
+# A punctuation mark or "Fax", and then a hyphen.  The digits behind such a hyphen replace the digits behind the hyphen
+# of the preceding number ("030 55501-0, -12").
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# Signs in front of the last digits of a further number, which differs from the preceding number only in these digits
-# ("030 5550171, 72").
+# Characters and words in front of the last digits of a further number, which differs from the preceding number only in
+# these digits ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
 # The digits behind a hyphen at the end of a number.  In the next number of the field, other digits may replace
 # these digits.
@@ -85,7 +86,7 @@ _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2
 _OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A code that forwards calls to a number (3GPP TS 22.030).
 _FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
-# A sign by which a smartphone may mean a pause in dialling.
+# A character by which a smartphone may mean a pause in dialling.
 _PAUSE: Final = re.compile("[,;]")
 
 # Three lengths in digits: of the shortest internal number; of the shortest complete number; and of the longest group
@@ -94,7 +95,7 @@ _PAUSE: Final = re.compile("[,;]")
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
-# The maximum number of digits between two slashes that are a group of digits, and no number of a company.
+# The maximum number of digits that are a mere group between two slashes; more digits are a number of their own.
 _LONGEST_GROUP: Final = 3
 # In Austria, digits behind a slash are an extension that is dialled with the number ("01/58801/12").
 _SLASHED_EXTENSIONS: Final = ("+43",)
@@ -107,7 +108,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google assumes that the number belongs to the country of
         the user's account.  So the form shows which country this is, but the form may be a wrong number.
-    :returns: numbers that can be dialled; empty if the field has none, such as a SIP address.
+    :returns: numbers that can be dialled; empty if the field has no such number, as in a SIP address.
     """
     text = split_field(text).numbers
     witness = Witness.of(canonical, text, region)
@@ -157,7 +158,7 @@ def is_understood(number: Number) -> bool:
 
 
 def _is_short_enough(number: Number) -> bool:
-    """Return True if a number has no more digits than networks connect, without the digits of a service code."""
+    """Return True if a number has at most `MOST_DIGITS` digits; the digits of a service code do not count."""
     inside = _FORWARDING.fullmatch(number.digits)
     return sum(map(str.isdigit, inside[1] if inside else number.digits)) <= MOST_DIGITS
 
@@ -180,9 +181,9 @@ class _Place(NamedTuple):
     digits: int
 
 
-# A function that decides what a part of a field means: it returns a number, or None if it does not accept the part as a
-# number.  The parameters are the number that results if the part is read alone; the number of the preceding part (None
-# for the first part); the gap in front of the part; and the gap behind the part (empty for the last part).
+# A function that decides what a part of a field means: the function returns a number, or None if it does not accept the
+# part as a number.  The parameters are the number that results if the part is read alone; the number of the preceding
+# part (None for the first part); the gap in front of the part; and the gap behind the part (empty for the last part).
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
 # The result of an `_Accept` function for digits that belong to a remark, such as "24h:", in front of a number.
@@ -204,10 +205,10 @@ class _Field:
     def numbers(self) -> list[Number]:
         """Return the numbers that can be dialled.
 
-        The text is read in several ways, and the first way that succeeds counts: as several complete numbers, unless
-        only the whole text is an assigned number; as one number; as several assigned numbers, even if only blanks
-        separate them; as several numbers, some of them local or internal.  If the digits are too many for one number,
-        all parts that may be numbers are read.
+        The text is read in several ways, in this order, until the first way succeeds: as several complete numbers,
+        unless only the whole text is an assigned number; as one number; as several assigned numbers, even if only
+        blanks separate these numbers; as several numbers, some of which are local or internal.  If the digits are too
+        many for one number, all parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold one number of digits and punctuation.
@@ -241,8 +242,8 @@ class _Field:
     def _slashed(self) -> list[Number]:
         """Return the numbers of a list in which a number has groups between slashes ("030/555/0171; 0171/555/0171").
 
-        :returns: the numbers; empty if the text is no such list, or if a part between the list's signs has no number or
-            a number that is not assigned.
+        :returns: the numbers; empty if the text is no such list, or if a part between two separators has no number or a
+            number that is not assigned.
         """
         is_slashed = _SLASHED_GROUPS.search(self._text) is not None
         parts = [part.strip() for part in _LIST_SIGN.split(self._text) if part.strip()] if is_slashed else []
@@ -323,9 +324,9 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return the number that is meant if `number` lacks the beginning that it shares with `before`, or else None.
+        """Return `number` with the beginning of the number `before`, which people write only once; or None.
 
-        The digits of `number` then replace the last digits of `before`, or follow the area code of `before`.
+        The digits of `number` replace the last digits of `before`, or follow the area code of `before`.
         """
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
@@ -398,7 +399,7 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 
 
 def _is_group(number: Number, digits: str) -> bool:
-    """Return True if digits behind a slash are a group of one number ("0171/555/0001"), and no ending of another.
+    """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
     The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.
     The digits of an ending replace a part of the last group, so this group is longer than the ending.

@@ -2,9 +2,9 @@
 """The summaries of phones' logged searches: one per phone, with the hints that apply, stored in the database.
 
 The command line shows the summaries, and the summaries survive a restart.  A summary holds times, exact to a minute or
-so, and a hint's code, but never a filter, a name or a number.  When a search ends, the LDAP server logs only its
-octets.  The octets are decoded when a page shows the search, or when a summary is due.  Decoding takes a while, so the
-store's thread makes the summaries.
+so, and a hint's code, but never a filter, a name or a number.  When a search ends, the LDAP server logs only the octets
+of the search.  The octets are decoded when a page shows the search, or when a summary is due.  Decoding takes a while,
+so the store's thread makes the summaries.
 
 Mutable: `SearchRecorder`.
 """
@@ -78,7 +78,7 @@ class PhoneActivity:
 
 
 def decode_search(search: LoggedSearch) -> DecodedSearch:
-    """Decode a logged search; the result has no request if the message is no readable search."""
+    """Decode a logged search; the result has no request if the message cannot be read as a search."""
     try:
         message = decode(search.message)
     except ProtocolViolation:

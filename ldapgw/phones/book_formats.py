@@ -21,11 +21,11 @@ from ldapgw.phones.book_reader import ListLength
 from ldapgw.phones.contact_list import DIALLED, BookChoice, ListedContact, ListQuery
 from ldapgw.phones.description import MODELS
 
-# The longest text that is searched for, in characters.
+# The maximum number of characters of a text that is searched for.
 MAX_TEXT = 100
 # The parameters in which phones send the text of a search.  Links that the gateway makes use the first parameter.
 SEARCHED = ("q", "query", "search", "name")
-# More contacts than any directory has.
+# A number of contacts that no directory reaches; the value stands for no limit.
 MAX_CONTACTS = 10_000_000
 
 Parameters = Mapping[str, str]
@@ -38,7 +38,7 @@ class ListAddress:
     """The address of a phone book, for links in its answers.
 
     :ivar url: the URL, which may hold the phone's secret; a query is left out.
-    :ivar parameters: those parameters of the request that links have to keep.
+    :ivar parameters: the parameters of the request that links have to keep.
     """
 
     url: str
@@ -81,7 +81,7 @@ class BookFormat:
 
 
 def _searched_text(parameters: Parameters) -> str:
-    """Return the text that a phone searches for; empty if there is none."""
+    """Return the text that a phone searches for; empty if the phone sends no text."""
     return next((text for name in SEARCHED if (text := parameters.get(name, "").strip("* "))), "")[:MAX_TEXT]
 
 
@@ -133,7 +133,7 @@ def _element(name: str, value: str) -> str:
 
 
 def _elements(*pairs: tuple[str, str]) -> str:
-    """Return XML elements for those values that are not empty."""
+    """Return XML elements for the values that are not empty."""
     return "".join([_element(name, value) for name, value in pairs if value])
 
 
@@ -147,7 +147,7 @@ def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddres
 
 
 def _whole(vendor: str) -> Callable[[Parameters, ListAddress], ListQuery]:
-    """Return a function that reads a request for the whole book, for a part of it or for a search."""
+    """Return a function that reads a request for the whole book, for a part of the book or for a search."""
     return lambda parameters, _: _read_query(parameters, MODELS[vendor].xml_entries)
 
 
@@ -314,7 +314,7 @@ def _read_gigaset(parameters: Parameters, _address: ListAddress) -> ListQuery:
 
 
 def _gigaset_contact(contact: ListedContact) -> Sequence[str]:
-    """Write one entry, with a fixed and a mobile number.  The base station would count further entries as contacts."""
+    """Write only one entry, with a fixed and a mobile number, because the base station counts entries as contacts."""
     fixed = [number for number, kind in contact.numbers if kind != "mobile"]
     mobile = [number for number, kind in contact.numbers if kind == "mobile"]
     given_name, family_name = contact.given_name, contact.family_name
@@ -388,7 +388,7 @@ def _write_feed(contacts: Elements, _query: ListQuery, _length: ListLength, _add
 
 
 def _read_feed(parameters: Parameters, _address: ListAddress) -> ListQuery:
-    """Read a request for the whole feed, which has no limit unless the client asks for one."""
+    """Read a request for the whole feed, which has no limit unless the client asks for a limit."""
     return _read_query(parameters, MAX_CONTACTS)
 
 

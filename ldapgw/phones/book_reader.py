@@ -47,14 +47,14 @@ from ldapgw.phones.contact_list import (
 from ldapgw.phones.explain.query import PERSON
 from ldapgw.phones.explain.view import book_of, text_of
 
-# The longest number that is looked up, in characters.  A SIP address with a number is shorter.
+# The maximum number of characters of a telephone number that is looked up.  A SIP address with a number is shorter.
 MAX_NUMBER = 256
 
 # How many contacts are read in one turn of the reactor, which takes about a millisecond.
 _SLICE = 64
-# The same number if the numbers of the contacts are converted to the phone's format (50 µs each).
+# How many contacts are read in one turn if telephone numbers are converted to the phone's format (50 µs each).
 _SLOW_SLICE = 16
-# How many contacts behind the end of a list are counted in one turn of the reactor; they are not read.
+# How many contacts behind the end of a list are counted in one turn of the reactor; these contacts are not read.
 _COUNTED = 1000
 
 
@@ -62,7 +62,7 @@ class ListSearch(NamedTuple):
     """The search that has found the contacts of a list, or a caller.
 
     :ivar edition: the edition of the directory that was searched (`Directory.edition`).
-    :ivar message: the search as the LDAP message that would find the same.
+    :ivar message: the LDAP message of a search that would find the same contacts.
     :ivar found: the number of contacts that were found.
     :ivar total: the number of matching contacts, as in `ListLength`.
     :ivar end: the key of the last contact that was found (`Match.key`); empty if no contact was found.
@@ -81,7 +81,7 @@ class ListSearch(NamedTuple):
 
 @dataclass(slots=True)
 class ListLength:
-    """The length of a list, which is known once all its contacts were read.
+    """The length of a list, which is known once all contacts of the list were read.
 
     The object is mutable.
 
@@ -90,8 +90,8 @@ class ListLength:
         matching contacts are found.
     :ivar has_more: whether more contacts follow the last contact that was read.
     :ivar search: the list's search if all logins with the same access find the same contacts in the same directory, or
-        else None.  A search for a whole number may find other contacts at another time, because it draws on the budget
-        for caller-ID books.
+        else None.  A search for a complete number may find other contacts at another time, because such a search draws
+        on the budget for caller-ID books.
     """
 
     total: int = 0
@@ -103,7 +103,7 @@ class ListLength:
 class Caller:
     """The contact that a look-up of a number found.
 
-    Most PBXs need only the name, so all other values are read when they are asked for.
+    Most PBXs need only the name, so each other value is read only when the value is asked for.
 
     :param numbers: the number that was looked up (see `PreparedFilter.numbers`).
     :param access: the access of the login that has looked the number up.
@@ -126,14 +126,14 @@ class Caller:
 
     @property
     def photo(self) -> bytes:
-        """Return the photo as JPEG; empty if there is none."""
+        """Return the photo as JPEG; empty if the contact has no photo."""
         return next(iter(self.entry.attribute("jpegPhoto")), b"")
 
     @property
     def number(self) -> tuple[str, str]:
         """Return the number in the format for phones, and its kind: mobile, home, fax, pager or work.
 
-        The contact may be a company to which the caller perhaps belongs.  Then the number is that of the switchboard.
+        If the contact is a company to which the caller perhaps belongs, the number is the number of the switchboard.
         """
         numbers = matching_numbers(self.entry, self.numbers, self.formatter)
         if not numbers:
@@ -170,7 +170,7 @@ class BookReader:
     """The reader of the published directory for logins of phones.
 
     :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
-    :param observers: functions that are called for each search, as they are for searches over LDAP.
+    :param observers: functions that are called for each search, as for a search over LDAP.
     :param first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
     :param turn_of: waits for the next turn of a login.
     """
@@ -205,7 +205,7 @@ class BookReader:
     ) -> tuple[list[Entry], bool]:
         """Return the entries of a book that match a filter, and whether further entries match.
 
-        :param limit: the most entries to return; 0 if there is no limit.
+        :param limit: the maximum number of entries to return; 0 if there is no limit.
         """
         started = self._seconds()
         await self._first_turn_of(viewer.login)
@@ -228,7 +228,7 @@ class BookReader:
     async def find_caller(
         self, viewer: Viewer, address: str, number: str, *, may_be_for_callers: bool = True
     ) -> Caller | None:
-        """Return the first contact that a phone's search for a whole number finds, or None if there is none.
+        """Return the first contact that a phone's search for a complete number finds, or None for no contact.
 
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
@@ -268,7 +268,7 @@ class BookReader:
         counts_all: bool = False,
         before: ListSearch | None = None,
     ) -> AsyncIterator[list[ListedContact]]:
-        """Yield the contacts of a list in the phones' order, in parts; a turn of the reactor reads a part.
+        """Yield the contacts of a list in the phones' order, in parts; each turn of the reactor reads one part.
 
         :param length: the length of the list, which is set when the last contact has been read.
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
@@ -285,7 +285,7 @@ class BookReader:
             return
         context, login = directory.context, viewer.login
         own = directory.own_books(access) if query.book is BookChoice.OWN else ()
-        # A search over LDAP cannot be of several books alone.
+        # No base of a search over LDAP covers only several books, so the base is one book or the whole tenant.
         name = DIRECTORY if query.book is BookChoice.DIRECTORY else own[0].name if len(own) == 1 else ""
         base = str(context.base.child("ou", name) if name else context.base)
         asked = list_filter(query, context)

@@ -55,7 +55,7 @@ class ConnectionSettings:
     :ivar endpoint: the address and the protection of the connection.
     :ivar password: the password; empty if unknown.  Without a password, the test skips the login and the searches.
     :ivar ca: certificates of private authorities in PEM; if empty, the test trusts the authorities of the system.
-    :ivar ca_url: the address at which phones fetch `ca`; empty if there is none.
+    :ivar ca_url: the address at which phones fetch `ca`; empty if there is no such address.
     """
 
     endpoint: LdapEndpoint
@@ -67,7 +67,7 @@ class ConnectionSettings:
 
 
 class OwnTests:
-    """The connection tests that the gateway is making now, which must not count as use by the phone.
+    """The connection tests that the gateway makes now; such a test must not count as use by the phone.
 
     The object is mutable.
 

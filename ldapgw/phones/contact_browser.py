@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The contacts that pages show: all contacts that a phone finds, a single contact by its ID, or a search's result.
+"""The contacts that pages show: all contacts that a phone finds, a single contact by ID, or the result of a search.
 
 A list is the result of a phone's search for everybody: it has the contacts that the phone may see, in the phone's
 order, without duplicates.  The sections of a list are the first letters of names.  Like a phone's search, a search for
@@ -102,9 +102,9 @@ class ContactPage:
 class BookSizes:
     """The number of contacts that the phones of an account find, by the books of the contacts.
 
-    :ivar own: the number in the account's own book.
-    :ivar directory: the number in the company directory.
-    :ivar shared: the number that other people share.
+    :ivar own: the number of contacts in the account's own book.
+    :ivar directory: the number of contacts in the company directory.
+    :ivar shared: the number of contacts that other people share.
     """
 
     own: int = 0
@@ -124,7 +124,7 @@ class ContactSummary:
     :ivar numbers: pairs of a number, in E.164 if the country is known, and the LDAP attribute that holds this number.
         No number occurs twice.
     :ivar book: name of the contact's book; empty for a contact from a caller-ID book, which cannot be browsed.
-    :ivar id: the contact's id on the pages (`contact_id`); empty where there is no book.
+    :ivar id: the contact's id on the pages (`contact_id`); empty if `book` is empty.
     """
 
     name: str
@@ -257,7 +257,8 @@ class ContactBrowser:
     async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
         """Return the contacts that the phones of some accounts find while a name or a number is typed.
 
-        :param books: the keys (``sub``) of the accounts; if empty, the search is that of a phone without an account.
+        :param books: the keys (``sub``) of the accounts; if empty, the search is the search of a phone without an
+            account.
         """
         query, directory = " ".join(text.split()), self._dit().directory(tenant)
         if not query or directory is None:
@@ -318,7 +319,7 @@ class ContactBrowser:
 
 
 def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple[str, Book]]:
-    """Yield the books that a reader may browse, the reader's own first, each with an account that may see the book."""
+    """Yield the books that a reader may browse, own books first, each with an account that may see the book."""
     for key in books:
         own_book = directory.book(key)
         if own_book is not None:

@@ -55,7 +55,7 @@ class ListQuery:
     :ivar text: the beginning of a name or number.
     :ivar letter: the first letter of the names to list, from a to z.  "z" includes all names that sort after "z"; "#"
         stands for all names that sort before "a".
-    :ivar number: a whole number.
+    :ivar number: a complete telephone number.
     :ivar first: how many contacts to leave out at the list's beginning.
     :ivar count: the maximum number of contacts to return.
     """
@@ -77,7 +77,7 @@ class ListedContact(NamedTuple):
         the names of labels.
     :ivar id: an id that no other contact in the list has, and that stays the same as long as Google has the contact;
         empty unless the reader of the list has asked for the contacts' origin.
-    :ivar book: the name of the contact's book; empty like `id`.
+    :ivar book: the name of the contact's book; empty under the same condition as `id`.
     """
 
     name: str
@@ -113,9 +113,9 @@ def list_filter(query: ListQuery, context: NamingContext) -> Filter:
 
 
 def number_filter(number: str, context: NamingContext) -> Filter:
-    """Return the filter for a whole number.
+    """Return the filter for a complete number.
 
-    With lenient matching, a filter that names a whole number and one attribute searches all attributes with numbers.
+    With lenient matching, a filter that names a complete number and one attribute searches all attributes with numbers.
     """
     value = number.encode()
     return Equality("telephoneNumber", value) if context.lenient else Or(tuple(Equality(name, value) for name in KINDS))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The description of a phone: its model, its label with the sign-in name that is made from the label, its MAC address.
+"""The description of a phone: its model, its label, the sign-in name made from the label, and its MAC address.
 
 A *model* here is a make (a brand) whose phones behave alike.  Nearly all models show every number of an entry and need
 nothing special, so their rows are empty.  Each need in a row has a reason that the manufacturer documents.
@@ -28,7 +28,7 @@ class Model:
     :ivar per_number: whether one entry per number suits the model better than one entry per contact.
     :ivar reason: a text for people that says why the model needs `per_number`; otherwise empty.
     :ivar xml_entries: the maximum number of contacts that the model takes in one XML phone book
-        (`ldapgw.phones.book_formats`); 0 if the model reads none from ldapgw.
+        (`ldapgw.phones.book_formats`); 0 if the model reads no XML phone book from ldapgw.
     """
 
     title: str
@@ -45,8 +45,8 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "snom": Model("Snom", xml_entries=1000),
         "poly": Model("Poly, Polycom"),
         "grandstream": Model("Grandstream", xml_entries=2000),
-        # Of the attributes in LDAP_Display_Attrs, the phone dials only the first attribute with "t=p"; all others are
-        # text.  A CiscoIPPhoneDirectory has 32 entries at most.
+        # Of the attributes in LDAP_Display_Attrs, the phone dials only the first attribute with "t=p"; all other
+        # attributes are text.  A CiscoIPPhoneDirectory has 32 entries at most.
         "cisco": Model(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),

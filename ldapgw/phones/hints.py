@@ -42,7 +42,8 @@ _NAMES = frozenset((*NAME_ATTRIBUTES, "givenName", "displayName"))
 _NUMBERS = frozenset((*NUMBER_ATTRIBUTES, "pager", "facsimileTelephoneNumber"))
 _NUMBER_NAMES = frozenset(kind.name for kind in NUMBER_TYPES)
 _CLASSES = frozenset(kind.name.lower() for kind in class_chain("inetOrgPerson"))
-# The minimum number of digits of a whole number.  A number with fewer digits counts as the typed beginning of a number.
+# The minimum number of digits of a complete number.  A number with fewer digits counts as the typed beginning of a
+# number.
 _WHOLE_NUMBER_DIGITS = 7
 _TYPED_DIGITS = 3
 # The number of entries that a phone's display shows at once.
@@ -146,7 +147,7 @@ class PhoneProfile:
 class DecodedSearch:
     """A logged search, decoded.
 
-    :ivar request: the request; None if the message is no readable search, or was too long to be logged.
+    :ivar request: the request; None if the message cannot be read as a search, or was too long to be logged.
     :ivar controls: object identifiers of the request's controls.
     """
 
@@ -185,7 +186,7 @@ def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...
     if decoded.search.login and _is_withheld(facts):
         return (Hint.WITHHELD,)  # no filter can find a name for a withheld number
     hints = tuple(hint for hint, applies in _RULES.items() if applies(facts))
-    # A graver hint says already why nobody was found.
+    # A more serious hint already says why nobody was found.
     return hints[:-1] if len(hints) > 1 and hints[-1] is Hint.NOTHING else hints
 
 
@@ -248,7 +249,7 @@ class _SearchFacts:
 
     @property
     def has_model_filter(self) -> bool:
-        """Return whether the filter compares numbers as the model's own filters do, which nobody can improve."""
+        """Return whether the filter compares numbers like the model's own filters, which nobody can improve."""
         if self.profile.builds_filters:
             return True
         shape = ((_attribute(term), isinstance(term, Substrings) and not term.initial) for term in self.numbers)
@@ -310,7 +311,7 @@ def _is_any_class(term: Filter) -> bool:
 def _searches_one_number(facts: _SearchFacts) -> bool:
     """Return whether a number's beginning is searched in one attribute only.
 
-    The result is False for a whole number, because a search finds a whole number in any number attribute.
+    The result is False for a complete number, because a search finds a complete number in any number attribute.
     """
     names = {*map(_attribute, facts.numbers)}
     is_typed = any(isinstance(term, Substrings) and _digits(term) >= _TYPED_DIGITS for term in facts.numbers)
@@ -354,7 +355,7 @@ def _has_no_limit(facts: _SearchFacts) -> bool:
 
 
 def _affix(facts: _SearchFacts) -> str:
-    """Return the text in a filter that a PBX seems to have put before or after a number; empty if there is none."""
+    """Return the text in a filter that a PBX seems to have put before or after a number, or an empty text."""
     texts = ("".join(_texts(term)) for term in facts.numbers)
     return next(filter(None, map(dial_string.affix_of, texts)), "")
 
@@ -391,7 +392,7 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
 
 # Hints that ask for no change in the phone.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
-# Hints whose texts send the reader to the administrator.
+# Hints whose texts tell the reader to ask the administrator.
 NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
 
@@ -434,7 +435,7 @@ _TEXTS = read_texts("phones/texts/hints", _HintTexts)
 def hint_text(hint: Hint, profile: PhoneProfile, decoded: DecodedSearch | None = None) -> Phrase:
     """Return the text of a hint, with the values to enter in the phone.
 
-    :param decoded: the search that the hint is about; None if it is no longer known.
+    :param decoded: the search that the hint is about; None if the search is no longer known.
     """
     named = _TEXTS.named if profile.attribute_setting else {}
     return Phrase(

@@ -20,7 +20,8 @@ class LoggedSearch:
     """A search of a phone.
 
     :ivar login: the DN that the phone is bound as; empty for an anonymous search.
-    :ivar message: the octets of the LDAPMessage; empty if longer than `ldapgw.phones.search_log.MAX_MESSAGE_BYTES`.
+    :ivar message: the octets of the LDAPMessage; empty if the message is longer than
+        `ldapgw.phones.search_log.MAX_MESSAGE_BYTES`.
     :ivar seconds: the duration of the search in seconds.
     :ivar when: end of the search, in seconds since the epoch.
     """
@@ -42,7 +43,7 @@ class LoggedSearch:
 class SearchUpdate:
     """The searches of a phone since the previous update.
 
-    :ivar last_found: the last search that returned entries; None if no search did.
+    :ivar last_found: the last search that returned entries; None if no search returned entries.
     """
 
     last: LoggedSearch

@@ -47,7 +47,7 @@ def initials_png(name: str) -> bytes:
 
 
 def initials(name: str) -> str:
-    """Return the first letters of the first and the last word, in Latin because of the font; "#" if there are none."""
+    """Return the first letters of the first and the last word, in Latin because of the font, or "#"."""
     words = [word for word in collation_key(name).split() if word[0].isalpha()]
     return "".join(word[0].upper() for word in (words[0], *words[1:][-1:])) if words else "#"
 

@@ -5,10 +5,10 @@ Each distinct word becomes a random word of another length.  Two pseudonyms have
 a filter of the recording asks for this beginning or part.  For example, a filter for ``mü*`` becomes a filter for two
 random letters.  The pseudonym of each word that begins with ``mü`` then begins with these two letters.  Each digit of a
 number is replaced by a permutation of the ten digits.  Which permutation is used depends on all digits in front of the
-digit, as in Crypto-PAn.  These permutations form a *tree*.  There is one tree for national, one for foreign and one for
-local numbers.  So if two numbers have their first n digits in common, their pseudonyms have the first n digits in
-common too, and the pseudonym of a digit says nothing about any other digit.  Two things stay unchanged: the country
-code of the tenant's own region, and prefixes that are dialled in front of a number.
+digit, as in Crypto-PAn.  These permutations form a *tree*.  There is one tree for national numbers, one tree for
+foreign numbers and one tree for local numbers.  So if two numbers have their first n digits in common, their pseudonyms
+have the first n digits in common too, and the pseudonym of a digit says nothing about any other digit.  Two things stay
+unchanged: the country code of the tenant's own region, and prefixes that are dialled in front of a number.
 
 Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, which
 some filters must not find, so that each filter has to choose between entries.
@@ -55,7 +55,7 @@ _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[^\w\s]*")
 _WORD = r"[^\W_]+"
 # The first pattern is for names, where adjacent digits count as a word.  The second pattern is for telephone numbers,
-# where signs may stand between the digits.
+# where punctuation marks may stand between the digits.
 _WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
 _NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
 # The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
@@ -64,7 +64,7 @@ _KEPT_WORDS = (
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
 # Values of attributes of these families say nothing about a person, so they stay unchanged.  A phone can put any text
-# into a filter, also into a filter on such an attribute, so a text that is no value of the attribute is replaced.
+# into a filter, even into a filter on such an attribute.  So a text that is no value of the attribute is replaced.
 _KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
     **dict.fromkeys((Family.OID, Family.DEFINITION), oid_of),
     # RFC 4517 3.3.13, and a beginning of such a time.
@@ -97,8 +97,8 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitutes of letters in the parts of words for which filters ask.  The key is the beginning of the part
-        # up to the replaced letter, and includes this letter.
+        # Filters ask for parts of words.  This table has the substitute of each letter in such a part.  The key is the
+        # beginning of the part, up to and including the letter.
         self._letters: dict[str, str] = {}
         # The substitutes that are already used behind each beginning of a part.  Different letters behind the same
         # beginning must get different substitutes.  The key is the beginning.
@@ -439,8 +439,9 @@ def _family(attribute: str) -> Family:
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
     """Return two booleans: whether a word in a filter may lack its beginning, and whether the word may lack its end.
 
-    The word may lack its beginning if the real value may have more in front of the text (`opens_left`), and the text
-    has only signs in front of the word.  The same holds for the end and `opens_right`.
+    The word may lack its beginning if both conditions hold: the filter also finds values with more text in front
+    (`opens_left`), and only punctuation marks precede the word in the filter's text.  Likewise, the word may lack its
+    end if the filter finds values with more text behind (`opens_right`), and only punctuation marks follow the word.
     """
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
@@ -466,7 +467,7 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
-    """Return the country code and the trunk prefix of a region, taken from its numbers; empty if no number has them.
+    """Return the country code and the trunk prefix that the numbers of a region have; empty if no number has these.
 
     The E.164 form and the national form of a number end with the same digits.  In front of these digits, the E.164 form
     has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits there.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The test of each step of a phone's connection: name, port, TLS, login and two searches, with ldaptor as the client.
 
-The client uses none of the server's own code: ldaptor encodes and decodes, and Twisted checks the certificate.  So a
+The client does not use the server's own code: ldaptor encodes and decodes, and Twisted checks the certificate.  So a
 fault of the server appears in the test as it appears on a phone (``docs/decisions/0002-fence-ldaptor.rst``).
 """
 
@@ -38,7 +38,7 @@ with warnings.catch_warnings():
     from ldaptor.protocols import pureldap
     from ldaptor.protocols.ldap import ldapclient, ldaperrors, ldapsyntax
 
-# The maximum number of seconds for each step.  A Snom phone gives up a search after 7 s, but DNS and the TLS handshake
+# The maximum number of seconds for each step.  A Snom phone abandons a search after 7 s, but DNS and the TLS handshake
 # may take longer.
 PATIENCE = 10.0
 
@@ -89,7 +89,7 @@ class _StepFailed(Exception):
 
 @implementer(IHandshakeListener)
 class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no types
-    """A connection that reports the end of the TLS handshake, or its failure."""
+    """A connection that reports the end or the failure of the TLS handshake."""
 
     def __init__(self, reactor: Any) -> None:
         super().__init__()
@@ -110,7 +110,8 @@ class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no ty
     async def found(self, base_dn: str, sought: Any) -> Sequence[Any]:
         """Search for one entry."""
         entry = ldapsyntax.LDAPEntry(self, base_dn)
-        # Those that a phone should ask for; the gateway would advise a phone that asks for fewer numbers.
+        # A phone should request these attributes.  If this test requested fewer attributes with numbers, the gateway
+        # would show a hint about the test.
         attributes = ["cn", *NUMBER_ATTRIBUTES]
         found: Sequence[Any] = await self.within(
             entry.search(None, sought, attributes, sizeLimit=1, sizeLimitIsNonFatal=True)
@@ -220,7 +221,9 @@ async def _steps(
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _Verification:
-    """The verification of the gateway's certificate: by OpenSSL in the handshake, and then of the host.
+    """The verification of the gateway's certificate.
+
+    OpenSSL verifies the certificate in the handshake; `check_host` then verifies that the certificate is for the host.
 
     Twisted's own options do not tell why OpenSSL refused a certificate.  Mutable.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service that records phones: the service gets the messages of the phones' connections, and stores recordings.
+"""The service that records phones: the service receives the messages of phones, and stores recordings.
 
 A command or a page asks for a recording in the database (`ldapgw.store.recordings`).  While a phone is recorded, the
 LDAP server reports the octets of each connection to a `_ConnectionTap`, which drops the messages of other phones.  Each

@@ -146,7 +146,7 @@ class Recording:
     :ivar attribute_aliases: for each further name, the name of its attribute
         (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: the version of ldapgw that recorded the phone.
-    :ivar is_plain: whether names and numbers are real.
+    :ivar is_plain: whether names and numbers are real, not pseudonyms.
     :ivar left_out: the number of messages that were left out, because they could not be read, may hold a password, or
         would change something.
     :ivar is_cut: whether the phone sent more than a recording holds.
@@ -265,9 +265,9 @@ def make_recording(
 ) -> Recording:
     """Pair the requests of a phone with their answers, and take the entries of the answers.
 
-    An entry has the attributes that the phone was given, and the attributes that the phone's filters name, so that
-    these filters find the entry again.  If the entry still exists, all values come from the directory, with numbers in
-    the tenant's format.
+    An entry has the attributes that the phone was given.  An entry also has the attributes that the phone's filters
+    name, so that these filters find the entry again.  If the entry still exists, all values come from the directory,
+    with numbers in the tenant's format.
 
     :param begun_at: seconds since the epoch.
     :param dit: the directory at the end of the recording.
@@ -372,7 +372,7 @@ def _is_recorded(kind: AttributeType) -> bool:
 
 
 def _named(dn: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the attributes in the RDN of a contact or of a caller's entry; empty for another entry."""
+    """Return the attributes in the RDN of a contact or of a caller's entry; empty for any other entry."""
     rdn = next(iter(Dn.parse(dn).rdns), ())
     named = {kind.name: (value,) for name, value in rdn if (kind := attribute_type(name))}
     return named if "uid" in named or len(rdn) > 1 else {}

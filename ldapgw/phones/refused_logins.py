@@ -3,12 +3,13 @@
 
 At first, a refused login is only noted, which takes the same time for known and unknown names.  Once a second, the
 noted refusals are *judged*: the gateway finds out which phone each refusal concerns.  A refusal concerns a phone if the
-phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).  Refusals
-from *elsewhere*, which are all others, may be attempts to guess passwords.  Only the administrator sees such refusals,
-and they are only in memory.
+phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).  All other
+refusals are refusals from *elsewhere*, which may be attempts to guess passwords.  Only the administrator sees such
+refusals, and such refusals are only in memory.
 
-Clients that cannot connect, because they use the wrong port (TLS to the port without TLS, or the other way round) or do
-not know the authority of our certificate, are in memory too.  The last of them are also stored, for ``ldapgw status``.
+Some clients cannot connect, because they use the wrong port (TLS to the port without TLS, or no TLS to the port for
+TLS), or do not know the authority of our certificate.  Such clients are in memory too.  The last of these clients are
+also stored, for ``ldapgw status``.
 
 A name that no phone has may be a password that somebody typed into the wrong field.  So such a name is shown only if it
 resembles the known names of logins, and is masked otherwise (`shown_name`).
@@ -48,7 +49,8 @@ from ldapgw.store.worker import Store
 
 # The seconds after which noted refusals are judged, so that a page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
-# The minimum number of seconds between two writes for one phone, and between two writes for all unfit clients.
+# The minimum number of seconds between two writes for one phone, and between two writes for all clients that cannot
+# connect (`ldapgw.store.unfit_clients`).
 WRITE_SECONDS: Final = 60.0
 # Until `RefusedLogins.judge` runs again, at most this many pairs of name and address are noted; further pairs are not
 # counted.
@@ -57,7 +59,7 @@ MAX_NOTED: Final = 1000
 _NAMES_A_TURN: Final = 5
 # A refused name is cut to this many characters.  The bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
-# Two limits: how many unknown names the administrator sees, and how many characters of a name.
+# Two limits: how many unknown names the administrator sees, and how many characters of each name.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
 # Refused logins from elsewhere are remembered for at most this many phones.
@@ -100,7 +102,7 @@ class UnknownLogin:
 
 @dataclass(frozen=True, slots=True)
 class ElsewhereRefusal:
-    """Refused logins of a phone from a network that is not the phone's own."""
+    """Refused logins of a phone from a network that is not the phone's own network."""
 
     phone: str
     tenant: str
@@ -109,7 +111,7 @@ class ElsewhereRefusal:
 
 @dataclass(frozen=True, slots=True)
 class NewRefusals:
-    """A message to other gateways: the refusals judged since the last message, without those stored in the database.
+    """A message to other gateways: the refusals judged since the last message that are not in the database.
 
     :ivar unknown: names that no phone has, each with its number of refusals since the last message; a name that may be
         a password is masked.
@@ -165,8 +167,8 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # The refusals that were stored within the last `WRITE_SECONDS`.  They are kept for pages that read the phone
-        # before the write.
+        # The refusals that were stored within the last `WRITE_SECONDS`.  These refusals are kept for pages that have
+        # read the phone before the write.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -174,7 +176,8 @@ class RefusedLogins(PeriodicService):
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
         self._unfit_clients = UnknownNames(parsed_bases, by_address=True)
-        # The unfit clients that wait to be stored, by address and mistake; the most recent client is the last.
+        # The clients that could not connect and that wait to be stored, by address and mistake; the most recent client
+        # is the last.
         self._unstored_clients: OrderedDict[tuple[str, Mistake], UnfitClient] = OrderedDict()
         self._clients_stored_at = 0.0
         self._log = LogThrottle()
@@ -273,10 +276,11 @@ class RefusedLogins(PeriodicService):
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
         """Judge the refusals since the last call, and store the refusals that are due.
 
-        Of the names that no phone has, pages show only the last `MAX_UNKNOWN`.  So only these names are compared with
+        Pages show only the last `MAX_UNKNOWN` of the names that no phone has.  So only these names are compared with
         known names, and all earlier names are masked.
 
-        :param interval: the least seconds between two writes for one phone, and between two writes for unfit clients.
+        :param interval: the minimum number of seconds between two writes for one phone, and between two writes for
+            clients that cannot connect.
         """
         noted, self._noted = self._noted, {}
         known: list[tuple[PhoneAccess, Refusal]] = []
@@ -379,7 +383,7 @@ class RefusedLogins(PeriodicService):
                 del self._unstored[name]
 
     async def _write_clients(self, interval: float) -> None:
-        """Store the unfit clients; clients that cannot be stored are tried again."""
+        """Store the clients that could not connect; try again later if the database fails."""
         now = self._clock.seconds()
         if not self._unstored_clients or now - self._clients_stored_at < interval:
             return
@@ -493,7 +497,7 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
 def house_words(names: Iterable[str]) -> frozenset[str]:
-    """Return the words in names of logins, without numbers.  For a name that is a number, the word has as many zeros.
+    """Return the words in names of logins, without numbers; a name that is a number gives as many zeros.
 
     A MAC address has no words.
     """
@@ -506,9 +510,9 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: frozenset[str]) -> str:
     """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
 
-    The administrator sees these names: names with no other words than `words`, with or without a short number or a few
-    more letters;
-    extensions; MAC addresses; e-mail addresses; and DNs of known attribute types whose first value is such a name.
+    The administrator sees these names: names with no other words than `words`, perhaps with a short number or a few
+    more letters; extensions; MAC addresses; e-mail addresses; and DNs of known attribute types whose first value is
+    such a name.
 
     :param words: from `house_words`.
     """

@@ -211,5 +211,5 @@ def _entry(context: NamingContext, parent: ParentEntry, uid: str, recorded: Reco
     }
     factory = EntryFactory(context, parent, per_number=False)
     name = _KIND.sub("", texts["cn"][0]) if _POSITION.search(uid) else texts["cn"][0]
-    # A search finds a contact by all its names, whichever name attribute is searched (`inet_org_person.other_names`).
+    # A search in any name attribute finds a contact by all names of the contact (`inet_org_person.other_names`).
     return factory.make_entry(name, texts, numbers, (name,), Contact(uid), {})

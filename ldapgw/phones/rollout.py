@@ -5,8 +5,8 @@ The CSV file, from any spreadsheet program, is read and checked line by line.  T
 ``name``, ``account``, ``model``, ``mac``, ``label`` and ``placeholder`` in any order; only ``name`` and ``model`` are
 required.  The columns are separated by commas, semicolons or tabs.
 
-The zip has, for each phone, a file with the name that the phone expects, and a sheet.  The sheets are in one HTML file,
-made by `Render`, with a page to print for each phone.  The new passwords are stored only in the zip.
+The zip has, for each phone, a file with the name that the phone expects, and a sheet to print.  All sheets are in one
+HTML file, which `Render` makes, with a page for each phone.  The new passwords are stored only in the zip.
 
 Only `check_file` reads the database; the other functions do no I/O.  Making a zip of hundreds of phones takes tenths of
 a second, so the zip is not made on the reactor's thread.
@@ -89,12 +89,12 @@ TEXTS = read_texts("phones/texts/import", _ImportTexts)
 
 
 def name_error(name: str) -> Translatable:
-    """Return the error of a phone's name, with a name that is allowed; empty if the name itself is allowed."""
+    """Return the error message for a phone's name, which suggests an allowed name; empty if the name is allowed."""
     return "" if is_valid_name(name) else Phrase(TEXTS.bad_name, {"name": sign_in_name(name, ())})
 
 
 def label_error(label: str) -> Translatable:
-    """Return the error of a phone's label, empty if the label is allowed."""
+    """Return the error message for a phone's label; empty if the label is allowed."""
     try:
         read_label(label)
     except ValueError:
@@ -109,10 +109,10 @@ class ImportLine:
     :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
     :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
     :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
-    :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is
-        none.
+    :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is no
+        MAC address.
     :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
-    :ivar label: the text by which people know the phone; empty if there is none.
+    :ivar label: the text by which people know the phone; empty if there is no label.
     :ivar errors: the reasons why the phone cannot be added; empty if the phone can be added.
     """
 
@@ -241,7 +241,7 @@ def check_rows(
 
 
 def find_owners(written: str, account_ids: Mapping[str, int]) -> tuple[int, ...] | None:
-    """Return the accounts of the addresses in a text, in order, or None if there is no account of an address.
+    """Return the accounts of the addresses in a text, in order, or None if an address has no account.
 
     :param written: addresses with commas, semicolons or blanks between them; empty for nobody.
     :param account_ids: the ids of the tenant's accounts by their addresses in lower case.
@@ -253,7 +253,7 @@ def find_owners(written: str, account_ids: Mapping[str, int]) -> tuple[int, ...]
 
 
 def _name_error(name: str, names: Mapping[str, int], taken: Collection[str]) -> Translatable:
-    """Return the error of a name, or an empty text.
+    """Return the error message for a name; empty if the name is allowed.
 
     :param names: for each name in an earlier line, the number of the line.
     """
@@ -287,7 +287,7 @@ def _mac(written: str) -> str | None:
 def _mac_error(
     mac: str | None, row: Mapping[str, str], macs: Mapping[str, int], taken_macs: Mapping[str, str]
 ) -> Translatable:
-    """Return the error of a MAC address, or an empty text.
+    """Return the error message for a MAC address; empty if the MAC address is allowed.
 
     :param macs: for each MAC address in an earlier line, the number of the line.
     """
@@ -335,10 +335,10 @@ class PrintSheet:
     """The printed sheet of one phone, for the person in front of the phone.
 
     :ivar fields: the values to enter in the phone, with the password.
-    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
-        the phone's own words.
-    :ivar file: name of the phone's settings file; empty if there is none.
-    :ivar code: an address with the phone's settings as a QR code, in SVG; empty if there is none.
+    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if the
+        labels are the phone's own words.
+    :ivar file: name of the phone's settings file; empty if there is no file.
+    :ivar code: an address with the phone's settings as a QR code, in SVG; empty if there is no such address.
     """
 
     phone: NewPhone

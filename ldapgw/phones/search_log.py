@@ -21,10 +21,10 @@ from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches
 
 # The maximum number of searches of each phone, enough for somebody who has just tried a few things.
 SEARCHES_PER_PHONE: Final = 20
-# The maximum number of searches of all phones together.  If there are more, the log drops the phones whose last search
-# is the oldest.  With 500 octets for each search, the log takes 5 MB.
+# The maximum number of searches of all phones together.  If there are more searches, the log drops the phones whose
+# last search is the oldest.  With 500 octets for each search, the log takes 5 MB.
 MAX_SEARCHES = 10_000
-# The longest message that is kept, in octets.  The longest search that a phone is known to send has 2 KiB.
+# The maximum number of octets of a message that is kept.  The longest search that a phone is known to send has 2 KiB.
 MAX_MESSAGE_BYTES: Final = 2048
 # The maximum number of remembered addresses from which a search without a login was refused.
 MAX_REFUSED_ADDRESSES = 1000
@@ -118,8 +118,8 @@ class SearchLog:
     def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the maximum number of searches to return.  If there are more, phones that began to search later
-            since the previous call have precedence.
+        :param limit: the maximum number of searches to return.  If there are more searches, the phones whose first
+            search since the previous call is the latest have precedence.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []
@@ -170,7 +170,7 @@ class SearchLog:
 
 
 def _insert(records: deque[_Record], record: _Record) -> None:
-    """Insert a search of another gateway in the order of time, which may be before searches of this gateway."""
+    """Insert a search of another gateway in the order of time, perhaps before searches of this gateway."""
     later: list[_Record] = []
     while records and records[-1][-1] > record[-1]:
         later.append(records.pop())

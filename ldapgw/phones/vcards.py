@@ -2,7 +2,7 @@
 """vCards, in the versions 3.0 (RFC 2426) and 4.0 (RFC 6350), for exports and for CardDAV.
 
 A `Card` is the content of a vCard.  `card_of_entry` makes the card of an entry of the directory, as one login sees the
-entry.  The writer knows the differences between the versions; all callers leave them to the writer.
+entry.  The writer knows the differences between the versions; no caller has to know these differences.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from ldapgw.contact import Address
 from ldapgw.directory.entry import Entry, NumberFormatter
 
-# RFC 6350 3.2, RFC 2426 2.6: lines should be folded so that none is longer than 75 octets.
+# RFC 6350 3.2, RFC 2426 2.6: lines should be folded so that no line is longer than 75 octets.
 _LINE: Final = 75
 # RFC 6350 3.4, RFC 2426 4: these characters are escaped in a value; a semicolon needs this only within a compound
 # value.
@@ -27,7 +27,7 @@ _ESCAPED: Final = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\
 _QUOTED: Final = str.maketrans({"^": "^^", '"': "^'", "\n": "^n"})
 # A number that a URI of RFC 3966 can hold in its global form.
 _GLOBAL: Final = re.compile(r"\+[0-9]+")
-# The lines that are written whichever properties are selected.
+# The lines that are always written, even if only some properties are selected.
 _FRAME: Final = ("BEGIN", "VERSION", "END")
 # The characters that end the name of a property.
 _NAME_END: Final = re.compile("[;:]")
@@ -62,7 +62,7 @@ class Card:
 
     :ivar uid: a URI, or a text that is unique among the cards of one export.
     :ivar also: nicknames.
-    :ivar photo: a JPEG; empty if there is none.
+    :ivar photo: a JPEG; empty if there is no photo.
     :ivar updated: the time of the last change, in seconds since the epoch; 0 if unknown.
     """
 

@@ -114,7 +114,7 @@ def test_so_much_is_read_and_more_is_refused_by_name(fits, too_much, code, diagn
     ("data", "diagnostic"),
     [
         ("3000", "filter: unknown kind"),
-        ("a4060402636e3000", "substrings: none"),
+        ("a4060402636e3000", "substrings: no part"),
         ("a40c0402636e3006800161800162", "substrings: out of order"),
         ("a40c0402636e3006810161800162", "substrings: out of order"),
         ("a40c0402636e3006820161810162", "substrings: out of order"),

@@ -691,5 +691,5 @@ def test_a_connection_that_is_gone_is_freed_at_once(clock):
 
 def test_over_tls_needs_a_certificate():
     """A mistake of ours, found at start."""
-    with pytest.raises(ValueError, match="without a certificate"):
+    with pytest.raises(ValueError, match="server has no certificate for TLS"):
         make_factory().over_tls()

@@ -42,7 +42,7 @@ from ldapgw.ldap.replication.replica_entry import (
 # The number of entries whose last change is stored.  If more entries of a large tenant change, replicas get the whole
 # content.
 MAX_CHANGES = 20_000
-# The largest number of its own CSNs that a log remembers.
+# A log remembers at most this many of the CSNs that the log has made.
 _MAX_CSNS = 10_000
 # The number of entries that are processed in one slice of work, which takes about a millisecond.
 SLICE = 100

@@ -46,7 +46,8 @@ SYNC_INFO: Final = "1.3.6.1.4.1.4203.1.9.1.4"
 
 REFRESH_ONLY, REFRESH_AND_PERSIST = 1, 3
 
-# The longest cookie that is read, in octets.  A cookie of OpenLDAP has one CSN of 40 octets for each server id.
+# The maximum number of octets of a cookie that is read.  A cookie of OpenLDAP has one CSN of 40 octets for each server
+# id.
 MAX_COOKIE: Final = 4096
 
 # RFC 4511 4.13: IntermediateResponse ::= [APPLICATION 25] SEQUENCE
@@ -57,7 +58,7 @@ _REFRESH_DELETE, _REFRESH_PRESENT, _SYNC_ID_SET = 0xA1, 0xA2, 0xA3
 _RID: Final = re.compile(r"rid=([0-9]{1,3})(?:,|$)", re.ASCII)
 _CSNS: Final = re.compile(r"(?:^|,)csn=([^,]*)", re.ASCII)
 
-# The number of messages that are made before the clock is read again; making them takes about a millisecond.
+# The number of messages that are made before the clock is read again; making these messages takes about a millisecond.
 CHUNK: Final = 4
 # The largest number of deleted entries that one message names; such a message has less than 20 KiB.
 MAX_DELETED = 1000
@@ -176,7 +177,7 @@ def _information(message_id: int, value: bytes) -> bytes:
 
 
 def check_whole(request: SearchRequest, base: Dn) -> None:
-    """Check that a request asks for all entries of a tenant, because the log cannot select the changes of a part.
+    """Check that a request asks for all entries of a tenant, because the log cannot select the changes of a subtree.
 
     :raises DirectoryError: unwillingToPerform, or invalidDNSyntax.
     """
@@ -358,7 +359,9 @@ class Provider:
         return AnsweringControl(partial(self._answer, read_sync(control)))
 
     def _answer(self, sync: SyncRequestValue, search: SearchToAnswer) -> SynchronizationResponse | None:
-        """Answer a Sync Request control; only the login of a replica may replicate, and always its tenant's whole tree.
+        """Answer a Sync Request control.
+
+        Only the login of a replica may replicate, and the request must be for the whole tree of the tenant.
 
         :returns: the response, or None if the client is no replica and the control is not critical.
         """

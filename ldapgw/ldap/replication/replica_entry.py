@@ -2,9 +2,9 @@
 """The entries of a replica (contacts, containers and logins of phones), and the change sequence numbers (CSN).
 
 A replica matches values literally.  So entries get more values if the replica is configured for this: each number also
-in E.164 and in the national format, and each name also in the variants of `ldapgw.directory.name_folding`.  For the
-replica's access rules, the entry of a container says with whom the container is shared, and the login of a phone lists
-the books that the phone may see besides the books shared with everybody.
+in E.164 and in the national format, and each name also in the variants of `ldapgw.directory.name_folding`.  The access
+rules of the replica need further values.  So the entry of a container says with whom the container is shared.  The
+login of a phone lists the books that the phone may see besides the books shared with everybody.
 
 OpenLDAP refuses an entry if a value does not have the attribute's syntax, or if two values of an attribute are equal,
 and then asks for the same entry again, for ever.  So a replica gets no such values.
@@ -55,7 +55,7 @@ class Csn(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read a CSN; return None if it is malformed, or of another server id."""
+        """Read a CSN; return None if the CSN is malformed, or has another server id."""
         matched = _PATTERN.fullmatch(text)
         if matched is None or int(matched[4], 16) != SERVER_ID:
             return None

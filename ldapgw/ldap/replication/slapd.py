@@ -84,7 +84,8 @@ def config_ldif(replica: Replica) -> str:
     """Return the LDIF for ``ldapadd`` to a server that is configured in cn=config and holds other directories too."""
     lines = [f"# {line}" for line in _head(replica)]
     lines += ["dn: cn=module,cn=config", "objectClass: olcModuleList", "cn: module", "olcModulePath: /usr/lib/ldap"]
-    # There is no line for back_mdb: a server with other directories has loaded it, and refuses to load a module twice.
+    # There is no line for back_mdb: a server with other directories has loaded back_mdb already, and refuses to load a
+    # module twice.
     lines += [f"olcModuleLoad: {_module(replica)}"]
     lines += ["", "dn: olcDatabase=mdb,cn=config", "objectClass: olcDatabaseConfig", "objectClass: olcMdbConfig"]
     lines += ["olcDatabase: mdb", f"olcSuffix: {replica.base}", f"olcRootDN: {_root(replica)}"]
@@ -110,7 +111,7 @@ def _head(replica: Replica) -> Iterator[str]:
 
 
 def _root(replica: Replica) -> str:
-    """Return the rootdn, as which slapd writes the copy; nobody can bind as this DN, because it has no password."""
+    """Return the rootdn, as which slapd writes the copy; nobody can bind as this DN, because the DN has no password."""
     return f"cn=replication,{replica.base}"
 
 
@@ -144,7 +145,10 @@ def _syncrepl(replica: Replica) -> Iterator[str]:
 
 
 def _trust(replica: Replica) -> Iterator[str]:
-    """Yield the settings of certificates: slapd trusts only the certificates in a file, whatever the system trusts."""
+    """Yield the settings of certificates.
+
+    slapd trusts only the certificates in a file, and ignores the certificates that the system trusts.
+    """
     if replica.start_tls or replica.provider.startswith("ldaps:"):
         yield "tls_reqcert=demand"
         yield f'tls_cacert="{replica.ca_file}"'

@@ -53,10 +53,11 @@ _REPORTS: Final = "".join(
 _VERSIONS: Final = "".join(
     f'<C:address-data-type content-type="text/vcard" version="{version}"/>' for version in VCardVersion
 )
-# The most octets of a card that a client could store (RFC 6352 6.2.3), if this address book could be written.
+# The maximum number of octets of a card (RFC 6352 6.2.3).  The limit would apply to clients that store cards, but the
+# address books are read-only.
 _MAX_RESOURCE: Final = 65536
 
-# The usual properties (``allprop``), which cost nothing.
+# The usual properties (``allprop``); the gateway knows their values without reading a book.
 _USUAL: Final = tuple(
     map(dav, ("resourcetype", "displayname", "getetag", "getcontenttype", "getlastmodified", "current-user-principal"))
 )
@@ -119,7 +120,7 @@ def book_properties(paths: Paths, book: AddressBook, token: str) -> Properties:
         dav("resourcetype"): "<D:collection/><C:addressbook/>",
         dav("displayname"): xml_text(book.title),
         dav("current-user-principal"): home,
-        # The owners of other books are no principals that this login could read.
+        # A login can read only its own principal, and so learns no owner of other books.
         dav("owner"): home if book.is_own else "",
         dav("current-user-privilege-set"): _READ,
         dav("supported-report-set"): _REPORTS,

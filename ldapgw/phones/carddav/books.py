@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Address books: the books that a login sees, their cards, and the versions of their contents.
 
-A card has the name ``UID.vcf``.  The entity tag of a card is made from all that the card is made from.  The version of
-a book is made from the names and the tags of its cards.  So equal contents have equal tags and versions, also after a
+A card has the name ``UID.vcf``.  The entity tag of a card is made from the same values as the card.  The version of a
+book is made from the names and the tags of its cards.  So equal contents have equal tags and versions, also after a
 restart and on another gateway, and a client's token (RFC 6578) is the version that the client has.
 
 `BookVersions` has the present version of each book, and the names of the cards that changed between the last versions.
-A token of a version that is forgotten is refused; the client then lists the book anew, and reads only those cards whose
-tags have changed.
+The token of a forgotten version is refused.  The client then lists the book anew, and reads only the cards whose tags
+have changed.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _FORMAT: Final = "1"
 _SUFFIX: Final = ".vcf"
 # The number of entries whose tags are made in one call off the reactor's thread.
 _SLICE: Final = 2000
-# The most versions of which a book remembers the changes, and the most names among these changes.
+# The maximum number of versions whose changes a book remembers, and the maximum number of names in these changes.
 _MAX_VERSIONS: Final = 64
 _MAX_CHANGES: Final = 5000
-# The most cards whose tags are kept, of all books together.  A kept card takes some 200 octets.
+# The maximum number of cards, in all books together, whose tags are kept.  A kept card takes some 200 octets.
 _MAX_KEPT: Final = 200_000
-# The most books whose versions are kept.
+# The maximum number of books whose versions are kept.
 _MAX_BOOKS: Final = 10_000
 
 # A sync token is a URI (RFC 6578 4): a version follows the scheme.  The token of a part of an answer also has the
@@ -95,7 +95,7 @@ class AddressBook:
 
     @property
     def scope(self) -> SearchScope:
-        """Return the scope of a search of the book."""
+        """Return the scope of a search in the book."""
         return SearchScope(self.context, contacts=self.branch.segments.contacts)
 
     @property
@@ -132,7 +132,7 @@ class AddressBook:
         return card_of_entry(entry, self.formatter, version.categories.get(entry.uid, ()))
 
     def read_categories(self) -> Iterator[dict[bytes, tuple[str, ...]]]:
-        """Yield the names of labels by the uids of contacts, once after each slice; the last value is complete."""
+        """Yield the labels' names by the uids of contacts after each slice of work; only the last value is complete."""
         read: dict[bytes, list[str]] = {}
         found: dict[bytes, tuple[str, ...]] = {}
         count = 0
@@ -152,14 +152,14 @@ class AddressBook:
         yield found
 
     def read_tags(self, categories: Mapping[bytes, tuple[str, ...]]) -> Iterator[dict[str, bytes]]:
-        """Yield the tags of the cards by their names, once after each slice; the last value is complete."""
+        """Yield the tags of the cards, by name, after each slice of work; only the last value is complete."""
         found: dict[str, bytes] = {}
         formatter = self.formatter
         head = repr((_FORMAT, formatter)).encode()
         for count, entry in enumerate(self.entries(), start=1):
             values, text, _ = entry.to_record()
             uid = entry.uid
-            # A phone's format of numbers also depends on the search texts.
+            # If numbers are converted to a phone's format, the card is also made from the search texts.
             parts = (head, entry.parent.uuid_namespace.encode(), repr(categories.get(uid)).encode(), values)
             seen = blake2b(b"\0".join(parts), digest_size=8)
             if formatter is not None:
@@ -171,7 +171,7 @@ class AddressBook:
 
 
 class _BookKey(NamedTuple):
-    """All that the cards of a book depend on, besides the directory.
+    """The values that determine the cards of a book, besides the directory.
 
     :ivar label: the folded name of the label if the login sees only this label's contacts.
     :ivar stars: whether the cards show the label for Google's star.
@@ -203,7 +203,7 @@ class BookVersion(NamedTuple):
 class BookChanges(NamedTuple):
     """The changes of an address book since a client's sync token.
 
-    :ivar names: the names of the cards that are new or different, or no longer there.
+    :ivar names: the names of the cards that were added, changed or removed.
     :ivar token: the sync token from which the client continues.
     :ivar is_part: whether further changes follow, because the client has set a limit.
     """
@@ -221,13 +221,13 @@ def sync_token(version: str) -> str:
 def address_books(directory: Directory, viewer: Viewer) -> tuple[AddressBook, ...]:
     """Return the address books of a login: the books that the login may browse, its own book first.
 
-    If there are thousands of books, this takes longer than phones should wait for the reactor.
+    For thousands of books, this function takes longer than phones should wait for the reactor.
     """
     return tuple(_browsed(directory, viewer, directory.seen_books(viewer.access[0])))
 
 
 def find_address_book(directory: Directory, viewer: Viewer, name: str) -> AddressBook | None:
-    """Return the address book of a login that has a name, or None if the login has no such book."""
+    """Return the address book that has a name and that a login may browse, or None if there is no such book."""
     named = [book for book in directory.books if _book_name(book.key) == name]
     return next(_browsed(directory, viewer, directory.viewer(viewer.access[0]).seen(named)), None)
 
@@ -265,7 +265,7 @@ def card_of_path(segment: str) -> str:
 
 
 class _Step(NamedTuple):
-    """The names of the cards that changed after a version, until the next version."""
+    """The names of the cards that changed between a version and the next version."""
 
     token: str
     names: frozenset[str]
@@ -290,7 +290,7 @@ class _BookHistory:
     def advance(self, version: BookVersion, editions: tuple[object, ...], changed: frozenset[str] | None) -> None:
         """Note a new version.
 
-        :param changed: the names of the cards that differ from the version before; None if they are not known.
+        :param changed: the names of the cards that differ from the version before; None if the names are not known.
         """
         if changed is None:
             if version.token != self.token:
@@ -305,7 +305,8 @@ class _BookHistory:
         """Return the names of the cards that have changed since a version, or None if the version is not known."""
         if token == self.token:
             return frozenset()
-        # A content may come back, so the last step after this content counts.
+        # A book may return to an earlier content, and then two steps begin with the same token.  The later step is the
+        # right one.
         at = next((at for at in range(len(self.steps) - 1, -1, -1) if self.steps[at].token == token), None)
         if at is None:
             return None
@@ -321,13 +322,13 @@ class BookVersions:
     def __init__(self, max_kept: int = _MAX_KEPT, max_books: int = _MAX_BOOKS) -> None:
         self._max_kept = max_kept
         self._max_books = max_books
-        # The last history is the one that was used last.
+        # The histories are in the order of their last use.
         self._histories: dict[_BookKey, _BookHistory] = {}
         self._editions: dict[str, object] = {}
         self._kept = 0
 
     def forget_gone(self, directory: Directory) -> None:
-        """Forget the books of a tenant that the present directory does not have, such as those of removed accounts."""
+        """Forget the books of a tenant that the present directory does not have, such as books of removed accounts."""
         tenant = directory.context.name
         if self._editions.get(tenant) is directory.edition:
             return
@@ -344,7 +345,7 @@ class BookVersions:
         return history.token if history is not None and history.editions == book.editions else ""
 
     async def read(self, book: AddressBook, run: RunOffThread) -> BookVersion:
-        """Return the version of a book, which is read off the reactor's thread if it is not kept."""
+        """Return the version of a book, which is read off the reactor's thread if the version is not kept."""
         history = self._history(book.key)
         await history.lock.acquire()
         try:
@@ -365,7 +366,7 @@ class BookVersions:
 
         :param version: the version that `read` has returned.
         :param token: empty for all cards.
-        :param limit: the most names to return; 0 if there is no limit.
+        :param limit: the maximum number of names to return; 0 if there is no limit.
         :raises DavRefusal: when the token is not known (any more), so that the client has to begin anew (RFC 6578 3.2).
         """
         base, skipped = token.removeprefix(_URI_SCHEME), 0
@@ -389,7 +390,7 @@ class BookVersions:
         return BookChanges(names[skipped:], sync_token(version.token))
 
     def _history(self, key: _BookKey) -> _BookHistory:
-        """Return the history of a book, as the history that was used last."""
+        """Return the history of a book, and mark this history as the one that was used last."""
         history = self._histories.pop(key, None) or _BookHistory()
         self._histories[key] = history
         return history
@@ -417,7 +418,8 @@ async def _read_version(
 ) -> tuple[BookVersion, frozenset[str] | None]:
     """Read the version of a book in slices.
 
-    :returns: the version, and the names of the cards that differ from the version before; None if there is none.
+    :returns: the version, and the names of the cards that differ from the version before; None if the names are not
+        known.
     """
     categories: Mapping[bytes, tuple[str, ...]] = {}
     reading = book.read_categories()

@@ -2,12 +2,12 @@
 """The requests of CardDAV as values: PROPFIND (RFC 4918 9.1) and the reports of RFC 6352 8 and RFC 6578 3.
 
 A body comes from a client that has logged in, and may be an attack nevertheless.  So the parser refuses document type
-declarations, and with these declarations all entities.  The depth of the elements, their number and the number of
-filters are limited; `ldapgw.web.http` limits the octets of the body.
+declarations, and thereby all entities.  The depth and the number of the elements, and the number of filters, are
+limited; `ldapgw.web.http` limits the octets of the body.
 
 A filter of CardDAV (RFC 6352 10.5) becomes a filter of the directory.  The directory compares names and numbers as a
-search over LDAP does: a text that a client sends matches the names that a phone would find, and a number matches
-however the number is written.
+search over LDAP does: a text that a client sends matches the names that a phone would find, and a number matches in any
+notation.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def carddav(name: str) -> str:
 ADDRESS_DATA: Final = carddav("address-data")
 ETAG: Final = dav("getetag")
 SYNC_TOKEN: Final = dav("sync-token")
-# The property by which Apple's clients saw, before RFC 6578, that a collection had changed.
+# The property whose value changes with each change of a collection.  Apple's clients used this property before RFC
+# 6578.
 CTAG: Final = _CALENDARSERVER + "getctag"
 
 
@@ -52,8 +53,8 @@ class DavRefusal(Exception):
     """Raised when a request cannot be answered.
 
     :ivar status: the HTTP status of the answer.
-    :ivar condition: the name of the precondition that the request violates (RFC 4918 16); empty if the request is no
-        well-formed XML or not a request that its method allows.
+    :ivar condition: the name of the precondition that the request violates (RFC 4918 16); empty if the request is not
+        well-formed XML, or the method does not allow the request.
     """
 
     def __init__(self, status: int, condition: str = "") -> None:
@@ -64,18 +65,18 @@ class DavRefusal(Exception):
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
 
-# The most contacts that a client may ask for by their addresses in one report.
+# The maximum number of contacts that a client may ask for, by address, in one report.
 MAX_HREFS: Final = 10_000
-# Limits on the elements of a body: PROPFIND needs three levels, and a query with parameters needs five.
+# Limits on the elements of a body: PROPFIND needs three levels, and a query with parameters needs five levels.
 _MAX_DEPTH: Final = 16
 _MAX_ELEMENTS: Final = 2 * MAX_HREFS
-# The most characters of all names of elements and attributes.  The parser writes the whole namespace in front of each
-# name, so a long namespace would take much memory.
+# The maximum number of characters of all names of elements and attributes together.  The parser writes the whole
+# namespace in front of each name, so a long namespace would take much memory.
 _MAX_NAMES: Final = 256 << 10
-# The most properties that a client may ask for, and the longest name of a property in characters.  Each resource of the
-# answer has these names, because the names of unknown properties are sent back.
+# The maximum number of properties that a client may ask for, and the maximum number of characters of a property's name.
+# Each resource of the answer has these names, because the names of unknown properties are sent back.
 _MAX_PROPERTIES, _MAX_NAME = 64, 128
-# The most conditions of a filter, and the longest text of a condition in characters.
+# The maximum number of conditions of a filter, and the maximum number of characters of a condition's text.
 _MAX_CONDITIONS: Final = 32
 _MAX_TEXT: Final = 256
 # The parser sees this many octets at a time, so that a refused body is not parsed to its end.
@@ -83,7 +84,7 @@ _PIECE: Final = 16 << 10
 
 _ALL_TESTS: Final = ("anyof", "allof")
 _MATCH_TYPES: Final = ("equals", "contains", "starts-with", "ends-with")
-# Texts are compared as the directory compares names, which ignores case, as both collations do for ASCII.
+# Texts are compared as the directory compares names.  This comparison ignores case, as both collations do for ASCII.
 _COLLATIONS: Final = ("default", "i;unicode-casemap", "i;ascii-casemap")
 
 
@@ -99,9 +100,10 @@ class AddressData(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WantedProperties:
-    """The properties that a client wants of each resource.
+    """The properties of each resource that a client wants.
 
-    :ivar names: the names of the properties; with `is_all`, further properties besides the usual properties.
+    :ivar names: the names of the wanted properties; if `is_all`, the client wants these properties besides the usual
+        properties.
     :ivar is_all: whether the client wants the usual properties (``allprop``).
     :ivar only_names: whether the client wants the properties' names without their values (``propname``).
     :ivar address_data: the wanted vCards, or None if the client wants no vCards.
@@ -126,7 +128,7 @@ class SyncCollection:
     """The report ``sync-collection`` (RFC 6578 3.2): the contacts that have changed since a token.
 
     :ivar token: the token of an earlier answer; empty for all contacts.
-    :ivar limit: the most contacts in the answer; 0 if there is no limit.
+    :ivar limit: the maximum number of contacts in the answer; 0 if there is no limit.
     """
 
     wanted: WantedProperties
@@ -170,7 +172,7 @@ class Query:
 
     :ivar filters: the conditions; without conditions, all contacts match.
     :ivar all_of: whether all conditions have to match, rather than one of the conditions.
-    :ivar limit: the most contacts in the answer; 0 if there is no limit.
+    :ivar limit: the maximum number of contacts in the answer; 0 if there is no limit.
     """
 
     wanted: WantedProperties
@@ -185,7 +187,7 @@ Report = Multiget | Query | SyncCollection
 def read_propfind(body: bytes) -> WantedProperties:
     """Read the body of a PROPFIND; an empty body asks for the usual properties (RFC 4918 9.1).
 
-    :raises DavRefusal: when the body is no such request.
+    :raises DavRefusal: when the body is no PROPFIND request.
     """
     if not body.strip():
         return WantedProperties(is_all=True)
@@ -198,7 +200,7 @@ def read_propfind(body: bytes) -> WantedProperties:
 def read_report(body: bytes) -> Report:
     """Read the body of a REPORT.
 
-    :raises DavRefusal: when the body is no such request, or a report that address books do not have.
+    :raises DavRefusal: when the body is no report, or a report that address books do not have.
     """
     root = _parse(body)
     if root.tag == carddav("addressbook-multiget"):
@@ -218,7 +220,7 @@ def read_report(body: bytes) -> Report:
 class _Builder(TreeBuilder):
     """The builder of a body's elements, within the limits.
 
-    Mutable: the depth of the present element, the number of elements, and the length of their names.
+    Mutable: the depth of the present element, the number of elements, and the length of the names of elements.
     """
 
     def __init__(self) -> None:
@@ -251,7 +253,8 @@ def _parse(body: bytes) -> Element:
             parser.feed(body[start : start + _PIECE])
         root: Element = parser.close()
     except (ParseError, ValueError, LookupError, AssertionError):
-        # An encoding that Python does not know is a LookupError, and an encoding of several octets is a ValueError.
+        # Python raises a LookupError for an unknown encoding, and a ValueError for an encoding with several octets per
+        # character.
         raise DavRefusal(400) from None
     return root
 
@@ -296,7 +299,7 @@ def _limit(element: Element | None, name: str) -> int:
 
 
 def _query(root: Element) -> Query:
-    # The element has to be there (RFC 6352 10.3), but a client that leaves it out can only want all contacts.
+    # RFC 6352 10.3 requires the element.  A client that leaves the element out can only want all contacts.
     element = root.find(carddav("filter"))
     if element is None:
         element = Element(carddav("filter"))
@@ -335,9 +338,9 @@ def _property_filter(element: Element) -> PropertyFilter:
 
 
 def _kind(parameter: Element) -> str:
-    """Return the value that a filter wants of the parameter TYPE.
+    """Return the value of the parameter TYPE that a filter demands.
 
-    :raises DavRefusal: for another parameter, and for another condition than one text.
+    :raises DavRefusal: for any other parameter, and for any condition except one text.
     """
     text = parameter.find(carddav("text-match"))
     if parameter.get("name", "").upper() != "TYPE" or text is None or text.get("negate-condition", "no") != "no":
@@ -357,8 +360,8 @@ def _text_match(element: Element) -> TextMatch:
 
 # --- filters of the directory -----------------------------------------------------------------------------------------
 
-# The attributes of each property.  The searches of cn also find nicknames.  Except for `_NOT_SEARCHED`, a property that
-# is not in this table is in no card.
+# The attributes of each property.  The searches of cn also find nicknames.  No card has a property that is neither in
+# this table nor in `_NOT_SEARCHED`.
 _ATTRIBUTES: Final = MappingProxyType(
     {
         "FN": ("cn",),
@@ -415,14 +418,15 @@ def _searched_property(asked: PropertyFilter) -> Filter:
     if asked.kind:
         if asked.name != "TEL" or not of_kind:
             raise DavRefusal(403, carddav("supported-filter"))
-        # RFC 6352 10.5: the parameter is one condition among the texts.
+        # RFC 6352 10.5: a condition on the parameter counts like a condition on a text.
         attributes = of_kind if asked.all_of or not asked.texts else attributes
     is_present: Filter = And(()) if asked.name in _ALWAYS else Or(tuple(map(Present, attributes)))
     if asked.is_absent:
         return Not(is_present)
     if not asked.texts:
         return is_present
-    # A condition is about the values of a property, so a contact without the property does not match a negation either.
+    # A condition is about the values of a property, so a contact without the property does not match a negated
+    # condition.
     texts = tuple(And((is_present, _searched_text(attributes, text))) for text in asked.texts)
     return And(texts) if asked.all_of else Or((*texts, *map(Present, of_kind)))
 
@@ -433,7 +437,8 @@ def _searched_text(attributes: tuple[str, ...], match: TextMatch) -> Filter:
         text = text.lower().removeprefix("urn:uuid:")
     value = text.encode("utf-8", "replace")
     terms = [_searched_term(attribute, match.match_type, value) for attribute in attributes]
-    # Most clients also ask in this way for a whole number, which may be written otherwise.
+    # Most clients also send "contains" when they look for a complete telephone number.  The contact may have the number
+    # in another notation, which only an equality filter finds.
     if match.match_type == "contains" and value and not _NUMBERS.isdisjoint(attributes):
         terms += [Equality(attribute, value) for attribute in attributes]
     found = Or(tuple(terms))

@@ -92,8 +92,8 @@ from ldapgw.store.account_status import error_message, state
 from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 
-# The maximum number of matches, and the maximum number of near misses, that an explanation lists.  Further ones are
-# only counted.
+# The maximum number of matches, and the maximum number of near misses, that an explanation lists.  Further matches and
+# near misses are only counted.
 MAX_MATCHES = 50
 MAX_MISSES = 10
 
@@ -176,7 +176,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
 
 
 def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
-    """Return each number once, in the way in which it was read first."""
+    """Return each number once, with the way in which the number was read first."""
     distinct: dict[str, NumberVariant] = {}
     for variant in variants:
         distinct.setdefault(variant.number, variant)
@@ -186,7 +186,7 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
     """If several words were typed, yield a note for each word that no contact has in the attributes of the filter.
 
-    Digits get no note if the filter also looks for them in numbers, because the digits then are more likely a number
+    Digits get no note if the filter also looks for the digits in numbers, because such digits are more likely a number
     than words.
     """
     terms, items = tuple(terms), dict[str, list[Filter]]()
@@ -375,8 +375,8 @@ def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
 
 # --- explanations for pages -------------------------------------------------------------------------------------------
 
-# The longest query that a page accepts, in characters.  A form sends a character in at most twelve octets, and so the
-# query in at most 12 kB.
+# The maximum number of characters of a query that a page accepts.  A form sends a character in at most twelve octets,
+# and so the query in at most 12 kB.
 MAX_QUERY_LENGTH = 1000
 
 

@@ -50,7 +50,7 @@ REASON_RANKS: Final = dict(
     zip(MissReason, accumulate(int(reason in _FIRST_OF_RANK) for reason in MissReason), strict=True)
 )
 
-# The first rank of contacts that are only similar to the query: they do not contain the query itself.
+# The first rank of contacts that are only similar to the query: such contacts do not contain the query itself.
 _FIRST_SIMILAR_RANK = REASON_RANKS[MissReason.INSIDE_WORD]
 
 _ACCESS_REASONS = {
@@ -59,14 +59,14 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# That a contact has some of a query's words, but not all, counts as a cause only if one of these words has at least
-# this many letters.
+# A contact may have only some words of a query.  This counts as a cause only if the contact has a word of the query
+# with at least this many letters.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MissCause:
-    """The cause why an entry is missing in the result.
+    """The reason why a phone does not find an entry, with the values for the text of the reason.
 
     :ivar values: the values for the placeholders in the reason's text.
     :ivar distance: the distance from the query, by which causes with the same reason are sorted.
@@ -303,8 +303,8 @@ class MissFinder:
 
     def _miss(self, entry: Entry, cause: MissCause, book: Book, access: BookAccess) -> MissedContact:
         texts = TEXTS.reasons[cause.reason]
-        # If the query is a whole number, the advice is to share the book for caller ID, which reveals nothing but names
-        # of callers.
+        # If the query is a complete number, the advice is to share the book for caller ID, which reveals nothing but
+        # names of callers.
         is_for_callers = self._is_number and access is not BookAccess.CALLERS
         values = {
             **cause.values,
@@ -331,11 +331,11 @@ class MissFinder:
         return texts.advice if self._reader.is_admin else texts.user_advice or texts.advice
 
     def _private_book_misses(self, books: Iterable[Book], number: int) -> Iterator[RankedMiss]:
-        """Yield one miss, without name and book, if a private book has a whole number for which the filter asks.
+        """Yield one miss, without name and book, if a private book has a complete number for which the filter asks.
 
-        Only whole numbers are searched, so that nobody can probe private books for anything else.
+        Only complete numbers are searched, so that nobody can probe private books for anything else.
 
-        :param number: the position of the last book; the miss is sorted as if it were in this book.
+        :param number: the position of the last book; the miss is sorted as if the contact were in this book.
         """
         numbers = Or(tuple(_whole_numbers(self._search_filter)))
         for book in books if numbers.terms else ():

@@ -88,8 +88,9 @@ class _ExplanationTexts(Texts, frozen=True):
         books; there is no other text about such books.
     :ivar own_book_advice: the advice if the contact is in a book of the reader that is hidden from the phone.
     :ivar file_sharing_advice: the advice if the contact is in a file whose sharing hides the file from the phone.
-    :ivar last_digit: a text for a placeholder in other texts, as are the next three texts.
-    :ivar unknown_attribute: a note, as are the texts that follow; most of their names are codes of `ExplanationNote`.
+    :ivar last_digit: a text for a placeholder in other texts; the next three texts have the same use.
+    :ivar unknown_attribute: a note; the texts that follow are notes too.  Most names of these texts are codes of
+        `ExplanationNote`.
     :ivar access: texts that are added to another reason if the contact's book is hidden from the phone too.
     :ivar states: texts by the state of a book's sync.
     :ivar skipped: texts on persons whom a sync has left out, by the reasons in an account's ``skipped``.
@@ -162,7 +163,7 @@ class BookSyncState:
     """The state of the sync of a book that the phone sees.
 
     :ivar state: as in ``status.json``: ok, syncing, waiting, attention, disconnected.
-    :ivar error: the sync's error in plain words; empty if there is none.
+    :ivar error: the sync's error in plain words; empty if the sync has no error.
     :ivar skipped: how many persons the sync left out, by reason.
     """
 
@@ -177,8 +178,7 @@ class BookSyncState:
 class MatchedTerm:
     """A reason why an entry matched: a term of the filter, and the value of the entry that fulfils the term.
 
-    :ivar value: the value; empty if no value of the entry fulfils the term, but an alternative name of the contact
-        fulfils the term.
+    :ivar value: the value; empty if only an alternative name of the contact fulfils the term.
     :ivar variant: the variant that term and value have in common; empty if term and value are the same text.
     """
 
@@ -277,8 +277,8 @@ class ExplanationReader:
     own_books: frozenset[str] = frozenset()
 
 
-# OPERATOR is somebody at the command line, who may read the database anyway.  USER is somebody at a page, whose rights
-# are not known.
+# OPERATOR stands for a person at the command line, who may read the database anyway.  USER stands for a person at a
+# page, whose rights are not known.
 OPERATOR = ExplanationReader(hides_private_books=False, is_admin=True)
 USER = ExplanationReader(hides_private_books=True, is_admin=False)
 

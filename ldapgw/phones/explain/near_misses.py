@@ -81,7 +81,7 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return, for each word, the name of an attribute that contains the word; empty if no attribute does."""
+        """Return, for each word, the name of an attribute that contains the word, or an empty text."""
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()
@@ -190,7 +190,10 @@ def _long_number_difference(shorter: str, longer: str) -> NumberDifference | Non
 
 
 def is_one_edit_apart(first: str, second: str) -> bool:
-    """Return whether one change makes two texts equal: replacing, adding or deleting a character, or swapping two."""
+    """Return whether one change makes two texts equal.
+
+    A change replaces, adds or deletes a character, or swaps two characters.
+    """
     shorter, longer = sorted((first, second), key=len)
     if len(longer) - len(shorter) > 1:
         return False
@@ -243,8 +246,8 @@ def _number_filters(numbers: Iterable[Number]) -> Iterator[Filter]:
         yield _number_parts(None, digits[-COMMON_SUFFIX_DIGITS:])
         full_number = number.e164 or number.digits
         yield _number_parts(full_number[:-MAX_LAST_DIGITS])
-        # If one digit is wrong, or two digits are swapped, at a position that both filters above compare, only this
-        # filter finds the number.
+        # The wrong digit, or one of two swapped digits, may be at a position that both filters above compare.  Then
+        # only this filter finds the number.
         yield from (
             _number_parts(full_number[: -suffix_length - 2], digits[-suffix_length:])
             for suffix_length in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)
@@ -265,8 +268,8 @@ def _text_filters(texts: Iterable[str]) -> Iterator[Filter]:
 def _misspelt_filters(word: str) -> Iterator[Filter]:
     """Yield filters that find misspellings of a word.
 
-    If one letter is wrong, at least one of these is unchanged: the first half of the word, the second half, or the
-    first letter together with the last two letters.
+    If one letter is wrong, at least one of three parts is unchanged: the first half of the word, the second half, or
+    the first letter together with the last two letters.
     """
     half = len(word) // 2
     yield Or(tuple(Substrings(name, octets(word[:half]), (), None) for name in NAME_ATTRIBUTES))

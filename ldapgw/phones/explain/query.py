@@ -114,7 +114,7 @@ def filter_items(search_filter: Filter, *, negated: bool = True) -> Iterator[Fil
 
 
 def asserted_parts(item: Filter) -> tuple[bytes, ...]:
-    """Return the values for which a leaf of a filter asks: several for substrings, none for presence."""
+    """Return the values for which a leaf of a filter asks: several values for substrings, no value for presence."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return tuple(part for part in (initial, *middle, final) if part)
@@ -172,8 +172,8 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     if not is_number(dial_string.without_affixes(text.strip(), strip)):
         return PhoneQuery(text, QueryKind.TEXT, typeahead_filter(text))
     caller_filter = Or(_whole_number(text))
-    # So few digits may be a caller's internal number, the typed beginning of a number, or a name that is typed on the
-    # keypad.
+    # The digits are few, so the text may be a caller's internal number, the typed beginning of a number, or a name that
+    # is typed on the keypad.
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
         return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
     return PhoneQuery(text, QueryKind.NUMBER, caller_filter)

@@ -42,7 +42,7 @@ class FilterTerm:
     """A term of a filter.
 
     :ivar attribute_type: type of the term's attribute; None if the attribute is unknown or missing.
-    :ivar text: the asserted value; for substrings, their parts joined by blanks; empty for presence.
+    :ivar text: the asserted value; for substrings, the parts joined by blanks; empty for presence.
     """
 
     item: FilterItem
@@ -51,12 +51,12 @@ class FilterTerm:
 
     @property
     def family(self) -> Family | None:
-        """Return the `Family` of the attribute, which decides by which rules its values match."""
+        """Return the `Family` of the attribute, which decides by which rules the values of the attribute match."""
         return self.attribute_type.comparison.family if self.attribute_type else None
 
     @property
     def is_number(self) -> bool:
-        """Return whether the term names a whole telephone number."""
+        """Return whether the term names a complete telephone number."""
         return self.attribute_type is not None and asks_number(self.attribute_type, self.item)
 
     @property
@@ -65,7 +65,7 @@ class FilterTerm:
         return subtypes(self.attribute_type) if self.attribute_type else ()
 
     def tested_types(self, context: NamingContext) -> tuple[AttributeType, ...]:
-        """Return the attributes whose values can fulfil the term; for a whole number, every attribute with numbers."""
+        """Return the attributes whose values can fulfil the term; for a complete number, all number attributes."""
         if not (self.is_number and context.lenient):
             return self.attribute_types
         return tuple(dict.fromkeys((*self.attribute_types, *NUMBER_TYPES)))
@@ -114,7 +114,7 @@ def as_lenient(context: NamingContext) -> NamingContext:
 
 
 def search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
-    """Return the lenient search text of an attribute, even if the tenant's matching is strict; None if it is absent."""
+    """Return the lenient search text of an attribute, even if the tenant's matching is strict; None if absent."""
     stored = entry.search_text(kind)
     if context.lenient or stored is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
         return stored
@@ -169,7 +169,7 @@ def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the words that are typed as keypad digits with zeros in between; empty if there are fewer than two."""
+    """Return the words that are typed as keypad digits with zeros in between; empty for fewer than two words."""
     digits = name_folding.keypad_digits(term.text)
     if digits.startswith("0") or not _is_of_words(term, context):
         return ()
@@ -193,7 +193,7 @@ def is_keypad_term(term: FilterTerm, context: NamingContext) -> bool:
 
 
 def has_number_assertion(search_filter: Filter) -> bool:
-    """Return whether a filter asks for a whole number; caller-ID books answer no other searches."""
+    """Return whether a filter asks for a complete number; caller-ID books answer no other searches."""
     return any(term.is_number for term in filter_terms(search_filter))
 
 
@@ -218,7 +218,7 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return the matches of a term in the attribute that the term names or, if there are none, in other attributes."""
+    """Return the matches of a term in the attribute that the term names, or else in other attributes."""
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
@@ -277,7 +277,7 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
     """Return the letters of a search text that were typed as keypad digits."""
     for reading in name_folding.keypad_readings(name_folding.keypad_digits(digits)):
         for line in search_text.split("\n"):
-            # the line in keypad digits is as long as the line, so a position is the same in both
+            # The line in keypad digits is as long as the line, so positions are the same in both lines.
             keyed = name_folding.on_keys(line)
             places = [(keyed.find(word), len(word)) for word in reading.split()]
             if places and all(at >= 0 for at, _ in places):

@@ -93,7 +93,7 @@ class PhoneView:
                 yield from seen.book.segments.form(per_number=self.viewer.per_number)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Yield the tenant's books that the phone sees not at all or in part (only a label's contacts)."""
+        """Yield the tenant's books that the phone does not see, or sees only in part (a label's contacts)."""
         whole = {seen.book.key for seen in self.books() if not seen.is_label}
         return (book for book in self._directory.books if book.key not in whole)
 
@@ -168,13 +168,13 @@ class BookSearch:
 def texts_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> list[str]:
     """Return the values of an attribute.
 
-    :param formatter: gives numbers another format than the tenant's.
+    :param formatter: converts numbers to another format than the tenant's format.
     """
     return [value.decode("utf-8", "replace") for value in entry.attribute(attribute, formatter)]
 
 
 def text_of(entry: Entry, attribute: str, formatter: NumberFormatter | None = None) -> str:
-    """Return the first of `texts_of`; empty if there is none, such as the uid of an entry from a caller-ID book."""
+    """Return the first value of an attribute (`texts_of`); empty if the entry has no value."""
     return next(iter(texts_of(entry, attribute, formatter)), "")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The settings that every phone needs, whichever vendor made the phone: the endpoint, the login and the search filters.
+"""The settings that a phone of any vendor needs: the endpoint, the login and the search filters.
 
 Every filter is shorter than 99 characters, because a longer filter does not fit into the field of some Yealink
 firmware.  The filters name the number attributes that `ldapgw.directory.entry` fills.
@@ -11,13 +11,13 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-# Shown in place of the password when the gateway no longer knows the password.
+# The text that is shown in place of the password when the gateway no longer knows the password.
 PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  this is not a password, but shown in place of a password
 
 MAX_HITS = 50
 
-# The texts that phones replace by the input.  The first text suits most phones.  NO_PLACEHOLDER stands for phones that
-# build their filters themselves.
+# The placeholders in a search filter, which phones replace by the text that the user has typed.  The first placeholder
+# suits most phones.  NO_PLACEHOLDER stands for phones that build their filters themselves.
 NO_PLACEHOLDER = "none"
 PLACEHOLDERS = ("%*", "%", "$VALUE", "#", "%s", NO_PLACEHOLDER)
 
@@ -39,8 +39,8 @@ class Security(StrEnum):
 class ServerAddress:
     """The gateway's address for phones.
 
-    :ivar port: the port for LDAP; 0 if there is none.
-    :ivar tls_port: the port for LDAPS, on which TLS begins at once; 0 if there is none.
+    :ivar port: the port for LDAP; 0 if there is no such port.
+    :ivar tls_port: the port for LDAPS, on which TLS begins at once; 0 if there is no such port.
     :ivar start_tls: whether the LDAP port offers StartTLS.
     :ivar require_tls: whether the gateway refuses a password without TLS.
     :ivar is_loopback: whether the host is a loopback name or address, at which no phone reaches the gateway.
@@ -56,7 +56,7 @@ class ServerAddress:
     is_port_guessed: bool = False
 
     def port_for(self, security: Security) -> int:
-        """Return the port on which a phone can log in with a kind of protection; 0 if there is none."""
+        """Return the port on which a phone can log in with a kind of protection; 0 if there is no port."""
         if security is Security.LDAPS:
             return self.tls_port
         if security is Security.STARTTLS:
@@ -106,7 +106,10 @@ class PhoneSettings:
 
     @property
     def revision(self) -> str:
-        """Return the settings' version, ten digits that change with the password: some phones skip a known version."""
+        """Return the version of the settings.
+
+        The version has ten digits and changes with the password, because some phones skip a known version.
+        """
         return f"{int(hashlib.sha256(self.password.encode()).hexdigest(), 16) % 10**10:010}"
 
 
@@ -139,25 +142,27 @@ class LdapEndpoint:
 
 
 def choose_endpoint(server: ServerAddress, supported: tuple[Security, ...]) -> LdapEndpoint | None:
-    """Return the best endpoint that the gateway and the phone both support; None if there is none.
+    """Return the best endpoint that the gateway and the phone both support; None if there is no such endpoint.
 
-    :param supported: the kinds of protection that the phone supports, the best one for the phone first.
+    :param supported: the kinds of protection that the phone supports, the best protection first.
     """
     endpoints = (LdapEndpoint(security, server.host, server.port_for(security)) for security in supported)
     return next((endpoint for endpoint in endpoints if endpoint.port), None)
 
 
 def name_filter(placeholder: str) -> str:
-    """Return a filter for people and companies whose name begins with the input; the tenant's own entry does not match.
+    """Return a filter for people and companies whose name begins with the typed text.
 
-    :param placeholder: the text that the phone replaces by the input, with a star wherever the phone does not add a
-        star itself.
+    The tenant's own entry does not match.
+
+    :param placeholder: the placeholder that the phone replaces by the typed text, with a star wherever the phone does
+        not add a star itself.
     """
     return f"(&(objectClass=person){_any_of(NAME_ATTRIBUTES, placeholder)})"
 
 
 def number_filter(placeholder: str) -> str:
-    """Return a filter for contacts with a number like the input.
+    """Return a filter for contacts with the number that was typed or signalled.
 
     :param placeholder: as for `name_filter`.
     """
@@ -179,7 +184,7 @@ def filters_for(placeholder: str) -> tuple[str, str]:
 
 
 def number_attributes(*, per_number: bool) -> tuple[str, ...]:
-    """Return the number attributes that a phone should request; with one entry per number, only the first one."""
+    """Return the number attributes that a phone should request; with one entry per number, only the first attribute."""
     return NUMBER_ATTRIBUTES[:1] if per_number else NUMBER_ATTRIBUTES
 
 

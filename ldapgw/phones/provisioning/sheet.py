@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 # The maximum number of characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
-# How a phone gets to trust a private authority, if no source says how.
+# The text on how a phone gets to trust a private authority, if no source describes this.
 _UNKNOWN_TRUST = gettext_noop(
     "We know no document that says whether this phone checks certificates. If the phone has a list of trusted "
     "certificates, load the certificate into this list."
@@ -59,7 +59,7 @@ class Sheet:
 
     :ivar link: the endpoint to which the phone connects.  None if the phone cannot connect; the sheet then has no
         settings.
-    :ivar text: the text of the file; empty if there is none.
+    :ivar text: the text of the file; empty if there is no file.
     :ivar ca_url: the address of the private authority's certificate, which the phone has to trust; empty if the phone
         needs no such certificate.
     """

@@ -27,8 +27,8 @@ from ldapgw.phones.provisioning.settings import (
 )
 from ldapgw.phrase import gettext_noop, without_marks
 
-# Two texts: the line above the steps, which is shown unless sources confirm all steps; and the mark beside a confirmed
-# step.
+# Two texts: the note above the setup steps, which is shown unless documents of the vendor confirm all steps; and the
+# mark beside a confirmed step.
 FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
 CONFIRMED_MARK = "✓"
 
@@ -67,7 +67,7 @@ class Advice(StrEnum):
     NO_CALLER_LOOKUP = "no_caller_lookup"  # no document of the vendor says that the phone looks up callers' names
     FIELDS_ALONE = "fields_alone"  # only the web page fields are known, not the keys of a file
     NUMBER_FIELDS = "number_fields"  # the keys for the number attributes are unverified
-    EXACT_NUMBER = "exact_number"  # the phone finds a number only if the whole number is equal
+    EXACT_NUMBER = "exact_number"  # the phone finds a number only if all digits are equal
     NAME_LENGTH = "name_length"  # the login may have 50 characters at most
     LOGIN_BY_HAND = "login_by_hand"  # the keys of user name and password are not known
     CALLER_DELAY = "caller_delay"  # the phone waits for the caller's name before it rings
@@ -78,11 +78,11 @@ class Advice(StrEnum):
 class VendorDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document about the settings of a vendor's phones, which the authors of the vendor's file have read.
 
-    :ivar title: who wrote the document, its name, and the page or section; not translated.
+    :ivar title: the author, the name, and the page or section of the document; not translated.
     :ivar url: the address of the document at the vendor's own site.  Empty if the document is somewhere else, or has no
         lasting address; people then find the document by its title.
     :ivar confirms: the steps, and the names of files, that the document confirms, in the document's words.
-    :ivar steps: the numbers of those steps whose menus the document names.
+    :ivar steps: the numbers of the steps whose menus the document names.
     """
 
     title: str
@@ -138,7 +138,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar series: the series of phones, for people.
     :ivar makes: keys of `ldapgw.phones.description.MODELS`.
     :ivar position: the vendor's position in the list of vendors, the smallest first.
-    :ivar supported_security: the kinds of protection that the phones support, the best one for the phones first.
+    :ivar supported_security: the kinds of protection that the phones support, the best protection first.
     :ivar name_filter: the recommended name filter, for the settings and for hints.
     :ivar number_filter: the recommended number filter, for the same uses.  If a phone takes no filter, this is the
         filter that the phone builds itself.
@@ -152,8 +152,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar mac_files: the names by which the phones ask a provisioning server for the file.  ``{mac}`` and ``{MAC}``
         stand for the MAC address, ``MODEL`` for the phone's model.  A file for people to copy has the first of these
         names, in which people replace ``MODEL``.  Empty if the phones do not ask by their MAC addresses.
-    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not that of other phones of
-        the make; empty if not known, or not needed to tell the phones apart.
+    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not the User-Agent of other
+        phones of the make; empty if not known, or not needed to tell the phones apart.
     :ivar boot_files: regular expressions for the names of files that the phones fetch first, and from which the phones
         learn the name of the file with the settings.  The template of these files is ``KEY.boot.j2``.
     :ivar dhcp_option: the number of the DHCP option with the address of the provisioning server.
@@ -162,21 +162,24 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar replaces_settings: true if a provisioning server's settings replace all settings of the phones.  Such phones
         lose the settings of a telephone system if they get their file from ldapgw.
     :ivar fields: the fields to enter by hand.
-    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if they are
-        the phone's own words.
+    :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if the
+        labels are the phone's own words.
     :ivar attribute_fields: for phones that take a file, the values of the file that name attributes, as a person enters
         them by hand; the labels are texts of ldapgw.
     :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
-        says so, or if the phones have no TLS.
-    :ivar unverified: the keys that no source confirms, or a few words on these keys.
+        describes this, or if the phones have no TLS.
+    :ivar unverified: the keys of the file that no source confirms, or a few words on these keys.
     :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
-    :ivar steps: the steps that bring the settings into a phone, in the words of its menus, with marks around these
-        (`ldapgw.phrase`); the last step is a search on the phone.
-    :ivar file_step: the number of the step that needs the file, beside which pages offer the file; 0 if no step does.
-    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm them.
+    :ivar steps: the steps that bring the settings into a phone, in the words of the phone's menus, with marks around
+        these words (`ldapgw.phrase`); the last step is a search on the phone.
+    :ivar file_step: the number of the step that needs the file, beside which pages offer the file; 0 if no step needs
+        the file.
+    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm these
+        steps.
     :ivar sources: the documents that the authors of the file have read.
     :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
-    :ivar tested: the models and firmware with which somebody tested the settings on a real phone; empty if nobody did.
+    :ivar tested: the models and firmware with which somebody tested the settings on a real phone; empty if nobody has
+        tested the settings.
     """
 
     key: str
@@ -236,7 +239,10 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def steps_note(self) -> str:
-        """Return the line above the steps, to be translated; empty if sources confirm all steps."""
+        """Return the note above the setup steps, to be translated.
+
+        The note is empty if the documents in `sources` confirm all steps that name menus.
+        """
         return FROM_OUR_NOTES if self.unconfirmed_steps else ""
 
 
@@ -288,19 +294,19 @@ def file_name(vendor: Vendor, mac: str) -> str:
 
 
 def mac_of_file(name: str) -> str:
-    """Return the MAC address in the name of a file, in lower case; empty if the name contains none."""
+    """Return the MAC address in the name of a file, in lower case; empty if the name contains no MAC address."""
     match = next(filter(None, (_match_file(vendor, name) for vendor in all_vendors().values())), None)
     match = match or _ANY_MAC.search(name)
     return match["mac"].lower() if match else ""
 
 
 def is_settings_file(name: str) -> bool:
-    """Return whether a file's name fits the pattern, with some MAC address, of any vendor's settings files."""
+    """Return whether a file has the name of a settings file of any vendor; such a name contains a MAC address."""
     return any(_match_file(vendor, name) for vendor in all_vendors().values())
 
 
 def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None:
-    """Return that vendor of a model whose phones ask for a file with this name; None if there is no such vendor.
+    """Return the vendor of a model whose phones ask for a file with this name; None if there is no such vendor.
 
     Several series of a make may ask for the same name, but need different settings.  Then the series whose
     `Vendor.user_agent` matches the phone's User-Agent is returned.  If no series matches, a series without `user_agent`

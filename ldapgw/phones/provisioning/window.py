@@ -19,8 +19,8 @@ MINUTES = (15, 60, 240)
 class _WindowTexts(Texts, frozen=True):
     """The texts about a window.
 
-    :ivar obstacles: why a phone cannot fetch a file.
-    :ivar reasons: why a request was refused.
+    :ivar obstacles: the reasons why a phone cannot fetch a file.
+    :ivar reasons: the reasons why a request was refused.
     """
 
     obstacles: Mapping[str, str]
@@ -37,9 +37,9 @@ class WindowRow:
 
     :ivar fetch: the stored state of the phone in the window; None if the phone was not chosen and has not fetched a
         file.
-    :ivar obstacle: why the phone cannot fetch a file; empty if the phone can.
+    :ivar obstacle: the reason why the phone cannot fetch a file; empty if the phone can fetch a file.
     :ivar vendor: the likeliest vendor of the phone; None if phones of the model cannot fetch a file.
-    :ivar file: the name by which the phone will ask for its file; empty if there is none.
+    :ivar file: the name by which the phone will ask for its file; empty if there is no such name.
     """
 
     login: PhoneLogin
@@ -108,7 +108,9 @@ def _row(login: PhoneLogin, fetch: WindowPhone | None) -> WindowRow:
 
 
 def fetching_vendor(model: str) -> Vendor | None:
-    """Return the likeliest vendor of a model whose phones can fetch, by MAC address, a file with their login.
+    """Return the likeliest vendor of a model whose phones can fetch a file with their login.
+
+    The phones ask for the file by their MAC addresses.
 
     :param model: the key of the model; empty if unknown.
     :returns: None if the model is unknown, or if its phones fetch no such file.
@@ -130,13 +132,13 @@ class DhcpSetting:
 
     @property
     def dnsmasq(self) -> str:
-        """Return the lines of dnsmasq's configuration."""
+        """Return the DHCP option in the syntax of the configuration of dnsmasq, a DHCP server."""
         comment = f"# {', '.join(self.vendors)}\n" if self.vendors else ""
         return f'{comment}dhcp-option={self.option},"{self.value}"'
 
     @property
     def kea(self) -> str:
-        """Return the option in Kea's configuration."""
+        """Return the DHCP option in the syntax of the configuration of Kea, a DHCP server."""
         return f'{{ "code": {self.option}, "data": "{self.value}" }}'
 
 
