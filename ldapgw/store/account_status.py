@@ -255,13 +255,13 @@ def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | N
 
 
 def is_of_testing(account: Account) -> bool:
-    """Return whether the consent lasts seven days according to Google, as for a client in "Testing"."""
+    """Return whether, according to Google, the consent lasts seven days, as with a client in "Testing"."""
     given, ends = account.connected_at, account.refresh_expires_at
     return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
 
 
 def _ended_by_testing(account: Account, since: float) -> bool:
-    """Return whether a consent ended after seven days, as the consents of a client in "Testing" do."""
+    """Return whether a consent ended after seven days, as with a client in "Testing"."""
     given = account.connected_at
     return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICE_SECONDS
 

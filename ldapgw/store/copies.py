@@ -104,8 +104,8 @@ def clean_copies(
 ) -> list[str]:
     """Remove disconnected accounts from the copies of a database, and delete old copies; this may take a while.
 
-    :param database: the file of the database, or for a database on a server, the path to which the endings of the names
-        of copies are added.
+    :param database: the file of the database; for a database on a server, a path beside the copies.  The name of each
+        copy is the name in this path, followed by an ending.
     :param disconnected: the tenant and the sub of the disconnected accounts, or None to read them from the file.
     :param removed: the tenant and the sub of accounts that the database no longer has.
     :returns: a line for each copy that was deleted or could not be deleted.

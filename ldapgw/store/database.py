@@ -194,7 +194,7 @@ class Database(ABC):
         """
 
     def look(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction on a database that need not be open, and create no files beside it."""
+        """Open a read transaction, even if the database is not open, and create no files beside the database."""
         return self.begin_read()
 
     def call(

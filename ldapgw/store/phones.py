@@ -145,7 +145,7 @@ class PhoneLogin:
 
     @property
     def title(self) -> str:
-        """Return the phone's label with the name behind it, or the name alone if the label says nothing else."""
+        """Return the phone's label followed by its name, or only the name if the label is empty or the same."""
         return self.name if self.label in ("", self.name) else f"{self.label} ({self.name})"
 
     @property
@@ -256,7 +256,7 @@ def read_alike(connection: Connection) -> tuple[tuple[PhoneLogin, int], ...]:
     """Read all phones as groups of phones of one tenant that are in the same condition.
 
     The condition depends on a phone's last search, and on whether the phone has bound with its present password.  A
-    phone with refused logins is alike to no other phone.
+    phone with refused logins forms a group of its own.
 
     :returns: one phone of each group, and the number of phones in the group.
     """
@@ -457,7 +457,10 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
 
 
 def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
-    """Store the placeholder for the typed text in the filters of a phone of an unknown model; empty if unknown."""
+    """Store the placeholder that stands for the typed text in the filters of a phone.
+
+    :param placeholder: the placeholder; empty if the placeholder is unknown, or if the phone's model determines it.
+    """
     return _set(connection, name, placeholder=placeholder or None)
 
 

@@ -112,7 +112,8 @@ def store_part(
 def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_plain: bool = False) -> str | None:
     """Read the file of a phone's recording: the parts of all gateways.
 
-    :param is_plain: whether the caller wants a recording with the real names and numbers, not one with pseudonyms.
+    :param is_plain: whether the caller wants a recording with the real names and numbers, not a recording with
+        pseudonyms.
     :returns: the file, or None if no part is stored, or the recording is of the other kind.
     :raises UnfitKey: if a part was encrypted with a key that this gateway does not have.
     """

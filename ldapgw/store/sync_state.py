@@ -393,7 +393,7 @@ def set_asked_at(connection: Connection, account_id: int, sources: Collection[So
 
 
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
-    """Return the numbers of contacts that, by the present errors, would vanish from the book and from the directory."""
+    """Return, for ``book`` and ``directory``, the number of lost contacts that an error of the account reports."""
     losses: dict[str, int] = {}
     in_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
     in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)

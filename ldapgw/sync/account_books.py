@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
-The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the others.
+The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the books of accounts.
 
 `AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
 process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown, or the
@@ -89,7 +89,8 @@ class AccountBooks:
         self._build_in_process = build_in_process
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
-        # By tenant, the books of files by their names, in the order in which the files were first good.
+        # By tenant, the books of files by their names, in the order in which the files were first read without a
+        # problem.
         self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.
@@ -414,7 +415,7 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the last book with a task's inputs from memory, else from the cache; its contacts may be outdated."""
+        """Return the last book with a task's inputs, from memory or else the cache; the contacts may be outdated."""
         built = self._built.get(key)
         if built is not None and (built.build_key, built.history) == (task.build_key, task.history):
             return built

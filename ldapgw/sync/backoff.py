@@ -43,8 +43,8 @@ API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
 FAILURES_TO_OPEN = 3
-# The longest wait between two trials; it is short because only a trial shows the end of an outage.  An account that
-# fails waits for at least an interval, so another account makes the next trial.
+# The longest wait between two trials; this wait is short because only a trial shows the end of an outage.  An account
+# that fails waits for at least an interval, so another account makes the next trial.
 MAX_OPEN_SECONDS = 300.0
 # The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
 TRIAL_SECONDS = 90.0
@@ -161,7 +161,10 @@ class CircuitBreaker:
         return CircuitBreaker() if self._is_refuted(error) else self
 
     def after_outage(self) -> CircuitBreaker:
-        """Return the circuit breaker after Google has answered another account: closed, except for `TENANT_ERRORS`."""
+        """Return the circuit breaker after Google has answered another account.
+
+        The circuit is closed, unless one of the `TENANT_ERRORS` has opened the circuit.
+        """
         return self if self.code in {error.code for error in TENANT_ERRORS} else CircuitBreaker()
 
     def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:

@@ -279,9 +279,10 @@ def choose_directory_account(
 
 
 def is_directory_kept(current: Collection[DirectoryCandidate], account_id: int, now: float) -> bool:
-    """Return whether another account stays the directory account, so that no other candidates need be compared.
+    """Return whether an account other than `account_id` is sure to stay the directory account.
 
-    If the directory account is eligible and has no error, `choose_directory_account` chooses this account or nobody.
+    If the directory account is eligible and has no error, `choose_directory_account` chooses this account or no
+    account, so the caller need not compare other candidates.
 
     :param current: the result of `ldapgw.store.directory_accounts.read_current_candidates`.
     :param account_id: the account that asks.

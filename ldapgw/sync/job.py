@@ -188,7 +188,8 @@ class SyncJob:
                 query = stored.query(tenant, source, labels)
                 token = stored.token(source, due_sync_of(query))
                 try:
-                    # The first call needs no other look at the tokens.
+                    # The tokens in `stored` were read a moment ago, so the first call uses these tokens; later calls
+                    # read the tokens again.
                     tokens = stored.tokens if step == 1 and labels is None else None
                     fetched.append(await self._fetch(account, query, token, (step, len(due)), tokens))
                     states[source] = SourceState.ON

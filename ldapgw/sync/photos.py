@@ -72,7 +72,7 @@ class PhotoFetcher(PeriodicService):
         super().__init__(clock, INTERVAL, self.fetch_due, failed, now=False)
 
     async def fetch_due(self) -> None:
-        """Fetch the photos that are due, until none is left or Google's image hosts cannot answer."""
+        """Fetch the photos that are due, until no due photo is left, or Google's image hosts cannot answer."""
         while self._clock.seconds() >= self._paused_until:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:

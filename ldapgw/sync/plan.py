@@ -59,7 +59,7 @@ class SyncPlan:
 
 
 class _ListedPerson(msgspec.Struct, frozen=True, gc=False):
-    """A person's index in the listing, and the summary of the record there."""
+    """A person's index in the listing, and the summary of the person's record in the listing."""
 
     index: int
     summary: RecordSummary
@@ -81,7 +81,7 @@ def make_plan(
 ) -> SyncPlan:
     """Compare the stored persons of a source with a listing.
 
-    :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
+    :param stored: summaries by uid; for an incremental sync, at least the summaries of the persons in the listing.
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
     :param total: the number of persons in a full listing by Google's count, or 0 if Google does not say.
     :param is_query_changed: whether another configuration was used for the last sync.  If so, a listed person who is no

@@ -60,7 +60,7 @@ class AccessTokenProvider:
     async def call(
         self, account: Account, client: Client, call: Callable[[str], Awaitable[T]], tokens: Tokens | None = None
     ) -> T:
-        """Make a call with a valid access token, and once more with a new token when Google rejects the first.
+        """Make a call with a valid access token, and once more with a new token when Google rejects the first token.
 
         :param tokens: the account's tokens if they were read just now, or None to read them.
         :raises GoogleError: the error of the call or of the token endpoint.
