@@ -164,7 +164,7 @@ def _clean(file: Path, now: float, gone: Collection[tuple[str, str]], *, is_copy
 
 
 def _remove_accounts(file: Path, gone: Iterable[tuple[str, str]]) -> None:
-    """Replace a copy by a file without the contacts and tokens of the accounts, unless the copy has none of them.
+    """Replace a copy that has contacts or tokens of the accounts by a file without these contacts and tokens.
 
     The new file keeps the copy's age.  The rows are not deleted in the old file, because the old file may still have
     the octets of rows that were deleted earlier.

@@ -202,7 +202,8 @@ class Database(ABC):
     ) -> T:
         """Call ``function(connection, …)`` in a transaction.
 
-        After a conflict with another transaction the function may be called again, so it must change nothing else.
+        After a conflict with another transaction the function may be called again, so the function must change nothing
+        but the database.
         """
         with self.begin_read() if mode is Mode.READ else self.begin(exclusively=mode is Mode.WRITE) as connection:
             return function(connection, *args, **kw)

@@ -139,7 +139,7 @@ def hold(connection: Connection, tenant: str, count: int, now: float) -> bool:
 
 
 def read_held(connection: Connection, tenant: str) -> HeldRemoval | None:
-    """Read the removal that waits for an administrator, or return None if none is waiting."""
+    """Read the removal that waits for an administrator, or return None if no removal is waiting."""
     row = connection.execute(select(held_leavers).where(held_leavers.c.tenant == tenant)).first()
     return None if row is None else value_of(HeldRemoval, row)
 

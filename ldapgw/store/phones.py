@@ -62,7 +62,8 @@ class ReplicaBooks(StrEnum):
 # The values of the columns about refused logins for a phone that has no refused logins.
 _NOT_REFUSED: Mapping[str, None] = dict.fromkeys(("refused_at", "refused_address", "refused_count"))
 
-# The name is part of DNs, URLs and names of provisioning files; dots alone would be a path segment such as "..".
+# The name is part of DNs, URLs and names of provisioning files; a name of dots only would be a path segment such as
+# "..".
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
@@ -97,7 +98,7 @@ class PhoneLogin:
     :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window.  When the
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
-    :ivar label: the text by which people know the phone (`ldapgw.phones.description`); empty if there is none.
+    :ivar label: the text by which people know the phone (`ldapgw.phones.description`); empty if the phone has no label.
     :ivar former_owner: whether somebody who no longer owns the phone may know its password.
     :ivar further_ids: the other accounts that the phone belongs to, in order.
     """
@@ -145,7 +146,7 @@ class PhoneLogin:
 
     @property
     def title(self) -> str:
-        """Return the phone's label followed by its name, or only the name if the label is empty or the same."""
+        """Return the label followed by the name, or only the name if the label is empty or equal to the name."""
         return self.name if self.label in ("", self.name) else f"{self.label} ({self.name})"
 
     @property

@@ -95,7 +95,7 @@ class ProvisioningWindow:
 
     :ivar until: the time at which the window closes or closed.
     :ivar plain_http: whether phones may fetch their files by HTTP without TLS.
-    :ivar chosen: whether the window is for chosen phones alone, rather than for all phones without a working login.
+    :ivar chosen: whether the window is only for chosen phones, and not for all phones without a working login.
     """
 
     tenant: str
@@ -155,8 +155,8 @@ class StepReport:
     """A report, a row of the table ``step_report``.
 
     :ivar vendor: the key of the vendor's settings.
-    :ivar model: the phone's model, as typed; empty if the report names none.
-    :ivar version: the phone's firmware, as typed; empty if the report names none.
+    :ivar model: the phone's model, as typed; empty if the report names no model.
+    :ivar version: the phone's firmware, as typed; empty if the report names no firmware.
     :ivar step: the number of the step; 0 if all steps worked.
     :ivar menu: what the step's menu is called on the phone; empty if all steps worked.
     :ivar step_text: the step as the page had it at the last such report; empty if all steps worked.
@@ -331,7 +331,7 @@ def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, .
 
 
 def hindrance(connection: Connection, window: ProvisioningWindow, login: PhoneLogin, now: float) -> Reason | None:
-    """Return the reason for which a phone may not fetch its file in a window now; None if the phone may.
+    """Return the reason why a phone may not fetch its file in a window now; None if the phone may fetch its file.
 
     :param window: the window as `read_window` returned it.
     """
@@ -468,8 +468,8 @@ def _read_next_unused(connection: Connection) -> float | None:
 class ExpiryCleaner(Service):
     """The service that calls `remove_expired` when something expires.
 
-    At its start, the service deletes what expired earlier.  The service looks at least every `LONGEST_WAIT` seconds,
-    which is less than the life of anything new.  So the service need not be told of new addresses.
+    At its start, the service deletes what expired earlier.  The service runs at least every `LONGEST_WAIT` seconds, and
+    everything new is valid for longer.  So the service need not be told of new addresses.
 
     :param clock: a clock with seconds since the epoch.
     """

@@ -351,8 +351,8 @@ class SqliteDatabase(Database):
     def position(self, connection: Connection) -> Position:
         """Return the position of a transaction's snapshot.
 
-        Later transactions mark changes with higher numbers, because SQLite has only one writer at a time.  The inode
-        alone identifies the file, because the number of its device may change when the machine starts.
+        Later transactions mark changes with higher numbers, because SQLite has only one writer at a time.  Only the
+        inode identifies the file, because the number of its device may change when the machine starts.
         """
         last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
         identity = self.identity()

@@ -84,7 +84,7 @@ class LabelState:
         return bool(self.fingerprint or self.names)
 
     def outdated(self) -> LabelState:
-        """Return the same labels without a sync token, so that the next sync fetches all labels."""
+        """Return these labels without their sync token, so that the next sync fetches all labels."""
         return LabelState(self.names, None, _OUTDATED if self.is_known else "")
 
 
@@ -289,7 +289,7 @@ def postpone(
 
 
 def write_progress(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
-    """Store the progress of an account's sync, or delete it after the end of the sync if `progress` is None."""
+    """Store the progress of an account's sync, or delete the progress at the end of the sync (None)."""
     is_of_account = sync_progress.c.account_id == account_id
     if progress is None:
         connection.execute(delete(sync_progress).where(is_of_account))

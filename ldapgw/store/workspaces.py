@@ -225,7 +225,7 @@ def record_group_failure(connection: Connection, tenant: str, address: str, erro
 
 
 def remove_other_groups(connection: Connection, tenant: str, addresses: Collection[str]) -> None:
-    """Delete the stored groups of a tenant except those with the given addresses."""
+    """Delete the stored groups of a tenant except the groups with the given addresses."""
     connection.execute(
         delete(google_group).where(google_group.c.tenant == tenant, google_group.c.address.not_in(addresses))
     )

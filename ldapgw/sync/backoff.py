@@ -7,10 +7,10 @@ calls Google more often than a healthy account.  Waits double from failure to fa
 random ("equal jitter"), so that accounts which failed together do not retry together.  A wait that Google asks for is a
 minimum.
 
-When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
-tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the success of a
-trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same Google project
-(`ldapgw.sync.scheduler`).
+When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail for the same reason.
+Then the tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the
+success of a trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same
+Google project (`ldapgw.sync.scheduler`).
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ class CircuitBreaker:
     """The circuit breaker of a tenant, which is open while no account of the tenant can sync.
 
     :ivar failed: ids of the accounts that could not reach Google since Google last answered an account of the tenant.
-    :ivar trips: the number of failures that have opened the circuit, or kept it open, since it was last closed.
+    :ivar trips: the number of failures that have opened the circuit, or kept the circuit open, since the circuit was
+        last closed.
     :ivar until: the time until which no account syncs, or None if the circuit is closed.
     :ivar code: the error code that opened the circuit.
     :ivar since: the time of the first error of `code` if `code` belongs to `TENANT_ERRORS`, otherwise None.
@@ -179,7 +180,7 @@ class CircuitBreaker:
     def _is_refuted(self, error: Exception | None) -> bool:
         """Return whether an outcome shows that the cause of the open circuit is over.
 
-        An error of ldapgw itself shows nothing.
+        An internal error of ldapgw says nothing about Google.
         """
         if error is None:
             return True

@@ -128,7 +128,7 @@ def load_file_book(cache: BookCache, task: FileTask) -> BuiltBook | None:
 
 
 def present_file_book(cache: BookCache, task: FileTask) -> Book | None:
-    """Return the book that a gateway serves: of the present file, or else the last good book, or None."""
+    """Return the book that a gateway serves: the book of the present file, or else the last good book, or else None."""
     cached = load_file_book(cache, task)
     if cached is not None and cached.generation == file_version(task.path):
         return cached.book

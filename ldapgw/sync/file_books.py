@@ -50,8 +50,8 @@ class _FileState:
 
     :ivar task: the task by which the book was last built.
     :ivar report: the outcome of the last reading, or None before the first reading.
-    :ivar pending: the version of a changed file that is read if the next look finds the same version.  A file that
-        another program is still writing is not read.
+    :ivar pending: the version of a changed file, or None.  The file is read if the next check finds the same version,
+        because another program may still be writing the file.
     :ivar tried_at: when the last reading ended.
     :ivar served: see `FileStatus`, which also explains `read_at` and `since`.
     """

@@ -2,7 +2,7 @@
 """Fetches contacts' photos slowly, after the syncs, so that phones find a new name without waiting for its photo.
 
 A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for photos that are due, fetches
-one after the other at the pace of the tenant's Google project, and stores and publishes them in batches.
+one photo after another at the pace of the tenant's Google project, and stores and publishes them in batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = Logger()
 
 # Seconds between two searches for photos that are due.
 INTERVAL = 10.0
-# The number of photos that are stored and published at once.
+# The number of photos that are stored and published in one step.
 _BATCH = 50
 # Seconds until another attempt after Google's image hosts did not answer, doubled each time up to a day.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0

@@ -127,8 +127,8 @@ class SyncScheduler(Service):
 
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
-    :param concurrency: the number of accounts that sync at once by their timers; the same number of further accounts
-        may sync at once at the request of a person.
+    :param concurrency: the largest number of timed syncs that run at the same time; the same number of requested syncs
+        may run beside the timed syncs.
     :param random: returns a number from 0 to 1, for jitter.
     :param observe: called for each sync that has published its contacts or has failed.  The arguments are ``ok`` or the
         error's code, and the seconds since the sync began to call Google.

@@ -191,7 +191,7 @@ class DelegatedTokens:
         self._administrators: dict[str, tuple[Delegation, Grant]] = {}
 
     def delegation(self, tenant: str) -> Delegation | None:
-        """Return the delegation by which contacts of a tenant's accounts are read, or None if the tenant has none."""
+        """Return the delegation by which a tenant's accounts are read, or None if the tenant has no delegation."""
         return self._delegations.get(tenant)
 
     async def get(self, account: Account) -> Grant:

@@ -420,7 +420,7 @@ def _shown_account(visit: Visit) -> Account | None:
 
 
 def _selected_account(visit: Visit) -> Account | None:
-    """Return the account that a form names, or the person's own account if the form names none.
+    """Return the account that a form names, or the person's own account if the form names no account.
 
     :raises PageError: when the named account is not on the visitor's page.
     """

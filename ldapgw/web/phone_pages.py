@@ -88,7 +88,7 @@ def _sent_values(visit: Visit) -> dict[str, Any]:
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
-    """Return the phones that the visitor may see: the visitor's own phones, then the others, each sorted by name."""
+    """Return the phones that the visitor may see, sorted by name; the visitor's own phones come first."""
     own_phones = _own_phones(connection, visit.visitor)
     if not visit.is_by_admin:
         return own_phones
@@ -147,7 +147,7 @@ class PhonePages:
         return password if verify_password(password.encode(), login.password) else ""
 
     def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
-        """Return whether the phone has a new password that this gateway cannot show, and another gateway may show."""
+        """Return whether the phone has a new password that this gateway cannot show, but another gateway may show."""
         is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
         return is_new and self._layout.dependencies.is_shared and not self.new_password(visitor, login)
 
@@ -283,7 +283,7 @@ class PhonePages:
         )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
-        """Return refused logins from other networks than the phone's, for administrators, or None if there are none."""
+        """Return, for administrators only, refused logins from networks other than the phone's network, or None."""
         if not visit.is_by_admin:
             return None
         refused = self._dependencies.refused_logins.elsewhere(visit.tenant.name)
@@ -403,7 +403,7 @@ class PhonePages:
     def _dhcp_settings(
         self, visit: Visit, login: PhoneLogin, window: ProvisioningWindow | None
     ) -> Sequence[DhcpSetting]:
-        """Return the DHCP option that brings the window's address to a phone, for administrators alone."""
+        """Return the DHCP option that tells a phone the window's address; only administrators get the option."""
         vendor = fetching_vendor(login.model)
         if window is None or vendor is None or not visit.is_by_admin:
             return ()
@@ -413,7 +413,8 @@ class PhonePages:
 def _ways(sheet: Sheet) -> Sequence[str]:
     """Return the ways to set up a phone, the recommended way first.
 
-    An address is recommended for phones that ask for a file by their MAC address and keep their other settings.
+    A provisioning address is recommended for phones that ask for a file with their MAC address in its name, and that
+    keep their other settings.
     """
     by_hand = [way for way, is_possible in (("file", sheet.text), ("values", sheet.link)) if is_possible]
     if sheet.fields:
