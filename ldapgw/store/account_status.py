@@ -43,7 +43,8 @@ class _StatusTexts(Texts, frozen=True):
 
     :ivar limit: the message for an exceeded quota if Google names the quota.
     :ivar messages: the meaning of each error code, with advice.
-    :ivar variants: more exact messages by error code and by the fact ``by`` (what ended a consent) or ``source``.
+    :ivar variants: more exact messages, by error code and by a fact of the error: ``by`` (what ended a consent) or
+        ``source``.
     :ivar sources: messages for the failure of one source, while the other sources of the account are up to date.
     :ivar listings: messages for oddities of a listing that was applied nevertheless, by warning code and source.
     """

@@ -197,7 +197,7 @@ class Account:
 
     @property
     def has_left(self) -> bool:
-        """Return whether the service account may no longer read the contacts of a user who has not consented."""
+        """Return whether the user has not consented, and the service account may no longer read the contacts."""
         return self.uses_delegation and self.error is not None and self.error.facts.get("by") in _LEFT
 
     @property

@@ -245,7 +245,8 @@ class Delta:
     """The changes of an account's contacts since a generation, and all labels of the account.
 
     :ivar changed: new and changed contacts.
-    :ivar removed: the source and uid of persons who no longer have a contact on phones, or never had one.
+    :ivar removed: the source and uid of persons who no longer have a contact on phones, or never had a contact on
+        phones.
     :ivar labels: the names of the labels by resource name.
     """
 

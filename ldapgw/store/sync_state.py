@@ -289,7 +289,7 @@ def postpone(
 
 
 def write_progress(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
-    """Store the progress of an account's sync, or delete the progress at the end of the sync (None)."""
+    """Store the progress of an account's sync; None deletes the progress, at the end of the sync."""
     is_of_account = sync_progress.c.account_id == account_id
     if progress is None:
         connection.execute(delete(sync_progress).where(is_of_account))

@@ -180,7 +180,7 @@ class AccountBooks:
             await publish()
         for each in busy:
             await self._build_locked([each])
-        # Revising a large book takes milliseconds, building it takes many seconds.
+        # Revising a large book takes milliseconds, but building the book takes many seconds.
         served = [each for each in large if each in self._built]
         await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
         await publish()
@@ -399,7 +399,7 @@ class AccountBooks:
         return replace(task, books=[built for key in task.book_ids if (built := await self._current(task, key))])
 
     def _put(self, task: BuildTask) -> None:
-        """Store the books of a finished task in memory, unless they belong to no account any more."""
+        """Store the books of a finished task in memory, if the books still belong to an account."""
         present = self.state.accounts.get(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.

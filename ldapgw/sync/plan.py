@@ -4,7 +4,7 @@
 The functions are pure; `ldapgw.sync.apply` writes a plan in one transaction.  A full sync deletes every person that is
 not listed.  An incremental sync changes only listed persons.  A full listing with fewer persons than Google counts is
 incomplete: Google's total is a hint, and the listing may leave out persons who still exist.  Such a listing deletes a
-person only if the full listing before it lacked the person too.
+person only if the previous full listing lacked the person too.
 
 A plan contains indexes into the listing, not persons; the persons are read again when the plan is applied.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """OAuth tokens of accounts: access tokens for calls to Google, and the revocation of disconnected accounts' grants.
 
-An access token is refreshed before it expires, and once more when Google rejects it early.  A revocation that failed is
-repeated for a day; after that the user has to revoke the grant at Google.
+An access token is refreshed before it expires, and once more when Google rejects the token early.  A revocation that
+failed is repeated for a day; after that the user has to revoke the grant at Google.
 """
 
 from __future__ import annotations

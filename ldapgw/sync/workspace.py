@@ -355,7 +355,7 @@ class WorkspaceReader(PeriodicService):
             )
 
     async def _token(self, delegation: Delegation, scope: str) -> str:
-        """Get a token of the administrator for one scope, because Google refuses all scopes if it refuses one."""
+        """Get a token of the administrator for one scope: Google refuses all scopes if one scope is not allowed."""
         administrator = delegation.settings.administrator
         grant = await self._oauth.delegated_grant(delegation.service_account, administrator, [scope])
         return grant.access_token

@@ -203,7 +203,10 @@ class AccountPages:
         return self._redirect_to_account(visit, account)
 
     async def share(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/share``: set who sees the account's book, or only its contacts with a ``label``."""
+        """``POST /{tenant}/share``: set who sees the account's book.
+
+        If the form has a ``label``, only contacts with this label are shared.
+        """
         value = visit.form.get("sharing")
         account = _selected_account(visit)
         options = sharing_options(visit.tenant, account.sharing) if account is not None else ()

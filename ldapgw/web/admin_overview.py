@@ -66,7 +66,7 @@ class _StepText(Texts, frozen=True):
 
 
 class _PhoneHints(Texts, frozen=True):
-    """The hints of the step about the first phone if there are phones, by the condition of the worst phone."""
+    """The hints of the step about the first phone, by the condition of the phone with the worst problem."""
 
     refused: str
     problems: str

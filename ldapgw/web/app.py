@@ -189,7 +189,8 @@ class _WebResource(Resource):
         if _body_size(request) > max_body_size(request.method):
             raise PageError(error_pages.PAGES.too_large)
         segments = request.postpath
-        # Some proxies remove the path of the public URL from the request's path, and others leave it there.
+        # Some proxies remove the path of the public URL from the request's path, and other proxies leave this path
+        # there.
         if segments[: len(self._path)] == self._path:
             segments = segments[len(self._path) :]
         try:

@@ -542,7 +542,7 @@ def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:
     body = text.encode()
     # The entity tag is weak, because the compressed body has the same tag.
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
-    # The compressed file has no time, so that the same phone book has the same octets.
+    # The compressed body contains no time, so that equal phone books have equal octets.
     return WrittenBook(gzip.compress(body, mtime=0) if takes_gzip else body, etag)
 
 

@@ -393,7 +393,7 @@ def _photo(tenant: WebTenant, found: BrowsedContact) -> bytes:
 
 
 def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText, ...]:
-    """Return a contact's numbers, each once."""
+    """Return a contact's numbers, each number only once."""
     if stored is None:
         known, for_pbx_by_number = numbers_of(found.entry, found.context), _entry_numbers_for_pbx(found)
         return tuple(

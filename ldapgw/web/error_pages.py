@@ -187,7 +187,7 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
 
 
 def not_switched_on(source: Source) -> ErrorPage:
-    """Return the error page for a consent that was to switch a source on, and that was canceled or not ticked."""
+    """Return the error page for a consent to switch a source on, if the user canceled or left the checkbox empty."""
     page = PAGES.not_switched_on
     return replace(page, explanation=Phrase(str(page.explanation), {"box": Phrase(CONSENT_CHECKBOXES[source])}))
 

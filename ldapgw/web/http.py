@@ -48,7 +48,7 @@ MAX_REPORT_SIZE = 512 * 1024
 MAX_FORM_FIELDS = 240
 
 # The policy allows no inline scripts, no frames, and nothing from other origins.  No form is sent to Google, and no
-# answer to a form redirects there: a consent begins with a link, or with a page that has the header ``Refresh``.
+# answer to a form redirects to Google: a consent begins with a link, or with a page that has the header ``Refresh``.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
@@ -96,10 +96,10 @@ UNKNOWN_ADDRESS = "unknown"
 def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
     """Return the client's address for logs and rate limits: the nearest address that is not a trusted proxy's.
 
-    Each proxy appends the address that sent it the request, so ``X-Forwarded-For`` is read from the end, for as long as
-    the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.  An
-    entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because a list of allowed
-    networks may contain the proxy but not the client.
+    Each proxy appends the address from which the proxy got the request.  So ``X-Forwarded-For`` is read from the end,
+    up to the first address that is not a trusted proxy's.  Entries that an untrusted client may have forged are never
+    read.  An entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because a list of
+    allowed networks may contain the proxy but not the client.
 
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.

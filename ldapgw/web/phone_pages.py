@@ -74,7 +74,8 @@ def qr_code(text: str, title: str) -> Markup:
     :param title: description of the content, for screen readers.
     """
     code = segno.make(text, micro=False, boost_error=False)
-    # With a view box, the QR code shrinks in a narrow window; with width and height alone, it would be cut off.
+    # With a view box, the QR code shrinks in a narrow window; with only a width and a height, the QR code would be cut
+    # off.
     svg = code.svg_inline(omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None, title=title)
     width, height = code.symbol_size(scale=_SCALE)
     # segno escapes the title; everything else is numbers.
@@ -321,7 +322,7 @@ class PhonePages:
         }
 
     def _advice(self, visit: Visit, advice: Advice) -> tuple[Translatable, str]:
-        """Return the text of an advice for the visitor, and the page of the documentation about the advice, or ""."""
+        """Return the text of an `Advice` for the visitor, and the page of the documentation about the advice, or ""."""
         own = ADMINISTRATORS_ADVICE.get(advice) if visit.is_by_admin else None
         if own is None:
             return ADVICE[advice], ""
@@ -426,7 +427,7 @@ def _ways(sheet: Sheet) -> Sequence[str]:
 def _read_provisioning(
     connection: Connection, login: PhoneLogin, secret_box: SecretBox, now: float
 ) -> tuple[ProvisioningAddress | None, WindowPhone | None, ProvisioningWindow | None, StoredRecording | None]:
-    # One read, because each read has a transaction of its own on another thread.
+    # All values are read in one call, because each call is a transaction of its own on another thread.
     return (
         provisioning.read_address(connection, login.name, now),
         provisioning.read_window_fetch(connection, login.name),
