@@ -43,7 +43,8 @@ class _StatusTexts(Texts, frozen=True):
 
     :ivar limit: the message for an exceeded quota if Google names the quota.
     :ivar messages: the meaning of each error code, with advice.
-    :ivar variants: more exact messages by error code and by the fact ``by`` (what ended a consent) or ``source``.
+    :ivar variants: more exact messages, by error code and by a fact of the error: ``by`` (what ended a consent) or
+        ``source``.
     :ivar sources: messages for the failure of one source, while the other sources of the account are up to date.
     :ivar listings: messages for oddities of a listing that was applied nevertheless, by warning code and source.
     """
@@ -255,13 +256,13 @@ def rejected_phones(logins: Iterable[PhoneLogin], now: float) -> Mapping[int | N
 
 
 def is_of_testing(account: Account) -> bool:
-    """Return whether the consent lasts seven days according to Google, as for a client in "Testing"."""
+    """Return whether, according to Google, the consent lasts seven days, as with a client in "Testing"."""
     given, ends = account.connected_at, account.refresh_expires_at
     return given is not None and ends is not None and abs(ends - given - TESTING_SECONDS) < HOUR
 
 
 def _ended_by_testing(account: Account, since: float) -> bool:
-    """Return whether a consent ended after seven days, as the consents of a client in "Testing" do."""
+    """Return whether a consent ended after seven days, as with a client in "Testing"."""
     given = account.connected_at
     return given is not None and -HOUR < since - given - TESTING_SECONDS < _NOTICE_SECONDS
 

@@ -111,16 +111,17 @@ class ErrorStatus:
 class Account:
     """A Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
 
-    :ivar error: the error that somebody has to solve first: an error of the account or of one of its sources; the alarm
-        instead, unless the error is one of `OWN_ERRORS`.
+    :ivar error: the error that somebody has to solve first, or None.  If the tenant has an alarm, this is the alarm,
+        unless the account has an error of `OWN_ERRORS`.  Otherwise this is an error of the account or of one of its
+        sources.
     :ivar alarm: the tenant's alarm, if the account's syncs depend on the tenant's OAuth client.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the kind of sync that persons have requested, until such a sync has succeeded; None if there is
         no such request.
     :ivar warnings: oddities of the last listings of each source; the listings were applied nevertheless.
     :ivar skipped: the numbers of skipped persons, of flawed persons and of unreadable telephone numbers, by reason.
-    :ivar shared_label: the name of the label whose contacts alone are shared, or would be shared if the book were not
-        private; empty if all contacts are shared.
+    :ivar shared_label: the name of a label: only contacts with this label are shared; empty if all contacts are shared.
+        For a private book, the label takes effect when the book is shared.
     :ivar revoked: whether Google no longer accepts the grant; the gateway then makes no calls with the grant.
     :ivar delegated: whether the tenant's service account may read the account's contacts.
     :ivar has_consent: whether a refresh token of the user's own consent is stored.
@@ -196,7 +197,7 @@ class Account:
 
     @property
     def has_left(self) -> bool:
-        """Return whether the service account may no longer read the contacts of a user who has not consented."""
+        """Return whether the user has not consented, and the service account may no longer read the contacts."""
         return self.uses_delegation and self.error is not None and self.error.facts.get("by") in _LEFT
 
     @property
@@ -214,7 +215,7 @@ class Tokens:
     """The stored tokens of a grant.
 
     :ivar refresh_token: the refresh token of a consent; empty for a delegated account.
-    :ivar access_token: the last access token; empty for a delegated account that has not got any.
+    :ivar access_token: the last access token; empty for a delegated account that has not got an access token yet.
     """
 
     refresh_token: str
@@ -340,7 +341,7 @@ def connect(
     """Store a new grant, in the user's account if the tenant already has this account, and request a full sync.
 
     :param sharing: the sharing of a new account; a known account keeps its sharing.
-    :param shared_label: the label whose contacts alone a new account shares, or empty for all contacts.
+    :param shared_label: a new account shares only the contacts with this label; empty for all contacts.
     :param owner: the sub of another person whose page shows the account too, or None to keep the stored owner.
     :returns: the account's id, or None if there is neither a new nor a stored refresh token; nothing is stored then.
     """
@@ -493,8 +494,8 @@ def remove_owner(connection: Connection, account_id: int) -> None:
 def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str) -> None:
     """Store the sharing of the account's book.
 
-    :param shared_label: the name of the label whose contacts alone are shared, or empty for all contacts.  The label
-        of a private book takes effect when the book is shared again (`Account.label_to_share`).
+    :param shared_label: the name of a label: only contacts with this label are shared; empty for all contacts.  The
+        label of a private book takes effect when the book is shared again (`Account.label_to_share`).
     """
     values = {"sharing": sharing, "shared_label": shared_label or None}
     connection.execute(update(account).where(account.c.id == account_id).values(values))
@@ -611,12 +612,12 @@ class AlikeAccounts(NamedTuple):
 def read_alike(connection: Connection, stale_before: float) -> tuple[AlikeAccounts, ...]:
     """Read all accounts as groups of accounts that have the same state.
 
-    The database makes the groups, because reading 10,000 accounts one by one takes a third of a second.  Accounts are
-    alike if they do not differ in anything from which their errors and states (`ldapgw.store.account_status.state`)
-    are chosen.  An account of which a source fails is alike to no other account.
+    The database makes the groups, because reading 10,000 accounts one by one takes a third of a second.  A group has
+    the accounts of one tenant that agree in everything from which an account's error and state
+    (`ldapgw.store.account_status.state`) are derived.  An account with a failing source forms a group of its own.
 
-    :param stale_before: the time before which a last success or the beginning of an error is long ago, in seconds since
-        the epoch.
+    :param stale_before: a time in seconds since the epoch; a last success, or the beginning of an error, before this
+        time counts as long ago.
     """
     column = account.c
     failing = select(source.c.account_id).where(source.c.error_code.is_not(None))

@@ -90,7 +90,7 @@ class Actor:
     """The person, phone or program that does something.
 
     :ivar name: e-mail address of a signed-in person, or one of the names below.
-    :ivar address: IP address of the person's browser or of the phone, or empty if there is none.
+    :ivar address: IP address of the person's browser or of the phone; empty for a program.
     """
 
     name: str

@@ -57,7 +57,8 @@ _MARKED = (
     ("phone", "phone", "name", _PHONE_COLUMNS),
     ("further_account", "phone", "phone", ()),
 )
-# The tables of which each change marks all accounts of the tenant, with the event of an update.
+# Each inserted or deleted row of these tables marks all accounts of the row's tenant as changed, and so does an update
+# with the given event.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
 # The tables whose changes are notified.  A change of a table in `_MARKED` is notified because a trigger writes the mark
 # into the table "change".
@@ -244,7 +245,8 @@ class Delta:
     """The changes of an account's contacts since a generation, and all labels of the account.
 
     :ivar changed: new and changed contacts.
-    :ivar removed: the source and uid of persons who no longer have a contact on phones, or never had one.
+    :ivar removed: the source and uid of persons who no longer have a contact on phones, or never had a contact on
+        phones.
     :ivar labels: the names of the labels by resource name.
     """
 

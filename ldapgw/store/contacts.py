@@ -349,10 +349,10 @@ def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequ
 
 
 def delete_duplicates(connection: Connection, account_id: int) -> bool:
-    """Delete the "other contacts" that have become contacts, or are left out because of the contact's labels.
+    """Delete the "other contacts" that have become contacts, even contacts that are left out because of labels.
 
     Google does not always report that such persons have left the "other contacts".  Without this function, phones would
-    go on to find a person who has become a contact with an excluded label.
+    still find a person who has become a contact with an excluded label.
 
     :returns: whether there were such persons.
     """

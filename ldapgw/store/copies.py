@@ -106,8 +106,8 @@ def clean_copies(
 ) -> list[str]:
     """Remove disconnected accounts from the copies of a database, and delete old copies; this may take a while.
 
-    :param database: the file of the database, or for a database on a server, the path to which the endings of the names
-        of copies are added.
+    :param database: the file of the database; for a database on a server, a path beside the copies.  The name of each
+        copy is the name in this path, followed by an ending.
     :param disconnected: the tenant and the sub of the disconnected accounts, or None to read them from the file.
     :param removed: the tenant and the sub of accounts that the database no longer has.
     :returns: a line for each copy that was deleted or could not be deleted.
@@ -166,7 +166,7 @@ def _clean(file: Path, now: float, gone: Collection[tuple[str, str]], *, is_copy
 
 
 def _remove_accounts(file: Path, gone: Iterable[tuple[str, str]]) -> None:
-    """Replace a copy by a file without the contacts and tokens of the accounts, unless the copy has none of them.
+    """Replace a copy that has contacts or tokens of the accounts by a file without these contacts and tokens.
 
     The new file keeps the copy's age.  The rows are not deleted in the old file, because the old file may still have
     the octets of rows that were deleted earlier.

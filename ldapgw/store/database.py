@@ -194,7 +194,7 @@ class Database(ABC):
         """
 
     def look(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction on a database that need not be open, and create no files beside it."""
+        """Open a read transaction, even if the database is not open, and create no files beside the database."""
         return self.begin_read()
 
     def call(
@@ -202,7 +202,8 @@ class Database(ABC):
     ) -> T:
         """Call ``function(connection, …)`` in a transaction.
 
-        After a conflict with another transaction the function may be called again, so it must change nothing else.
+        After a conflict with another transaction the function may be called again, so the function must change nothing
+        but the database.
         """
         with self.begin_read() if mode is Mode.READ else self.begin(exclusively=mode is Mode.WRITE) as connection:
             return function(connection, *args, **kw)

@@ -152,7 +152,7 @@ def hand_over_directory(connection: Connection, account_id: int) -> None:
 
 
 def failing_since(connection: Connection, account_id: int, of: Source) -> float | None:
-    """Return the time, in seconds since the epoch, at which a source began to fail, or None if it does not fail."""
+    """Return when a source began to fail, in seconds since the epoch, or None if the source does not fail."""
     where = source.c.account_id == account_id, source.c.source == of
     since: float | None = connection.execute(select(source.c.error_since).where(*where)).scalar()
     return since

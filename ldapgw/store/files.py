@@ -69,7 +69,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def is_missing(path: Path) -> bool:
-    """Return whether a path does not exist; False if permissions hide this, because another check reports them."""
+    """Return whether a path does not exist; False if permissions hide the path, which another check reports."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -131,7 +131,8 @@ def backup_time(note: Path) -> float | None:
 def acting_as_owner(folder: Path) -> Iterator[None]:
     """Act as the owner of a folder until the block ends, if root runs a command for a gateway of another user.
 
-    The owner may have planted links in the folder.  What root writes as the owner cannot reach further than the owner.
+    The owner may have planted links in the folder.  A process that acts as the owner cannot write through such a link
+    to files that the owner must not write.
 
     :raises OSError: when the folder cannot be examined.
     """

@@ -30,8 +30,8 @@ _IS_ALIVE = gateway.c.seen_at > _NOW - ALIVE_SECONDS
 class GatewayInfo:
     """The data that a gateway writes with each heartbeat, a row of the table ``gateway``.
 
-    :ivar roles: the gateway's tasks in alphabetical order: it serves phones (``serve``), syncs tenants (``sync``) and
-        serves the page (``web``).
+    :ivar roles: the gateway's tasks in alphabetical order: the gateway serves phones (``serve``), syncs tenants
+        (``sync``) and serves the page (``web``).
     """
 
     id: str

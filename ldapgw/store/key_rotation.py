@@ -84,7 +84,7 @@ def find_unready(connection: Connection, key: bytes) -> UnreadyGateways:
 def rotate(database: Database, key_file: Path, key: bytes, today: date) -> tuple[int, Path]:
     """Seal every secret under a new key, and move the old keys to a file beside the key file.
 
-    :param key: the new key; it may be in the key file already.
+    :param key: the new key, which may be in the key file already.
     :param today: the date in the name of the file with the old keys.  After several rotations on a day, the file has
         the old keys of all these rotations.
     :returns: the number of secrets, and the file with the old keys.

@@ -25,7 +25,7 @@ from ldapgw.errors import LeadLost, StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A running leader is never idle for this time: even without writes, it executes a statement every second
+# A running leader is never idle for this time, because the leader executes a statement every second even without writes
 # (`ldapgw.peers.leadership.TURN_SECONDS`).
 IDLE_SECONDS: Final = 10
 # A transaction may be idle for this time.  Code that computes for longer uses `ldapgw.store.database.keeping_alive`.

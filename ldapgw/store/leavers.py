@@ -52,7 +52,7 @@ class Leaver:
 class HeldRemoval:
     """A removal of many accounts that waits for an administrator, a row of the table ``held_leavers``.
 
-    :ivar count: the number of accounts that were to be removed at once.
+    :ivar count: the number of accounts that were to be removed together.
     :ivar since: when the removal was stopped, in seconds since the epoch.
     """
 
@@ -139,7 +139,7 @@ def hold(connection: Connection, tenant: str, count: int, now: float) -> bool:
 
 
 def read_held(connection: Connection, tenant: str) -> HeldRemoval | None:
-    """Read the removal that waits for an administrator, or return None if none is waiting."""
+    """Read the removal that waits for an administrator, or return None if no removal is waiting."""
     row = connection.execute(select(held_leavers).where(held_leavers.c.tenant == tenant)).first()
     return None if row is None else value_of(HeldRemoval, row)
 
@@ -150,7 +150,7 @@ def clear_held(connection: Connection, tenant: str) -> None:
 
 
 def approve(connection: Connection, tenant: str, account_ids: Collection[int]) -> None:
-    """Allow the removal of some marked accounts of a tenant at once, although they are many.
+    """Allow the removal of some marked accounts of a tenant, even if many accounts are then removed together.
 
     The approval holds for these accounts only, until their marks are deleted.
     """

@@ -3,7 +3,8 @@
 
 The snapshot is a file in the state directory, encrypted and authenticated with the gateway's key.  The file contains
 the data of the LDAP directory except the contacts: the connected accounts, and the logins of phones with hashed
-passwords.  It also contains the time at which the database had this content, so that a reader can reject an old file.
+passwords.  The file also contains the time at which the database had this content, so that a reader can reject an old
+file.
 """
 
 from __future__ import annotations

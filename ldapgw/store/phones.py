@@ -62,7 +62,8 @@ class ReplicaBooks(StrEnum):
 # The values of the columns about refused logins for a phone that has no refused logins.
 _NOT_REFUSED: Mapping[str, None] = dict.fromkeys(("refused_at", "refused_address", "refused_count"))
 
-# The name is part of DNs, URLs and names of provisioning files; dots alone would be a path segment such as "..".
+# The name is part of DNs, URLs and names of provisioning files; a name of dots only would be a path segment such as
+# "..".
 _NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
@@ -97,7 +98,7 @@ class PhoneLogin:
     :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window.  When the
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
     :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
-    :ivar label: the text by which people know the phone (`ldapgw.phones.description`); empty if there is none.
+    :ivar label: the text by which people know the phone (`ldapgw.phones.description`); empty if the phone has no label.
     :ivar former_owner: whether somebody who no longer owns the phone may know its password.
     :ivar further_ids: the other accounts that the phone belongs to, in order.
     """
@@ -145,7 +146,7 @@ class PhoneLogin:
 
     @property
     def title(self) -> str:
-        """Return the phone's label with the name behind it, or the name alone if the label says nothing else."""
+        """Return the label followed by the name, or only the name if the label is empty or equal to the name."""
         return self.name if self.label in ("", self.name) else f"{self.label} ({self.name})"
 
     @property
@@ -256,7 +257,7 @@ def read_alike(connection: Connection) -> tuple[tuple[PhoneLogin, int], ...]:
     """Read all phones as groups of phones of one tenant that are in the same condition.
 
     The condition depends on a phone's last search, and on whether the phone has bound with its present password.  A
-    phone with refused logins is alike to no other phone.
+    phone with refused logins forms a group of its own.
 
     :returns: one phone of each group, and the number of phones in the group.
     """
@@ -457,7 +458,10 @@ def set_model(connection: Connection, name: str, model: str, numbers: NumberMode
 
 
 def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
-    """Store the placeholder for the typed text in the filters of a phone of an unknown model; empty if unknown."""
+    """Store the placeholder that stands for the typed text in the filters of a phone.
+
+    :param placeholder: the placeholder; empty if the placeholder is unknown, or if the phone's model determines it.
+    """
     return _set(connection, name, placeholder=placeholder or None)
 
 

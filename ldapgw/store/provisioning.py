@@ -8,9 +8,9 @@ phone gets a new password, another name or another owner, or is removed.
 
 A *provisioning window* is a time during which phones on the office's network may fetch their settings by MAC address.
 A tenant has one window at most.  A phone fetches its file once in a window.  The file has a new password, which is only
-stored as a hash: the phone's `next_password`, which ends after `UNUSED_SECONDS` unless the phone logs in with it.
-The token in the address stays the same from window to window, so that an administrator enters the address in the DHCP
-server once.
+stored as a hash: the phone's `next_password`, which ends after `UNUSED_SECONDS` unless the phone logs in with this
+password.  The token in the address stays the same from window to window, so that an administrator enters the address in
+the DHCP server once.
 
 A *report* says which steps of a phone's settings worked, and what a menu is called on the phone.  A report has
 neither a person nor a phone.  Equal reports of a tenant are one row with a count.
@@ -49,17 +49,18 @@ from ldapgw.store.worker import Store
 ADDRESS_SECONDS: Final = 86_400.0
 # The largest number of fetches that are stored with an address.
 MAX_FETCHES: Final = 20
-# The seconds after which a fetched password ends that nobody has used.
+# A fetched password that nobody has used ends after this many seconds.
 UNUSED_SECONDS: Final = 30 * 86_400.0
-# The most refused requests of a tenant that are stored; a request of one more phone takes the place of another one.
+# The largest number of refused requests that are stored for a tenant; after that, a new request replaces a stored
+# request.
 MAX_REFUSALS: Final = 50
-# The most rows of a tenant with reports, so that nobody who is signed in can fill the database.
+# The largest number of rows with reports of a tenant; otherwise a signed-in person could fill the database.
 MAX_REPORTS: Final = 200
 # The longest time between two searches for expired addresses, because somebody may set the machine's clock forward.
 LONGEST_WAIT: Final = 3600.0
 
-# A phone may log in at a replica, of which the gateway does not learn, so tenants with replicas keep their phones'
-# fetched passwords.
+# The fetched passwords that can end.  The gateway does not learn of logins at a replica, so a fetched password of a
+# tenant with replicas never ends.
 _replica = phone.alias()
 _CAN_END = phone.c.next_password_at.is_not(None) & phone.c.tenant.not_in(
     select(_replica.c.tenant).where(_replica.c.replica.is_not(None))
@@ -94,7 +95,7 @@ class ProvisioningWindow:
 
     :ivar until: the time at which the window closes or closed.
     :ivar plain_http: whether phones may fetch their files by HTTP without TLS.
-    :ivar chosen: whether the window is for chosen phones alone, rather than for all phones without a working login.
+    :ivar chosen: whether the window is only for chosen phones, and not for all phones without a working login.
     """
 
     tenant: str
@@ -154,8 +155,8 @@ class StepReport:
     """A report, a row of the table ``step_report``.
 
     :ivar vendor: the key of the vendor's settings.
-    :ivar model: the phone's model, as typed; empty if the report names none.
-    :ivar version: the phone's firmware, as typed; empty if the report names none.
+    :ivar model: the phone's model, as typed; empty if the report names no model.
+    :ivar version: the phone's firmware, as typed; empty if the report names no firmware.
     :ivar step: the number of the step; 0 if all steps worked.
     :ivar menu: what the step's menu is called on the phone; empty if all steps worked.
     :ivar step_text: the step as the page had it at the last such report; empty if all steps worked.
@@ -330,7 +331,7 @@ def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, .
 
 
 def hindrance(connection: Connection, window: ProvisioningWindow, login: PhoneLogin, now: float) -> Reason | None:
-    """Return the reason for which a phone may not fetch its file in a window now; None if the phone may.
+    """Return the reason why a phone may not fetch its file in a window now; None if the phone may fetch its file.
 
     :param window: the window as `read_window` returned it.
     """
@@ -383,7 +384,7 @@ def note_refusal(connection: Connection, tenant: str, reason: Reason, mac: str, 
         return
     of_tenant = window_refusal.c.tenant == tenant
     if connection.execute(select(func.count()).where(of_tenant)).scalar_one() >= MAX_REFUSALS:
-        # Requests for unknown phones leave first, because anybody can invent MAC addresses.
+        # Requests for unknown phones are deleted first, because anybody can invent MAC addresses.
         is_known = window_refusal.c.mac.in_(
             select(phone.c.mac).where(phone.c.tenant == tenant, phone.c.mac.is_not(None))
         )
@@ -412,7 +413,7 @@ _COUNT_REPORT = text("""
 def add_report(connection: Connection, new: StepReport) -> bool:
     """Count a report.
 
-    :returns: False if the tenant has `MAX_REPORTS` rows already, and none of them is the same report.
+    :returns: False if the tenant has `MAX_REPORTS` rows already, and no row has an equal report.
     """
     of_tenant = select(func.count()).select_from(step_report).where(step_report.c.tenant == new.tenant)
     if connection.execute(of_tenant).scalar_one() >= MAX_REPORTS:
@@ -435,7 +436,7 @@ def remove_reports(connection: Connection, tenant: str) -> bool:
 
 
 def remove_expired(connection: Connection, now: float) -> None:
-    """Delete what has expired: addresses with their passwords, unused fetched passwords, unfit clients."""
+    """Delete expired provisioning addresses, expired fetched passwords, and old rows of the table ``unfit_client``."""
     connection.execute(delete(provisioning).where(provisioning.c.until <= now))
     _remove_unused(connection, now)
     unfit_clients.remove_old(connection, now)
@@ -448,14 +449,17 @@ def _remove_unused(connection: Connection, now: float) -> None:
 
 
 def read_next_end(connection: Connection) -> float | None:
-    """Return the time at which the first thing expires or expired that `remove_expired` deletes; None if none does."""
+    """Return the earliest time at which `remove_expired` can delete something, or None if nothing can expire.
+
+    The time may be in the past.
+    """
     end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
     ends = end, _read_next_unused(connection), unfit_clients.read_next_end(connection)
     return min((time for time in ends if time is not None), default=None)
 
 
 def _read_next_unused(connection: Connection) -> float | None:
-    """Return the time at which the first of the unused fetched passwords ends or ended, or None if there is none."""
+    """Return the earliest end of an unused fetched password, maybe a past time; None if there is no such password."""
     fetched = select(func.min(phone.c.next_password_at)).where(_CAN_END)
     first: float | None = connection.execute(fetched).scalar_one()
     return None if first is None else first + UNUSED_SECONDS
@@ -464,8 +468,8 @@ def _read_next_unused(connection: Connection) -> float | None:
 class ExpiryCleaner(Service):
     """The service that calls `remove_expired` when something expires.
 
-    At its start, the service deletes what expired earlier.  The service looks at least every `LONGEST_WAIT` seconds,
-    which is less than the life of anything new.  So the service need not be told of new addresses.
+    At its start, the service deletes what expired earlier.  The service runs at least every `LONGEST_WAIT` seconds, and
+    everything new is valid for longer.  So the service need not be told of new addresses.
 
     :param clock: a clock with seconds since the epoch.
     """

@@ -74,7 +74,7 @@ def begin(connection: Connection, phone: str, now: float, until: float, *, is_pl
     """Begin the recording of a phone, and delete an earlier recording.
 
     :param phone: the phone's name, as it is stored.
-    :returns: the reason why the recording did not begin, or None if it began.
+    :returns: the reason why the recording did not begin, or None if the recording began.
     """
     running = [stored.phone for stored in read_all(connection) if stored.is_running(now)]
     if phone in running:
@@ -112,8 +112,9 @@ def store_part(
 def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_plain: bool = False) -> str | None:
     """Read the file of a phone's recording: the parts of all gateways.
 
-    :param is_plain: whether the caller wants a recording with the real names and numbers, not one with pseudonyms.
-    :returns: the file, or None if no part is stored, or the recording is of the other kind.
+    :param is_plain: whether the caller wants a recording with the real names and numbers, not a recording with
+        pseudonyms.
+    :returns: the file, or None if no part is stored, or `is_plain` does not fit the recording.
     :raises UnfitKey: if a part was encrypted with a key that this gateway does not have.
     """
     query = (

@@ -115,7 +115,7 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
 
 
 def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:
-    """Read a pending revocation; return None if there is none with this id, or its token cannot be decrypted."""
+    """Read a pending revocation; return None if no revocation has this id, or its token cannot be decrypted."""
     row = connection.execute(select(revocation).where(revocation.c.id == revocation_id)).first()
     if row is None:
         return None

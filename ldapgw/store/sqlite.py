@@ -310,7 +310,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """Open a read transaction on a database that need not be open, and create no files beside it.
+        """Open a read transaction, even if the database is not open, and create no files beside the database.
 
         In WAL mode, SQLite creates the files ``-wal`` and ``-shm`` even for reading, unless the URI declares the
         database immutable.  This is allowed if there is no log, because then nobody has the database open.
@@ -351,8 +351,8 @@ class SqliteDatabase(Database):
     def position(self, connection: Connection) -> Position:
         """Return the position of a transaction's snapshot.
 
-        Later transactions mark changes with higher numbers, because SQLite has only one writer at a time.  The inode
-        alone identifies the file, because the number of its device may change when the machine starts.
+        Later transactions mark changes with higher numbers, because SQLite has only one writer at a time.  Only the
+        inode identifies the file, because the number of its device may change when the machine starts.
         """
         last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
         identity = self.identity()
@@ -409,7 +409,8 @@ class SqliteDatabase(Database):
         if revision is None or not self.file or not self._keeps_copies:
             return
         copy_path = self.file.with_name(f"{self.file.name}.before-upgrade-from-{revision}")
-        # After an upgrade of ldapgw, two processes may open the database at the same time; SQLite's locks let one wait.
+        # After an upgrade of ldapgw, two processes may open the database at the same time; SQLite's locks then let one
+        # process wait for the other process.
         copy_path.touch(mode=0o600)
         try:
             with closing(sqlite3.connect(self.file)) as current, closing(sqlite3.connect(copy_path)) as copy:

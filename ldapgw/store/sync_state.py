@@ -84,7 +84,7 @@ class LabelState:
         return bool(self.fingerprint or self.names)
 
     def outdated(self) -> LabelState:
-        """Return the same labels without a sync token, so that the next sync fetches all labels."""
+        """Return these labels without their sync token, so that the next sync fetches all labels."""
         return LabelState(self.names, None, _OUTDATED if self.is_known else "")
 
 
@@ -289,7 +289,7 @@ def postpone(
 
 
 def write_progress(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
-    """Store the progress of an account's sync, or delete it after the end of the sync if `progress` is None."""
+    """Store the progress of an account's sync; None deletes the progress, at the end of the sync."""
     is_of_account = sync_progress.c.account_id == account_id
     if progress is None:
         connection.execute(delete(sync_progress).where(is_of_account))
@@ -393,7 +393,7 @@ def set_asked_at(connection: Connection, account_id: int, sources: Collection[So
 
 
 def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
-    """Return the numbers of contacts that, by the present errors, would vanish from the book and from the directory."""
+    """Return, for ``book`` and ``directory``, the number of lost contacts that an error of the account reports."""
     losses: dict[str, int] = {}
     in_book = select(account.c.error_facts).where(account.c.id == account_id, account.c.error_code == _SHRINK)
     in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)

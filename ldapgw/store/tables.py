@@ -504,7 +504,7 @@ activity = Table(
     sqlite_autoincrement=True,
 )
 
-# The kind of the one row of the table ``change`` that does not mark a change.
+# The kind of the row of the table ``change`` that has the epoch; all other rows mark changes.
 EPOCH = "epoch"
 
 change = Table(

@@ -48,7 +48,7 @@ def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[E
 
 
 def client_entered_at(connection: Connection, tenant: str) -> float | None:
-    """Return the time, in seconds since the epoch, at which a tenant's client was entered; None without a client."""
+    """Return when a tenant's client was entered, in seconds since the epoch; None if there is no client."""
     query = select(oauth_client.c.entered_at).where(oauth_client.c.tenant == tenant)
     entered_at: float | None = connection.execute(query).scalar()
     return entered_at

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from ldapgw.store.tables import columns_of, unfit_client, value_of
 
-# The most clients that are stored; the clients whose last connection is oldest are forgotten.
+# The largest number of stored clients; if there are more, the clients with the oldest connections are deleted.
 MAX_CLIENTS: Final = 20
-# A client is forgotten this long after its last connection.
+# A client is deleted this many seconds after its last connection.
 KEEP_SECONDS: Final = 86_400.0
 
 _LAST_FIRST = unfit_client.c.at.desc(), unfit_client.c.address, unfit_client.c.mistake
@@ -45,18 +45,18 @@ class UnfitClient:
 
 
 def remove_old(connection: Connection, now: float) -> None:
-    """Forget the clients whose last connection is too old."""
+    """Delete the clients whose last connection is too old."""
     connection.execute(delete(unfit_client).where(unfit_client.c.at <= now - KEEP_SECONDS))
 
 
 def read_next_end(connection: Connection) -> float | None:
-    """Return the time at which the first client is or was to be forgotten, or None if there is no client."""
+    """Return the earliest time at which a client has to be deleted, maybe a past time; None if no client is stored."""
     first: float | None = connection.execute(select(func.min(unfit_client.c.at))).scalar_one()
     return None if first is None else first + KEEP_SECONDS
 
 
 def add(connection: Connection, clients: Iterable[UnfitClient], now: float) -> None:
-    """Store clients, and forget the clients that are too old or too many."""
+    """Store clients; delete clients that are too old, and the oldest clients above `MAX_CLIENTS`."""
     for client in clients:
         same = (unfit_client.c.address == client.address) & (unfit_client.c.mistake == client.mistake)
         if not connection.execute(update(unfit_client).where(same).values(at=client.at)).rowcount:

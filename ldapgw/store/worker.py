@@ -122,7 +122,8 @@ class MonitoredStore(Store):
     :param seconds: a monotonic clock, in seconds.
     :param now: a clock of the time of day, in seconds since the epoch.
     :param run, read, sync: see `on_threads`.
-    :ivar failing_since: the time, by `now`, of the first failure since `mark_recovered`, or None without a failure.
+    :ivar failing_since: the time, by `now`, of the first failure since `mark_recovered`, or None if there was no
+        failure.
     :ivar is_damaged: whether one of these failures was a damaged database file.
     :ivar recoveries: the number of calls of `mark_recovered`.
     """

@@ -58,7 +58,8 @@ class EnteredDelegation:
 class WorkspaceStatus:
     """The result of the last read of a tenant's Workspace, a row of the table ``workspace``.
 
-    :ivar read_at: when the users were last read in full, in seconds since the epoch, or None if they never were.
+    :ivar read_at: when the users were last read in full, in seconds since the epoch, or None if the users were never
+        read in full.
     :ivar users: how many users the service account reads for.
     :ivar scopes: the scopes that the Workspace's administrator has allowed the service account.
     :ivar error_code: why the last read failed: a `ldapgw.google.delegation.Refusal`, or an error code of
@@ -128,7 +129,10 @@ def remove_delegation(connection: Connection, tenant: str) -> bool:
 
 
 def entered_at(connection: Connection, tenant: str) -> float | None:
-    """Return when a tenant's service account was entered, in seconds since the epoch; None without an entered one."""
+    """Return the time at which a tenant's service account was entered.
+
+    :returns: seconds since the epoch, or None if no service account was entered for the tenant.
+    """
     found: float | None = connection.execute(
         select(delegation.c.entered_at).where(delegation.c.tenant == tenant)
     ).scalar()
@@ -170,7 +174,10 @@ def read_delegated_tenants(connection: Connection) -> frozenset[str]:
 
 
 def record_failure(connection: Connection, tenant: str, error_code: str, now: float) -> bool:
-    """Record that a tenant's Workspace could not be read, and return whether the last read failed otherwise."""
+    """Record that a tenant's Workspace could not be read.
+
+    :returns: False if the last read failed with the same error code, otherwise True.
+    """
     before = read_status(connection, tenant)
     since = before.error_since if before.error_code == error_code else now
     _write_status(connection, tenant, {"error_code": error_code, "error_since": since})
@@ -204,7 +211,7 @@ def write_group(connection: Connection, tenant: str, address: str, members: Coll
 def record_group_failure(connection: Connection, tenant: str, address: str, error_code: str, now: float) -> bool:
     """Record that the members of a Google Group could not be read; the last members stay.
 
-    :returns: whether the last read of the group failed otherwise.
+    :returns: False if the last read of the group failed with the same error code, otherwise True.
     """
     where = google_group.c.tenant == tenant, google_group.c.address == address
     before = connection.execute(select(google_group).where(*where)).first()
@@ -218,7 +225,7 @@ def record_group_failure(connection: Connection, tenant: str, address: str, erro
 
 
 def remove_other_groups(connection: Connection, tenant: str, addresses: Collection[str]) -> None:
-    """Delete the stored groups of a tenant except those with the given addresses."""
+    """Delete the stored groups of a tenant except the groups with the given addresses."""
     connection.execute(
         delete(google_group).where(google_group.c.tenant == tenant, google_group.c.address.not_in(addresses))
     )
@@ -248,14 +255,14 @@ def apply_users(
 ) -> int:
     """Make the tenant's delegated accounts agree with the users of the Workspace, in one transaction.
 
-    A user without an account gets one.  The account of a user who is gone keeps its contacts, but is no longer synced;
-    `ldapgw.sync.leavers` removes the account later if the tenant wishes so.
+    A user without an account gets an account.  The account of a user who is gone keeps its contacts, but is no longer
+    synced; `ldapgw.sync.leavers` removes the account later if the tenant's configuration says so.
 
-    :param gone: by ``sub``, why the service account may no longer read the user's contacts.  A delegated account that
-        is neither in `users` nor in `gone` nor in `unknown` counts as deleted.
+    :param gone: by ``sub``, the reason why the service account may no longer read the user's contacts.  A delegated
+        account that is neither in `users` nor in `gone` nor in `unknown` counts as deleted.
     :param unknown: each ``sub`` whose account stays as it is, because Google did not say enough about the user.
     :param sharing: the sharing of new accounts.
-    :param shared_label: the label whose contacts alone new accounts share; empty for all contacts.
+    :param shared_label: new accounts share only the contacts with this label; empty for all contacts.
     :returns: the number of new accounts.
     """
     known = {found.sub: found for found in accounts.read_all(connection, tenant)}

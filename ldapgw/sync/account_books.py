@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
-The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the others.
+The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the books of accounts.
 
 `AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
 process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown, or the
@@ -89,7 +89,8 @@ class AccountBooks:
         self._build_in_process = build_in_process
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
-        # By tenant, the books of files by their names, in the order in which the files were first good.
+        # By tenant, the books of files by their names, in the order in which the files were first read without a
+        # problem.
         self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.
@@ -179,7 +180,7 @@ class AccountBooks:
             await publish()
         for each in busy:
             await self._build_locked([each])
-        # Revising a large book takes milliseconds, building it takes many seconds.
+        # Revising a large book takes milliseconds, but building the book takes many seconds.
         served = [each for each in large if each in self._built]
         await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
         await publish()
@@ -398,7 +399,7 @@ class AccountBooks:
         return replace(task, books=[built for key in task.book_ids if (built := await self._current(task, key))])
 
     def _put(self, task: BuildTask) -> None:
-        """Store the books of a finished task in memory, unless they belong to no account any more."""
+        """Store the books of a finished task in memory, if the books still belong to an account."""
         present = self.state.accounts.get(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
             # The account may be gone, or the directory may have been built from another account meanwhile.
@@ -414,7 +415,7 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the last book with a task's inputs from memory, else from the cache; its contacts may be outdated."""
+        """Return the last book with a task's inputs, from memory or else the cache; the contacts may be outdated."""
         built = self._built.get(key)
         if built is not None and (built.build_key, built.history) == (task.build_key, task.history):
             return built

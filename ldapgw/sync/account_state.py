@@ -80,8 +80,8 @@ class AccountState:
     def books_of_phone(self, login: PhoneLogin) -> tuple[str, ...]:
         """Return the keys of the books of a phone's accounts in order; empty if no account is connected.
 
-        The key of an account that is not connected is empty, because the next account must not become the first
-        account, whose groups count.
+        An account that is not connected has an empty key in the result, so that no other account moves to the first
+        place: only the groups of the first account count.
         """
         found = [self.accounts.get(account_id) for account_id in login.account_ids]
         return tuple(["" if account is None else account.sub for account in found]) if any(found) else ()

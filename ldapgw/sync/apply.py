@@ -52,7 +52,7 @@ MAX_KEYED_READ = 2000
 MAX_DIRECTORY_LOSS = 0.1
 
 
-# The state of a source after Google's refusal, which is not a failure.
+# The state of a source after a refusal by Google; a refusal does not count as a failure.
 REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
     SourceUnavailable: SourceState.UNAVAILABLE,
     ScopeMissing: SourceState.NOT_GRANTED,
@@ -183,7 +183,7 @@ def apply_and_end(
     *,
     may_fetch_directory: bool,
 ) -> tuple[SyncFigures | None, bool]:
-    """Write the result of a sync, and the end of a sync that has changed nothing and is the last step.
+    """Write the result of a sync; if nothing has changed and no other step follows, also record the end of the sync.
 
     :returns: the figures of `apply_sync_result`, and whether the end is recorded.
     """

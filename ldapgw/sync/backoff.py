@@ -7,10 +7,10 @@ calls Google more often than a healthy account.  Waits double from failure to fa
 random ("equal jitter"), so that accounts which failed together do not retry together.  A wait that Google asks for is a
 minimum.
 
-When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail alike.  Then the
-tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the success of a
-trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same Google project
-(`ldapgw.sync.scheduler`).
+When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail for the same reason.
+Then the tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the
+success of a trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same
+Google project (`ldapgw.sync.scheduler`).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
 FAILURES_TO_OPEN = 3
-# The longest wait between two trials; it is short because only a trial shows the end of an outage.  An account that
-# fails waits for at least an interval, so another account makes the next trial.
+# The longest wait between two trials; this wait is short because only a trial shows the end of an outage.  An account
+# that fails waits for at least an interval, so another account makes the next trial.
 MAX_OPEN_SECONDS = 300.0
 # The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
 TRIAL_SECONDS = 90.0
@@ -112,7 +112,8 @@ class CircuitBreaker:
     """The circuit breaker of a tenant, which is open while no account of the tenant can sync.
 
     :ivar failed: ids of the accounts that could not reach Google since Google last answered an account of the tenant.
-    :ivar trips: the number of failures that have opened the circuit, or kept it open, since it was last closed.
+    :ivar trips: the number of failures that have opened the circuit, or kept the circuit open, since the circuit was
+        last closed.
     :ivar until: the time until which no account syncs, or None if the circuit is closed.
     :ivar code: the error code that opened the circuit.
     :ivar since: the time of the first error of `code` if `code` belongs to `TENANT_ERRORS`, otherwise None.
@@ -161,7 +162,10 @@ class CircuitBreaker:
         return CircuitBreaker() if self._is_refuted(error) else self
 
     def after_outage(self) -> CircuitBreaker:
-        """Return the circuit breaker after Google has answered another account: closed, except for `TENANT_ERRORS`."""
+        """Return the circuit breaker after Google has answered another account.
+
+        The circuit is closed, unless one of the `TENANT_ERRORS` has opened the circuit.
+        """
         return self if self.code in {error.code for error in TENANT_ERRORS} else CircuitBreaker()
 
     def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
@@ -176,7 +180,7 @@ class CircuitBreaker:
     def _is_refuted(self, error: Exception | None) -> bool:
         """Return whether an outcome shows that the cause of the open circuit is over.
 
-        An error of ldapgw itself shows nothing.
+        An internal error of ldapgw says nothing about Google.
         """
         if error is None:
             return True

@@ -90,7 +90,7 @@ class BuildTask:
 
 
 def load_book(cache: BookCache, task: BuildTask, key: BookId) -> BuiltBook | None:
-    """Read a book of a task from the cache; None if no cached book has the task's inputs.  Contacts do not count."""
+    """Read a book of a task from the cache; None if no cached book has the task's inputs other than contacts."""
     sharing = task.account.sharing if isinstance(key, int) else Sharing.SHARED
     name = cache_name(task.account.id, directory=isinstance(key, str))
     return cache.load(name, task.build_key, task.context, sharing, task.history)
@@ -176,8 +176,8 @@ class _StoredContacts:
 def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
     """Build an account's books from the stored contacts and write them to the book cache; called in another process.
 
-    On an error of the database nothing is written, and the caller has to build the books itself.  Nothing is written
-    either when the account was disconnected during the build.
+    On an error of the database nothing is written, and the caller has to build the books itself.  If the account was
+    disconnected during the build, nothing is written either.
 
     :param url: URL of the database.
     :param folder: folder of the book cache.

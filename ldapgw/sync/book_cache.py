@@ -197,7 +197,7 @@ class BookCache:
                     yield account_id, history, generation
 
     def prune_files(self, names: Collection[str]) -> None:
-        """Delete all cached books of files except those with some names."""
+        """Delete all cached books of files except the books with the given names."""
         kept = {self._file(name) for name in names}
         with suppress(OSError):
             # An administrator may keep other files in the folder.
@@ -247,10 +247,10 @@ def _read_header(source: RecordReader) -> tuple[str, History, int]:
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Pause the garbage collector, and exempt from garbage collection what is read meanwhile.
+    """Pause the garbage collector, and exempt the objects that are read meanwhile from later collections.
 
-    Nothing that is read is garbage, and the books live long.  Each collection would visit the books, and stop all
-    threads meanwhile.
+    None of these objects is garbage, and the books live long.  A collection would visit all books, and stop all threads
+    meanwhile.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -27,7 +27,7 @@ log = Logger()
 # Seconds between two searches for contacts whose numbers were read by former rules.  There are such contacts after an
 # upgrade, and after the restore of an older backup.
 INTERVAL = 60.0
-# The number of contacts that are read and stored at once.
+# The number of contacts that are read and stored in one step.
 _BATCH = 200
 
 # A contact's source and uid: the key of its row within the account.
@@ -71,7 +71,7 @@ def read_all_anew(stored: Sequence[Contact], region: str) -> list[tuple[Contact,
 class ContactRenewal(PeriodicService):
     """The service that reads the numbers of stored contacts anew, one account after another.
 
-    :param tenants: the tenants by name; accounts of other tenants are left alone.
+    :param tenants: the tenants by name; accounts of other tenants are not changed.
     :param read_in_process: calls `read_all_anew` in another process, because the work would delay phones.
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     """

@@ -2,8 +2,8 @@
 """Decides which fetch is due for a source, fetches the source from Google, and stores the progress.
 
 The pages of a listing are buffered until the last page has arrived, so that no partial listing is used.  A small
-listing is buffered in memory, a large listing in a file without a name.  Nothing is left of the file however the
-process ends, and the file is as private as its folder.
+listing is buffered in memory, a large listing in a file without a name.  The operating system deletes the file when the
+process ends, even if the process is killed, and the file is as private as its folder.
 
 One account at a time fetches a tenant's Workspace directory.  When this account fails, another account takes over; when
 all accounts fail, the accounts take turns, so that the gateway notices when the directory is available again.
@@ -279,9 +279,10 @@ def choose_directory_account(
 
 
 def is_directory_kept(current: Collection[DirectoryCandidate], account_id: int, now: float) -> bool:
-    """Return whether another account stays the directory account, so that no other candidates need be compared.
+    """Return whether an account other than `account_id` is sure to stay the directory account.
 
-    If the directory account is eligible and has no error, `choose_directory_account` chooses this account or nobody.
+    If the directory account is eligible and has no error, `choose_directory_account` chooses this account or no
+    account, so the caller need not compare other candidates.
 
     :param current: the result of `ldapgw.store.directory_accounts.read_current_candidates`.
     :param account_id: the account that asks.

@@ -79,7 +79,7 @@ def _version(status: os.stat_result) -> int:
 
 
 def read_file(path: Path, region: str) -> tuple[int, FileReading]:
-    """Return the version of a file and what the file has.  The function raises no OSError."""
+    """Return the version of a file, and its contacts or problems.  The function raises no OSError."""
     try:
         # Without O_NONBLOCK, a named pipe would block the thread forever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -123,12 +123,12 @@ def build_cached_file_book(folder: Path, task: FileTask) -> FileReport:
 
 
 def load_file_book(cache: BookCache, task: FileTask) -> BuiltBook | None:
-    """Read the last good book of a file from the cache; None if there is none by the present settings and rules."""
+    """Read a file's last good book from the cache; None if no cached book fits the present settings and rules."""
     return cache.load(task.cache_name, task.build_key, task.context, task.sharing)
 
 
 def present_file_book(cache: BookCache, task: FileTask) -> Book | None:
-    """Return the book that a gateway serves: of the present file, or else the last good book, or None."""
+    """Return the book that a gateway serves: the book of the present file, or else the last good book, or else None."""
     cached = load_file_book(cache, task)
     if cached is not None and cached.generation == file_version(task.path):
         return cached.book

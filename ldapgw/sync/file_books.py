@@ -32,7 +32,7 @@ from ldapgw.sync.file_book_builder import FileTask, build_file_book, file_versio
 
 log = Logger()
 
-# The seconds between two looks at the files.
+# The seconds between two checks of whether files have changed.
 CHECK_SECONDS = 2.0
 # The seconds after which a file with a problem is read again, although the file has not changed: the disk may have
 # failed, or the machine may have been short of memory.
@@ -49,11 +49,11 @@ class _FileState:
     """A file, as it was last read.
 
     :ivar task: the task by which the book was last built.
-    :ivar report: the outcome of the last reading, or None before the first one.
-    :ivar pending: the version of a changed file that is read if the next look finds the same version.  A file that
-        another program is still writing is not read.
+    :ivar report: the outcome of the last reading, or None before the first reading.
+    :ivar pending: the version of a changed file, or None.  The file is read if the next check finds the same version,
+        because another program may still be writing the file.
     :ivar tried_at: when the last reading ended.
-    :ivar served: `FileStatus.served`; likewise `read_at` and `since`.
+    :ivar served: see `FileStatus`, which also explains `read_at` and `since`.
     """
 
     task: FileTask
@@ -69,7 +69,7 @@ class FileBooks(PeriodicService):
     """The service that reads the files that have changed, every `CHECK_SECONDS`.
 
     :param clock: counts seconds since the epoch.
-    :param books: gets the books.
+    :param books: the object that keeps the built books.
     :param publish: publishes the changed books.
     :param look_off_thread: calls a function with its arguments on a thread that a slow disk may block.
     :param run_off_thread: calls a function with its arguments on the thread that builds books.
@@ -161,7 +161,7 @@ class FileBooks(PeriodicService):
                 await self._publish()
 
     def _is_read(self, state: _FileState, version: int) -> bool:
-        """Return whether a version of a file need not be read, or need not be read again yet."""
+        """Return whether a version of a file was read already, and need not be read again now."""
         if state.report is None or state.report.version != version:
             return False
         return state.report.is_good or self._now() - state.tried_at < RETRY_SECONDS

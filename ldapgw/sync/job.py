@@ -4,7 +4,7 @@
 A sync is applied as a whole or not at all: before the transaction only a refreshed access token is written, and after a
 failure the contacts and the sync tokens are unchanged.  A failure of the "other contacts" does not prevent the sync of
 the contacts.  The tenant's Workspace directory is synced afterwards in a separate sync; a failure of one sync does not
-affect the other.
+affect the other sync.
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ class SyncJob:
         :param max_loss: the number of contacts that may vanish even if the loss is suspicious.
         :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
             if there are more accounts.
-        :param end: what the transaction of the result records if this sync is the last step, or None to record nothing.
+        :param end: the end that the transaction of the result records if no other step follows, or None to record no
+            end.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         """
         account, stored = begun.account, begun.stored
@@ -188,7 +189,8 @@ class SyncJob:
                 query = stored.query(tenant, source, labels)
                 token = stored.token(source, due_sync_of(query))
                 try:
-                    # The first call needs no other look at the tokens.
+                    # The tokens in `stored` were read a moment ago, so the first call uses these tokens; later calls
+                    # read the tokens again.
                     tokens = stored.tokens if step == 1 and labels is None else None
                     fetched.append(await self._fetch(account, query, token, (step, len(due)), tokens))
                     states[source] = SourceState.ON
@@ -305,7 +307,7 @@ class SyncJob:
         await self._leader.store.run(record_directory_failure, account, error, self._now(), next_try)
 
     async def next_directory_account(self, tenant: str) -> int | None:
-        """Return the id of the account through which a tenant's directory is fetched next; None if there is none."""
+        """Return the id of the account through which a tenant's directory is fetched next, or None."""
         return choose_directory_account(
             await self._leader.store.run(directory_accounts.read_candidates, tenant), self._now()
         )
@@ -399,7 +401,7 @@ class SyncJob:
     ) -> LabelState | None:
         """Fetch the labels of an account; return None if Google refuses the labels.
 
-        A failure that may concern the labels alone does not fail the sync: contacts are synced with the labels that
+        If the failure possibly concerns only the labels, the sync goes on: contacts are synced with the labels that
         were known before.  A tenant that filters contacts by labels, or excludes labels, therefore serves no contact of
         an account whose labels were never fetched.
 

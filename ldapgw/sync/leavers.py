@@ -2,11 +2,11 @@
 """Finds the people who have left a company, and removes their accounts after the tenant's ``remove_leavers``.
 
 An account with a consent has been left if Google has ended the access, and the person is missing from the tenant's
-Workspace directory.  Whoever reads the users of a service account marks the delegated accounts
-(`ldapgw.store.leavers.mark`); this module removes marked accounts of both kinds.
+Workspace directory.  `ldapgw.sync.workspace`, which reads the users of a service account, marks the delegated accounts;
+this module removes marked accounts of both kinds.
 
-A mistake must not remove anybody, so an incomplete, old or suspiciously short directory says nothing about anybody.
-If many accounts are to be removed within a day, none is removed until an administrator has approved the removal.
+A mistake must not remove anybody, so an incomplete, old or suspiciously short directory says nothing about anybody.  If
+many accounts are to be removed within a day, no account is removed until an administrator has approved the removal.
 
 `decide` is pure: the service `LeaverService` reads the facts and carries the decision out.
 """
@@ -109,12 +109,13 @@ class Decision:
 
 
 def decide(facts: Facts, delay: float, now: float) -> Decision:
-    """Decide which accounts have been left, and which of them are removed now.
+    """Decide which accounts belong to people who have left, and which of these accounts are removed now.
 
     :param delay: the tenant's ``remove_leavers`` in seconds; 0 if no account is removed.
     :param now: seconds since the epoch.
     """
-    # The service account's reader owns all other marks.
+    # This run may set and delete marks only of these accounts.  The marks of all other accounts come from
+    # `ldapgw.sync.workspace`, which reads the users of a service account.
     own = {
         account.id: account
         for account in facts.accounts
@@ -160,7 +161,7 @@ def _is_ended(account: Account) -> bool | None:
 
 
 def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple[set[int], set[int]]:
-    """Divide accounts whose access was ended, except those whose user is in the directory.
+    """Divide the accounts whose access was ended and whose users are missing from the directory.
 
     If more than half of a domain's connected accounts are missing, the directory does not list the domain's people, or
     lists only some of them, and nothing is known about the domain's accounts.
@@ -178,16 +179,16 @@ def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple
     gone, unknown = set[int](), set[int]()
     for account_id, account in ended.items():
         if not directory.has(account):
-            # Google does not report a domain for a private account, which no directory has.
+            # A private account has no domain, and is in no directory.
             is_listed = bool(account.hd) and 2 * missing[account.hd or ""] <= connected[account.hd or ""]
             (gone if is_listed else unknown).add(account_id)
     return gone, unknown
 
 
 def _is_confirmed(facts: Facts, account: Account, leaver: Leaver, gone: Collection[int], delay: float) -> bool:
-    """Return whether what was read lately still shows that the person of a marked account has left."""
+    """Return whether the latest data from Google still shows that the person of a marked account has left."""
     if leaver.reason is LeaverReason.MISSING:
-        # The person was missing when the mark was set, and is missing from a full listing since then.
+        # The person was missing when the mark was set, and must be missing from a full listing after that time, too.
         is_listed_again = facts.directory is not None and facts.directory.listed_at >= leaver.since
         return account.id in gone and is_listed_again
     # The users must have been read since the removal was due, because a user may have come back on the last day.
@@ -196,7 +197,7 @@ def _is_confirmed(facts: Facts, account: Account, leaver: Leaver, gone: Collecti
 
 
 def _has_good_consent(account: Account) -> bool:
-    """Return whether the user has consented and Google has not ended the consent, which no delegation concerns."""
+    """Return whether Google still accepts a consent of the user; such an account needs no delegation."""
     return account.has_consent and not account.revoked
 
 
@@ -239,8 +240,8 @@ class LeaverService(PeriodicService):
             await store.run(leavers.mark, considered, decision.gone, now)
         if decision.held != facts.held and await store.run(_set_held, name, decision.held, now):
             log.warn(
-                "tenant {tenant}: accounts of people who have left that are due for removal at once: {count}; none of "
-                "them is removed until an administrator has approved the removal on the page Admin, People",
+                "tenant {tenant}: many accounts of people who have left are due for removal: {count}; no account is "
+                "removed until an administrator has approved the removal on the page Admin, People",
                 event="leavers_held",
                 tenant=name,
                 count=decision.held,
@@ -299,7 +300,9 @@ def read_listing(connection: Connection, tenant: str, now: float) -> DirectoryLi
     state = sync_state.read_sync_states(connection, holder.account_id)[Source.DIRECTORY]
     if state.full_sync_at is None or state.asked_at is None or now - state.asked_at > MAX_AGE:
         return None
-    # Without a sync token, the contacts came from another account, or are to be fetched anew, unless Google sends none.
+    # A missing sync token means that the contacts came from another account or have to be fetched anew.  The token is
+    # also missing if Google sent no token with the last listing (`NO_SYNC_TOKEN`); the stored directory is current
+    # then.
     is_current = state.sync_token is not None or NO_SYNC_TOKEN in state.warnings
     if not is_current or not state.warnings.keys().isdisjoint({INCOMPLETE, DIRECTORY_SHRUNK}):
         return None

@@ -120,7 +120,7 @@ class ProjectPacer:
         )
 
     def _pause(self) -> float:
-        """Return the seconds until the project may call, or 0 if it may call now."""
+        """Return the seconds until the project may make a call, or 0 if the project may make a call now."""
         now = self._clock.seconds()
         if self._counted > now + MINUTE:  # the clock was ahead when the time was stored
             self._counted = now

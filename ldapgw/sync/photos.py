@@ -2,7 +2,7 @@
 """Fetches contacts' photos slowly, after the syncs, so that phones find a new name without waiting for its photo.
 
 A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for photos that are due, fetches
-one after the other at the pace of the tenant's Google project, and stores and publishes them in batches.
+one photo after another at the pace of the tenant's Google project, and stores and publishes them in batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = Logger()
 
 # Seconds between two searches for photos that are due.
 INTERVAL = 10.0
-# The number of photos that are stored and published at once.
+# The number of photos that are stored and published in one step.
 _BATCH = 50
 # Seconds until another attempt after Google's image hosts did not answer, doubled each time up to a day.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
@@ -72,7 +72,7 @@ class PhotoFetcher(PeriodicService):
         super().__init__(clock, INTERVAL, self.fetch_due, failed, now=False)
 
     async def fetch_due(self) -> None:
-        """Fetch the photos that are due, until none is left or Google's image hosts cannot answer."""
+        """Fetch the photos that are due, until no due photo is left, or Google's image hosts cannot answer."""
         while self._clock.seconds() >= self._paused_until:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:

@@ -4,7 +4,7 @@
 The functions are pure; `ldapgw.sync.apply` writes a plan in one transaction.  A full sync deletes every person that is
 not listed.  An incremental sync changes only listed persons.  A full listing with fewer persons than Google counts is
 incomplete: Google's total is a hint, and the listing may leave out persons who still exist.  Such a listing deletes a
-person only if the full listing before it lacked the person too.
+person only if the previous full listing lacked the person too.
 
 A plan contains indexes into the listing, not persons; the persons are read again when the plan is applied.
 """
@@ -59,7 +59,7 @@ class SyncPlan:
 
 
 class _ListedPerson(msgspec.Struct, frozen=True, gc=False):
-    """A person's index in the listing, and the summary of the record there."""
+    """A person's index in the listing, and the summary of the person's record in the listing."""
 
     index: int
     summary: RecordSummary
@@ -81,7 +81,7 @@ def make_plan(
 ) -> SyncPlan:
     """Compare the stored persons of a source with a listing.
 
-    :param stored: summaries by uid; for an incremental sync, at least of the persons in the listing.
+    :param stored: summaries by uid; for an incremental sync, at least the summaries of the persons in the listing.
     :param persons: the listing, in Google's order; of a person listed twice, the last occurrence counts.
     :param total: the number of persons in a full listing by Google's count, or 0 if Google does not say.
     :param is_query_changed: whether another configuration was used for the last sync.  If so, a listed person who is no
@@ -113,8 +113,8 @@ def make_plan(
     unlisted = {uid: summary for uid, summary in stored.items() if uid not in listed and uid not in deleted}
     is_incomplete = full and len(seen_uids) < total
     if is_incomplete and not seen_uids and sum(kept.is_served for kept in stored.values()) < SHRINK_CHECK_MINIMUM:
-        # If Google counts persons but lists none, nothing is deleted from a small book.  In a larger book such a loss
-        # is suspicious, so a person has to accept the loss.
+        # If Google counts persons but lists no person, nothing is deleted from a small book.  In a larger book such a
+        # loss is suspicious, so a person has to accept the loss.
         return SyncPlan(source)
     # An incomplete listing does not prove the deletion of persons whom the previous listing had.
     protected = {

@@ -251,7 +251,7 @@ class Publisher:
             self._replace_snapshot({})
 
     async def publish_file_books(self) -> None:
-        """Publish the books of files that have changed; before the end of the start, the start publishes them."""
+        """Publish the books of files that have changed; before the end of a start, the start publishes these books."""
         await self._publish_built()
         async with self._publishing:
             await self._books.free_replaced()
@@ -374,7 +374,8 @@ class Publisher:
     async def _merge(self, tenant: str, *, defer_merge: bool) -> Directory:
         """Return a tenant's directory with the present books.
 
-        This is the served directory if the served directory has these books and needs no merge of segments.
+        The result is the served directory if this directory has the present books already and needs no merge of
+        segments.
         """
         books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
         context, before = self._books.context(tenant), _shared_books(served)
@@ -384,7 +385,7 @@ class Publisher:
         return merged
 
     def _replace_snapshot(self, replaced: Mapping[str, Directory], *, loaded: bool | None = None) -> None:
-        """Replace the catalog's snapshot by one with other directories and the present logins.
+        """Replace the catalog's snapshot by a snapshot with other directories and the present logins.
 
         :param replaced: the new directories by tenant.
         :param loaded: whether all books have been built since the start, or None if the former value stays.

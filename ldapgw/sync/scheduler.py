@@ -130,8 +130,8 @@ class SyncScheduler(Service):
 
     :param publish: called with an account's id after its contacts have changed; publishes them to phones.
     :param interval: seconds between syncs of an account.
-    :param concurrency: the number of accounts that sync at once by their timers; the same number of further accounts
-        may sync at once at the request of a person.
+    :param concurrency: the largest number of timed syncs that run at the same time; the same number of requested syncs
+        may run beside the timed syncs.
     :param random: returns a number from 0 to 1, for jitter.
     :param observe: called for each sync that has published its contacts or has failed.  The arguments are ``ok`` or the
         error's code, and the seconds since the sync began to call Google.
@@ -533,7 +533,7 @@ class SyncScheduler(Service):
             return False
 
     async def _start_successor(self, account: Account) -> None:
-        """Start the sync of the next directory account soon, unless its own syncs fail."""
+        """Start the sync of the next directory account soon, unless that account's own syncs fail."""
         next_id = await self._job.next_directory_account(account.tenant)
         successor = await self._store.run(accounts.read, next_id) if next_id not in (None, account.id) else None
         loop = self._loops.get(successor.id) if successor is not None and not successor.failures else None
@@ -550,8 +550,8 @@ class SyncScheduler(Service):
         """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
 
         An account calls Google at the latest two intervals from now, but not before an interval has passed since its
-        last call.  This function runs after each successful sync, so an account that alone fails would otherwise call
-        Google after each sync of another account.
+        last call.  This function runs after each successful sync.  Without this minimum wait, an account that fails
+        while other accounts succeed would call Google after each sync of another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._outages.pop(project, ()):
@@ -600,7 +600,7 @@ class SyncScheduler(Service):
 
 
 def _grantor(account: Account) -> str:
-    """Return the key of an account's circuit breaker: who lets the gateway read the accounts that would fail alike.
+    """Return the key of an account's circuit breaker; accounts that would fail together have the same key.
 
     The accounts that people have connected depend on the tenant's OAuth client, and the delegated accounts depend on
     the tenant's service account.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """OAuth tokens of accounts: access tokens for calls to Google, and the revocation of disconnected accounts' grants.
 
-An access token is refreshed before it expires, and once more when Google rejects it early.  A revocation that failed is
-repeated for a day; after that the user has to revoke the grant at Google.
+An access token is refreshed before it expires, and once more when Google rejects the token early.  A revocation that
+failed is repeated for a day; after that the user has to revoke the grant at Google.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class AccessTokenProvider:
     async def call(
         self, account: Account, client: Client, call: Callable[[str], Awaitable[T]], tokens: Tokens | None = None
     ) -> T:
-        """Make a call with a valid access token, and once more with a new token when Google rejects the first.
+        """Make a call with a valid access token, and once more with a new token when Google rejects the first token.
 
         :param tokens: the account's tokens if they were read just now, or None to read them.
         :raises GoogleError: the error of the call or of the token endpoint.

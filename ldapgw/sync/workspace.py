@@ -53,9 +53,9 @@ REFRESH_EARLY_SECONDS = 60.0
 # Seconds between two reads of a Workspace, and between two attempts after a failure.
 READ_SECONDS = 3600.0
 RETRY_SECONDS = 600.0
-# Seconds between two looks at what has to be read.
+# Seconds between two checks of which Workspaces are due.
 POLL_SECONDS = 15.0
-# A list that lacks most users counts if the list has been that short for this many seconds.
+# A list that lacks most users is used only if all lists of the last `SHORT_SECONDS` were that short.
 SHORT_SECONDS = 7 * 86400.0
 # The code by which the database names the failure that a list lacks most users.
 SHORT_LIST = "short_list"
@@ -82,8 +82,9 @@ class DelegatedTenant:
     """The configuration of a tenant that the read of its Workspace needs.
 
     :ivar sharing: the sharing of new accounts.
-    :ivar shared_label: the label whose contacts alone new accounts share; empty for all contacts.
-    :ivar google_groups: the addresses, in lower case, of the Google Groups whose members books can be shared with.
+    :ivar shared_label: new accounts share only the contacts with this label; empty for all contacts.
+    :ivar google_groups: the addresses, in lower case, of Google Groups; a book can be shared with the members of such a
+        group.
     :ivar allowed: the users who may connect, as ``allowed_users`` and ``admins`` name them.
     """
 
@@ -105,8 +106,9 @@ class _Turn:
 class _Selection:
     """The users whose contacts a service account may read, by a delegation's settings.
 
-    :param allowed: the rules of the tenant's ``allowed_users``, so that a service account never reads the users of
-        another company whose administrator it also serves.
+    :param allowed: the rules of the tenant's ``allowed_users``.  Several companies may have delegated their users to
+        one service account; because of these rules, the gateway reads for each tenant only the users of the tenant's
+        own company.
     """
 
     def __init__(self, settings: DelegationSettings, allowed: Iterable[str]) -> None:
@@ -123,7 +125,8 @@ class _Selection:
         """
         address = user.address.lower()
         names = {"*", address, address[address.find("@") :]}
-        # A former address of a renamed user becomes an alias, and must go on to exclude the user.
+        # A renamed user keeps the former address as an alias.  If the settings exclude this alias, the user stays
+        # excluded.
         if user.is_guest or self._excluded.intersection((address, *map(str.lower, user.aliases))):
             return False
         if not names.intersection(self._allowed):
@@ -188,7 +191,7 @@ class DelegatedTokens:
         self._administrators: dict[str, tuple[Delegation, Grant]] = {}
 
     def delegation(self, tenant: str) -> Delegation | None:
-        """Return the delegation by which contacts of a tenant's accounts are read, or None if the tenant has none."""
+        """Return the delegation by which a tenant's accounts are read, or None if the tenant has no delegation."""
         return self._delegations.get(tenant)
 
     async def get(self, account: Account) -> Grant:
@@ -204,13 +207,13 @@ class DelegatedTokens:
         if user.is_suspended or user.is_archived:
             raise GoogleRefused("the user is suspended or archived", by=LeaverReason.SUSPENDED)
         selection = _Selection(delegation.settings, self._tenants[account.tenant].allowed)
-        # The members of groups are read once an hour, and until then a member counts as chosen.
+        # The members of groups are read only once an hour.  Until the next read, every user counts as a member.
         if not selection.covers(user, {user.id} if selection.has_groups else ()):
             raise GoogleRefused("the settings do not include the user", by=LeaverReason.MOVED)
         return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))
 
     async def _user(self, account: Account, delegation: Delegation) -> WorkspaceUser:
-        """Ask the directory for a user; once more with a new token when Google rejects the administrator's token."""
+        """Ask the directory for a user; if Google rejects the administrator's token, ask again with a new token."""
         for is_last in (False, True):
             token = await self._administrator_token(account.tenant, delegation)
             try:
@@ -236,8 +239,8 @@ class WorkspaceReader(PeriodicService):
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param tenants: all tenants by name.
     :param delegations: the tenants' present service accounts by name of the tenant.
-    :param is_unknown: returns whether a tenant may have a service account that could not be read yet, or not be
-        decrypted; such a tenant's delegation has not ended.
+    :param is_unknown: returns whether a tenant possibly has a service account that could not be read or decrypted yet;
+        the delegation of such a tenant does not end.
     """
 
     def __init__(
@@ -266,7 +269,7 @@ class WorkspaceReader(PeriodicService):
         super().__init__(clock, POLL_SECONDS, self.read_due, failed)
 
     async def read_due(self) -> None:
-        """Read the Workspaces that are due, and end the delegations that no tenant has any more."""
+        """Read the Workspaces that are due; end the delegations of tenants that no longer have a service account."""
         if not self._leader.is_leader:
             self._turns.clear()
             self._ended.clear()
@@ -352,7 +355,7 @@ class WorkspaceReader(PeriodicService):
             )
 
     async def _token(self, delegation: Delegation, scope: str) -> str:
-        """Get a token of the administrator for one scope, because Google refuses all scopes if it refuses one."""
+        """Get a token of the administrator for one scope: Google refuses all scopes if one scope is not allowed."""
         administrator = delegation.settings.administrator
         grant = await self._oauth.delegated_grant(delegation.service_account, administrator, [scope])
         return grant.access_token
@@ -362,8 +365,8 @@ class WorkspaceReader(PeriodicService):
     ) -> frozenset[str] | None:
         """Read and store the members of a group.
 
-        :returns: the ids of those members who are users, or None if the group cannot be read; the members that are
-            stored stay then.
+        :returns: the ids of those members who are users, or None if the group cannot be read; the stored members then
+            stay.
         """
         try:
             token = await self._token(delegation, GROUPS_SCOPE)
@@ -416,9 +419,9 @@ def _advice(code: str) -> str:
 
 
 async def allowed_scopes(oauth: OAuth, delegation: Delegation, sources: Iterable[Source]) -> frozenset[str]:
-    """Return the scopes of some sources that the Workspace allows the service account.
+    """Return the scopes of the given sources that the Workspace allows the service account to use.
 
-    :raises GoogleError: if Google refuses another thing than the scopes, or allows none of the scopes.
+    :raises GoogleError: if Google allows none of the scopes, or refuses the request for another reason.
     """
     allowed: list[str] = []
     refused: DelegationRefused | None = None
@@ -443,7 +446,7 @@ async def try_delegation(
     delegation: Delegation,
     tenant: DelegatedTenant,
 ) -> DelegationTrial:
-    """Try a service account with its administrator and with one of the users whose contacts it may read.
+    """Try a service account with its administrator, and with one of the users whose contacts are to be read.
 
     :raises GoogleError: the first refusal.
     """
@@ -478,10 +481,11 @@ async def try_users(
     users: Iterable[DelegatedUser],
     sources: Collection[Source],
 ) -> None:
-    """Request a token for one of some users, and one person of that user's first source.
+    """Try a service account: request a token for one of the users, and one person of the user's first source.
 
     Google refuses single users for reasons that concern nobody else, so up to `_TRIED_USERS` users are tried until
-    Google refuses none.  The administrator is the last of the users, because other calls have tried the administrator.
+    Google accepts a user.  The administrator is the last of the users, because other calls have tried the
+    administrator.
 
     :param sources: the sources whose scopes the Workspace allows, at least one.
     :raises GoogleError: the first refusal, if no user can be read.

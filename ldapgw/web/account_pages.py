@@ -203,7 +203,10 @@ class AccountPages:
         return self._redirect_to_account(visit, account)
 
     async def share(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/share``: set who sees the account's book, or only its contacts with a ``label``."""
+        """``POST /{tenant}/share``: set who sees the account's book.
+
+        If the form has a ``label``, only contacts with this label are shared.
+        """
         value = visit.form.get("sharing")
         account = _selected_account(visit)
         options = sharing_options(visit.tenant, account.sharing) if account is not None else ()
@@ -420,7 +423,7 @@ def _shown_account(visit: Visit) -> Account | None:
 
 
 def _selected_account(visit: Visit) -> Account | None:
-    """Return the account that a form names, or the person's own account if the form names none.
+    """Return the account that a form names, or the person's own account if the form names no account.
 
     :raises PageError: when the named account is not on the visitor's page.
     """

@@ -81,7 +81,7 @@ class _AccountTexts(Texts, frozen=True):
     :ivar directory_feeds: sentences that tell through which account everybody finds the directory: ``own``, ``other``
         or ``nobody``; ``standby`` is for an account that would take over from the other account.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected,
-        ``phone_refused`` and ``phone`` are for an account without trouble whose phone has a trouble.
+        ``phone_refused`` and ``phone`` are for an account without a problem whose phone has a problem.
     """
 
     only_label: str
@@ -122,7 +122,7 @@ class SourceRow:
     :ivar name: the value of the `Source`.
     :ivar kind: the CSS class of the state.
     :ivar total: persons of the source, as counted by Google at the last full sync; None if Google did not say.
-    :ivar counted_at: the time at which that sync ended, in seconds since the epoch.
+    :ivar counted_at: the time at which the last full sync ended, in seconds since the epoch.
     :ivar switch: ``on`` or ``off`` if the page has a button that switches the source on or off; empty otherwise.
     :ivar note: a sentence about the source, or empty.
     """
@@ -141,8 +141,8 @@ class SourceRow:
 class FlawedRow:
     """A contact that its owner should correct at Google.
 
-    :ivar name: the contact's name; empty if there is none.
-    :ivar link: the contact's page at Google; empty if the contact has none.
+    :ivar name: the contact's name; empty if the contact has no name.
+    :ivar link: the address of the contact's page at Google; empty if the contact has no page at Google.
     """
 
     name: str
@@ -159,7 +159,8 @@ class AccountView:
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar needs_administrator: whether a message on the page tells the person to ask an administrator.
     :ivar box: what Google's consent screen will ask for, if the person never connected; otherwise empty.
-    :ivar phone_to_fix: the name of the phone whose trouble is the state; empty if the state is that of the account.
+    :ivar phone_to_fix: the name of the phone whose problem the state describes; empty if the state describes the
+        account.
     :ivar is_used: whether one of the person's phones has found somebody.
     """
 
@@ -395,7 +396,7 @@ def _label_state(folded: str, included: Collection[str], excluded: Collection[st
 def sharing_title(sharing: Sharing, shared_label: str) -> Translatable:
     """Return the title that pages give to a way to share a book.
 
-    :param shared_label: the label whose contacts alone are shared; empty if all contacts are shared, or the book is
+    :param shared_label: only contacts with this label are shared; empty if all contacts are shared, or the book is
         private.
     """
     title = Phrase(_sharing_text(sharing, 0).title, {"group": sharing.group})
@@ -425,7 +426,8 @@ def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:
     """Return the labels to which the sharing of a book can be limited, each once.
 
     :param labels: the names of the account's labels at Google.
-    :param current: the shared label, which is included even if Google no longer has the label; empty if there is none.
+    :param current: the shared label, which is included even if Google no longer has the label; empty if there is no
+        shared label.
     """
     named: dict[str, str] = {}
     for name in (*sorted(labels, key=str.casefold), current):

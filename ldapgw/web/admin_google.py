@@ -85,8 +85,8 @@ class Problem:
     """The reason why a service account was not stored, or why the Workspace could not be read.
 
     :ivar what: what has happened.
-    :ivar who: who has to act; empty if this is plain.
-    :ivar todo: what to do; empty if `what` says it.
+    :ivar who: who has to act; empty if this is obvious.
+    :ivar todo: what to do; empty if `what` says already what to do.
     """
 
     what: Translatable
@@ -142,7 +142,8 @@ def _entries(text: str, name: str) -> Iterable[str]:
 class DelegationView:
     """The values that the page shows about a tenant's service account.
 
-    :ivar service_account: the present service account, or the one whose key file is in memory; None if there is none.
+    :ivar service_account: the present service account, or the service account whose key file is in memory; None if
+        there is no service account.
     :ivar scopes: the scopes that the Workspace's administrator has to allow.
     :ivar refused: the scopes of the tenant's sources that the Workspace does not allow.
     :ivar problem: why the Workspace could not be read, or why the entered service account was not stored.
@@ -252,7 +253,7 @@ class AdminDelegation:
         return visit.redirect("delegation-removed", "admin/google")
 
     async def _key_file(self, visit: Visit) -> str:
-        """Return the key file in the form, or the stored one, or the one that is in memory.
+        """Return the key file in the form, or else the key file in memory, or else the stored key file.
 
         :raises _InvalidForm: when the form has another file, or there is no key file.
         """
@@ -279,7 +280,7 @@ class AdminDelegation:
 
 
 def _problem_of(code: str) -> Problem | None:
-    """Return the words for the code of an error; None without an error."""
+    """Return the words for the code of an error; None if there is no error."""
     if not code:
         return None
     if code in DelegationRefusal.__members__.values():
@@ -408,7 +409,7 @@ class AdminGoogle:
     async def _verify_client(self, tenant: WebTenant, client: Client) -> bool:
         """Try a client at Google.
 
-        :returns: False if Google reports that our redirect URI is not registered with the client.
+        :returns: False if Google reports that the gateway's redirect URI is not registered with the client.
         :raises _InvalidClient: when Google rejects the client, or cannot be reached.
         """
         try:
@@ -506,7 +507,7 @@ def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, 
 
 
 def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
-    """Return whether a client has another id than the present one, so that everyone has to reconnect."""
+    """Return whether a client has another id than the present client, so that everyone has to reconnect."""
     return before is not None and before.client_id != client.client_id
 
 

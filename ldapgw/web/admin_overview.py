@@ -57,7 +57,7 @@ class _AlertText(Texts, frozen=True):
 class _StepText(Texts, frozen=True):
     """The text of a step of the first set-up.
 
-    :ivar document: the page of the documentation about the step, a key of `DOCUMENTS`; empty if there is none.
+    :ivar document: the page of the documentation about the step, a key of `DOCUMENTS`; empty if there is no such page.
     """
 
     title: str
@@ -66,7 +66,7 @@ class _StepText(Texts, frozen=True):
 
 
 class _PhoneHints(Texts, frozen=True):
-    """The hints of the step about the first phone if there are phones, by the condition of the worst phone."""
+    """The hints of the step about the first phone, by the condition of the phone with the worst problem."""
 
     refused: str
     problems: str
@@ -111,7 +111,8 @@ class Alert:
 
     :ivar kind: the CSS class of the colour; a notice of the class ``bad`` or ``warn`` is about a problem.
     :ivar link: the address of the page at Google where the problem can be fixed; empty if there is no such page.
-    :ivar document: the page of the documentation about the problem, a key of `DOCUMENTS`; empty if there is none.
+    :ivar document: the page of the documentation about the problem, a key of `DOCUMENTS`; empty if there is no such
+        page.
     :ivar since: the beginning of the problem, in seconds since the epoch, or None if unknown.
     """
 
@@ -238,7 +239,7 @@ class AdminOverview:
             yield certificate
 
     def _checklist(self, tenant: WebTenant, overview: _Overview, now: float) -> Sequence[ChecklistItem]:
-        """Return the steps of the first set-up, or none once everything is done."""
+        """Return the steps of the first set-up, or an empty tuple once everything is done."""
         expiry = self._dependencies.admin.certificate_expiry()
         file = {"file": self._dependencies.admin.config_file}
         certificate_hint = Phrase(_TEXTS.certificate_step.hint, file)
@@ -364,8 +365,8 @@ def _certificate(expires_at: float | None, near_expiry: float | None, now: float
 
     The notice is about a problem only if the certificate must be renewed.
 
-    :param expires_at: expiry in seconds since the epoch, or None without a certificate.
-    :param near_expiry: the same time if the expiry is near, or else None.
+    :param expires_at: expiry in seconds since the epoch, or None if there is no certificate.
+    :param near_expiry: the value of `expires_at` if the expiry is near, or else None.
     """
     if expires_at is None:
         return Alert("quiet", "", _TEXTS.no_certificate, document="certificates")
@@ -390,7 +391,7 @@ def _testing(known: Iterable[Account], now: float) -> Iterable[Alert]:
 
 
 def _gateways(connection: Connection) -> tuple[KnownGateway, ...]:
-    """Return the gateways that share the database, or none if only one gateway is known."""
+    """Return the gateways that share the database, or an empty tuple if only one gateway is known."""
     if not database_of(connection).runs_beside:
         return ()
     known = gateways.without_replaced(gateways.read_all(connection))

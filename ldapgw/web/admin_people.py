@@ -71,7 +71,8 @@ class _PeopleTexts(Texts, frozen=True):
         is for a consent that ends soon.
     :ivar outcomes: the texts on the outcome of disconnecting or removing an account.
     :ivar leavers: sentences that say why a person counts as a leaver.
-    :ivar not_listed: replaces the sentence for ``missing`` once the account no longer has an access that Google ended.
+    :ivar not_listed: replaces the sentence for ``missing`` if the account was disconnected, or connected again, after
+        Google had ended the access.
     """
 
     not_admitted: str
@@ -97,9 +98,10 @@ class PersonRow:
     """A row of the table.
 
     :ivar state: the code of the account's state.
-    :ivar action: a text on the action that the account needs; empty if the account needs none.
+    :ivar action: a text on the action that the account needs; empty if the account needs no action.
     :ivar leaver: the mark of an account whose person has left the company, or None.
-    :ivar leaves_at: when the gateway removes the account, in seconds since the epoch; None for never.
+    :ivar leaves_at: when the gateway removes the account, in seconds since the epoch; None if the gateway does not
+        remove the account.
     :ivar waits: whether the removal of the account waits for an administrator.
     """
 
@@ -123,7 +125,7 @@ class PersonRow:
 
     @property
     def reason(self) -> Translatable:
-        """Return a sentence that says why the person counts as a leaver; empty if the person does not."""
+        """Return a sentence that says why the person counts as a leaver; empty if the person is no leaver."""
         if self.leaver is None:
             return ""
         if self.leaver.reason is LeaverReason.MISSING and not self.account.revoked:
@@ -163,7 +165,7 @@ class SharedContacts:
     """The contacts of an account that others will see, for the page that asks before a change of sharing.
 
     :ivar sharing: the way in which the account's book is shared now.
-    :ivar label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
+    :ivar label: the name of a label: only contacts with this label are shared; empty if all contacts are shared.
     :ivar count: the number of shared contacts, or None if unknown.
     """
 
@@ -295,7 +297,7 @@ class AdminPeople:
         return await visit.done("asked" if able else "none-connected", _PAGE)
 
     async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
-        # Whoever is connected without a problem would look in vain for the steps of which the reminder speaks.
+        # A person who is connected without a problem would not find the steps that the reminder describes.
         addresses = [row.account.address for row in rows if row.action or not row.account.is_connected]
         if not addresses:
             return visit.redirect("nobody-to-remind", _PAGE)
@@ -394,7 +396,8 @@ class AdminPeople:
             await store.run(activity.record, entry)
         if act is Act.ACCOUNT_REMOVED:
             await store.run(_remove_account, account.id, entry, with_phones=with_phones)
-            # The cleaning that the disconnection has begun may read the database only after the account was removed.
+            # The disconnection has begun to clean the copies of the database.  If this cleaning reads the database
+            # after the removal, the cleaning does not find the account there.  So the removed account is named here.
             self._dependencies.removed([account.identity])
             await self._dependencies.changed()
         log.info(
@@ -587,9 +590,10 @@ def _link(recipients: Sequence[str], text: str, last: int) -> MailLink:
 
 
 def _may_connect(tenant: WebTenant, address: str, domains: set[str]) -> bool:
-    """Return whether a person with an address may connect, and does not only share contacts with the company.
+    """Return whether the person with an address may connect, and is no external contact of the company.
 
-    The directory also has external contacts.  If everybody may connect, only the company's domains tell them apart.
+    The directory also has external contacts.  If the configuration lets everybody connect, a person counts as an
+    external contact unless the address has one of the company's `domains`.
     """
     is_for_all = "*" in tenant.allowed_users
     return tenant.still_admits(address, None) and (not is_for_all or _domain(address) in domains)

@@ -218,7 +218,7 @@ class AdminPhones:
         )
 
     async def _owner(self, tenant: WebTenant, value: str) -> tuple[tuple[int, ...], str]:
-        """Return the account that a form chooses as an owner, and its address; no account for nobody.
+        """Return the account that a form chooses as an owner, and its address; no account if the owner is nobody.
 
         :raises PageError: when there is no such account.
         """
@@ -383,7 +383,10 @@ class AdminImport:
 
 
 def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dict[str, Translatable]:
-    """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
+    """Store a phone.
+
+    :returns: the reason why the phone cannot be added, by the name of the form's field; empty if the phone is stored.
+    """
     if mac_error := taken_mac(connection, login):
         return {"mac": mac_error}
     return {} if activity.recorded(connection, entry, phones.add, login) else {"name": TEXTS.taken}

@@ -68,7 +68,7 @@ _SECURITY_HEADERS, _SECURE_HEADERS = (
 # The metrics show this word in place of the method, path and role of a request that no route answers.
 _UNKNOWN = "unknown"
 
-# The number of forms that a session may send at once, and the seconds until one more.  Each form costs transactions.
+# A session may send `FORM_BURST` forms at once, and then one form after each interval.  Each form costs transactions.
 FORM_BURST = 60
 FORM_INTERVAL_SECONDS = 1.0
 
@@ -132,7 +132,7 @@ class _WebResource(Resource):
         self._form_limiter = TokenBuckets(FORM_BURST, FORM_INTERVAL_SECONDS, self._seconds)
         self._path = layout.public_url.path.encode().split(b"/")[1:]
         self._routes = routes(layout)
-        # The router only matches paths and makes no addresses, so it needs no host.
+        # The router only matches paths and makes no addresses, so the router needs no host.
         self._router = _url_map(tuple((route.method, route.path) for route in self._routes)).bind("")
 
     def render(self, request: Any) -> int:
@@ -189,7 +189,8 @@ class _WebResource(Resource):
         if _body_size(request) > max_body_size(request.method):
             raise PageError(error_pages.PAGES.too_large)
         segments = request.postpath
-        # Some proxies remove the path of the public URL from the request's path, and others leave it there.
+        # Some proxies remove the path of the public URL from the request's path, and other proxies leave this path
+        # there.
         if segments[: len(self._path)] == self._path:
             segments = segments[len(self._path) :]
         try:
@@ -223,7 +224,8 @@ class _WebResource(Resource):
             except Exception:  # noqa: BLE001  the answer has begun, so no error page can follow
                 tenant = self._configured(path_values.get("tenant", ""))
                 log.failure("web: a page failed", event="page_failed", tenant=tenant)
-                # The client must not take the part of the answer for the whole.
+                # A part of the answer was sent already.  The gateway aborts the connection, so that the client does not
+                # take this part for the whole answer.
                 if request.channel is not None:
                     request.channel.abort("an answer that could not be completed")
                 return

@@ -59,14 +59,15 @@ _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
 # The realm of a login that may be of any tenant.
 _ANY_TENANT = "ldapgw"
-# The answer to a search has at most this many contacts, and is written in less time than another thread takes to begin.
+# A book with at most this many contacts, such as the answer to a search, is written in less time than another thread
+# takes to begin.
 _FEW = 50
 # Seconds after which a refused client may ask again.
 _RETRY_AFTER = 2
 # Grandstream's phones append this file name to the address that is entered in the phone.
 _GRANDSTREAM_FILE = "phonebook"
 
-# The most octets of all kept books, and of one kept book.
+# The largest number of octets of all kept books together, and of a single kept book.
 _MAX_KEPT, _MAX_KEPT_BOOK = 32 << 20, 8 << 20
 # A kept book counts as at least this many octets, so that there are at most some thousand kept books.
 _LEAST_KEPT = 4 << 10
@@ -122,7 +123,8 @@ async def log_in(
     """Check the login of the phone that sent a request, and return the phone as a viewer.
 
     :param tenant: None if the login may be of any tenant.
-    :param secret: the secret in the request's path, which takes the place of a login, or None if the path has none.
+    :param secret: the secret in the request's path, which takes the place of a login, or None if the path has no
+        secret.
     :param clock: delays the answer to a wrong login.
     :raises LoginRefused: when the login is missing, wrong or another tenant's, or came unencrypted over the network.
     """
@@ -200,7 +202,7 @@ class ReadQueue:
     ) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
         """Wait until a read of a login may run; at the end of the ``with`` block, let the next read run.
 
-        :param goes_on: whether the read goes on with an answer of which a part was sent, and so is never refused.
+        :param goes_on: whether the read continues an answer that was sent in part; such a read is never refused.
         :returns: a function that calls functions on another thread.
         :raises TooManyReads: when too many reads of the login wait already.
         """
@@ -286,8 +288,8 @@ class BookKey(NamedTuple):
 class KeptBooks:
     """The phone books that were written last.
 
-    A book is kept until a request comes after its tenant's directory has changed, or until there is no room for the
-    book.  The books that were not sent for the longest time go first.
+    A book is kept until the first request after a change of the tenant's directory, or until there is no room for the
+    book.  If there is no room, the books that were not sent for the longest time are removed first.
 
     Mutable: the kept books, and for each tenant the edition of the directory from which its books were read.
     """
@@ -297,7 +299,7 @@ class KeptBooks:
         self._max_book = max_book
         self._octets = 0
         self._editions: dict[str, object | None] = {}
-        # The last book is the one that was sent last.
+        # The books are in the order in which the gateway last sent them.
         self._books: dict[BookKey, KeptBook] = {}
 
     def find(self, key: BookKey, edition: object | None) -> KeptBook | None:
@@ -316,7 +318,7 @@ class KeptBooks:
         return book
 
     def before(self, key: BookKey) -> ListSearch | None:
-        """Return the search for the part of a list in front of another part; None if the part is not kept."""
+        """Return the search that read the preceding part of a list; None if the preceding part is not kept."""
         query = key.query
         book = self._books.get(key._replace(query=replace(query, first=query.first - query.count)))
         return book.search if book is not None and book.search.found == query.count else None
@@ -480,7 +482,7 @@ class BookClients:
     async def _kept_book(
         self, request: HttpRequest, viewer: Viewer, book: BookFormat, key: BookKey
     ) -> HttpResponse | None:
-        """Return the answer with a kept book in the login's turn, or None if the book is not kept."""
+        """Wait for the login's turn, and return the answer with a kept book; return None if the book is not kept."""
         reader = self._dependencies.reader
         kept = self._kept.find(key, reader.edition(viewer))
         if kept is None:
@@ -490,7 +492,7 @@ class BookClients:
 
 
 def too_many_reads(request: HttpRequest, dependencies: WebDependencies) -> HttpResponse:
-    """Count a request for which too many reads of its login wait, and return the answer."""
+    """Count a request that is refused because too many reads of the same login wait, and return the answer."""
     dependencies.count_misuse("too many requests at once", request.address)
     return text_response(_TOO_MANY, 429, (("Retry-After", str(_RETRY_AFTER)),))
 
@@ -540,7 +542,7 @@ def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:
     body = text.encode()
     # The entity tag is weak, because the compressed body has the same tag.
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:20]}"'
-    # The compressed file has no time, so that the same phone book has the same octets.
+    # The compressed body contains no time, so that equal phone books have equal octets.
     return WrittenBook(gzip.compress(body, mtime=0) if takes_gzip else body, etag)
 
 

@@ -71,7 +71,7 @@ _WRITING = ("PUT", "DELETE", "POST", "PATCH", "PROPPATCH", "MKCOL", "COPY", "MOV
 # RFC 6352 6.1: a server with address books also has WebDAV's access control.
 _DAV = ("DAV", "1, 3, access-control, addressbook")
 _ALLOW = ("Allow", ", ".join(_READING))
-# An answer is sent at once up to this many octets; a longer answer is sent in pieces of about this size.
+# An answer of at most this many octets is sent as a whole; a longer answer is sent in pieces of about this size.
 _PIECE = 128 << 10
 # The number of books whose tokens are looked up in one turn of the reactor, and the number of books in a piece.
 _TOKENS, _BOOKS = 200, 100
@@ -352,7 +352,7 @@ def _route(method: str, path: str, handler: Callable[..., Any]) -> Route:
 
 
 def _depth(request: HttpRequest) -> int:
-    """Return the depth of a PROPFIND: 0, also if the client names no depth, or 1.
+    """Return the depth of a PROPFIND, 0 or 1; if the client names no depth, the depth is 0.
 
     :raises DavRefusal: for the depth "infinity", which servers may refuse (RFC 4918 9.1).
     """

@@ -40,8 +40,9 @@ log = Logger()
 CONNECT = "connect"
 ADD = "add"
 SIGN_IN = "signin"
-# The first words of the purpose of a consent that switches a source on (`switch_on_purpose`).  The second word is for
-# the repetition with a consent screen, after Google has issued no refresh token for the new scope.
+# The purpose of a consent that switches a source on begins with one of these words (`switch_on_purpose`).  The purpose
+# begins with `_SWITCH_ON_AGAIN` if the consent is repeated with a consent screen, because Google has issued no refresh
+# token for the new scope.
 _SWITCH_ON = "switch-on"
 _SWITCH_ON_AGAIN = "switch-on-again"
 
@@ -59,7 +60,7 @@ class ConsentResult:
     """A successful consent: the person is signed in and, unless the purpose is `SIGN_IN`, the account is connected.
 
     :ivar sub: the Google user of the account.
-    :ivar former: the session that the same person had in this browser until now; empty if there was none.
+    :ivar former: the session that the same person had in this browser until now; empty if there was no such session.
     :ivar page: the path below the tenant's page that shows the result; empty for the tenant's page.
     """
 
@@ -73,7 +74,7 @@ class ConsentResult:
 
     @property
     def switched_on(self) -> Source | None:
-        """Return the source that the consent has switched on, or None if the purpose is another one."""
+        """Return the source that the consent has switched on, or None if the consent has another purpose."""
         return _source_to_switch_on(self.purpose)
 
 
@@ -272,10 +273,10 @@ class AuthorizationCodeFlow:
         source: Source,
         request: HttpRequest,
     ) -> Grant:
-        """Refresh the stored refresh token, which may cover the new scope: Google has issued no other refresh token.
+        """Get an access token with the stored refresh token, after Google has issued no new refresh token.
 
         :raises ConsentRepeated: when the stored refresh token does not cover the new scope.
-        :raises PageError: when the repeated consent has no other result.
+        :raises PageError: when the repeated consent has the same result.
         """
         tokens = await self._dependencies.store.read(accounts.read_tokens, self._dependencies.secret_box, known.id)
         if tokens is not None:
@@ -408,7 +409,7 @@ def _code(query: Mapping[str, str], issuer: str, source: Source | None) -> str:
 
 
 def _sources_to_connect(tenant: WebTenant, known: Account | None) -> tuple[Source, ...]:
-    """Return the sources whose scopes a consent requests that connects an account.
+    """Return the sources whose scopes are requested when a consent connects an account.
 
     A connected account keeps the scopes that it has, except for sources that the person has switched off.
     """
@@ -446,7 +447,7 @@ def _check_grant(
 ) -> None:
     """Check that a consent is from the expected account, and that the user has granted what the consent needs.
 
-    :raises PageError: when the account is another one, or a checkbox was not ticked.
+    :raises PageError: when the consent is from another account, or a checkbox was not ticked.
     """
     source, granted = _source_to_switch_on(flow.purpose), sources_of(grant.scopes)
     if source is None:

@@ -55,7 +55,7 @@ MAX_QUERY_LENGTH = 100
 # The number of searches that a session may make at once, which is enough for fast typing.
 SEARCH_BURST = 30
 SEARCH_INTERVAL_SECONDS = 0.2
-# The number of calls that a person may have the telephone system begin at once, and the seconds until one more.
+# A person may begin `DIAL_BURST` calls through the telephone system at once, and then one call after each interval.
 DIAL_BURST = 5
 DIAL_INTERVAL_SECONDS = 10.0
 
@@ -251,7 +251,7 @@ class ContactPages:
     async def dial(self, visit: Visit, contact: str) -> HttpResponse:
         """``POST /{tenant}/contacts/{contact}/dial``: have the telephone system call ``number`` from ``phone``.
 
-        The number is one that the contact's page shows, and the phone is the visitor's own.
+        The contact's page must show the number, and the phone must be the visitor's own.
         """
         found, address = self._find(visit, contact), visit.tenant.dial
         if address is None or not address.is_called_by_gateway:
@@ -308,7 +308,7 @@ class _Address:
     """The addresses of the list's pages.
 
     :ivar home: the path of the tenant's page.
-    :ivar account: the account whose phones' contacts are listed, or None for the first account.
+    :ivar account: the account whose phones find the listed contacts, or None for the first account.
     """
 
     home: str
@@ -369,7 +369,7 @@ def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]
 
 
 def row_of_summary(hit: ContactSummary, own: Collection[str]) -> ContactRow:
-    """Return the row of a contact that a search has found and no list has.
+    """Return the row of a contact that a search has found, and that has no page of its own.
 
     :param own: the names of the reader's own books.
     """
@@ -393,7 +393,7 @@ def _photo(tenant: WebTenant, found: BrowsedContact) -> bytes:
 
 
 def _numbers(found: BrowsedContact, stored: Contact | None) -> tuple[NumberText, ...]:
-    """Return a contact's numbers, each once."""
+    """Return a contact's numbers, each number only once."""
     if stored is None:
         known, for_pbx_by_number = numbers_of(found.entry, found.context), _entry_numbers_for_pbx(found)
         return tuple(

@@ -37,7 +37,7 @@ from ldapgw.web.one_time_passwords import OneTimeSecrets
 class WebTenant:
     """A company on this gateway, with the people who may connect and the OAuth client.
 
-    :ivar client: the tenant's OAuth client, or None until an administrator has entered one.
+    :ivar client: the tenant's OAuth client, or None until an administrator has entered a client.
     :ivar allowed_users: the users who may connect: addresses, ``@domain`` (the claim ``hd``), or ``*`` for everybody.
     :ivar admins: the addresses of the administrators, who may connect as well.
     :ivar sources: the sources of contacts: `first_source`, and the sources that people can switch on.
@@ -47,7 +47,7 @@ class WebTenant:
     :ivar groups: the number of addresses in each group of accounts, by the group's name.
     :ivar labels: only contacts with one of these labels are synced; if empty, all contacts are synced.
     :ivar excluded_labels: contacts with one of these labels are not synced.
-    :ivar number_format: the format of numbers for phones that have none of their own.
+    :ivar number_format: the format of numbers for phones without a format of their own.
     :ivar activity_keep: the seconds for which entries of the activity log are kept.
     :ivar region: the country of numbers without a country code (ISO 3166-1); empty if unknown.
     :ivar help: the e-mail address or the URL of the administrator; empty if not configured.
@@ -79,7 +79,7 @@ class WebTenant:
 
     @property
     def help_url(self) -> str:
-        """Return the address of a link to the administrator, or an empty text if none is configured."""
+        """Return the address of a link to the administrator, or an empty text if no address is configured."""
         return self.help if self.help.startswith(("https://", "http://")) or not self.help else f"mailto:{self.help}"
 
     @property
@@ -169,11 +169,12 @@ class WebDependencies(ConsentDependencies):
     :ivar is_ready: whether the directory is loaded and LDAP listens.
     :ivar is_stale: whether the gateway answers phones from an earlier run's snapshot, because the database was not read
         yet.
-    :ivar database_fails_since: start of the database failure, in seconds since the epoch, or None without a failure.
+    :ivar database_fails_since: start of the database failure, in seconds since the epoch, or None if the database does
+        not fail.
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if the expiry is not
         near or there is no certificate.
     :ivar serves_https: whether the gateway itself serves HTTPS, so that requests by plain HTTP are redirected.
-    :ivar sends_hsts: whether browsers may be told to use nothing but HTTPS.
+    :ivar sends_hsts: whether browsers may be told to use only HTTPS.
     :ivar disconnected: called after an account was disconnected, to delete the account's data from copies of the
         database.
     :ivar removed: called with the tenant and the sub of removed accounts, which the database no longer names, to delete
@@ -247,7 +248,8 @@ class PhoneDependencies:
         (`ldapgw.web.live`).
     :ivar refused_logins: the logins that were refused.
     :ivar try_connection: tests the connection that a phone will make.
-    :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust ours already.
+    :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust the gateway's
+        certificate already.
     :ivar certificate_url: returns the address of `certificate` for the phones of a tenant, by the tenant's name.
     :ivar one_time: the passwords and secrets that pages show for ten minutes.
     """
@@ -293,9 +295,10 @@ class AdminDependencies:
     """The parts of the gateway that only the administration and ``/metrics`` use.
 
     :ivar tenants_with_configured_client: names of the tenants whose OAuth client is in the configuration file.
-    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None without a certificate.
+    :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if there is no
+        certificate.
     :ivar sync_interval: seconds between syncs of an account.
-    :ivar calls_per_minute: the most calls to the People API for each Google project, or None without a limit.
+    :ivar calls_per_minute: the most calls to the People API for each Google project, or None if there is no limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.

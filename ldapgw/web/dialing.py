@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Calls by click: the address at which a tenant's telephone system begins a call, and the client that calls it.
+"""Calls by click: the address at which a tenant's telephone system begins a call, and the client for this address.
 
-Either the person's browser opens the address, or the gateway calls it.  The gateway logs neither the address nor a
-number.
+Either the person's browser opens the address, or the gateway calls the address.  The gateway logs neither the address
+nor a number.
 """
 
 from __future__ import annotations

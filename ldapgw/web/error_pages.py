@@ -59,7 +59,7 @@ class ErrorPage(Texts, frozen=True):
     :ivar advice: sentences that tell the reader what to do next.
     :ivar links: the links, the most useful one first.
     :ivar names_administrator: whether a text sends the reader to the administrator, so that the page says how to reach
-        them.
+        the administrator.
     """
 
     status: int
@@ -92,7 +92,7 @@ class ErrorPages(Texts, frozen=True):
 
     :ivar unticked_box: the page for a consent in which one checkbox is empty; `unticked_boxes` names the checkbox.
     :ivar no_provisioning_address: the page for a provisioning address that has ended, and for an address that never was
-        valid, so that nobody can tell one from the other.
+        valid, so that nobody learns which addresses were valid.
     :ivar not_switched_on: the page for a consent that was to switch a source on; the function of the same name names
         the checkbox.
     """
@@ -187,7 +187,7 @@ def unticked_boxes(missing: Iterable[Source]) -> ErrorPage:
 
 
 def not_switched_on(source: Source) -> ErrorPage:
-    """Return the error page for a consent that was to switch a source on, and that was canceled or not ticked."""
+    """Return the error page for a consent to switch a source on, if the user canceled or left the checkbox empty."""
     page = PAGES.not_switched_on
     return replace(page, explanation=Phrase(str(page.explanation), {"box": Phrase(CONSENT_CHECKBOXES[source])}))
 
@@ -209,7 +209,8 @@ def for_google_error(error: GoogleError) -> ErrorPage:
 def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
     """Return the error page with links that retry the original action.
 
-    :param retry_target: the target that replaces ``connect``; with ``choose`` added, it replaces ``connect?choose``.
+    :param retry_target: the target that replaces ``connect``; with ``choose`` added, the target replaces
+        ``connect?choose``.
     """
     choose = f"{retry_target}{'&' if '?' in retry_target else '?'}choose"
     targets = {"connect": retry_target, "connect?choose": choose}

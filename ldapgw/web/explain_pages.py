@@ -42,7 +42,7 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.phone_pages import visible_phones
 
 # An explanation runs dozens of searches.  Therefore a session may request only this many explanations at once, and then
-# one in each interval.
+# one explanation in each interval.
 EXPLAIN_BURST = 10
 EXPLAIN_INTERVAL_SECONDS = 2.0
 # The most explanations of a session that run at the same time, for example after a double click.
@@ -55,7 +55,7 @@ _NO_BASE = gettext_noop(
 _NOT_YET = gettext_noop("The gateway hasn’t loaded this phone yet. Try again in a moment.")
 _OVERVIEW_NAME = gettext_noop("the Overview page")
 
-# The page shows at most this many books, matches and misses; of all others, the page shows only how many they are.
+# The page shows at most this many books, matches and misses; the page only counts further books, matches and misses.
 MAX_BOOKS = 10
 MAX_MATCHES = 10
 MAX_MISSES = 5

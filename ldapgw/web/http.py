@@ -35,20 +35,20 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
-# The most octets of a form's body.  Our forms have a token, a few fields, and a field for each selected row of a table;
-# Google's redirect has eight parameters.
+# The most octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each selected row
+# of a table; Google's redirect has eight parameters.
 MAX_FORM_SIZE = 8 * 1024
 # The most octets of any request's body.  Only routes for lists of hundreds of phones or people allow this size
 # (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 # The most octets of a request's body that names many contacts by their addresses (the method REPORT of CardDAV).
 MAX_REPORT_SIZE = 512 * 1024
-# The most fields of a form.  A form that names selected rows has a field for each of them, and the form with the most
-# rows approves the removal of 200 people (`ldapgw.web.admin_people.MAX_APPROVED`).
+# The most fields of a form.  A form that names selected rows has a field for each row, and the form with the most rows
+# approves the removal of 200 people (`ldapgw.web.admin_people.MAX_APPROVED`).
 MAX_FORM_FIELDS = 240
 
-# No inline scripts, no frames, nothing from other origins.  No form is sent to Google, and no answer to a form
-# redirects there: a consent begins with a link, or with a page that has the header ``Refresh``.
+# The policy allows no inline scripts, no frames, and nothing from other origins.  No form is sent to Google, and no
+# answer to a form redirects to Google: a consent begins with a link, or with a page that has the header ``Refresh``.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
@@ -96,10 +96,10 @@ UNKNOWN_ADDRESS = "unknown"
 def client_address(peer: str, forwarded_for: Iterable[str], is_trusted_proxy: Callable[[str], bool]) -> str:
     """Return the client's address for logs and rate limits: the nearest address that is not a trusted proxy's.
 
-    Each proxy appends the address that sent it the request, so ``X-Forwarded-For`` is read from the end, for as long as
-    the last address read is a trusted proxy's.  Entries that an untrusted client may have forged are never read.  An
-    entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because a list of allowed
-    networks may contain the proxy but not the client.
+    Each proxy appends the address from which the proxy got the request.  So ``X-Forwarded-For`` is read from the end,
+    up to the first address that is not a trusted proxy's.  Entries that an untrusted client may have forged are never
+    read.  An entry that is no address counts as `UNKNOWN_ADDRESS`, and not as the proxy's address, because a list of
+    allowed networks may contain the proxy but not the client.
 
     :param peer: the address at the other end of the connection; empty for a Unix socket.
     :param forwarded_for: the ``X-Forwarded-For`` headers, each a comma-separated list.
@@ -158,7 +158,7 @@ class PublicUrl:
 
     :ivar url: the URL without a trailing slash.
     :ivar origin: scheme, host and port as browsers write them in ``Origin`` (RFC 6454 6.1).
-    :ivar path: the prefix of all our paths; empty unless a proxy serves the gateway below a path.
+    :ivar path: the prefix of all paths of the gateway; empty unless a proxy serves the gateway below a path.
     """
 
     url: str
@@ -204,7 +204,7 @@ class PublicUrl:
 
 
 class Cookie(StrEnum):
-    """Our cookies; the value is the cookie's name without the prefix that the name has on https (`HttpCookies`)."""
+    """The gateway's cookies; a value is the cookie's name without the prefix for https (`HttpCookies`)."""
 
     SESSION = "ldapgw"  # the name is followed by a dot and the tenant's name
     BROWSER = "ldapgw-consent"  # binds a consent to the browser that began the consent
@@ -215,7 +215,7 @@ class Cookie(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpCookies:
-    """The reader and writer of our cookies.
+    """The reader and writer of the gateway's cookies.
 
     On https the cookies' names have the prefix ``__Host-``, so that no other host can set the cookies.  Browsers accept
     the prefix only for the path ``/``.  If the gateway is served below a path, other programs on the host must not get
@@ -246,7 +246,7 @@ class HttpCookies:
         return self.set(cookie, "", tenant=tenant, seconds=0)
 
     def read(self, headers: Iterable[str]) -> Mapping[Cookie, str]:
-        """Return our cookies in a request, except sessions."""
+        """Return the gateway's cookies in a request, except session cookies."""
         cookies = _parse_cookies(headers)
         if not cookies:
             return {}
@@ -269,7 +269,7 @@ class HttpCookies:
 
 
 def _parse_cookies(headers: Iterable[str]) -> Mapping[str, str]:
-    """Return all cookies of a request, except names that were sent twice: an attacker may have planted one of them."""
+    """Return all cookies of a request, except names that were sent twice: an attacker may have planted a cookie."""
     cookies: dict[str, list[str]] = {}
     for header in headers:
         for pair in header.split(";"):
@@ -296,17 +296,18 @@ class HttpRequest:
     :ivar has_repeated_parameters: whether a query parameter was sent twice.
     :ivar form: the form fields of the body, without fields sent twice.
     :ivar files: the octets of the form's files, by field, for files that may be in another encoding than UTF-8.
-    :ivar cookies: our cookies, except sessions.
+    :ivar cookies: the gateway's cookies, except session cookies.
     :ivar sessions: the session cookies, by tenant name.
     :ivar address: the client's IP address (`client_address`).
-    :ivar is_private: whether the request came by TLS or from this machine, so that nobody on the way could read it.
+    :ivar is_private: whether the request came by TLS or from this machine, so that nobody on the way could read the
+        request.
     :ivar authorization: the header ``Authorization``, which is secret; empty if not sent, like all headers.
     :ivar takes_gzip: whether the body may be compressed with gzip.
     :ivar fetch_site: the header ``Sec-Fetch-Site``.
     :ivar language: the tag of the response's language.
     :ivar is_live: whether page.js, rather than the browser, fetches the page.
     :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.
-    :ivar is_head: whether the client wants the headers of the answer alone (RFC 9110 9.3.2).
+    :ivar is_head: whether the client wants only the headers of the answer (RFC 9110 9.3.2).
     :ivar body: the octets of the body.
     :ivar depth: the header ``Depth`` (RFC 4918 10.2), in lower case.
     :ivar prefer: the header ``Prefer`` (RFC 7240).
@@ -441,7 +442,7 @@ def json_response(value: object, status: int = 200, headers: Headers = ()) -> Ht
 def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpResponse:
     """Return a redirect; with the default status the browser follows with GET.
 
-    :param location: one of our paths, or Google's consent page; never any part of the request.
+    :param location: a path of the gateway, or Google's consent page; never any part of the request.
     """
     return HttpResponse(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
 
@@ -528,7 +529,10 @@ def _in_memory(*_: object, **_options: object) -> BytesIO:
 
 
 def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
-    """Return the fields of an ``application/x-www-form-urlencoded`` text; none if it is malformed or has too many."""
+    """Return the fields of an ``application/x-www-form-urlencoded`` text.
+
+    :returns: the fields; empty if the text is malformed or has too many fields.
+    """
     try:
         return parse_qsl(
             octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS

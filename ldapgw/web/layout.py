@@ -126,8 +126,8 @@ class Route:
         monitoring may not follow a redirect.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
         changes something; all other requests are cancelled then.
-    :ivar is_unlimited: whether a session may send the form however many forms the session has sent: either the handler
-        limits the form itself, or the form must always work.
+    :ivar is_unlimited: whether the limit on a session's forms does not apply to the form: either the handler limits the
+        form itself, or the form must always work.
     """
 
     method: str
@@ -206,7 +206,7 @@ class Layout:
         return replace(visitor, account=own_account, accounts=self.with_database_error(visitor.accounts))
 
     def with_database_error(self, accounts: Iterable[Account]) -> tuple[Account, ...]:
-        """Return the accounts; while the database fails, each has this failure as its error."""
+        """Return the accounts; while the database fails, each account has this failure as its error."""
         since = self.dependencies.database_fails_since()
         return tuple(with_database_error(account, since) for account in accounts)
 

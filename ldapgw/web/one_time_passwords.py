@@ -50,7 +50,7 @@ class OneTimePasswords:
             self._passwords.popitem(last=False)
 
     def get(self, session: str, phone: str, now: float) -> str:
-        """Return the password; empty if the session has generated none within the last `PASSWORD_SECONDS`."""
+        """Return the password; empty if the session generated no password within the last `PASSWORD_SECONDS`."""
         self._forget_old(now)
         _, password, _ = self._passwords.get((_digest(session), phone.lower()), (0.0, "", {}))
         return password

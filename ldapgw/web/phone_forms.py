@@ -40,8 +40,8 @@ log = Logger()
 
 # A person has a handful of phones; more phones than this are a mistake or an attack.
 MAX_PHONES_PER_PERSON = 50
-# A session may begin `TEST_BURST` connection tests at once, and then one more after each interval.  At most `MAX_TESTS`
-# tests of all sessions run at a time.
+# A session may begin `TEST_BURST` connection tests at once, and then one more test after each interval.  At most
+# `MAX_TESTS` tests of all sessions run at a time.
 TEST_BURST = 5
 TEST_INTERVAL_SECONDS = 12.0
 MAX_TESTS = 8
@@ -171,7 +171,7 @@ class PhoneForms:
         return await self._pages.show(visit, login, steps)
 
     async def make_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/book-address``: make a secret address, and end the former one."""
+        """``POST /{tenant}/phones/{name}/book-address``: make a secret address, and end the former address."""
         secret, hashed = make_password(self._layout.dependencies.random)
         if not await visit.change(
             visit.entry(Act.BOOK_ADDRESS_MADE, login.name), phones.set_book_secret, login.name, hashed
@@ -188,7 +188,10 @@ class PhoneForms:
         return await self._done(visit, login, "lost its secret address", "address-ended")
 
     async def set_dialling(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/dialing``: set the number format and area code; empty: the tenant's."""
+        """``POST /{tenant}/phones/{name}/dialing``: set the number format and the area code of a phone.
+
+        An empty field stands for the tenant's number format or area code.
+        """
         form, area_code = visit.form.get("number_format"), visit.form.get("area_code", "").strip()
         if form not in {"", *PHONE_FORMATS} or not _AREA_CODE.fullmatch(area_code):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
@@ -257,7 +260,7 @@ class PhoneForms:
 
         :param owner: the addresses of accounts, or empty for nobody, if the visitor is an administrator; the ``sub`` of
             one of the visitor's own accounts otherwise.
-        :raises PageError: when the ``sub`` is of none of the visitor's own accounts.
+        :raises PageError: when no account of the visitor has the ``sub``.
         """
         if visit.is_by_admin:
             if owner == ", ".join(await visit.store.read(accounts.read_addresses_of, login.account_ids)):
@@ -355,7 +358,10 @@ def _begin_recording(
 
 
 def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dict[str, Translatable]:
-    """Store a phone, and return nothing, or the reason why the phone cannot be added, by the name of a field."""
+    """Store a phone.
+
+    :returns: the reason why the phone cannot be added, by the name of the form's field; empty if the phone is stored.
+    """
     if len(phones.read_by_accounts(connection, login.account_ids)) >= MAX_PHONES_PER_PERSON:
         return {"label": gettext_noop("You’ve reached the maximum number of phones. Remove one first.")}
     return {} if activity.recorded(connection, entry, phones.add, login) else {"name": _NAME_TAKEN}
@@ -417,7 +423,7 @@ async def read_form_names(visit: Visit) -> tuple[str, str, dict[str, Translatabl
 
 
 def read_form_mac(written: str) -> tuple[str, Translatable]:
-    """Return the MAC address in a form, and the error of the field, which is empty if there is none."""
+    """Return the MAC address in a form, and the error of the field; empty if there is no error."""
     try:
         return read_mac(written), ""
     except ValueError:

@@ -74,7 +74,8 @@ def qr_code(text: str, title: str) -> Markup:
     :param title: description of the content, for screen readers.
     """
     code = segno.make(text, micro=False, boost_error=False)
-    # With a view box, the QR code shrinks in a narrow window; with width and height alone, it would be cut off.
+    # With a view box, the QR code shrinks in a narrow window; with only a width and a height, the QR code would be cut
+    # off.
     svg = code.svg_inline(omitsize=True, dark="#000", light="#fff", svgclass="qr", lineclass=None, title=title)
     width, height = code.symbol_size(scale=_SCALE)
     # segno escapes the title; everything else is numbers.
@@ -88,7 +89,7 @@ def _sent_values(visit: Visit) -> dict[str, Any]:
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
-    """Return the phones that the visitor may see: the visitor's own phones, then the others, each sorted by name."""
+    """Return the phones that the visitor may see, sorted by name; the visitor's own phones come first."""
     own_phones = _own_phones(connection, visit.visitor)
     if not visit.is_by_admin:
         return own_phones
@@ -147,7 +148,7 @@ class PhonePages:
         return password if verify_password(password.encode(), login.password) else ""
 
     def is_shown_elsewhere(self, visitor: Visitor, login: PhoneLogin) -> bool:
-        """Return whether the phone has a new password that this gateway cannot show, and another gateway may show."""
+        """Return whether the phone has a new password that this gateway cannot show, but another gateway may show."""
         is_new = self._layout.now() - login.password_made_at < PASSWORD_SECONDS
         return is_new and self._layout.dependencies.is_shared and not self.new_password(visitor, login)
 
@@ -283,7 +284,7 @@ class PhonePages:
         )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
-        """Return refused logins from other networks than the phone's, for administrators, or None if there are none."""
+        """Return, for administrators only, refused logins from networks other than the phone's network, or None."""
         if not visit.is_by_admin:
             return None
         refused = self._dependencies.refused_logins.elsewhere(visit.tenant.name)
@@ -321,7 +322,7 @@ class PhonePages:
         }
 
     def _advice(self, visit: Visit, advice: Advice) -> tuple[Translatable, str]:
-        """Return the text of an advice for the visitor, and the page of the documentation about the advice, or ""."""
+        """Return the text of an `Advice` for the visitor, and the page of the documentation about the advice, or ""."""
         own = ADMINISTRATORS_ADVICE.get(advice) if visit.is_by_admin else None
         if own is None:
             return ADVICE[advice], ""
@@ -403,7 +404,7 @@ class PhonePages:
     def _dhcp_settings(
         self, visit: Visit, login: PhoneLogin, window: ProvisioningWindow | None
     ) -> Sequence[DhcpSetting]:
-        """Return the DHCP option that brings the window's address to a phone, for administrators alone."""
+        """Return the DHCP option that tells a phone the window's address; only administrators get the option."""
         vendor = fetching_vendor(login.model)
         if window is None or vendor is None or not visit.is_by_admin:
             return ()
@@ -413,7 +414,8 @@ class PhonePages:
 def _ways(sheet: Sheet) -> Sequence[str]:
     """Return the ways to set up a phone, the recommended way first.
 
-    An address is recommended for phones that ask for a file by their MAC address and keep their other settings.
+    A provisioning address is recommended for phones that ask for a file with their MAC address in its name, and that
+    keep their other settings.
     """
     by_hand = [way for way, is_possible in (("file", sheet.text), ("values", sheet.link)) if is_possible]
     if sheet.fields:
@@ -425,7 +427,7 @@ def _ways(sheet: Sheet) -> Sequence[str]:
 def _read_provisioning(
     connection: Connection, login: PhoneLogin, secret_box: SecretBox, now: float
 ) -> tuple[ProvisioningAddress | None, WindowPhone | None, ProvisioningWindow | None, StoredRecording | None]:
-    # One read, because each read has a transaction of its own on another thread.
+    # All values are read in one call, because each call is a transaction of its own on another thread.
     return (
         provisioning.read_address(connection, login.name, now),
         provisioning.read_window_fetch(connection, login.name),

@@ -80,7 +80,10 @@ class _PhoneTexts(Texts, frozen=True):
     """The texts of phones.
 
     :ivar refused_once: a sentence about one login with a wrong password; ``refused_often`` is about several logins.
-    :ivar unreadable: a subject in the log of searches, like ``one_entry``; ``nobody`` and ``no_name`` are outcomes.
+    :ivar unreadable: the `SearchLogLine.subject` of a search that cannot be decoded.
+    :ivar one_entry: the `SearchLogLine.subject` of a search that reads a single directory entry.
+    :ivar nobody: the `SearchLogLine.outcome` of a search that found nobody.
+    :ivar no_name: the `SearchLogLine.outcome` of a search for a caller who has withheld the number.
     :ivar administrators_advice: the advice that replaces `advice` for administrators.
     :ivar scopes: the texts in the order of `ldapgw.directory.filter.Scope`.
     :ivar controls: the texts by object identifier.
@@ -130,7 +133,7 @@ class SearchLogLine:
     :ivar subject: the name or number that was searched for, in plain words.
     :ivar outcome: a text that says why there is no name to show, or what went wrong; empty if the number of entries is
         the outcome.
-    :ivar found_nobody: whether the search was for people and found none, so that the page offers an explanation.
+    :ivar found_nobody: whether the search was for people and found nobody, so that the page offers an explanation.
     """
 
     when: float

@@ -70,8 +70,8 @@ log = Logger()
 # --- windows ----------------------------------------------------------------------------------------------------------
 
 _WINDOW_PAGE: Final = "admin/phones/window"
-# The number of refused requests of one network that are stored however fast they come, and the seconds after which one
-# more request is stored.
+# The gateway stores this many refused requests of a network even if they come all at once, and then one more request
+# every `_SECONDS_A_REFUSAL` seconds.
 _STORED_REFUSALS: Final = 30.0
 _SECONDS_A_REFUSAL: Final = 5.0
 # The most phones that the page shows in each of its two lists.  Rendering thousands of phones would keep the reactor's
@@ -185,7 +185,7 @@ class ProvisioningWindows:
         login = await visit.store.read(phones.read_by_mac, tenant.name, own_mac) if own_mac else None
         boot = await self._boot_file(visit, window, login, file) if login is not None else None
         if boot is not None or not is_settings_file(file):
-            # While a phone starts, it also asks for other files, which are no guesses.
+            # A phone that starts also asks for other files.  Such requests do not count as guesses.
             return boot or _no_such_file()
         password, hashed = make_password(self._dependencies.random)
         found = self._file_for(visit, window, login, file, password)
@@ -202,7 +202,7 @@ class ProvisioningWindows:
     def _file_for(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin | None, file: str, password: str
     ) -> Sheet | Reason:
-        """Return the settings that a phone may fetch, or the reason why the phone may fetch none."""
+        """Return the settings that a phone may fetch, or the reason why the phone may fetch no settings."""
         if hindrance := self._hindrance(visit, window):
             return hindrance
         if login is None:
@@ -224,7 +224,7 @@ class ProvisioningWindows:
     async def _boot_file(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, file: str
     ) -> HttpResponse | None:
-        """Return the file that names a phone's file with the settings; None if the phone may not fetch its settings.
+        """Return the boot file, which names the phone's file of settings; None if the phone may not fetch its settings.
 
         Another phone of this model must not get this file, because the file may make that phone drop the settings that
         it has from another server.
@@ -260,7 +260,8 @@ class ProvisioningWindows:
         """
         address = visit.request.address
         self._dependencies.count_misuse("provisioning requests", address)
-        # A stranger can invent MAC addresses, but must not hide the requests for phones.
+        # A stranger can invent MAC addresses.  Requests with invented addresses must not displace the requests for
+        # known phones.
         if is_known or not self._stored_refusals.take(network_of(address)):
             await visit.store.run(
                 provisioning.note_refusal, visit.tenant.name, reason, mac, address, self._layout.now()
@@ -449,7 +450,7 @@ def _vendor_of(model: str, file: str) -> Vendor | None:
     """Return the vendor whose provisioning file has a name.
 
     If no file has this name, return the vendor of the model whose files are named after the phone's MAC address, if the
-    name contains one; or else None.
+    name contains a MAC address.  Otherwise, return None.
     """
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or vendor_of_file(model, file)
@@ -459,7 +460,7 @@ def _vendor_of(model: str, file: str) -> Vendor | None:
 
 # The most characters of a model's name and of a firmware version in a report.
 _MAX_MODEL = 40
-# A session may send `_BURST` reports at once, and then one more after each interval.
+# A session may send `_BURST` reports at once, and then one more report after each interval.
 _BURST = 10
 _INTERVAL_SECONDS = 60.0
 # Some programs cut the address of a new mail after about 2,000 characters.

@@ -30,7 +30,8 @@ from ldapgw.web.sessions import CSRF_FIELD
 # --- links to the documentation ---------------------------------------------------------------------------------------
 
 # The address of the documentation's site, without a slash at the end.  scripts/publication writes the value of
-# publication.toml here.  An empty address is not known yet; the pages then have no links to the documentation.
+# publication.toml here.  The text is empty as long as the address is unknown; the pages then have no links to the
+# documentation.
 SITE = ""
 
 
@@ -39,7 +40,7 @@ class Document:
     """A page of the documentation.
 
     :ivar title: the page's title, which is not translated because the documentation is in English.
-    :ivar path: the page's path below the site, with the section where the page has several.
+    :ivar path: the page's path below the site, with the name of the section if the page has several sections.
     """
 
     title: str
@@ -100,7 +101,7 @@ ADMIN_NAVIGATION: tuple[tuple[str, str], ...] = (
 class Renderer:
     """The renderer of the templates.
 
-    :param path: the prefix of all our paths (`PublicUrl.path`).
+    :param path: the prefix of all paths of the gateway (`PublicUrl.path`).
     """
 
     def __init__(self, path: str) -> None:
@@ -118,9 +119,9 @@ class Renderer:
     def render(self, language: str, template: str, *, tenant: WebTenant | None, **values: Any) -> str:
         """Render a template to HTML.
 
-        The template gets `values` and ``tenant``, ``path`` (the prefix of all our paths), ``home`` (the tenant's page)
-        and ``page`` (the template's name).  When page.js fetches an address again, it compares ``page``, and so notices
-        if the address now shows another page.
+        The template gets `values` and ``tenant``, ``path`` (the prefix of all paths of the gateway), ``home`` (the
+        tenant's page) and ``page`` (the template's name).  When page.js fetches an address again, it compares ``page``,
+        and so notices if the address now shows another page.
 
         :param language: a tag of `LANGUAGES`.
         :param template: the template's file name.

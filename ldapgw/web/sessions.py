@@ -33,7 +33,7 @@ def form_token(session: str) -> str:
 
 
 def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
-    """Return whether a form comes from our own page and contains the session's token."""
+    """Return whether a form comes from a page of the gateway and contains the session's token."""
     return is_same_site(request, origin) and hmac.compare_digest(
         request.form.get(CSRF_FIELD, "").encode(), form_token(session).encode()
     )
@@ -42,8 +42,8 @@ def is_valid_form(request: HttpRequest, session: str, origin: str) -> bool:
 def is_same_site(request: HttpRequest, origin: str) -> bool:
     """Return whether no header of the request names another site.
 
-    With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from our own page (Fetch, 3.2), so ``null``
-    proves nothing; ``Sec-Fetch-Site`` decides then.
+    With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from the gateway's own pages (Fetch, 3.2), so
+    ``null`` proves nothing; ``Sec-Fetch-Site`` decides then.
     """
     if request.fetch_site not in ("", "same-origin"):
         return False
@@ -110,7 +110,7 @@ def _identity(person: SignIn) -> Identity:
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:
     """Sign a person in with a new session; the browser's previous session ends, whoever owned it (session fixation).
 
-    :param before: the browser's previous session cookie of the same tenant; empty if there is none.
+    :param before: the browser's previous session cookie of the same tenant; empty if there is no such cookie.
     """
     if before:
         sign_ins.sign_out(connection, before)

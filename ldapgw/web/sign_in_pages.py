@@ -200,7 +200,7 @@ class SignInPages:
         return (await visit.sign_in() or visit).page("privacy.html")
 
     async def link(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/link``: show a button for the link of ``ldapgw admin-link``; showing it does not use the link up.
+        """``/{tenant}/link``: show a button for the link of ``ldapgw admin-link``; the page does not use up the link.
 
         Previews and scanners open a link before the person does, but only with GET and HEAD.
         """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The HTTP server of the web pages, with limits on connections, time and size of requests, and no access log.
 
-Connections are counted in total and by network (`Admission`), because each takes a file descriptor, and phones need
-descriptors too.  A trusted proxy connects for many clients, so the requests of each client are counted in place of the
-proxy's connections.
+Connections are counted in total and by network (`Admission`), because each connection takes a file descriptor, and
+phones need descriptors too.  A trusted proxy connects for many clients, so the requests of each client are counted in
+place of the proxy's connections.
 
 An access log would contain Google's authorization codes, which are in the callback's address.  The handlers log the
 important events.
@@ -41,12 +41,12 @@ Release = Callable[[], None]
 REQUEST_SECONDS = 30.0
 # The most seconds for which a connection may be idle between two requests.
 IDLE_SECONDS = 60.0
-# A body that is too large is read and discarded up to this size, so that the browser shows our error page: a browser
-# whose connection is aborted shows an error of its own.
+# A body that is too large is read and discarded up to this size, so that the browser shows the gateway's error page: a
+# browser whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
 # The most requests at a time whose bodies are larger than `MAX_BODY_SIZE`.  A body is kept before its login is known.
 MAX_LARGE_BODIES = 32
-# The rest of a refused request is read for this long, so that the browser shows our error page.
+# The rest of a refused request is read for this long, so that the browser shows the gateway's error page.
 REFUSED_SECONDS = 2.0
 
 
@@ -142,7 +142,8 @@ def _release_nothing() -> None:
 class WebRequest(Request):
     """A request that keeps at most one octet more than `max_body_size`, enough to see that the body is too large.
 
-    :ivar is_refused: whether there are too many requests of the client's network, or too many with large bodies.
+    :ivar is_refused: whether there are too many requests of the client's network, or too many requests with large
+        bodies.
     """
 
     channel: WebChannel
@@ -314,7 +315,7 @@ class WebSite(Site):
 
 
 class _HttpsFactory(TLSMemoryBIOFactory):
-    """The factory that adds TLS to the connections of `WebSite`, and refuses those that `WebSite` refuses."""
+    """The factory that adds TLS to the connections of `WebSite`, and refuses the connections that `WebSite` refuses."""
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the protocol of a new connection within TLS; return None if the connection is refused."""
