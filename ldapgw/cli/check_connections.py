@@ -55,7 +55,7 @@ from ldapgw.server.tls import private_trust_anchor
 from ldapgw.sync.workspace import Delegation, list_selected, try_users
 from ldapgw.web.dialing import TIMEOUT, Dialer
 
-# Seconds for each step; the gateway answers its own machine within milliseconds.
+# The maximum number of seconds for each step; a gateway answers clients on its own machine within milliseconds.
 PATIENCE = 5.0
 _MAX_OCTETS = 64 << 10
 _VENDOR = b"ldapgw"
@@ -239,7 +239,7 @@ def _read_message(connection: socket.socket, text: bytes = b"") -> int:
                 raise _WrongAnswer("the connection is closed")
             framer.feed(more)
         if text not in message:
-            raise _WrongAnswer("another LDAP server")
+            raise _WrongAnswer("another LDAP server answers")
         reader = BerReader.over(message).enter(SEQUENCE, "message")
         reader.integer("messageID")
         return reader.peek()
@@ -279,7 +279,7 @@ async def check_online(
 ) -> list[CheckResult]:
     """Reach each host that the gateway calls, compare the clocks, and try the tenants' credentials.
 
-    The hosts are those of Google, and the telephone systems that the gateway has begin calls.
+    The hosts are Google's hosts, and the telephone systems to which the gateway sends requests for calls.
 
     :param clients: the OAuth clients by tenant.
     :param delegations: the service accounts by tenant.
@@ -331,7 +331,10 @@ async def _reach(
 
 
 async def _reach_telephone_system(dialer: Dialer, scheme: str, host: str) -> CheckResult:
-    """Get an answer from the host of a ``dial_url``, whose own address would begin a call; any status is a success."""
+    """Get an answer from the host of a ``dial_url``; any status is a success.
+
+    The request has the path ``/``, because a request to the ``dial_url`` itself would begin a call.
+    """
     item = f"online {host} (dial_url)"
     try:
         await dialer.ask(f"{scheme}://{host}/")
@@ -450,7 +453,8 @@ async def _try_scopes(
         elif scope != next(iter(refused)):
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
-            # For a single scope, Google answers that no scope is allowed.
+            # Each request has a single scope, so Google answers NOT_AUTHORIZED even if the Workspace allows other
+            # scopes.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)
@@ -474,7 +478,7 @@ def _delegation_failure(item: str, error: GoogleError) -> CheckResult:
 
 
 def _refusal_lines(refusal: DelegationRefusal) -> str:
-    """Return what has happened, and on a line of its own, who has to do what."""
+    """Return the text of a refusal: what has happened, and on a second line, who has to do what."""
     text = REFUSAL_TEXTS[refusal]
     return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
 

@@ -321,7 +321,8 @@ class Library:
     def dit(self, *, callers: bool) -> Dit:
         """Return the directory tree that the phone sees.
 
-        :param callers: whether to include the books that are shared for caller ID only, which a search by number finds.
+        :param callers: whether to include the books that are shared for caller ID only; a search by number covers these
+            books.
         """
         searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
         files = (task for task in self._files if self._access_to(task).is_searched(for_number=callers))
@@ -329,7 +330,10 @@ class Library:
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Yield the other books that the phone does not see, or of which the phone sees only a label's contacts."""
+        """Yield the books of other owners that the phone does not see, or sees only in part.
+
+        The phone sees a part of a book if the book's owner shares only the contacts with a label.
+        """
         others = (account for account in self._accounts if account.sub not in self.tenant_viewer.books)
         yield from self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
         yield from self._file_books(task for task in self._files if self._access_to(task).is_hidden)
@@ -366,7 +370,7 @@ class Library:
         return self.tenant_viewer.access_to(task.book_key, task.sharing)
 
     def _file_books(self, tasks: Iterable[FileTask]) -> Iterator[Book]:
-        """Yield the book of each file that has one; a file with problems may have the last good book."""
+        """Yield the book of each file, if there is a book; a file with problems may still have its last good book."""
         return (book for task in tasks if (book := present_file_book(self._file_cache, task)) is not None)
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Everyday": {
         "status": ("status", "Show how the gateway, accounts and phones are doing."),
-        "accounts": ("accounts", "List the accounts and what needs action, or remove one."),
+        "accounts": ("accounts", "List the accounts and what needs action, or remove an account."),
         "sync": ("sync", "Sync the named accounts now, or all connected accounts."),
         "share": ("accounts", "Choose whose phones find the contacts of ACCOUNT."),
         "disconnect": ("accounts", "Revoke the access of ACCOUNT, and delete its contacts."),
@@ -82,7 +82,7 @@ def examples(*lines: str) -> str:
 
 
 class Choice(click.Choice[str]):
-    """A choice of fixed values, whose error names the value that is most like a misspelt one."""
+    """The type of an option with fixed values; the error about a misspelt value suggests the most similar value."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
         message = super().get_invalid_choice_message(value, ctx)
@@ -122,13 +122,13 @@ def usual_words(args: Sequence[str]) -> list[str]:
 
 
 class Commands(click.Group):
-    """The group of all commands, which turns their errors into messages.
+    """The group of all commands; the group prints the errors of its commands as messages.
 
     A command's module is imported when the command is used; the list of commands is made from `COMMANDS` alone.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read a command line, also one in which words have another usual place (`usual_words`)."""
+        """Read a command line; some words may also have the forms and places that `usual_words` accepts."""
         return super().parse_args(ctx, args if ctx.resilient_parsing else usual_words(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature

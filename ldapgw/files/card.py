@@ -21,7 +21,7 @@ from ldapgw.phrase import Texts, Translatable, read_texts
 
 
 class _ProblemTexts(Texts, frozen=True):
-    """The problems of a file and of its lines."""
+    """The texts about problems of a file and of its lines."""
 
     empty: str
     too_large: str
@@ -46,8 +46,8 @@ class _ProblemTexts(Texts, frozen=True):
 
 TEXTS = read_texts("files/texts/problems", _ProblemTexts)
 
-# The types of the People API by the words that programs write for them, in lower case and without punctuation.  Another
-# word is the user's own label.
+# The types of the People API by the words that programs write, in lower case and without punctuation.  An unknown word
+# is the user's own label.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("", "other", "andere", "sonstige", "voice", "phone", "telefon"), ""),
@@ -86,7 +86,7 @@ class FileCard:
     """A contact of a file.
 
     :ivar line: the number of the line at which the contact begins.
-    :ivar id: the contact's own id in the file; empty if the file has none.
+    :ivar id: the contact's own id in the file; empty if the file has no id for the contact.
     :ivar labels: the names of the contact's labels.
     :ivar numbers: each text that should be a telephone number, with the line and the column where the text stands.
     """
@@ -139,7 +139,8 @@ class FileCard:
     def person(self) -> dict[str, list[dict[str, Any]]]:
         """Return the contact as a person of the People API, without labels."""
         person = dict(self._lists)
-        # Any id makes a person readable; the contact gets its uid later.
+        # The caller adds an arbitrary ``resourceName``, which `read_person` requires, and later gives the contact its
+        # uid.
         person["names"] = [self._names] if self._names else []
         person["organizations"] = [self._organization] if self._organization else []
         person["addresses"] = [*self._addresses.values()]
@@ -147,7 +148,10 @@ class FileCard:
 
 
 def phone_type(word: str) -> str:
-    """Return the type of the People API for a program's word for the kind of a number, or the word itself."""
+    """Return the People API's type for a word that a program writes for the kind of a number.
+
+    An unknown word is the user's own label, and is returned.
+    """
     return _TYPES.get(_PUNCTUATION.sub(" ", word.casefold()).strip(), word.strip())
 
 
@@ -159,11 +163,11 @@ _NAME: Final = re.compile(r"(?:([A-Za-z0-9-]+)\.)?([A-Za-z0-9-]+)")
 _PARAMETER: Final = re.compile(r';([A-Za-z0-9-]+)(?:=((?:"[^"]*"|[^";:])*))?')
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
-# Apple's names of its own types of numbers: _$!<Work>!$_
+# The form in which Apple writes the names of its own types of numbers: _$!<Work>!$_
 _APPLE_LABEL: Final = re.compile(r"_\$!<(.*)>!\$_")
 # RFC 3966 3: the parameters of a telephone number.
 _EXTENSION: Final = re.compile(r";ext=([0-9.()-]+)", re.IGNORECASE)
-# The parts of the properties' values, by the names that the People API has for them.
+# The People API's names for the parts of a property's value, by property.
 _NAMES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
         "FN": ("displayName",),
@@ -179,7 +183,7 @@ _LISTS: Final = MappingProxyType({"NICKNAME": "nicknames", "EMAIL": "emailAddres
 _ADDRESS: Final = ("poBox", "extendedAddress", "streetAddress", "city", "region", "postalCode", "country")
 # The separator between the parts of a property's value; the values of other properties have no parts.
 _SEPARATORS: Final = MappingProxyType({"N": ";", "ORG": ";", "ADR": ";", "NICKNAME": ",", "CATEGORIES": ","})
-# Google's own groups among the categories, and the empty part behind the last category.
+# The categories that are no labels of the user: Google's own groups, and the empty part behind the last separator.
 _OWN_GROUPS: Final = ("", "mycontacts", "starred")
 # Values of TYPE that say nothing about the kind of a number.
 _WITHOUT_KIND: Final = frozenset(("voice", "pref", "text", "textphone", "video", "msg", "internet", "bbs", "modem"))
@@ -239,7 +243,7 @@ def read_vcards(text: str) -> Iterator[FileCard | FileProblem]:
 
 
 def _unfolded(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their numbers; a line that begins with a blank continues the preceding line (3.2)."""
+    """Yield the lines with their numbers; a line that begins with a blank continues the previous line."""
     start, parts = 0, list[str]()
     for number, line in enumerate(_LINE_END.split(text), 1):
         if line[:1] in (" ", "\t") and parts:
@@ -253,7 +257,7 @@ def _unfolded(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _read_property(number: int, line: str) -> _Property | None:
-    """Read a content line (RFC 6350 3.3); None if the line is none."""
+    """Read a content line (RFC 6350 3.3); return None if the line does not have the form of a content line."""
     name = _NAME.match(line)
     if name is None:
         return None
@@ -288,7 +292,7 @@ def _add(card: _Open, number: int, found: _Property | None) -> FileProblem | Non
 
 
 def _is_group(properties: Sequence[_Property]) -> bool:
-    """Return whether a vCard is a list of other vCards (RFC 6350 6.1.4), or such a list of Apple's."""
+    """Return whether a vCard is a group of other vCards, marked by KIND (RFC 6350 6.1.4) or by Apple's property."""
     return any(
         each.name in ("KIND", "X-ADDRESSBOOKSERVER-KIND") and each.value.strip().lower() == "group"
         for each in properties
@@ -306,7 +310,7 @@ def _read_card(opened: _Open) -> FileCard:
 def _read_value(card: FileCard, each: _Property, labels: dict[str, str], slot: str) -> None:
     """Read the value of a property into a contact.
 
-    :param labels: the type that the user has named, by the group of the property.
+    :param labels: the user's own labels, by the group that connects a label with a property.
     :param slot: distinguishes the postal addresses of a contact.
     """
     name, parts = each.name, _parts(each.name, each.value)
@@ -360,7 +364,7 @@ def _text(value: str) -> str:
 
 
 def _parts(name: str, value: str) -> list[str]:
-    """Return the parts of a property's value, at least one; separators divide the value if no backslash is in front."""
+    """Return the parts of a property's value, at least one part; a separator behind a backslash divides nothing."""
     separator = _SEPARATORS.get(name)
     if separator is None:
         return [_text(value)]

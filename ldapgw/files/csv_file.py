@@ -2,9 +2,9 @@
 """CSV files (RFC 4180): contacts by the columns that FreePBX, 3CX, Outlook, Google and spreadsheets write.
 
 The lines are read in the encodings and with the delimiters that spreadsheet programs write; the files of phones to add
-(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name
-is compared in lower case and without punctuation, in English and in German.  A spreadsheet evaluates no cell of a file
-that is written here.
+(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name is
+compared in lower case and without punctuation, in English and in German.  This module writes files in such a way that a
+spreadsheet evaluates no cell.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def as_text(cell: str) -> str:
 
 
 def csv_of_texts(rows: Iterable[Iterable[str]]) -> bytes:
-    """Return a CSV file of which a spreadsheet evaluates no cell."""
+    """Return a CSV file whose cells are texts for a spreadsheet, which then evaluates no cell as a formula."""
     return b"".join(csv_line(map(as_text, row)) for row in rows)
 
 
@@ -144,7 +144,8 @@ class ColumnUse(Enum):
     LABELS = auto()
 
 
-# The uses of columns that a misspelt name may mean; other columns are not missed.
+# Only columns with these uses are suggested in place of a misspelt name, because each file needs columns for names and
+# for numbers.
 _SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
 
 
@@ -164,7 +165,7 @@ def _table(*rows: tuple[ColumnUse, str, str]) -> Mapping[str, tuple[ColumnUse, s
     return MappingProxyType({name: (use, detail) for use, detail, names in rows for name in names.split(", ")})
 
 
-# The use and the detail of each column by its comparable name.
+# The use and the detail of each column by its name in the form for comparison (`_comparable`).
 _COLUMNS: Final = _table(
     (ColumnUse.ID, "", "id, uid, kennung"),
     (
@@ -229,7 +230,7 @@ _COLUMNS: Final = _table(
         "labels, label, group membership, categories, category, kategorien, kategorie, group, groups, gruppe, gruppen",
     ),
 )
-# The part of an address by a word of the column's name.
+# The part of a postal address that a column holds, by the word for the part in the column's name.
 _ADDRESS_PARTS: Final = MappingProxyType(
     {
         **dict.fromkeys(("street", "strasse", "street address"), "streetAddress"),
@@ -263,7 +264,7 @@ def _read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
 
 
 def _are_of_contacts(columns: Iterable[Column]) -> bool:
-    """Return whether there is a column for names, and a column for numbers."""
+    """Return whether the columns include a column for names and a column for numbers."""
     uses = {column.use for column in columns}
     return not uses.isdisjoint({ColumnUse.NAME, ColumnUse.ORGANIZATION}) and not uses.isdisjoint(
         {ColumnUse.NUMBER, ColumnUse.TYPED_NUMBER}
@@ -271,7 +272,10 @@ def _are_of_contacts(columns: Iterable[Column]) -> bool:
 
 
 def _ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
-    """Return the name of each column that is ignored, with the missing column of names or numbers that may be meant."""
+    """Return the name of each ignored column, with a suggestion if the name may be misspelt.
+
+    The suggestion is the similar name of a column that the file lacks (`_SUGGESTED`).
+    """
     present = {(column.use, column.detail) for column in columns}
     missing = [name for name, known in _COLUMNS.items() if known[0] in _SUGGESTED and known not in present]
     names = dict.fromkeys(column.title for column in columns if column.use is ColumnUse.IGNORED and column.title)
@@ -313,7 +317,7 @@ _STAR: Final = "*"
 class CsvFile:
     """The reader of a CSV file.
 
-    Mutable: what was read so far.
+    Mutable: the data that were read so far.
 
     :ivar ignored: the names of the columns that are ignored.
     """

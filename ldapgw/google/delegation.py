@@ -68,11 +68,11 @@ class ServiceAccount:
 class DelegationRefusal(StrEnum):
     """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
 
-    The first part of the members are answers of the token endpoint, the others are answers of the Directory API.
+    The first members are answers of the token endpoint; the last members are answers of the Directory API.
     """
 
-    # The scopes are not authorized: none of them, or only some of them.  Google also answers SOME_SCOPES for a user who
-    # has never signed in, or for whom the service is off.
+    # NOT_AUTHORIZED: no requested scope is authorized.  SOME_SCOPES: only some of the requested scopes are authorized.
+    # Google also answers SOME_SCOPES for a user who has never signed in, or for whom the service is off.
     NOT_AUTHORIZED = "not_authorized"
     SOME_SCOPES = "some_scopes"
     RESTRICTED = "restricted"
@@ -249,7 +249,8 @@ def _load_key(pem: str) -> RSAPrivateKey:
     if "\\n" in pem:
         raise UnfitKeyFile(_TEXTS.key_file.escaped)
     try:
-        # The check of the key would stop all threads for up to seconds, and Google refuses the signature of a bad key.
+        # The key is not checked, because the check could stop all threads for seconds.  Google refuses the signature of
+        # a bad key.
         key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None

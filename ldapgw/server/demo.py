@@ -152,7 +152,8 @@ async def _connect(page: str, address: str) -> None:
     token = re.search('name="token" value="([^"]+)"', account_page)
     form = {"token": token[1] if token else "", "source": Source.DIRECTORY.value, "switch": "on"}
     answer = await http.post(f"{page}source", data=form)
-    # The page that leads to Google has a header instead of a redirect, which the policy of the page's forms forbids.
+    # The page leads to Google by the header ``Refresh``, because the page's Content-Security-Policy forbids forms that
+    # redirect to another host.
     refresh = answer.headers.getRawHeaders("refresh", [f"0; url={page}account"])[0]
     await _consent(http, refresh.removeprefix("0; url="), address, f"{page}account")
 
@@ -167,7 +168,8 @@ async def _consent(http: HTTPClient, url: str, address: str, end: str) -> None:
     consent_page = (await http.get(url)).request.absoluteURI.decode()
     scopes = parse_qs(urlsplit(consent_page).query).get("scope", [""])[0].split()
     form = {"account": address, "scope": scopes, "decision": "continue"}
-    # Twisted resolves relative redirects with the host of the first request, so the way back is another request.
+    # Twisted resolves relative redirects with the host of the first request, so the redirect back to the gateway is
+    # followed by a separate request.
     redirect = await http.post(consent_page, data=form, allow_redirects=False)
     answer = await http.get(redirect.headers.getRawHeaders("location", [consent_page])[0])
     reached = answer.request.absoluteURI.decode()
@@ -224,7 +226,7 @@ async def _wait_for_first_sync(database: Database, address: str) -> Account:
 
 
 def _is_sync_due(account: Account) -> bool:
-    """Return whether the sync that the switch of the directory has requested has not ended yet."""
+    """Return whether a sync of an account is running or requested."""
     return account.syncing or account.requested_sync is not None or account.pending_sync is not None
 
 
