@@ -145,7 +145,7 @@ def _online(subject: Subject) -> Iterable[CheckResult]:
 
 
 def check_public_name(config: Config) -> Iterator[CheckResult]:
-    """Warn if the name under which phones look for the gateway has no address here."""
+    """Warn if this machine finds no address for the host name by which phones reach the gateway."""
     host = urlsplit(config.web.public_url).hostname or ""
     try:
         socket.getaddrinfo(host, None)

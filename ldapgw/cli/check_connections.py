@@ -239,7 +239,7 @@ def _read_message(connection: socket.socket, text: bytes = b"") -> int:
                 raise _WrongAnswer("the connection is closed")
             framer.feed(more)
         if text not in message:
-            raise _WrongAnswer("another LDAP server")
+            raise _WrongAnswer("another LDAP server answers")
         reader = BerReader.over(message).enter(SEQUENCE, "message")
         reader.integer("messageID")
         return reader.peek()
@@ -279,7 +279,7 @@ async def check_online(
 ) -> list[CheckResult]:
     """Reach each host that the gateway calls, compare the clocks, and try the tenants' credentials.
 
-    The hosts are those of Google, and the telephone systems that the gateway has begin calls.
+    The hosts are Google's hosts, and the telephone systems to which the gateway sends requests for calls.
 
     :param clients: the OAuth clients by tenant.
     :param delegations: the service accounts by tenant.
@@ -331,7 +331,10 @@ async def _reach(
 
 
 async def _reach_telephone_system(dialer: Dialer, scheme: str, host: str) -> CheckResult:
-    """Get an answer from the host of a ``dial_url``, whose own address would begin a call; any status is a success."""
+    """Get an answer from the host of a ``dial_url``; any status is a success.
+
+    The request has the path ``/``, because a request to the ``dial_url`` itself would begin a call.
+    """
     item = f"online {host} (dial_url)"
     try:
         await dialer.ask(f"{scheme}://{host}/")

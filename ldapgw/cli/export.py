@@ -329,7 +329,10 @@ class Library:
         return Dit((Directory(self.context, tuple(books)),), _NO_FEATURES)
 
     def hidden_books(self) -> Iterator[Book]:
-        """Yield the other books that the phone does not see, or of which the phone sees only a label's contacts."""
+        """Yield the books of other owners that the phone does not see, or sees only in part.
+
+        The phone sees a part of a book if the book's owner shares only the contacts with a label.
+        """
         others = (account for account in self._accounts if account.sub not in self.tenant_viewer.books)
         yield from self._books(account for account in others if self._access(account).is_hidden or account.shared_label)
         yield from self._file_books(task for task in self._files if self._access_to(task).is_hidden)

@@ -47,7 +47,7 @@ from ldapgw.store.files import prepare_state_dir, replace_file
 _PORT = click.IntRange(1, 65535)
 # The ways to encrypt the connections of phones and browsers.
 _ENCRYPTION = ("files", "create", "proxy", "none")
-# The ways with which the gateway has a certificate.
+# The values of `_ENCRYPTION` for which the gateway has a certificate.
 _CERTIFICATES = ("files", "create")
 # The port for LDAP over TLS is as far from the port for LDAP as 636 from 389.
 _LDAPS_DISTANCE = 636 - 389
@@ -56,7 +56,8 @@ STATE_DIR = "/var/lib/ldapgw"
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 # A test on the gateway's own machine checks the certificate too.
 _LOOPBACK = ("localhost", "127.0.0.1")
-# Addresses of documentation, to which no packet is sent: connecting a datagram socket only chooses the own address.
+# Addresses that are reserved for documentation (RFC 5737, RFC 3849).  Connecting a datagram socket to such an address
+# sends no packet, but shows the address from which this machine would send packets.
 _ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
 # A line that sets a key, or would set the key without the "#" in front.
@@ -82,7 +83,7 @@ def _read_allowed(text: str) -> list[str]:
     try:
         return [str(Allowed.read(item)) for item in re.split(r"[,\s]+", text.strip())]
     except ValueError:
-        raise click.BadParameter(f"expected each to be {Allowed.expected}") from None
+        raise click.BadParameter(f"each of these values must be {Allowed.expected}") from None
 
 
 def _read_url(text: str) -> str:
@@ -98,7 +99,7 @@ def _read_client_file(text: str) -> str:
     if path is None:
         return ""
     if not path.is_file():
-        raise click.BadParameter("there is no such file; leave it empty to enter the client on the page later")
+        raise click.BadParameter("there is no such file; leave the path empty to enter the client on the page later")
     try:
         read_client_file(path.read_bytes())
     except UserError as error:
@@ -402,7 +403,7 @@ def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
     start = f"{command} run"
     if user:
         command = f"sudo -u {quote(user)} {command}"
-        # The unit of systemd reads no other file.
+        # The systemd unit reads only `CONFIG_FILE`, so it cannot start a gateway with another configuration file.
         start = "sudo systemctl start ldapgw" if file == CONFIG_FILE else f"{command} run"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {start}", *enter]
@@ -474,7 +475,7 @@ def certificate() -> None:
 )
 @pass_site
 def create(site: Site, *, names: Sequence[str]) -> None:
-    """Issue a certificate for the gateway, and at first make a private authority.
+    """Issue a certificate for the gateway; the first run also makes a private authority.
 
     The gateway renews the certificate by itself. Phones have to be told once to trust the authority.
     """

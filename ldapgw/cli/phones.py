@@ -588,7 +588,7 @@ def _check_target(target: str | None, *, as_json: bool) -> None:
 
 
 def _find_accounts(connection: Connection, addresses: Sequence[str], tenant: str) -> list[Account]:
-    """Return the accounts with some addresses in order, without repetition."""
+    """Return the accounts with the given addresses, in the order of the addresses, each account once."""
     found = [find_account(connection, address, tenant) for address in addresses]
     return list({account.id: account for account in found}.values())
 

@@ -82,7 +82,7 @@ def examples(*lines: str) -> str:
 
 
 class Choice(click.Choice[str]):
-    """A choice of fixed values, whose error names the value that is most like a misspelt one."""
+    """The type of an option with fixed values; the error about a misspelt value suggests the most similar value."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
         message = super().get_invalid_choice_message(value, ctx)
@@ -128,7 +128,7 @@ class Commands(click.Group):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read a command line, also one in which words have another usual place (`usual_words`)."""
+        """Read a command line; some words may also have the forms and places that `usual_words` accepts."""
         return super().parse_args(ctx, args if ctx.resilient_parsing else usual_words(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature

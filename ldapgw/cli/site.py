@@ -94,7 +94,7 @@ class Site:
 
     @cached_property
     def trust_anchor(self) -> str:
-        """Return the certificate that phones must be told to trust, in PEM; empty if phones trust ours already."""
+        """Return the certificate (PEM) that phones must be told to trust; empty if phones trust the gateway anyway."""
         if self.config.tls is None:
             return ""
         from ldapgw.server.tls import private_trust_anchor

@@ -139,7 +139,8 @@ class FileCard:
     def person(self) -> dict[str, list[dict[str, Any]]]:
         """Return the contact as a person of the People API, without labels."""
         person = dict(self._lists)
-        # Any id makes a person readable; the contact gets its uid later.
+        # The caller adds an arbitrary ``resourceName``, which `read_person` requires, and later gives the contact its
+        # uid.
         person["names"] = [self._names] if self._names else []
         person["organizations"] = [self._organization] if self._organization else []
         person["addresses"] = [*self._addresses.values()]
@@ -239,7 +240,7 @@ def read_vcards(text: str) -> Iterator[FileCard | FileProblem]:
 
 
 def _unfolded(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their numbers; a line that begins with a blank continues the preceding line (3.2)."""
+    """Yield the lines with their numbers; a line that begins with a blank continues the previous line."""
     start, parts = 0, list[str]()
     for number, line in enumerate(_LINE_END.split(text), 1):
         if line[:1] in (" ", "\t") and parts:
@@ -253,7 +254,7 @@ def _unfolded(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _read_property(number: int, line: str) -> _Property | None:
-    """Read a content line (RFC 6350 3.3); None if the line is none."""
+    """Read a content line (RFC 6350 3.3); return None if the line does not have the form of a content line."""
     name = _NAME.match(line)
     if name is None:
         return None
@@ -288,7 +289,7 @@ def _add(card: _Open, number: int, found: _Property | None) -> FileProblem | Non
 
 
 def _is_group(properties: Sequence[_Property]) -> bool:
-    """Return whether a vCard is a list of other vCards (RFC 6350 6.1.4), or such a list of Apple's."""
+    """Return whether a vCard is a group of other vCards, marked by KIND (RFC 6350 6.1.4) or by Apple's property."""
     return any(
         each.name in ("KIND", "X-ADDRESSBOOKSERVER-KIND") and each.value.strip().lower() == "group"
         for each in properties

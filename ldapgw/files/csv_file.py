@@ -144,7 +144,8 @@ class ColumnUse(Enum):
     LABELS = auto()
 
 
-# The uses of columns that a misspelt name may mean; other columns are not missed.
+# Only columns with these uses are suggested in place of a misspelt name, because each file needs columns for names and
+# for numbers.
 _SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
 
 
@@ -229,7 +230,7 @@ _COLUMNS: Final = _table(
         "labels, label, group membership, categories, category, kategorien, kategorie, group, groups, gruppe, gruppen",
     ),
 )
-# The part of an address by a word of the column's name.
+# The part of a postal address that a column holds, by the word for the part in the column's name.
 _ADDRESS_PARTS: Final = MappingProxyType(
     {
         **dict.fromkeys(("street", "strasse", "street address"), "streetAddress"),
@@ -271,7 +272,10 @@ def _are_of_contacts(columns: Iterable[Column]) -> bool:
 
 
 def _ignored(columns: Sequence[Column]) -> tuple[Translatable, ...]:
-    """Return the name of each column that is ignored, with the missing column of names or numbers that may be meant."""
+    """Return the name of each ignored column, with a suggestion if the name may be misspelt.
+
+    The suggestion is the similar name of a column that the file lacks (`_SUGGESTED`).
+    """
     present = {(column.use, column.detail) for column in columns}
     missing = [name for name, known in _COLUMNS.items() if known[0] in _SUGGESTED and known not in present]
     names = dict.fromkeys(column.title for column in columns if column.use is ColumnUse.IGNORED and column.title)

@@ -33,7 +33,7 @@ VERSION: Final = 3
 MOST_MIB: Final = 128
 # The most problems that are kept; one mistake, such as a wrong delimiter, spoils every line.
 MOST_PROBLEMS: Final = 100
-# The most lines of a file that a command names.
+# The maximum number of problems of a file that a command shows.
 MOST_LINES: Final = 20
 # The most rows of a preview.  A page with more rows would be slow, and nobody reads them.
 MOST_ROWS: Final = 200
@@ -238,7 +238,7 @@ class FileStatus:
 
 
 class Mark(StrEnum):
-    """The difference of a contact to the former file."""
+    """The result of comparing a contact of a new file with the present file."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -296,7 +296,7 @@ def compare(before: FileReading, after: FileReading, version: int, *, may_replac
     found: dict[Mark, list[tuple[Contact, int | None]]] = {mark: [] for mark in Mark}
     for contact, line in zip(after.contacts, after.lines, strict=True):
         known = former.pop(contact.uid, None)
-        # Two files may write the same labels in another case, which is no difference for phones.
+        # Labels are compared without regard to upper and lower case, because phones see no such difference.
         mark = Mark.NEW if known is None else Mark.SAME if known == contact else Mark.CHANGED
         found[mark].append((contact, line))
     found[Mark.GONE] = [(contact, None) for contact in former.values()]

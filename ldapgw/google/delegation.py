@@ -249,7 +249,8 @@ def _load_key(pem: str) -> RSAPrivateKey:
     if "\\n" in pem:
         raise UnfitKeyFile(_TEXTS.key_file.escaped)
     try:
-        # The check of the key would stop all threads for up to seconds, and Google refuses the signature of a bad key.
+        # The key is not checked, because the check could stop all threads for seconds.  Google refuses the signature of
+        # a bad key.
         key = load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None

@@ -92,7 +92,8 @@ def read_client_file(octets: bytes) -> tuple[Client, tuple[str, ...]]:
         content = None
     if isinstance(content, dict) and "installed" in content:
         raise UnfitClientFile(
-            "is for a Desktop client; create one of the type Web application in the Google console", is_desktop=True
+            "is for a Desktop client; create a client of the type Web application in the Google console",
+            is_desktop=True,
         )
     web = content.get("web") if isinstance(content, dict) else None
     if not isinstance(web, dict) or not all(

@@ -34,7 +34,7 @@ LARGEST = 16 * 1024  # the maximum number of octets of a token; Google's tokens 
 # Google signs with this algorithm only, and signatures with other algorithms are rejected.
 _ALGORITHM = "RS256"
 
-# The shortest and the longest time for which keys are cached, in seconds; Google names some hours.
+# The shortest and the longest time for which keys are cached, in seconds; Google's answers usually allow some hours.
 _SHORTEST, _LONGEST = 300.0, 86400.0
 # The shortest time between two fetches because of unknown keys, in seconds.
 _PAUSE = 60.0

@@ -15,7 +15,8 @@ REPLACEMENT: Final = "\ufffd"
 
 _JOINER: Final = "\u200d"
 # Control characters, characters that change the direction of text (Unicode Standard Annex 9, 2), line separators, and
-# lone surrogates, which cannot be encoded as UTF-8.  A raw text, because the compiler takes no surrogate.
+# lone surrogates, which cannot be encoded as UTF-8.  The pattern is a raw string, because mypyc cannot compile a string
+# that contains a surrogate.
 _CONTROLS: Final = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 # Emoji outside of category So: the variation selector of emoji, skin tones, and the arrow of 🙂‍↔️.
 _EMOJI: Final = frozenset("\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff\u2194")

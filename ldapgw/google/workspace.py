@@ -112,7 +112,8 @@ class _User(msgspec.Struct, rename="camel"):
 
 
 class _Users(msgspec.Struct, rename="camel"):
-    # Google omits the key only if it fails to list the users: the administrator is a user too.
+    # The key ``users`` is required: each list has at least the administrator, so an answer without this key means that
+    # Google failed to list the users.
     users: list[_User]
     next_page_token: _Ascii = ""
 
@@ -136,7 +137,7 @@ Turn = Callable[[], Awaitable[object]]
 
 
 async def _at_once() -> None:
-    """Wait for nothing, as a person waits for the answer."""
+    """Return without waiting, because a person is waiting for the answer."""
 
 
 class WorkspaceDirectory:

@@ -230,8 +230,8 @@ class Heartbeat(PeriodicService):
         super().__init__(clock, BEAT_SECONDS, self._beat, failed, waits=True, last=self._leave)
 
     async def _beat(self) -> None:
-        # Each change of the lead requests a heartbeat, even after this service has stopped.  Then the row is deleted,
-        # and must stay deleted.
+        # Each change of the lead requests a heartbeat, even after this service has stopped.  When this service stops,
+        # it deletes the row of this gateway, and a late heartbeat must not write the row again.
         if not self.running:
             return
         peers = await self._store.run(gateways.beat, self._describe())

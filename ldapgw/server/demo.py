@@ -152,7 +152,8 @@ async def _connect(page: str, address: str) -> None:
     token = re.search('name="token" value="([^"]+)"', account_page)
     form = {"token": token[1] if token else "", "source": Source.DIRECTORY.value, "switch": "on"}
     answer = await http.post(f"{page}source", data=form)
-    # The page that leads to Google has a header instead of a redirect, which the policy of the page's forms forbids.
+    # The page leads to Google by the header ``Refresh``, because the page's Content-Security-Policy forbids forms that
+    # redirect to another host.
     refresh = answer.headers.getRawHeaders("refresh", [f"0; url={page}account"])[0]
     await _consent(http, refresh.removeprefix("0; url="), address, f"{page}account")
 

@@ -114,8 +114,8 @@ def phone_server(config: Config) -> ServerAddress:
 def certificate_url(config: Config, tenant: str) -> str:
     """Return the address at which phones fetch the certificate of the gateway's authority.
 
-    A phone that does not trust the authority yet cannot verify HTTPS, so the address is one of the gateway's own port
-    without TLS if phones can reach such a port, and below ``public_url`` otherwise.
+    A phone that does not trust the authority yet cannot verify HTTPS, so the address has the gateway's own port without
+    TLS if phones can reach such a port.  Otherwise the address is below ``public_url``.
     """
     public = urlsplit(config.web.public_url)
     addresses = map(ListenAddress.parse, config.web.listen)

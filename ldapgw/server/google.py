@@ -97,7 +97,7 @@ class TenantClients(UserDict[str, Client]):
         self._undecryptable: frozenset[str] = frozenset()
 
     async def refresh(self) -> None:
-        """Read the entered clients from the store.
+        """Read from the store the clients that administrators have entered on the page.
 
         :raises StoreError: when the database cannot be used.
         """
@@ -142,7 +142,7 @@ class TenantDelegations(UserDict[str, Delegation]):
         self._is_read = False
 
     async def refresh(self) -> None:
-        """Read the entered service accounts from the store.
+        """Read from the store the service accounts that administrators have entered on the page.
 
         :raises StoreError: when the database cannot be used.
         """

@@ -232,10 +232,14 @@ class StateDir:
         last_id = database.last_ids(connection).get("account", 0)
         lost = sum(account_id > last_id for account_id in cached)
         if lost:
-            missing = "1 account is" if lost == 1 else f"{lost} accounts are"
+            missing = (
+                "1 account is missing from the database, although the account has a cached book"
+                if lost == 1
+                else f"{lost} accounts are missing from the database, although the accounts have cached books"
+            )
             raise StoreError(
-                f"{database.name}: {missing} missing from it, whose cached books are in {self.path}; restore a backup, "
-                "or, if you want to go on without what is missing, start the gateway once with --accept"
+                f"{database.name}: {missing} in {self.path}; restore a backup, or start the gateway once with --accept "
+                "to go on without what is missing"
             )
 
 
@@ -283,7 +287,7 @@ class OpenStateDir:
 
     @contextmanager
     def _noting_outage(self) -> Iterator[None]:
-        """Note the error if the server does not answer and the gateway may start from a snapshot instead."""
+        """Note the error if the database server does not answer and the gateway may start from a snapshot instead."""
         try:
             yield
         except UnreachableStore as error:

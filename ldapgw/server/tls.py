@@ -147,8 +147,8 @@ class LoadedCertificate:
     :ivar web_context: the context for browsers, which need no certificate.
     :ivar validity: the validity of the whole chain.
     :ivar file_versions: the versions of the files, taken before the files were read.
-    :ivar trust_anchor: the certificate in PEM that phones need, so that they trust the gateway's certificate; empty
-        when phones trust it without.
+    :ivar trust_anchor: the certificate, in PEM, that phones must be told to trust; empty if phones trust the gateway's
+        certificate anyway.
     """
 
     context: SSL.Context

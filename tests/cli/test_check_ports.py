@@ -115,7 +115,7 @@ ANOTHER_ENTRY = tlv(SEQUENCE, integer(1) + tlv(0x64, octets(b"") + tlv(SEQUENCE,
     ("answer", "why"),
     [
         (b"220 mail.example ESMTP\r\n", "not LDAP"),
-        (ANOTHER_ENTRY, "another LDAP server"),
+        (ANOTHER_ENTRY, "another LDAP server answers"),
         (ANOTHER_ENTRY[:5], "the connection is closed"),
         (tlv(SEQUENCE, integer(1) + tlv(0x65, octets(b"ldapgw"))), "no root DSE"),
     ],

@@ -205,7 +205,7 @@ TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
     ),
     "account lost": (
         lost_account,
-        ["database FOLDER/state/ldapgw.db: 1 account is missing from it, whose cached books are in"],
+        ["database FOLDER/state/ldapgw.db: 1 account is missing from the database, although the account has"],
     ),
     "key file open": (
         lambda site: (site.state_dir / "ldapgw.key").chmod(0o644),

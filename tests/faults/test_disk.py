@@ -249,7 +249,7 @@ def test_files_that_are_deleted_and_put_back_by_hand(tmp_path: Path) -> None:
         with office.running("after"):
             assert office.found() == office.now
         shutil.copy(former, file)
-        assert "1 account is missing from it, whose cached books are in " in site.ldapgw("check").stdout
+        assert "1 account is missing from the database, although " in site.ldapgw("check").stdout
         with site.running([*twistd, "--config", str(site.file), "--accept"]):
             assert site.accounts() == []
         (office.state / "images" / "7.image").touch()

@@ -253,7 +253,7 @@ class Tenant(Table, frozen=True, kw_only=True):
             lenient=self.matching == "lenient",
             strip=tuple(affix.lower() for affix in self.strip),
             book_order=tuple(map(folded, self.book_order)),
-            # `favourites_first` needs the branch of favourites, whose members are the favourites.
+            # `favourites_first` finds the favourites in the branch of favourites, so this setting needs the branch.
             favourites=self.favourites or self.favourites_first,
             favourites_first=self.favourites_first,
             block_label=folded(self.block_label),

@@ -566,7 +566,7 @@ def test_the_file_from_the_google_console_gives_the_client(tmp_path: Path) -> No
 BAD_CLIENT_FILES = {
     "desktop": (
         '{"installed": {"client_id": "a", "client_secret": "b"}}',
-        "is for a Desktop client; create one of the type Web application in the Google console",
+        "is for a Desktop client; create a client of the type Web application in the Google console",
     ),
     "not JSON": ("{", "expected the JSON file of a Web application client, as downloaded from the Google console"),
     "a list": ("[]", "expected the JSON file of a Web application client, as downloaded from the Google console"),
