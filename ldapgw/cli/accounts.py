@@ -50,7 +50,7 @@ _SEEN_BY = {
 @pass_site
 @click.pass_context
 def accounts(ctx: click.Context, site: Site, tenant: str | None, *, wide: bool, as_json: bool) -> None:
-    """List the accounts and what needs action, or remove one."""
+    """List the accounts and what needs action, or remove an account."""
     if ctx.invoked_subcommand is not None:
         return
     if tenant is not None:
@@ -125,7 +125,7 @@ def _read_sharing(_context: click.Context, _parameter: click.Parameter, text: st
 def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | None, *, all_contacts: bool) -> None:
     """Choose whose phones find the contacts of ACCOUNT.
 
-    The account's own phones always find them.
+    The account's own phones always find the contacts.
 
     private: no other phones. callers: all phones of the tenant, but only to show who is calling. group:NAME: the
     phones of the accounts in a group of the configuration. shared: all phones of the tenant.
@@ -272,7 +272,7 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
 @yes_option
 @pass_site
 def remove_account(site: Site, account: str, tenant: str | None, *, with_phones: bool, yes: bool) -> None:
-    """Remove ACCOUNT and everything stored about it.
+    """Remove ACCOUNT and everything stored about the account.
 
     Use this command when somebody leaves. If the account is connected, its access is revoked at Google first. The
     account's phones stay unless you add --with-phones.
@@ -300,7 +300,7 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
 
 
 def _revoked(account: Account, words: str) -> str:
-    """Return the words about a revocation, or nothing for an account without a consent, which needs no revocation."""
+    """Return the words about a revocation; empty for an account without a consent, which nobody has to revoke."""
     return words if account.has_consent else ""
 
 

@@ -45,7 +45,7 @@ from ldapgw.store.secrets import new_key
 # The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
 _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
-# The name of a backup that is not complete.  If such a file is older than a day (in seconds), the command that wrote
+# The name of a backup that is not complete.  If such a file is older than `_INCOMPLETE_SECONDS`, the command that wrote
 # the file was killed.
 _INCOMPLETE_PATTERN = re.compile(_DATED_PATTERN.pattern + r"\.new")
 _INCOMPLETE_SECONDS = 24 * 3600
@@ -119,8 +119,8 @@ def backup(site: Site, file: Path, keep: int | None, *, yes: bool) -> None:
 def _confirm_replacement(file: Path, *, yes: bool) -> None:
     """Ask before a backup replaces an existing file.
 
-    :raises UserError: when the answer is no, or `file` is a folder, a pipe or a device, such as ``/dev/stdout``, which
-        a backup would replace too.
+    :raises UserError: when the answer is no, or when `file` is a folder, a pipe or a device such as ``/dev/stdout``,
+        because a backup would replace any of these by a file.
     """
     status = status_of(file)
     if _is_open_file(file) or (status is not None and not stat.S_ISREG(status.st_mode)):
@@ -130,7 +130,7 @@ def _confirm_replacement(file: Path, *, yes: bool) -> None:
 
 
 def _is_open_file(file: Path) -> bool:
-    """Return whether a path names an open file of a process, as ``/dev/stdout`` does, whatever that file is."""
+    """Return whether a path names an open file of a process, such as ``/dev/stdout``; the file may be of any kind."""
     names = (file.parent.resolve(), file.readlink() if file.is_symlink() else file)
     return any(name.is_relative_to("/proc") for name in names)
 

@@ -49,7 +49,7 @@ NOT_COMPILED = (
     "(docs/how-to/install-other.rst)"
 )
 
-# The most columns that the check of a file names.
+# The maximum number of columns that the check of a file lists.
 _MOST_COLUMNS = 12
 
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}
@@ -187,8 +187,8 @@ def _networks_with_proxies(subject: Subject) -> Iterator[CheckResult]:
         lists.append((f"tenant.{tenant.name}.provisioning_networks", tenant.provisioning_networks, message))
     for setting, networks, message in lists:
         for proxies, allowed in product((*config.web.trusted_proxies, *config.web.proxy_protocol), networks):
-            # The defaults of trusted_proxies and metrics_networks overlap too; this is no fault, because they allow
-            # only this machine.
+            # The default values of trusted_proxies and metrics_networks overlap too, which is no fault, because both
+            # values allow only this machine.
             is_local = allowed.is_loopback and proxies.is_loopback
             if proxies.version == allowed.version and proxies.overlaps(allowed) and not is_local:
                 yield _warning(setting, f"{allowed} overlaps the proxies {proxies}: {message}")

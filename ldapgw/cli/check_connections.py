@@ -55,7 +55,7 @@ from ldapgw.server.tls import private_trust_anchor
 from ldapgw.sync.workspace import Delegation, list_selected, try_users
 from ldapgw.web.dialing import TIMEOUT, Dialer
 
-# Seconds for each step; the gateway answers its own machine within milliseconds.
+# The maximum number of seconds for each step; a gateway answers clients on its own machine within milliseconds.
 PATIENCE = 5.0
 _MAX_OCTETS = 64 << 10
 _VENDOR = b"ldapgw"
@@ -453,7 +453,8 @@ async def _try_scopes(
         elif scope != next(iter(refused)):
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
-            # For a single scope, Google answers that no scope is allowed.
+            # Each request has a single scope, so Google answers NOT_AUTHORIZED even if the Workspace allows other
+            # scopes.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)
@@ -477,7 +478,7 @@ def _delegation_failure(item: str, error: GoogleError) -> CheckResult:
 
 
 def _refusal_lines(refusal: DelegationRefusal) -> str:
-    """Return what has happened, and on a line of its own, who has to do what."""
+    """Return the text of a refusal: what has happened, and on a second line, who has to do what."""
     text = REFUSAL_TEXTS[refusal]
     return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
 

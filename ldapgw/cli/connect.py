@@ -118,7 +118,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     """Ask for the address to which the browser was redirected.
 
     :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
-    :raises UserError: when the answer is not such an address.
+    :raises UserError: when the person enters another text.
     """
     _print_url(dependencies, redirect)
     hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
@@ -126,7 +126,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
         raise UserError(
-            "that is not the right address: paste the address that begins with "
+            "this is not the right address: paste the address that begins with "
             f"{PublicUrl.parse(dependencies.public_url).redirect_uri}?"
         )
     return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))

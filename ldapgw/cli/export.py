@@ -321,7 +321,8 @@ class Library:
     def dit(self, *, callers: bool) -> Dit:
         """Return the directory tree that the phone sees.
 
-        :param callers: whether to include the books that are shared for caller ID only, which a search by number finds.
+        :param callers: whether to include the books that are shared for caller ID only; a search by number covers these
+            books.
         """
         searched = (account for account in self._accounts if self._access(account).is_searched(for_number=callers))
         files = (task for task in self._files if self._access_to(task).is_searched(for_number=callers))
@@ -369,7 +370,7 @@ class Library:
         return self.tenant_viewer.access_to(task.book_key, task.sharing)
 
     def _file_books(self, tasks: Iterable[FileTask]) -> Iterator[Book]:
-        """Yield the book of each file that has one; a file with problems may have the last good book."""
+        """Yield the book of each file, if there is a book; a file with problems may still have its last good book."""
         return (book for task in tasks if (book := present_file_book(self._file_cache, task)) is not None)
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:

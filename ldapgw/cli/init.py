@@ -49,12 +49,12 @@ _PORT = click.IntRange(1, 65535)
 _ENCRYPTION = ("files", "create", "proxy", "none")
 # The values of `_ENCRYPTION` for which the gateway has a certificate.
 _CERTIFICATES = ("files", "create")
-# The port for LDAP over TLS is as far from the port for LDAP as 636 from 389.
+# The difference between the ports for LDAP over TLS and for LDAP: the standard ports are 636 and 389.
 _LDAPS_DISTANCE = 636 - 389
 STATE_DIR = "/var/lib/ldapgw"
 
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
-# A test on the gateway's own machine checks the certificate too.
+# The certificate is also for these names, because a test on the gateway's own machine checks the certificate too.
 _LOOPBACK = ("localhost", "127.0.0.1")
 # Addresses that are reserved for documentation (RFC 5737, RFC 3849).  Connecting a datagram socket to such an address
 # sends no packet, but shows the address from which this machine would send packets.
@@ -167,7 +167,8 @@ def init(site: Site, /, **given: Any) -> None:
     text = _fill_sample(_answers(given))
     document, names = merge(tomllib.loads(text), read_settings(os.environ))
     config = decode(document, str(file), names)
-    # The directory is made first, because the file's existence means that there is a database.
+    # The state directory is made before the configuration file, because an existing configuration file means that there
+    # is a database.
     create_state_dir(Path(config.state_dir), config.encryption_key)
     made = list(issue(config, own_files(config.state_dir))) if given["encryption"] == "create" else []
     if config.tls:
@@ -181,7 +182,8 @@ def init(site: Site, /, **given: Any) -> None:
         hint(line)
 
 
-# Asks a question unless an option has the value: takes the option's name, the question, the type and the default.
+# A function that asks a question, unless an option has the value.  Its arguments are the option's name, the question,
+# the type and the default.
 _Ask = Callable[..., Any]
 
 
@@ -268,13 +270,13 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _port_to_show(given: Mapping[str, Any]) -> str:
-    """Return the port for the proposed address of the page, if an option says that the gateway serves HTTPS there."""
+    """Return the port for the proposed address of the page; empty if the port is 443, unknown, or behind a proxy."""
     is_behind_proxy = given["encryption"] not in (None, *_CERTIFICATES)
     return "" if is_behind_proxy or given["web_port"] in (None, 443) else f":{given['web_port']}"
 
 
 def _ask_page(given: dict[str, Any], ask: _Ask, default: str) -> str:
-    """Ask for the address of the page, again if Google refuses the address and the person does not want to keep it."""
+    """Ask for the address of the page; ask again if Google refuses the address, unless the person wants to keep it."""
     question = "What is the address of the web page? For example https://phonebook.acme.example"
     is_asked = given["public_url"] is None
     while is_redirect_uri_refused(url := str(ask("public_url", question, _read_url, default))):
@@ -516,7 +518,7 @@ def _present_names(files: AuthorityFiles) -> Sequence[str]:
 
 
 def _own_names() -> Iterator[str]:
-    """Yield the addresses with which this machine reaches other machines, and its names for itself."""
+    """Yield the addresses from which this machine reaches other machines, and the names of this machine."""
     for family, anywhere in _ANYWHERE:
         with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((anywhere, 9))

@@ -181,7 +181,7 @@ def write_target(target: str, content: bytes) -> None:
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the first five names, and how many more there are."""
+    """Return the first five names, and the number of the other names."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 

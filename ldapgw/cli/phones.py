@@ -94,7 +94,7 @@ _label = text_type(read_label, "at most 64 characters, without control character
 
 
 class _FamilyParam(click.ParamType[str]):
-    """The type of an option that names a model, or a series of a model's phones that has settings of its own.
+    """The type of an option that names a model, or a series within a model if the series has settings of its own.
 
     The names are read when a command line has the option, because most commands do not need the names.
     """
@@ -124,7 +124,7 @@ _placeholder = click.option(
 class _PhoneCommands(click.Group):
     """The group of the commands about phones.
 
-    The commands for many phones are imported when one of them or the group's help is used.
+    The commands for many phones are imported only for these commands and for the help of the group.
     """
 
     _rollout: ClassVar[Mapping[str, str]] = {"import": "import_phones", "provision": "provision"}
@@ -563,7 +563,7 @@ def _name_taken(name: str) -> UserError:
 
 
 def _is_password(login: PhoneLogin, password: str) -> bool:
-    """Return whether a password is the phone's, or the one that the phone fetched and has not used yet."""
+    """Return whether a password is the phone's password, or a new password that the phone has fetched but not used."""
     stored = [known for known in (login.password, login.next_password) if known]
     return any(verify_password(password.encode("utf-8", "surrogateescape"), known) for known in stored)
 

@@ -142,8 +142,8 @@ def replica_config(
 ) -> None:
     """Print an OpenLDAP configuration for the replica NAME.
 
-    The gateway doesn't know the password. Without --password-file, the configuration has the word PASSWORD in its
-    place.
+    The gateway doesn't know the password. Without --password-file, the configuration has the word PASSWORD in place of
+    the password.
     """
     # The package is imported here, because the commands for phones import this module and do not need the package.
     from ldapgw.ldap.replication.slapd import Replica, config_ldif, slapd_conf

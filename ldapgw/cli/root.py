@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Everyday": {
         "status": ("status", "Show how the gateway, accounts and phones are doing."),
-        "accounts": ("accounts", "List the accounts and what needs action, or remove one."),
+        "accounts": ("accounts", "List the accounts and what needs action, or remove an account."),
         "sync": ("sync", "Sync the named accounts now, or all connected accounts."),
         "share": ("accounts", "Choose whose phones find the contacts of ACCOUNT."),
         "disconnect": ("accounts", "Revoke the access of ACCOUNT, and delete its contacts."),
@@ -122,7 +122,7 @@ def usual_words(args: Sequence[str]) -> list[str]:
 
 
 class Commands(click.Group):
-    """The group of all commands, which turns their errors into messages.
+    """The group of all commands; the group prints the errors of its commands as messages.
 
     A command's module is imported when the command is used; the list of commands is made from `COMMANDS` alone.
     """

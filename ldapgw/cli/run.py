@@ -95,7 +95,7 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
         from ldapgw.server.reactor import install
 
         install()
-    # The modules live as long as the process, so that nothing is collected while they are imported.
+    # The imported modules live as long as the process, so a garbage collection during the import would free nothing.
     gc.disable()
     from ldapgw.server.foreground import run as run_gateway
 

@@ -47,7 +47,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _IN_MEMORY = "sqlite://"
-# A running gateway looks for changes once a second, and has then read a change within the other half.
+# A running gateway looks for changes once a second, and then reads a change within half a second.
 _READ_SECONDS = 1.5
 
 
@@ -224,7 +224,7 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
         raise UserError(f"there is no account {address}{place}: people connect on the page first")
     names = sorted({account.tenant for account in candidates})
     if len(names) > 1:
-        raise UserError(f"{address} is an account of {' and '.join(names)}; say which with --tenant")
+        raise UserError(f"{address} is an account of {' and '.join(names)}; choose a tenant with --tenant")
     return max(candidates, key=lambda account: (account.is_connected, account.id))
 
 

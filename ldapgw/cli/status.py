@@ -214,7 +214,7 @@ def _file_reports(site: Site) -> dict[tuple[str, str], FileReport]:
     """Read the files of all tenants; the gateway serves the last good contacts of a file that has a problem."""
     if not any(tenant.file for tenant in site.config.tenant):
         return {}
-    # The readers of files are large, and few gateways have files.
+    # The module is imported here, because the readers of files are large, and few gateways have files.
     from ldapgw.sync.file_book_builder import examine
 
     return {

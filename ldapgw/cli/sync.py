@@ -29,7 +29,7 @@ from ldapgw.store.sync_history import SyncAttempt, SyncDay
 from ldapgw.web.record_texts import figures_words
 
 POLL_SECONDS = 0.5
-# A first sync of 50,000 contacts takes two minutes; Google's quota can delay it by some more minutes.
+# A first sync of 50,000 contacts takes two minutes; Google's quota can delay the sync by some more minutes.
 WAIT_TIMEOUT_SECONDS = 600
 
 
@@ -157,7 +157,7 @@ def _obstacle(site: Site, account: Account) -> str:
 
 
 def _outcomes(site: Site, database: Database, requested: Mapping[int, Account]) -> list[_Outcome]:
-    """Wait for the requested syncs; return the outcome of each."""
+    """Wait for the requested syncs; return the outcome of each sync."""
     ended: dict[int, _Outcome] = {}
     unended = f"the sync hasn't finished after {WAIT_TIMEOUT_SECONDS // 60} minutes; it continues in the background"
     with console(stderr=True).status("") as status:
@@ -193,7 +193,7 @@ def _outcome(site: Site, connection: Connection, before: Account) -> _Outcome | 
 
 
 def _names(requested: Mapping[int, Account]) -> str:
-    """Return the addresses of the first three accounts and the number of the others."""
+    """Return the addresses of the first three accounts, and the number of the other accounts."""
     first = [account.address for account in requested.values()][:3]
     more = len(requested) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")

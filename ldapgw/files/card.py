@@ -21,7 +21,7 @@ from ldapgw.phrase import Texts, Translatable, read_texts
 
 
 class _ProblemTexts(Texts, frozen=True):
-    """The problems of a file and of its lines."""
+    """The texts about problems of a file and of its lines."""
 
     empty: str
     too_large: str
@@ -46,8 +46,8 @@ class _ProblemTexts(Texts, frozen=True):
 
 TEXTS = read_texts("files/texts/problems", _ProblemTexts)
 
-# The types of the People API by the words that programs write for them, in lower case and without punctuation.  Another
-# word is the user's own label.
+# The types of the People API by the words that programs write, in lower case and without punctuation.  An unknown word
+# is the user's own label.
 _TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("", "other", "andere", "sonstige", "voice", "phone", "telefon"), ""),
@@ -86,7 +86,7 @@ class FileCard:
     """A contact of a file.
 
     :ivar line: the number of the line at which the contact begins.
-    :ivar id: the contact's own id in the file; empty if the file has none.
+    :ivar id: the contact's own id in the file; empty if the file has no id for the contact.
     :ivar labels: the names of the contact's labels.
     :ivar numbers: each text that should be a telephone number, with the line and the column where the text stands.
     """
@@ -148,7 +148,10 @@ class FileCard:
 
 
 def phone_type(word: str) -> str:
-    """Return the type of the People API for a program's word for the kind of a number, or the word itself."""
+    """Return the People API's type for a word that a program writes for the kind of a number.
+
+    An unknown word is the user's own label, and is returned.
+    """
     return _TYPES.get(_PUNCTUATION.sub(" ", word.casefold()).strip(), word.strip())
 
 
@@ -160,11 +163,11 @@ _NAME: Final = re.compile(r"(?:([A-Za-z0-9-]+)\.)?([A-Za-z0-9-]+)")
 _PARAMETER: Final = re.compile(r';([A-Za-z0-9-]+)(?:=((?:"[^"]*"|[^";:])*))?')
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
-# Apple's names of its own types of numbers: _$!<Work>!$_
+# The form in which Apple writes the names of its own types of numbers: _$!<Work>!$_
 _APPLE_LABEL: Final = re.compile(r"_\$!<(.*)>!\$_")
 # RFC 3966 3: the parameters of a telephone number.
 _EXTENSION: Final = re.compile(r";ext=([0-9.()-]+)", re.IGNORECASE)
-# The parts of the properties' values, by the names that the People API has for them.
+# The People API's names for the parts of a property's value, by property.
 _NAMES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
         "FN": ("displayName",),
@@ -180,7 +183,7 @@ _LISTS: Final = MappingProxyType({"NICKNAME": "nicknames", "EMAIL": "emailAddres
 _ADDRESS: Final = ("poBox", "extendedAddress", "streetAddress", "city", "region", "postalCode", "country")
 # The separator between the parts of a property's value; the values of other properties have no parts.
 _SEPARATORS: Final = MappingProxyType({"N": ";", "ORG": ";", "ADR": ";", "NICKNAME": ",", "CATEGORIES": ","})
-# Google's own groups among the categories, and the empty part behind the last category.
+# The categories that are no labels of the user: Google's own groups, and the empty part behind the last separator.
 _OWN_GROUPS: Final = ("", "mycontacts", "starred")
 # Values of TYPE that say nothing about the kind of a number.
 _WITHOUT_KIND: Final = frozenset(("voice", "pref", "text", "textphone", "video", "msg", "internet", "bbs", "modem"))
@@ -307,7 +310,7 @@ def _read_card(opened: _Open) -> FileCard:
 def _read_value(card: FileCard, each: _Property, labels: dict[str, str], slot: str) -> None:
     """Read the value of a property into a contact.
 
-    :param labels: the type that the user has named, by the group of the property.
+    :param labels: the user's own labels, by the group that connects a label with a property.
     :param slot: distinguishes the postal addresses of a contact.
     """
     name, parts = each.name, _parts(each.name, each.value)
@@ -361,7 +364,7 @@ def _text(value: str) -> str:
 
 
 def _parts(name: str, value: str) -> list[str]:
-    """Return the parts of a property's value, at least one; separators divide the value if no backslash is in front."""
+    """Return the parts of a property's value, at least one part; a separator behind a backslash divides nothing."""
     separator = _SEPARATORS.get(name)
     if separator is None:
         return [_text(value)]

@@ -2,9 +2,9 @@
 """CSV files (RFC 4180): contacts by the columns that FreePBX, 3CX, Outlook, Google and spreadsheets write.
 
 The lines are read in the encodings and with the delimiters that spreadsheet programs write; the files of phones to add
-(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name
-is compared in lower case and without punctuation, in English and in German.  A spreadsheet evaluates no cell of a file
-that is written here.
+(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name is
+compared in lower case and without punctuation, in English and in German.  This module writes files in such a way that a
+spreadsheet evaluates no cell.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def as_text(cell: str) -> str:
 
 
 def csv_of_texts(rows: Iterable[Iterable[str]]) -> bytes:
-    """Return a CSV file of which a spreadsheet evaluates no cell."""
+    """Return a CSV file whose cells are texts for a spreadsheet, which then evaluates no cell as a formula."""
     return b"".join(csv_line(map(as_text, row)) for row in rows)
 
 
@@ -165,7 +165,7 @@ def _table(*rows: tuple[ColumnUse, str, str]) -> Mapping[str, tuple[ColumnUse, s
     return MappingProxyType({name: (use, detail) for use, detail, names in rows for name in names.split(", ")})
 
 
-# The use and the detail of each column by its comparable name.
+# The use and the detail of each column by its name in the form for comparison (`_comparable`).
 _COLUMNS: Final = _table(
     (ColumnUse.ID, "", "id, uid, kennung"),
     (
@@ -264,7 +264,7 @@ def _read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
 
 
 def _are_of_contacts(columns: Iterable[Column]) -> bool:
-    """Return whether there is a column for names, and a column for numbers."""
+    """Return whether the columns include a column for names and a column for numbers."""
     uses = {column.use for column in columns}
     return not uses.isdisjoint({ColumnUse.NAME, ColumnUse.ORGANIZATION}) and not uses.isdisjoint(
         {ColumnUse.NUMBER, ColumnUse.TYPED_NUMBER}
@@ -317,7 +317,7 @@ _STAR: Final = "*"
 class CsvFile:
     """The reader of a CSV file.
 
-    Mutable: what was read so far.
+    Mutable: the data that were read so far.
 
     :ivar ignored: the names of the columns that are ignored.
     """

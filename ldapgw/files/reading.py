@@ -29,13 +29,13 @@ from ldapgw.phrase import Phrase, Translatable
 # The version of the rules by which files are read.  Raise the version with each change of the results.
 VERSION: Final = 3
 
-# The most octets of a file, in MiB; a file of a million contacts is smaller.
+# The maximum size of a file in MiB; a file of a million contacts is smaller.
 MOST_MIB: Final = 128
-# The most problems that are kept; one mistake, such as a wrong delimiter, spoils every line.
+# The maximum number of problems that a reading keeps; a single mistake, such as a wrong delimiter, spoils every line.
 MOST_PROBLEMS: Final = 100
 # The maximum number of problems of a file that a command shows.
 MOST_LINES: Final = 20
-# The most rows of a preview.  A page with more rows would be slow, and nobody reads them.
+# The maximum number of rows of a preview.  A page with more rows would be slow, and nobody would read all rows.
 MOST_ROWS: Final = 200
 
 _RESOURCE: Final = "people/file"
@@ -47,11 +47,11 @@ _MISTYPED: Final = re.compile("(?=.*[0-9])(?=.*[OoIl])[0-9OoIl+()/ .-]+")
 class FileReading:
     """The result of reading a file.
 
-    :ivar contacts: the contacts in the order of the file, also if there are problems.
+    :ivar contacts: the contacts in the order of the file, even if the file has problems.
     :ivar lines: the number of the line at which each contact begins.
     :ivar labels: the names of the labels; the keys are the labels of the contacts (`Contact.labels`).
     :ivar problems: the first `MOST_PROBLEMS` problems.
-    :ivar problem_count: the number of all problems; the file may be used if there are none.
+    :ivar problem_count: the number of all problems; the file may be used if this number is 0.
     :ivar ignored: the names of the columns that are ignored.
     """
 
@@ -152,10 +152,10 @@ class _Collector:
         self.lines.append(card.line)
 
     def _identity(self, card: FileCard, contact: Contact) -> tuple[str, ...]:
-        """Return what makes a contact the same contact when the file is read again.
+        """Return the values by which a contact is recognized when the file is read again.
 
-        This is the contact's own id if the file has ids.  Otherwise it is the name with the first number, and a counter
-        if several contacts have both in common.
+        If the file has an id for the contact, the value is this id.  Otherwise the values are the name, the first
+        number, and a counter for contacts with the same name and number.
         """
         if card.id:
             return "id", card.id
@@ -206,7 +206,7 @@ class FileReport:
 
     @property
     def summary(self) -> str:
-        """Return the first problem and the number of the others, in English; empty for a good file."""
+        """Return the first problem and the number of the other problems, in English; empty for a good file."""
         if self.is_good:
             return ""
         others = self.problem_count - 1
@@ -268,7 +268,7 @@ class FilePreview:
     :ivar version: the version of the file that would be replaced.
     :ivar may_replace: whether the gateway may write the file.
     :ivar counts: the number of contacts by their marks.
-    :ivar rows: the first rows: what is new, changed and gone comes first.
+    :ivar rows: the first rows: new, changed and gone contacts come before unchanged contacts.
     :ivar problems: the first problems of the new file.
     """
 
@@ -289,7 +289,7 @@ class FilePreview:
 def compare(before: FileReading, after: FileReading, version: int, *, may_replace: bool) -> FilePreview:
     """Return the preview of a file.
 
-    :param before: the present file, also if it has problems.
+    :param before: the reading of the present file, which may have problems.
     :param after: the new file.
     """
     former = {contact.uid: contact for contact in before.contacts}

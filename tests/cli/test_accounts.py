@@ -161,7 +161,7 @@ def test_an_address_in_two_tenants_needs_the_tenant(gateway: Gateway) -> None:
     gateway.connect("alice@acme.example", "acme")
     gateway.connect("alice@acme.example", "beta")
     assert gateway.refused("share", "alice@acme.example", "shared") == (
-        "alice@acme.example is an account of acme and beta; say which with --tenant\n"
+        "alice@acme.example is an account of acme and beta; choose a tenant with --tenant\n"
     )
     assert gateway.run("share", "alice@acme.example", "shared", "--tenant", "beta").exit_code == 0
     assert [one["sharing"] for one in gateway.json("accounts")] == ["private", "shared"]

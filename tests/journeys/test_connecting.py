@@ -131,7 +131,7 @@ async def test_by_pasting(site: Site, port: int) -> None:
     """Nobody listens; the address that the browser shows is enough, and no other is."""
     command = ["--config", str(site.file), "connect", "--paste", "--port", str(port)]
     done = CliRunner().invoke(main, command, input=f"http://localhost:{port}/\n")
-    assert (done.exit_code, "ldapgw: that is not the right address" in done.stderr) == (1, True)
+    assert (done.exit_code, "ldapgw: this is not the right address" in done.stderr) == (1, True)
     status, _, err = await paste(site, port, lambda address: address.replace("state=", "state=A"))
     assert (status, f"ldapgw: {PAGES.expired.title}" in err) == (1, True)
     assert site.accounts() == []
