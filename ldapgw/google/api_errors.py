@@ -53,7 +53,7 @@ _REASONS: Mapping[str, type[GoogleError]] = MappingProxyType(
     }
 )
 
-# Reasons of the Directory API.  Google gives most of the errors both with a new and with an old reason.
+# Reasons of the Directory API.  Most of Google's errors have both a new and an old reason.
 _DIRECTORY_REASONS: Mapping[str, DelegationRefusal] = MappingProxyType(
     {
         "SERVICE_DISABLED": DelegationRefusal.API_DISABLED,

@@ -52,7 +52,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 def environment_proxy(host: str) -> Proxy | None:
-    """Return the proxy for https that ``HTTPS_PROXY`` names; None if it is not set, or ``NO_PROXY`` names the host.
+    """Return the proxy for https that ``HTTPS_PROXY`` names; None if no proxy is set, or ``NO_PROXY`` names the host.
 
     :raises ValueError: if ``HTTPS_PROXY`` does not have the form that `Proxy.parse` reads.
     """

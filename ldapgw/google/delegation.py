@@ -68,11 +68,11 @@ class ServiceAccount:
 class DelegationRefusal(StrEnum):
     """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
 
-    The first part of the members are answers of the token endpoint, the others are answers of the Directory API.
+    The first members are answers of the token endpoint; the last members are answers of the Directory API.
     """
 
-    # The scopes are not authorized: none of them, or only some of them.  Google also answers SOME_SCOPES for a user who
-    # has never signed in, or for whom the service is off.
+    # NOT_AUTHORIZED: no requested scope is authorized.  SOME_SCOPES: only some of the requested scopes are authorized.
+    # Google also answers SOME_SCOPES for a user who has never signed in, or for whom the service is off.
     NOT_AUTHORIZED = "not_authorized"
     SOME_SCOPES = "some_scopes"
     RESTRICTED = "restricted"

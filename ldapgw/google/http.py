@@ -412,7 +412,7 @@ def _retry_after(headers: Headers, now: float) -> float | None:
 
 
 def _date(headers: Headers) -> float | None:
-    """Return the time of a response (RFC 9110 6.6.1); None if it has no date or comes from a cache (RFC 9111 5.1)."""
+    """Return the time of a response (RFC 9110 6.6.1); None without a date or from a cache (RFC 9111 5.1)."""
     if headers.hasHeader("Age"):
         return None
     return _timestamp(headers.getRawHeaders("Date", [""])[0].strip()[:64])

@@ -36,7 +36,7 @@ _ALGORITHM = "RS256"
 
 # The shortest and the longest time for which keys are cached, in seconds; Google's answers usually allow some hours.
 _SHORTEST, _LONGEST = 300.0, 86400.0
-# The shortest time between two fetches because of unknown keys, in seconds.
+# If a signature names an unknown key, the keys are fetched again, but at most once in this number of seconds.
 _PAUSE = 60.0
 
 _GOOGLE = ("https://accounts.google.com", "accounts.google.com")

@@ -63,8 +63,8 @@ _LONGEST_LIFETIME = 10 * 365 * 86400.0
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _ERROR = re.compile(r"[A-Za-z_]{1,40}")
 
-# A JWT is valid from 30 s before its signature, so that a clock which is slightly fast does no harm.  Google allows an
-# hour at most between both times.
+# A JWT is valid from 30 s before its signature, so that a clock which is slightly fast does no harm.  Google allows at
+# most an hour between the start and the end of the validity.
 _JWT_LEEWAY, _JWT_LIFETIME = 30, 3600
 
 # A text in the form of an authorization code that Google never issued.
@@ -104,7 +104,8 @@ class Grant:
 
     :ivar expires_at: end of the access token, in seconds since the epoch.
     :ivar refresh_token: the refresh token, or None.  None after a refresh means that the old token stays valid; None
-        after an exchange means that Google issues a token only after a new consent.  A service account gets none.
+        after an exchange means that Google issues a token only after a new consent.  A service account gets no refresh
+        token.
     :ivar scopes: the granted scopes by their short names; empty after a refresh if they are unchanged (RFC 6749 5.1).
     :ivar identity: the Google user, or None after a refresh without an ``id_token``, and for a service account.
     :ivar refresh_expires_at: end of the refresh token, or None; only clients in "Testing" and consents with a time
@@ -158,9 +159,9 @@ def authorization_url(
     :param verifier: 43 to 128 characters (RFC 7636 4.1); the URL contains the S256 challenge of the verifier.
     :param offline: whether to request a refresh token.  The new tokens then also cover all scopes that the user has
         granted to the Google project before.
-    :param prompt: ``consent`` shows a consent screen, without which Google may issue no refresh token, even if all
-        scopes are granted already; ``select_account`` shows the account chooser even if the browser is signed in to a
-        single account.
+    :param prompt: ``consent`` shows a consent screen even if all scopes are granted already, because Google may issue a
+        refresh token only after this screen; ``select_account`` shows the account chooser even if the browser is signed
+        in to a single account.
     """
     client = WebApplicationClient(client_id)
     prompts = " ".join(prompt)
@@ -274,7 +275,7 @@ class OAuth:
 
         :param subject: the primary e-mail address of the user, never an alias.
         :param scopes: all scopes are refused if the Workspace's administrator has not authorized one of them.
-        :returns: a grant without a refresh token and without an identity; its scopes are the requested ones.
+        :returns: a grant without a refresh token and without an identity; its scopes are the requested scopes.
         :raises DelegationRefused: if Google refuses the service account or the user.
         :raises UnknownRefusal: if Google refuses with an unknown error code.
         """

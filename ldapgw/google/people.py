@@ -43,13 +43,14 @@ PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
 # processes decode pages.
 _MOST_DECODING = 2
 _PAGE_TOKEN = re.compile(rb'"nextPageToken"\s*:\s*"([^"\\]*)"')
-# The maximum number of octets of a page token or sync token; Google's tokens have some hundred.
+# The maximum number of octets of a page token or sync token; Google's tokens have some hundred octets.
 LARGEST_LIST_TOKEN = 16 * 1024
 # The largest number of persons in a listing, because PostgreSQL stores the number as an integer.
 LARGEST_TOTAL = (1 << 31) - 1
 # The maximum number of digits of an integer, and the deepest nesting of arrays and objects, in a JSON text.
 MOST_DIGITS, DEEPEST = 40, 40
-# Without this parameter, Google indents its answers, which doubles their size.  Sync tokens do not depend on it.
+# Without this parameter, Google indents its answers, which doubles their size.  Sync tokens do not depend on this
+# parameter.
 _COMPACT = ("prettyPrint", "false")
 _BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
@@ -148,7 +149,7 @@ class CallEstimate:
 
     @property
     def fitting_interval(self) -> int | None:
-        """Return the shortest interval, in whole minutes, that keeps to `limit`; None if `interval` keeps to it."""
+        """Return the shortest interval, in whole minutes, that keeps to `limit`; None if `interval` is long enough."""
         if self.limit is None or self.calls_per_minute <= self.limit:
             return None
         return math.ceil(self.accounts * self.sources / self.limit)
@@ -350,12 +351,13 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
 
 
 def _early_page_token(body: bytes) -> str:
-    """Find the token of the next page, so that the next page is fetched while this one is decoded.
+    """Find the token of the next page, so that the next page is fetched while the present page is decoded.
 
-    The key cannot be within a text, whose quotation marks are escaped, and Google uses the key once.  `_list_pages`
-    compares the token with the decoded page's.
+    The function searches for the key ``"nextPageToken"``.  A text cannot contain this key with its quotation marks,
+    because quotation marks in texts are escaped; and Google uses the key only once.  `_list_pages` compares the found
+    token with the token of the decoded page.
 
-    :returns: the token, or "" if there is none, or if only decoding the page can tell.
+    :returns: the token, or "" if there is no token, or if only decoding the page can find the token.
     """
     found = _PAGE_TOKEN.match(body, max(body.rfind(b'"nextPageToken"'), 0))
     token = found[1].decode("ascii", "replace") if found else ""

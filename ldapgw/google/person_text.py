@@ -63,7 +63,7 @@ def _controls(keep: str) -> re.Pattern[str]:
 
 
 def _visible(text: str, index: int) -> str:
-    """Return the character at an index, its replacement, or "" if it is invisible."""
+    """Return the text for the character at an index: the character, a replacement, or "" to remove the character."""
     char = text[index]
     if char.isspace():
         return " "

@@ -200,10 +200,10 @@ class WorkspaceDirectory:
         return _workspace_user(user, is_suspended=user.suspended, is_archived=user.archived)
 
     async def group_members(self, access_token: str, group_address: str, turn: Turn = _at_once) -> GroupMembers:
-        """List the members of a group and of the groups within it.
+        """List the members of a group and of its nested groups.
 
-        The groups within it are read one by one, because Google's own expansion has lost members.  Groups that may not
-        be read are skipped, except the group itself.
+        Nested groups are read one by one, because Google's own expansion has lost members.  A nested group that may not
+        be read is skipped.
 
         :param access_token: a token of an administrator with the scope `GROUPS_SCOPE`.
         :param turn: waits before each request.

@@ -6,7 +6,7 @@ authority issues the certificate, and each phone has to be told to trust the aut
 
 The four files are in one folder, ``tls`` in the state directory.  A renewal keeps both keys, so that a renewal replaces
 one file atomically, and phones go on trusting the authority.  The keys are RSA keys, because many phones from before
-2020 know no others.
+2020 know no other kind of key.
 
 `CertificateReloader` renews the certificate of a private authority, loads renewed certificates of any authority, and
 warns before they expire.  The reloader checks the files of ``[tls]`` off the reactor's thread, because a network file
@@ -64,7 +64,8 @@ _AUTHORITY_DAYS: Final = 20 * 365
 _CERTIFICATE_DAYS: Final = 397
 # The renewal comes before the first warning of `ldapgw.server.tls.WARN_DAYS`.
 RENEW_DAYS: Final = 60
-# The clocks of phones without a time server are wrong, usually by less than a day.
+# A certificate is valid a day before its issue, because clocks of phones without a time server may be slow, usually by
+# less than a day.
 _EARLY: Final = timedelta(days=1)
 _KEY_BITS: Final = 2048
 
@@ -105,10 +106,10 @@ class AuthorityFiles:
 
 
 def create_certificate(files: AuthorityFiles, names: Sequence[str], title: str, now: float) -> bool:
-    """Issue a certificate; at first make the authority and the keys, unless the folder has them already.
+    """Issue a certificate; first make the authority and the keys if the folder does not have them.
 
-    An authority that is not valid now, because the clock was wrong when it was made, is made again with its key.
-    The folder above has to exist; the files belong to its owner.
+    If the authority is not valid now, because the clock was wrong when the authority was made, the authority is made
+    again with the same key.  The parent folder has to exist; the files belong to the owner of the parent folder.
 
     :param names: the host names and IP addresses at which clients reach the gateway, at least one.
     :param title: the company's name, which becomes a part of the authority's name.
@@ -216,8 +217,8 @@ def _sign(
     """Return a signed certificate.
 
     :param days: the days from now until the certificate expires.
-    :param extensions: the extensions (RFC 5280 4.2), and whether a client that does not know an extension must refuse
-        the certificate.
+    :param extensions: the extensions (RFC 5280 4.2), each with a flag: True if a client that does not know the
+        extension must refuse the certificate.
     """
     moment = datetime.fromtimestamp(now, UTC)
     builder = x509.CertificateBuilder(
@@ -303,7 +304,8 @@ class CertificateReloader(PeriodicService):
 
     async def check_files(self) -> None:
         """Renew the certificate, load the files if they have changed, and warn when the certificate expires soon."""
-        # The time is also over when the clock was set back, because a certificate from the future has to be replaced.
+        # A renewal is also tried after the clock was set back, because a certificate from the future has to be
+        # replaced.
         if not 0 < self._renew_at - self._clock.seconds() <= RENEW_INTERVAL_SECONDS:
             await self._renew()
         versions: FileVersions = await self._run_off_thread(file_versions, self._context_factory.tls)
@@ -314,7 +316,7 @@ class CertificateReloader(PeriodicService):
         self._warn_of_expiry()
 
     async def _renew(self) -> None:
-        """Renew the certificate if the gateway's own authority issued it, and it is time."""
+        """Renew the certificate if the gateway's own authority issued the certificate and a renewal is due."""
         now, tls = self._clock.seconds(), self._context_factory.tls
         self._renew_at = now + RENEW_INTERVAL_SECONDS
         try:

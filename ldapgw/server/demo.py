@@ -168,7 +168,8 @@ async def _consent(http: HTTPClient, url: str, address: str, end: str) -> None:
     consent_page = (await http.get(url)).request.absoluteURI.decode()
     scopes = parse_qs(urlsplit(consent_page).query).get("scope", [""])[0].split()
     form = {"account": address, "scope": scopes, "decision": "continue"}
-    # Twisted resolves relative redirects with the host of the first request, so the way back is another request.
+    # Twisted resolves relative redirects with the host of the first request, so the redirect back to the gateway is
+    # followed by a separate request.
     redirect = await http.post(consent_page, data=form, allow_redirects=False)
     answer = await http.get(redirect.headers.getRawHeaders("location", [consent_page])[0])
     reached = answer.request.absoluteURI.decode()
@@ -225,7 +226,7 @@ async def _wait_for_first_sync(database: Database, address: str) -> Account:
 
 
 def _is_sync_due(account: Account) -> bool:
-    """Return whether the sync that the switch of the directory has requested has not ended yet."""
+    """Return whether a sync of an account is running or requested."""
     return account.syncing or account.requested_sync is not None or account.pending_sync is not None
 
 

@@ -151,7 +151,8 @@ def stop_on_signals(gateway: Gateway, reload: Reload | None = None) -> None:
 
     limit_shutdown_time(reactor, exit_process=exit_process)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
-    # The reactor sets handlers of its own when it starts, so ours are installed once the reactor runs.
+    # The reactor sets handlers of its own when it starts, so the gateway's handlers are installed once the reactor
+    # runs.
     reactor.callLater(0, install_handlers)
 
 
@@ -224,7 +225,7 @@ class ServiceManager:
 
 
 def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """Return the sockets that this process kept when it executed itself, by endpoint; none at the first start."""
+    """Return the sockets that this process kept when it executed itself, by endpoint; empty at the first start."""
     kept: dict[str, int] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
     ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
     for port in ports.values():

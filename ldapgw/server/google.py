@@ -2,8 +2,9 @@
 """The clients of Google's endpoints, and the present OAuth client and service account of each tenant.
 
 An OAuth client, and likewise a service account, is configured in the file, or entered on the page by an administrator.
-What is entered takes effect at once, also in a running gateway, because each use looks up the client anew.
-Mutable: `TenantClients` and `TenantDelegations`, which hold what administrators have entered, as last read.
+An entered client takes effect at once, even in a running gateway, because each use looks up the client anew.
+
+Mutable: `TenantClients` and `TenantDelegations`, which hold the entered clients and service accounts as last read.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def read_authorities(file: str) -> tuple[Certificate, ...]:
 class TenantClients(UserDict[str, Client]):
     """The OAuth clients by tenant name; tenants without a client are not in the mapping.
 
-    :param configured: the clients of the configuration file, which take precedence over entered clients.
+    :param configured: the clients of the configuration file, which take precedence over clients that administrators
+        have entered.
     """
 
     def __init__(self, store: Store, secret_box: SecretBox, configured: Mapping[str, Client]) -> None:
@@ -129,7 +131,8 @@ def delegated_tenant(tenant: Tenant) -> DelegatedTenant:
 class TenantDelegations(UserDict[str, Delegation]):
     """The service accounts by tenant name; tenants without a service account are not in the mapping.
 
-    :param tenants: the tenants of the configuration file, whose service accounts take precedence over entered ones.
+    :param tenants: the tenants of the configuration file, whose service accounts take precedence over service accounts
+        that administrators have entered.
     :raises UserError: when a key file cannot be used.
     """
 
@@ -193,7 +196,7 @@ def _configured_delegation(tenant: Tenant, configured: ConfiguredDelegation) -> 
 def entered_delegations(
     connection: Connection, secret_box: SecretBox
 ) -> tuple[Mapping[str, Delegation], frozenset[str]]:
-    """Read the entered service accounts by tenant, and the tenants whose service accounts cannot be decrypted."""
+    """Read the stored service accounts by tenant, and the tenants whose service accounts cannot be decrypted."""
     entered, undecryptable = workspaces.read_delegations(connection, secret_box)
     return {found.tenant: Delegation(load_key_file(found.key_file), found.settings) for found in entered}, undecryptable
 

@@ -87,7 +87,7 @@ def has_free_descriptors() -> bool:
         return error.errno == errno.EBADF  # descriptor 0 itself is free
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    # The kernel assigns the lowest free descriptor, so all descriptors below it are taken.
+    # The kernel assigns the lowest free descriptor, so all descriptors below the lowest free descriptor are taken.
     return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
@@ -269,7 +269,7 @@ def limit_accepts(port: Any) -> None:
 
 
 def _backlog(endpoint: str) -> str:
-    """Return the backlog argument for an endpoint; Twisted's 50 are too few if all phones connect after an outage."""
+    """Return the backlog argument for an endpoint; Twisted's 50 is too low when all phones connect at once."""
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
@@ -318,7 +318,7 @@ def listening_socket(
 ) -> socket.socket:
     """Return a socket that listens with the same options as the gateway's sockets.
 
-    :param ipv6_only: whether the socket accepts no IPv4 clients, which another socket accepts.
+    :param ipv6_only: whether the socket accepts no IPv4 clients, because another socket accepts the IPv4 clients.
     :param reuse_port: whether other sockets of the same user may listen on the port, if they have the option too.
     :param listens: whether to listen.  A check only binds a socket of a shared port, because a listening socket would
         take connections from the other gateways.

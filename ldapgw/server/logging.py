@@ -2,8 +2,8 @@
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name comes
-from a library, whatever its namespace: when Twisted logs for a class of ours that derives from a class of Twisted, the
-event has our namespace.
+from a library, whatever its namespace: when Twisted logs for a class of ldapgw that derives from a class of Twisted,
+the event has ldapgw's namespace.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """
@@ -92,7 +92,7 @@ class _LevelPredicate:
 
 
 def part_of(event: LogEvent) -> str:
-    """Return the part of the gateway that an event comes from: a package of ours, or ``twisted``."""
+    """Return the part of the gateway that an event comes from: a package of ldapgw, or ``twisted``."""
     if "event" not in event:
         return "twisted"
     _, _, rest = str(event.get("log_namespace", "")).partition("ldapgw.")

@@ -232,8 +232,8 @@ class Metrics:
     def _begin_reading(self) -> Deferred[None]:
         """Read the figures from the database.
 
-        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`, although the gateway then
-            still reads them.
+        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`; in the second case, the
+            gateway continues to read the figures.
         """
         waiting: Deferred[None] = Deferred()
         timer = self._clock.callLater(WAIT_SECONDS, waiting.callback, None)
@@ -323,7 +323,7 @@ def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
 
 
 def _files(files: Sequence[FileStatus]) -> Iterator[Metric]:
-    """Yield the metrics of the configured files; none if no file is configured."""
+    """Yield the metrics of the configured files; yield nothing if no file is configured."""
     if files:
         good = {(file.tenant, file.name): file.report.is_good for file in files}
         help_text = "Whether the file of contacts has no problem; otherwise its last good contacts are served."

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The checks that ``ldapgw check``, a start and a reload run; a table says which of the three runs which check.
+"""The checks that ``ldapgw check``, a start and a reload run; a table says which checks run at which of these moments.
 
 A start and a reload refuse a configuration if one of their checks fails, with the messages of ``ldapgw check``.  The
 checks change nothing.  They may block, so a running gateway calls them off the reactor's thread.  A start checks the
-folder, the database and the key with the same functions, under the lock, while it opens them (`opening`); so nothing is
-read twice.
+folder, the database and the key with the same functions, under the lock, while the start opens all three (`opening`),
+so nothing is read twice.
 
 This module begins with the checks of the folder, the database and the key, and ends with the table.
 """
@@ -49,7 +49,7 @@ MIN_INODES = 1000
 # Seconds that this machine's clock may be behind the last sync, because the clock of the gateway that has synced may be
 # ahead.
 MAX_CLOCK_SECONDS = 120.0
-# Queries for encrypted secrets, each with a name of its owner that may be logged.
+# Queries for encrypted secrets.  A query also returns a name of each secret's owner; this name may be logged.
 _SEALED_TOKENS = (
     "SELECT 'account ' || id || ' of ' || tenant, refresh_token FROM account WHERE refresh_token IS NOT NULL "
     "UNION ALL "
@@ -464,7 +464,7 @@ def _unavailable(item: str, address: ListenAddress, error: OSError, moment: Mome
     if error.errno == errno.EADDRINUSE or (error.errno in _NOT_ALLOWED and _accepts(address)):
         message = f"{address} is in use by another program; end that program, or set another port"
     elif error.errno in _NOT_ALLOWED:
-        # The gateway may have the capability that the user of the command does not have.
+        # The gateway may have the capability even if the user of the command does not have the capability.
         status = CheckStatus.WARNING if moment is Moment.CHECK else CheckStatus.FAILED
         message = (
             f"{address} needs the capability CAP_NET_BIND_SERVICE, which this user does not have; the systemd unit "

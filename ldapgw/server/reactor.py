@@ -88,7 +88,7 @@ class WallClock:
 
 
 def use_monotonic_clock(reactor: Any) -> WallClock:
-    """Make a reactor run on the monotonic clock; no call may have been scheduled on it before.
+    """Make a reactor run on the monotonic clock; no call may have been scheduled on the reactor before.
 
     :returns: the clock for the time of day.
     """

@@ -101,7 +101,7 @@ def _open_lock_file(path: Path) -> int:
 
 
 def _try_lock(file: int) -> bool:
-    """Try to take the lock; after a failure, wait, because `lock_holder_pid` in another process may hold it briefly.
+    """Try to take the lock; after a failure, wait, because `lock_holder_pid` elsewhere may hold the lock briefly.
 
     :returns: whether the lock was taken.
     """
@@ -184,8 +184,8 @@ class StateDir:
         if not key.exists():
             if not self.new_store and not _has_content(file):
                 raise StoreError(
-                    f"{file}: there is no database, and new_store is false; mount the disk with it, restore a backup, "
-                    "or set new_store = true to start with a new one"
+                    f"{file}: there is no database, and new_store is false; mount the disk with the database, "
+                    "restore a backup, or set new_store = true to start with a new database"
                 )
         elif not file.exists():
             raise StoreError(
@@ -194,8 +194,8 @@ class StateDir:
             )
         elif not _has_content(file):
             raise StoreError(
-                f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove both to start "
-                "with a new database"
+                f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove the database "
+                "and the key to start with a new database"
             )
 
     def check_server_not_empty(self, database: Database) -> None:
@@ -208,13 +208,13 @@ class StateDir:
         former = self.path / DATABASE_FILE
         if former.exists() and _has_content(former):
             raise StoreError(
-                f"{database.name}: is empty, and there is {former}; copy that with ldapgw database copy, or move it "
-                "away to start with the empty one"
+                f"{database.name}: is empty, and there is {former}; copy the file with ldapgw database copy, or "
+                "move the file away to start with the empty database"
             )
         if not self.new_store:
             raise StoreError(
                 f"{database.name}: is empty, and new_store is false; restore a backup, or set new_store = true to "
-                "start with the empty one"
+                "start with the empty database"
             )
 
     def cached_accounts(self) -> Sequence[int]:
@@ -398,7 +398,8 @@ def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySou
         if other.is_alive and other.info.keys and own.isdisjoint(other.info.keys):
             own_key = "encryption_key" if source.configured else source.file.name
             raise StoreError(
-                f"{source.name}: is another key than that of the gateway on {other.info.name}; copy its {own_key} here",
+                f"{source.name}: is another key than that of the gateway on {other.info.name}; copy the {own_key} of "
+                "that gateway here",
                 is_setting=bool(source.configured),
             )
 

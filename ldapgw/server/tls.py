@@ -45,7 +45,7 @@ PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey | Ed448
 def read_certificates(octets: bytes) -> tuple[x509.Certificate, ...]:
     """Return all certificates of a PEM file, in the order of the file.
 
-    :raises ValueError: when there is no certificate, or one of them cannot be read.
+    :raises ValueError: when there is no certificate, or a certificate cannot be read.
     """
     return tuple(x509.load_pem_x509_certificates(octets))
 
@@ -67,7 +67,7 @@ def certificate_names(certificate: x509.Certificate) -> list[str]:
 def read_private_key(octets: bytes) -> PrivateKey:
     """Return the private key of a PEM file.
 
-    :raises ValueError: when the file has no key, or a kind of key that a server cannot use.
+    :raises ValueError: when the file has no key, or the key is of a kind that a server cannot use.
     :raises TypeError: when the key is protected by a passphrase, because a service cannot ask anybody for a passphrase.
     """
     try:
@@ -143,7 +143,7 @@ FileVersions = tuple[tuple[int, int, int] | None, ...]
 class LoadedCertificate:
     """A certificate with its private key, ready for use.
 
-    :ivar context: the context for phones, who need a certificate of their own if ``tls.client_ca`` is set.
+    :ivar context: the context for phones, which need a certificate of their own if ``tls.client_ca`` is set.
     :ivar web_context: the context for browsers, which need no certificate.
     :ivar validity: the validity of the whole chain.
     :ivar file_versions: the versions of the files, taken before the files were read.
@@ -160,8 +160,8 @@ class LoadedCertificate:
     def is_proven(self, now: float) -> bool:
         """Return whether browsers may be told to use nothing but TLS for half a year (HSTS, RFC 6797).
 
-        A browser that was told so lets nobody pass a certificate that it refuses.  The certificate must therefore be
-        valid, from an authority that everybody knows, and its files must have been in place for a day.
+        After such an instruction, a browser lets no user ignore an error of the certificate.  The certificate must
+        therefore be valid, from an authority that everybody knows, and its files must have been in place for a day.
 
         :param now: seconds since the epoch.
         """
@@ -234,7 +234,8 @@ def load_certificate(tls: Tls) -> LoadedCertificate:
         problems.append(f"tls.client_ca = {tls.client_ca}: {_reason(error, expected, refused)}")
     if problems:
         raise UserError(problems, is_setting=True)
-    # A session of a browser is not resumed by a phone that needs a certificate, because the contexts are two.
+    # Phones and browsers have separate contexts, so a phone that needs a certificate cannot resume a session of a
+    # browser.
     web_context = _new_context(tls)
     _use_private_key(web_context, tls.private_key, _use_certificate(web_context, tls.certificate))
     return LoadedCertificate(context, web_context, ValidityPeriod.of(chain), versions, private_trust_anchor(tls))

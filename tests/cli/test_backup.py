@@ -303,7 +303,7 @@ def test_what_is_not_copied(gateway: Gateway, url: str) -> None:
     on_server(gateway, url)
     assert gateway.json("accounts") == []
     told = gateway.refused("phones", "add", "desk1", "--account", ALICE)
-    assert "copy that with ldapgw database copy" in told or "there is no account" in told
+    assert "copy the file with ldapgw database copy" in told or "there is no account" in told
 
 
 @needs_postgresql

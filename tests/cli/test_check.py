@@ -99,7 +99,7 @@ def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) 
 def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
     """Without it, as where its disk is not mounted, check says so, and no command begins with an empty one."""
     gateway.write("new_store = false\n" + HEAD + ACME)
-    missing = "there is no database, and new_store is false; mount the disk with it, restore a backup, or set"
+    missing = "there is no database, and new_store is false; mount the disk with the database, restore a backup"
     for _ in range(2):
         before = tree()
         state, message = found(gateway, code=1)["database state/ldapgw.db"]

@@ -284,7 +284,7 @@ def test_an_empty_server_is_the_same_line_at_each_moment(site: Gateway, *, has_f
     name = on_server(site, "template0", "" if has_former else "new_store = false\n")
     if not has_former:
         (site.state_dir / "ldapgw.db").unlink()
-    former = f"there is {site.state_dir}/ldapgw.db; copy that with ldapgw database copy, or move it away to start with"
+    former = f"there is {site.state_dir}/ldapgw.db; copy the file with ldapgw database copy, or move the file away"
     [line] = at_each_moment(site)
     assert line.startswith(f"database {name}: is empty, and {former if has_former else 'new_store is false; restore'} ")
 
@@ -299,7 +299,8 @@ def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment
         database.call(Mode.BESIDE, gateways.beat, there)
     key = f"{site.state_dir}/ldapgw.key"
     expected = [
-        f"key file {key}: is another key than that of the gateway on south.example; copy its ldapgw.key here",
+        f"key file {key}: is another key than that of the gateway on south.example; copy the ldapgw.key of that "
+        "gateway here",
     ]
     assert at_each_moment(site) == expected
 

@@ -104,7 +104,7 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
 
 
 def closest_name(name: str) -> str | None:
-    """Return the known variable whose name is most like an unknown name, or None if no known name is similar."""
+    """Return the name of the known variable that is most similar to an unknown name, or None if no name is similar."""
     words = _words(name)
     keys = "|".join(sorted(get_type_hints(Tenant).keys() - {"name"}, key=len, reverse=True)).upper()
     if tenant := re.fullmatch(rf"TENANT_(.+?)_({keys})(?:(_FROM)?_FILE)?", words):

@@ -236,7 +236,7 @@ class DatabaseUrl(Secret):
 
 
 class LogLevels(tuple[str, ...]):
-    """Levels of the log, each ``LEVEL`` or ``PART=LEVEL``; if a part has several levels, the last one counts."""
+    """Levels of the log, each ``LEVEL`` or ``PART=LEVEL``; if a part has several levels, the last level counts."""
 
     __slots__ = ()
     levels: ClassVar[tuple[str, ...]] = ("debug", "info", "warning", "error", "critical")
@@ -497,9 +497,9 @@ def _is_secure_url(url: str) -> bool:
 
 
 def _with_ascii_host(url: str) -> str:
-    """Return a URL whose host is as browsers send the host: in IDNA, or a short IPv6 address.
+    """Return a URL whose host has the form that browsers send: IDNA, or the short form of an IPv6 address.
 
-    :raises ValueError: when the host cannot be written so.
+    :raises ValueError: when the host cannot be written in this form.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""

@@ -46,7 +46,7 @@ _T = TypeVar("_T", bound=Table)
 
 
 def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read, decode and check a configuration file, where settings of the environment replace those of the file.
+    """Read, decode and check a configuration file, where settings of the environment replace settings of the file.
 
     If the environment has settings, the file with the default name may be missing.
 
@@ -102,8 +102,8 @@ def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
 def take(environment: MutableMapping[str, str]) -> Config | None:
     """Read the configuration that this process kept (`keep`) before it executed itself.
 
-    :returns: None at the first start, or if another version of the program wrote the kept configuration.  Then the
-        configuration file has to be read.
+    :returns: None at the first start, or if another version of the program wrote the kept configuration.  In both
+        cases, the configuration file has to be read.
     """
     descriptor = environment.pop(_KEPT, "")
     if not descriptor:
@@ -248,7 +248,7 @@ def _expected(hint: Any) -> str:
 
 
 def _advice_on_choice(hint: Any, raw: object) -> str:
-    """Return a question that names the choice that is most like a misspelt one; empty if no choice is similar."""
+    """Return a question that suggests the choice most similar to a misspelt value; empty if no choice is similar."""
     items = raw if isinstance(raw, list) else [raw]
     choices: list[str] = []
     for part in (hint, *get_args(hint)):

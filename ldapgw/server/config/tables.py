@@ -86,7 +86,7 @@ class Ldap(Table, frozen=True, kw_only=True):
     max_connections: Count = 10000
     # A site behind one translated address has some hundreds of phones; one client must not take all connections.
     max_connections_per_address: Count = 500
-    # The header of the PROXY protocol says who the client is, so only the listed proxies may send one.
+    # The header of the PROXY protocol says who the client is, so only the listed proxies may send this header.
     proxy_protocol: Networks = Networks()
     # Off by default, so that a second gateway that was started by mistake reports that its port is in use.
     reuse_port: bool = False
@@ -172,7 +172,7 @@ class Google(Table, frozen=True, kw_only=True):
 
     @property
     def max_calls_per_minute(self) -> int | None:
-        """Return the most calls a minute to the People API for each Google project, or None without a limit."""
+        """Return the maximum number of calls per minute to the People API by a Google project; None without a limit."""
         return self.calls_per_minute or (None if self.is_on_loopback else DEFAULT_CALLS_PER_MINUTE)
 
 
@@ -232,7 +232,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     group: Groups = Groups()
     delegation: tuple[Delegation, ...] = ()
     file: tuple[BookFile, ...] = ()
-    # None by default, because the gateway must remove no account unless an administrator has decided so.
+    # 0 by default, which means never: the gateway may remove accounts only after an administrator has decided so.
     remove_leavers: LeaverDelay = LeaverDelay(0)
     anonymous_networks: Networks = Networks()
     provisioning_networks: Networks = Networks()
