@@ -191,11 +191,11 @@ _POLL_SECONDS = 0.5
 def rotate_key(site: Site) -> None:
     """Encrypt all secrets with a new key. A running gateway continues with the new key.
 
-    Older backups need the old key, which stays in a file beside the new one, with the date in its name. If several
-    gateways share the database, the command first adds the new key to the key file and asks you to copy that file to
+    Older backups need the old key, which stays in a file beside the key file, with the date in its name. If several
+    gateways share the database, the command first adds the new key to the key file and asks you to copy the key file to
     the other gateways; then run the command again.
 
-    If the key is in the setting encryption_key, first put a new key in front of the old one, and restart the gateway.
+    If the key is in the setting encryption_key, first put a new key in front of the old key, and restart the gateway.
     """
     moment = now()
     if site.state.key_source.configured:

@@ -424,7 +424,7 @@ def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
 
 
 def _secret_files(subject: Subject, file: Path) -> Iterator[CheckResult]:
-    """Check the configuration file and the environment, and the files with secrets that either of them names.
+    """Check the configuration file and the environment, and the files with secrets that the settings name.
 
     `ldapgw.server.preflight` checks the key files of the state directory together with their content.
 

@@ -156,7 +156,7 @@ def _ldif_line(name: str, value: bytes) -> bytes:
 
 def _is_safe(value: bytes) -> bool:
     is_safe_string = value.isascii() and not _LDIF_UNSAFE.intersection(value)
-    # The grammar allows a blank at the end, but editors remove it (RFC 2849 note 8).
+    # The grammar allows a blank at the end, but editors remove such a blank (RFC 2849 note 8).
     return is_safe_string and value[:1] not in (b" ", b":", b"<") and value[-1:] != b" "
 
 

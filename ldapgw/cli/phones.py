@@ -411,8 +411,8 @@ def rename(site: Site, name: str, new_name: str) -> None:
 def move(site: Site, name: str, *, owners: Sequence[str], nobody: bool, keep_password: bool, as_json: bool) -> None:
     """Give a phone to other accounts, or to nobody.
 
-    The phone gets a new password, because the former owner may know the old one; the command prints the new login and
-    its settings. The phone's secret address and provisioning address stop working, and a running recording ends.
+    The phone gets a new password, because the former owner may know the old password; the command prints the new login
+    and its settings. The phone's secret address and provisioning address stop working, and a running recording ends.
     """
     if bool(owners) == nobody:
         raise click.UsageError("Choose one of --account ADDRESS and --nobody.")

@@ -108,7 +108,7 @@ def provision(
     """Let phones fetch their settings by themselves, or show which phones have done so.
 
     While the window is open, each phone in provisioning_networks can fetch its settings once, by its MAC address. The
-    settings have a new password; the old password works until the phone uses the new one.
+    settings have a new password; the old password works until the phone uses the new password.
     """
     if [duration is not None, close, new_address].count(True) > 1:
         raise click.UsageError("Choose one of --open, --close and --new-address.")
@@ -301,9 +301,9 @@ def import_phones(
     FILE has the columns name, account, model, mac, label and placeholder.  The placeholder is the sign in the phone's
     filters that the phone replaces with the typed text; only phones of model "other" need it.
 
-    Without --out or --zip, the command only shows what it would add.  With one of them, it writes a settings file for
-    each phone, named as the vendor's provisioning expects, and sheets.html to print.  Only these files have the
-    passwords.
+    Without --out or --zip, the command only shows what it would add.  With --out or --zip, the command writes a
+    settings file for each phone, named as the vendor's provisioning expects, and sheets.html to print.  Only these
+    files have the passwords.
     """
     if out and zip_file:
         raise UserError("--out and --zip can't be used together; choose one")

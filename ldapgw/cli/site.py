@@ -360,7 +360,7 @@ def setting_type(kind: Any) -> Callable[[str], str]:
 def text_type(read: Callable[[str], str], expected: str, name: str = "text") -> Callable[[str], str]:
     """Return the type of an option whose text the function `read` reads, or refuses with a `ValueError`.
 
-    :param expected: the form of the text, for the message about another text.
+    :param expected: the expected form, for the message about a text of another form.
     :param name: the name of the type in the help, if the option has no name of its own for the value.
     """
 

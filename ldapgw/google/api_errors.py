@@ -184,7 +184,7 @@ def _error_from_status(
 
 
 def _error(body: bytes) -> Mapping[str, Any]:
-    """Return the ``error`` object of a body, or an empty mapping if there is none."""
+    """Return the ``error`` object of a body, or an empty mapping if the body has no such object."""
     try:
         answer = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -200,7 +200,7 @@ def _reasons(error: Mapping[str, Any]) -> list[str]:
 
 
 def _activation_url(error: Mapping[str, Any]) -> str:
-    """Return the URL where an administrator enables the API, or empty if there is none.
+    """Return the URL where an administrator enables the API, or empty if the error has no such URL.
 
     A URL with another host than Google's is ignored, because pages show the URL as a link.
     """

@@ -174,7 +174,7 @@ def is_redirect_uri_refused(redirect_uri: str) -> bool:
 class CallSource(StrEnum):
     """The subjects of calls, for statistics: the sources of contacts, and other data that Google is asked for.
 
-    The users and the groups are those of a Workspace.
+    The users and the groups belong to a Workspace.
     """
 
     CONTACTS = "contacts"

@@ -70,7 +70,7 @@ IDLE_SECONDS = 40
 LARGEST_BODY = 16 * 1024 * 1024
 # The maximum number of octets of a photo; a photo of 240 by 240 pixels has a tenth of this size.
 LARGEST_PHOTO = 1024 * 1024
-# The maximum number of octets of a token answer; it has some 2 KiB, most of them in the id_token.
+# The maximum number of octets of a token answer; an answer has some 2 KiB, and most of its octets are the id_token.
 LARGEST_TOKEN = 64 * 1024
 
 # The longest wait before another call, in seconds, even if Google asks for a longer wait.
@@ -130,7 +130,7 @@ class GoogleResponse:
 
     @property
     def error(self) -> GoogleError | None:
-        """Return the error if the status is an error whatever the body says (3xx, 408, 409, 429, 499, 5xx), or None."""
+        """Return the error for a status that is an error with any body (3xx, 408, 409, 429, 499, 5xx), or else None."""
         if self.status >= 500 or self.status in _TEMPORARY:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
         if self.status == 429:

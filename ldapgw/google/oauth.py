@@ -274,7 +274,7 @@ class OAuth:
         then tries all keys of the service account.
 
         :param subject: the primary e-mail address of the user, never an alias.
-        :param scopes: all scopes are refused if the Workspace's administrator has not authorized one of them.
+        :param scopes: all scopes are refused if the Workspace's administrator has not authorized one of the scopes.
         :returns: a grant without a refresh token and without an identity; its scopes are the requested scopes.
         :raises DelegationRefused: if Google refuses the service account or the user.
         :raises UnknownRefusal: if Google refuses with an unknown error code.

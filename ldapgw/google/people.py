@@ -176,7 +176,7 @@ class Labels:
 
     :ivar names: the names of the groups by resource name.
     :ivar deleted: resource names of deleted groups.
-    :ivar next_sync_token: the sync token, or empty if Google returned none.
+    :ivar next_sync_token: the sync token, or empty if Google returned no token.
     :ivar is_complete: False if a full list is shorter than Google's total, or has no groups at all although every
         account has system groups.
     """

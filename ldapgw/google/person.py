@@ -75,8 +75,8 @@ _GOOD_PERSON: Final = msgspec.defstruct(
 def repair(person: object) -> tuple[Item, frozenset[Flaw]]:
     """Return a person without values of wrong types, and the flaws that were found.
 
-    A number in place of a text becomes a text.  Long texts and unreadable characters stay; other code cuts and replaces
-    them.
+    A number in place of a text becomes a text.  Long texts and unreadable characters stay; other code shortens the
+    texts and replaces the characters.
     """
     try:
         msgspec.convert(person, _GOOD_PERSON)

@@ -52,7 +52,7 @@ class NumberField(NamedTuple):
     """A field in which a person stores a telephone number.
 
     :ivar text: the text that the user typed, including line breaks.
-    :ivar canonical: Google's ``canonicalForm``, or empty if there is none.
+    :ivar canonical: Google's ``canonicalForm``, or empty if Google gives no such form.
     :ivar label: the user's own label for the number, or empty for Google's types.
     :ivar is_typed: whether the user has chosen a type for the number.
     :ivar known: a number that an earlier version of ldapgw has read from the field, without storing Google's

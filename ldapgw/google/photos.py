@@ -31,7 +31,7 @@ _NO_PHOTO = frozenset((404, 410))
 class PhotoClient:
     """The client that fetches photos.
 
-    :param http: sends the requests, through the proxy if there is one.
+    :param http: sends the requests, through the proxy if a proxy is configured.
     """
 
     def __init__(

@@ -134,7 +134,7 @@ def makeService(
     *,
     file: str = DEFAULT_FILE,
 ) -> Gateway:
-    """Build a gateway from its configuration and load the stored contacts, so that the first search finds them.
+    """Build a gateway from its configuration and load the stored contacts before the first search.
 
     :param wall_clock: the clock for the time of day; `reactor` may run on the monotonic clock instead.
     :param ports: sockets of this process that listen already, by endpoint.
@@ -268,7 +268,7 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
     """Load the tables of scripts and telephone numbers, the vendors of phones, the files, and the stored contacts."""
     publisher = sync_parts.publisher
     config, state, store = base.config, base.state, base.store
-    # Tokens, keys and contacts are in memory; a core file would keep them on the disk.
+    # Tokens, keys and contacts are in memory; a core file would write these secrets to the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     configure_aliases(config.attribute_aliases)
     transliteration.load()
@@ -276,7 +276,7 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
     if "web" in config.roles:
         all_vendors()  # so that no phone waits for the files when a page first needs the vendors
     if state.database.is_read_only:
-        # Let the store notice and log that the database is read-only, as the store does if this happens later.
+        # This attempt to write makes the store notice and log that the database is read-only, as any later write would.
         with suppress(UnwritableStore):
             _run_synchronously(store.run(check_writable, thoroughly=False))
     if state.is_unused and config.new_store:

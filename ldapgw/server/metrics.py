@@ -59,9 +59,9 @@ class StoredMetrics:
     :ivar workspace_read: the last read of the users of the tenant's Google Workspace, in seconds since the epoch.
     :ivar phones: the number of phones by tenant and condition.
     :ivar alarms: the code of the present alarm about the OAuth client, by tenant.
-    :ivar clock_difference: the database server's time minus that of this machine, in seconds, or None if the database
+    :ivar clock_difference: the database server's time minus this machine's time, in seconds, or None if the database
         has no server.
-    :ivar last_backup: the time of the last backup in seconds since the epoch, or None if there is none.
+    :ivar last_backup: the time of the last backup in seconds since the epoch, or None without a backup.
     """
 
     accounts: Mapping[tuple[str, str], int] = field(default_factory=dict)

@@ -2,9 +2,9 @@
 """The checks that ``ldapgw check``, a start and a reload run; a table says which checks run at which of these moments.
 
 A start and a reload refuse a configuration if one of their checks fails, with the messages of ``ldapgw check``.  The
-checks change nothing.  They may block, so a running gateway calls them off the reactor's thread.  A start checks the
-folder, the database and the key with the same functions, under the lock, while the start opens all three (`opening`),
-so nothing is read twice.
+checks change nothing.  The checks may block, so a running gateway calls the checks off the reactor's thread.  A start
+checks the folder, the database and the key with the same functions, under the lock, while the start opens all three
+(`opening`), so nothing is read twice.
 
 This module begins with the checks of the folder, the database and the key, and ends with the table.
 """
@@ -103,8 +103,8 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     is_known = bool(subject.keys) and subject.keys <= set(source.read())
     secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
     if subject.moment is Moment.CHECK:
-        # A start ignores an OAuth client or a service account that the key cannot decrypt, because somebody can enter
-        # each of them again.
+        # A start ignores an OAuth client or a service account that the key cannot decrypt, because an administrator can
+        # enter the client or the service account again.
         secrets += (*rows(subject, _SEALED_CLIENTS), *rows(subject, _SEALED_DELEGATIONS))
     if not secrets and not source.configured and is_missing(source.file):
         yield CheckResult(CheckStatus.OK, item, "will be created")

@@ -36,7 +36,7 @@ log = Logger()
 
 
 class Options(UsageOptions):
-    """The plugin's options; parsing them reads the configuration and reports its problems before anything starts."""
+    """The plugin's options; their parser also reads the configuration, and reports its problems before the start."""
 
     optParameters = (("config", "c", os.environ.get("LDAPGW_CONFIG", DEFAULT_FILE), "The configuration file."),)
     optFlags = (("accept", None, "Start even if accounts are missing from the database, and build all books anew."),)

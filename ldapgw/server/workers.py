@@ -292,7 +292,7 @@ def _exit_when_unread(answers: int) -> None:
     :param answers: the descriptor of the pipe of answers.
     """
     pipe = select.poll()
-    # No event is requested, because poll always reports that the other end of the pipe is closed.
+    # No event has to be requested: poll always reports when the other end of the pipe is closed.
     pipe.register(answers, 0)
     pipe.poll()
     os._exit(1)

@@ -211,7 +211,7 @@ class Secret(Text):
 
 
 class ProxyUrl(Secret):
-    """The URL of an HTTP proxy, with the user and password if the proxy needs these; empty if none is configured."""
+    """The URL of an HTTP proxy, with the user and password if the proxy needs these; empty without a proxy."""
 
     expected: ClassVar[str] = 'the address of an HTTP proxy such as "http://user:password@proxy:3128"'
 
@@ -378,7 +378,8 @@ class LabelName(Text):
 class Group:
     """A table ``[[tenant.group]]``: accounts that books can be shared with.
 
-    :ivar google_group: the address of a Google Group whose members belong to the group too; empty if there is none.
+    :ivar google_group: the address of a Google Group whose members belong to the group too; empty without a Google
+        Group.
     """
 
     name: str
@@ -545,7 +546,7 @@ class ServiceUrl(Url):
 
 
 class DialUrl(Secret):
-    """The URL by which a telephone system calls a number, with placeholders; empty if none is configured.
+    """The URL by which a telephone system calls a number, with placeholders; empty without such a system.
 
     The URL may contain a secret of the telephone system, so no message shows the URL.
     """

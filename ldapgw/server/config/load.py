@@ -71,7 +71,7 @@ def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
     try:
         document, names = merge(document, settings)
         return decode(document, file, names)
-    # A key with thousands of dots makes deeply nested tables, whose depth is a problem only when they are decoded here.
+    # The TOML parser accepts a key with thousands of dots, but decoding the deeply nested tables of this key fails.
     except RecursionError:
         raise UserError(f"{file}: {_TOO_DEEP}") from None
 

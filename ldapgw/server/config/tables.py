@@ -289,7 +289,8 @@ class Config(Table, frozen=True, kw_only=True):
     web: Web
     tenant: tuple[Tenant, ...]
     database: DatabaseUrl = DatabaseUrl()
-    # None if the password is in the URL, if libpq finds the password (PGPASSWORD, .pgpass), or if none is needed.
+    # None if the password is in the URL, if libpq finds the password (PGPASSWORD, .pgpass), or if the server needs no
+    # password.
     database_password_file: File | None = None
     # Empty to use the key file in state_dir.  With a key from another place, nobody can decrypt the secrets with a copy
     # of the disk alone.

@@ -76,7 +76,7 @@ class Base:
     :param ports: sockets of this process that listen already, by endpoint.
     :param reloads: the outcome of the last reload.
     :param file: the configuration file.
-    :ivar tls: the certificate, or None if there is none.
+    :ivar tls: the certificate, or None if no certificate is configured.
     :ivar store: the store, which notes failures of the database.
     :ivar sync_store: the store for syncs, which do not wait for the calls of web pages.
     :ivar clients: the tenants' OAuth clients.
