@@ -91,8 +91,9 @@ class TenantViewer(NamedTuple):
     """A viewer within one tenant.
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
-    :ivar groups: the groups to which the account of the first of these books belongs.  The viewer does not see what
-        others share with a group of another account, because all people at the phone would see these contacts.
+    :ivar groups: the groups to which the account of the first of these books belongs.  The groups of the viewer's other
+        accounts do not count.  Otherwise all people at the phone would see contacts that are shared only with a group
+        of one of these people.
     """
 
     books: tuple[str, ...] = ()
@@ -158,7 +159,7 @@ class TenantViewer(NamedTuple):
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own books.
 
-    The groups of accounts to which the viewer belongs follow from the viewer's first book
+    The first of the viewer's own books says to which groups the viewer belongs
     (`ldapgw.directory.dit.Directory.viewer`).
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.  An empty key stands for

@@ -47,7 +47,7 @@ _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 class Label:
     """The branch of a label.
 
-    Each contact with the label has a second entry here, which searches below the branch find.
+    Each contact with the label has a second entry here.  Searches below the branch find this second entry.
 
     :ivar name: the value of the label's ou.
     :ivar container: the label's own entry.
@@ -152,7 +152,8 @@ def assemble_book(
 def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
     """Return a copy of the book with another sharing.
 
-    :param shared_label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
+    :param shared_label: the name of a label if only the contacts with this label are shared; empty if all contacts are
+        shared.
     """
     shared = replace(book, sharing=sharing, shared_label=folded(shared_label))
     branch = shared.shared_branch

@@ -222,7 +222,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield each entry that has the number of a switchboard whose extensions' numbers begin with `beginning`."""
+    """Yield the companies' entries with a switchboard; the numbers of its extensions begin with `beginning`."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]

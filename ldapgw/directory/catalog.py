@@ -42,7 +42,7 @@ class PhoneAccess:
 
 
 class Freshness(Enum):
-    """The age of a snapshot, which was read from the store in this run, or saved by a former run, or is too old."""
+    """The age of a snapshot: read from the store in this run, saved by a former run, or too old."""
 
     CURRENT = "current"
     STALE = "stale"

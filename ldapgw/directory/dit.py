@@ -139,7 +139,8 @@ class Directory:
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
         """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's first book, or None.
 
-        A contact in several own books has the entry of the first book, so the stars of this book alone count.
+        If a contact is in several of the viewer's own books, a search shows the entry in the first book.  So only the
+        stars in the first book count.
         """
         key = access.books, per_number
         if key not in self._favourites:
@@ -477,7 +478,7 @@ class _View:
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """Return the scope of a book or a label; a book's scope leaves out the copies of contacts below its labels."""
+        """Return the scope of a book or a label; the scope of a book leaves out the second entries of its contacts."""
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)

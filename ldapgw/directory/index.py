@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The index of a segment: which documents have a term, in sorted arrays that the garbage collector does not scan.
 
-An index is built once and never changed.  Its *documents* are the numbers of the segment's entries, in their order.  An
-index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked up
-one by one or by ranges.  *Prefixes* are the first one to three letters of words, with the attributes in which the words
-stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and
-keys give candidates, which the filter then tests.
+An index is built once and never changed.  A *document* is the position of an entry in the segment, as a number from 0.
+An index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked
+up one by one or by ranges.  *Prefixes* are the first one to three letters of words, with the attributes in which the
+words stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.
+Terms and keys give candidates, which the filter then tests.
 
 An index is written to a file as records: values and arrays one behind the other, each preceded by its length, with a
 checksum of all records at the end.  Arrays are written and read in place, so that the writer and the reader never hold
@@ -149,7 +149,7 @@ class Postings:
 
     Mutable: the documents that were added.
 
-    :ivar last: the last document, so that a document is added once; -1 if no document was added yet.
+    :ivar last: the document that was added last, so that no document is added twice; -1 if there is no document yet.
     :ivar documents: the items of an ``array("I")``, because octets are added faster than items.
     :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
@@ -165,8 +165,8 @@ class Postings:
 class IndexBuilder:
     """Builds an index, document after document.
 
-    Callers that meet the same terms again and again keep their `Postings`, because a term costs more time to look up
-    than to add.
+    A caller that adds the same terms again and again keeps the `Postings` of these terms, because looking up a term
+    takes longer than adding a document.
 
     Mutable: the documents of all terms, prefixes and keys that were added.
     """

@@ -154,7 +154,7 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return how the numbers of a company's extensions begin, in E.164; empty if no switchboard has the number.
+    """Return how the numbers of a company's extensions begin, in E.164; empty if the number is no switchboard's number.
 
     A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
     and no person.
@@ -328,7 +328,7 @@ class EntryFactory:
         """
         packed: dict[str, PackedAttribute] = {}
         for kind, values in texts.items():
-            # The display name is cn once more, with the same reading (`texts_of`).
+            # The display name equals cn, and has the same reading (`texts_of`).
             is_cn = kind == "displayName"
             packed[kind] = packed["cn"] if is_cn else self._text(kind, values, readings.get(kind, ""))
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}

@@ -118,7 +118,8 @@ def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
     The unchanged text is looked for only by queries without letters and digits, such as "@" and "&" (`query_variants`).
-    So a placeholder replaces the letters and digits of the unchanged text, which would be a seventh of all search text.
+    So a placeholder replaces the letters and digits of the unchanged text.  Without the placeholder, unchanged texts
+    would be a seventh of all search text.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))

@@ -34,7 +34,7 @@ _MAX_SELECTIONS: Final = 4
 # The maximum number of selections that are remembered in addition to the selections whose messages are cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# The number of entries on a page.  The number of the first document of each page is a multiple of this number.
+# The number of entries on a page.  The first document of each page is a multiple of `PAGE_SIZE`.
 PAGE_SIZE: Final = 192
 # The maximum number of octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
@@ -376,7 +376,11 @@ _MERGE_FACTOR: Final = 8
 
 
 def new_edition() -> object:
-    """Return a new object; in a compiled dataclass, `object` can be neither a type nor a factory."""
+    """Return a new object, which identifies an edition of a book's segments.
+
+    In a compiled dataclass, `object` can be neither the type nor the `default_factory` of the field `Segments.edition`,
+    so the field has the type `Any` and this factory.
+    """
     return object()
 
 

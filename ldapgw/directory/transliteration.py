@@ -124,7 +124,8 @@ _KOREAN_FAMILIES = {
 }  # fmt: skip
 _KOREAN_NAME = re.compile(rf"\b([{''.join(_KOREAN_FAMILIES)}])(?=[\uac00-\ud7a3]{{0,2}}\b)")
 
-# A name with a family name of one character, like nearly all family names, and a given name of one or two characters.
+# Chinese characters, and a Chinese name: a family name of one character, as nearly all family names are, and a given
+# name of one or two characters.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}])")
 

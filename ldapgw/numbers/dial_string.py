@@ -100,7 +100,7 @@ def clean(text: str) -> str:
 
 
 def plain(text: str) -> tuple[bool, str] | None:
-    """Split a text of digits and punctuation into (has a leading "+", digits); None for any other text."""
+    """Return whether a text of digits and punctuation begins with "+", and its digits; None for any other text."""
     digits = text.removeprefix("+")
     if digits.isdecimal() and digits.isascii() and len(text) <= LONGEST:
         return digits != text, digits

@@ -24,7 +24,8 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# The minimum number of digits of a requested prefix that may be a number which has lost its "+".
+# A requested prefix with at least this many digits may be the beginning of an international number whose "+" is
+# missing.
 _SHORTEST_WITH_COUNTRY: Final = 10
 
 # The minimum number of digits of a local number: a number with fewer digits is internal, even if the area code of the
@@ -103,7 +104,7 @@ def take_apart(text: str, region: str) -> TypedParts:
 
 
 def _spelt_out(core: str) -> str:
-    """Put a "+" in front of a 1 with letters behind; such a number is a North American number in every region."""
+    """Put a "+" in front of a number that begins with 1 and has letters: a North American number in every region."""
     if core.startswith("1") and dial_string.is_spelt(core):
         american = numbering_plan.parse("+" + core, "")
         if american is not None and numbering_plan.is_valid(american):
@@ -265,7 +266,7 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
 def stored_tails(number: Number) -> tuple[str, ...]:
     """Return the index keys of a number: the last seven digits of each form, or all digits of a shorter form.
 
-    Two texts that are the same number have at least one key in common.
+    Two spellings of the same number have at least one key in common.
     """
     return tails_of(number.e164, number.digits, number.others)
 
@@ -290,9 +291,9 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
-    internal, and belongs to the region in which both numbers were parsed.  A number without a country that has at least
-    seven digits, as a public number has, is compared with the ends of numbers of this region.  A shorter number is
-    compared exactly.
+    internal, and belongs to the region in which both numbers were parsed.  If a number without a country has at least
+    seven digits, like a public number, the number is compared with the ends of numbers of this region.  A shorter
+    number is compared exactly.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -324,9 +325,9 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    A requested number may have readings with a country and readings without a country.  In this case, the readings
-    without a country are the local numbers that remain when the digits for an outside line are removed.  A local number
-    is not compared with the last digits of foreign numbers.
+    If any reading has a country, a reading without a country is a local number, such as the digits that remain when the
+    digits for an outside line are removed.  Such a local number is not compared with foreign numbers, because the last
+    digits of a foreign number may be equal by chance.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -540,7 +541,7 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tupl
         abroad = dialling.strip_international_prefix(start)
         if abroad:
             tail_known = tail_known and all(map(numbering_plan.is_whole, abroad))
-            # A shorter number is compared digit by digit (`is_same_number`), so "0049302" is not "+49302".
+            # A number with fewer digits is compared digit by digit (`is_same_number`), so "0049302" is not "+49302".
             exact_forms += ["+" + number for number in abroad if len(number) >= SHORTEST_PUBLIC]
         else:
             tail_known = tail_known and dialling.is_whole(start)

@@ -211,7 +211,7 @@ class _Field:
         many for one number, all parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
-            # Most fields hold one number of digits and punctuation.
+            # Most fields hold a single number, which consists of digits and punctuation.
             whole = self._number(0, len(self._text))
             if whole is not None and _is_complete(whole):
                 return [whole]
@@ -324,7 +324,9 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return `number` with the beginning of the number `before`, which people write only once; or None.
+        """Complete `number` by the beginning of the number `before`; return None if the result is an unlikely number.
+
+        People write the common beginning of two numbers only once.
 
         The digits of `number` replace the last digits of `before`, or follow the area code of `before`.
         """
@@ -401,8 +403,9 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
-    The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.
-    The digits of an ending replace a part of the last group, so this group is longer than the ending.
+    The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.  In
+    "030/5550171/72", the digits "72" are a second number: they replace the last digits of a group that is longer than
+    "72".
 
     :param number: the number in front of the slash.
     """
@@ -430,7 +433,9 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept a number as long as a local number; an internal number; or the digits of a remark in front of a number.
+    """Accept a number with the length of a local number, an internal number, or the digits of a remark.
+
+    The remark stands in front of a number.
 
     An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
     semicolon.
