@@ -60,7 +60,8 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# A viewer's books are sorted by these positions.  An access that is not in this table has position 1.
+# A viewer's books are sorted by the position of the viewer's access.  An access that is not in this table has position
+# 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 

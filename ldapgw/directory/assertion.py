@@ -47,8 +47,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if there are no such bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set, in any
-        order and in any line.
+    :ivar anywhere: whether a search text of a single value passes if the text contains a string of each required set,
+        in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -100,8 +100,7 @@ _COMPARISON_KEYS: Final = {
     kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES
 }
 
-# Every search needs these members.  The members have names here, because looking up a member in its enumeration takes
-# time.
+# Every search needs these members of the enumeration.  The constants save the time of looking up the members.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -445,7 +444,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     If n words are searched, at most n positions of each word are looked for: the other n - 1 words can take at most n -
     1 of these positions.
     """
-    # In most cases, one position of each word is enough, because these positions all differ.
+    # In most cases, looking for one position of each word is enough, because these positions all differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []

@@ -125,7 +125,7 @@ class Directory:
         return next((seen for seen in self.viewer(access).seen(self._by_name.get(name, ())) if seen.is_browsed), None)
 
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
-        """Return the flags of an entry that a viewer has found, by the labels that the viewer sees."""
+        """Return the flags of an entry that a viewer has found.  Only labels that the viewer sees count."""
         return FlagReader(self, access).flags(entry)
 
     def book_of(self, entry: Entry) -> Book | None:
@@ -166,7 +166,7 @@ class Directory:
 
 
 class _SeenLabels(NamedTuple):
-    """The labels of a book that a viewer sees, which tell the flags of the book's contacts.
+    """The visible labels of a book, from which the flags of the book's contacts follow.
 
     :ivar starred: the contacts that the viewer has starred; None if no star counts.  A star counts only in the viewer's
         own books, because stars are personal.
@@ -461,8 +461,8 @@ class _View:
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
                 continue  # the book is among the shared books
-            # A viewer sees all of an own book, even if others see only the shared label of this book.  The containers
-            # that others see are already among the containers of the shared books.
+            # A viewer sees all of an own book, even if other viewers see only its shared label.  Containers that other
+            # viewers see are already among the containers of the shared books.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())
             rest = [container for container in book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else book.containers)

@@ -326,7 +326,7 @@ class Entry:
         self.sort_key = sort_key
 
     def __repr__(self) -> str:
-        # The description has no names or numbers, because a log must not contain them.
+        # The description has no names or numbers, because a log must not contain names or numbers.
         return f"<Entry of {len(self._values)} octets>"
 
     @property

@@ -70,11 +70,11 @@ _TERMS_IN_SLICE: Final = 12
 # The cost of searching all attributes of an entry for a telephone number.  Testing one search text costs 1.  Few
 # entries have numbers in more than three attributes.
 _NUMBER_LOOKS: Final = 3
-# Every search needs this member.  It has a name here, because looking up a member in its enumeration takes time.
+# Every search needs this member of the enumeration.  The constant saves the time of looking up the member.
 _NUMBER: Final = Family.NUMBER
 
 
-# A complete telephone number that a filter names in a term that can make the filter true.  The tuple holds three
+# A complete telephone number in a filter.  The term with the number can make the filter true.  The tuple holds three
 # values: the attributes that may have the number; the assertion that a value is the number; and the query that finds
 # candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
@@ -134,7 +134,7 @@ class PreparedFilter:
         return self._query
 
     def matches_all(self, index: Index) -> bool:
-        """Return whether it is known that all entries of a segment match."""
+        """Return True if all entries of a segment certainly match."""
         if self.alternatives:
             return any(part.matches_all(index) for part in self.alternatives)
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
@@ -143,8 +143,8 @@ class PreparedFilter:
         """Return the query that finds candidates in a segment, and the predicate that tests the candidates.
 
         The predicate is None if no test is needed.  If one condition of an AND has far fewer candidates than all other
-        conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out,
-        which makes searches for a name and any number nine times as fast (``scripts/bench parts``).
+        conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out.
+        This makes searches for a name and any number nine times as fast (``scripts/bench parts``).
 
         :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """

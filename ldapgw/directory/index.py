@@ -116,11 +116,11 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 # copied, because copying takes time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with all
-# their documents, in which the numbers of the documents are not in ascending order.
+# The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with the
+# documents of all these ranges; the documents of the single range are not in ascending order.
 _MAX_RANGES: Final = 128
 
-# A character to put behind a text, so that the result sorts behind all other texts that begin with the text.
+# If this character is put behind a text, the result sorts behind all other texts that begin with the text.
 HIGHEST: Final = "\U0010ffff"
 
 # The number of bits of a checksum, and a mask for the bits of the document number.  While keys are sorted, each key is

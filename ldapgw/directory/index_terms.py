@@ -62,7 +62,7 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 _MAX_PREFIX: Final = 3
 # The bits that are stored for each prefix in an entry.  The first table has a bit for each attribute in which a word
 # may begin with the prefix; the second table has a bit for each attribute in which a whole value may begin with the
-# prefix.  An alias counts as a value of each attribute that the entry has and that holds a name.
+# prefix.  An alias counts as a value of each of the entry's attributes for names.
 _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
@@ -389,7 +389,7 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
 
     :param words: the words of the text, which holds all variants of the value.
     :param paired: the beginnings of the words of the entry's first value.  If the words of a further value have only
-        these beginnings, the value needs no terms.  Nearly all further names of an entry are such values.
+        these beginnings, the value needs no terms.  Nearly all further names of an entry need no terms.
     """
     terms: list[str] = []
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}

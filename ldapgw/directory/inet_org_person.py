@@ -141,7 +141,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """Return the number as a search finds it: with further forms.
+    """Add the further forms by which a search finds a number.
 
     The further forms are the form with the area code of the tenant's site, and the beginning of the numbers of a
     company's extensions.

@@ -33,8 +33,8 @@ from ldapgw.directory.transliteration import CharacterMap, readings
 # megabyte takes no longer than reading a text of this length.
 MAX_TEXT: Final = 1024
 
-# The words of a typed text are looked up one by one if there are at most this many words.  The words of a longer text
-# have to be adjacent in the value.
+# If a typed text has at most this many words, the words are looked up one by one.  The words of a longer text have to
+# be adjacent in the value.
 MAX_WORDS: Final = 8
 
 # The maximum number of digits that may stand for letters of the telephone keypad.
@@ -401,7 +401,8 @@ MAX_SORT_NAME: Final = 96
 # The maximum number of characters of the written name in a sort key.  The written name only orders names that have the
 # same collation key, so its beginning is enough; a character may take four octets.
 _MAX_WRITTEN_NAME: Final = 24
-# A container's name is cut shorter, because the sort key of a label begins with the sort key of its book.
+# The name of a book or a label is cut at fewer characters than a contact's name, because the sort key of a label begins
+# with the sort key of the label's book.
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 

@@ -68,7 +68,7 @@ def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
         return tuple((text if exact else text.lower()).split())
     if exact:
         return tuple(unicodedata.normalize("NFKC", text).split())
-    # The normalization makes capitals of some characters that have no lower case: "TM" of a trade mark sign.
+    # The normalization replaces some characters without lower case by capitals, such as a trade mark sign by "TM".
     folded = unicodedata.normalize("NFKC", text.casefold()).casefold()
     return tuple(unicodedata.normalize("NFKC", folded).split())
 

@@ -23,8 +23,8 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY: Final = attrgetter("sort_key")
 
-# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated: testing all documents in order finds the
-# first matches as fast.
+# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated, because testing all documents in order
+# finds the first matches as fast.
 _MAX_PART: Final = 3
 
 # In an AND, the condition with the fewest postings is the first condition.  A condition with more than `_FAR_MORE`

@@ -318,7 +318,7 @@ def _slice_size(prepared: PreparedFilter) -> int:
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Return whether a container may match.
 
-    If there are few containers, they are tested here, which is cheaper than a search.
+    Few containers are tested here one by one, because these tests are cheaper than a search.
     """
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
@@ -351,7 +351,7 @@ _STREAM: Final = itemgetter(1)
 
 
 class _SegmentMatches:
-    """The matches of one segment, which are found only as far as they are requested.
+    """The matches of one segment.  A match is searched for only when a caller requests the match.
 
     Mutable: the matches and candidates that were read.
 

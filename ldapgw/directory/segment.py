@@ -71,8 +71,8 @@ def response_of(message: bytes) -> bytes:
 
 def _message(response: bytes) -> bytes:
     message = head(SEQUENCE, 3 + len(response)) + PLACEHOLDER_ID[:3] + response
-    # In theory, the BER length of a value of 131,583 octets can look like the placeholder, but no contact has such a
-    # value.
+    # In theory, the BER length of a value of 131,583 octets can look like the placeholder; but no contact has a value
+    # of this length.
     if message.count(PLACEHOLDER_ID) > 1:
         raise ValueError("an entry holds the placeholder")
     return message
@@ -157,8 +157,8 @@ class Segment:
     :ivar entries: the entries in their order; an entry's number is its *document*.
     :ivar index: the index, or None if there are so few entries that a search tests all of them.
     :ivar deleted: a flag for each document: whether the entry is deleted; empty if no entry is deleted.
-    :ivar duplicates: a flag for each document: whether an entry of another book in this segment may be the same person;
-        empty if there are no duplicates.
+    :ivar duplicates: a flag for each document: whether its entry and an entry of another book in this segment may be
+        one person; empty if there are no duplicates.
     """
 
     __slots__ = (
@@ -532,7 +532,8 @@ class Match(NamedTuple):
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
-# The maximum number of containers that are tested one by one, which is faster than a lookup in the containers' indexes.
+# The maximum number of containers that are tested one by one.  Testing so few containers is faster than a lookup in the
+# containers' indexes.
 _FEW: Final = 16
 
 

@@ -37,7 +37,7 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """The merged segments of those books of a tenant that are shared in the same way, and so have the same viewers.
+    """The merged segments of a tenant's books with one kind of sharing; all these books have the same viewers.
 
     :ivar containers: the entries of the books and of their labels.
     :ivar numbers: the books' contacts, one entry per number.

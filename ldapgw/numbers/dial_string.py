@@ -177,7 +177,7 @@ def code(text: str) -> str:
 
 
 def split_afterwards(text: str) -> tuple[str, str]:
-    """Split an unwrapped text into the number and the text that is dialled after the connection, which may be empty.
+    """Split an unwrapped text into the number and the text that is dialled after the connection (perhaps no text).
 
     If all digits follow a word for an extension, the word is a mere remark.
     """

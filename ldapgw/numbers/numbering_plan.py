@@ -256,7 +256,7 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 def canonical(text: str) -> Parsed | None:
     """Parse a number in E.164; return None if the country code is not assigned, or the result has another E.164 form.
 
-    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
+    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`.  This saves most of the time.
     """
     country = country_of(text[1:])
     if country is None:

@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# If a number was read by no other rules than these, the number is shown as it was typed.
+# If a number was read only by rules of this set, the number is shown as it was typed.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
@@ -119,7 +119,7 @@ def _is_public(core: str, region: str) -> bool:
         return False
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
         # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
-        # region's own country code.  So if this country code follows "00", the digits behind "00" are in E.164.
+        # region's own country code.  So if the region's country code follows "00", the digits behind "00" are in E.164.
         core = "+" + digits[2:]
     # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in such a text.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
@@ -156,7 +156,7 @@ def parse(text: str, region: str) -> Number | None:
 
 
 def other_forms(e164: str) -> tuple[str, ...]:
-    """Return the other E.164 forms in which networks may signal a number that is given in E.164."""
+    """Return other E.164 forms of a number in E.164; networks may signal the number in these forms."""
     forms = renumbering.other_forms(e164)
     for country in WITH_ZERO:
         if e164.startswith(f"+{country}0"):
@@ -496,7 +496,7 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return a beginning in E.164 for digits that begin with an international prefix, or that may have lost a "+"."""
+    """Return digits in E.164 if they begin with an international prefix, or if a "+" in front may be missing."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]

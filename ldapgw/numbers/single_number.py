@@ -181,7 +181,8 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
     abroad = dialling.strip_international_prefix(digits)
     if abroad:
         # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
-        # region's own country code.  So if this country code follows "00", the digits behind "00" are tried first.
+        # region's own country code.  So if the region's country code follows "00", the digits behind "00" are tried
+        # first.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
         found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
         if found or witness.e164[1:] in abroad:

@@ -42,7 +42,7 @@ from ldapgw.numbers.single_number import (
 VERSION: Final = 5
 
 # The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.  A text
-# with more numbers or more places is not read as a list of numbers.
+# with more numbers or places is not read as a list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
@@ -107,7 +107,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param text: the field; line breaks separate numbers.
     :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google assumes that the number belongs to the country of
-        the user's account.  So the form shows which country this is, but the form may be a wrong number.
+        the user's account.  So the form shows the account's country, but the form may be a wrong number.
     :returns: numbers that can be dialled; empty if the field has no such number, as in a SIP address.
     """
     text = split_field(text).numbers
