@@ -60,7 +60,7 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
 
 
 def is_same_person(one: Entry, other: Entry) -> bool:
-    """Return whether two entries of different books, which have the same sort name, are the same person."""
+    """Return whether two entries of different books, with the same sort name, are one person."""
     return not _contact_points(one).isdisjoint(_contact_points(other))
 
 

@@ -208,7 +208,7 @@ class FlagReader:
     def read_names(self, entry: Entry) -> Iterator[None]:
         """Read the names of the labels of all contacts in an entry's book; yield None after each slice of work.
 
-        Without this call, `flags` looks for each entry in each label, which takes long for a list and many labels.
+        Without this call, `flags` looks for each entry in each label.  This takes long for a long list and many labels.
         """
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
@@ -303,7 +303,7 @@ class Dit:
 
         A telephone system sends such a search for each call, so the scopes are cached.
 
-        :param viewer: a login that belongs to only one tenant, which is the tenant of `context`.
+        :param viewer: a login that belongs to only one tenant: the tenant of `context`.
         """
         key = viewer.access, viewer.per_number, viewer.area_code
         scopes = self._tenant_scopes.get(key)

@@ -234,9 +234,9 @@ _KEYS = 12
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 # A pattern of a word of a value, or of a part of a word.  Each word or part may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
-# Each word of a text that is not ASCII costs this many units, because the text is transliterated in several ways.
+# The cost, in units, of each word of a text that is not ASCII: such a text is transliterated in several ways.
 _SCRIPT = 4
-# This many attributes or substrings cost one unit.
+# The number of attributes or substrings that cost one unit.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}

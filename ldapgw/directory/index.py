@@ -128,10 +128,10 @@ HIGHEST: Final = "\U0010ffff"
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
-# Keys are sorted in this many parts, by the highest four bits of their checksums.
+# The number of parts in which keys are sorted, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
 
-# Up to this number of keys, a linear search is faster than a binary search.
+# The maximum number of keys for which a linear search is faster than a binary search.
 _FEW: Final = 16
 # The number of postings of one prefix that are read in one step.  In the same step, the postings of the other prefixes
 # are read up to the same document.
@@ -186,14 +186,14 @@ class IndexBuilder:
         self._octets = array("I", (self._document,)).tobytes()
 
     def term(self, term: str) -> Postings:
-        """Return the postings of a term, which may be empty."""
+        """Return the postings of a term; the postings may be empty."""
         found = self._terms.get(term)
         if found is None:
             found = self._terms[term] = Postings()
         return found
 
     def prefix(self, prefix: str) -> Postings:
-        """Return the postings of a prefix, which may be empty."""
+        """Return the postings of a prefix; the postings may be empty."""
         found = self._prefixes.get(prefix)
         if found is None:
             found = self._prefixes[prefix] = Postings()
@@ -374,7 +374,7 @@ class Index:
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
-        """Return the postings of all terms from `low` up to `high`, which is excluded."""
+        """Return the postings of all terms from `low` (included) to `high` (excluded)."""
         if any(low <= term < high for term in self.everywhere):
             return range(self.count), (0, self.count), True
         start = bisect_left(self._terms, low)
@@ -402,7 +402,7 @@ class Index:
         return self._key_documents, (start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
-        """Return all terms from `low` up to `high`, which is excluded, in no particular order."""
+        """Return all terms from `low` (included) to `high` (excluded), in no particular order."""
         start = bisect_left(self._terms, low)
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]

@@ -209,8 +209,8 @@ _SHOWN: Final = ("cn", "displayName")
 
 _FAMILIES: Final = {kind.name: kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
-# Attributes whose packed values are cached, because many contacts share them, and the name of the family of each
-# attribute.
+# For each attribute whose packed values are cached, the name of the attribute's family.  Many contacts share values of
+# these attributes.
 _SHARED: Final = {
     name: _FAMILIES[name].name
     for name in ("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c")

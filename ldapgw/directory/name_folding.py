@@ -88,7 +88,8 @@ _KEYS: Final = (
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
-# On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
+# The maximum number of combinations of blanks and zeros that are tried for one text, because 0 on a keypad may stand
+# for a blank.
 _MAX_READINGS: Final = 8
 
 
@@ -406,7 +407,7 @@ _MAX_WRITTEN_NAME: Final = 24
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# At most this many books can precede all other books, because two hexadecimal digits of a tiebreaker hold a book's
+# The maximum number of books that can precede all other books: two hexadecimal digits of a tiebreaker hold a book's
 # position.
 MAX_ORDERED_BOOKS: Final = 256
 

@@ -54,7 +54,7 @@ class _Sorted(Protocol):
 
 
 class TermRange(NamedTuple):
-    """A query for documents with a term from `low` up to `high`, which is excluded."""
+    """A query for documents with a term from `low` (included) to `high` (excluded)."""
 
     low: str
     high: str

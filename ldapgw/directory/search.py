@@ -276,7 +276,7 @@ def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
 
 
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
-    """Find the first matches of a segment without a cursor, which is nearly always possible.
+    """Find the first matches of a segment without a cursor; this is nearly always possible.
 
     With this function, the server answers 22 % more reverse look-ups per second than without (``scripts/bench parts``).
 

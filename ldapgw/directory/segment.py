@@ -421,7 +421,7 @@ class Segments:
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """Return the entry with a folded uid, which may be the entry of a contact or the entry of one number."""
+        """Return the entry with a folded uid: the entry of a contact, or the entry of one number."""
         found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 

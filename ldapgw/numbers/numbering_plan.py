@@ -42,8 +42,8 @@ SHORTEST_PUBLIC: Final = 7
 # number is local.
 _SHORTEST_WITHOUT_TRUNK: Final = 9
 
-# If the fixed-line numbers of a country have at least this many different lengths, companies in this country are
-# assumed to have extensions behind their numbers.
+# If the fixed-line numbers of a country have at least `_FEWEST_LENGTHS` different lengths, companies in this country
+# are assumed to have extensions behind their numbers.
 _FEWEST_LENGTHS: Final = 3
 
 _NEVER: Final = re.compile("(?!)")
@@ -84,8 +84,8 @@ class Dialling:
         code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
-    :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
-        the region has no such rule.
+    :ivar zero_from: the minimum number of digits of numbers that are always dialled with a "0" and no other prefix;
+        None if the region has no such rule.
     :ivar shortest: the minimum number of digits of a public number; shorter numbers are internal.
     """
 

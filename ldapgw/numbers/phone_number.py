@@ -2,8 +2,8 @@
 """Telephone numbers: parsing as people type them, comparing, and formatting as phones dial them.
 
 A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  A search parses only the requested
-number, and only if an entry might contain that number.  All functions take time linear in their input, which is cut at
-`LONGEST`.
+number, and only if an entry might contain that number.  All functions cut their input at `LONGEST`, and take time
+linear in the input.
 
 A text may be ambiguous: its *readings* are the numbers that a phone or a PBX may mean by the text.
 

@@ -34,7 +34,7 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The last digits of Google's form have to be in the field, at least this many.  If these digits are not in the field,
+# The number of last digits by which Google's form is compared with the field.  If these digits are not in the field,
 # the form belongs to another number.
 _SHORTEST_WITNESS: Final = 6
 # Digits may be a number of another country without the "+" only if there are at least `SHORTEST_ABROAD` digits.  If the

@@ -64,7 +64,7 @@ _WORD: Final = re.compile(
 # numbers.
 _SLASHED_GROUPS: Final = re.compile(r"[0-9]\s?/\s?[0-9]{2,}\s?/\s?[0-9]")
 _LIST_SIGN: Final = re.compile(r"[\n|;,]")
-# A slash between two numbers with a common beginning, which is written only once.
+# A slash between two numbers whose common beginning is written only once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and at least five digits.  Fewer digits behind a slash may replace the last digits of the
 # preceding number.
@@ -191,7 +191,7 @@ _REMARK: Final = Number("", "", "", "")
 
 
 class _Field:
-    """The text of a field, which is split into its numbers.
+    """The text of a field; the class splits the text into numbers.
 
     Mutable: the numbers that were read from parts of the text.
     """
@@ -259,7 +259,7 @@ class _Field:
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
         extension.  More digits are left out, because no network connects them.
 
-        :param whole: the whole text as a number, which is returned if no number is at the beginning.
+        :param whole: the whole text as a number.  This number is returned if no number is at the beginning.
         """
         for place in places[-_MOST_PLACES:]:
             number = self._number(0, place.end)
