@@ -60,7 +60,8 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# A viewer's books are sorted by these positions.  An access that is not in this table has position 1.
+# A viewer's books are sorted by the position of the viewer's access.  An access that is not in this table has position
+# 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 
@@ -91,8 +92,9 @@ class TenantViewer(NamedTuple):
     """A viewer within one tenant.
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
-    :ivar groups: the groups to which the account of the first of these books belongs.  The viewer does not see what
-        others share with a group of another account, because all people at the phone would see these contacts.
+    :ivar groups: the groups to which the account of the first of these books belongs.  The groups of the viewer's other
+        accounts do not count.  Otherwise all people at the phone would see contacts that are shared only with a group
+        of one of these people.
     """
 
     books: tuple[str, ...] = ()
@@ -158,7 +160,7 @@ class TenantViewer(NamedTuple):
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own books.
 
-    The groups of accounts to which the viewer belongs follow from the viewer's first book
+    The first of the viewer's own books says to which groups the viewer belongs
     (`ldapgw.directory.dit.Directory.viewer`).
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.  An empty key stands for

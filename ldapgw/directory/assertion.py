@@ -31,8 +31,8 @@ TextPredicate = Callable[[str], bool]
 # Strings, at least one of which is a substring of a search text.  There are two kinds of exceptions, which begin with a
 # control character.  A string that begins with `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A
 # string that begins with `ON_KEYS` holds digits, and these digits are a substring of the search text as people type the
-# text on the keypad.  Such digits stand for beginnings of words, and for parts of words in scripts other than Latin.
-# For other parts of Latin words, the alternatives hold letters and no digits.
+# text on the keypad.  Such digits stand for the beginning of any word, or for any part of a word in a script other than
+# Latin.  The middle or the end of a Latin word is looked up by the possible letters instead.
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -47,8 +47,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if there are no such bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: whether a search text of a single value passes if it contains a string of each required set, in any
-        order and in any line.
+    :ivar anywhere: whether a search text of a single value passes if the text contains a string of each required set,
+        in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -86,8 +86,8 @@ _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 # A text that sorts after every line.
 _HIGHEST_LINE: Final = "\U0010ffff"
 
-# All Latin spellings of the first keypad digits of a string are looked up in an index; this is the number of these
-# digits.  A key stands for up to five characters, so three digits have up to 125 spellings.
+# An index is searched for all Latin spellings of the first `_SPELT_KEYS` keypad digits of a string.  A key stands for
+# up to five characters, so three digits have up to 125 spellings.
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
@@ -100,8 +100,7 @@ _COMPARISON_KEYS: Final = {
     kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES
 }
 
-# Every search needs these members.  The members have names here, because looking up a member in its enumeration takes
-# time.
+# Every search needs these members of the enumeration.  The constants save the time of looking up the members.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -269,7 +268,7 @@ def _family(kind: AttributeType) -> Family:
 
 
 def _of_attribute(kind: AttributeType, assertion: Assertion | None) -> Assertion | None:
-    """Adapt a strict assertion to an attribute's search text, in which each list of lines has to become one line."""
+    """Adapt a strict assertion to an attribute whose values are lists of lines; each list is tested as one line."""
     if assertion is None or not has_list_rule(kind):
         return assertion
     test = assertion.test
@@ -320,8 +319,8 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # The result is an OR of both tests.  A value that passes either test contains a string of the word or of the part
-    # in each pair below, so these pairs are the required strings of the OR.
+    # The result is an OR of both tests.  The sets of required strings of both tests are joined in pairs.  A value that
+    # passes either test contains a string of each joined set.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
@@ -445,7 +444,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     If n words are searched, at most n positions of each word are looked for: the other n - 1 words can take at most n -
     1 of these positions.
     """
-    # In most cases, one position of each word is enough, because these positions all differ.
+    # In most cases, looking for one position of each word is enough, because these positions all differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []
@@ -487,7 +486,8 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
     :param readings: the lists of words, one for each way to split the digits into words.
     """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # For each position, the words that the lists have at this position.  A list that is too short gives its last word.
+    # Each set of required strings holds the words that the lists have at one position.  A list that is too short adds
+    # its last word.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))
@@ -501,7 +501,7 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """Return the assertion that one value has a variant of each part, in order, beginning at any word.
+    """Return the assertion that one value contains the parts in their order; the first part begins a word.
 
     A part that consists of punctuation counts only if all parts consist of punctuation.
     """

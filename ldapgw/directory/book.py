@@ -47,7 +47,7 @@ _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 class Label:
     """The branch of a label.
 
-    Each contact with the label has a second entry here, which searches below the branch find.
+    Each contact with the label has a second entry here.  Searches below the branch find this second entry.
 
     :ivar name: the value of the label's ou.
     :ivar container: the label's own entry.
@@ -69,8 +69,8 @@ class Book:
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: the resource names of contact groups that have no label, and to which contacts of the book
-        belong or once belonged.
+    :ivar unlabelled_groups: the resource names of contact groups without a label.  Contacts of the book belong or once
+        belonged to these groups.
     :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
         are shared; empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that other viewers see.
@@ -152,7 +152,8 @@ def assemble_book(
 def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
     """Return a copy of the book with another sharing.
 
-    :param shared_label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
+    :param shared_label: the name of a label if only the contacts with this label are shared; empty if all contacts are
+        shared.
     """
     shared = replace(book, sharing=sharing, shared_label=folded(shared_label))
     branch = shared.shared_branch
@@ -180,8 +181,8 @@ def assemble_label(
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     order = context.book_order
     position = order.index(folded(name)) if folded(name) in order else None
-    # The books that `book_order` does not name come after the named books: first the viewer's own book, then the shared
-    # books, then the Workspace directory.
+    # Books that are not in `book_order` come after the books in `book_order`: first the viewer's own book, then the
+    # shared books, then the Workspace directory.
     precedence = position if position is not None else len(order) + (2 if key == DIRECTORY else 1)
     own_precedence = min(precedence, order.index(OWN) if OWN in order else len(order))
     dn, uuid_namespace = f"ou={escape(name)},{context.base}", f"{context.name}/{key}"

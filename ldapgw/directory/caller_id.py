@@ -167,15 +167,15 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# The text behind the company's name, which says that the caller may or may not belong to the company.
+# The text behind the company's name.  The text says that the caller may or may not belong to the company.
 _PERHAPS: Final = " ?"
 # The maximum number of digits of an extension.
 _LONGEST_EXTENSION: Final = 6
 # The minimum number of digits, including the country code, in front of an extension.
 _SHORTEST_BEGINNING: Final = 7
 
-# The attributes that get the company's name as their value, and the attributes that are copied.  All other attributes
-# are left out, because their values may be about a person.
+# Two groups of attributes: the attributes of `_SHOWN` get the company's name as their value, and the attributes of
+# `_KEPT` are copied.  All other attributes are left out, because their values may be about a person.
 _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 
@@ -222,7 +222,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield each entry that has the number of a switchboard whose extensions' numbers begin with `beginning`."""
+    """Yield the companies' entries with a switchboard; the numbers of its extensions begin with `beginning`."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]

@@ -42,7 +42,7 @@ class PhoneAccess:
 
 
 class Freshness(Enum):
-    """The age of a snapshot, which was read from the store in this run, or saved by a former run, or is too old."""
+    """The age of a snapshot: read from the store in this run, saved by a former run, or too old."""
 
     CURRENT = "current"
     STALE = "stale"
@@ -111,8 +111,8 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # The keys of both tables are the names of phones.  `_seen` holds each phone's last login since the last call of
-        # `take_seen_phones`.  `_last_seen` holds each phone's last login before this call.
+        # The keys of `_seen` and `_last_seen` are the names of phones.  `_seen` holds each phone's last login since the
+        # last call of `take_seen_phones`.  `_last_seen` holds each phone's last login before this call.
         self._seen: dict[str, PhoneBind] = {}
         self._last_seen: dict[str, PhoneBind] = {}
 
@@ -181,8 +181,8 @@ class Catalog:
 
     def _see(self, login: PhoneAccess, address: str, password_hash: str, *, over_tls: bool) -> None:
         seen = self._seen.get(login.name)
-        # When a phone first uses its next password, the old password ends.  So this login must stay in `_seen`, even if
-        # the phone then logs in with the old password.
+        # When a phone first uses its next password, the old password ends.  So a login with the next password must stay
+        # in `_seen`, even if the phone then logs in with the old password.
         if seen is None or seen.password_hash != login.next_password_hash or not login.next_password_hash:
             self._seen[login.name] = PhoneBind(address, password_hash, self._now(), over_tls)
 

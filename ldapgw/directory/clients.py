@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# The address of clients on a UNIX socket, which are always on this machine.
+# The address of clients on a UNIX socket; such clients are always on this machine.
 LOCAL: Final = "127.0.0.1"
 
 # The maximum number of buckets that are remembered.  If there are more buckets, the least recently used bucket is

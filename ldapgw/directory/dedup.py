@@ -36,7 +36,7 @@ COMPARED: Final = 200
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
-    """Return a flag for each entry of a segment: whether an entry of another book may be the same person.
+    """Return a flag for each entry of a segment: whether the entry and an entry of another book may be one person.
 
     The result is empty if no entry has a duplicate.
 
@@ -60,7 +60,7 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
 
 
 def is_same_person(one: Entry, other: Entry) -> bool:
-    """Return whether two entries of different books, which have the same sort name, are the same person."""
+    """Return whether two entries of different books, with the same sort name, are one person."""
     return not _contact_points(one).isdisjoint(_contact_points(other))
 
 
@@ -102,7 +102,8 @@ class SameName:
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
                 before = [shown.get(point, precedence) for point in points]
-                # A starred contact precedes its book, but two contacts of one book are two persons.
+                # A starred contact has the precedence before all books; but two contacts of one book are always two
+                # persons.
                 if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:

@@ -125,7 +125,7 @@ class Directory:
         return next((seen for seen in self.viewer(access).seen(self._by_name.get(name, ())) if seen.is_browsed), None)
 
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
-        """Return the flags of an entry that a viewer has found, by the labels that the viewer sees."""
+        """Return the flags of an entry that a viewer has found.  Only labels that the viewer sees count."""
         return FlagReader(self, access).flags(entry)
 
     def book_of(self, entry: Entry) -> Book | None:
@@ -139,7 +139,8 @@ class Directory:
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
         """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's first book, or None.
 
-        A contact in several own books has the entry of the first book, so the stars of this book alone count.
+        If a contact is in several of the viewer's own books, a search shows the entry in the first book.  So only the
+        stars in the first book count.
         """
         key = access.books, per_number
         if key not in self._favourites:
@@ -165,7 +166,7 @@ class Directory:
 
 
 class _SeenLabels(NamedTuple):
-    """The labels of a book that a viewer sees, which tell the flags of the book's contacts.
+    """The visible labels of a book, from which the flags of the book's contacts follow.
 
     :ivar starred: the contacts that the viewer has starred; None if no star counts.  A star counts only in the viewer's
         own books, because stars are personal.
@@ -207,7 +208,7 @@ class FlagReader:
     def read_names(self, entry: Entry) -> Iterator[None]:
         """Read the names of the labels of all contacts in an entry's book; yield None after each slice of work.
 
-        Without this call, `flags` looks for each entry in each label, which takes long for a list and many labels.
+        Without this call, `flags` looks for each entry in each label.  This takes long for a long list and many labels.
         """
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
@@ -302,7 +303,7 @@ class Dit:
 
         A telephone system sends such a search for each call, so the scopes are cached.
 
-        :param viewer: a login that belongs to only one tenant, which is the tenant of `context`.
+        :param viewer: a login that belongs to only one tenant: the tenant of `context`.
         """
         key = viewer.access, viewer.per_number, viewer.area_code
         scopes = self._tenant_scopes.get(key)
@@ -460,8 +461,8 @@ class _View:
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
                 continue  # the book is among the shared books
-            # A viewer sees all of an own book, even if others see only the shared label of this book.  The containers
-            # that others see are already among the containers of the shared books.
+            # A viewer sees all of an own book, even if other viewers see only its shared label.  Containers that other
+            # viewers see are already among the containers of the shared books.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())
             rest = [container for container in book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else book.containers)
@@ -477,7 +478,7 @@ class _View:
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """Return the scope of a book or a label; a book's scope leaves out the copies of contacts below its labels."""
+        """Return the scope of a book or a label; the scope of a book leaves out the second entries of its contacts."""
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)

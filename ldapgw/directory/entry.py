@@ -54,7 +54,7 @@ Attributes = Mapping[str, tuple[bytes, ...]]
 
 
 class Parent(Protocol):
-    """The parent of entries, which gives their DNs, their shared attributes and their operational attributes."""
+    """The parent of entries; the parent computes the entries' DNs, shared attributes and operational attributes."""
 
     @property
     def shared(self) -> PackedAttributes:
@@ -141,7 +141,7 @@ def parse_written(text: str, form: NumberFormat, region: str, outside_line: str)
 class NumberFormatter(NamedTuple):
     """A converter of numbers from a tenant's format to a phone's format.
 
-    The class is a named tuple, because viewers refer to it and have to be hashed fast.
+    The class is a named tuple, because a `Viewer` holds a formatter, and viewers have to be hashed fast.
 
     :ivar target: the phone's format.
     :ivar source: the tenant's format.
@@ -216,8 +216,8 @@ class Selection:
     :ivar all_user: whether all user attributes except binary ones are selected (``*``, or an empty selection).
     :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
-    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If telephoneNumber has
-        one value, which is also a value of one of these attributes, the entry is returned without telephoneNumber, so
+    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of
+        telephoneNumber is also a value of one of these attributes, the entry is returned without telephoneNumber, so
         that a phone shows the number once.
     :ivar formatter: converts numbers to the format of the phone that searches; None if the numbers stay in the tenant's
         format.
@@ -326,7 +326,7 @@ class Entry:
         self.sort_key = sort_key
 
     def __repr__(self) -> str:
-        # The description has no names or numbers, because a log must not contain them.
+        # The description has no names or numbers, because a log must not contain names or numbers.
         return f"<Entry of {len(self._values)} octets>"
 
     @property
@@ -472,7 +472,10 @@ def special_entry(
 
 
 def _has_copy(sets: Mapping[str, bytes], copied_from: Iterable[str]) -> bool:
-    """Return whether telephoneNumber has one value, which is also a value of one of the attributes."""
+    """Return whether the only value of telephoneNumber is also a value of another attribute.
+
+    :param copied_from: the names of the other attributes.
+    """
     others = [sets[name] for name in copied_from if name in sets]
     number = decoded(sets.get(TELEPHONE_NUMBER, b"")) if others else ()
     return len(number) == 1 and any([number[0] in decoded(values) for values in others])  # noqa: C419  compiled

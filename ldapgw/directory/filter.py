@@ -130,7 +130,7 @@ class SearchRequest:
 
 
 class SearchKind(IntEnum):
-    """The kind of a search, which statistics derive from the form of its request."""
+    """The kind of a search; statistics derive the kind from the form of the request."""
 
     NAME = 0  # a name or any other text, with or without numbers
     NUMBER = 1  # a telephone number, or a part of one, and no name
@@ -232,11 +232,11 @@ _KEYS = 12
 
 # The amount of text that costs one unit: octets of plain text, transliterated characters, and octets of a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A pattern of a word of a value, or of a part of a word, which may be looked up on its own.
+# A pattern of a word of a value, or of a part of a word.  Each word or part may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
-# Each word of a text that is not ASCII costs this many units, because the text is transliterated in several ways.
+# The cost, in units, of each word of a text that is not ASCII: such a text is transliterated in several ways.
 _SCRIPT = 4
-# This many attributes or substrings cost one unit.
+# The number of attributes or substrings that cost one unit.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}

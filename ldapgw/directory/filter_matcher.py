@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A filter (RFC 4511 4.5.1.7) prepared for a search: a predicate on entries, and a query that finds candidates.
 
-The assertion values of a filter are folded and parsed here once; after that, testing an entry takes only a look into
-its search text.  A predicate is True, False or None (Undefined) for an entry.  If an index finds exactly the entries
-that match, the filter is *exact*, and the entries are not tested at all.
+The assertion values of a filter are folded and parsed here once; after that, a test of an entry only reads the entry's
+search texts.  A predicate is True, False or None (Undefined) for an entry.  If an index finds exactly the entries that
+match, the filter is *exact*, and the entries are not tested at all.
 
 `FilterTemplate` is a filter without its value: phones send the same filter with another name or number each time.
 """
@@ -62,19 +62,19 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# The cost, in looks at a search text, of making a text for an entry.
+# The cost of a text that is not stored with an entry, but made for the test.  Testing one stored search text costs 1.
 SLOW: Final = 20
 # The number of terms that are prepared in one slice of work.  A slice takes a fraction of a millisecond, and nearly all
 # filters have fewer terms.
 _TERMS_IN_SLICE: Final = 12
-# The cost, in looks at a search text, of looking for a telephone number in all attributes of an entry.  Few entries
-# have numbers in more than three attributes.
+# The cost of searching all attributes of an entry for a telephone number.  Testing one search text costs 1.  Few
+# entries have numbers in more than three attributes.
 _NUMBER_LOOKS: Final = 3
-# Every search needs this member.  It has a name here, because looking up a member in its enumeration takes time.
+# Every search needs this member of the enumeration.  The constant saves the time of looking up the member.
 _NUMBER: Final = Family.NUMBER
 
 
-# A complete telephone number that a filter names in a term that can make the filter true.  The tuple holds three
+# A complete telephone number in a filter.  The term with the number can make the filter true.  The tuple holds three
 # values: the attributes that may have the number; the assertion that a value is the number; and the query that finds
 # candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
@@ -86,7 +86,7 @@ class PreparedFilter:
     The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
 
     :ivar exact: whether the query finds only entries that match.
-    :ivar cost: roughly the number of looks at a search text that the predicate takes for an entry.
+    :ivar cost: roughly the number of search texts that the predicate tests for an entry.
     :ivar numbers: the telephone numbers that the filter names.
     :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); an entry that matches has at least one
         attribute of each set.
@@ -134,7 +134,7 @@ class PreparedFilter:
         return self._query
 
     def matches_all(self, index: Index) -> bool:
-        """Return whether it is known that all entries of a segment match."""
+        """Return True if all entries of a segment certainly match."""
         if self.alternatives:
             return any(part.matches_all(index) for part in self.alternatives)
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
@@ -143,8 +143,8 @@ class PreparedFilter:
         """Return the query that finds candidates in a segment, and the predicate that tests the candidates.
 
         The predicate is None if no test is needed.  If one condition of an AND has far fewer candidates than all other
-        conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out,
-        which makes searches for a name and any number nine times as fast (``scripts/bench parts``).
+        conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out.
+        This makes searches for a name and any number nine times as fast (``scripts/bench parts``).
 
         :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """
@@ -164,8 +164,9 @@ class PreparedFilter:
 
 
 _COUNT: Final = itemgetter(0)
-# In an AND, the condition with the fewest candidates is looked up first.  If each other condition has at least this
-# many times as many candidates, the other conditions are not looked up, because they would exclude few candidates.
+# In an AND, the condition with the fewest candidates is looked up first.  If each other condition has at least
+# `_FAR_MORE` times as many candidates, the other conditions are not looked up, because they would exclude few
+# candidates.
 _FAR_MORE: Final = 8
 
 
@@ -240,7 +241,7 @@ class _AttributeSet:
 
     :ivar tag_letters: letters of attributes (`Entry.tagged_texts`); each matching entry has at least one of these
         letters.  Empty if an entry without these letters may match.
-    :ivar cost: roughly the number of looks at a search text that testing an assertion takes.
+    :ivar cost: roughly the number of search texts that have to be tested for an assertion.
     :ivar are_numbers: whether the values are telephone numbers.
     """
 
@@ -644,7 +645,7 @@ def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """Return a copy of a term that has one value, with another value in its place."""
+    """Return a copy of a term that asserts a single value; the copy asserts another value."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:

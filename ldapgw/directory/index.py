@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The index of a segment: which documents have a term, in sorted arrays that the garbage collector does not scan.
 
-An index is built once and never changed.  Its *documents* are the numbers of the segment's entries, in their order.  An
-index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked up
-one by one or by ranges.  *Prefixes* are the first one to three letters of words, with the attributes in which the words
-stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and
-keys give candidates, which the filter then tests.
+An index is built once and never changed.  A *document* is the position of an entry in the segment, as a number from 0.
+An index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked
+up one by one or by ranges.  *Prefixes* are the first one to three letters of words, with the attributes in which the
+words stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.
+Terms and keys give candidates, which the filter then tests.
 
 An index is written to a file as records: values and arrays one behind the other, each preceded by its length, with a
 checksum of all records at the end.  Arrays are written and read in place, so that the writer and the reader never hold
@@ -116,11 +116,11 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 # copied, because copying takes time for each document.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with all
-# their documents, in which the numbers of the documents are not in ascending order.
+# The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with the
+# documents of all these ranges; the documents of the single range are not in ascending order.
 _MAX_RANGES: Final = 128
 
-# A character to put behind a text, so that the result sorts behind all other texts that begin with the text.
+# If this character is put behind a text, the result sorts behind all other texts that begin with the text.
 HIGHEST: Final = "\U0010ffff"
 
 # The number of bits of a checksum, and a mask for the bits of the document number.  While keys are sorted, each key is
@@ -128,10 +128,10 @@ HIGHEST: Final = "\U0010ffff"
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
-# Keys are sorted in this many parts, by the highest four bits of their checksums.
+# The number of parts in which keys are sorted, by the highest four bits of their checksums.
 _PARTS, _PART_SHIFT = 16, 28
 
-# Up to this number of keys, a linear search is faster than a binary search.
+# The maximum number of keys for which a linear search is faster than a binary search.
 _FEW: Final = 16
 # The number of postings of one prefix that are read in one step.  In the same step, the postings of the other prefixes
 # are read up to the same document.
@@ -149,7 +149,7 @@ class Postings:
 
     Mutable: the documents that were added.
 
-    :ivar last: the last document, so that a document is added once; -1 if no document was added yet.
+    :ivar last: the document that was added last, so that no document is added twice; -1 if there is no document yet.
     :ivar documents: the items of an ``array("I")``, because octets are added faster than items.
     :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
@@ -165,8 +165,8 @@ class Postings:
 class IndexBuilder:
     """Builds an index, document after document.
 
-    Callers that meet the same terms again and again keep their `Postings`, because a term costs more time to look up
-    than to add.
+    A caller that adds the same terms again and again keeps the `Postings` of these terms, because looking up a term
+    takes longer than adding a document.
 
     Mutable: the documents of all terms, prefixes and keys that were added.
     """
@@ -186,14 +186,14 @@ class IndexBuilder:
         self._octets = array("I", (self._document,)).tobytes()
 
     def term(self, term: str) -> Postings:
-        """Return the postings of a term, which may be empty."""
+        """Return the postings of a term; the postings may be empty."""
         found = self._terms.get(term)
         if found is None:
             found = self._terms[term] = Postings()
         return found
 
     def prefix(self, prefix: str) -> Postings:
-        """Return the postings of a prefix, which may be empty."""
+        """Return the postings of a prefix; the postings may be empty."""
         found = self._prefixes.get(prefix)
         if found is None:
             found = self._prefixes[prefix] = Postings()
@@ -374,7 +374,7 @@ class Index:
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
     def range_postings(self, low: str, high: str) -> PostingsRanges:
-        """Return the postings of all terms from `low` up to `high`, which is excluded."""
+        """Return the postings of all terms from `low` (included) to `high` (excluded)."""
         if any(low <= term < high for term in self.everywhere):
             return range(self.count), (0, self.count), True
         start = bisect_left(self._terms, low)
@@ -402,7 +402,7 @@ class Index:
         return self._key_documents, (start, end), True
 
     def terms(self, low: str, high: str) -> list[str]:
-        """Return all terms from `low` up to `high`, which is excluded, in no particular order."""
+        """Return all terms from `low` (included) to `high` (excluded), in no particular order."""
         start = bisect_left(self._terms, low)
         found = self._terms[start : bisect_left(self._terms, high, start)]
         return found + [term for term in self.everywhere if low <= term < high]

@@ -62,7 +62,7 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 _MAX_PREFIX: Final = 3
 # The bits that are stored for each prefix in an entry.  The first table has a bit for each attribute in which a word
 # may begin with the prefix; the second table has a bit for each attribute in which a whole value may begin with the
-# prefix.  An alias counts as a value of each attribute that the entry has and that holds a name.
+# prefix.  An alias counts as a value of each of the entry's attributes for names.
 _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
@@ -318,9 +318,9 @@ class _Indexer:
         builder = self._builder
         if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
             return [builder.term(term) for term in _trigram_terms("Dt", form)]
-        # Nearly all forms consist of digits behind a plus sign.  The postings of such a trigram are found by a number
-        # that is computed from the code points of the three characters, because making a string of the characters would
-        # take longer.
+        # Nearly all forms consist of digits behind a plus sign.  The postings of a trigram of such a form are found by
+        # a number, which is computed from the code points of the three characters.  Making a string of the characters
+        # would take longer.
         kept, postings = self._trigrams, []
         first, second = ord(form[0]) - _FIRST_DIALLED, ord(form[1]) - _FIRST_DIALLED
         for at in range(2, len(form)):
@@ -389,7 +389,7 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
 
     :param words: the words of the text, which holds all variants of the value.
     :param paired: the beginnings of the words of the entry's first value.  If the words of a further value have only
-        these beginnings, the value needs no terms.  Nearly all further names of an entry are such values.
+        these beginnings, the value needs no terms.  Nearly all further names of an entry need no terms.
     """
     terms: list[str] = []
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
@@ -452,7 +452,7 @@ def presence_query(kind: AttributeType) -> Query:
 
 
 def present_attributes(index: Index) -> Iterable[str]:
-    """Return the letters that stand for the attributes that entries have (`Entry.tagged_texts`), without aliases."""
+    """Return the letters of the attributes that entries have (`Entry.tagged_texts`), without the letter of aliases."""
     return [term[1:] for term in index.terms("P", "P" + HIGHEST) if term != _SWITCHBOARD]
 
 
@@ -614,7 +614,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
         if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
             return None
         longer = max(string, next_string, key=len)
-        # "300" may be the words "3" and "0", or only the word "30", which then stands for both words.
+        # On the keypad, 0 may stand for a blank: "300" may be the words "3" and "0", or the single word "30".  A single
+        # word is in both `one` and `other`, and is looked up alone.
         if len(longer) >= _KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:
@@ -719,8 +720,8 @@ def _digits_query(string: str) -> Query:
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
-        # In strict matching, this is the assertion of a complete number.  A complete number has one tail, its last
-        # digits; an empty number has no tail.
+        # In strict matching, a string between two line breaks is a complete number.  A complete number has one tail,
+        # its last digits; an empty number has no tail.
         tails = phone_number.tails_of("", form)
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):

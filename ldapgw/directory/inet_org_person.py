@@ -141,7 +141,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """Return the number as a search finds it: with further forms.
+    """Add the further forms by which a search finds a number.
 
     The further forms are the form with the area code of the tenant's site, and the beginning of the numbers of a
     company's extensions.
@@ -154,7 +154,7 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return how the numbers of a company's extensions begin, in E.164; empty if no switchboard has the number.
+    """Return how the numbers of a company's extensions begin, in E.164; empty if the number is no switchboard's number.
 
     A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
     and no person.
@@ -209,8 +209,8 @@ _SHOWN: Final = ("cn", "displayName")
 
 _FAMILIES: Final = {kind.name: kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
-# Attributes whose packed values are cached, because many contacts share them, and the name of the family of each
-# attribute.
+# For each attribute whose packed values are cached, the name of the attribute's family.  Many contacts share values of
+# these attributes.
 _SHARED: Final = {
     name: _FAMILIES[name].name
     for name in ("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c")
@@ -328,7 +328,7 @@ class EntryFactory:
         """
         packed: dict[str, PackedAttribute] = {}
         for kind, values in texts.items():
-            # The display name is cn once more, with the same reading (`texts_of`).
+            # The display name equals cn, and has the same reading (`texts_of`).
             is_cn = kind == "displayName"
             packed[kind] = packed["cn"] if is_cn else self._text(kind, values, readings.get(kind, ""))
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}

@@ -33,8 +33,8 @@ from ldapgw.directory.transliteration import CharacterMap, readings
 # megabyte takes no longer than reading a text of this length.
 MAX_TEXT: Final = 1024
 
-# The words of a typed text are looked up one by one if there are at most this many words.  The words of a longer text
-# have to be adjacent in the value.
+# If a typed text has at most this many words, the words are looked up one by one.  The words of a longer text have to
+# be adjacent in the value.
 MAX_WORDS: Final = 8
 
 # The maximum number of digits that may stand for letters of the telephone keypad.
@@ -88,7 +88,8 @@ _KEYS: Final = (
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
-# On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
+# The maximum number of combinations of blanks and zeros that are tried for one text, because 0 on a keypad may stand
+# for a blank.
 _MAX_READINGS: Final = 8
 
 
@@ -118,7 +119,8 @@ def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
     The unchanged text is looked for only by queries without letters and digits, such as "@" and "&" (`query_variants`).
-    So a placeholder replaces the letters and digits of the unchanged text, which would be a seventh of all search text.
+    So a placeholder replaces the letters and digits of the unchanged text.  Without the placeholder, unchanged texts
+    would be a seventh of all search text.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))
@@ -400,11 +402,12 @@ MAX_SORT_NAME: Final = 96
 # The maximum number of characters of the written name in a sort key.  The written name only orders names that have the
 # same collation key, so its beginning is enough; a character may take four octets.
 _MAX_WRITTEN_NAME: Final = 24
-# A container's name is cut shorter, because the sort key of a label begins with the sort key of its book.
+# The name of a book or a label is cut at fewer characters than a contact's name, because the sort key of a label begins
+# with the sort key of the label's book.
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# At most this many books can precede all other books, because two hexadecimal digits of a tiebreaker hold a book's
+# The maximum number of books that can precede all other books: two hexadecimal digits of a tiebreaker hold a book's
 # position.
 MAX_ORDERED_BOOKS: Final = 256
 

@@ -68,7 +68,7 @@ def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
         return tuple((text if exact else text.lower()).split())
     if exact:
         return tuple(unicodedata.normalize("NFKC", text).split())
-    # The normalization makes capitals of some characters that have no lower case: "TM" of a trade mark sign.
+    # The normalization replaces some characters without lower case by capitals, such as a trade mark sign by "TM".
     folded = unicodedata.normalize("NFKC", text.casefold()).casefold()
     return tuple(unicodedata.normalize("NFKC", folded).split())
 
@@ -260,7 +260,10 @@ def _forms_of(line: str) -> tuple[str, str, str, list[str]]:
 
 
 def number_key(line: str) -> str:
-    """Return a text that all lines of the same telephone number give: the E.164 form, or else the digits."""
+    """Return a key that is equal for all spellings of a telephone number: the E.164 form, or else the digits.
+
+    :param line: a line of a search text.
+    """
     _, e164, _, digits, *_ = line.split("\t")
     return renumbering.key(e164) if e164 else digits.removeprefix("+")
 

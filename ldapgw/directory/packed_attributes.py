@@ -19,8 +19,8 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType
 _ATTRIBUTE_NAMES: Final = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operational)
 _ATTRIBUTE_NUMBERS: Final = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
 _UID_NUMBER: Final = _ATTRIBUTE_NUMBERS["uid"]
-# The character that begins each attribute's part of an entry's text, and that ends the last part.  No search text
-# contains this character.
+# The character in front of each attribute's part of an entry's text, and behind the last part.  No search text contains
+# this character.
 TAG_START: Final = "\x1e"
 ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
 

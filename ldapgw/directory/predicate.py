@@ -252,12 +252,20 @@ class MadeTexts:
         self._dn_values: list[tuple[AttributeType | None, str]] | None = None
 
     def add(self, kind: AttributeType, search: Callable[[Iterable[str]], str], *, with_dn: bool) -> int:
-        """Add a text of an attribute's values and, if `with_dn`, of the DN's values to the table; return its number."""
+        """Add a text to the table, and return the text's number.
+
+        :param kind: the attribute whose values the text holds.
+        :param search: makes the text from the values.
+        :param with_dn: whether the text also holds the attribute's values in the DN.
+        """
         self._sources.append((kind, search, with_dn))
         return len(self._sources) - 1
 
     def of(self, entry: Entry, number: int) -> str | None:
-        """Return an entry's text with a number, or None if the entry has no values for this text."""
+        """Return an entry's text, or None if the entry has no values for this text.
+
+        :param number: the text's number in the table.
+        """
         if entry is not self._entry:
             self._entry = entry
             self._made = {}

@@ -23,12 +23,12 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY: Final = attrgetter("sort_key")
 
-# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated: testing all documents in order finds the
-# first matches as fast.
+# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated, because testing all documents in order
+# finds the first matches as fast.
 _MAX_PART: Final = 3
 
-# In an AND, the condition with the fewest postings is the first condition.  A condition with more than this many times
-# as many postings is left out, because such a condition excludes few documents.
+# In an AND, the condition with the fewest postings is the first condition.  A condition with more than `_FAR_MORE`
+# times as many postings is left out, because such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
 # If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
@@ -54,7 +54,7 @@ class _Sorted(Protocol):
 
 
 class TermRange(NamedTuple):
-    """A query for documents with a term from `low` up to `high`, which is excluded."""
+    """A query for documents with a term from `low` (included) to `high` (excluded)."""
 
     low: str
     high: str
@@ -323,8 +323,8 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
-    No document is read.  So a condition of an AND that is not needed costs only a lookup, even if many documents fulfil
-    the condition.
+    The postings of the conditions are counted without reading any document.  So a condition with many documents costs
+    as little as a condition with few documents.
     """
     if isinstance(query, AndQuery):
         _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])

@@ -40,15 +40,15 @@ from ldapgw.directory.schema import AttributeType, attribute_type, subtypes
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, SearchScope, Segment
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The number of looks at search texts in one slice of work.  The looks take a fraction of a millisecond for an ordinary
-# filter, and a few milliseconds for the heaviest filter.
+# The maximum number of search texts that are tested in one slice of work.  The tests take a fraction of a millisecond
+# for an ordinary filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
 # Two limits: the maximum number of candidates that are tested in one slice of work, and the maximum number of
 # candidates that are taken at once if no test is needed.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# The number of candidates that an index has to find at first: twice as many as a phone shows entries, because some
-# candidates do not match.
+# The number of candidates that an index has to find at first: twice the number of entries that a phone shows, because
+# some candidates do not match.
 _FIRST: Final = 128
 # The minimum number of matches that are read from each segment for one step of merging.
 _MERGED: Final = 64
@@ -207,7 +207,10 @@ def _contacts(
 
 
 def _leaving_out(sort_keys: frozenset[bytes], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
-    """Yield batches without the contacts with given sort keys, which an earlier scope covers."""
+    """Yield batches without the contacts that an earlier scope covers.
+
+    :param sort_keys: the sort keys of these contacts.
+    """
     for batch in found:
         if batch is None:
             yield None
@@ -266,14 +269,14 @@ def _merge(
 
 
 def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment, as few searches do."""
+    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment; few searches do."""
     if _FIRST * prepared.cost > _LOOKS or scope.left_out or (scope.callers and prepared.numbers):
         return True
     return _may_match_containers(scope, prepared)
 
 
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
-    """Find the first matches of a segment without a cursor, which is nearly always possible.
+    """Find the first matches of a segment without a cursor; this is nearly always possible.
 
     With this function, the server answers 22 % more reverse look-ups per second than without (``scripts/bench parts``).
 
@@ -315,7 +318,7 @@ def _slice_size(prepared: PreparedFilter) -> int:
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Return whether a container may match.
 
-    If there are few containers, they are tested here, which is cheaper than a search.
+    Few containers are tested here one by one, because these tests are cheaper than a search.
     """
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
@@ -348,7 +351,7 @@ _STREAM: Final = itemgetter(1)
 
 
 class _SegmentMatches:
-    """The matches of one segment, which are found only as far as they are requested.
+    """The matches of one segment.  A match is searched for only when a caller requests the match.
 
     Mutable: the matches and candidates that were read.
 
@@ -426,7 +429,7 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | None) -> tuple[list[_Row], bool]:
-    """Take the matches that sort before all unread matches; return them, and whether they are the last matches.
+    """Take the matches that sort before all unread matches; return these matches, and whether no match follows.
 
     :param own_namespaces: if not None, all matches of one name are taken together.
     """
@@ -585,9 +588,9 @@ def _more() -> DirectoryError:
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
     """Return whether an entry has a value of an attribute.
 
-    :raises DirectoryError: with an error of a search at this base; undefinedAttributeType if the attribute is unknown;
-        noSuchAttribute if the entry lacks the attribute; invalidAttributeSyntax if the comparison is Undefined, and so
-        neither true nor false (RFC 4511 4.10).
+    :raises DirectoryError: in the same cases as a search whose base is this entry; also undefinedAttributeType if the
+        attribute is unknown; noSuchAttribute if the entry lacks the attribute; invalidAttributeSyntax if the comparison
+        is Undefined, and so neither true nor false (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     [entry] = found.containers[0]

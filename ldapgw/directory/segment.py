@@ -34,7 +34,7 @@ _MAX_SELECTIONS: Final = 4
 # The maximum number of selections that are remembered in addition to the selections whose messages are cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# The number of entries on a page.  The number of the first document of each page is a multiple of this number.
+# The number of entries on a page.  The first document of each page is a multiple of `PAGE_SIZE`.
 PAGE_SIZE: Final = 192
 # The maximum number of octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
@@ -71,8 +71,8 @@ def response_of(message: bytes) -> bytes:
 
 def _message(response: bytes) -> bytes:
     message = head(SEQUENCE, 3 + len(response)) + PLACEHOLDER_ID[:3] + response
-    # In theory, the BER length of a value of 131,583 octets can look like the placeholder, but no contact has such a
-    # value.
+    # In theory, the BER length of a value of 131,583 octets can look like the placeholder; but no contact has a value
+    # of this length.
     if message.count(PLACEHOLDER_ID) > 1:
         raise ValueError("an entry holds the placeholder")
     return message
@@ -157,8 +157,8 @@ class Segment:
     :ivar entries: the entries in their order; an entry's number is its *document*.
     :ivar index: the index, or None if there are so few entries that a search tests all of them.
     :ivar deleted: a flag for each document: whether the entry is deleted; empty if no entry is deleted.
-    :ivar duplicates: a flag for each document: whether an entry of another book in this segment may be the same person;
-        empty if there are no duplicates.
+    :ivar duplicates: a flag for each document: whether its entry and an entry of another book in this segment may be
+        one person; empty if there are no duplicates.
     """
 
     __slots__ = (
@@ -376,7 +376,11 @@ _MERGE_FACTOR: Final = 8
 
 
 def new_edition() -> object:
-    """Return a new object; in a compiled dataclass, `object` can be neither a type nor a factory."""
+    """Return a new object, which identifies an edition of a book's segments.
+
+    In a compiled dataclass, `object` can be neither the type nor the `default_factory` of the field `Segments.edition`,
+    so the field has the type `Any` and this factory.
+    """
     return object()
 
 
@@ -417,7 +421,7 @@ class Segments:
         return self.numbers if per_number and self.numbers else self.contacts
 
     def entry_of_uid(self, uid: str) -> Entry | None:
-        """Return the entry with a folded uid, which may be the entry of a contact or the entry of one number."""
+        """Return the entry with a folded uid: the entry of a contact, or the entry of one number."""
         found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
@@ -528,7 +532,8 @@ class Match(NamedTuple):
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
-# The maximum number of containers that are tested one by one, which is faster than a lookup in the containers' indexes.
+# The maximum number of containers that are tested one by one.  Testing so few containers is faster than a lookup in the
+# containers' indexes.
 _FEW: Final = 16
 
 

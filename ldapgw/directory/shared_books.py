@@ -21,8 +21,8 @@ from ldapgw.directory.segment import Segment
 
 # The maximum number of segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
-# A segment with more than 1/`_LARGE_PART` of all entries is large and is not merged, so a merge leaves about this many
-# segments at most.
+# The maximum number of segments after a merge.  The largest segments are not merged if they have more than
+# 1/`_LARGE_PART` of all entries.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
 
@@ -37,7 +37,7 @@ class MergedSegment:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SharedBooks:
-    """The merged segments of those books of a tenant that are shared in the same way, and so have the same viewers.
+    """The merged segments of a tenant's books with one kind of sharing; all these books have the same viewers.
 
     :ivar containers: the entries of the books and of their labels.
     :ivar numbers: the books' contacts, one entry per number.

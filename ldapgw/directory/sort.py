@@ -48,7 +48,7 @@ _INVERTED = bytes(range(255, -1, -1))
 # The octets that stand for a missing value in a sort key, in ascending order (False) and in reverse order (True).
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
-# The attributes that hold the whole name, by which entries are sorted if the client requests no sort key.
+# The attributes that hold the whole name.  Entries are sorted by the whole name if the client requests no sort key.
 _WHOLE_NAMES = frozenset(("cn", "displayName"))
 
 Lines = Callable[[Entry], list[str]]

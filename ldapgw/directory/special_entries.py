@@ -101,7 +101,7 @@ def subschema() -> Entry:
 
 
 def _matching_rule_use(rule: schema.MatchingRule) -> str:
-    """Describe the attributes to which an extensible match can apply a rule (RFC 4512 4.1.4); or return ""."""
+    """Describe the attributes to which an extensible match can apply a rule (RFC 4512 4.1.4); "" if there are none."""
     names = tuple(kind.name for kind in schema.ATTRIBUTE_TYPES if rule.applies(kind, lenient=ROOT.lenient))
     return f"( {rule.oid} NAME '{rule.name}' APPLIES {_oids(names)} )" if names else ""
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-# Characters below `_ALPHABETS_END`, which belong to alphabets, are always cached.  There are thousands of other
-# characters, so other characters are cached only until the map has `_MAX_CACHED` characters, which take some 500 KiB.
+# Characters below `_ALPHABETS_END`, which belong to alphabets, are always cached.  All other characters, of which there
+# are thousands, are cached only until the map has `_MAX_CACHED` characters.  A full map takes some 500 KiB.
 _ALPHABETS_END = 0x3000
 _MAX_CACHED = 1 << 14
 
@@ -124,7 +124,8 @@ _KOREAN_FAMILIES = {
 }  # fmt: skip
 _KOREAN_NAME = re.compile(rf"\b([{''.join(_KOREAN_FAMILIES)}])(?=[\uac00-\ud7a3]{{0,2}}\b)")
 
-# A name with a family name of one character, like nearly all family names, and a given name of one or two characters.
+# Chinese characters, and a Chinese name: a family name of one character, as nearly all family names are, and a given
+# name of one or two characters.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}])")
 

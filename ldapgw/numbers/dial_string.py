@@ -100,7 +100,7 @@ def clean(text: str) -> str:
 
 
 def plain(text: str) -> tuple[bool, str] | None:
-    """Split a text of digits and punctuation into (has a leading "+", digits); None for any other text."""
+    """Return whether a text of digits and punctuation begins with "+", and its digits; None for any other text."""
     digits = text.removeprefix("+")
     if digits.isdecimal() and digits.isascii() and len(text) <= LONGEST:
         return digits != text, digits
@@ -177,7 +177,7 @@ def code(text: str) -> str:
 
 
 def split_afterwards(text: str) -> tuple[str, str]:
-    """Split an unwrapped text into the number and the text that is dialled after the connection, which may be empty.
+    """Split an unwrapped text into the number and the text that is dialled after the connection (perhaps no text).
 
     If all digits follow a word for an extension, the word is a mere remark.
     """

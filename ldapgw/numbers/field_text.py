@@ -98,8 +98,8 @@ def _is_public(user: str | None) -> bool:
 
 # --- remarks ----------------------------------------------------------------------------------------------------------
 
-# Patterns for opening hours in a remark: a time of day, and the words that may follow a time.  An "h" behind a blank is
-# no such word, because this "h" stands for a telephone at home.
+# Patterns for opening hours in a remark: a time of day, and the words that may follow a time.  An "h" behind a blank
+# does not follow a time, because this "h" stands for a telephone at home.
 _TIME: Final = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK: Final = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO: Final = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"

@@ -42,8 +42,8 @@ SHORTEST_PUBLIC: Final = 7
 # number is local.
 _SHORTEST_WITHOUT_TRUNK: Final = 9
 
-# If the fixed-line numbers of a country have at least this many different lengths, companies in this country are
-# assumed to have extensions behind their numbers.
+# If the fixed-line numbers of a country have at least `_FEWEST_LENGTHS` different lengths, companies in this country
+# are assumed to have extensions behind their numbers.
 _FEWEST_LENGTHS: Final = 3
 
 _NEVER: Final = re.compile("(?!)")
@@ -84,8 +84,8 @@ class Dialling:
         code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
-    :ivar zero_from: numbers with at least this many digits are always dialled with a "0" and no other prefix; None if
-        the region has no such rule.
+    :ivar zero_from: the minimum number of digits of numbers that are always dialled with a "0" and no other prefix;
+        None if the region has no such rule.
     :ivar shortest: the minimum number of digits of a public number; shorter numbers are internal.
     """
 
@@ -149,7 +149,7 @@ class Dialling:
         return bool(self.national_prefix) and digits.startswith(self.national_prefix)
 
     def is_whole(self, digits: str) -> bool:
-        """Return whether a number has no trunk prefix, or at least seven digits behind the prefix."""
+        """Return whether a number has no trunk prefix, or at least seven digits behind the trunk prefix."""
         rest = self.strip_trunk_prefix(digits)
         return rest == digits or len(rest) >= SHORTEST_PUBLIC
 
@@ -210,9 +210,10 @@ def is_e164(text: str) -> bool:
 
 
 def is_whole(digits: str) -> bool:
-    """Return whether a number has at least seven digits, and at least seven digits behind its trunk prefix, if any.
+    """Return whether a number has at least seven digits, and at least seven digits behind a trunk prefix.
 
-    :param digits: the number in E.164 without its "+".  A trunk prefix may follow the country code by mistake.
+    :param digits: the number in E.164 without its "+".  Some numbers have a trunk prefix behind the country code by
+        mistake.
     """
     country = _country_of(digits[:3])
     return len(digits) >= SHORTEST_PUBLIC and (country is None or country[1].is_whole(digits[len(country[0]) :]))
@@ -255,7 +256,7 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 def canonical(text: str) -> Parsed | None:
     """Parse a number in E.164; return None if the country code is not assigned, or the result has another E.164 form.
 
-    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
+    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`.  This saves most of the time.
     """
     country = country_of(text[1:])
     if country is None:
@@ -434,7 +435,7 @@ def dialled_within(parsed: Parsed, region: str) -> str:
     is_same = plan.strip_trunk_prefix(digits) == subscriber and plan.is_public(digits)
     if is_same and is_valid(parsed):
         return digits
-    # The numbering plan has no format for such a number.  So the digits are tried without a "0" and with a "0".
+    # The numbering plan has no format for this number.  So the digits are tried without a "0" and with a "0".
     for written in (digits, "0" + digits):
         candidate = parse(written, region)
         if candidate is not None and e164(candidate) == e164(parsed) and is_in_full(candidate, written, region):

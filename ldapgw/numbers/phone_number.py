@@ -2,8 +2,8 @@
 """Telephone numbers: parsing as people type them, comparing, and formatting as phones dial them.
 
 A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  A search parses only the requested
-number, and only if an entry might contain that number.  All functions take time linear in their input, which is cut at
-`LONGEST`.
+number, and only if an entry might contain that number.  All functions cut their input at `LONGEST`, and take time
+linear in the input.
 
 A text may be ambiguous: its *readings* are the numbers that a phone or a PBX may mean by the text.
 
@@ -24,7 +24,8 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# The minimum number of digits of a requested prefix that may be a number which has lost its "+".
+# A requested prefix with at least this many digits may be the beginning of an international number whose "+" is
+# missing.
 _SHORTEST_WITH_COUNTRY: Final = 10
 
 # The minimum number of digits of a local number: a number with fewer digits is internal, even if the area code of the
@@ -51,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# If a number was read by no other rules than these, the number is shown as it was typed.
+# If a number was read only by rules of this set, the number is shown as it was typed.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
@@ -103,7 +104,7 @@ def take_apart(text: str, region: str) -> TypedParts:
 
 
 def _spelt_out(core: str) -> str:
-    """Put a "+" in front of a 1 with letters behind; such a number is a North American number in every region."""
+    """Put a "+" in front of a number that begins with 1 and has letters: a North American number in every region."""
     if core.startswith("1") and dial_string.is_spelt(core):
         american = numbering_plan.parse("+" + core, "")
         if american is not None and numbering_plan.is_valid(american):
@@ -118,7 +119,7 @@ def _is_public(core: str, region: str) -> bool:
         return False
     if digits.startswith(f"00{numbering_plan.dialling(region).country}"):
         # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
-        # region's own country code.  So if this country code follows "00", the digits behind "00" are in E.164.
+        # region's own country code.  So if the region's country code follows "00", the digits behind "00" are in E.164.
         core = "+" + digits[2:]
     # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in such a text.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
@@ -155,7 +156,7 @@ def parse(text: str, region: str) -> Number | None:
 
 
 def other_forms(e164: str) -> tuple[str, ...]:
-    """Return the other E.164 forms in which networks may signal a number that is given in E.164."""
+    """Return other E.164 forms of a number in E.164; networks may signal the number in these forms."""
     forms = renumbering.other_forms(e164)
     for country in WITH_ZERO:
         if e164.startswith(f"+{country}0"):
@@ -265,7 +266,7 @@ def number_query(text: str, region: str, outside_line: str = "", area_code: str 
 def stored_tails(number: Number) -> tuple[str, ...]:
     """Return the index keys of a number: the last seven digits of each form, or all digits of a shorter form.
 
-    Two texts that are the same number have at least one key in common.
+    Two spellings of the same number have at least one key in common.
     """
     return tails_of(number.e164, number.digits, number.others)
 
@@ -290,9 +291,9 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
-    internal, and belongs to the region in which both numbers were parsed.  A number without a country that has at least
-    seven digits, as a public number has, is compared with the ends of numbers of this region.  A shorter number is
-    compared exactly.
+    internal, and belongs to the region in which both numbers were parsed.  If a number without a country has at least
+    seven digits, like a public number, the number is compared with the ends of numbers of this region.  A shorter
+    number is compared exactly.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -324,9 +325,9 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    A requested number may have readings with a country and readings without a country.  In this case, the readings
-    without a country are the local numbers that remain when the digits for an outside line are removed.  A local number
-    is not compared with the last digits of foreign numbers.
+    If any reading has a country, a reading without a country is a local number, such as the digits that remain when the
+    digits for an outside line are removed.  Such a local number is not compared with foreign numbers, because the last
+    digits of a foreign number may be equal by chance.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -495,7 +496,7 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return a beginning in E.164 for digits that begin with an international prefix, or that may have lost a "+"."""
+    """Return digits in E.164 if they begin with an international prefix, or if a "+" in front may be missing."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]
@@ -540,7 +541,7 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tupl
         abroad = dialling.strip_international_prefix(start)
         if abroad:
             tail_known = tail_known and all(map(numbering_plan.is_whole, abroad))
-            # A shorter number is compared digit by digit (`is_same_number`), so "0049302" is not "+49302".
+            # A number with fewer digits is compared digit by digit (`is_same_number`), so "0049302" is not "+49302".
             exact_forms += ["+" + number for number in abroad if len(number) >= SHORTEST_PUBLIC]
         else:
             tail_known = tail_known and dialling.is_whole(start)

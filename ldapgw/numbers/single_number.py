@@ -34,8 +34,8 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The last digits of Google's form have to be in the field, or else the form belongs to another number.  This is the
-# number of digits that are compared.
+# The number of last digits by which Google's form is compared with the field.  If these digits are not in the field,
+# the form belongs to another number.
 _SHORTEST_WITNESS: Final = 6
 # Digits may be a number of another country without the "+" only if there are at least `SHORTEST_ABROAD` digits.  If the
 # country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
@@ -63,7 +63,7 @@ class Reading(NamedTuple):
 class Witness(NamedTuple):
     """Google's form of a number in a field.  The form tells for which country a person typed the field.
 
-    :ivar e164: the form; empty if Google has no form, or if the form is not a form of a number in the field.
+    :ivar e164: the form, in E.164; empty if Google has no such form, or if the form's last digits are not in the field.
     :ivar is_valid: whether the form lies in a range that is assigned.
     :ivar region: the region for which the field was typed; empty if the region is the tenant's, or unknown.
     """
@@ -181,7 +181,8 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
     abroad = dialling.strip_international_prefix(digits)
     if abroad:
         # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
-        # region's own country code.  So if this country code follows "00", the digits behind "00" are tried first.
+        # region's own country code.  So if the region's country code follows "00", the digits behind "00" are tried
+        # first.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
         found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
         if found or witness.e164[1:] in abroad:
@@ -331,7 +332,7 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Yield the numbers of a country that a person may have meant by digits that are no number of this country."""
+    """Yield corrected readings of digits that are no number of a country, for mistakes that people often make."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:

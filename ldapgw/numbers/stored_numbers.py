@@ -42,7 +42,7 @@ from ldapgw.numbers.single_number import (
 VERSION: Final = 5
 
 # The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.  A text
-# with more numbers or more places is not read as a list of numbers.
+# with more numbers or places is not read as a list of numbers.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
@@ -64,7 +64,7 @@ _WORD: Final = re.compile(
 # numbers.
 _SLASHED_GROUPS: Final = re.compile(r"[0-9]\s?/\s?[0-9]{2,}\s?/\s?[0-9]")
 _LIST_SIGN: Final = re.compile(r"[\n|;,]")
-# A slash between two numbers with a common beginning, which is written only once.
+# A slash between two numbers whose common beginning is written only once.
 _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and at least five digits.  Fewer digits behind a slash may replace the last digits of the
 # preceding number.
@@ -107,7 +107,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param text: the field; line breaks separate numbers.
     :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google assumes that the number belongs to the country of
-        the user's account.  So the form shows which country this is, but the form may be a wrong number.
+        the user's account.  So the form shows the account's country, but the form may be a wrong number.
     :returns: numbers that can be dialled; empty if the field has no such number, as in a SIP address.
     """
     text = split_field(text).numbers
@@ -191,7 +191,7 @@ _REMARK: Final = Number("", "", "", "")
 
 
 class _Field:
-    """The text of a field, which is split into its numbers.
+    """The text of a field; the class splits the text into numbers.
 
     Mutable: the numbers that were read from parts of the text.
     """
@@ -211,7 +211,7 @@ class _Field:
         many for one number, all parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
-            # Most fields hold one number of digits and punctuation.
+            # Most fields hold a single number, which consists of digits and punctuation.
             whole = self._number(0, len(self._text))
             if whole is not None and _is_complete(whole):
                 return [whole]
@@ -259,7 +259,7 @@ class _Field:
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
         extension.  More digits are left out, because no network connects them.
 
-        :param whole: the whole text as a number, which is returned if no number is at the beginning.
+        :param whole: the whole text as a number.  This number is returned if no number is at the beginning.
         """
         for place in places[-_MOST_PLACES:]:
             number = self._number(0, place.end)
@@ -324,7 +324,9 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Return `number` with the beginning of the number `before`, which people write only once; or None.
+        """Complete `number` by the beginning of the number `before`; return None if the result is an unlikely number.
+
+        People write the common beginning of two numbers only once.
 
         The digits of `number` replace the last digits of `before`, or follow the area code of `before`.
         """
@@ -401,8 +403,9 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
-    The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.
-    The digits of an ending replace a part of the last group, so this group is longer than the ending.
+    The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.  In
+    "030/5550171/72", the digits "72" are a second number: they replace the last digits of a group that is longer than
+    "72".
 
     :param number: the number in front of the slash.
     """
@@ -430,7 +433,9 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept a number as long as a local number; an internal number; or the digits of a remark in front of a number.
+    """Accept a number with the length of a local number, an internal number, or the digits of a remark.
+
+    The remark stands in front of a number.
 
     An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
     semicolon.
