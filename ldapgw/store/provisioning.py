@@ -318,7 +318,7 @@ def read_window_phones(connection: Connection, tenant: str) -> Mapping[str, Wind
 
 
 def read_window_fetch(connection: Connection, name: str) -> WindowPhone | None:
-    """Read the fetch of a phone in its tenant's window; return None if the phone has not fetched its file."""
+    """Return the row about a phone's fetch in the provisioning window; None if the phone has not fetched its file."""
     fetched = (window_phone.c.phone == name) & window_phone.c.fetched_at.is_not(None)
     row = connection.execute(select(window_phone).where(fetched)).first()
     return None if row is None else value_of(WindowPhone, row)

@@ -208,7 +208,7 @@ class AccountDetails:
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; only another sync shows whether such an error is gone.
 _FIXED_ELSEWHERE = frozenset({"client_rejected", "api_disabled", "google_refused", "internal"})
-# The warnings, and the reasons for the end of a consent, with messages that tell a person to ask an administrator.
+# The codes of warnings, and of reasons for the end of a consent, whose messages tell a person to ask an administrator.
 _ADMINISTRATOR_WARNINGS = frozenset({"testing_client", "certificate_expiry", DIRECTORY_SHRUNK})
 _ADMINISTRATOR_ENDS = frozenset({"admin", "testing", "disabled", "session"})
 # Warnings about a consent that ends at a known time.

@@ -53,7 +53,7 @@ from ldapgw.web.sessions import Visitor
 log = Logger()
 
 _PAGE = "admin/phones"
-# The fields of the form for a new phone, and its error that belongs to no field.
+# The names of the fields of the form for a new phone, and the name for an error that belongs to no field.
 _FIELDS = ("name", "label", "model", "placeholder", "mac", "further", "error")
 # The form's value for a phone without an owner.
 NOBODY = "nobody"
@@ -105,7 +105,7 @@ class PhoneRow:
 
     @property
     def is_unused(self) -> bool:
-        """Return whether the phone never used its present password, and was not refused for a wrong password."""
+        """Return whether the phone has never used its present password, and has sent no wrong password."""
         is_new = self.login.last_seen is None and self.login.searched_at is None
         return self.condition is PhoneCondition.WAITING and (is_new or self.login.has_unused_password)
 
@@ -511,7 +511,7 @@ class AdminPasswords:
     async def find_handed_out(self, visit: Visit, names: Collection[str]) -> HttpResponse | None:
         """Return a redirect to the page that hands passwords out, for a form that was sent twice.
 
-        :returns: the redirect, or None if not all phones in `names` got their passwords together in this session.
+        :returns: the redirect; None unless all phones in `names` got their passwords with one form in this session.
         """
         logins = await visit.store.read(phones.read_by_names, names)
         batches = {batch_key(login.password_made_at) for login in logins if login.tenant == visit.tenant.name}

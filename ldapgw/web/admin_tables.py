@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 # The number of a table's rows on one page.
 ROWS_PER_PAGE = 50
-# The most rows that can be selected at once, on all pages of a table.
+# The maximum number of rows that can be selected at once, on all pages of a table.
 MAX_SELECTED = 500
 # The text of a search is cut to this number of characters.
 _MAX_SOUGHT = 100
@@ -113,7 +113,8 @@ class Table(Generic[T]):
     :ivar pages: the number of pages, at least 1.
     :ivar found: the number of rows on all pages.
     :ivar total: the number of rows without search and filter.
-    :ivar counts: for each filter, the number of rows that the search finds; the key is empty for all of these rows.
+    :ivar counts: for each filter, the number of rows that match the search and the filter; the empty key has the number
+        of rows that match the search.
     """
 
     rows: tuple[T, ...]
@@ -188,7 +189,7 @@ class TablePage(Generic[T]):
     :ivar asked: the acts that need a confirmation, by name.
     :ivar unasked: the acts that need no confirmation, by name.
     :ivar choices: further values for the page of confirmation, by the act's name.
-    :ivar unaccepted: the response to a confirmation that does not fit the rows any more, or was sent twice.
+    :ivar unaccepted: the response to a confirmation that was sent twice, or whose rows have changed meanwhile.
     """
 
     layout: Layout
@@ -219,7 +220,7 @@ class TablePage(Generic[T]):
         )
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """Return the topics of an open table: its rows."""
+        """Return the topics to which an open table subscribes: a topic for each row."""
         if visit.query.get("table") != self.name or not visit.is_by_admin:
             return ()
         table = await self._read(visit, {})

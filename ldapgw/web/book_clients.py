@@ -52,7 +52,7 @@ T = TypeVar("T")
 _TEXT, _JSON, _PNG = "text/plain", "application/json", "image/png"
 # At most this many reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
-# A feed has no limit: with 100,000 contacts, a read takes some 150 MB.
+# The number of contacts in a feed is not limited: a read of 100,000 contacts takes some 150 MB of memory.
 _MAX_FEED_READS = 1
 # At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8
@@ -303,7 +303,7 @@ class KeptBooks:
         self._books: dict[BookKey, KeptBook] = {}
 
     def find(self, key: BookKey, edition: object | None) -> KeptBook | None:
-        """Return a kept book, or None if the book is not kept; forget the tenant's books of another edition.
+        """Return a kept book, or None if the book is not kept; forget books of the tenant's former editions.
 
         :param edition: the edition of the directory that the viewer reads now.
         """

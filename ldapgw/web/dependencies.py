@@ -298,7 +298,8 @@ class AdminDependencies:
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if there is no
         certificate.
     :ivar sync_interval: seconds between syncs of an account.
-    :ivar calls_per_minute: the most calls to the People API for each Google project, or None if there is no limit.
+    :ivar calls_per_minute: the limit on the calls to the People API for each Google project, or None if there is no
+        limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.

@@ -58,7 +58,7 @@ class DialAddress:
     def url(self, phone: str, number: str) -> str:
         """Return the address for a call.
 
-        :param phone: the name of the phone that calls; ignored if the address has no place for the phone.
+        :param phone: the name of the phone that calls; ignored if the address has no placeholder for the phone.
         """
         # The name of a phone contains no brace, so the second replacement finds only the template's placeholder.
         return self.template.replace(_PHONE, quote(phone, safe="")).replace(_NUMBER, quote(number, safe=""))

@@ -57,7 +57,7 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The most characters of a menu's name in a report on a step.
+# The maximum number of characters of a menu's name in a report on a step.
 MAX_MENU = 60
 
 # The width and the height, in pixels, of each small square (module) of a QR code.
@@ -293,7 +293,10 @@ class PhonePages:
     def _unfit_client(
         self, login: PhoneLogin, provisioning: ProvisioningAddress | None
     ) -> tuple[UnknownLogin, Mistake] | None:
-        """Return the last client that could not connect from an address of the phone since the phone's last login."""
+        """Return the last client that failed to connect after the phone's last login.
+
+        Only clients with an address of the phone count.
+        """
         login = self._dependencies.refused_logins.latest(login)
         places = {login.last_address, login.refused and login.refused.address}
         places |= {fetch.address for fetch in provisioning.fetches} if provisioning else set()
@@ -404,7 +407,7 @@ class PhonePages:
     def _dhcp_settings(
         self, visit: Visit, login: PhoneLogin, window: ProvisioningWindow | None
     ) -> Sequence[DhcpSetting]:
-        """Return the DHCP option that tells a phone the window's address; only administrators get the option."""
+        """Return the DHCP option with the URL of the provisioning window; only administrators get the option."""
         vendor = fetching_vendor(login.model)
         if window is None or vendor is None or not visit.is_by_admin:
             return ()
