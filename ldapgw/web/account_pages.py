@@ -131,7 +131,8 @@ class AccountPages:
         try:
             visit = await anybody.sign_in()
             if visit is None and self._dependencies.database_fails_since() is not None:
-                # While the database fails, a session may be missing because of the damage, and nobody can sign in.
+                # While the database fails, a missing session does not mean that the visitor is signed out, and nobody
+                # can sign in.
                 return self._unavailable()
             if visit is None:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')

@@ -208,7 +208,7 @@ class AdminDelegation:
         )
 
     async def enter(self, visit: Visit) -> tuple[Problem, DelegationForm] | HttpResponse:
-        """Try the service account in a form at Google, and store it.
+        """Try the service account in a form at Google, and store the service account if Google accepts it.
 
         :returns: a redirect, or the reason why the service account was not stored, with the values of the form.
         """
@@ -363,7 +363,7 @@ class AdminGoogle:
         )
 
     async def enter(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/client``: try an OAuth client, given as a file or as id and secret, and store it.
+        """``POST /{tenant}/admin/client``: try and store an OAuth client, which is given as a file or as id and secret.
 
         If the id differs from the present client's id, the form must contain ``replace``, because everyone then has to
         reconnect.
@@ -387,7 +387,7 @@ class AdminGoogle:
         return visit.redirect("client-entered" if registered else "client-unregistered", "admin/google")
 
     async def enter_delegation(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/delegation``: try a service account at Google, and store it."""
+        """``POST /{tenant}/admin/delegation``: store a service account after a successful trial at Google."""
         outcome = await self._delegation.enter(visit)
         if isinstance(outcome, HttpResponse):
             return outcome
@@ -512,7 +512,7 @@ def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
 
 
 def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, bool, str]:
-    """Return the time of the client's entry, whether an account has synced, whether "Testing" is on, and the alarm."""
+    """Return when the client was entered, whether an account has synced, whether "Testing" is on, and the alarm."""
     known = accounts.read_all(connection, tenant)
     return (
         tenants.client_entered_at(connection, tenant),

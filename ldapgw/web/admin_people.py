@@ -261,7 +261,7 @@ class AdminPeople:
 
     async def _values(self, visit: Visit, table: Table[PersonRow]) -> Mapping[str, Any]:
         held = await visit.store.read(_read_held, visit.tenant, self._layout.now())
-        # A live page shows the directory as it was read when the page was loaded, so that few pages read the directory.
+        # A page that updates itself does not read the directory again, so that reads of the directory are rare.
         is_looked_up = bool(table.total) and not visit.request.is_background
         unconnected = await visit.store.read(read_unconnected, visit.tenant) if is_looked_up else ()
         addresses = [colleague.address for colleague in unconnected[:MAX_INVITED]]
@@ -386,7 +386,7 @@ class AdminPeople:
         return visit.page("admin_ended.html", rows=rows, batch=batch)
 
     async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> bool:
-        """Disconnect an account, and remove it if the act says so.
+        """Disconnect an account; if the act is to remove the account, also remove the account.
 
         :returns: False if there is a grant that could not be revoked at Google.
         """

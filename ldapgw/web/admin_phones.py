@@ -2,8 +2,9 @@
 """The administration's pages about phones: a table of all phones, forms to add one or many, and actions on many.
 
 A page with a ZIP file hands out the passwords that many phones got at once.  As on the phones' own pages, the passwords
-are available for ten minutes, in the session that made them (`ldapgw.web.one_time_passwords`).  The `batch_key` is made
-from the time at which passwords were made: this time is the same for all phones that got their passwords with one form.
+are available for ten minutes, in the session that made the passwords (`ldapgw.web.one_time_passwords`).  The
+`batch_key` is made from the time at which passwords were made: this time is the same for all phones that got their
+passwords with one form.
 """
 
 from __future__ import annotations
@@ -302,7 +303,7 @@ class AdminPhones:
 
 
 class AdminImport:
-    """The page that adds many phones at once: it shows the lines of a CSV file with their errors, and adds all phones.
+    """The page that shows the lines of a CSV file with their errors, and adds all phones of the file at once.
 
     Between the preview and the confirmation, the file is in the page's form, so that the gateway stores nothing of the
     file.  The page that hands out the passwords follows (`ldapgw.web.admin_phones`).
@@ -338,7 +339,7 @@ class AdminImport:
         return self._page(visit, text=text, lines=lines)
 
     async def add(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none."""
+        """``POST /{tenant}/admin/phones/import/add``: add all phones of ``text``; after an error, add no phone."""
         text = visit.form.get("text", "")
         try:
             lines = await visit.store.read(check_file, visit.tenant.name, text)
@@ -471,7 +472,7 @@ class AdminPasswords:
         entries: Sequence[ActivityEntry],
         first: Callable[[Connection], None] | None = None,
     ) -> str:
-        """Give phones new passwords, and keep the passwords for the page that hands them out.
+        """Give phones new passwords, and keep the passwords for the page that hands out passwords.
 
         :param logins: the phones as they were when the administrator chose them.
         :param entries: the entries of the activity log about the passwords.
@@ -493,7 +494,7 @@ class AdminPasswords:
         return passwords, {name: hash_password(password, random) for name, password in passwords.items()}
 
     def keep(self, visitor: Visitor, passwords: Mapping[str, str], made_at: float) -> str:
-        """Keep passwords in memory for the page that hands them out; return the `batch_key`.
+        """Keep passwords in memory for the page that hands out passwords; return the `batch_key`.
 
         The passwords' hashes are stored already.
 

@@ -176,15 +176,16 @@ class TablePage(Generic[T]):
 
     :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
     :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
-    :ivar order: the key of the table's own order, or None for the order in which the rows are read.
+    :ivar order: returns the sort key of a row for the table's own order; None for the order in which the rows are read.
     :ivar text: returns the text by which a search finds a row.
     :ivar filters: the filters for the value of ``show`` in an address or form.
     :ivar columns: the values to sort by.
     :ivar topic: the topic of a row (`ldapgw.web.live`).
     :ivar values: further values for the template.
-    :ivar key: a row's name in forms.
-    :ivar title: a row's name for people.
-    :ivar state: the values of a row that the page of confirmation has shown; if they change, the act is refused.
+    :ivar key: returns a row's name in forms.
+    :ivar title: returns a row's name for people.
+    :ivar state: the values of a row that the page of confirmation has shown; the act is refused if these values have
+        changed.
     :ivar questions: the texts of the pages of confirmation, by the act's name.
     :ivar asked: the acts that need a confirmation, by name.
     :ivar unasked: the acts that need no confirmation, by name.
@@ -291,7 +292,7 @@ class TablePage(Generic[T]):
 def _fingerprint(*values: object) -> str:
     """Return a digest of the values that a page of confirmation shows, for the field `_FINGERPRINT_FIELD` of its form.
 
-    If the values have another digest when the form is sent, they have changed since the page was shown, or the form was
-    sent before.
+    If the values have another digest when the form is sent, the values have changed since the page was shown, or the
+    form was sent before.
     """
     return hashlib.sha256(repr(values).encode()).hexdigest()

@@ -193,7 +193,7 @@ class ReadQueue:
         self._run_off_thread = run_off_thread
         self._max_reads = max_reads
         self._running: set[str] = set()
-        # The waiting reads by login; the first login is the next one to get a turn.
+        # The waiting reads by login; the first login is the next login to get a turn.
         self._waiting: dict[str, deque[Deferred[None]]] = {}
 
     @asynccontextmanager
@@ -269,7 +269,7 @@ class KeptBook(NamedTuple):
 
 
 class BookKey(NamedTuple):
-    """All that a phone book depends on, besides the directory.
+    """The values, besides the directory, on which a phone book depends.
 
     :ivar viewer: the viewer without its login, so that all phones with the same access share a book.
     :ivar address: the address to which links in the book lead, which may hold a secret; empty if there are no links.
@@ -509,7 +509,7 @@ def prefers_json(accept: str) -> bool:
 
 
 def caller_object(caller: Caller) -> dict[str, object]:
-    """Return the JSON object of a caller; a value is null if it is unknown, or hidden from this login."""
+    """Return the JSON object of a caller; a value that is unknown, or hidden from this login, is null."""
     number, kind = caller.number
     flags = caller.flags
     return {

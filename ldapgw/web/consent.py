@@ -175,7 +175,7 @@ class AuthorizationCodeFlow:
             ) from None
 
     async def _take_flow(self, request: HttpRequest) -> tuple[ConsentFlow, WebTenant]:
-        """Take the browser's consent out of the store; a consent can be used only once, even if it fails.
+        """Take the browser's consent out of the store; a consent can be used only once, even if the consent fails.
 
         :raises PageError: when there is no such consent.
         """
@@ -411,7 +411,7 @@ def _code(query: Mapping[str, str], issuer: str, source: Source | None) -> str:
 def _sources_to_connect(tenant: WebTenant, known: Account | None) -> tuple[Source, ...]:
     """Return the sources whose scopes are requested when a consent connects an account.
 
-    A connected account keeps the scopes that it has, except for sources that the person has switched off.
+    A connected account keeps its scopes, except for the scopes of sources that the person has switched off.
     """
     kept: frozenset[Source] = frozenset()
     if known is not None and known.is_connected:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of the contacts that a person's phones find, the search over them, a contact's page and photo, and calls.
+"""The list of the contacts that a person's phones find, the search in this list, a contact's page and photo, and calls.
 
 Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).  The
 pages' addresses contain only ids of contacts, letters and page numbers, and the search is a form (POST), so that no

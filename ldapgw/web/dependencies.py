@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The services and tenants that the web pages use; the composition root passes them in."""
+"""The services and tenants that the composition root passes to the web pages."""
 
 from __future__ import annotations
 
@@ -179,7 +179,8 @@ class WebDependencies(ConsentDependencies):
         database.
     :ivar removed: called with the tenant and the sub of removed accounts, which the database no longer names, to delete
         their data from the copies too.
-    :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of them.
+    :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of these
+        gateways.
     :ivar contacts: browses and searches the contacts that phones find.
     :ivar dial: calls the address at which a tenant's telephone system begins a call (`ldapgw.web.dialing.Dialer`).
     :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the

@@ -88,7 +88,7 @@ class Dialer:
     async def ask(self, url: str) -> int:
         """Make one GET request, and return the status; redirects are not followed.
 
-        :raises TimeoutError: when no whole answer came in time.
+        :raises TimeoutError: when the answer was not complete in time.
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
         # The configuration accepts http for loopback addresses only.

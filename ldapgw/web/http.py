@@ -372,7 +372,8 @@ class BodyWriter:
     async def drained(self) -> None:
         """Wait until the client has taken most of what was written.
 
-        :raises TimeoutError: when the client has taken nothing for `STALLED_SECONDS`; then the body cannot go on.
+        :raises TimeoutError: when the client has taken nothing for `STALLED_SECONDS`; the rest of the body can then not
+            be sent.
         """
         if self._room is None:
             return

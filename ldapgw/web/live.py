@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Change notification for open pages: publish and subscribe by topic, inside this process.
 
-A topic is a string.  An open page subscribes to the topics of everything that it shows; code that changes something
-notifies the topic.  A notification carries no content: the page then fetches itself again.
+A topic is a string.  An open page subscribes to the topics of everything that it shows; code that has changed something
+notifies the matching topic.  A notification carries no content: the page then fetches itself again.
 
 Mutable: the subscriptions.
 """

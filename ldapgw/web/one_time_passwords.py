@@ -100,7 +100,7 @@ class OneTimeSecrets:
     addresses: OneTimePasswords = field(default_factory=OneTimePasswords)
 
     def hand_over(self, former: str, session: str) -> None:
-        """Let a session show everything that the same person's former session has made."""
+        """Let a session show all passwords and secrets that the same person's former session has made."""
         for kept in (self.passwords, self.book_secrets, self.addresses):
             kept.hand_over(former, session)
 

@@ -277,7 +277,7 @@ class PhoneForms:
         return (*others, *chosen) if login.account_id in others else (*chosen, *others)
 
     async def record(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
+        """``POST /{tenant}/phones/{name}/record``: begin a recording, end the recording, or delete its file."""
         store, now = visit.store, self._layout.now()
         message = ""
         match visit.form.get("action", ""):
@@ -431,7 +431,7 @@ def read_form_mac(written: str) -> tuple[str, Translatable]:
 
 
 def taken_mac(connection: Connection, login: PhoneLogin, former_name: str = "") -> Translatable:
-    """Return a reason if another phone has the MAC address of a phone; empty if no other phone has the address.
+    """Return an error message if another phone has the MAC address of a phone; otherwise, return an empty text.
 
     :param former_name: the phone's name in the database, if the phone is stored.
     """

@@ -2,8 +2,8 @@
 """The phone pages: a phone's settings, state and recent searches, with its new password and a QR code.
 
 A phone is visible to its owners and to the tenant's administrators; for everybody else the phone does not exist.  A new
-password stays in memory for ten minutes, for the session that made it.  One view would not be enough, because the page
-shows the password in the settings of the chosen vendor, and the visitor may choose another vendor.
+password stays in memory for ten minutes, for the session that made the password.  A single view would not be enough,
+because the page shows the password in the settings of the chosen vendor, and the visitor may choose another vendor.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class PhonePages:
         )
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
-        """Keep a phone's new password for its page, and forget the former password and everything that belongs to it.
+        """Keep a phone's new password for its page, and forget the phone's former password and secret addresses.
 
         :param address: the secret of a provisioning address that was made with the password.
         """

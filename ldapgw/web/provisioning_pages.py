@@ -70,8 +70,8 @@ log = Logger()
 # --- windows ----------------------------------------------------------------------------------------------------------
 
 _WINDOW_PAGE: Final = "admin/phones/window"
-# The gateway stores this many refused requests of a network even if they come all at once, and then one more request
-# every `_SECONDS_A_REFUSAL` seconds.
+# The gateway stores at most this many refused requests of a network at once, and then one more request every
+# `_SECONDS_A_REFUSAL` seconds.
 _STORED_REFUSALS: Final = 30.0
 _SECONDS_A_REFUSAL: Final = 5.0
 # The maximum number of phones that the page shows in each of its two lists.  Rendering thousands of phones would keep
@@ -251,7 +251,7 @@ class ProvisioningWindows:
         entry = activity.entry(new.when, login.tenant, actor, Act.PROVISIONING_FETCHED, login.name, file)
         reason = await visit.store.run(_note_fetch, entry, window, login, hashed, new)
         if reason is None:
-            # The phone may log in as soon as it has the file.
+            # The phone may log in as soon as the phone has the file.
             await self._dependencies.changed()
             _tell_fetch(self._dependencies, login, new.address)
         return reason
@@ -307,7 +307,7 @@ def _note_fetch(
 async def _delay_guess(dependencies: WebDependencies, address: str, name: str) -> None:
     """Count a request as a wrong login, and wait as long as the answer to a wrong login waits.
 
-    :param name: what the request was for: the name of a phone or a MAC address; empty if unknown.
+    :param name: the name or the MAC address of the phone whose settings were requested; empty if unknown.
     """
     delay = dependencies.book_clients.login_delay(address, name)
     await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
@@ -496,7 +496,9 @@ class StepReports:
         )
 
     async def report(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/steps``: count that all steps of ``vendor`` worked, or what a menu is called.
+        """``POST /{tenant}/phones/{name}/steps``: count a report on the setup steps of ``vendor``.
+
+        A report says that all steps worked, or what a menu on the phone is called.
 
         ``outcome`` is ``worked`` or ``menu``; a report of the kind ``menu`` has ``step`` and ``menu``.  Every report
         may have ``model`` and ``version``.
@@ -553,7 +555,7 @@ def _plain(text: str) -> str:
 
 
 def _is_fit(menu: str, model: str, version: str) -> bool:
-    """Return whether the texts of a report are short, and have no address of a person and no telephone number."""
+    """Return whether the texts of a report are short, and contain no e-mail address and no telephone number."""
     if len(menu) > MAX_MENU or len(model) > _MAX_MODEL or len(version) > _MAX_MODEL:
         return False
     if any("@" in text or _NUMBER.search(text) for text in (menu, model)):
@@ -567,7 +569,7 @@ def mail_text(reports: Sequence[StepReport]) -> str:
 
 
 def _mail_lines(reports: Sequence[StepReport]) -> Iterator[str]:
-    """Yield the lines: a heading for each vendor, model and firmware, and below it the reports."""
+    """Yield the lines: a heading for each vendor, model and firmware, and the reports below this heading."""
     if reports:
         yield f"{_SUBJECT}, ldapgw {__version__}"
     heading = ""

@@ -80,7 +80,8 @@ _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 # A blank between two digits, or between a digit and a bracket, as in "(030) 123 45".
 _BLANK_IN_NUMBER = re.compile(r"(?<=[0-9)/]) (?=[0-9(])")
 
-# The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see it.
+# The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see the
+# item.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
     ("", gettext_noop("Overview"), False),
     ("contacts", gettext_noop("Contacts"), False),

@@ -37,7 +37,7 @@ from ldapgw.web.http import MAX_BODY_SIZE, max_body_size, request_address
 
 Release = Callable[[], None]
 
-# A browser sends a whole request at once; half a minute allows for a bad line.
+# A browser sends a whole request at once; half a minute is enough even on a slow line.
 REQUEST_SECONDS = 30.0
 # The maximum number of seconds for which a connection may be idle between two requests.
 IDLE_SECONDS = 60.0
@@ -79,7 +79,7 @@ class Admission:
         self._large_bodies = 0
 
     def admit_large_body(self, client: str) -> Release | None:
-        """Count a request whose body is larger than `MAX_BODY_SIZE`, and return the function that ends counting it.
+        """Count a request with a body larger than `MAX_BODY_SIZE`; return the function to call when the request ends.
 
         :param client: the client's address.
         :returns: None if there are too many such requests.
@@ -91,7 +91,7 @@ class Admission:
         return self._release_large_body
 
     def admit_connection(self, address: str) -> Release | None:
-        """Count a connection, and return the function that ends counting it.
+        """Count a connection, and return the function to call when the connection ends.
 
         :param address: the peer's address; empty for a Unix socket, whose clients are on this machine.
         :returns: None if there are too many connections.
@@ -106,7 +106,7 @@ class Admission:
         return partial(self._release_connection, network)
 
     def admit_request(self, peer: str, client: str) -> Release | None:
-        """Count a request, and return the function that ends counting it.
+        """Count a request, and return the function to call when the request ends.
 
         :param peer: the address that the connection came from.
         :param client: the client's address.
