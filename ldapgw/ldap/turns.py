@@ -336,7 +336,7 @@ class TurnScheduler:
         return len(answered) == _MAX_UNSENT
 
     def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
-        """Let a worker use the rest of its asker's slice, and return whether the worker has to be queued again."""
+        """Let a worker use the rest of its login's or network's slice; return whether to queue the worker again."""
         worker.is_queued = False
         asker, began = worker.asker, self.seconds()
         is_unfinished = worker.work(lane.time_left(asker))
@@ -361,9 +361,9 @@ class _Slices:
 
 
 class _Waiter:
-    """A `Worker` for a coroutine that waits for its asker's turn.
+    """A `Worker` for a coroutine that waits for the turn of a login or network.
 
-    :ivar deferred: fires in the asker's turn; may be cancelled.
+    :ivar deferred: fires in the turn of the login or network; may be cancelled.
     """
 
     __slots__ = ("asker", "deferred", "is_queued")
