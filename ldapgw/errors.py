@@ -263,7 +263,7 @@ class NetworkFailure(GoogleError):
 
 
 class BadResponse(GoogleError):
-    """Raised when an answer breaks the API's contract: it is not JSON, cut off, too large, or has another structure."""
+    """Raised when an answer is cut off, is too large, is not JSON, or has a structure that the API does not define."""
 
     code = "bad_response"
 

@@ -300,7 +300,7 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
 
 
 def _revoked(account: Account, words: str) -> str:
-    """Return the words about a revocation; empty for an account without a consent, which nobody has to revoke."""
+    """Return `words`, which report the revocation of an account's consent; empty if the account has no consent."""
     return words if account.has_consent else ""
 
 

@@ -429,7 +429,9 @@ async def _try_service_account(
 async def _try_scopes(
     oauth: OAuth, tenant: Tenant, delegation: Delegation, item: str, results: list[CheckResult]
 ) -> set[str]:
-    """Request a token for the administrator with each scope alone, because one refused scope refuses all scopes.
+    """Request a token for the administrator with each scope alone.
+
+    Google refuses a whole request if a single scope is not allowed.
 
     :param results: the list to which the function adds the result for each scope.
     :returns: the scopes that the Workspace allows.

@@ -293,8 +293,8 @@ class Library:
     :param file_cache: the books of files that the gateway has built.
     :param phone: the phone, or None for a phone without an account.
     :ivar context: the naming context of the tenant.
-    :ivar viewer: the phone as a viewer, for searches.
-    :ivar tenant_viewer: the phone within the tenant, for the phone's access to each book.
+    :ivar viewer: the viewer as whom the phone searches.
+    :ivar tenant_viewer: tells which access the phone has to each book of the tenant.
     :raises StoreError: when the database cannot be used.
     """
 

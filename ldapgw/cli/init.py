@@ -64,7 +64,8 @@ _ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 _SETTING = re.compile(r"#?(?P<key>[a-z_]+) = .*")
 # A line that begins a table, or would begin the table without the "#" in front.
 _TABLE = re.compile(r"#?\[+(?P<table>[a-z_.]+)\]")
-# The part of the sample's first comment that describes only the sample.
+# The part of the sample configuration's first comment that `_NEW_HEAD` replaces in a new configuration, because this
+# part is true only for the sample.
 _HEAD = re.compile(r"\A# The configuration of ldapgw.*?(?=# Relative paths)", re.DOTALL)
 _NEW_HEAD = """\
 # The configuration of ldapgw, as written by ldapgw init.

@@ -227,8 +227,8 @@ def _explain(
 
 # --- the numbers of contacts ------------------------------------------------------------------------------------------
 
-# This kind has the numbers that telephone networks may refuse, and the texts with nothing to dial.  Each other kind is
-# a rule (`Rule`).
+# The kind of the numbers that telephone networks may refuse, and of the texts that contain nothing to dial.  Each other
+# kind is a rule (`Rule`).
 _NOT_UNDERSTOOD = "not_understood"
 _KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
 _MEANINGS = {_NOT_UNDERSTOOD: "telephone networks may refuse the number"} | {rule: REASONS[rule] for rule in Rule}

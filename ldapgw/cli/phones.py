@@ -124,7 +124,8 @@ _placeholder = click.option(
 class _PhoneCommands(click.Group):
     """The group of the commands about phones.
 
-    The commands for many phones are imported only for these commands and for the help of the group.
+    The module with the commands ``import`` and ``provision`` is imported only when one of these two commands is called,
+    or the help of the group is printed.
     """
 
     _rollout: ClassVar[Mapping[str, str]] = {"import": "import_phones", "provision": "provision"}

@@ -128,7 +128,7 @@ class Commands(click.Group):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read a command line; some words may also have the forms and places that `usual_words` accepts."""
+        """Parse a command line, after `usual_words` has converted it to the form that click expects."""
         return super().parse_args(ctx, args if ctx.resilient_parsing else usual_words(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature

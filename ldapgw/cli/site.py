@@ -358,7 +358,7 @@ def setting_type(kind: Any) -> Callable[[str], str]:
 
 
 def text_type(read: Callable[[str], str], expected: str, name: str = "text") -> Callable[[str], str]:
-    """Return the type of an option whose text the function `read` reads, or refuses with a `ValueError`.
+    """Return the type of an option; `read` converts the option's text, or raises a `ValueError` if the text is wrong.
 
     :param expected: the expected form, for the message about a text of another form.
     :param name: the name of the type in the help, if the option has no name of its own for the value.

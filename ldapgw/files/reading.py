@@ -49,7 +49,7 @@ class FileReading:
 
     :ivar contacts: the contacts in the order of the file, even if the file has problems.
     :ivar lines: the number of the line at which each contact begins.
-    :ivar labels: the names of the labels; the keys are the labels of the contacts (`Contact.labels`).
+    :ivar labels: the name of each label, by the key that `Contact.labels` has for the label.
     :ivar problems: the first `MOST_PROBLEMS` problems.
     :ivar problem_count: the number of all problems; the file may be used if this number is 0.
     :ivar ignored: the names of the columns that are ignored.

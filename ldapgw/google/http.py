@@ -130,7 +130,7 @@ class GoogleResponse:
 
     @property
     def error(self) -> GoogleError | None:
-        """Return the error for a status that is an error with any body (3xx, 408, 409, 429, 499, 5xx), or else None."""
+        """Return the error if the status alone shows an error (3xx, 408, 409, 429, 499, 5xx), or else None."""
         if self.status >= 500 or self.status in _TEMPORARY:
             return GoogleUnavailable(f"HTTP {self.status}", retry_after=self.retry_after)
         if self.status == 429:

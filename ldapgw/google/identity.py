@@ -91,7 +91,7 @@ def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | No
     if nonce is not None and not hmac.compare_digest(claims.nonce.encode(), nonce.encode()):
         raise BadResponse("id_token of another flow")
     if not (_SUB.fullmatch(claims.sub) and _WORD.fullmatch(claims.email) and _WORD.fullmatch(claims.hd)):
-        raise BadResponse("id_token with an impossible user")
+        raise BadResponse("id_token with an invalid sub, email or hd")
     return Identity(claims.sub, claims.email, claims.email_verified, claims.hd)
 
 

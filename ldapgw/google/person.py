@@ -59,14 +59,14 @@ _TEXTS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
 
 
 def _good_items(field: str, texts: Mapping[str, int]) -> Any:
-    """Return the msgspec type of a field whose values have no flaw."""
+    """Return a msgspec type that accepts the values of a field only if no value has a flaw."""
     keys = [(key, Annotated[str, msgspec.Meta(max_length=longest)] | None, None) for key, longest in texts.items()]
     item: Any = msgspec.defstruct(field, keys, gc=False)
     return Annotated[list[item], msgspec.Meta(max_length=MOST_VALUES)] | None
 
 
-# The msgspec type of a person whose values have no flaw; fields and keys that are not in `_TEXTS` may have any value.
-# A page has a thousand persons, so a single call of msgspec checks a person.
+# This msgspec type accepts a person only if no value has a flaw; fields and keys that are not in `_TEXTS` may have any
+# value.  A page has a thousand persons, so a single call of msgspec checks a person.
 _GOOD_PERSON: Final = msgspec.defstruct(
     "GoodPerson", [(field, _good_items(field, texts), None) for field, texts in _TEXTS.items()], gc=False
 )

@@ -136,7 +136,7 @@ def read_anew(contact: Contact, region: str) -> tuple[Contact, int]:
     """Read the numbers of a stored contact by the present rules.
 
     :param region: ISO 3166-1 code of the country for numbers without a country code.
-    :returns: the contact, and the number of the contact's texts without anything to dial.
+    :returns: the contact, and the count of its stored number fields that contain nothing to dial.
     """
     numbers = read_fields(_stored_fields(contact), region)
     urls = tuple(dict.fromkeys((*numbers.sip_addresses, *contact.urls)))

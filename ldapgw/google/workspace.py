@@ -80,7 +80,7 @@ class GroupMembers:
     """The members of a Google Group, including the members of groups within the group.
 
     :ivar ids: the ids of members who are users or outsiders; outsiders are in no list of users.
-    :ivar customers: the ids of Workspaces of which all users are members.
+    :ivar customers: the ids of the Workspaces whose users all belong to the group.
     """
 
     ids: frozenset[str]
@@ -132,7 +132,7 @@ class _Members(msgspec.Struct, rename="camel"):
 _Page = TypeVar("_Page", _Users, _Members)
 
 
-# Waits until the next request may be made.
+# A function that waits until the next request may be made.
 Turn = Callable[[], Awaitable[object]]
 
 

@@ -170,11 +170,12 @@ class CallerIdLimits:
     """The limit on the unknown numbers that a login may ask caller-ID books for, with a token bucket for each login.
 
     An *unknown number* is a number that no contact has.  A phone that rings asks for only one number.  Clients that are
-    not bound share the bucket of their network.  A client without tokens is *left out*: the gateway answers its
-    searches without the caller-ID books.
+    not bound share the bucket of their network.  A client without tokens is *left out*: the gateway refuses the client
+    the caller-ID books, and answers the client's searches without these books.
 
     :param seconds: tells the time.
-    :param on_left_out: called with the viewer and the address for each search of a client that is left out.
+    :param on_left_out: called with the viewer and the address for each search that is answered without the caller-ID
+        books because the client has no tokens.
     """
 
     __slots__ = ("_buckets", "_left_out", "_new_left_out", "_on_left_out", "_seconds", "_unsent")
@@ -186,7 +187,7 @@ class CallerIdLimits:
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
         # How many unknown numbers each login or network has asked for since the last `take_unsent`, and the clients
-        # that were left out since the last `take_left_out`.
+        # that were refused the caller-ID books since the last `take_left_out`.
         self._unsent: Counter[str] = Counter()
         self._new_left_out: dict[str, LeftOut] = {}
 
@@ -195,14 +196,14 @@ class CallerIdLimits:
         return ClientBudget(self, viewer, address)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients of a tenant that were left out within the last day, the latest first."""
+        """Return the clients of a tenant that were refused the caller-ID books in the last day, the latest first."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
         return tuple(
             client for client in reversed(self._left_out.values()) if client.last > since and tenant in client.tenants
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """Return the clients that were left out since the last call.
+        """Return the clients that were refused the caller-ID books since the last call.
 
         Each client has the number of its searches that were answered without the caller-ID books.
         """
@@ -210,7 +211,7 @@ class CallerIdLimits:
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Add the clients that other gateways on the same database have left out, so that web pages show them."""
+        """Add clients that other gateways have refused the caller-ID books, so that web pages show these clients."""
         for client in clients:
             _count_client(self._left_out, client)
 
@@ -255,7 +256,7 @@ class CallerIdLimits:
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
     """Put a client last in a table, and add the new searches to the client's earlier searches in the table.
 
-    Earlier searches are forgotten if the client was last left out more than a day ago.
+    Earlier searches are forgotten if the client was last refused the caller-ID books more than a day ago.
     """
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)

@@ -32,19 +32,19 @@ CONTROLS: Final = 32
 # server stops reading from the connection.  OpenLDAP has the same limit (conn_max_pending).
 WAITING: Final = 100
 # The maximum number of octets of messages that are joined before the messages are written.  Pre-encoded pages of
-# entries are not joined: one call writes several pages, up to GATHERED octets (mostly three pages) to a plain socket,
-# and up to 64 KiB under TLS.  The next write waits until a plain socket has taken these octets, or under TLS until
-# Twisted's buffer has less than 64 KiB.  The kernel accepts more octets as long as less than 64 KiB are unsent
-# (`ldapgw.server.listener`), and so buffers at most twice this amount.  So a client that reads nothing costs less than
-# 256 KiB.
+# entries are not joined: one call writes several pages.  To a plain socket, a call writes at most `GATHERED` octets
+# (mostly three pages), and the next call waits until the socket has taken all octets of this call.  Under TLS, a call
+# writes at most 64 KiB, and the next call waits until Twisted's buffer has less than 64 KiB.  The kernel accepts octets
+# as long as less than 64 KiB are unsent (`ldapgw.server.listener`), and so the kernel buffers at most 128 KiB.  So a
+# client that reads nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
 # Seconds that one login or network (an *asker*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new
 # requests, and again the same time for unfinished work.  A slice is enough for the searches of several phones, so that
 # a phone is answered at once although forty other phones list the whole directory.
 SLICE: Final = 0.001
-# Seconds that all askers together may use in one turn for new requests, and again the same time for unfinished work.
-# So a turn takes at most about 10 ms, and neither kind of work stops the other.
+# Seconds that all logins and networks together may use in one turn for new requests, and again the same time for
+# unfinished work.  So a turn takes at most about 10 ms, and neither kind of work stops the other.
 TURN: Final = 0.005
 
 # Seconds for the rest of a message.  A phone sends a request in one packet; a slower client only occupies a connection.

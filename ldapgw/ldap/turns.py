@@ -30,18 +30,18 @@ from ldapgw.ldap.limits import SLICE, TURN
 # The maximum number of answers that are computed before they are sent.  So an answer waits for at most 15 other
 # answers, which take some 0.2 ms.
 _MAX_UNSENT: Final = 16
-# The maximum number of unfinished requests of an asker that are continued in rotation.  Other requests wait as octets,
-# because hundreds of prepared filters with many terms would be half a million objects, and garbage collection would
-# take 0.2 s.
+# The maximum number of unfinished requests of a login or network that are continued in rotation.  Other requests wait
+# as octets, because hundreds of prepared filters with many terms would be half a million objects, and garbage
+# collection would take 0.2 s.
 _MOST_BEGUN: Final = 8
 # The least time in seconds that a worker gets.
 _LEAST: Final = 0.00005
-# The name of the asker for the gateway's own work.
+# The gateway's own work is queued under this name, in place of a login or network.
 _OWN: Final = ""
 
 # A function that calls another function once, at the end of the current turn or in the next turn.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
-# A function that waits for the turn of an asker, a login or a network (`TurnScheduler.turn_of`).
+# A function that waits for the turn of a login or a network (`TurnScheduler.turn_of`).
 TurnOf = Callable[[str], Awaitable[None]]
 
 
@@ -74,7 +74,8 @@ class TurnMember(Worker, Protocol):
         """Record an answer.
 
         :param now: the time at which the answer has been sent.
-        :param seconds: the time that this answer and the answers that were sent together with it took.
+        :param seconds: the time that was spent on this answer and on all answers that were sent together with this
+            answer.
         """
 
 
@@ -82,16 +83,17 @@ _W = TypeVar("_W", bound=Worker)
 
 
 class Lane(Generic[_W]):
-    """The workers that wait for a slice, by asker.
+    """The workers that wait for a slice, by login or network.
 
-    Mutable: the waiting workers, and the time that each asker has used in this turn.
+    Mutable: the waiting workers, and the time that each login or network (*asker*) has used in this turn.
     """
 
     __slots__ = ("_order", "_rested", "_spent", "_used", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[_W]] = {}
-        # The waiting askers in their order, and the waiting askers that have used up their slices.
+        # The logins and networks with waiting workers.  `_order` has the logins and networks that are served next, in
+        # this order; `_rested` has the logins and networks whose slice of this turn is used up.
         self._order: deque[str] = deque()
         self._rested: list[str] = []
         self._used: dict[str, float] = {}
@@ -101,22 +103,22 @@ class Lane(Generic[_W]):
         return bool(self._waiting)
 
     def begin_turn(self) -> None:
-        """Give each asker a new slice; askers that had no slice in the last turn come first."""
+        """Give each login and network a new slice; logins and networks without a slice in the last turn come first."""
         self._order.extend(self._rested)
         self._rested.clear()
         self._used.clear()
         self._spent = 0.0
 
     def add(self, worker: _W) -> None:
-        """Queue a worker behind the other workers of its asker (the login or network for which it works)."""
+        """Queue a worker behind the other workers of the same login or network."""
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Queue a worker whose work has begun, among the first `_MOST_BEGUN` workers of its asker."""
+        """Queue a worker whose work has begun, among the first `_MOST_BEGUN` workers of the same login or network."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
-        """Mark a worker as queued, and return the queue of its asker, to which the caller adds the worker."""
+        """Mark a worker as queued, and return the queue of its login or network; the caller adds the worker there."""
         worker.is_queued = True
         asker = worker.asker
         waiting = self._waiting.get(asker)
@@ -126,14 +128,15 @@ class Lane(Generic[_W]):
         return waiting
 
     def is_full(self, asker: str) -> bool:
-        """Return whether `_MOST_BEGUN` workers of an asker wait, so that no other worker of the asker should begin."""
+        """Return whether a login or network may begin no further work, because `_MOST_BEGUN` of its workers wait."""
         waiting = self._waiting.get(asker)
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 
     def take(self) -> Iterator[_W]:
-        """Remove and yield workers until no asker has time left in this turn.
+        """Remove and yield workers until no login and no network has time left in this turn.
 
-        The askers are served in rotation: in each round, one worker of each asker that has time left is yielded.
+        Logins and networks are served in rotation: in each round, the method yields one worker of each login or network
+        that has time left.
         """
         order = self._order
         while order and TURN - self._spent >= _LEAST:
@@ -150,14 +153,14 @@ class Lane(Generic[_W]):
             yield worker
 
     def time_left(self, asker: str) -> float:
-        """Return the seconds that an asker may still use in this turn."""
+        """Return the seconds that a login or network may still use in this turn."""
         if TURN - self._spent < _LEAST:
             return 0.0
         left = SLICE - self._used.get(asker, 0.0)
         return left if left >= _LEAST else 0.0
 
     def charge(self, asker: str, seconds: float) -> None:
-        """Count seconds as used by an asker; an asker takes at most one slice from the budget of the turn."""
+        """Count seconds as used by a login or network, which takes at most one slice from the budget of the turn."""
         used = self._used.get(asker, 0.0)
         self._used[asker] = used + seconds
         self._spent += min(seconds, max(0.0, SLICE - used))
@@ -207,16 +210,17 @@ class TurnScheduler:
         self.resume(_Slices(slices, self.seconds))
 
     def turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait for the turn of an asker.
+        """Wait for the turn of a login or network.
 
-        From this turn until the caller waits again, the work of the caller is charged to the slice of the asker.
+        From this turn until the caller waits again, the work of the caller is charged to the slice of this login or
+        network.
         """
         waiter = _Waiter(asker)
         self.resume(waiter)
         return waiter.deferred
 
     def first_turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait until a new request may begin: at the end of this turn, or later if the asker has used up its slice."""
+        """Wait until a new request may begin: at the end of this turn, or later if the asker's slice is used up."""
         waiter = _Waiter(asker)
         waiter.is_queued = True
         self._requests.append(waiter)
@@ -224,7 +228,7 @@ class TurnScheduler:
         return waiter.deferred
 
     def end(self) -> None:
-        """Answer the received requests whose askers have time left in this turn."""
+        """Answer the received requests of the logins and networks that have time left in this turn."""
         received, self._received = self._received, []
         if received or self._requests:
             self._serve_new(received)
@@ -332,7 +336,7 @@ class TurnScheduler:
         return len(answered) == _MAX_UNSENT
 
     def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
-        """Let a worker use the rest of its asker's slice, and return whether the worker has to be queued again."""
+        """Let a worker use the rest of its login's or network's slice; return whether to queue the worker again."""
         worker.is_queued = False
         asker, began = worker.asker, self.seconds()
         is_unfinished = worker.work(lane.time_left(asker))
@@ -357,9 +361,9 @@ class _Slices:
 
 
 class _Waiter:
-    """A `Worker` for a coroutine that waits for its asker's turn.
+    """A `Worker` for a coroutine that waits for the turn of a login or network.
 
-    :ivar deferred: fires in the asker's turn; may be cancelled.
+    :ivar deferred: fires in the turn of the login or network; may be cancelled.
     """
 
     __slots__ = ("asker", "deferred", "is_queued")

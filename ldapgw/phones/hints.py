@@ -249,7 +249,7 @@ class _SearchFacts:
 
     @property
     def has_model_filter(self) -> bool:
-        """Return whether the filter compares numbers like the model's own filters, which nobody can improve."""
+        """Return whether the phone's model determines how the filter compares numbers, so that no setting can help."""
         if self.profile.builds_filters:
             return True
         shape = ((_attribute(term), isinstance(term, Substrings) and not term.initial) for term in self.numbers)

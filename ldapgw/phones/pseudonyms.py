@@ -100,8 +100,8 @@ class Pseudonyms:
         # Filters ask for parts of words.  This table has the substitute of each letter in such a part.  The key is the
         # beginning of the part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # The substitutes that are already used behind each beginning of a part.  Different letters behind the same
-        # beginning must get different substitutes.  The key is the beginning.
+        # For each beginning of such a part, the substitutes that the letters directly behind the beginning have already
+        # got: different letters behind the same beginning must get different substitutes.  The key is the beginning.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.

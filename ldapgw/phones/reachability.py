@@ -75,7 +75,7 @@ class _ResultTexts(Texts, frozen=True):
 
 
 _TEXTS = read_texts("phones/texts/reachability", _ResultTexts)
-# The result of the login for a caller that knows that the password is wrong.
+# The result of the login step, for code that already knows that the password is wrong.
 WRONG_PASSWORD = StepResult(Step.LOGIN, StepStatus.FAILED, _TEXTS.password_wrong)
 
 

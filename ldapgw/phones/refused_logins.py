@@ -167,8 +167,8 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # The refusals that were stored within the last `WRITE_SECONDS`.  These refusals are kept for pages that have
-        # read the phone before the write.
+        # The refusals that were stored within the last `WRITE_SECONDS`.  These refusals stay in memory, because a page
+        # may have read the phone's row just before the refusals were written there.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases

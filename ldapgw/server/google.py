@@ -43,7 +43,8 @@ T = TypeVar("T")
 
 log = Logger()
 
-# The client of a tenant without a client; Google has no client with an empty id.
+# This value stands in for the OAuth client of a tenant that has no OAuth client.  Google has no client with an empty
+# id.
 MISSING_CLIENT = Client("", "")
 
 

@@ -218,7 +218,7 @@ class PostgresqlDatabase(Database):
 
     def answers(self) -> bool:
         conninfo = psycopg.conninfo.make_conninfo("", **connect_arguments(self.url))
-        # A server that is starting or stopping does not count: libpq returns PQPING_REJECT for such a server.
+        # A server that is starting or stopping counts as not answering: libpq returns PQPING_REJECT for such a server.
         return psycopg.pq.PGconn.ping(conninfo.encode()) == psycopg.pq.Ping.OK
 
     def _finish_opening(self) -> None:

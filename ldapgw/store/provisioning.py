@@ -111,7 +111,7 @@ class ProvisioningWindow:
 
 @dataclass(frozen=True, slots=True)
 class WindowPhone:
-    """A phone that was chosen for the window or has fetched its file, a row of the table ``window_phone``.
+    """A phone that was chosen for a provisioning window or has fetched its file, a row of the table ``window_phone``.
 
     :ivar fetched_at: the time of the fetch; None if the phone has not fetched its file yet.
     """
@@ -249,7 +249,7 @@ def open_window(
     chosen: bool,
     plain_http: bool = False,
 ) -> ProvisioningWindow:
-    """Open a tenant's window, or open the window anew with other values.
+    """Open a tenant's provisioning window, or open the provisioning window anew with other values.
 
     :param token: the token of the tenant's first window; later windows keep the token.
     :param phones: the names of phones that may fetch files.
@@ -281,7 +281,7 @@ def _phones_of(tenant: str) -> Select[tuple[str]]:
 
 
 def close_window(connection: Connection, tenant: str, now: float) -> bool:
-    """Close a tenant's window.
+    """Close a tenant's provisioning window.
 
     :returns: False if the window is not open.
     """
@@ -290,7 +290,7 @@ def close_window(connection: Connection, tenant: str, now: float) -> bool:
 
 
 def forget_window(connection: Connection, tenant: str) -> bool:
-    """Delete a tenant's window with its token, so that the next window has another address.
+    """Delete a tenant's provisioning window with its token, so that the next window has another address.
 
     :returns: False if there is no window.
     """
@@ -298,7 +298,7 @@ def forget_window(connection: Connection, tenant: str) -> bool:
 
 
 def read_window(connection: Connection, tenant: str, secret_box: SecretBox) -> ProvisioningWindow | None:
-    """Read a tenant's window, which may be closed.
+    """Read a tenant's provisioning window, which may be closed.
 
     :returns: None if no window was ever opened, or if the token was sealed with another key.
     """
@@ -312,26 +312,26 @@ def read_window(connection: Connection, tenant: str, secret_box: SecretBox) -> P
 
 
 def read_window_phones(connection: Connection, tenant: str) -> Mapping[str, WindowPhone]:
-    """Read the phones that were chosen for a tenant's window or have fetched their files, by name."""
+    """Read the phones that were chosen for a tenant's provisioning window or have fetched their files, by name."""
     rows = connection.execute(select(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
     return {row.phone: value_of(WindowPhone, row) for row in rows}
 
 
 def read_window_fetch(connection: Connection, name: str) -> WindowPhone | None:
-    """Read the fetch of a phone in its tenant's window; return None if the phone has not fetched its file."""
+    """Return the row about a phone's fetch in the provisioning window; None if the phone has not fetched its file."""
     fetched = (window_phone.c.phone == name) & window_phone.c.fetched_at.is_not(None)
     row = connection.execute(select(window_phone).where(fetched)).first()
     return None if row is None else value_of(WindowPhone, row)
 
 
 def read_refusals(connection: Connection, tenant: str) -> tuple[WindowRefusal, ...]:
-    """Read the refused requests since a tenant's window was opened, the most recent first."""
+    """Read the refused requests since a tenant's provisioning window was opened, the most recent first."""
     query = select(window_refusal).where(window_refusal.c.tenant == tenant).order_by(window_refusal.c.at.desc())
     return tuple(value_of(WindowRefusal, row) for row in connection.execute(query))
 
 
 def hindrance(connection: Connection, window: ProvisioningWindow, login: PhoneLogin, now: float) -> Reason | None:
-    """Return the reason why a phone may not fetch its file in a window now; None if the phone may fetch its file.
+    """Return the reason why a phone may not fetch its file in a provisioning window now, or None if there is no reason.
 
     :param window: the window as `read_window` returned it.
     """
@@ -353,7 +353,7 @@ def hindrance(connection: Connection, window: ProvisioningWindow, login: PhoneLo
 def note_fetch(
     connection: Connection, window: ProvisioningWindow, login: PhoneLogin, next_password: str, new: Fetch
 ) -> Reason | None:
-    """Store that a phone fetches its file in a window, together with the hash of the password in the file.
+    """Store that a phone fetches its file in a provisioning window, and the hash of the password in the file.
 
     :param window: the window as `read_window` returned it.
     :returns: None, or the reason for which the phone may not fetch the file; nothing is stored then.

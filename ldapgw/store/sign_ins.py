@@ -151,7 +151,8 @@ def read_sign_in(connection: Connection, token: str, tenant: str, now: float) ->
 def extend_sign_in(connection: Connection, token: str, now: float) -> None:
     """Extend a sign-in because the person was active; requests that an open page makes by itself do not count.
 
-    The time is stored once a minute at most, to spare the disk.  If the clock was set back, both times restart now.
+    The time is stored once a minute at most, to spare the disk.  If the clock was set back, the present time replaces
+    the time of the sign-in and the time of the last activity.
     """
     values = {"seen_at": now, "created_at": case((sign_in.c.created_at > now, now), else_=sign_in.c.created_at)}
     is_due = not_(sign_in.c.seen_at.between(now - 60, now))

@@ -43,7 +43,7 @@ _SHRINK = "suspicious_shrink"
 # A fingerprint that no request has.  It is stored for labels that were fetched before and have to be fetched in full.
 _OUTDATED = "outdated"
 
-# The columns of an account whose changes change the page of the person.
+# If one of these columns of an account changes, the page of the account's owner changes too.
 _STATUS_COLUMNS = (
     *("owner", "address", "sharing", "shared_label", "connected_at", "scopes", "refresh_expires_at", "syncing"),
     *("last_sync", "next_sync", "error_code", "wish", "due", "generation"),
@@ -142,7 +142,7 @@ _STILL_PENDING = case(
 def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> None:
     """Store a person's request for a sync, unless an earlier, stronger request is still waiting.
 
-    ``accept`` is ignored while a sync with an accepted shrink is running.
+    ``accept`` is ignored while a sync is running for which a person has already accepted the loss of contacts.
     """
     lock(connection, account_id)
     current = read(connection, account_id)

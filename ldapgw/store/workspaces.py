@@ -327,7 +327,7 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
 
 
 def _granted(scopes: frozenset[str], now: float) -> Mapping[str, object]:
-    """Return the columns of an account that begins to be read by the service account."""
+    """Return the column values of an account whose contacts the service account begins to read."""
     forgotten = (
         "refresh_token",
         "refresh_expires_at",

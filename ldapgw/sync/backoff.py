@@ -135,7 +135,7 @@ class CircuitBreaker:
         return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
 
     def begin_trial(self, now: float) -> CircuitBreaker:
-        """Return the circuit breaker during an account's trial; the other accounts wait for the outcome."""
+        """Return the state of the circuit breaker while one account tries a sync and the other accounts wait."""
         return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
 
     def after_outcome(

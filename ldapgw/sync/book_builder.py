@@ -90,7 +90,10 @@ class BuildTask:
 
 
 def load_book(cache: BookCache, task: BuildTask, key: BookId) -> BuiltBook | None:
-    """Read a book of a task from the cache; None if no cached book has the task's inputs other than contacts."""
+    """Read a book of a task from the cache; return None if no cached book fits the task.
+
+    A cached book fits if the book was built from the inputs of the task; the contacts may have changed since.
+    """
     sharing = task.account.sharing if isinstance(key, int) else Sharing.SHARED
     name = cache_name(task.account.id, directory=isinstance(key, str))
     return cache.load(name, task.build_key, task.context, sharing, task.history)

@@ -95,7 +95,7 @@ class SyncJob:
     :ivar tenants: the tenants by name; accounts of other tenants are not synced.
     :ivar pacer: limits the rate of the calls to the People API.
     :param delegated: gets the access tokens of users who have not consented.
-    :ivar access_tokens: gets the access tokens for these calls.
+    :ivar access_tokens: gets the access tokens for the calls to the People API.
     :param full_syncs: the limits of full syncs.
     :param folder: folder for the files of large listings.
     :param now: returns seconds since the epoch.

@@ -270,7 +270,9 @@ class Publisher:
         await self._merge_and_publish()
 
     def expire(self) -> bool:
-        """Stop serving from the snapshot of logins, unless the store was read; the next `refresh` begins as at a start.
+        """Stop serving from the snapshot of logins, unless the store was read since the gateway started.
+
+        The next `refresh` then reads everything, as at a start of the gateway.
 
         :returns: whether the publisher has stopped serving.
         """

@@ -5,8 +5,8 @@ Each hour, the leader lists the users of each tenant with a service account, and
 list (`ldapgw.store.workspaces.apply_users`).  After an error, and after a list that lacks most of the known users, all
 accounts stay as they are.
 
-The administrator's own token shows which scopes the Workspace allows, because Google refuses a whole token request if
-a single scope is not allowed.
+Google refuses a whole token request if a single scope is not allowed.  To learn which scopes the Workspace allows, the
+gateway therefore requests a token of the administrator for each scope separately.
 """
 
 from __future__ import annotations

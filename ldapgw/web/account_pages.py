@@ -54,7 +54,8 @@ from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
-# The most syncs in the table of the account page, and the most contacts in the page's list of contacts to correct.
+# The maximum number of syncs in the table of the account page, and of contacts in the page's list of contacts to
+# correct.
 _SHOWN_ATTEMPTS = 20
 _SHOWN_FLAWED = 50
 
@@ -130,7 +131,8 @@ class AccountPages:
         try:
             visit = await anybody.sign_in()
             if visit is None and self._dependencies.database_fails_since() is not None:
-                # While the database fails, a session may be missing because of the damage, and nobody can sign in.
+                # While the database fails, a missing session does not mean that the visitor is signed out, and nobody
+                # can sign in.
                 return self._unavailable()
             if visit is None:
                 challenge = ("WWW-Authenticate", f'Cookie realm="{tenant.name}"')
@@ -155,7 +157,8 @@ class AccountPages:
             ]
             return json_response({"tenant": tenant.name, "accounts": objects})
 
-        # An administrator may get thousands of accounts, and phones should not wait for the reactor that long.
+        # For an administrator, the answer may have thousands of accounts.  Making such an answer takes long, and phones
+        # should not wait for the reactor that long.
         response: HttpResponse = await self._dependencies.book_clients.run_off_thread(answer)
         return response
 
@@ -302,8 +305,8 @@ class AccountPages:
             return account_view(visit.tenant, None, None)
         translate = self._layout.renderer.translator(visit.request.language)
         expiry = self._dependencies.certificate_expiry()
-        # The alarm's link leads to the Google console, which only administrators can open; their own pages show the
-        # link.
+        # The alarm's link leads to the Google console, which only administrators can open; only the administration
+        # shows the link.
         alarm = account.alarm and replace(account.alarm, link="")
         explained = replace(account, error=alarm if account.error == account.alarm else account.error, alarm=alarm)
         status = account_to_json(
@@ -315,7 +318,7 @@ class AccountPages:
         return account_view(visit.tenant, account, status, progress)
 
     def _sizes(self, visit: Visit, account: Account | None) -> BookSizes:
-        """Return how many contacts the account's phones find, even if the first books are not published yet."""
+        """Return the number of contacts that the account's phones find, even before the first books are published."""
         if account is None:
             return BookSizes()
         sizes = self._dependencies.contacts.sizes(visit.tenant.name, account.sub)

@@ -79,7 +79,7 @@ class _AccountTexts(Texts, frozen=True):
     :ivar only_label: the title of a way to share only the contacts of a label.
     :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
     :ivar directory_feeds: sentences that tell through which account everybody finds the directory: ``own``, ``other``
-        or ``nobody``; ``standby`` is for an account that would take over from the other account.
+        or ``nobody``; ``standby`` is for an account that takes over if the present account fails.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected,
         ``phone_refused`` and ``phone`` are for an account without a problem whose phone has a problem.
     """
@@ -158,7 +158,7 @@ class AccountView:
     :ivar reconnect: ``must`` or ``may`` if connecting again is necessary or useful; empty otherwise.
     :ivar sync_is_next: whether a sync is the next useful step, because an administrator may have fixed what failed.
     :ivar needs_administrator: whether a message on the page tells the person to ask an administrator.
-    :ivar box: what Google's consent screen will ask for, if the person never connected; otherwise empty.
+    :ivar box: the label of the checkbox on Google's consent screen, if the person never connected; otherwise empty.
     :ivar phone_to_fix: the name of the phone whose problem the state describes; empty if the state describes the
         account.
     :ivar is_used: whether one of the person's phones has found somebody.
@@ -208,7 +208,7 @@ class AccountDetails:
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; only another sync shows whether such an error is gone.
 _FIXED_ELSEWHERE = frozenset({"client_rejected", "api_disabled", "google_refused", "internal"})
-# The warnings, and the reasons for the end of a consent, with messages that tell a person to ask an administrator.
+# The codes of warnings, and of reasons for the end of a consent, whose messages tell a person to ask an administrator.
 _ADMINISTRATOR_WARNINGS = frozenset({"testing_client", "certificate_expiry", DIRECTORY_SHRUNK})
 _ADMINISTRATOR_ENDS = frozenset({"admin", "testing", "disabled", "session"})
 # Warnings about a consent that ends at a known time.

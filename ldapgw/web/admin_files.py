@@ -27,9 +27,9 @@ from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 log = Logger()
 
 _PAGE: Final = "admin/files"
-# The octets of a form besides the file.
+# The maximum number of octets of all fields of a form other than the file.
 _OTHER_FIELDS: Final = 4096
-# The digits of a file's version.
+# The maximum number of digits of a file's version.
 _VERSION_DIGITS: Final = 20
 _CARDS: Final = ("BEGIN:VCARD", "<?XML", "<PHONEBOOK")
 
@@ -161,5 +161,5 @@ def _octets(text: str) -> bytes:
 
 
 def _sharing_words(sharing: Sharing) -> Translatable:
-    """Return who finds the contacts of a file."""
+    """Return a text that says who finds the contacts of a file."""
     return Phrase(_TEXTS.sharing["group" if sharing.group else sharing.value], {"group": sharing.group})

@@ -55,7 +55,7 @@ KEY_FILE_SECONDS: Final = 3600.0
 _CONSOLE = "https://admin.google.com/ac/owl/domainwidedelegation?"
 
 _ADDRESS = r"[^@\s]+@[^@\s]+\.[^@\s]+"
-# The form of each entry of a list, by the field.
+# The pattern that each entry of a list must match, by the field.
 _ENTRIES: Mapping[str, re.Pattern[str]] = {
     "users": re.compile(rf"\*|@[^@\s]+\.[^@\s]+|{_ADDRESS}"),
     "groups": re.compile(_ADDRESS),
@@ -112,7 +112,7 @@ class DelegationForm:
     def settings(self) -> DelegationSettings:
         """Return the settings.
 
-        :raises _InvalidForm: when a value has another form.
+        :raises _InvalidForm: when a value does not have the required form.
         """
         if not re.fullmatch(_ADDRESS, self.administrator.strip()):
             raise _InvalidForm(Problem(_DELEGATION_TEXTS.fields["administrator"]))
@@ -181,7 +181,7 @@ class AdminDelegation:
     async def view(
         self, visit: Visit, problem: Problem | None = None, form: DelegationForm | None = None
     ) -> DelegationView:
-        """Return what the page shows.
+        """Return the values that the page shows about the service account.
 
         :param problem: why the service account in `form` was not stored.
         """
@@ -208,7 +208,7 @@ class AdminDelegation:
         )
 
     async def enter(self, visit: Visit) -> tuple[Problem, DelegationForm] | HttpResponse:
-        """Try the service account in a form at Google, and store it.
+        """Try the service account in a form at Google, and store the service account if Google accepts it.
 
         :returns: a redirect, or the reason why the service account was not stored, with the values of the form.
         """
@@ -255,7 +255,7 @@ class AdminDelegation:
     async def _key_file(self, visit: Visit) -> str:
         """Return the key file in the form, or else the key file in memory, or else the stored key file.
 
-        :raises _InvalidForm: when the form has another file, or there is no key file.
+        :raises _InvalidForm: when the form has a file that is no key file, or there is no key file.
         """
         session, name, now = visit.visitor.session, visit.tenant.name, self._layout.now()
         text = visit.form.get("key_file", "").strip()
@@ -363,7 +363,7 @@ class AdminGoogle:
         )
 
     async def enter(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/client``: try an OAuth client, given as a file or as id and secret, and store it.
+        """``POST /{tenant}/admin/client``: try and store an OAuth client, which is given as a file or as id and secret.
 
         If the id differs from the present client's id, the form must contain ``replace``, because everyone then has to
         reconnect.
@@ -387,7 +387,7 @@ class AdminGoogle:
         return visit.redirect("client-entered" if registered else "client-unregistered", "admin/google")
 
     async def enter_delegation(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/delegation``: try a service account at Google, and store it."""
+        """``POST /{tenant}/admin/delegation``: store a service account after a successful trial at Google."""
         outcome = await self._delegation.enter(visit)
         if isinstance(outcome, HttpResponse):
             return outcome
@@ -486,7 +486,7 @@ class AdminGoogle:
 def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, tuple[str, ...]]:
     """Return the client in a form, and the redirect URIs in the form's client file.
 
-    :raises _InvalidClient: when the form contains no valid client, or lacks the tick with which an administrator
+    :raises _InvalidClient: when the form contains no valid client, or lacks the checkbox with which an administrator
         accepts that everyone has to reconnect.
     """
     text = form.get("file", "").strip()
@@ -512,7 +512,7 @@ def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
 
 
 def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, bool, str]:
-    """Return the time of the client's entry, whether an account has synced, whether "Testing" is on, and the alarm."""
+    """Return when the client was entered, whether an account has synced, whether "Testing" is on, and the alarm."""
     known = accounts.read_all(connection, tenant)
     return (
         tenants.client_entered_at(connection, tenant),

@@ -36,7 +36,7 @@ _WATCHED = 50
 
 # The greatest length of an e-mail address (RFC 5321 4.5.3.1).
 _MAX_PERSON = 254
-# The most page links before the present page's number, and the most after it.
+# At most this many page links come before the present page's number, and at most this many come after the number.
 _NEAR_PAGES = 4
 
 # The page of the Google console that takes a client out of "Testing".
@@ -66,7 +66,7 @@ class _StepText(Texts, frozen=True):
 
 
 class _PhoneHints(Texts, frozen=True):
-    """The hints of the step about the first phone, by the condition of the phone with the worst problem."""
+    """The hints of the checklist's step "First phone works"; the phone with the worst problem determines the hint."""
 
     refused: str
     problems: str
@@ -77,7 +77,7 @@ class _OverviewTexts(Texts, frozen=True):
     """The texts of the page.
 
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
-    :ivar testing_with_next: replaces the text ``testing`` if it is known when a consent ends.
+    :ivar testing_with_next: replaces the text ``testing`` if the gateway knows when the next consent ends.
     :ivar alarms: the texts by the code of a tenant's alarm.
     :ivar phone_hints: the hints of `phone_step` if there are phones.
     """
@@ -276,7 +276,7 @@ class AdminOverview:
 
 
 def _phone_item(overview: _Overview) -> ChecklistItem:
-    """Return the step about the first phone, which says what has to be done with the phones that do not work."""
+    """Return the checklist's step "First phone works", which says what to do about the phones that do not work."""
     phones_in, hints = overview.summary.phones_in, _TEXTS.phone_hints
     path, hint = "admin/phones", ""
     if phones_in(PhoneCondition.REFUSED):

@@ -41,20 +41,22 @@ log = Logger()
 # After this many failed syncs in a row, the account's state is shown as a warning, even if nobody has to act yet.
 WARNED_FAILURES = 3
 
-# The most grants that are revoked at Google at the same time, if many accounts are disconnected.
+# The maximum number of grants that are revoked at Google at the same time, if many accounts are disconnected.
 MAX_REVOCATIONS = 4
 
 # The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
-# The most people of the directory whose names the page shows, and the most people to whom the page's links write.
+# The maximum number of people of the directory whose names the page shows, and of people to whom the page's links
+# write.
 MAX_LISTED, MAX_INVITED = 50, 2000
-# The most removals that an administrator approves at once, so that the form stays small.
+# The maximum number of removals that an administrator approves at once, so that the form stays small.
 MAX_APPROVED = 200
 
-# The most people of the directory that a page reads, so that a very large directory does not keep the page waiting.
+# The maximum number of people of the directory that a page reads, so that a very large directory does not keep the page
+# waiting.
 MAX_COLLEAGUES = 20_000
-# The most characters of a link that writes an e-mail; some mail programs refuse longer links.
+# The maximum number of characters of a link that writes an e-mail; some mail programs refuse longer links.
 MAX_LINK = 2000
 
 _PAGE = "admin/people"
@@ -120,7 +122,7 @@ class PersonRow:
 
     @property
     def can_sync(self) -> bool:
-        """Return whether the gateway would call Google: nobody has ended the access to the account."""
+        """Return whether a sync can call Google, because nobody has ended the gateway's access to the account."""
         return self.account.is_connected and not self.account.revoked and not self.account.has_left
 
     @property
@@ -259,7 +261,7 @@ class AdminPeople:
 
     async def _values(self, visit: Visit, table: Table[PersonRow]) -> Mapping[str, Any]:
         held = await visit.store.read(_read_held, visit.tenant, self._layout.now())
-        # A live page shows the directory as it was read when the page was loaded, so that few pages read the directory.
+        # A page that updates itself does not read the directory again, so that reads of the directory are rare.
         is_looked_up = bool(table.total) and not visit.request.is_background
         unconnected = await visit.store.read(read_unconnected, visit.tenant) if is_looked_up else ()
         addresses = [colleague.address for colleague in unconnected[:MAX_INVITED]]
@@ -384,7 +386,7 @@ class AdminPeople:
         return visit.page("admin_ended.html", rows=rows, batch=batch)
 
     async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> bool:
-        """Disconnect an account, and remove it if the act says so.
+        """Disconnect an account; if the act is to remove the account, also remove the account.
 
         :returns: False if there is a grant that could not be revoked at Google.
         """

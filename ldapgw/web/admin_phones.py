@@ -2,8 +2,9 @@
 """The administration's pages about phones: a table of all phones, forms to add one or many, and actions on many.
 
 A page with a ZIP file hands out the passwords that many phones got at once.  As on the phones' own pages, the passwords
-are available for ten minutes, in the session that made them (`ldapgw.web.one_time_passwords`).  The `batch_key` is made
-from the time at which passwords were made: this time is the same for all phones that got their passwords with one form.
+are available for ten minutes, in the session that made the passwords (`ldapgw.web.one_time_passwords`).  The
+`batch_key` is made from the time at which passwords were made: this time is the same for all phones that got their
+passwords with one form.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from ldapgw.web.sessions import Visitor
 log = Logger()
 
 _PAGE = "admin/phones"
-# The fields of the form for a new phone, and its error that belongs to no field.
+# The names of the fields of the form for a new phone, and the name for an error that belongs to no field.
 _FIELDS = ("name", "label", "model", "placeholder", "mac", "further", "error")
 # The form's value for a phone without an owner.
 NOBODY = "nobody"
@@ -105,7 +106,7 @@ class PhoneRow:
 
     @property
     def is_unused(self) -> bool:
-        """Return whether the phone never used its present password, and was not refused for a wrong password."""
+        """Return whether the phone has never used its present password, and has sent no wrong password."""
         is_new = self.login.last_seen is None and self.login.searched_at is None
         return self.condition is PhoneCondition.WAITING and (is_new or self.login.has_unused_password)
 
@@ -302,7 +303,7 @@ class AdminPhones:
 
 
 class AdminImport:
-    """The page that adds many phones at once: it shows the lines of a CSV file with their errors, and adds all phones.
+    """The page that shows the lines of a CSV file with their errors, and adds all phones of the file at once.
 
     Between the preview and the confirmation, the file is in the page's form, so that the gateway stores nothing of the
     file.  The page that hands out the passwords follows (`ldapgw.web.admin_phones`).
@@ -338,7 +339,7 @@ class AdminImport:
         return self._page(visit, text=text, lines=lines)
 
     async def add(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/import/add``: add the phones of ``text``, all or none."""
+        """``POST /{tenant}/admin/phones/import/add``: add all phones of ``text``; after an error, add no phone."""
         text = visit.form.get("text", "")
         try:
             lines = await visit.store.read(check_file, visit.tenant.name, text)
@@ -471,7 +472,7 @@ class AdminPasswords:
         entries: Sequence[ActivityEntry],
         first: Callable[[Connection], None] | None = None,
     ) -> str:
-        """Give phones new passwords, and keep the passwords for the page that hands them out.
+        """Give phones new passwords, and keep the passwords for the page that hands out passwords.
 
         :param logins: the phones as they were when the administrator chose them.
         :param entries: the entries of the activity log about the passwords.
@@ -493,7 +494,7 @@ class AdminPasswords:
         return passwords, {name: hash_password(password, random) for name, password in passwords.items()}
 
     def keep(self, visitor: Visitor, passwords: Mapping[str, str], made_at: float) -> str:
-        """Keep passwords in memory for the page that hands them out; return the `batch_key`.
+        """Keep passwords in memory for the page that hands out passwords; return the `batch_key`.
 
         The passwords' hashes are stored already.
 
@@ -511,7 +512,7 @@ class AdminPasswords:
     async def find_handed_out(self, visit: Visit, names: Collection[str]) -> HttpResponse | None:
         """Return a redirect to the page that hands passwords out, for a form that was sent twice.
 
-        :returns: the redirect, or None if not all phones in `names` got their passwords together in this session.
+        :returns: the redirect; None unless all phones in `names` got their passwords with one form in this session.
         """
         logins = await visit.store.read(phones.read_by_names, names)
         batches = {batch_key(login.password_made_at) for login in logins if login.tenant == visit.tenant.name}

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 # The number of a table's rows on one page.
 ROWS_PER_PAGE = 50
-# The most rows that can be selected at once, on all pages of a table.
+# The maximum number of rows that can be selected at once, on all pages of a table.
 MAX_SELECTED = 500
 # The text of a search is cut to this number of characters.
 _MAX_SOUGHT = 100
@@ -113,7 +113,8 @@ class Table(Generic[T]):
     :ivar pages: the number of pages, at least 1.
     :ivar found: the number of rows on all pages.
     :ivar total: the number of rows without search and filter.
-    :ivar counts: for each filter, the number of rows that the search finds; the key is empty for all of these rows.
+    :ivar counts: for each filter, the number of rows that match the search and the filter; the empty key has the number
+        of rows that match the search.
     """
 
     rows: tuple[T, ...]
@@ -175,20 +176,21 @@ class TablePage(Generic[T]):
 
     :ivar name: the page's path below ``admin/``; its template is ``admin_{name}.html``.
     :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
-    :ivar order: the key of the table's own order, or None for the order in which the rows are read.
+    :ivar order: returns the sort key of a row for the table's own order; None for the order in which the rows are read.
     :ivar text: returns the text by which a search finds a row.
     :ivar filters: the filters for the value of ``show`` in an address or form.
     :ivar columns: the values to sort by.
     :ivar topic: the topic of a row (`ldapgw.web.live`).
     :ivar values: further values for the template.
-    :ivar key: a row's name in forms.
-    :ivar title: a row's name for people.
-    :ivar state: the values of a row that the page of confirmation has shown; if they change, the act is refused.
+    :ivar key: returns a row's name in forms.
+    :ivar title: returns a row's name for people.
+    :ivar state: the values of a row that the page of confirmation has shown; the act is refused if these values have
+        changed.
     :ivar questions: the texts of the pages of confirmation, by the act's name.
     :ivar asked: the acts that need a confirmation, by name.
     :ivar unasked: the acts that need no confirmation, by name.
     :ivar choices: further values for the page of confirmation, by the act's name.
-    :ivar unaccepted: the response to a confirmation that does not fit the rows any more, or was sent twice.
+    :ivar unaccepted: the response to a confirmation that was sent twice, or whose rows have changed meanwhile.
     """
 
     layout: Layout
@@ -219,7 +221,7 @@ class TablePage(Generic[T]):
         )
 
     async def topics(self, visit: Visit) -> Iterable[str]:
-        """Return the topics of an open table: its rows."""
+        """Return the topics to which an open table subscribes: a topic for each row."""
         if visit.query.get("table") != self.name or not visit.is_by_admin:
             return ()
         table = await self._read(visit, {})
@@ -290,7 +292,7 @@ class TablePage(Generic[T]):
 def _fingerprint(*values: object) -> str:
     """Return a digest of the values that a page of confirmation shows, for the field `_FINGERPRINT_FIELD` of its form.
 
-    If the values have another digest when the form is sent, they have changed since the page was shown, or the form was
-    sent before.
+    If the values have another digest when the form is sent, the values have changed since the page was shown, or the
+    form was sent before.
     """
     return hashlib.sha256(repr(values).encode()).hexdigest()

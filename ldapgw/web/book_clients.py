@@ -52,7 +52,7 @@ T = TypeVar("T")
 _TEXT, _JSON, _PNG = "text/plain", "application/json", "image/png"
 # At most this many reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
-# A feed has no limit: with 100,000 contacts, a read takes some 150 MB.
+# The number of contacts in a feed is not limited: a read of 100,000 contacts takes some 150 MB of memory.
 _MAX_FEED_READS = 1
 # At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8
@@ -193,7 +193,7 @@ class ReadQueue:
         self._run_off_thread = run_off_thread
         self._max_reads = max_reads
         self._running: set[str] = set()
-        # The waiting reads by login; the first login is the next one to get a turn.
+        # The waiting reads by login; the first login is the next login to get a turn.
         self._waiting: dict[str, deque[Deferred[None]]] = {}
 
     @asynccontextmanager
@@ -269,7 +269,7 @@ class KeptBook(NamedTuple):
 
 
 class BookKey(NamedTuple):
-    """All that a phone book depends on, besides the directory.
+    """The values, besides the directory, on which a phone book depends.
 
     :ivar viewer: the viewer without its login, so that all phones with the same access share a book.
     :ivar address: the address to which links in the book lead, which may hold a secret; empty if there are no links.
@@ -303,7 +303,7 @@ class KeptBooks:
         self._books: dict[BookKey, KeptBook] = {}
 
     def find(self, key: BookKey, edition: object | None) -> KeptBook | None:
-        """Return a kept book, or None if the book is not kept; forget the tenant's books of another edition.
+        """Return a kept book, or None if the book is not kept; forget books of the tenant's former editions.
 
         :param edition: the edition of the directory that the viewer reads now.
         """
@@ -509,7 +509,7 @@ def prefers_json(accept: str) -> bool:
 
 
 def caller_object(caller: Caller) -> dict[str, object]:
-    """Return the JSON object of a caller; a value is null if it is unknown, or hidden from this login."""
+    """Return the JSON object of a caller; a value that is unknown, or hidden from this login, is null."""
     number, kind = caller.number
     flags = caller.flags
     return {

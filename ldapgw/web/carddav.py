@@ -3,8 +3,8 @@
 
 The home ``/{tenant}/dav/`` is also the login's principal.  Below the home, there is one address book for each book that
 the login may browse; books for callers' names are missing.  A client that knows only the host begins at
-``/.well-known/carddav`` (RFC 6764), which leads to the home of the only tenant, or to the entrance ``/dav/``, which
-names the home of the login.
+``/.well-known/carddav`` (RFC 6764), which leads to the home of the only tenant, or to ``/dav/``, which names the home
+of the login.
 
 A client that looks for changes reads the sync token of a book, which costs little if nothing has changed.  All requests
 of a login run one after another, off the reactor's thread where the work is long (`ReadQueue`).  A long answer is sent
@@ -73,7 +73,8 @@ _DAV = ("DAV", "1, 3, access-control, addressbook")
 _ALLOW = ("Allow", ", ".join(_READING))
 # An answer of at most this many octets is sent as a whole; a longer answer is sent in pieces of about this size.
 _PIECE = 128 << 10
-# The number of books whose tokens are looked up in one turn of the reactor, and the number of books in a piece.
+# The number of books whose tokens are looked up in one turn of the reactor, and the number of books in one piece of an
+# answer.
 _TOKENS, _BOOKS = 200, 100
 _NO_BOOK, _NO_CARD = "There is no such address book.", "There is no such contact."
 
@@ -119,13 +120,13 @@ class CardDav:
         )
 
     async def well_known(self, _request: HttpRequest) -> HttpResponse:
-        """``/.well-known/carddav``: redirect to the home of the only tenant, or to the entrance (RFC 6764 5)."""
+        """``/.well-known/carddav``: redirect to the home of the only tenant, or to ``/dav/`` (RFC 6764 5)."""
         tenants = self._layout.dependencies.tenants
         path = f"/{next(iter(tenants))}/dav/" if len(tenants) == 1 else "/dav/"
         return redirect(self._layout.public_url.path + path, status=301)
 
     async def entrance_options(self, _request: HttpRequest) -> HttpResponse:
-        """Tell which methods there are at the entrance; the client has not logged in yet."""
+        """Name the methods that ``/dav/`` allows; the client has not logged in yet."""
         return HttpResponse(200, b"", "text/plain; charset=utf-8", (_DAV, ("Allow", "OPTIONS, PROPFIND")))
 
     async def read_entrance(self, request: HttpRequest) -> HttpResponse:
@@ -230,7 +231,7 @@ class CardDav:
         version: BookVersion,
         cards: CardResponses,
     ) -> tuple[Iterator[str], tuple[str, ...]]:
-        """Return the responses of the contacts that match a query, and what follows the responses."""
+        """Return the responses for the contacts that match a query, and a last response if the limit cuts the list."""
         reader = self._dependencies.reader
         entries, has_more = await reader.entries(viewer, request.address, book, directory_filter(asked), asked.limit)
         tags = version.tags
@@ -290,7 +291,7 @@ class CardDav:
     async def options(
         self, _request: HttpRequest, _tenant: WebTenant, _viewer: Viewer, **_path_values: str
     ) -> HttpResponse:
-        """Tell which methods there are (RFC 4918 10.1)."""
+        """Name the methods that a resource allows (RFC 4918 10.1)."""
         return HttpResponse(200, b"", _XML, (_DAV, _ALLOW))
 
     async def refuse(
@@ -312,7 +313,7 @@ class CardDav:
     async def _in_pieces(
         self, request: HttpRequest, viewer: Viewer, pieces: Iterator[bytes], run: RunOffThread
     ) -> HttpResponse:
-        """Return the response with an answer; the pieces that follow the first piece are made when they are sent."""
+        """Return a response with an answer; each piece after the first two pieces is made when the piece is sent."""
         first = await run(partial(_next_piece, pieces))
         second = await run(partial(_next_piece, pieces))
         if not second:
@@ -322,7 +323,7 @@ class CardDav:
             piece = second
             while piece:
                 write(piece)
-                # A client that reads slowly keeps no place in the queue.
+                # While the gateway waits for a slow client, other reads can run.
                 await write.drained()
                 async with self._reads.place(viewer.login, goes_on=True) as run_next:
                     piece = await run_next(partial(_next_piece, pieces))
@@ -404,7 +405,8 @@ def _by_address(
     """Yield the responses of the cards that a client names by their addresses, each card once."""
     for href in dict.fromkeys(asked.hrefs):
         path = _path_of(href)
-        # A proxy may have removed the path of the public URL, so clients may not know this path.
+        # A proxy may hide the path of the public URL from clients, and then the addresses that clients send lack this
+        # path.
         if prefix and not path.startswith(f"{prefix}/"):
             path = prefix + path
         name = card_of_path(path.removeprefix(book_path)) if path.startswith(book_path) else ""

@@ -7,8 +7,8 @@ and returns a `ConsentResult` or raises a `PageError`.  A sign-in requests only 
 session.
 
 The first consent requests the scope of one source.  Each further source is switched on by a consent of its own, which
-requests the scope of this source alone; Google's answer then covers all scopes that the user has granted (incremental
-authorization).
+requests the scope of this source alone; Google's answer then covers all scopes that the user has granted until then
+(incremental authorization).
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class AuthorizationCodeFlow:
             ) from None
 
     async def _take_flow(self, request: HttpRequest) -> tuple[ConsentFlow, WebTenant]:
-        """Take the browser's consent out of the store; a consent can be used only once, even if it fails.
+        """Take the browser's consent out of the store; a consent can be used only once, even if the consent fails.
 
         :raises PageError: when there is no such consent.
         """
@@ -411,7 +411,7 @@ def _code(query: Mapping[str, str], issuer: str, source: Source | None) -> str:
 def _sources_to_connect(tenant: WebTenant, known: Account | None) -> tuple[Source, ...]:
     """Return the sources whose scopes are requested when a consent connects an account.
 
-    A connected account keeps the scopes that it has, except for sources that the person has switched off.
+    A connected account keeps its scopes, except for the scopes of sources that the person has switched off.
     """
     kept: frozenset[Source] = frozenset()
     if known is not None and known.is_connected:
@@ -457,8 +457,8 @@ def _check_grant(
     if source is not None and source not in granted:
         raise PageError(error_pages.not_switched_on(source))
     if source is not None and known is not None and tenant.first_source in sources_of(known.scopes) - granted:
-        # The user has removed the app at Google: the next sync would delete the contacts, and the person has to connect
-        # again first.
+        # The new grant lacks the first source's scope, so the user must have ended the former grant at Google.  With
+        # the new grant, the next sync would delete the contacts.  So the person has to connect again first.
         raise PageError(error_pages.unticked_boxes([tenant.first_source]))
 
 
@@ -489,7 +489,7 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether an account is the expected account, and the visitor's own; `ADD` allows any account."""
+    """Return whether a consent's account is the account to connect, and the visitor's own; `ADD` allows any account."""
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):

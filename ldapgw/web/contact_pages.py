@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of the contacts that a person's phones find, the search over them, a contact's page and photo, and calls.
+"""The list of the contacts that a person's phones find, the search in this list, a contact's page and photo, and calls.
 
 Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).  The
 pages' addresses contain only ids of contacts, letters and page numbers, and the search is a form (POST), so that no
@@ -216,7 +216,7 @@ class ContactPages:
         return visit.page("search.html", query=query, rows=rows, is_complete=result.complete)
 
     async def contact(self, visit: Visit, contact: str) -> HttpResponse:
-        """``/{tenant}/contacts/{contact}``: show a contact as phones get it, and the origin of the contact."""
+        """``/{tenant}/contacts/{contact}``: show what phones get of a contact, and where the contact comes from."""
         found = self._find(visit, contact)
         stored = (await self._stored(visit.tenant, [found])).get(found.id)
         owner = visit.visitor.account_by_sub(found.book)
@@ -235,7 +235,8 @@ class ContactPages:
             contact_name=name,
             shown=shown,
             callers=visit.tenant.dial.callers(own_phones) if visit.tenant.dial is not None else {},
-            # An entry does not have the words that a phone with one entry per number shows behind the name.
+            # Phones with one entry per number show the kind of the number behind the name.  If the stored contact is
+            # unknown, the kind is unknown too.
             per_number=per_number if stored else [],
             per_number_lines=[f"{name} ({kind})" for _, kind in shown],
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
@@ -420,7 +421,7 @@ def _dialled(number: Number) -> str:
 
 
 def _entry_numbers_for_pbx(found: BrowsedContact) -> dict[str, str]:
-    """Return the numbers of a contact that is not in the database, such as a file's, as a telephone system gets them.
+    """Return a contact's numbers as a telephone system gets them, if the contact is not in the database.
 
     The keys are the numbers for links (`NumberText.dialled`).
     """

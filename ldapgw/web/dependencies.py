@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The services and tenants that the web pages use; the composition root passes them in."""
+"""The services and tenants that the composition root passes to the web pages."""
 
 from __future__ import annotations
 
@@ -179,7 +179,8 @@ class WebDependencies(ConsentDependencies):
         database.
     :ivar removed: called with the tenant and the sub of removed accounts, which the database no longer names, to delete
         their data from the copies too.
-    :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of them.
+    :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of these
+        gateways.
     :ivar contacts: browses and searches the contacts that phones find.
     :ivar dial: calls the address at which a tenant's telephone system begins a call (`ldapgw.web.dialing.Dialer`).
     :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the
@@ -298,7 +299,8 @@ class AdminDependencies:
     :ivar certificate_expiry: expiry of the LDAP certificate, in seconds since the epoch, or None if there is no
         certificate.
     :ivar sync_interval: seconds between syncs of an account.
-    :ivar calls_per_minute: the most calls to the People API for each Google project, or None if there is no limit.
+    :ivar calls_per_minute: the limit on the calls to the People API for each Google project, or None if there is no
+        limit.
     :ivar metrics: the body and the content type of ``/metrics``.
     :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.

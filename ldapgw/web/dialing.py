@@ -58,7 +58,7 @@ class DialAddress:
     def url(self, phone: str, number: str) -> str:
         """Return the address for a call.
 
-        :param phone: the name of the phone that calls; ignored if the address has no place for the phone.
+        :param phone: the name of the phone that calls; ignored if the address has no placeholder for the phone.
         """
         # The name of a phone contains no brace, so the second replacement finds only the template's placeholder.
         return self.template.replace(_PHONE, quote(phone, safe="")).replace(_NUMBER, quote(number, safe=""))
@@ -88,7 +88,7 @@ class Dialer:
     async def ask(self, url: str) -> int:
         """Make one GET request, and return the status; redirects are not followed.
 
-        :raises TimeoutError: when no whole answer came in time.
+        :raises TimeoutError: when the answer was not complete in time.
         :raises GoogleError: `NetworkFailure` or `BadResponse`.
         """
         # The configuration accepts http for loopback addresses only.

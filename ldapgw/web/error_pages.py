@@ -93,7 +93,7 @@ class ErrorPages(Texts, frozen=True):
     :ivar unticked_box: the page for a consent in which one checkbox is empty; `unticked_boxes` names the checkbox.
     :ivar no_provisioning_address: the page for a provisioning address that has ended, and for an address that never was
         valid, so that nobody learns which addresses were valid.
-    :ivar not_switched_on: the page for a consent that was to switch a source on; the function of the same name names
+    :ivar not_switched_on: the page for a consent that was to switch a source on; the function `not_switched_on` names
         the checkbox.
     """
 

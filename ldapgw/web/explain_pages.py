@@ -2,8 +2,8 @@
 """The pages that explain why a phone did not find somebody: common problems, and explanations of a search.
 
 The query is sent in a form (POST), so that no name and no number gets into an address.  If the phone does not see
-another person's book, a visitor learns nothing about this book.  An administrator learns that the book has a number,
-but only if the query is the complete number; the command ``ldapgw explain`` tells more.
+another person's book, a visitor learns nothing about this book.  An administrator learns whether such a book has a
+number, but only if the query is the complete number; the command ``ldapgw explain`` tells more.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from ldapgw.web.phone_pages import visible_phones
 # one explanation in each interval.
 EXPLAIN_BURST = 10
 EXPLAIN_INTERVAL_SECONDS = 2.0
-# The most explanations of a session that run at the same time, for example after a double click.
+# The maximum number of explanations of a session that run at the same time, for example after a double click.
 MAX_RUNNING = 3
 
 _NO_FILTER = gettext_noop("This filter can’t be read. Check its parentheses, or enter a name or number instead.")
@@ -135,7 +135,7 @@ def explanation_values(explanation: Explanation, visit: Visit, phone: PhoneLogin
     hides_number = not explanation.entry_count and (
         subject.kind is SubjectKind.WITHHELD if subject else is_withheld(query.text)
     )
-    # Contacts that nearly match are noise for somebody who has found the contact.
+    # If the phone has found contacts, the page leaves out contacts that nearly match.
     misses = () if hides_number or explanation.entry_count else explanation.misses
     rows = [_miss(miss, visit, phone) for miss in misses[:MAX_MISSES]]
     return {

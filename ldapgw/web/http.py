@@ -35,16 +35,17 @@ from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
 from ldapgw.web.i18n import LANGUAGES, best_language
 
-# The most octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each selected row
-# of a table; Google's redirect has eight parameters.
+# The maximum number of octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each
+# selected row of a table; Google's redirect has eight parameters.
 MAX_FORM_SIZE = 8 * 1024
-# The most octets of any request's body.  Only routes for lists of hundreds of phones or people allow this size
-# (`Route.max_body_size`).
+# The maximum number of octets of any request's body.  Only routes for lists of hundreds of phones or people allow this
+# size (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
-# The most octets of a request's body that names many contacts by their addresses (the method REPORT of CardDAV).
+# The maximum number of octets of the body of a request that names many contacts by their addresses (the method REPORT
+# of CardDAV).
 MAX_REPORT_SIZE = 512 * 1024
-# The most fields of a form.  A form that names selected rows has a field for each row, and the form with the most rows
-# approves the removal of 200 people (`ldapgw.web.admin_people.MAX_APPROVED`).
+# The maximum number of fields of a form.  A form that names selected rows has a field for each row, and the form with
+# the most rows approves the removal of 200 people (`ldapgw.web.admin_people.MAX_APPROVED`).
 MAX_FORM_FIELDS = 240
 
 # The policy allows no inline scripts, no frames, and nothing from other origins.  No form is sent to Google, and no
@@ -81,7 +82,7 @@ _PAGE_PATH = re.compile(
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
-# The most seconds for which a client may take nothing of a body that is written in chunks.
+# The maximum number of seconds for which a client may take nothing of a body that is written in chunks.
 STALLED_SECONDS = 60.0
 
 Headers = tuple[tuple[str, str], ...]
@@ -371,7 +372,8 @@ class BodyWriter:
     async def drained(self) -> None:
         """Wait until the client has taken most of what was written.
 
-        :raises TimeoutError: when the client has taken nothing for `STALLED_SECONDS`; then the body cannot go on.
+        :raises TimeoutError: when the client has taken nothing for `STALLED_SECONDS`; the rest of the body can then not
+            be sent.
         """
         if self._room is None:
             return
@@ -448,7 +450,7 @@ def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpRes
 
 
 def max_body_size(method: bytes) -> int:
-    """Return the most octets that the body of a request may have, by the request's method."""
+    """Return the maximum number of octets of a request's body, by the request's method."""
     return MAX_REPORT_SIZE if method == b"REPORT" else MAX_BODY_SIZE
 
 

@@ -85,7 +85,7 @@ def languages() -> Mapping[str, Language]:
 def best_language(accept_language: str) -> str:
     """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
     best, best_quality = next(iter(LANGUAGES)), 0.0
-    # The rest is ignored, because no browser names more than a handful of languages.
+    # The text after 500 characters is ignored, because no browser names more than a handful of languages.
     for language_range in accept_language[:500].split(","):
         match = _RANGE.fullmatch(language_range)
         tag, quality = (match[1].lower(), float(match[2] or 1)) if match else ("", 0.0)

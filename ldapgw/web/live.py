@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Change notification for open pages: publish and subscribe by topic, inside this process.
 
-A topic is a string.  An open page subscribes to the topics of everything that it shows; code that changes something
-notifies the topic.  A notification carries no content: the page then fetches itself again.
+A topic is a string.  An open page subscribes to the topics of everything that it shows; code that has changed something
+notifies the matching topic.  A notification carries no content: the page then fetches itself again.
 
 Mutable: the subscriptions.
 """
@@ -93,7 +93,7 @@ class AccountWatcher:
 
 
 def _account_states(connection: Connection, topics: Collection[str], recoveries: int) -> dict[str, Hashable]:
-    """Return everything about each person's accounts that can change, by topic."""
+    """Return the changeable data of each person's accounts, by topic."""
     persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
     status_keys = sync_state.read_status_keys(connection, {sub for _, sub in persons})
     return {person_topic(tenant, sub): (recoveries, status_keys.get((tenant, sub), ())) for tenant, sub in persons}

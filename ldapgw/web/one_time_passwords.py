@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""New passwords and secret addresses of phones, kept for ten minutes; only the session that made them can show them.
+"""New passwords and secret addresses of phones: for ten minutes, the session that made a secret can show the secret.
 
 A consent replaces the session of its person; the new session can then show what the former session has made.
 
@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 # Seconds for which a page shows a password.
 PASSWORD_SECONDS: Final = 600.0
-# The most generated passwords that are kept; the oldest is dropped first.
+# The maximum number of generated passwords that are kept; the oldest password is dropped first.
 MAX_PASSWORDS: Final = 1000
 
 
@@ -100,7 +100,7 @@ class OneTimeSecrets:
     addresses: OneTimePasswords = field(default_factory=OneTimePasswords)
 
     def hand_over(self, former: str, session: str) -> None:
-        """Let a session show everything that the same person's former session has made."""
+        """Let a session show all passwords and secrets that the same person's former session has made."""
         for kept in (self.passwords, self.book_secrets, self.addresses):
             kept.hand_over(former, session)
 

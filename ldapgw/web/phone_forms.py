@@ -258,8 +258,8 @@ class PhoneForms:
 
         A visitor who is no administrator chooses among the visitor's own accounts; the other owners stay.
 
-        :param owner: the addresses of accounts, or empty for nobody, if the visitor is an administrator; the ``sub`` of
-            one of the visitor's own accounts otherwise.
+        :param owner: from an administrator, the addresses of accounts, or an empty text for nobody; from any other
+            visitor, the ``sub`` of one of the visitor's own accounts.
         :raises PageError: when no account of the visitor has the ``sub``.
         """
         if visit.is_by_admin:
@@ -277,7 +277,7 @@ class PhoneForms:
         return (*others, *chosen) if login.account_id in others else (*chosen, *others)
 
     async def record(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/record``: begin a recording, end it, or delete its file."""
+        """``POST /{tenant}/phones/{name}/record``: begin a recording, end the recording, or delete its file."""
         store, now = visit.store, self._layout.now()
         message = ""
         match visit.form.get("action", ""):
@@ -391,7 +391,7 @@ def _change(
 
 
 def _also(visit: Visit) -> frozenset[int]:
-    """Return the numbers of the visitor's further accounts that a form names besides the first owner."""
+    """Return which accounts a form chooses as further owners, as positions on the visitor's page, counted from 1."""
     numbers = range(1, len(visit.visitor.accounts) + 1)
     return frozenset(number for number in numbers if visit.form.get(f"also-{number}"))
 
@@ -431,7 +431,7 @@ def read_form_mac(written: str) -> tuple[str, Translatable]:
 
 
 def taken_mac(connection: Connection, login: PhoneLogin, former_name: str = "") -> Translatable:
-    """Return a reason if another phone has the MAC address of a phone; empty if no other phone has the address.
+    """Return an error message if another phone has the MAC address of a phone; otherwise, return an empty text.
 
     :param former_name: the phone's name in the database, if the phone is stored.
     """

@@ -2,8 +2,8 @@
 """The phone pages: a phone's settings, state and recent searches, with its new password and a QR code.
 
 A phone is visible to its owners and to the tenant's administrators; for everybody else the phone does not exist.  A new
-password stays in memory for ten minutes, for the session that made it.  One view would not be enough, because the page
-shows the password in the settings of the chosen vendor, and the visitor may choose another vendor.
+password stays in memory for ten minutes, for the session that made the password.  A single view would not be enough,
+because the page shows the password in the settings of the chosen vendor, and the visitor may choose another vendor.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The most characters of a menu's name in a report on a step.
+# The maximum number of characters of a menu's name in a report on a step.
 MAX_MENU = 60
 
 # The width and the height, in pixels, of each small square (module) of a QR code.
@@ -249,7 +249,7 @@ class PhonePages:
         )
 
     def keep(self, visitor: Visitor, login: PhoneLogin, password: str, address: str = "") -> None:
-        """Keep a phone's new password for its page, and forget the former password and everything that belongs to it.
+        """Keep a phone's new password for its page, and forget the phone's former password and secret addresses.
 
         :param address: the secret of a provisioning address that was made with the password.
         """
@@ -293,7 +293,10 @@ class PhonePages:
     def _unfit_client(
         self, login: PhoneLogin, provisioning: ProvisioningAddress | None
     ) -> tuple[UnknownLogin, Mistake] | None:
-        """Return the last client that could not connect from an address of the phone since the phone's last login."""
+        """Return the last client that failed to connect after the phone's last login.
+
+        Only clients with an address of the phone count.
+        """
         login = self._dependencies.refused_logins.latest(login)
         places = {login.last_address, login.refused and login.refused.address}
         places |= {fetch.address for fetch in provisioning.fetches} if provisioning else set()
@@ -404,7 +407,7 @@ class PhonePages:
     def _dhcp_settings(
         self, visit: Visit, login: PhoneLogin, window: ProvisioningWindow | None
     ) -> Sequence[DhcpSetting]:
-        """Return the DHCP option that tells a phone the window's address; only administrators get the option."""
+        """Return the DHCP option with the URL of the provisioning window; only administrators get the option."""
         vendor = fetching_vendor(login.model)
         if window is None or vendor is None or not visit.is_by_admin:
             return ()

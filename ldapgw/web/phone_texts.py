@@ -271,7 +271,7 @@ def _subject_text(subject: SearchSubject | None, region: str) -> Translatable:
 
 
 def readable_number(text: str, region: str) -> str:
-    """Return a number as people write it, if its country is known."""
+    """Return a number in the form in which people write numbers, if the number's country is known."""
     number = parse(text, region)
     if number is None or not number.e164:
         return text

@@ -6,10 +6,10 @@ address contains a secret, so that nobody has to sign in.  The secret is compare
 secret counts as a wrong login; and a request that others on the way can read is refused.  The address itself shows a
 page with a button, so that a link preview fetches no settings.
 
-In a window, a phone asks for the file that has the phone's MAC address in its name.  The answer has a new password, so
-a window is short, a phone gets one answer, and only `provisioning_networks` get answers.  Any other request with the
-right token is answered as if there were no such file, is counted as a wrong login of the address, and is shown to the
-administrator.
+In a provisioning window, a phone asks for the file that has the phone's MAC address in its name.  The answer has a new
+password, so a window is short, a phone gets one answer, and only `provisioning_networks` get answers.  The gateway
+answers any other request with the right token as if there were no such file, counts the request as a wrong login from
+the client's address, and shows the request to the administrator.
 
 A report says which steps of a phone's settings worked, for people who enter the settings by hand.  The counts of
 reports stay in the gateway.  An administrator can send the counts to the developers of ldapgw as a mail; the gateway
@@ -70,17 +70,17 @@ log = Logger()
 # --- windows ----------------------------------------------------------------------------------------------------------
 
 _WINDOW_PAGE: Final = "admin/phones/window"
-# The gateway stores this many refused requests of a network even if they come all at once, and then one more request
-# every `_SECONDS_A_REFUSAL` seconds.
+# The gateway stores at most this many refused requests of a network at once, and then one more request every
+# `_SECONDS_A_REFUSAL` seconds.
 _STORED_REFUSALS: Final = 30.0
 _SECONDS_A_REFUSAL: Final = 5.0
-# The most phones that the page shows in each of its two lists.  Rendering thousands of phones would keep the reactor's
-# thread, and thereby other phones, waiting for a third of a second.
+# The maximum number of phones that the page shows in each of its two lists.  Rendering thousands of phones would keep
+# the reactor's thread, and thereby other phones, waiting for a third of a second.
 MAX_SHOWN: Final = 200
 
 
 class ProvisioningWindows:
-    """The page about the window, the forms that open and close the window, and the files."""
+    """The page about the provisioning window, the forms that open and close the window, and the files for phones."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -97,7 +97,7 @@ class ProvisioningWindows:
         )
 
     async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/phones/window``: show the window, its address, its phones and the refused requests."""
+        """``/{tenant}/admin/phones/window``: show the provisioning window's URL, phones and refused requests."""
         window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
         now = self._layout.now()
         logins = tuple(map(self._dependencies.phones.refused_logins.latest, logins))
@@ -124,16 +124,16 @@ class ProvisioningWindows:
         )
 
     async def is_open(self, visit: Visit) -> bool:
-        """Return whether the tenant's window is open."""
+        """Return whether the tenant's provisioning window is open."""
         window = await visit.store.read(provisioning.read_window, visit.tenant.name, self._secret_box)
         return window is not None and window.is_open(self._layout.now())
 
     async def open_for_all(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/window``: open the window for all phones without a working login."""
+        """``POST /{tenant}/admin/phones/window``: open a provisioning window for phones without a working login."""
         return await self.open(visit, None)
 
     async def open(self, visit: Visit, names: Sequence[str] | None) -> HttpResponse:
-        """Open the window for the minutes in a form.
+        """Open the provisioning window for the minutes that a form names.
 
         :param names: the names of the chosen phones, or None for all phones without a working login.
         """
@@ -158,14 +158,17 @@ class ProvisioningWindows:
         return visit.redirect("window-opened", _WINDOW_PAGE)
 
     async def close(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/window/close``: close the window."""
+        """``POST /{tenant}/admin/phones/window/close``: close the provisioning window."""
         await visit.change(
             visit.entry(Act.WINDOW_CLOSED), provisioning.close_window, visit.tenant.name, self._layout.now()
         )
         return visit.redirect("window-closed", _WINDOW_PAGE)
 
     async def forget_address(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/phones/window/address``: close the window; the next window has a new address."""
+        """``POST /{tenant}/admin/phones/window/address``: close the provisioning window, and give up its URL.
+
+        The next provisioning window gets a new URL.
+        """
         await visit.change(visit.entry(Act.WINDOW_CLOSED), provisioning.forget_window, visit.tenant.name)
         return visit.redirect("window-address-ended", _WINDOW_PAGE)
 
@@ -226,8 +229,8 @@ class ProvisioningWindows:
     ) -> HttpResponse | None:
         """Return the boot file, which names the phone's file of settings; None if the phone may not fetch its settings.
 
-        Another phone of this model must not get this file, because the file may make that phone drop the settings that
-        it has from another server.
+        Another phone of this model must not get this file, because the file may make the other phone drop its settings
+        from another server.
         """
         folder = window_address(visit.url, window)
         boot = boot_file(login, file, folder if visit.request.is_private else without_tls(folder))
@@ -248,13 +251,15 @@ class ProvisioningWindows:
         entry = activity.entry(new.when, login.tenant, actor, Act.PROVISIONING_FETCHED, login.name, file)
         reason = await visit.store.run(_note_fetch, entry, window, login, hashed, new)
         if reason is None:
-            # The phone may log in as soon as it has the file.
+            # The phone may log in as soon as the phone has the file.
             await self._dependencies.changed()
             _tell_fetch(self._dependencies, login, new.address)
         return reason
 
     async def _refuse(self, visit: TenantVisit, reason: Reason, mac: str, *, is_known: bool) -> HttpResponse:
-        """Count a request as a wrong login, store it for the administrator, and answer that there is no such file.
+        """Count and store a refused request, and answer that there is no such file.
+
+        The request counts as a wrong login; the administrator sees the stored request.
 
         :param is_known: whether a phone of the tenant has the MAC address.
         """
@@ -302,7 +307,7 @@ def _note_fetch(
 async def _delay_guess(dependencies: WebDependencies, address: str, name: str) -> None:
     """Count a request as a wrong login, and wait as long as the answer to a wrong login waits.
 
-    :param name: what the request was for: the name of a phone or a MAC address; empty if unknown.
+    :param name: the name or the MAC address of the phone whose settings were requested; empty if unknown.
     """
     delay = dependencies.book_clients.login_delay(address, name)
     await deferLater(dependencies.clock, LONGEST_DELAY if delay is None else delay)
@@ -411,7 +416,7 @@ class ProvisioningPages:
         return HttpResponse(200, self._certificate(visit).encode(), _AUTHORITY_MEDIA_TYPE, attachment("ca.crt"))
 
     async def authority_der(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/ca.der``: send the same certificate in DER, the form that Snom's phones read."""
+        """``/{tenant}/ca.der``: send the private authority's certificate in DER, the format that Snom's phones read."""
         octets = ssl.PEM_cert_to_DER_cert(self._certificate(visit))
         return HttpResponse(200, octets, _AUTHORITY_MEDIA_TYPE, attachment("ca.der"))
 
@@ -447,10 +452,10 @@ class ProvisioningPages:
 
 
 def _vendor_of(model: str, file: str) -> Vendor | None:
-    """Return the vendor whose provisioning file has a name.
+    """Return the vendor whose provisioning file has the given name.
 
-    If no file has this name, return the vendor of the model whose files are named after the phone's MAC address, if the
-    name contains a MAC address.  Otherwise, return None.
+    If no file has this name, but the name contains a MAC address, return the vendor of the model if the model's files
+    are named after MAC addresses.  Otherwise, return None.
     """
     named = next((vendor for vendor in all_vendors().values() if vendor.file == file), None)
     return named or vendor_of_file(model, file)
@@ -458,18 +463,18 @@ def _vendor_of(model: str, file: str) -> Vendor | None:
 
 # --- reports on the steps of phones' settings -------------------------------------------------------------------------
 
-# The most characters of a model's name and of a firmware version in a report.
+# The maximum number of characters of a model's name, and of a firmware version, in a report.
 _MAX_MODEL = 40
 # A session may send `_BURST` reports at once, and then one more report after each interval.
 _BURST = 10
 _INTERVAL_SECONDS = 60.0
-# Some programs cut the address of a new mail after about 2,000 characters.
+# Some mail programs cut a ``mailto:`` URL after about 2,000 characters.
 _MAX_MAIL_ADDRESS = 1800
 
 # Five digits in a row are a telephone number rather than a menu; people put other characters between the digits.
 _NUMBER = re.compile(r"\d(?:[ ./()-]*\d){4}")
 _VERSION = re.compile(r"[0-9A-Za-z._()-]*")
-# The numbers of a version have dots in between.
+# A version has dots between its numbers, so six digits in a row are no version.
 _LONG_NUMBER = re.compile(r"\d{6}")
 
 _SUBJECT = "Reports on setup steps of phones"
@@ -491,7 +496,9 @@ class StepReports:
         )
 
     async def report(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/steps``: count that all steps of ``vendor`` worked, or what a menu is called.
+        """``POST /{tenant}/phones/{name}/steps``: count a report on the setup steps of ``vendor``.
+
+        A report says that all steps worked, or what a menu on the phone is called.
 
         ``outcome`` is ``worked`` or ``menu``; a report of the kind ``menu`` has ``step`` and ``menu``.  Every report
         may have ``model`` and ``version``.
@@ -548,7 +555,7 @@ def _plain(text: str) -> str:
 
 
 def _is_fit(menu: str, model: str, version: str) -> bool:
-    """Return whether the texts of a report are short, and have no address of a person and no telephone number."""
+    """Return whether the texts of a report are short, and contain no e-mail address and no telephone number."""
     if len(menu) > MAX_MENU or len(model) > _MAX_MODEL or len(version) > _MAX_MODEL:
         return False
     if any("@" in text or _NUMBER.search(text) for text in (menu, model)):
@@ -562,7 +569,7 @@ def mail_text(reports: Sequence[StepReport]) -> str:
 
 
 def _mail_lines(reports: Sequence[StepReport]) -> Iterator[str]:
-    """Yield the lines: a heading for each vendor, model and firmware, and below it the reports."""
+    """Yield the lines: a heading for each vendor, model and firmware, and the reports below this heading."""
     if reports:
         yield f"{_SUBJECT}, ldapgw {__version__}"
     heading = ""
@@ -578,7 +585,7 @@ def _mail_lines(reports: Sequence[StepReport]) -> Iterator[str]:
 
 
 def mail_address(text: str) -> str:
-    """Return the address that opens a new mail with a text, or an empty text if such an address is too long.
+    """Return the ``mailto:`` URL that opens a new mail with a text, or an empty text if the URL is too long.
 
     The person enters the recipient.
     """

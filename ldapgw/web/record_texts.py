@@ -48,7 +48,7 @@ _LEAST_FAILED = 3
 class Bar:
     """A day in the strip of fourteen days.
 
-    :ivar failed: the height of the bar's part for failed syncs, which is proportional to their share.
+    :ivar failed: the height of the bar's part for failed syncs, which is proportional to the share of failed syncs.
     :ivar kind: the CSS class of the color of the bar's other part.
     :ivar when: noon of the day, in seconds since the epoch.
     """

@@ -73,13 +73,15 @@ DOCUMENTS: Mapping[str, Document] = MappingProxyType(
 
 # --- templates --------------------------------------------------------------------------------------------------------
 
-# A time inside a sentence, in the form that page.js gives to it in the reader's zone.
+# The HTML element for a time inside a sentence.  page.js replaces the content by the time in the reader's zone;
+# ``data-as`` names the format.
 _TIME = Markup('<time datetime="{}" data-as="{}">{}</time>')
 
 # A blank between two digits, or between a digit and a bracket, as in "(030) 123 45".
 _BLANK_IN_NUMBER = re.compile(r"(?<=[0-9)/]) (?=[0-9(])")
 
-# The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see it.
+# The navigation of the personal pages: path below the tenant's page, label, and whether only administrators see the
+# item.
 NAVIGATION: tuple[tuple[str, str, bool], ...] = (
     ("", gettext_noop("Overview"), False),
     ("contacts", gettext_noop("Contacts"), False),
@@ -120,8 +122,8 @@ class Renderer:
         """Render a template to HTML.
 
         The template gets `values` and ``tenant``, ``path`` (the prefix of all paths of the gateway), ``home`` (the
-        tenant's page) and ``page`` (the template's name).  When page.js fetches an address again, it compares ``page``,
-        and so notices if the address now shows another page.
+        tenant's page) and ``page`` (the template's name).  When page.js fetches an address again, page.js compares
+        ``page``, and so notices if the address now shows another page.
 
         :param language: a tag of `LANGUAGES`.
         :param template: the template's file name.
@@ -133,7 +135,7 @@ class Renderer:
     def print_sheets(self, language: str, title: str, sheets: Sequence[PrintSheet]) -> str:
         """Render an HTML file with a page to print for each phone; the phones' own pages have the same sheets.
 
-        This may be called off the reactor's thread, because hundreds of sheets take tenths of a second.
+        This method may run off the reactor's thread, because hundreds of sheets take tenths of a second.
 
         :param title: the tenant's name for people.
         """

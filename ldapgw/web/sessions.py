@@ -108,7 +108,9 @@ def _identity(person: SignIn) -> Identity:
 
 
 def begin_session(connection: Connection, session: str, before: str, person: SignIn, now: float) -> None:
-    """Sign a person in with a new session; the browser's previous session ends, whoever owned it (session fixation).
+    """Sign a person in with a new session, and end the browser's previous session.
+
+    The previous session ends even if another person began this session (session fixation).
 
     :param before: the browser's previous session cookie of the same tenant; empty if there is no such cookie.
     """

@@ -136,7 +136,7 @@ class SignInPages:
         return HttpResponse(200, body, content_type, headers)
 
     async def callback(self, request: HttpRequest) -> HttpResponse:
-        """``/oauth/callback``: finish a consent, at the end of which Google redirects here."""
+        """``/oauth/callback``: finish a consent; Google redirects the browser here at the end of its consent screen."""
         self._limit_rate(request, None)
         try:
             result = await self._consent.finish(request)
@@ -196,7 +196,7 @@ class SignInPages:
         return replace(response, headers=(*response.headers, cookie))
 
     async def privacy(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/privacy``: explain which data is stored, who sees the data, for how long, and how to end this."""
+        """``/{tenant}/privacy``: show which data is stored and how long, who sees the data, and how to delete data."""
         return (await visit.sign_in() or visit).page("privacy.html")
 
     async def link(self, visit: TenantVisit) -> HttpResponse:

@@ -37,16 +37,18 @@ from ldapgw.web.http import MAX_BODY_SIZE, max_body_size, request_address
 
 Release = Callable[[], None]
 
-# A browser sends a whole request at once; half a minute allows for a bad line.
+# A browser sends a whole request at once; half a minute is enough even on a slow line.
 REQUEST_SECONDS = 30.0
-# The most seconds for which a connection may be idle between two requests.
+# The maximum number of seconds for which a connection may be idle between two requests.
 IDLE_SECONDS = 60.0
 # A body that is too large is read and discarded up to this size, so that the browser shows the gateway's error page: a
 # browser whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
-# The most requests at a time whose bodies are larger than `MAX_BODY_SIZE`.  A body is kept before its login is known.
+# The maximum number of requests at a time whose bodies are larger than `MAX_BODY_SIZE`.  A body is kept before its
+# login is known.
 MAX_LARGE_BODIES = 32
-# The rest of a refused request is read for this long, so that the browser shows the gateway's error page.
+# The gateway reads the rest of a refused request for this many seconds, so that the browser shows the gateway's error
+# page.
 REFUSED_SECONDS = 2.0
 
 
@@ -77,7 +79,7 @@ class Admission:
         self._large_bodies = 0
 
     def admit_large_body(self, client: str) -> Release | None:
-        """Count a request whose body is larger than `MAX_BODY_SIZE`, and return the function that ends counting it.
+        """Count a request with a body larger than `MAX_BODY_SIZE`; return the function to call when the request ends.
 
         :param client: the client's address.
         :returns: None if there are too many such requests.
@@ -89,7 +91,7 @@ class Admission:
         return self._release_large_body
 
     def admit_connection(self, address: str) -> Release | None:
-        """Count a connection, and return the function that ends counting it.
+        """Count a connection, and return the function to call when the connection ends.
 
         :param address: the peer's address; empty for a Unix socket, whose clients are on this machine.
         :returns: None if there are too many connections.
@@ -104,7 +106,7 @@ class Admission:
         return partial(self._release_connection, network)
 
     def admit_request(self, peer: str, client: str) -> Release | None:
-        """Count a request, and return the function that ends counting it.
+        """Count a request, and return the function to call when the request ends.
 
         :param peer: the address that the connection came from.
         :param client: the client's address.
@@ -301,7 +303,10 @@ class WebSite(Site):
         return _HttpsFactory(contexts, False, self, self._clock)  # noqa: FBT003 - Twisted's isClient
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """Return the protocol of a new connection; if there are too many connections, return None, which closes it."""
+        """Return the protocol of a new connection.
+
+        If there are too many connections, the method returns None, and Twisted closes the new connection.
+        """
         address = getattr(addr, "host", "")
         release = self.admission.admit_connection(address)
         if release is None:

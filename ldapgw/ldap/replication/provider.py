@@ -160,12 +160,12 @@ def sync_done(cookie: bytes, *, refresh_deletes: bool) -> Control:
 
 
 def refresh_end(message_id: int, cookie: bytes, *, refresh_deletes: bool) -> bytes:
-    """Encode the message between refresh and persist stage, refreshDelete or refreshPresent (RFC 4533 2.5)."""
+    """Encode a refreshDelete or refreshPresent message (RFC 4533 2.5), which ends the refresh stage."""
     return _information(message_id, tlv(_REFRESH_DELETE if refresh_deletes else _REFRESH_PRESENT, octets(cookie)))
 
 
 def deleted_entries(message_id: int, uuids: Iterable[bytes]) -> bytes:
-    """Encode the message that names deleted entries in the refresh stage, syncIdSet (RFC 4533 2.5)."""
+    """Encode a syncIdSet message (RFC 4533 2.5), which names deleted entries during the refresh stage."""
     names = tlv(SET, b"".join([octets(entry_uuid) for entry_uuid in uuids]))
     return _information(message_id, tlv(_SYNC_ID_SET, boolean(True) + names))  # noqa: FBT003 - refreshDeletes
 

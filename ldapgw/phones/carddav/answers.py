@@ -106,7 +106,7 @@ def home_properties(paths: Paths, title: str) -> Properties:
 
 
 def entrance_properties(paths: Paths) -> Properties:
-    """Return the properties of the entrance for logins of all tenants, which only leads to the login's home."""
+    """Return the properties of ``/dav/``, the address for logins of all tenants, which only names the login's home."""
     return {dav("resourcetype"): "<D:collection/>", dav("current-user-principal"): _href(paths.home)}
 
 

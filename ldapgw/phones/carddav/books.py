@@ -277,8 +277,9 @@ class _BookHistory:
 
     The object is mutable.
 
-    :ivar editions: `AddressBook.editions` of the version.
-    :ivar version: None before the first version, and after the tags were dropped to save memory.
+    :ivar editions: the value of `AddressBook.editions` for the version.
+    :ivar version: the present version; None before the first version, and after the cards' entity tags were dropped to
+        save memory.
     """
 
     token: str = ""
