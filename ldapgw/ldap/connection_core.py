@@ -127,9 +127,9 @@ class ConnectionCore:
             self._owner.stop_reading()
 
     @property
-    def asker(self) -> str:
-        """Return the login or network (the *asker*) whose slices the connection uses (`ldapgw.ldap.turns`)."""
-        return self._session.asker
+    def requester(self) -> str:
+        """Return the login or network (the *requester*) whose slices the connection uses (`ldapgw.ldap.turns`)."""
+        return self._session.requester
 
     def feed_framer(self) -> None:
         """Pass the received octets to the slow path."""

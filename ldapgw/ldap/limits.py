@@ -39,7 +39,7 @@ WAITING: Final = 100
 # client that reads nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
-# Seconds that one login or network (an *asker*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new
+# Seconds that one login or network (a *requester*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new
 # requests, and again the same time for unfinished work.  A slice is enough for the searches of several phones, so that
 # a phone is answered at once although forty other phones list the whole directory.
 SLICE: Final = 0.001

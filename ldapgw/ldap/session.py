@@ -320,7 +320,8 @@ class Session:
     :param tls: whether StartTLS is available.
     :param secure: whether TLS is in use from the start.
     :ivar viewer: the viewer that the client is bound as.
-    :ivar asker: the login's DN, or the network of a client that is not bound (the *asker* in `ldapgw.ldap.turns`).
+    :ivar requester: the login's DN, or the network of a client that is not bound (a *requester* in
+        `ldapgw.ldap.turns`).
     """
 
     __slots__ = (
@@ -339,7 +340,7 @@ class Session:
         "_require_tls",
         "_tls",
         "_waiting",
-        "asker",
+        "requester",
         "secure",
         "viewer",
     )
@@ -377,7 +378,7 @@ class Session:
 
     def _become(self, viewer: Viewer) -> None:
         self.viewer = viewer
-        self.asker = viewer.login or self._network
+        self.requester = viewer.login or self._network
         self._budget = self._caller_id_limits.budget(viewer, self._address)
 
     @property

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Shares the turns of the reactor among clients, so that no client slows others down by sending more requests.
 
-An *asker* is a login, or the network of a client that is not bound; requests are served for askers.  In each turn, an
-asker has one slice of time for new requests and one slice for work that is not finished, regardless of the number of
-the asker's connections.  All new requests share one budget of time in a turn, and all unfinished work shares another
-budget.  Work that does not fit waits for a later turn, and the scheduler serves one worker of each asker in rotation.
-So the time that a client waits depends on the number of askers, and not on the number of requests of one asker.  At
-most `_MOST_BEGUN` requests of an asker are in progress after their first slice.
+A *requester* is a login, or the network of a client that is not bound; requests are served for requesters.  In each
+turn, a requester has one slice of time for new requests and one slice for work that is not finished, regardless of the
+number of the requester's connections.  All new requests share one budget of time in a turn, and all unfinished work
+shares another budget.  Work that does not fit waits for a later turn, and the scheduler serves one worker of each
+requester in rotation.  So the time that a client waits depends on the number of requesters, and not on the number of
+requests of one requester.  At most `_MOST_BEGUN` requests of a requester are in progress after their first slice.
 
 `TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all these answers, then
 notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
@@ -48,14 +48,14 @@ TurnOf = Callable[[str], Awaitable[None]]
 class Worker(Protocol):
     """A worker, which does its work in slices.
 
-    :ivar asker: the DN of the login, or the network of a client that is not bound.
+    :ivar requester: the DN of the login, or the network of a client that is not bound.
     :ivar is_queued: whether the worker waits in the scheduler; only the scheduler sets this attribute.
     """
 
     is_queued: bool
 
     @property
-    def asker(self) -> str: ...
+    def requester(self) -> str: ...
 
     def work(self, seconds: float) -> bool:
         """Work for at most about `seconds`, and return whether more work can be done now.  Never raise an exception."""
@@ -85,7 +85,7 @@ _W = TypeVar("_W", bound=Worker)
 class Lane(Generic[_W]):
     """The workers that wait for a slice, by login or network.
 
-    Mutable: the waiting workers, and the time that each login or network (*asker*) has used in this turn.
+    Mutable: the waiting workers, and the time that each login or network (*requester*) has used in this turn.
     """
 
     __slots__ = ("_order", "_rested", "_spent", "_used", "_waiting")
@@ -120,16 +120,16 @@ class Lane(Generic[_W]):
     def _place_of(self, worker: _W) -> deque[_W]:
         """Mark a worker as queued, and return the queue of its login or network; the caller adds the worker there."""
         worker.is_queued = True
-        asker = worker.asker
-        waiting = self._waiting.get(asker)
+        requester = worker.requester
+        waiting = self._waiting.get(requester)
         if waiting is None:
-            waiting = self._waiting[asker] = deque()
-            self._order.append(asker)
+            waiting = self._waiting[requester] = deque()
+            self._order.append(requester)
         return waiting
 
-    def is_full(self, asker: str) -> bool:
+    def is_full(self, requester: str) -> bool:
         """Return whether a login or network may begin no further work, because `_MOST_BEGUN` of its workers wait."""
-        waiting = self._waiting.get(asker)
+        waiting = self._waiting.get(requester)
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 
     def take(self) -> Iterator[_W]:
@@ -140,29 +140,29 @@ class Lane(Generic[_W]):
         """
         order = self._order
         while order and TURN - self._spent >= _LEAST:
-            asker = order.popleft()
-            if not self.time_left(asker):
-                self._rested.append(asker)
+            requester = order.popleft()
+            if not self.time_left(requester):
+                self._rested.append(requester)
                 continue
-            waiting = self._waiting[asker]
+            waiting = self._waiting[requester]
             worker = waiting.popleft()
             if waiting:
-                order.append(asker)
+                order.append(requester)
             else:
-                del self._waiting[asker]
+                del self._waiting[requester]
             yield worker
 
-    def time_left(self, asker: str) -> float:
+    def time_left(self, requester: str) -> float:
         """Return the seconds that a login or network may still use in this turn."""
         if TURN - self._spent < _LEAST:
             return 0.0
-        left = SLICE - self._used.get(asker, 0.0)
+        left = SLICE - self._used.get(requester, 0.0)
         return left if left >= _LEAST else 0.0
 
-    def charge(self, asker: str, seconds: float) -> None:
+    def charge(self, requester: str, seconds: float) -> None:
         """Count seconds as used by a login or network, which takes at most one slice from the budget of the turn."""
-        used = self._used.get(asker, 0.0)
-        self._used[asker] = used + seconds
+        used = self._used.get(requester, 0.0)
+        self._used[requester] = used + seconds
         self._spent += min(seconds, max(0.0, SLICE - used))
 
 
@@ -209,19 +209,19 @@ class TurnScheduler:
         """Do the gateway's own work in slices, in later turns."""
         self.resume(_Slices(slices, self.seconds))
 
-    def turn_of(self, asker: str) -> Awaitable[None]:
+    def turn_of(self, requester: str) -> Awaitable[None]:
         """Wait for the turn of a login or network.
 
         From this turn until the caller waits again, the work of the caller is charged to the slice of this login or
         network.
         """
-        waiter = _Waiter(asker)
+        waiter = _Waiter(requester)
         self.resume(waiter)
         return waiter.deferred
 
-    def first_turn_of(self, asker: str) -> Awaitable[None]:
-        """Wait until a new request may begin: at the end of this turn, or later if the asker's slice is used up."""
-        waiter = _Waiter(asker)
+    def first_turn_of(self, requester: str) -> Awaitable[None]:
+        """Wait until a new request may begin: at the end of this turn, or later if the requester's slice is used up."""
+        waiter = _Waiter(requester)
         waiter.is_queued = True
         self._requests.append(waiter)
         self._call_end_of_turn()
@@ -291,7 +291,7 @@ class TurnScheduler:
         slow += requests
         unfinished: list[Worker] = []
         for worker in slow:
-            if not new.time_left(worker.asker) or self._unfinished.is_full(worker.asker):
+            if not new.time_left(worker.requester) or self._unfinished.is_full(worker.requester):
                 self._unfinished.add(worker)
             elif self._work(worker, new):
                 unfinished.append(worker)
@@ -308,19 +308,19 @@ class TurnScheduler:
         answered: list[tuple[TurnMember, str, FastAnswer]] = []
         began = now = seconds()
         for member in members:
-            asker = member.asker
-            if not new.time_left(asker):
+            requester = member.requester
+            if not new.time_left(requester):
                 new.add(member)
                 continue
             answer = member.answer()
             then = seconds()
-            new.charge(asker, then - now)
+            new.charge(requester, then - now)
             now = then
             if answer is None:
                 slow.append(member)
                 continue
             member.is_queued = False
-            answered.append((member, asker, answer))
+            answered.append((member, requester, answer))
             if len(answered) == _MAX_UNSENT:
                 break
         if not answered:
@@ -331,26 +331,26 @@ class TurnScheduler:
         for member, _, fast_answer in answered:
             member.record(fast_answer, sent, sent - began)
         each = (seconds() - now) / len(answered)
-        for _, asker, _ in answered:
-            new.charge(asker, each)
+        for _, requester, _ in answered:
+            new.charge(requester, each)
         return len(answered) == _MAX_UNSENT
 
     def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
         """Let a worker use the rest of its login's or network's slice; return whether to queue the worker again."""
         worker.is_queued = False
-        asker, began = worker.asker, self.seconds()
-        is_unfinished = worker.work(lane.time_left(asker))
-        lane.charge(asker, self.seconds() - began)
+        requester, began = worker.requester, self.seconds()
+        is_unfinished = worker.work(lane.time_left(requester))
+        lane.charge(requester, self.seconds() - began)
         return is_unfinished and not worker.is_queued
 
 
 class _Slices:
     """A `Worker` for the gateway's own work: a generator whose steps take at most a slice each."""
 
-    __slots__ = ("_seconds", "_steps", "asker", "is_queued")
+    __slots__ = ("_seconds", "_steps", "is_queued", "requester")
 
     def __init__(self, steps: Iterator[None], seconds: Callable[[], float]) -> None:
-        self.asker = _OWN
+        self.requester = _OWN
         self.is_queued = False
         self._steps = steps
         self._seconds = seconds
@@ -366,10 +366,10 @@ class _Waiter:
     :ivar deferred: fires in the turn of the login or network; may be cancelled.
     """
 
-    __slots__ = ("asker", "deferred", "is_queued")
+    __slots__ = ("deferred", "is_queued", "requester")
 
-    def __init__(self, asker: str) -> None:
-        self.asker = asker
+    def __init__(self, requester: str) -> None:
+        self.requester = requester
         self.is_queued = False
         self.deferred: Deferred[None] = Deferred()
 

@@ -192,7 +192,7 @@ def test_twenty_thousand_small_messages_at_once(gate):
     for at in range(0, len(stream), 1 << 16):
         talk.begin(stream[at : at + (1 << 16)])
         assert is_answered(other)
-        talk.turn()  # each asker has a new slice
+        talk.turn()  # each requester has a new slice
     talk.settle()
     assert time.process_time() - begun < 2.0
     in_a_moment(talk.longest)

@@ -89,9 +89,9 @@ def test_a_new_session_has_the_rights_of_its_address():
 def test_clients_of_one_network_ask_as_one_until_they_bind():
     """Their slices of work are shared, because an IPv6 client has as many addresses as it wants."""
     one, other = session("2001:db8::1"), session("2001:db8::2")
-    assert one.asker == other.asker != session("2001:db8:0:1::1").asker
+    assert one.requester == other.requester != session("2001:db8:0:1::1").requester
     assert answer(one, pdu.bind(DESK1, SECRET)) == SUCCESS
-    assert one.asker == one.viewer.login != other.asker
+    assert one.requester == one.viewer.login != other.requester
 
 
 @pytest.mark.parametrize("name", [DESK1, "desk1"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each asker has a slice in each turn, however many connections it has; who asks little never waits for who asks much.
+"""Each requester has a slice in each turn, whatever its connections; who asks little never waits for who asks much.
 
 The clock is the test's: it moves only while a member answers or works.
 """
@@ -23,7 +23,7 @@ class Reactor:
     """A reactor whose turns the test makes.
 
     :ivar done: what members did, in order.
-    :ivar slices: how long each asker was worked for, and how often it was answered, in the current turn.
+    :ivar slices: how long each requester was worked for, and how often it was answered, in the current turn.
     """
 
     def __init__(self) -> None:
@@ -66,11 +66,17 @@ class Member:
     """
 
     def __init__(
-        self, reactor: Reactor, asker: str, name: str = "", cost: float = 0.0, work: float = 0.0, step: float = MS / 4
+        self,
+        reactor: Reactor,
+        requester: str,
+        name: str = "",
+        cost: float = 0.0,
+        work: float = 0.0,
+        step: float = MS / 4,
     ) -> None:
-        self.asker = asker
+        self.requester = requester
         self.is_queued = False
-        self._name = name or asker
+        self._name = name or requester
         self._reactor = reactor
         self._cost = cost
         self._left = work
@@ -94,14 +100,14 @@ class Member:
         while True:
             self._left -= self._step
             self._reactor.now += self._step
-            self._reactor.seconds[self.asker] += self._step
+            self._reactor.seconds[self.requester] += self._step
             if self._left < self._step / 2 or self._reactor.now > end - self._step / 2:
                 return self._left > self._step / 2
 
     def _take(self, what: str, seconds: float) -> None:
         self._reactor.done.append(f"{what} {self._name}")
         self._reactor.now += seconds
-        self._reactor.seconds[self.asker] += seconds
+        self._reactor.seconds[self.requester] += seconds
 
 
 @pytest.fixture(name="reactor")
@@ -164,7 +170,7 @@ def test_who_asks_once_does_not_wait_for_who_asks_often(reactor: Reactor) -> Non
 
 
 def test_dear_answers_are_counted_one_by_one(reactor: Reactor) -> None:
-    """An answer that takes more than a slice is the only one of its asker in the turn."""
+    """An answer that takes more than a slice is the only one of its requester in the turn."""
     flood = [Member(reactor, "flood", f"flood{at}", cost=3 * MS) for at in range(3)]
     assert found(reactor.turn(*flood, Member(reactor, "desk", cost=MS))) == ["flood0", "desk"]
     assert [found(reactor.turn()), found(reactor.turn())] == [["flood1"], ["flood2"]]
@@ -188,7 +194,7 @@ def test_sending_counts_too(reactor: Reactor) -> None:
     assert len(found(reactor.turn(*flood))) == 16  # a group, which takes more than a slice
 
 
-def test_many_askers_share_the_budget_of_a_turn(reactor: Reactor) -> None:
+def test_many_requesters_share_the_budget_of_a_turn(reactor: Reactor) -> None:
     """Each is answered before any of them is answered again; those who had no turn come first in the next one."""
     members = [Member(reactor, f"desk{at}", f"desk{at}.{n}", cost=MS / 4) for n in range(2) for at in range(30)]
     turns = [found(reactor.turn(*members)), found(reactor.turn()), found(reactor.turn())]
@@ -251,8 +257,8 @@ def test_unfinished_work_that_had_no_slice_comes_first(reactor: Reactor) -> None
     assert worked(reactor.turn()) == ["late", "first", "second"]
 
 
-def flood_of(reactor: Reactor, asker: str, count: int) -> list[Member]:
-    return [Member(reactor, asker, work=10 * MS) for _ in range(count)]
+def flood_of(reactor: Reactor, requester: str, count: int) -> list[Member]:
+    return [Member(reactor, requester, work=10 * MS) for _ in range(count)]
 
 
 def test_what_is_left_of_a_slice_is_the_next_connections(reactor: Reactor) -> None:
@@ -320,16 +326,16 @@ def test_own_work_has_a_slice_too(reactor: Reactor) -> None:
     assert counts == [2, 4, 5]
 
 
-def test_a_coroutine_waits_for_its_askers_turn(reactor: Reactor) -> None:
-    """What a coroutine does until it waits again counts; another asker's has its slice in the same turn.
+def test_a_coroutine_waits_for_its_requesters_turn(reactor: Reactor) -> None:
+    """What a coroutine does until it waits again counts; another requester's has its slice in the same turn.
 
     A request that begins has the slice for new requests, in the turn that it came in.
     """
     read: list[str] = []
 
-    async def reader(asker: str, name: str, parts: int) -> None:
+    async def reader(requester: str, name: str, parts: int) -> None:
         for part in range(parts):
-            await (reactor.turns.turn_of(asker) if part else reactor.turns.first_turn_of(asker))
+            await (reactor.turns.turn_of(requester) if part else reactor.turns.first_turn_of(requester))
             reactor.now += MS
             read.append(name)
 

@@ -27,10 +27,10 @@ class Turns:
         self._scheduler = TurnScheduler(clock.seconds, call_soon, call_soon)
         self.asked: list[str] = []
 
-    def turn_of(self, asker: str) -> Awaitable[None]:
-        self.asked.append(asker)
-        return self._scheduler.turn_of(asker)
+    def turn_of(self, requester: str) -> Awaitable[None]:
+        self.asked.append(requester)
+        return self._scheduler.turn_of(requester)
 
-    def first_turn_of(self, asker: str) -> Awaitable[None]:
-        self.asked.append(asker)
-        return self._scheduler.first_turn_of(asker)
+    def first_turn_of(self, requester: str) -> Awaitable[None]:
+        self.asked.append(requester)
+        return self._scheduler.first_turn_of(requester)
