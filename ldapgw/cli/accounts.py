@@ -139,7 +139,8 @@ def share(site: Site, account: str, sharing: Sharing, label: str, tenant: str | 
         chosen_account = find_account(connection, account, tenant)
         _check_group(sharing, site, chosen_account.tenant)
         if sharing is Sharing.PRIVATE and (label or all_contacts):
-            raise UserError("a private book shares no contacts; leave out the option, or do not choose private")
+            options = "--label and --all-contacts"
+            raise UserError(f"a private book shares no contacts; leave out {options}, or do not choose private")
         if label:
             _check_label(connection, chosen_account, label)
         elif not all_contacts:
@@ -369,7 +370,7 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
             is_shared = shares_grant(connection, sharers, account.sub)
         # A delegated account without a consent has no token that could be revoked.
         if tokens is not None and tokens.refresh_token and not is_shared:
-            # The module is imported here, so that the commands that call nobody are quicker.
+            # The module is imported here, so that commands that send no request to Google start faster.
             from ldapgw.cli.site import google_clients, run_in_reactor
 
             oauth = google_clients(site.config).oauth

@@ -239,7 +239,7 @@ class ControlledSearch:
             self._sort_error = error
             if sort.critical:
                 raise DirectoryError(
-                    ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "the entries cannot be sorted that way"
+                    ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "the entries cannot be sorted by the requested keys"
                 ) from None
             return None
         self._is_sorted = True

@@ -68,7 +68,7 @@ class KeySource:
         if self.file.exists() and not set(read_keys(self.file)) <= set(keys):
             raise StoreError(
                 f"{self.file}: has a key that {_SETTING} lacks; add this key to {_SETTING}, after the present keys, or "
-                "move the file away if the database does not need this key"
+                f"move {self.file} away if the database does not need this key"
             )
         return keys
 
@@ -158,7 +158,8 @@ class SecretBox:
         try:
             return cipher()
         except InvalidToken:
-            raise UnfitKey(f"a stored secret does not fit {self.source}; put back the key that belongs to it") from None
+            todo = "put back the key with which the secret was sealed"
+            raise UnfitKey(f"a stored secret does not fit {self.source}; {todo}") from None
 
     def _reload_keys(self) -> None:
         """Read the key file again after a change.

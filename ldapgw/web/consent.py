@@ -284,7 +284,7 @@ class AuthorizationCodeFlow:
                 refreshed = await self._dependencies.oauth.refresh(client, tokens.refresh_token)
             except GoogleError as error:
                 log.warn(
-                    "web: refresh of account {account} after a consent: {code} {detail}",
+                    "web: the token of account {account} could not be refreshed after a consent: {code} {detail}",
                     event="refresh_after_consent_failed",
                     tenant=tenant.name,
                     account=known.id,

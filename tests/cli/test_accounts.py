@@ -211,7 +211,7 @@ def test_share_a_label(gateway: Gateway) -> None:
     assert "callers (label customers)" in gateway.run("accounts").stdout
     assert "there are: Customers" in gateway.refused("share", "alice@acme.example", "shared", "--label", "VIP")
     for options in (["--label", "customers"], ["--all-contacts"]):
-        assert "leave out the option" in gateway.refused("share", "alice@acme.example", "private", *options)
+        assert "leave out --label" in gateway.refused("share", "alice@acme.example", "private", *options)
     expected = [
         (["private"], ("private", "")),
         (["shared"], ("shared", "customers")),
