@@ -96,7 +96,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> C
 
 
 async def _change_nothing() -> None:
-    """Do nothing, because a running gateway notices the change in the database."""
+    """Do nothing after an account was connected, because a running gateway notices new accounts in the database."""
 
 
 def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedirect:

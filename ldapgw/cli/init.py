@@ -100,7 +100,9 @@ def _read_client_file(text: str) -> str:
     if path is None:
         return ""
     if not path.is_file():
-        raise click.BadParameter("there is no such file; leave the path empty to enter the client on the page later")
+        raise click.BadParameter(
+            "there is no such file; leave the path empty to enter the OAuth client on the web page later"
+        )
     try:
         read_client_file(path.read_bytes())
     except UserError as error:
@@ -271,7 +273,10 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _port_to_show(given: Mapping[str, Any]) -> str:
-    """Return the port for the proposed address of the page; empty if the port is 443, unknown, or behind a proxy."""
+    """Return the port for the proposed address of the web pages, as ":" and the number.
+
+    :returns: the text; empty if the port is 443 or unknown, or if the gateway is behind a proxy.
+    """
     is_behind_proxy = given["encryption"] not in (None, *_CERTIFICATES)
     return "" if is_behind_proxy or given["web_port"] in (None, 443) else f":{given['web_port']}"
 
@@ -319,7 +324,7 @@ def _web_port(given: Mapping[str, Any]) -> int:
 
 
 def _plain_port(https: int) -> int:
-    """Return the port for plain HTTP beside a port for HTTPS: a port that no program uses, if there is such a port."""
+    """Return the port for plain HTTP of a gateway with a port for HTTPS; a port that no program uses is preferred."""
     preferred = 80 if https == 443 else 8080
     ports: list[int] = [port for port in (preferred, *range(8080, 8090)) if port != https]
     return next(filter(_is_free, ports), ports[0])

@@ -40,8 +40,8 @@ from ldapgw.store.sign_ins import LINK_SECONDS
 def admin_link(site: Site, tenant: str | None, *, as_json: bool) -> None:
     """Print a one-time link to the administration of a tenant.
 
-    The link works once, and for an hour. Use the link before anybody can sign in. Later, the tenant's admins sign in on
-    the tenant's page.
+    The link works once, and for an hour. Use the link for the first setup, while nobody can sign in yet. Later, the
+    tenant's admins sign in on the tenant's page.
     """
     name = site.tenant(tenant).name
     created_at = now()

@@ -361,7 +361,7 @@ def text_type(read: Callable[[str], str], expected: str, name: str = "text") -> 
     """Return the type of an option; `read` converts the option's text, or raises a `ValueError` if the text is wrong.
 
     :param expected: the expected form, for the message about a text of another form.
-    :param name: the name of the type in the help, if the option has no name of its own for the value.
+    :param name: the placeholder for the option's value in the help, if the option has no `metavar`.
     """
 
     def convert(text: str) -> str:

@@ -333,8 +333,8 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Searched words that begin with the same letter have to be in one line.  Otherwise two variants of a single word
-    # of the value could match two searched words.
+    # Searched words that begin with the same letter have to be in one line of the search text, which is one variant of
+    # the value.  Otherwise two variants of a single word of the value could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
     # The list is filled only when a search text with several values is tested for the first time: few searches test
     # such a text.
@@ -486,8 +486,8 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
     :param readings: the lists of words, one for each way to split the digits into words.
     """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # Each set of required strings holds the words that the lists have at one position.  A list that is too short adds
-    # its last word.
+    # Set n of the required strings holds the n-th word of each list.  A list with fewer words adds its last word to the
+    # set.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))

@@ -250,7 +250,8 @@ def _with_changes(
     contact_entries: list[Entry] = []
     number_entries: list[Entry] = []
     labelled = []
-    # There may be a million contacts, so only their entries stay in memory if possible.
+    # There may be a million contacts, so the loop keeps no contact: if `stored` is an iterator, the memory of each
+    # contact is freed once the contact's entries are made.
     for contact in stored:
         entries = factory.entries_of(contact)
         contact_entries += entries.contact

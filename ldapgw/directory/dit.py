@@ -478,7 +478,10 @@ class _View:
         )
 
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
-        """Return the scope of a book or a label; the scope of a book leaves out the second entries of its contacts."""
+        """Return the scope of a book or a label.
+
+        The scope of a book has each contact once: the scope leaves out the further entries of contacts below labels.
+        """
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:
             return SearchScope.of(self.directory.context, *container)

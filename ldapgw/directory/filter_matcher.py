@@ -645,7 +645,7 @@ def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """Return a copy of a term that asserts a single value; the copy asserts another value."""
+    """Copy a term, which has to assert a single value; the copy asserts `value` in its place."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:

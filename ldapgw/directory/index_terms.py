@@ -4,10 +4,11 @@
 The first letter of a term says its group:
 
 * ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  This letter is followed by
-  ``w`` and the first letters of a word, or by ``t`` and a trigram or the last two letters of a word; for a name, also
-  the last letter alone.  Mail addresses have no trigrams, because they would have more trigrams than all other values.
-* ``D`` a telephone number: ``b`` and the prefix of a form of the number, or ``t`` and a trigram or the last two digits
-  of a form.
+  ``w`` and the first letters of a word, or by ``t`` and a part of a word.  The part is a trigram or the last two
+  letters; a name also has a term with the last letter alone.  Mail addresses have no trigrams, because they would have
+  more trigrams than all other values.
+* ``D`` a telephone number.  This letter is followed by ``b`` and the prefix of a form of the number, or by ``t`` and a
+  part of a form.  The part is a trigram or the last two digits.
 * ``K`` a word as it is typed on a telephone keypad: ``N`` or ``O``, and the digits of the word's first letters; for a
   word in a script other than Latin, also ``t`` and a trigram of its digits; for two words of a line, ``p`` and the
   first digit of each word.
@@ -356,7 +357,10 @@ def _word_terms(group: str, word: str) -> list[str]:
 
 
 def _keypad_terms(word: str) -> list[str]:
-    """Return the terms of a word in digits of the telephone keypad; the caller adds the letters of the group."""
+    """Return the terms of a word in digits of the telephone keypad.
+
+    The caller puts the letters of the term's group in front: "KN" for a name, "KO" for an organization.
+    """
     digits = name_folding.on_keys(word)
     beginning = digits[:_KEYS]
     if not beginning.isdigit():
@@ -436,7 +440,7 @@ def _pair_number(beginning: str) -> int:
 
 
 def _pair_term(group: str, one: int, other: int) -> str:
-    """Return the term of values that have two words, given the `_pair_number` of the beginning of each word."""
+    """Return the term for values with two words; `one` and `other` are the `_pair_number` of each word's beginning."""
     return f"W{group}{one * other % _PAIR_TERMS}"
 
 
@@ -614,8 +618,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
         if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
             return None
         longer = max(string, next_string, key=len)
-        # On the keypad, 0 may stand for a blank: "300" may be the words "3" and "0", or the single word "30".  A single
-        # word is in both `one` and `other`, and is looked up alone.
+        # On the keypad, 0 may stand for a blank: "300" may be the words "3" and "0", or the single word "30".  If the
+        # digits are a single word, both `one` and `other` contain this word, and only this word is looked up.
         if len(longer) >= _KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:

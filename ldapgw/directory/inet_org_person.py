@@ -323,7 +323,7 @@ class EntryFactory:
     ) -> Entry:
         """Make an entry of a contact.
 
-        :param name: the contact's name, without a number's kind behind it.
+        :param name: the contact's name, without the kind of a number ("(mobile)") that may follow the name in cn.
         :param texts: the texts by attribute, among them a uid and a cn.
         """
         packed: dict[str, PackedAttribute] = {}

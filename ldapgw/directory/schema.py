@@ -33,7 +33,7 @@ class Family(Enum):
 
 
 class Use(Enum):
-    """The use of a matching rule (RFC 4512 2.5.1 calls them EQUALITY, ORDERING and SUBSTR)."""
+    """The uses of a matching rule, which RFC 4512 2.5.1 calls EQUALITY, ORDERING and SUBSTR."""
 
     EQUALITY = auto()
     ORDERING = auto()

@@ -492,7 +492,7 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
-    """Return the sort key that follows the key prefix in `after`: the matches begin behind this sort key.
+    """Return the octets of `after` behind the key prefix, a sort key; the search continues behind this sort key.
 
     Return None if `after` does not begin with the key prefix: then the matches begin with the first match that has the
     prefix.

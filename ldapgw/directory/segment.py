@@ -34,7 +34,7 @@ _MAX_SELECTIONS: Final = 4
 # The maximum number of selections that are remembered in addition to the selections whose messages are cached.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
-# The number of entries on a page.  The first document of each page is a multiple of `PAGE_SIZE`.
+# The number of entries on a page.  The number of the first document of each page is a multiple of `PAGE_SIZE`.
 PAGE_SIZE: Final = 192
 # The maximum number of octets of a page that is cached.
 MAX_PAGE_OCTETS: Final = 64 << 10
@@ -409,7 +409,7 @@ class Segments:
 
     @property
     def per_number(self) -> bool:
-        """Return whether the form with one entry per number was built."""
+        """Return whether the segments with an entry per number were built."""
         return bool(self.numbers)
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:

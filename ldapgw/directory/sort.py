@@ -103,8 +103,8 @@ class Sorter:
     def rank(self, match: Match) -> bytes:
         """Return the rank of a match.
 
-        :raises Unsortable: when an attribute has no ordering in the match's tenant, or when a rule does not apply to
-            the attribute.
+        :raises Unsortable: when a sort key's attribute has no ordering rule, or when the sort key's rule does not apply
+            to the attribute.  In a tenant with lenient matching, more attributes have an ordering.
         """
         context = match.context
         values = self._values.get(context)

@@ -158,7 +158,8 @@ def _bare_name(login: str) -> str:
     return rdns[0][0][1].strip().lower() if rdns else ""
 
 
-# How many unknown numbers a login may ask for at once, and how many more numbers after each second.
+# The number of unknown numbers that a login may ask for at once, and the number of further unknown numbers that each
+# second adds to this allowance.
 UNKNOWN_NUMBERS: Final = 300.0
 UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
 # Seconds for which the administrator sees that a login asked for too many unknown numbers.
@@ -376,7 +377,8 @@ class LogThrottle:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # The time of the last line, and the next line, which counts the events since the last line; by kind and origin.
+        # For each kind and origin of events: the time of the last line in the log, and the next line for the log, which
+        # has the number of events since the last line.
         self._events: dict[tuple[str, str], tuple[float, LogLine]] = {}
 
     def add(
@@ -409,8 +411,8 @@ class LogThrottle:
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
         """Yield the lines for events that were not logged yet, and forget origins without events since their last line.
 
-        :param interval: seconds that must have passed since the last line.  With 0, all lines are yielded, because the
-            gateway stops.
+        :param interval: seconds that must have passed since the last line.  A gateway that stops passes 0, so that all
+            lines are yielded.
         """
         for key, (last_logged, line) in list(self._events.items()):
             if 0 <= now - last_logged < interval:

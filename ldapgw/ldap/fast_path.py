@@ -29,8 +29,8 @@ from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# The maximum number of entries of an answer, more than nearly any write can hold (`JOINED`).  The slow path sends
-# longer answers.
+# The maximum number of entries of an answer.  The messages of so many entries rarely fit into one write (`JOINED`), so
+# the slow path sends longer answers.
 _MAX_ENTRIES: Final = 256
 # The maximum number of entries of an answer if entries take long to encode (`Selection.is_slow`).  Encoding 16 entries
 # with two numbers each takes two milliseconds.
@@ -256,7 +256,7 @@ def _first_slice(
 
 
 def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[bytes], bool]:
-    """Return the messages of batches, and whether all messages are plain (`set_message_id`)."""
+    """Return the messages of batches, and the argument `is_plain` for `set_message_id`."""
     messages: list[bytes] = []
     is_plain = True
     for batch in batches:

@@ -30,7 +30,7 @@ from ldapgw.ldap.messages import SUCCESS, Result
 class OutputBuffer:
     """A buffer for octets that are not written yet.
 
-    :ivar max_octets: the maximum number of octets that the buffer may have after a page of entries was added to other
+    :ivar max_octets: a buffer that is not empty takes a page of entries only if the buffer then has at most this many
         octets.
     :ivar size: octets of all pieces.
     :ivar full: whether the caller has to write before more is added.

@@ -92,8 +92,8 @@ class DirectoryPort:
         call takes the same time whether the login exists or not, so that clients cannot find out which logins exist.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
     :ivar unfit_client: called with a fixed phrase and the client's address for each mistake of a client.  There are
-        four such mistakes: TLS on the port for LDAP without TLS; LDAP without TLS on the port for TLS; no knowledge of
-        the authority of our certificate; and a password without TLS although a password needs TLS.
+        four such mistakes: TLS on the port for LDAP without TLS; LDAP without TLS on the port for TLS; no trust in the
+        authority that issued the server's certificate; and a password without TLS although a password needs TLS.
     :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
         in a few words, and the connection's number.
     """
@@ -434,7 +434,9 @@ class Session:
     def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
         """Apply an outcome of `SESSION_TABLE` to a request.
 
-        :param met: the operation that the request meets, or None if the request meets no operation.
+        :param met: the operation whose status selected the outcome.  For a request to abandon or cancel an operation,
+            `met` is the named operation; for any other request, `met` is the operation in progress or the first waiting
+            operation.  `met` is None if there is no such operation.
         """
         if isinstance(outcome, Result):
             return (_answer(message, outcome),)

@@ -147,7 +147,7 @@ class SocketWriter:
             self._buffer_in_transport(b"".join(pieces)[sent:])
 
     def _buffer_in_transport(self, octets: bytes) -> None:
-        """Pass octets that the socket does not take to the transport."""
+        """Pass to the transport the octets that the socket does not accept."""
         self.blocked = True
         self._transport.write(octets)
         self._on_blocked()

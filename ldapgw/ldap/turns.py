@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Shares the turns of the reactor among clients, so that no client slows others down by sending more requests.
 
-A *requester* is a login, or the network of a client that is not bound; requests are served for requesters.  In each
-turn, a requester has one slice of time for new requests and one slice for work that is not finished, regardless of the
-number of the requester's connections.  All new requests share one budget of time in a turn, and all unfinished work
-shares another budget.  Work that does not fit waits for a later turn, and the scheduler serves one worker of each
-requester in rotation.  So the time that a client waits depends on the number of requesters, and not on the number of
-requests of one requester.  At most `_MOST_BEGUN` requests of a requester are in progress after their first slice.
+A *requester* is a login, or the network of a client that is not bound; time is shared among requesters, not among
+connections.  In each turn, a requester has one slice of time for new requests and one slice for work that is not
+finished, regardless of the number of the requester's connections.  All new requests share one budget of time in a turn,
+and all unfinished work shares another budget.  Work that does not fit waits for a later turn, and the scheduler serves
+one `Worker` of each requester in rotation.  So the time that a client waits depends on the number of requesters, and
+not on the number of requests of one requester.  At most `_MOST_BEGUN` requests of a requester are in progress after
+their first slice.
 
 `TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all these answers, then
 notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
@@ -160,7 +161,10 @@ class Lane(Generic[_W]):
         return left if left >= _LEAST else 0.0
 
     def charge(self, requester: str, seconds: float) -> None:
-        """Count seconds as used by a login or network, which takes at most one slice from the budget of the turn."""
+        """Count seconds as used by a login or network.
+
+        The seconds also count against the budget of the turn, but at most one slice for each login or network.
+        """
         used = self._used.get(requester, 0.0)
         self._used[requester] = used + seconds
         self._spent += min(seconds, max(0.0, SLICE - used))

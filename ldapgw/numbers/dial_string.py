@@ -192,7 +192,7 @@ def split_afterwards(text: str) -> tuple[str, str]:
 
 
 def _shortest_before(group: str | None, more: str | None) -> int:
-    """Return the minimum number of digits of a number that precedes a text to dial after the connection.
+    """Return how many digits have to precede a text, so that the text is dialled after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
     5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a complete number precedes

@@ -197,6 +197,10 @@ def without_remarks(text: str) -> str:
 
 
 def _label(found: re.Match[str]) -> str:
-    """Return a label without its number.  A label that is a word for an extension is returned unchanged."""
+    """Return the word of a label without the ordinal number: "Handy2" becomes "Handy".
+
+    A label without such a word ("1:", "O2:") becomes a blank.  A label that is a word for an extension is returned
+    unchanged.
+    """
     label = found[1] or found[2] or ""
     return found[0] if label and dial_string.leads_afterwards(f" {label} ") else f"{label} "

@@ -210,7 +210,9 @@ def is_e164(text: str) -> bool:
 
 
 def is_whole(digits: str) -> bool:
-    """Return whether a number has at least seven digits, and at least seven digits behind a trunk prefix.
+    """Return whether a number has at least seven digits.
+
+    If the number has a trunk prefix, at least seven digits have to follow this prefix.
 
     :param digits: the number in E.164 without its "+".  Some numbers have a trunk prefix behind the country code by
         mistake.

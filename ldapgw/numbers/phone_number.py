@@ -187,8 +187,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         return ()
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
-        # A stored text with a letter ("*0120e000000") has no service code, although a service code is recognized in the
-        # same digits without the letter.
+        # A stored text with a letter ("*0120e000000") is read without a service code.  In the same digits without the
+        # letter, a service code is recognized.  So the reading without a service code is added here.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.

@@ -39,8 +39,8 @@ _VIETNAMESE_CODES: Final = (
     *(("186", "56"), ("188", "58"), ("199", "59")),
 )
 
-# Côte d'Ivoire, 2021: the operator's digits that were put in front of all numbers, and how the former numbers of the
-# operator began (ARTCI, numéros à dix chiffres).
+# Côte d'Ivoire, 2021: for the mobile and the fixed network of each operator, the digits that were put in front of the
+# network's numbers, and the beginnings of the network's former numbers (ARTCI, numéros à dix chiffres).
 _IVORIAN_BEGINNINGS: Final = {
     "01": "01 02 03 40 41 42 43 50 51 52 53 70 71 72 73",
     "05": "04 05 06 44 45 46 54 55 56 64 65 66 74 75 76 84 85 86 94 95 96",

@@ -112,7 +112,8 @@ def read_single(text: str, region: str, witness: Witness) -> Number | None:
     if not is_valid(without_last):
         return number
     if goes_on(without_last, last[1]) or (_NUMBERED.search(parts.core) and not is_guessed(number)):
-        # "030 5550171-173" is a range of numbers, and "0171 5550171 2" is a person's second number.
+        # In "030 5550171-173", the last digits are the end of a range of numbers.  In "0171 5550171 2", the last digit
+        # says that this is a person's second number.
         rest = make_number(typed, shorter._replace(afterwards=""), _readings(shorter, region, witness), region)
         return with_rule(rest, Rule.REMARK)
     # "021-55550171-8012": digits that are too many for the country's numbers are an extension.

@@ -206,9 +206,9 @@ class _Field:
         """Return the numbers that can be dialled.
 
         The text is read in several ways, in this order, until the first way succeeds: as several complete numbers,
-        unless only the whole text is an assigned number; as one number; as several assigned numbers, even if only
-        blanks separate these numbers; as several numbers, some of which are local or internal.  If the digits are too
-        many for one number, all parts that may be numbers are read.
+        unless the whole text is an assigned number and some part is not; as one number; as several assigned numbers,
+        even if only blanks separate these numbers; as several numbers, some of which are local or internal.  If the
+        digits are too many for one number, all parts that may be numbers are read.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold a single number, which consists of digits and punctuation.
@@ -403,9 +403,9 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
-    The caller makes sure that the whole text is an assigned number: "044/555/01/71/72" is two numbers.  In
-    "030/5550171/72", the digits "72" are a second number: they replace the last digits of a group that is longer than
-    "72".
+    The caller makes sure that the whole text is an assigned number; "044/555/01/71/72" is not an assigned number, but
+    two numbers.  In "030/5550171/72", the digits "72" are a second number: they replace the last digits of a group that
+    is longer than "72".
 
     :param number: the number in front of the slash.
     """
@@ -433,9 +433,7 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept a number with the length of a local number, an internal number, or the digits of a remark.
-
-    The remark stands in front of a number.
+    """Accept a number as long as a local number, an internal number, or the digits of a remark in front of a number.
 
     An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
     semicolon.

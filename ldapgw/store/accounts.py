@@ -58,7 +58,8 @@ ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 # Errors that only the account's owner can solve, whatever is wrong with the tenant's OAuth client.
 OWN_ERRORS = frozenset(("consent_revoked", "scope_missing", "suspicious_shrink"))
 
-# The causes, in an error's facts, for which a delegated account is no longer read (`ldapgw.store.leavers.Reason`).
+# If the facts of an account's error name one of these causes (`ldapgw.store.leavers.Reason`), the delegated account is
+# no longer read.
 _LEFT = frozenset(("suspended", "deleted", "moved"))
 
 

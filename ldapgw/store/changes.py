@@ -57,8 +57,8 @@ _MARKED = (
     ("phone", "phone", "name", _PHONE_COLUMNS),
     ("further_account", "phone", "phone", ()),
 )
-# Each inserted or deleted row of these tables marks all accounts of the row's tenant as changed, and so does an update
-# with the given event.
+# Each inserted or deleted row of these tables marks all accounts of the row's tenant as changed.  An update marks the
+# accounts too if the update matches the table's event, which is part of the CREATE TRIGGER statement.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
 # The tables whose changes are notified.  A change of a table in `_MARKED` is notified because a trigger writes the mark
 # into the table "change".
@@ -141,7 +141,8 @@ class Changes:
     :ivar phones: the phones by name, or None for a phone that no longer exists.
     :ivar google_groups: by tenant, the members of each Google Group by the group's address; None if no account has
         changed, because each change of a group marks the tenant's accounts as changed.
-    :ivar has_gone_back: whether the database lacks commits that were read before, although its history is the same.
+    :ivar has_gone_back: whether the database lacks commits that were read before, although its `History` (epoch and
+        identity) is the same.
     """
 
     cursor: Cursor | None

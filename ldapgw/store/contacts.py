@@ -120,8 +120,8 @@ class RecordSummary(msgspec.Struct, frozen=True, gc=False):
     """The columns of a stored person that a sync plan compares with a listing.
 
     :ivar is_served: whether the person is served as a contact, not skipped.
-    :ivar missed_at: when an incomplete full listing first lacked the person, in seconds since the epoch, or None if the
-        person is not missing.
+    :ivar missed_at: when the person was first missing in a full sync's listing that had fewer persons than Google
+        counted, in seconds since the epoch; None if the person is not missing.
     """
 
     source_id: str

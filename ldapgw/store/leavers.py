@@ -145,7 +145,7 @@ def read_held(connection: Connection, tenant: str) -> HeldRemoval | None:
 
 
 def clear_held(connection: Connection, tenant: str) -> None:
-    """Store that no removal of the tenant waits for an administrator."""
+    """Store that no removal of accounts of a tenant waits for an administrator."""
     connection.execute(delete(held_leavers).where(held_leavers.c.tenant == tenant))
 
 

@@ -221,7 +221,7 @@ def read_address(connection: Connection, name: str, now: float) -> ProvisioningA
 def fetch_password(
     connection: Connection, address: ProvisioningAddress, secret_box: SecretBox, new: Fetch
 ) -> str | Literal[False]:
-    """Read the password of an address, and store the fetch.
+    """Read the phone's password that belongs to a provisioning address, and record that the password was fetched.
 
     :param address: the address as `read_address` returned it; the caller has checked the secret.
     :returns: the password, or False if the address has ended, or another address has taken its place.
@@ -372,9 +372,9 @@ def note_fetch(
 
 
 def note_refusal(connection: Connection, tenant: str, reason: Reason, mac: str, address: str, now: float) -> None:
-    """Count a refused request with the right token.
+    """Count a request for a settings file that was refused although the window's token was right.
 
-    :param mac: the MAC address in the name of the file, in lower case.
+    :param mac: the MAC address in the name of the requested file, in lower case.
     """
     same = (
         (window_refusal.c.tenant == tenant) & (window_refusal.c.reason == reason.value) & (window_refusal.c.mac == mac)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sign-ins to the page, pending consents, and links that open a tenant's administration page once.
+"""Sign-ins to the web pages, pending consents, and links that open a tenant's administration page once.
 
 Only the SHA-256 of cookies, OAuth states and link tokens is stored, so that nobody can sign in with a copy of the
 database.  An administration link is meant for the time before anybody can sign in.  The link gives no new rights to the

@@ -196,7 +196,9 @@ _END = (
 
 
 def begin(connection: Connection, account_id: int) -> Account | None:
-    """Record that a sync begins.  The requested sync becomes the pending sync until a sync succeeds.
+    """Record that a sync begins.
+
+    The requested sync is stored as the pending sync until a sync succeeds, so that a failed sync is repeated.
 
     :returns: the account with its pending sync, or None if the account is not connected.
     """

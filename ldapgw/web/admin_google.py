@@ -290,7 +290,10 @@ def _problem_of(code: str) -> Problem | None:
 
 
 def _scopes(tenant: WebTenant) -> tuple[str, ...]:
-    """Return the scopes that a service account needs; groups may be chosen at any time."""
+    """Return the scopes that a service account needs.
+
+    The scope for groups is always among them, because an administrator may choose groups at any time.
+    """
     return (*(SCOPE_OF[source] for source in tenant.sources), USERS_SCOPE, GROUPS_SCOPE)
 
 
@@ -512,7 +515,11 @@ def _is_another(before: Client | None, client: Client | EnteredClient) -> bool:
 
 
 def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, bool, str]:
-    """Return when the client was entered, whether an account has synced, whether "Testing" is on, and the alarm."""
+    """Return facts about a tenant's OAuth client.
+
+    :returns: when the client was entered, in seconds since the epoch, or None; whether an account has synced; whether
+        the consent screen is in "Testing"; and the code of the tenant's alarm, or an empty text.
+    """
     known = accounts.read_all(connection, tenant)
     return (
         tenants.client_entered_at(connection, tenant),

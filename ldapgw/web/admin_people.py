@@ -47,8 +47,8 @@ MAX_REVOCATIONS = 4
 # The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
-# The maximum number of people of the directory whose names the page shows, and of people to whom the page's links
-# write.
+# The maximum number of people of the directory whose names the page shows, and of people to whom the page's links for
+# invitations by mail are addressed.
 MAX_LISTED, MAX_INVITED = 50, 2000
 # The maximum number of removals that an administrator approves at once, so that the form stays small.
 MAX_APPROVED = 200

@@ -52,7 +52,8 @@ T = TypeVar("T")
 _TEXT, _JSON, _PNG = "text/plain", "application/json", "image/png"
 # At most this many reads run at a time, because each read has all contacts of its book in memory.
 _MAX_READS = 4
-# The number of contacts in a feed is not limited: a read of 100,000 contacts takes some 150 MB of memory.
+# At most this many feeds are read at a time, because the number of contacts in a feed is not limited: a read of 100,000
+# contacts takes some 150 MB of memory.
 _MAX_FEED_READS = 1
 # At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
 _MAX_WAITING = 8

@@ -6,10 +6,10 @@ address contains a secret, so that nobody has to sign in.  The secret is compare
 secret counts as a wrong login; and a request that others on the way can read is refused.  The address itself shows a
 page with a button, so that a link preview fetches no settings.
 
-In a provisioning window, a phone asks for the file that has the phone's MAC address in its name.  The answer has a new
-password, so a window is short, a phone gets one answer, and only `provisioning_networks` get answers.  The gateway
-answers any other request with the right token as if there were no such file, counts the request as a wrong login from
-the client's address, and shows the request to the administrator.
+In a provisioning window, a phone asks for the file that has the phone's MAC address in its name, at an address with the
+window's token.  The answer has a new password, so a window is short, a phone gets one answer, and only
+`provisioning_networks` get answers.  The gateway answers any other request with the right token as if there were no
+such file, counts the request as a wrong login from the client's address, and shows the request to the administrator.
 
 A report says which steps of a phone's settings worked, for people who enter the settings by hand.  The counts of
 reports stay in the gateway.  An administrator can send the counts to the developers of ldapgw as a mail; the gateway
