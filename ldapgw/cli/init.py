@@ -155,7 +155,7 @@ def _read_file(text: str) -> str:
     "--client-secret-file",
     type=_read_client_file,
     metavar="PATH",
-    help="The OAuth client's JSON file. Empty to enter the client on the page later.",
+    help="The OAuth client's JSON file. Empty to enter the OAuth client on the web page later.",
 )
 @click.option("--state-dir", help="The folder for the database and its key.")
 @pass_site
@@ -254,7 +254,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
             "state_dir", f"Where should the database and its key be stored? For example {STATE_DIR}", str, STATE_DIR
         ),
     }
-    question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the page later"
+    question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the web page"
     client = ask("client_secret_file", question, _read_client_file, "")
     _ask_encryption(given, ask)
     if given["encryption"] in _CERTIFICATES and values["public_url"].startswith("http:"):
