@@ -45,6 +45,8 @@ _MILLION = 1_000_000
 _SAMPLE = 20_000
 # The searches of each load that both servers answer before anything is timed.
 _CHECKED = 10
+# slapd finds no name by the beginnings of several words.
+_OURS_ALONE = {"two-words", "three-words"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -306,7 +308,7 @@ def check(ours: Target, theirs: Target, people: Sequence[Person], *, lenient: bo
                 raise Differs(f"{text}: {_difference(found, expected)}")
             found_by[load] += bool(found and expected)
     for load, count in found_by.items():
-        if not count:
+        if not count and load not in _OURS_ALONE:
             raise Differs(f"{load}: no search has found anybody")
     matching = "lenient" if lenient else "strict"
     say(f"  both servers find the same people in {found_by.total()} searches ({matching} matching)")
