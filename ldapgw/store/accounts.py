@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.store import phones, recordings
-from ldapgw.store.database import ascii_lower, database_of, mark_erased
+from ldapgw.store.database import ascii_lower, chunks, database_of, mark_erased
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import (
     EPOCH,
@@ -638,7 +638,8 @@ def read_alike(connection: Connection, stale_before: float) -> tuple[AlikeAccoun
     groups = {row.id: row for row in connection.execute(query.group_by(*alike))}
     return tuple(
         AlikeAccounts(found, group.size, group.contacts, group.latest_sync, group.oldest_sync)
-        for found in read_some(connection, column.id.in_(groups))
+        for ids in chunks(groups)
+        for found in read_some(connection, column.id.in_(ids))
         for group in (groups[found.id],)
     )
 

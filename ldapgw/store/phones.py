@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, inser
 
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import recordings
-from ldapgw.store.database import ascii_lower
+from ldapgw.store.database import ascii_lower, chunks
 from ldapgw.store.tables import further_account, phone, provisioning, recording, value_of, window_phone
 
 
@@ -268,7 +268,13 @@ def read_alike(connection: Connection) -> tuple[tuple[PhoneLogin, int], ...]:
     )
     query = select(func.min(phone.c.name).label("name"), func.count().label("size")).where(_IS_PHONE)
     groups = {row.name: row.size for row in connection.execute(query.group_by(*alike))}
-    return tuple([(login, groups[login.name]) for login in read_some(connection, phone.c.name.in_(groups))])
+    return tuple(
+        [
+            (login, groups[login.name])
+            for names in chunks(groups)
+            for login in read_some(connection, phone.c.name.in_(names))
+        ]
+    )
 
 
 def count_by_tenant(connection: Connection) -> dict[str, int]:
