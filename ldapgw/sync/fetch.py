@@ -14,7 +14,7 @@ Mutable: `PageBuffer` and `ProgressWriter`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -24,6 +24,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 from zlib import crc32
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -337,7 +338,7 @@ class PageBuffer:
     :param run_off_thread: calls a function on a thread that may wait for the disk.
     """
 
-    def __init__(self, folder: Path, run_off_thread: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, folder: Path, run_off_thread: Callable[..., Deferred[Any]]) -> None:
         self._folder = folder
         self._run_off_thread = run_off_thread
         self._size = 0
@@ -384,7 +385,7 @@ class Fetcher:
     :param run_off_thread: calls a function with its arguments on a thread that may wait for the disk.
     """
 
-    def __init__(self, people: People, folder: Path, run_off_thread: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, people: People, folder: Path, run_off_thread: Callable[..., Deferred[Any]]) -> None:
         self._people = people
         self._folder = folder
         self._run_off_thread = run_off_thread

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
@@ -114,7 +115,7 @@ class SyncJob:
         interval: float,
         pacer: CallPacer,
         full_syncs: FullSyncLimits,
-        run_off_thread: Callable[..., Awaitable[Any]],
+        run_off_thread: Callable[..., Deferred[Any]],
         folder: Path,
         now: Callable[[], float],
         on_progress: Callable[[int, SyncProgress | None], None] = lambda _account_id, _progress: None,
