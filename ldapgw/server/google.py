@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cryptography.x509 import Certificate
 from sqlalchemy import Connection
@@ -217,8 +217,12 @@ class TenantsWithClients(UserDict[str, T]):
     def __init__(self, tenants: Mapping[str, T], clients: Mapping[str, Client]) -> None:
         super().__init__(tenants)
         self._clients = clients
+        self._without_client: Mapping[str, Any] = dict(tenants)
 
     def __getitem__(self, name: str) -> T:
+        client = self._clients.get(name, self._without_client[name].client)
         tenant: Any = self.data[name]
-        found: T = replace(tenant, client=self._clients.get(name, tenant.client))
-        return found
+        # A sync looks a tenant up a dozen times, but clients change rarely.
+        if tenant.client is not client:
+            tenant = self.data[name] = replace(tenant, client=client)
+        return cast("T", tenant)

@@ -68,6 +68,10 @@ def test_tenants_have_the_client_of_the_moment() -> None:
     assert "globex" not in tenants
     with pytest.raises(KeyError):
         tenants["globex"]
+    clients["acme"] = CONFIGURED
+    assert tenants["acme"] == Tenant(CONFIGURED)
+    del clients["acme"]
+    assert tenants["acme"] == Tenant()
 
 
 def test_the_clients_of_the_configuration(tmp_path: Path) -> None:
