@@ -5,9 +5,9 @@ Everything that answers a phone, a page, a command or a replica asks this module
 and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the rule for replicas.  If a book is hidden
 from a viewer, the book does not exist for the viewer: neither a search nor a name finds the book.
 
-Other viewers see the shared part of a book (`Book.shared_branch`).  If the book's settings name a shared label, this
-part is the contacts with the label, or nothing if the account has no such label.  Otherwise, this part is the whole
-book.
+A viewer who does not own a book sees at most the shared part of the book (`Book.shared_branch`).  If the book's
+settings name a shared label, this part is the contacts with the label, or nothing if the account has no such label.
+Otherwise, this part is the whole book.
 
 `Viewer` and `Access` are named tuples because named tuples are compared and hashed fast: each search looks up cached
 results by its viewer.
@@ -60,8 +60,8 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# A viewer's books are sorted by the position of the viewer's access.  An access that is not in this table has position
-# 1.
+# `TenantViewer.seen` sorts books by these positions of the viewer's access.  An access that is not in this table has
+# position 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 
@@ -78,7 +78,8 @@ class SeenBook(NamedTuple):
     def is_browsed(self) -> bool:
         """Return whether the viewer may list and read the contacts.
 
-        If the viewer may not browse the book, a search for a number finds at most the caller's name.
+        If the viewer may not browse the book, a search for a complete number finds at most the name of the contact with
+        this number.
         """
         return self.access is not BookAccess.CALLERS
 
@@ -125,7 +126,7 @@ class TenantViewer(NamedTuple):
 
     @property
     def browsed(self) -> tuple[Sharing, ...]:
-        """Return the kinds of sharing with which the viewer may browse other accounts' books."""
+        """Return the kinds of sharing that let the viewer browse other accounts' books."""
         return (Sharing.SHARED, *(Sharing(f"group:{group}") for group in self.groups))
 
     def group_branches(self, books: Iterable[Book]) -> Iterator[Book | Label]:
@@ -160,7 +161,7 @@ class TenantViewer(NamedTuple):
 class Access(NamedTuple):
     """Access to one tenant: to its shared books, its Workspace directory, and the viewer's own books.
 
-    The first of the viewer's own books says to which groups the viewer belongs
+    The first of the viewer's own books decides to which groups the viewer belongs
     (`ldapgw.directory.dit.Directory.viewer`).
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.  An empty key stands for
@@ -214,8 +215,8 @@ class Viewer(NamedTuple):
     :ivar per_number: whether a contact is shown as one entry for each of its numbers.
     :ivar number_formatter: converts numbers to the viewer's format; None if numbers stay in the tenant's format.
     :ivar area_code: the area code of the phone's site; empty if the tenant's area code applies.
-    :ivar replica: for the login of a replica, the part of the tree that the login may read, by content synchronization
-        (RFC 4533) only; None for other logins.
+    :ivar replica: for the login of a replica, the part of the tree that the replica holds; None for other logins.  The
+        login may read this part only by content synchronization (RFC 4533).
     """
 
     login: str = ""

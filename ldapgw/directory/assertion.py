@@ -28,11 +28,12 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings, at least one of which is a substring of a search text.  There are two kinds of exceptions, which begin with a
-# control character.  A string that begins with `NUMBER_END` is the tail of a number (`ldapgw.numbers.phone_number`).  A
-# string that begins with `ON_KEYS` holds digits, and these digits are a substring of the search text as people type the
-# text on the keypad.  Such digits stand for the beginning of any word, or for any part of a word in a script other than
-# Latin.  The middle or the end of a Latin word is looked up by the possible letters instead.
+# Strings, at least one of which a search text has to contain.  Two kinds of strings begin with a control character, and
+# are looked up in another way.  A string that begins with `NUMBER_END` is the tail of a number
+# (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits, which the search text on
+# the keys has to contain.  An index has keypad digits only for the beginning of each word, and for all parts of a word
+# in a script other than Latin.  So the middle or the end of a Latin word is looked up by the letters for which the
+# digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -47,8 +48,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if there are no such bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: whether a search text of a single value passes if the text contains a string of each required set,
-        in any order and in any line.
+    :ivar anywhere: true if every search text of a single value passes that contains a string of each required set, in
+        any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -284,7 +285,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
-    """Return the assertion that one value equals a text, or has all words of a text with several words."""
+    """Return the assertion that one value equals a text or, if the text has several words, has all of these words."""
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
@@ -333,8 +334,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Searched words that begin with the same letter have to be in one line of the search text, which is one variant of
-    # the value.  Otherwise two variants of a single word of the value could match two searched words.
+    # Without these groups, two variants of a single word of the value could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
     # The list is filled only when a search text with several values is tested for the first time: few searches test
     # such a text.
@@ -441,8 +441,8 @@ def _count(text: str, strings: Iterable[str]) -> int:
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     """Return whether the searched words can be at different positions in a line (bipartite matching).
 
-    If n words are searched, at most n positions of each word are looked for: the other n - 1 words can take at most n -
-    1 of these positions.
+    If n words are searched, at most n positions of each word are looked for, because the other words can take fewer
+    than n of these positions.
     """
     # In most cases, looking for one position of each word is enough, because these positions all differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
@@ -501,9 +501,10 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
 
 
 def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
-    """Return the assertion that one value contains the parts in their order; the first part begins a word.
+    """Return the assertion that one value contains the parts in their order.
 
-    A part that consists of punctuation counts only if all parts consist of punctuation.
+    The initial part begins a word, and the final part ends the value.  A part that consists of punctuation counts only
+    if all parts consist of punctuation.
     """
     last = len(texts) - 1
     parts: list[_Part] = []
@@ -625,7 +626,7 @@ def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
 def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
     """Return whether a line contains the parts in order.
 
-    Each part is matched so that it ends as early as possible, which leaves most of the line to the next part.
+    Each part is matched at the place where the part ends first, which leaves most of the line to the next part.
     """
     position = 0
     for part in parts:
@@ -636,7 +637,7 @@ def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
 
 
 def _find_end(part: _Part, line: str, position: int) -> int:
-    """Find a part at or after a position, and return the least position where it can end; -1 if the part is missing."""
+    """Return the first end of a part that begins at or after a position; -1 if the line has no such part."""
     if part.on_keys:
         line = name_folding.on_keys(line)  # the converted line has the same length
     matches = ((line.find(string, position), len(string)) for string in part.strings)

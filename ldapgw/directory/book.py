@@ -47,7 +47,7 @@ _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 class Label:
     """The branch of a label.
 
-    Each contact with the label has a second entry here.  Searches below the branch find this second entry.
+    Each contact with the label has a second entry in this branch.  Searches below the branch find the second entry.
 
     :ivar name: the value of the label's ou.
     :ivar container: the label's own entry.
@@ -69,8 +69,8 @@ class Book:
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: the resource names of contact groups without a label.  Contacts of the book belong or once
-        belonged to these groups.
+    :ivar unlabelled_groups: the resource names of the contact groups to which contacts of the book belong or once
+        belonged, and which have no label.
     :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
         are shared; empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that other viewers see.
@@ -206,13 +206,13 @@ def update_book(
 
     :param stored: contacts that are new or different.
     :param deleted_uids: uids of contacts that were deleted; a uid that is not in the book has no effect.
-    :returns: the book, or None if it has to be built anew because of too many changes or a new label.
+    :returns: the book, or None if the book has to be built anew because of too many changes or a new label.
     """
     if len(stored) + len(deleted_uids) > max_changes(book):
         return None
     labelled = {label.group_names for label in book.labels}
     groups = book.unlabelled_groups.union(*labelled)
-    # Unchanged contacts may have the new label too.  To find them, all contacts have to be read again.
+    # Unchanged contacts may have a new label too, so all contacts have to be read again.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     parent = _parent_in(book.segments, book_parent(context, book.key, book.name))

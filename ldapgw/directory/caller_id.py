@@ -90,7 +90,7 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return the numbers of an entry that a filter names, by attribute in the schema's order.
+    """Return, by attribute in the schema's order, the numbers of an entry that a filter names.
 
     :param formatter: converts the values from the tenant's format to another format.
     """
@@ -167,7 +167,7 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# The text behind the company's name.  The text says that the caller may or may not belong to the company.
+# The text behind the company's name, because the caller may or may not belong to the company.
 _PERHAPS: Final = " ?"
 # The maximum number of digits of an extension.
 _LONGEST_EXTENSION: Final = 6
@@ -222,7 +222,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the companies' entries with a switchboard; the numbers of its extensions begin with `beginning`."""
+    """Yield the entries that have a switchboard's number whose extensions begin with `beginning`."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]
@@ -237,8 +237,8 @@ def _company_of(entry: Entry) -> str:
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
     """Copy an entry, and put the company's name and `_PERHAPS` in the place of the names.
 
-    A number attribute is copied only if it contains a switchboard's number.  The other numbers may belong to a person
-    who is not the caller, but works for the same company.
+    A number attribute is copied only if one of its values is a switchboard's number.  The other numbers may belong to a
+    person who is not the caller, but works for the same company.
     """
     company = _company_of(entry) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""

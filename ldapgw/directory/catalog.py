@@ -138,8 +138,8 @@ class Catalog:
     def authenticate(self, name: str, password: bytes, address: str, over_tls: bool = True) -> Viewer | None:  # noqa: FBT001, FBT002 - the session's port has no keywords
         """Return the viewer who binds with a name and a password, or None if the name or the password is wrong.
 
-        An unknown name and a wrong password both take the time of one hash.  The delay of a refusal hides the remaining
-        difference in time.
+        An unknown name and a wrong password both take the time of one hash.  The server also delays each refusal, which
+        hides the remaining difference in time.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :param over_tls: whether nobody on the way could read the password.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Networks and token buckets: they identify clients by address, and limit how often each client may do something.
+"""Networks identify clients by address, and token buckets limit how often each client may do something.
 
 Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 

@@ -26,9 +26,9 @@ _NUMBER_LETTERS: Final = frozenset([attribute_tag(kind)[1] for kind in NUMBER_TY
 _MAIL_LETTER: Final = ATTRIBUTE_TAGS["mail"][1]
 _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
-# A precedence ends with the UUID namespace of the book.
+# The precedence of a book (`precedence_of`): two numbers, and the UUID namespace of the book.
 _Precedence = tuple[int, int, str]
-# The precedence before all books.
+# The first number of a precedence that comes before all books.
 _FIRST: Final = -1
 
 # The number of entries that are compared in one slice of work.
@@ -65,7 +65,7 @@ def is_same_person(one: Entry, other: Entry) -> bool:
 
 
 class SameName:
-    """The entries of one name; `duplicates` finds the entries that repeat a person of a preceding book.
+    """The entries of one name; `duplicates` finds the entries of persons who have an entry in a preceding book.
 
     Mutable: the entries that were added.
 

@@ -26,8 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The maximum number of starred contacts of an account that precede all other contacts in a search.  After each change
-# of the directory, the starred contacts are looked up anew, which takes a few milliseconds.
+# At most this many starred contacts of an account precede all other contacts in a search.  After each change of the
+# directory, the starred contacts are looked up anew, which takes a few milliseconds.
 MAX_FAVOURITES = 500
 
 # The number of labelled contacts that `FlagReader.read_names` reads in one slice of work, in about a millisecond.
@@ -56,7 +56,8 @@ class Directory:
 
     :param before: the shared books of the tenant's previous directory, whose merged segments are used again where
         possible.
-    :param defer_merge: whether to leave segments unmerged.  Merging takes long; a later directory then merges them.
+    :param defer_merge: whether to leave segments unmerged, because merging takes long.  A later directory then merges
+        the segments.
     :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared in this way.
     :ivar edition: an object that no other directory has.  By the edition, a cache of answers recognizes a directory
         without holding the directory in memory.
@@ -107,7 +108,7 @@ class Directory:
     def viewer(self, access: Access) -> TenantViewer:
         """Return the viewer with the groups of the viewer's first account."""
         first = self._first_book(access)
-        if first is None:  # an empty book is false
+        if first is None:  # `not first` would also be true for an empty book
             return TenantViewer(access.books)
         return TenantViewer.of_accounts(self.context, access.books, first.name)
 
@@ -208,7 +209,8 @@ class FlagReader:
     def read_names(self, entry: Entry) -> Iterator[None]:
         """Read the names of the labels of all contacts in an entry's book; yield None after each slice of work.
 
-        Without this call, `flags` looks for each entry in each label.  This takes long for a long list and many labels.
+        Without this call, `flags` looks for each entry in each label.  Such lookups take long for a long list and many
+        labels.
         """
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
@@ -445,9 +447,9 @@ class _View:
         return self._books(self.access)
 
     def _books(self, own_access: Access) -> SearchScope:
-        """Return the scope of the shared books that the viewer sees, and of own books.
+        """Return the scope of the shared books that the viewer sees, and of the viewer's own books.
 
-        :param own_access: the access to the own books.
+        :param own_access: the access that names the own books; an access without books gives only the shared books.
         """
         directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)

@@ -15,7 +15,7 @@ from typing import Final, Self
 from ldapgw.directory.schema import attribute_type
 
 # A DN with more characters is refused before it is parsed.  The DNs of this directory are much shorter.  Normalizing n
-# combining marks in a row takes n squared steps; this limit keeps the time below 10 ms.
+# combining marks in a row takes n squared steps; with this limit, the time stays below 10 ms.
 LONGEST: Final = 4096
 MOST_RDNS: Final = 64
 
@@ -30,7 +30,7 @@ Rdns = tuple[tuple[AttributeValue, ...], ...]
 # The comparable form of a DN.
 Key = tuple[frozenset[AttributeValue], ...]
 
-# In a DN without these characters, each part is a type and a literal value; nearly all clients send such DNs.
+# In a DN without these characters, each part is a type and a literal value.  Nearly all clients send such DNs.
 _CHARACTER: Final = re.compile(r'[+;\\"<>#\x00]')
 # Characters that stand for themselves in a value.
 _PLAIN: Final = re.compile(r'[^,+;\\"<>\x00]+')
@@ -142,7 +142,7 @@ def _escaped_character(character: str) -> str:
 
 
 def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
-    """Parse one ``type=value``, and return both parts and the position behind them."""
+    """Parse one ``type=value``, and return both parts and the position behind the value."""
     equals = text.find("=", position)
     if equals < 0:
         raise InvalidDn("a part has no '='")
@@ -213,7 +213,10 @@ def _separator(text: str, position: int) -> int:
 
 
 def _escaped(text: str, position: int) -> tuple[bytes, int]:
-    """Return the octets of an escape, after its backslash: a special character, or the two hex digits of an octet."""
+    """Parse an escape behind its backslash: a special character, or two hex digits.
+
+    :returns: the octets for which the escape stands, and the position behind the escape.
+    """
     if position < len(text) and (text[position] in _SPECIAL or text[position] in " #="):
         return text[position].encode(), position + 1
     pair = text[position : position + 2]

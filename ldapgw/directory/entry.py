@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Entries: what LDAP returns for a contact.
+"""An entry holds the attributes that LDAP returns for a contact, for a book or for a tenant.
 
 An entry has two strings, which hold its packed attributes (`ldapgw.directory.packed_attributes`).  Attributes that all
 contacts share (their object classes) are packed once.  The DN and the operational attributes (RFC 4512 3.4) are made
@@ -58,7 +58,7 @@ class Parent(Protocol):
 
     @property
     def shared(self) -> PackedAttributes:
-        """Return the attributes that all entries of this parent share; an entry's own attributes come after them."""
+        """Return the attributes that all entries of this parent share, which precede each entry's own attributes."""
 
     @property
     def uuid_namespace(self) -> str:
@@ -88,7 +88,7 @@ class Parent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FixedAttributes:
-    """A `Parent` for a single entry: the DN and the operational attributes of the entry are stored here."""
+    """A `Parent` for a single entry, which stores the DN and the operational attributes of the entry."""
 
     dn: bytes
     attributes: Attributes = field(default_factory=dict)
@@ -121,7 +121,7 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
     }
 
 
-# The formats that a single phone can have.  Entries do not hold the text as it was typed, so only a whole tenant can
+# The formats that a single phone can have.  Entries do not hold the text that was typed, so only a whole tenant can
 # have the format "typed".
 PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)
 
@@ -198,7 +198,7 @@ TELEPHONE_NUMBER: Final = "telephoneNumber"
 # The attributes whose number is copied to telephoneNumber if the contact has no other value for telephoneNumber.
 _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_NUMBER)
 
-# A requested attribute: its name as the request spells it, encoded; and its name in the schema.
+# Two names of a requested attribute: the name in the request, encoded, and the name in the schema.
 RequestedAttribute = tuple[bytes, str]
 
 
@@ -213,7 +213,7 @@ class Selection:
     :ivar named: user attributes requested by name.
     :ivar operational: operational attributes requested by name.
     :ivar names: the names of the attributes in `named` and `operational`.
-    :ivar all_user: whether all user attributes except binary ones are selected (``*``, or an empty selection).
+    :ivar all_user: whether all user attributes are selected, except binary attributes (``*``, or an empty selection).
     :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
     :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of
@@ -426,7 +426,7 @@ class Entry:
         return self._values, self.text, self.sort_key
 
     def tagged_texts(self) -> list[str]:
-        """Return the search text of each attribute, behind the attribute's letter.
+        """Return the search text of each attribute, preceded by the attribute's letter.
 
         The letter is the second character of `attribute_tag`, or `ALIAS_LETTER` for aliases.
         """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The search request and its filter as values (RFC 4511 4.5.1); the text form, the kind and the cost of a filter.
 
-A filter is a tree that is decoded first and evaluated later, so that it can be indexed, shown and explained.
-Assertion values are octets: their meaning depends on the attribute.
+A filter is a tree.  The tree is decoded first and evaluated later, so that the filter can be indexed, shown and
+explained.  Assertion values are octets, because their meaning depends on the attribute.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class SearchKind(IntEnum):
     """The kind of a search; statistics derive the kind from the form of the request."""
 
     NAME = 0  # a name or any other text, with or without numbers
-    NUMBER = 1  # a telephone number, or a part of one, and no name
+    NUMBER = 1  # a telephone number or a part of a number, and no name
     LIST = 2  # everybody, or everybody with some attribute
     ENTRY = 3  # one entry by its DN, such as the root DSE
     OTHER = 4  # a request that cannot be decoded as a search
@@ -217,7 +217,7 @@ def _value(octets: bytes) -> str:
 
 
 def _escaped(character: str) -> str:
-    """Escape a character octet by octet if it is special in a filter or not printable."""
+    """Escape a character octet by octet if the character is special in a filter or not printable."""
     if character in _SPECIAL or not character.isprintable():
         return "".join(f"\\{octet:02x}" for octet in character.encode())
     return character

@@ -74,9 +74,8 @@ _NUMBER_LOOKS: Final = 3
 _NUMBER: Final = Family.NUMBER
 
 
-# A complete telephone number in a filter.  The term with the number can make the filter true.  The tuple holds three
-# values: the attributes that may have the number; the assertion that a value is the number; and the query that finds
-# candidates.
+# A complete telephone number that a filter names outside of a NOT.  The tuple holds three values: the attributes that
+# may have the number; the assertion that a value is the number; and the query that finds candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
@@ -91,8 +90,8 @@ class PreparedFilter:
     :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); an entry that matches has at least one
         attribute of each set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
-    :ivar callers: the numbers of callers if the filter asks for complete numbers only; empty if the filter asks for
-        everybody, for example by an object class; None if the filter asks for anything else.
+    :ivar callers: the numbers of callers if the filter asks only for complete numbers.  Empty if the filter asks for
+        everybody, for example by an object class.  None if the filter asks for anything else.
     :ivar conditions: the filters of an AND; empty for any other filter.
     :ivar alternatives: the filters of an OR; empty for any other filter.
     """
@@ -134,7 +133,7 @@ class PreparedFilter:
         return self._query
 
     def matches_all(self, index: Index) -> bool:
-        """Return True if all entries of a segment certainly match."""
+        """Return whether a segment's index shows that all entries of the segment match."""
         if self.alternatives:
             return any(part.matches_all(index) for part in self.alternatives)
         return self.exact and not self.conditions and (self._query is None or self._query in index.everywhere)
@@ -144,7 +143,7 @@ class PreparedFilter:
 
         The predicate is None if no test is needed.  If one condition of an AND has far fewer candidates than all other
         conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out.
-        This makes searches for a name and any number nine times as fast (``scripts/bench parts``).
+        Such plans make searches for a name and any number nine times as fast (``scripts/bench parts``).
 
         :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """
@@ -377,7 +376,7 @@ class _Preparation:
             return UNDEFINED
         if self._context.lenient and asks_number(kind, term):
             # One filter object stands for every number attribute.  So an OR of the filters for several attributes
-            # contains just this one object.
+            # contains this object only once.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
@@ -397,8 +396,8 @@ class _Preparation:
     def _extensible(self, term: Extensible) -> PreparedFilter:
         """Prepare an extensible match (RFC 4511 4.5.1.7.7).
 
-        An extensible match asserts a value of one attribute or of all attributes, by the named rule or by each
-        attribute's own rule; with ``:dn``, the value may also be in the DN.
+        An extensible match asserts a value of one attribute or of all attributes.  Values are compared by the named
+        rule, or else by each attribute's own rule.  With ``:dn``, the value may also be in the DN.
         """
         context = self._context
         rule = matching_rule(term.rule) if term.rule is not None else None
@@ -558,7 +557,7 @@ _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
 class FilterTemplate:
-    """A filter without its value, as it stands in phones' settings: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
+    """A filter without its value, as phones' settings contain a filter: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
 
     With templates, the server answers 200 % more reverse look-ups per second than without (``scripts/bench parts``).
 
@@ -633,7 +632,7 @@ def _has_no_text(term: Substrings) -> bool:
 
 
 def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
-    """Replace a value in all terms that assert this value alone."""
+    """Replace a value in all terms that assert only this value."""
     match search_filter:
         case And(terms):
             return And(tuple([replace_value(term, value, other) for term in terms]))
@@ -704,7 +703,7 @@ def _ruled_search_text(family: Family) -> Callable[[Iterable[str]], str]:
 
 
 def _ruled(rule: MatchingRule, value: bytes) -> Assertion | None:
-    """Return the assertion of a matching rule that the filter names, as RFC 4517 defines it; None if Undefined."""
+    """Return the assertion by the matching rule that a filter names (RFC 4517 4.2); None if the term is Undefined."""
     text = assertion.text_of(value, lenient=False)
     if text is None or not conforms(rule.syntax, text):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The index of a segment: which documents have a term, in sorted arrays that the garbage collector does not scan.
+"""The index of a segment finds the documents that have a term, in arrays that the garbage collector does not scan.
 
 An index is built once and never changed.  A *document* is the position of an entry in the segment, as a number from 0.
 An index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked
@@ -111,9 +111,9 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
     return RecordReader(file)
 
 
-# Adjacent ranges of documents in an array of an index, as three values: the array; the start of each range, followed by
-# the end of the last range; and whether the documents of each range ascend without repetition.  The array is not
-# copied, because copying takes time for each document.
+# Adjacent ranges of documents in an array of an index, as three values.  The first value is the array, which is not
+# copied, because copying takes time for each document.  The second value is the start of each range, followed by the
+# end of the last range.  The third value is true if the documents of each range ascend without repetition.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
 # The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with the
@@ -150,7 +150,7 @@ class Postings:
     Mutable: the documents that were added.
 
     :ivar last: the document that was added last, so that no document is added twice; -1 if there is no document yet.
-    :ivar documents: the items of an ``array("I")``, because octets are added faster than items.
+    :ivar documents: the octets of an ``array("I")`` of the documents, because octets are added faster than items.
     :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
 
@@ -173,7 +173,7 @@ class IndexBuilder:
 
     def __init__(self) -> None:
         self._document = -1
-        self._octets = b""  # of the document, as an item of `Postings.documents`
+        self._octets = b""  # the document's number, as `Postings.documents` holds a number
         self._terms: dict[str, Postings] = {}
         self._prefixes: dict[str, Postings] = {}
         # Keys are divided into parts by their highest bits, and the parts are sorted one after the other.  Sorting
@@ -307,9 +307,9 @@ class Index:
         return self._postings, self._offsets[at : at + 2], True
 
     def prefix_postings(self, prefix: str, attributes: int, wanted: int) -> tuple[list[int], bool]:
-        """Return the first documents with a prefix in any of the attributes, and whether there may be more.
+        """Return the first documents with a prefix in any of the attributes, and whether there may be more documents.
 
-        :param wanted: the number of documents that is enough; a few more may be returned.
+        :param wanted: the number of documents that is enough; a few more documents may be returned.
         """
         start, end = self._span(prefix)
         masked = _mask(attributes)
@@ -335,10 +335,12 @@ class Index:
     def common_postings(
         self, prefixes: Sequence[str], attributes: int, wanted: int, most: int
     ) -> tuple[list[int], bool]:
-        """Return the first documents with each prefix in any of the attributes, and whether there may be more.
+        """Return the first documents that have all of the prefixes, each in any of the attributes.
 
         :param wanted: the number of documents that is enough.
-        :param most: the maximum number of postings, of all prefixes together, that are read; a few more may be read.
+        :param most: the maximum number of postings, of all prefixes together, that are read; a few more postings may be
+            read.
+        :returns: the documents, and whether there may be more documents.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
         masked = _mask(attributes)

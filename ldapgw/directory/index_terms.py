@@ -9,11 +9,13 @@ The first letter of a term says its group:
   more trigrams than all other values.
 * ``D`` a telephone number.  This letter is followed by ``b`` and the prefix of a form of the number, or by ``t`` and a
   part of a form.  The part is a trigram or the last two digits.
-* ``K`` a word as it is typed on a telephone keypad: ``N`` or ``O``, and the digits of the word's first letters; for a
-  word in a script other than Latin, also ``t`` and a trigram of its digits; for two words of a line, ``p`` and the
-  first digit of each word.
-* ``W`` two words of a value: ``N`` or ``O``, and a number made from the first two letters of each word.
-* ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and its value, for ordering.
+* ``K`` a word in digits of the telephone keypad.  This letter is followed by ``N`` or ``O``, and by the digits of the
+  word's first letters.  For a word in a script other than Latin, there are also terms with ``t`` and a trigram of the
+  word's digits.  For two words of a line, there is also a term with ``p`` and the first digit of each word.
+* ``W`` two words of a value.  This letter is followed by ``N`` or ``O``, and by a number that is made from the first
+  two letters of each word.
+* ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and the beginning of its value, for
+  ordering.
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
@@ -52,8 +54,8 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
-# The number of first characters, of a word or of an ordered value, that a term contains: enough to tell most words
-# apart.
+# A term contains only this many first characters of a word (`_WORD`) or of an ordered value (`_VALUE`), which are
+# enough to tell most words apart.
 _WORD: Final = 8
 _VALUE: Final = 12
 
@@ -61,15 +63,15 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # The maximum number of characters of a prefix.
 _MAX_PREFIX: Final = 3
-# The bits that are stored for each prefix in an entry.  The first table has a bit for each attribute in which a word
-# may begin with the prefix; the second table has a bit for each attribute in which a whole value may begin with the
-# prefix.  An alias counts as a value of each of the entry's attributes for names.
+# The bits that are stored for each prefix in an entry.  A bit of `_WORD_BITS` says that a word of the attribute begins
+# with the prefix.  A bit of `_VALUE_BITS` says that a value of the attribute begins with the prefix.  The words of an
+# alias count as words of each attribute of the entry that holds a name.
 _WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 _VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in _WORD_BITS.items() if name in _NAMES)
 _ORGANIZATION_BITS: Final = _WORD_BITS["o"]
 _PREFIX_BITS: Final = 0xFF
-# The bit of words in attributes that have no prefixes, while an entry is indexed.
+# While an entry is indexed, this bit stands for words of attributes that have no prefixes.
 _OTHER_BIT: Final = 0x100
 _OTHER_BITS: Final = _OTHER_BIT | _ORGANIZATION_BITS
 _TRIGRAM: Final = 3
@@ -134,14 +136,14 @@ def build_index(entries: Iterable[Entry]) -> Index:
     for entry in entries:
         builder.begin_document()
         indexer.add(entry)
-    del indexer  # this frees the postings that the indexer keeps, so that building frees them one after the other
+    del indexer  # so the indexer keeps no postings, and `build` frees the postings one after the other
     return builder.build()
 
 
 class _Word:
     """The postings of a word; each list of postings is made when an entry needs the list.
 
-    Mutable: the lists, which are empty until they are made.
+    Mutable: the lists, which are empty until an entry needs the lists.
 
     :ivar prefixes: the prefixes of a word in a name or an organization.
     :ivar of_names: the terms of a word in a name.
@@ -240,7 +242,7 @@ class _Indexer:
         builder.add_keys(keys)
 
     def _add_values(self, letter: str, text: str) -> None:
-        """Add the terms of whole values: object classes, and the beginnings of values that searches sort by."""
+        """Add the terms of whole values: object classes, and the beginnings of values that filters compare by order."""
         if letter in _ORDERED:
             for line in lines_of(text):
                 self._builder.add_term(f"S{letter}{line[:_VALUE]}")
@@ -392,8 +394,9 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: the beginnings of the words of the entry's first value.  If the words of a further value have only
-        these beginnings, the value needs no terms.  Nearly all further names of an entry need no terms.
+    :param paired: the beginnings of the words of the entry's first value.  A further value whose words have only these
+        beginnings needs no terms, because the first value has the same pairs.  Nearly all further names of an entry
+        need no terms.  An empty set is filled with the beginnings of the value.
     """
     terms: list[str] = []
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}
@@ -479,7 +482,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
         return _several_query(group, kind, required)
-    if group == "D" and len(required[0]) == 1:  # this is so for nearly all numbers
+    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
 
@@ -494,7 +497,7 @@ def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
         return None
-    if len(texts) == 1:  # this is nearly always so
+    if len(texts) == 1:  # nearly all assertions have one text
         return _prefix_query(kinds, texts[0])
     queries: list[Query] = []
     for text in texts:
@@ -588,7 +591,7 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
     """
-    if len(one) == 1 == len(other):  # this is nearly always so
+    if len(one) == 1 == len(other):  # nearly all words have one spelling
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
         if not beginning or not next_beginning:
             return None
@@ -607,8 +610,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
     One word begins with a string of digits of `one`, and the second word begins with a string of digits of `other`.
 
-    If a string has three digits or more, only this string is looked up, without the other string.  In such a string a 0
-    may stand for a blank: "605" may be one word, or the two words "6" and "5".
+    If a string has three digits or more, only this string is looked up, without the other string.
 
     :returns: the query, or None if a string may be within a word.
     """

@@ -40,8 +40,8 @@ NUMBER_ATTRIBUTES: Final[Mapping[Kind, str]] = {
 # of hyphens.
 _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
-# Nobody answers these numbers, so they are used as telephoneNumber only if the contact has no other number.  A pager
-# precedes a fax.
+# Nobody answers these numbers, so such a number is used as telephoneNumber only if the contact has no other number.  A
+# pager precedes a fax.
 _LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
@@ -154,7 +154,7 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return how the numbers of a company's extensions begin, in E.164; empty if the number is no switchboard's number.
+    """Return the common beginning of a company's extensions, in E.164; empty if the number is no switchboard's number.
 
     A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
     and no person.

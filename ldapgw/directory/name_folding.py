@@ -7,12 +7,12 @@ also the collation key by which names are sorted.  Further variants are spelling
 text matches a query if the text and the query have a variant in common, so a query also finds names in other spellings.
 
 A *sort key* sorts entries as people sort names, and is the same in each search.  A sort key is in UTF-8, which sorts as
-text does and takes less memory than a text with letters of several scripts.  A sort key has three parts: the collation
-key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters; the name as it is written; and
-a *tiebreaker*, which never changes while the entry exists.  With the tiebreaker, no two sort keys are equal, and an
-entry is found again after a sync.  `NO_LETTERS` precedes the collation key of a name without letters.  The length of a
-sort key is limited, because a paged search sends the sort key to the client.  So names that agree in their first
-`MAX_SORT_NAME` characters are sorted by their tiebreakers.
+text does and takes less memory than a text with letters of several scripts.  A sort key has three parts.  The first
+part is the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters.  The
+second part is the name as it is written.  The third part is a *tiebreaker*, which never changes while the entry exists.
+With the tiebreaker, no two sort keys are equal, and an entry is found again after a sync.  `NO_LETTERS` precedes the
+collation key of a name without letters.  The length of a sort key is limited, because a paged search sends the sort key
+to the client.  So names that agree in their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
 
 The time of all work is proportional to the length of the text.  Only the first `MAX_TEXT` characters are read.
 """
@@ -58,7 +58,8 @@ _OPEN_DIGRAPH: Final = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
 _SPELLINGS: Final = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
 _SPELT_LETTER: Final = re.compile("[äöüøåđÄÖÜØÅĐ]")
 
-# Letters with several forms in one script: Arabic and Persian; and ı, whose capital is an I.
+# Arabic and Persian letters that are written in several forms.  The letter ı is in the table too, because its capital
+# is I.
 _SAME_LETTER: Final = str.maketrans(
     {"ı": "i", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "\u0640": ""}
 )
@@ -75,8 +76,8 @@ _INVISIBLE: Final = frozenset(
 )
 _TRADE_MARKS: Final = frozenset("™℠")
 
-# The letters on the keys 2 to 9: Latin letters by ITU-T E.161, Cyrillic, Greek and Hebrew letters by ETSI ES 202 130,
-# Arabic and Persian letters as they stand on the keys of phones.
+# The letters on the keys 2 to 9.  Latin letters follow ITU-T E.161, and Cyrillic, Greek and Hebrew letters follow ETSI
+# ES 202 130.  Arabic and Persian letters follow the keys of phones.
 LATIN_KEYS: Final = ("abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz")
 _KEYS: Final = (
     LATIN_KEYS,
@@ -88,8 +89,7 @@ _KEYS: Final = (
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
-# The maximum number of combinations of blanks and zeros that are tried for one text, because 0 on a keypad may stand
-# for a blank.
+# On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
 _MAX_READINGS: Final = 8
 
 
@@ -166,7 +166,8 @@ def _ascii_address(text: str) -> tuple[str, ...]:
     """Return the variants of an e-mail address of ASCII characters without blanks, as nearly all addresses are.
 
     The general code would make the same variants in twice the time, and a book has about one address for each contact.
-    An address whose local part or domain has no letters or digits may have one more variant.
+    For an address whose local part or domain has no letters or digits, this function may return one more variant than
+    the general code.
     """
     local, _, domain = text.partition("@")
     local, domain = local.translate(_SIMPLE), _words(domain.translate(_SIMPLE).replace(_JOINT, " "))
@@ -298,7 +299,8 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
-        # The text as it is typed on the keypad: "ة" is on the key 2, but "ه", to which "ة" is folded, is on the key 7.
+        # This variant is the text as people type the text on the keypad.  For example, "ة" is on the key 2, but "ه", to
+        # which "ة" is folded, is on the key 7.
         native += _split_joints(folded.translate(_BARE).translate(_SHAPED))
     return _Variants(
         tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
@@ -316,7 +318,7 @@ def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return words and, if they have ae, oe, ue or aa, also the same words with one letter in place of each pair."""
+    """Return a text and, if the text has ae, oe, ue or aa, also the same text with one letter in place of each pair."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")

@@ -30,8 +30,8 @@ class NamingContext:
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all other contacts.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
-    :ivar groups: the groups of accounts with which a book can be shared: for each group's name, the folded names of the
-        accounts' books, and the keys of the books of a Google Group's members.
+    :ivar groups: the groups of accounts with which a book can be shared.  The value for a group's name holds the folded
+        names of the accounts' books, and the keys of the books of a Google Group's members.
     :ivar google_groups: the addresses of the Google Groups whose members belong to `groups` too, by the group's name.
     """
 

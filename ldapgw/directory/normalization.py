@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Values normalized for comparison (RFC 4517 4.2, RFC 4518), and the search texts made from these values.
 
-A function for one `Family` of matching rules returns a *line*: a string without line breaks.  Two values match if, and
-only if, their lines are equal.
+For each `Family` of matching rules, a function converts a value to a *line*: a string without line breaks.  Two values
+match if, and only if, their lines are equal.
 
 The *search text* of an attribute's values is one string, which is made when a book is built.  With this string, one
-``in`` answers most assertions on all values at once.  A search text is a sequence of lines, each between two line
-breaks:
+test with ``in`` answers most assertions on all values at once.  A search text is a sequence of lines, each between two
+line breaks:
 
 * In lenient matching, a text has a line for each of its variants (`name_folding`).  A line has a blank at each end, so
   that the start of any word is a blank and a letter.  The main variants come first, one for each value; all other
@@ -14,7 +14,7 @@ breaks:
 * In lenient matching, a telephone number has one line with three forms (E.164, national, as typed) between tabs, and
   then its other E.164 forms.  A form that the number does not have is empty.  The form as typed is also empty if the
   number was typed in E.164.
-* Any other value has one line, in which it is normalized by its matching rule.
+* Any other value has one line, in which the value is normalized by its matching rule.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def is_number_line(line: str) -> bool:
 def number_of(line: str) -> Number:
     """Return the telephone number of a line.
 
-    A line does not keep the text as it was typed, so the `typed` of the returned number has the number's digits.
+    A line does not keep the text that was typed, so the field `typed` of the returned number has the number's digits.
     """
     e164, national, typed, others = _forms_of(line)
     code = split_code(typed, e164)

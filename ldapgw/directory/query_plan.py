@@ -31,7 +31,7 @@ _MAX_PART: Final = 3
 # times as many postings is left out, because such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
-# If an AND has at most this many postings, all postings are read, which is faster than reading them up to a bound.
+# If an AND has at most this many postings, all postings are read, which is faster than reading postings up to a bound.
 _FEW: Final = 512
 
 # The maximum number of ranges that are cut at a bound in one slice of work, which takes some 0.3 ms.
@@ -120,7 +120,7 @@ class AndQuery(NamedTuple):
 
 
 class OrQuery(NamedTuple):
-    """A query for documents that any of its queries finds; without queries, it finds no documents."""
+    """A query for documents that any of its queries finds; an OR without queries finds no documents."""
 
     queries: frozenset[Narrowing]
 
@@ -281,7 +281,7 @@ def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int
     the bound is raised.
 
     :param conditions: the postings of each condition, the fewest first.
-    :returns: the documents, or None if finding them would take too long.
+    :returns: the documents, or None if finding the documents would take too long.
     """
     if not _count(conditions[0]):
         return ()

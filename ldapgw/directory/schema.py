@@ -88,7 +88,7 @@ class AttributeType:
     :ivar name: the spelling under which entries hold the values.
     :ivar other_names: other names in the standards, which are published too.
     :ivar aliases: further names that phones use.  A search may use these names, but the subschema leaves them out.
-    :ivar usage: "" for user attributes.
+    :ivar usage: the usage of an operational attribute; "" for user attributes.
     """
 
     name: str
@@ -333,7 +333,7 @@ def configure_aliases(aliases: Mapping[str, str]) -> None:
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """Return the types that hold a type's values: the subtypes (RFC 4512 2.5.1), or the type if it has no subtypes."""
+    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or else the type itself."""
     return _SUBTYPES[kind.name]
 
 

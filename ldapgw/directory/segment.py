@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A segment: entries in sort order, with an index, and encoded messages for frequent attribute selections.
 
-A segment is built once.  A book has few segments: `Segments` says when they are merged.
+A segment is built once.  A book has few segments: `Segments` says when segments are merged.
 
 Two answers with the same entries differ only by the messageID, which stands in each message (RFC 4511 4.1.1).  So
 entries are cached as whole messages with `PLACEHOLDER_ID`.  The sender joins the messages, and replaces all
@@ -96,10 +96,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room for a new selection, the least recently
-    requested of the cached selections may be replaced.  This cached selection is replaced only if nobody has requested
-    it since the previous request for the new selection.  So if more selections are in use than can be cached, the
-    selections that were cached first stay cached.
+    A selection is cached from its second request on.  If there is no room for a new selection, the new selection may
+    replace the cached selection that was requested the longest time ago.  The cached selection stays if there was a
+    request for this selection since the previous request for the new selection.  So if more selections are in use than
+    can be cached, the selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -247,7 +247,7 @@ class Segment:
         return bisect_right(self.entries, sort_key, key=_SORT_KEY)
 
     def document_of_uid(self, uid: str) -> int | None:
-        """Return the document with exactly this uid; None if there is no such document, or if it is deleted."""
+        """Return the document with exactly this uid; None if there is no such document, or only a deleted document."""
         found, octets = self._uid_documents(folded(uid)), octets_of(uid)
         return next((document for document in found if self.entries[document].uid == octets), None)
 
@@ -305,7 +305,7 @@ class Segment:
 
         The cache of messages makes searches by name nine times as fast (``scripts/bench parts``).
 
-        :returns: the messages, and whether they are plain (`set_message_id`).
+        :returns: the messages, and whether all of these messages are plain (`set_message_id`).
         """
         entries = self.entries
         kept = None if selection.has_photos else self._messages.of(selection)
@@ -583,5 +583,5 @@ class SearchScope:
 
     @classmethod
     def of(cls, context: NamingContext, *entries: Entry) -> Self:
-        """Return the scope of a few entries, without the entries below them."""
+        """Return the scope of a few entries, without the entries below these entries."""
         return cls(context, (Segment(tuple(sorted(entries, key=_SORT_KEY))),) if entries else ())

@@ -130,7 +130,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
     """Return a merged segment without the entries that were deleted after the merge.
 
     :param wanted: the present segments of the books, by the identity of their tuple of entries.
-    :returns: the segment, or None if too few of its entries are left, or if it has only one source.
+    :returns: the segment, or None if too few of its entries are left, or if the segment has only one source.
     """
     now = [wanted.get(id(segment.entries)) for segment in merged.sources]
     sources = tuple(segment for segment in now if segment is not None)

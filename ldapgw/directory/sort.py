@@ -288,7 +288,7 @@ def _people_line(line: str) -> str:
 
 
 def _rule_lines(family: Family, kinds: tuple[AttributeType, ...]) -> Lines:
-    """Return a function that normalizes an entry's values for an ordering rule other than the attribute's own."""
+    """Return a function that normalizes an entry's values for an ordering rule other than the attribute's own rule."""
 
     def lines(entry: Entry) -> list[str]:
         values = (value.decode()[:_MAX_CHARACTERS] for kind in kinds for value in entry.attribute(kind.name))

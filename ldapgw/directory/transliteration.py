@@ -42,7 +42,7 @@ class _Spelling:
     The rules are in lower case.
 
     :ivar script: a pattern of the script's letters.
-    :ivar rules: patterns with their replacements, in the order in which they are applied.
+    :ivar rules: patterns with their replacements, in the order in which the patterns are applied.
     :ivar letters: replacements of single letters, applied after the rules.
     """
 
@@ -68,7 +68,7 @@ _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 _CYRILLIC = re.compile("[\u0400-\u052f]")
 _KANA = re.compile("[\u3041-\u30ff]")
 
-# ISO 843 (ELOT 743) as passports have it; at the beginning of a word, μπ, ντ and γκ are one sound each.
+# ISO 843 (ELOT 743) in the form of passports; at the beginning of a word, μπ, ντ and γκ are one sound each.
 _MODERN_GREEK = _Spelling(
     _GREEK,
     _rules(
@@ -109,8 +109,8 @@ _CYRILLIC_SPELLINGS = (
     _Spelling(_CYRILLIC, (), str.maketrans({"х": "h", "щ": "sht", "ъ": "a"})),
 )
 
-# Hepburn as passports have it: a small letter joins two syllables into one ("shun"), and long vowels are not marked
-# ("Taro").
+# Hepburn romanization in the form of passports: a small letter joins two syllables into one ("shun"), and long vowels
+# are not marked ("Taro").
 _HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
