@@ -176,8 +176,8 @@ class ReplicatedBranch(NamedTuple):
     """A branch of the tree that a replica holds: a book, or the shared label of a book.
 
     :ivar has_contacts: whether the replica holds the branch's contacts, and not only the branch's own entry.
-    :ivar sharing: how the contacts are shared.  A replica that holds all books derives its access rules from this
-        value.  Empty if the contacts are not shared, or if the replica holds only books that everybody sees.
+    :ivar sharing: the value of the contacts' `Sharing`, from which a replica that holds all books derives its access
+        rules.  Empty if the contacts are not shared, or if the replica holds only books that everybody sees.
     """
 
     branch: Book | Label

@@ -7,8 +7,9 @@ text may pass.  The search text of an attribute holds its normalized values, one
 (`ldapgw.directory.normalization`).  The search text *on the keys* is the same text with each letter replaced by its
 digit on a telephone keypad (`name_folding.on_keys`).
 
-Functions that return an assertion return None if the assertion value does not fit the attribute: the filter's term is
-Undefined then (RFC 4511 4.5.1.7).
+Matching is lenient, as a person expects, or strict, by the rules of RFC 4517 (`NamingContext.lenient`).  Functions that
+return an assertion return None if the assertion value does not fit the attribute: the filter's term is Undefined then
+(RFC 4511 4.5.1.7).
 """
 
 from __future__ import annotations
@@ -334,7 +335,8 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     """
     if len(words) == 1:
         return _any_of(words[0])
-    # Without these groups, two variants of a single word of the value could match two searched words.
+    # Searched words with the same initial have to be in one line.  Otherwise two variants of a single word of the value
+    # could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
     # The list is filled only when a search text with several values is tested for the first time: few searches test
     # such a text.

@@ -90,7 +90,7 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return, by attribute in the schema's order, the numbers of an entry that a filter names.
+    """Return, for each attribute in the schema's order, the entry's numbers that a filter names.
 
     :param formatter: converts the values from the tenant's format to another format.
     """
@@ -222,7 +222,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries that have a switchboard's number whose extensions begin with `beginning`."""
+    """Yield the entries with the number of a switchboard whose extensions have numbers that begin with `beginning`."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]

@@ -55,7 +55,8 @@ class Snapshot:
 
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.
-    :ivar freshness: stale until the store was read for the first time; an expired snapshot is empty.
+    :ivar freshness: stale until the gateway has read the store for the first time in this run; an expired snapshot is
+        empty.
     :ivar unserved: the tenants that are empty because their logins and books could not be read from the store.
     """
 

@@ -83,7 +83,7 @@ class SameName:
         self._by_precedence: dict[_Precedence, list[int]] = {}
 
     def add(self, entry: Entry) -> None:
-        """Add an entry; entries are numbered from 0."""
+        """Add an entry; the first entry has the number 0."""
         is_first = entry.sort_key in self._shown_first
         precedence = precedence_of(entry, self._own_namespaces)
         if is_first:

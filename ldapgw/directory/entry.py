@@ -371,7 +371,7 @@ class Entry:
                 found[name] = ()
             elif (
                 formatter is None and len(packed) > 3 and packed[3] == len(packed) - 4
-            ):  # one short value, as most sets have
+            ):  # most sets have one short value
                 found[name] = (packed[4:].decode("utf-8", "replace"),)
             else:
                 found[name] = self._texts(name, packed, formatter)

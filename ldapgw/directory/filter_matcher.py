@@ -557,7 +557,7 @@ _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
 class FilterTemplate:
-    """A filter without its value, as phones' settings contain a filter: ``(&(objectClass=person)(|(cn=%*)(sn=%*)))``.
+    """A filter without its value, such as ``(&(objectClass=person)(|(cn=%*)(sn=%*)))`` in a phone's settings.
 
     With templates, the server answers 200 % more reverse look-ups per second than without (``scripts/bench parts``).
 

@@ -173,7 +173,7 @@ class IndexBuilder:
 
     def __init__(self) -> None:
         self._document = -1
-        self._octets = b""  # the document's number, as `Postings.documents` holds a number
+        self._octets = b""  # the octets of the document's number
         self._terms: dict[str, Postings] = {}
         self._prefixes: dict[str, Postings] = {}
         # Keys are divided into parts by their highest bits, and the parts are sorted one after the other.  Sorting
@@ -268,7 +268,8 @@ class Index:
 
     count: int
     everywhere: frozenset[str]
-    # All prefixes and then all terms, and for each prefix and term the position at which its postings start.
+    # `_terms` holds all prefixes and then all terms.  For each prefix and term, `_offsets` holds the position at which
+    # the postings start.
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]

@@ -214,7 +214,7 @@ class _Indexer:
             if letter != ALIAS_LETTER:
                 builder.add_term(_PRESENT[letter])
             group = _GROUPS[letter]
-            # The aliases come last.
+            # The aliases come last, when `name_bits` has the bits of all names of the entry.
             letter_bits = name_bits if letter == ALIAS_LETTER else _LETTER_BITS.get(letter, 0)
             name_bits |= letter_bits & NAME_BITS
             if text == SAME_AS_CN:

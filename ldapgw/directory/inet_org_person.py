@@ -141,7 +141,7 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 
 
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
-    """Add the further forms by which a search finds a number.
+    """Return a number with the further forms by which a search finds the number.
 
     The further forms are the form with the area code of the tenant's site, and the beginning of the numbers of a
     company's extensions.
@@ -154,7 +154,7 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return the common beginning of a company's extensions, in E.164; empty if the number is no switchboard's number.
+    """Return the common beginning of a company's extension numbers, in E.164; empty if this is no switchboard's number.
 
     A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
     and no person.

@@ -45,7 +45,8 @@ def attribute_tag(kind: AttributeType) -> str:
     return ATTRIBUTE_TAGS[kind.name]
 
 
-# The number of octets of the time of the last change, in seconds; five octets are enough up to the year 36,812.
+# The number of octets that hold the time of the last change, in seconds since the epoch; five octets are enough up to
+# the year 36,812.
 _TIME: Final = 5
 
 
@@ -163,7 +164,7 @@ def decoded(values: bytes) -> tuple[bytes, ...]:
 
     A list of 5,000 contacts decodes 35,000 sets, so the function reads the octets without a `BerReader`.
     """
-    if len(values) > 3 and values[3] == len(values) - 4:  # one short value, as most sets have
+    if len(values) > 3 and values[3] == len(values) - 4:  # most sets have one short value
         return (values[4:],)
     found: list[bytes] = []
     # The head of the SET has two octets, and further octets if the content is longer than 127 octets.

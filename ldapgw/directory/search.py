@@ -492,7 +492,7 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
-    """Return the octets of `after` behind the key prefix, a sort key; the search continues behind this sort key.
+    """Return the sort key behind which the search continues: the octets of `after` behind the key prefix.
 
     Return None if `after` does not begin with the key prefix: then the matches begin with the first match that has the
     prefix.

@@ -89,7 +89,7 @@ def _merge(books: Sequence[Book], before: SharedBooks, sharing: Sharing, *, defe
     contacts = merge_segments(
         (segment for segments in branches for segment in segments.contacts), before.contacts, defer_merge=defer_merge
     )
-    if sharing is Sharing.CALLERS:  # these books cannot be browsed, so nothing is merged
+    if sharing is Sharing.CALLERS:  # no viewer lists these books or searches them by name
         return SharedBooks(len(branches), contacts=contacts)
     by_number = branches if any(segments.numbers for segments in branches) else []
     return SharedBooks(
