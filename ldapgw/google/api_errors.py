@@ -65,7 +65,7 @@ _DIRECTORY_REASONS: Mapping[str, DelegationRefusal] = MappingProxyType(
     }
 )
 
-# The many names of an exceeded quota: rateLimitExceeded, dailyLimitExceeded, userRateLimitExceededUnreg …
+# Google has many names for an exceeded quota, such as rateLimitExceeded and userRateLimitExceededUnreg.
 _QUOTA = re.compile(r"limit_?exceeded|quota", re.IGNORECASE)
 
 _QUOTA_NAME = re.compile(r"[A-Za-z0-9_./-]{1,120}")
@@ -200,7 +200,7 @@ def _reasons(error: Mapping[str, Any]) -> list[str]:
 
 
 def _activation_url(error: Mapping[str, Any]) -> str:
-    """Return the URL where an administrator enables the API, or empty if the error has no such URL.
+    """Return the URL where an administrator enables the API, or an empty text if the error has no such URL.
 
     A URL with another host than Google's is ignored, because pages show the URL as a link.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Connections to Google: TCP and TLS with a check of the certificate, through a proxy if there is one.
+"""Connections to Google: TCP and TLS with a check of the certificate, directly or through a proxy.
 
 A proxy gets a CONNECT request (RFC 9110 9.3.6) and then only carries octets: TLS is between the gateway and Google.
 
@@ -126,7 +126,8 @@ class _Creator:
 class GoogleEndpointFactory:
     """A factory of the endpoints to which an `Agent` connects.
 
-    :param proxy: the proxy for all connections, or None to use the environment's proxy, if any, for TLS connections.
+    :param proxy: the proxy for all connections, or None to use for TLS connections the proxy that the environment
+        names, if any.
     """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> None:

@@ -2,7 +2,7 @@
 """Service accounts with domain-wide delegation: their key files, and Google's refusals of their calls.
 
 A Workspace administrator allows a service account to read data of the Workspace's users.  The gateway then requests an
-access token for one user with a JWT that it signs with the key of the service account (RFC 7523;
+access token for one user with a JWT, which the gateway signs with the key of the service account (RFC 7523;
 `ldapgw.google.oauth.OAuth.delegated_grant`).
 """
 
@@ -55,7 +55,7 @@ class ServiceAccount:
     :ivar client_id: the number that a Workspace administrator enters for domain-wide delegation.
     :ivar project_id: the Google project to which the service account belongs.
     :ivar key_id: Google's name for the key, which the console shows.
-    :ivar private_key: the loaded key, because loading a key takes 35 ms, and each JWT needs the key.
+    :ivar private_key: the loaded key, which signs each JWT.
     """
 
     client_email: str
@@ -68,7 +68,8 @@ class ServiceAccount:
 class DelegationRefusal(StrEnum):
     """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
 
-    The first members are answers of the token endpoint; the last members are answers of the Directory API.
+    The members up to `POLICY` are answers of the token endpoint.  The members from `NOT_AN_ADMIN` on are answers of the
+    Directory API, which also answers `SOME_SCOPES` and `POLICY`.
     """
 
     # NOT_AUTHORIZED: no requested scope is authorized.  SOME_SCOPES: only some of the requested scopes are authorized.
@@ -120,9 +121,9 @@ REFUSED_TENANT: frozenset[DelegationRefusal] = frozenset(
 class RefusalText(Texts, frozen=True):
     """The text of a refusal.
 
-    :ivar what: what has happened.
-    :ivar who: who has to act, a key of `RESPONSIBLE`.
-    :ivar todo: what to do, with the way through the menus of Google's consoles.
+    :ivar what: the event, in a sentence.
+    :ivar who: the person who has to act, as a key of `RESPONSIBLE`.
+    :ivar todo: the instructions, with the way through the menus of Google's consoles.
     """
 
     what: str
@@ -150,7 +151,7 @@ class _DelegationTexts(Texts, frozen=True):
 
 _TEXTS = read_texts("google/texts/delegation", _DelegationTexts)
 REFUSAL_TEXTS: Mapping[DelegationRefusal, RefusalText] = MappingProxyType(dict(_TEXTS.refusals))
-# Who has to act after a refusal: ``workspace`` or ``gateway``.
+# The texts for the people who have to act after a refusal; the keys are ``workspace`` and ``gateway``.
 RESPONSIBLE: Mapping[str, str] = MappingProxyType(dict(_TEXTS.responsible))
 
 # The refusal for each error code of the token endpoint.  Where Google uses one code for several reasons, the table
@@ -187,7 +188,7 @@ _DESCRIBED: tuple[tuple[str, re.Pattern[str], DelegationRefusal], ...] = tuple(
 
 
 def read_key_file(octets: bytes) -> ServiceAccount:
-    """Decode the key file of a service account; this takes some 40 ms, because the key is checked.
+    """Decode the key file of a service account, without the slow check of the numbers of the key.
 
     The file also names a ``token_uri``, which is never used: a forged file could name a host of the local network.
 

@@ -65,7 +65,7 @@ class Client:
         return self.client_id.partition("-")[0]
 
     def shares_grants_with(self, other: Client) -> bool:
-        """Return whether both clients belong to one project, so that a grant to either is valid for both."""
+        """Return whether both clients belong to one project, so that a grant to one client is valid for both."""
         return self.project == other.project
 
 

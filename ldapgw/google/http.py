@@ -90,7 +90,7 @@ _NETWORK = (
 )
 
 
-# Request Timeout, Conflict (ABORTED), and Client Closed Request (CANCELLED).
+# The statuses of temporary errors: Request Timeout, Conflict (ABORTED), and Client Closed Request (CANCELLED).
 _TEMPORARY = frozenset((408, 409, 499))
 
 # The maximum number of characters of Google's description of an error in the log.
@@ -216,7 +216,7 @@ class GoogleHttpClient:
             self._observe(source, None, self._clock.seconds() - began)
             raise
         self._observe(source, response.status, self._clock.seconds() - began)
-        # The path is not logged, because it may name a person or a photo.
+        # The path is not logged, because a path may name a person or a photo.
         log.debug(
             "{method} {host}: HTTP {status}",
             event="google_answered",
@@ -241,7 +241,8 @@ class GoogleHttpClient:
 async def get_status(http: HTTPClient, clock: IReactorTime, url: str) -> int:
     """Make a GET request to another server than Google's without credentials, and return the status of the response.
 
-    The body is received up to a limit and dropped, because some servers stop working when a client goes early.
+    The body is received up to a limit and dropped, because some servers stop working when a client closes the
+    connection early.
 
     :raises GoogleError: `NetworkFailure` or `BadResponse`.
     """
@@ -311,7 +312,10 @@ def _undecoded(response: IResponse) -> tuple[IResponse, int]:
 
 
 class _Body(Protocol):
-    """The body of a response, collected up to its size limit; the only mutable state of a call."""
+    """The body of a response, collected up to its size limit.
+
+    Mutable: the octets that have arrived.
+    """
 
     def __init__(self, limit: int, *, compressed: bool) -> None:
         self.done: Deferred[bytes] = Deferred(lambda _: self._abort())

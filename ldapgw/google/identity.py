@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The decoding and the check of an ``id_token``, which says which Google user has consented.
 
-The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not
-(OpenID Connect Core 1.0, 3.1.3.7, step 6).  A proxy that inspects this connection could forge an ``id_token``.  Behind
-such a proxy, `PublishedKeys` checks the signature (RFC 7515).  The proxy could forge the keys as well, so they are
-fetched on connections that the proxy must not inspect.
+The token comes directly from the token endpoint over TLS, so its claims are checked but its signature is not (OpenID
+Connect Core 1.0, 3.1.3.7, step 6).  A proxy that inspects this connection could forge an ``id_token``.  Behind such a
+proxy, `PublishedKeys` checks the signature (RFC 7515).  The proxy could forge the keys as well, so the keys are fetched
+on connections that the proxy must not inspect.
 
 An account is identified by ``sub`` alone, because an address can pass to another user.
 

@@ -104,9 +104,10 @@ class Grant:
 
     :ivar expires_at: end of the access token, in seconds since the epoch.
     :ivar refresh_token: the refresh token, or None.  None after a refresh means that the old token stays valid; None
-        after an exchange means that Google issues a token only after a new consent.  A service account gets no refresh
-        token.
-    :ivar scopes: the granted scopes by their short names; empty after a refresh if they are unchanged (RFC 6749 5.1).
+        after an exchange means that Google issues a refresh token only after a new consent.  A service account gets no
+        refresh token.
+    :ivar scopes: the granted scopes by their short names; empty after a refresh if the scopes are unchanged (RFC 6749
+        5.1).
     :ivar identity: the Google user, or None after a refresh without an ``id_token``, and for a service account.
     :ivar refresh_expires_at: end of the refresh token, or None; only clients in "Testing" and consents with a time
         limit have such an end.
@@ -160,8 +161,8 @@ def authorization_url(
     :param offline: whether to request a refresh token.  The new tokens then also cover all scopes that the user has
         granted to the Google project before.
     :param prompt: ``consent`` shows a consent screen even if all scopes are granted already, because Google may issue a
-        refresh token only after this screen; ``select_account`` shows the account chooser even if the browser is signed
-        in to a single account.
+        refresh token only after this screen.  ``select_account`` shows the account chooser even if the browser is
+        signed in to a single account.
     """
     client = WebApplicationClient(client_id)
     prompts = " ".join(prompt)
@@ -232,7 +233,7 @@ class OAuth:
     async def try_client(self, client: Client, redirect_uri: str) -> None:
         """Check that Google accepts a client, by exchanging a code that Google never issued.
 
-        Google answers ``invalid_grant`` to a client that it accepts.
+        If Google accepts the client, the answer is ``invalid_grant``.
 
         :raises ClientRejected: if Google rejects the client, or, with ``redirect_uri_mismatch``, rejects only the
             redirect URI.

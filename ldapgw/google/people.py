@@ -83,8 +83,8 @@ class Listing:
         return replace(self, params=((name, f"{mask},photos"), *params))
 
 
-# The field mask is the first parameter of each listing.  It names only the fields that a phone book shows.  It never
-# names biographies, which stay with Google.
+# The field mask is the first parameter of each listing.  The mask names only the fields that a phone book shows, and
+# never names biographies, which stay with Google.
 _FIELDS = "metadata,names,nicknames,phoneNumbers,emailAddresses,organizations,addresses,urls,sipAddresses"
 LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     {
@@ -108,8 +108,8 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
             "totalSize",
             (("readMask", "metadata,names,emailAddresses,phoneNumbers"), ("requestSyncToken", "true")),
         ),
-        # people.listDirectoryPeople.  The parameter mergeSources must not be used, because it would put the connecting
-        # user's private numbers into a book that everybody sees.
+        # people.listDirectoryPeople.  The parameter mergeSources must not be used, because this parameter would put the
+        # connecting user's private numbers into a book that everybody sees.
         Source.DIRECTORY: Listing(
             "/v1/people:listDirectoryPeople",
             "people",
@@ -124,7 +124,7 @@ LISTINGS: Mapping[Source, Listing] = MappingProxyType(
     }
 )
 
-# contactGroups.list.  The method has no parameter requestSyncToken, because it always returns a sync token.
+# contactGroups.list.  The method has no parameter requestSyncToken, because the method always returns a sync token.
 _GROUPS = Listing("/v1/contactGroups", "contactGroups", "totalItems", (("groupFields", "groupType,metadata,name"),))
 
 
@@ -335,7 +335,7 @@ def fingerprint(source: Source | None, page_size: int = PAGE_SIZE, *, photos: bo
     return _hash(listing, page_size)
 
 
-@cache  # each sync needs several of a few fingerprints
+@cache  # all syncs need the same few fingerprints
 def _hash(listing: Listing, page_size: int) -> str:
     text = repr((listing.path, sorted([*listing.params, ("pageSize", f"{page_size}")])))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

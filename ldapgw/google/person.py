@@ -2,10 +2,10 @@
 """The conversion of a person of the People API (people/v1, resource ``people``) into a contact.
 
 Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
-value is checked: `repair` removes values of a wrong type and values above the largest number of items, and reports what
-it has found as *flaws* of the person (`ldapgw.contact.Flaw`).  All other values are read.  Google returns the items of
-a field in no fixed order.  Here the primary item comes first, then the items of the user's own contact, then the items
-of a profile.  Otherwise the items stay in the order of the answer.
+value is checked.  `repair` removes values of a wrong type, and items beyond the largest number of items.  `repair`
+reports *flaws* of the person (`ldapgw.contact.Flaw`).  All other values are read.  Google returns the items of a field
+in no fixed order.  Here the primary item comes first, then the items of the user's own contact, then the items of a
+profile.  Otherwise the items stay in the order of the answer.
 
 `ldapgw.google.person_numbers` reads the telephone numbers.
 """
@@ -120,9 +120,9 @@ def _repaired_item(item: Item, texts: Mapping[str, int], flaws: set[Flaw]) -> It
 
 Value = TypeVar("Value", bound=Hashable)
 
-# The version of this conversion, except telephone numbers (`ldapgw.numbers.stored_numbers.VERSION`).  A new version
-# causes a full sync of every account within hours (docs/decisions/0005).  Raise the version with each change of the
-# results that cannot wait for the next full sync.
+# The version of the conversion of everything except telephone numbers (`ldapgw.numbers.stored_numbers.VERSION`).  A new
+# version causes a full sync of every account within hours (docs/decisions/0005).  Raise the version with each change of
+# the results that cannot wait for the next full sync.
 PARSER_VERSION = 6
 
 # The values of ``metadata.sources.type`` for the source whose id is the stable key, the best type first.
@@ -308,7 +308,7 @@ def _phonetic_name(name: Item) -> str:
 
 
 def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
-    """Return the pronunciation of the best name, or else of the organization, or None if it is unknown."""
+    """Return the pronunciation of the best name, or else of the organization; None if the pronunciation is unknown."""
     given, middle, family = (clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family"))
     family_name = clean(name.get("familyName"))
     family_first = family_name and _display_name(name).startswith(family_name)
@@ -321,7 +321,7 @@ def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
 
 
 def _organizations(person: Item) -> list[Item]:
-    """Return the organizations: organizations with names first, then primary organizations, then current ones."""
+    """Return the organizations: named organizations first, then primary organizations, then current organizations."""
     organizations = _items(person, "organizations")
     organizations.sort(
         key=lambda item: (not clean(item.get("name")), not _is_primary(item), item.get("current") is not True)

@@ -26,8 +26,8 @@ def clean(value: object, longest: int = LONGEST) -> str:
     """Return a text without control, direction and zero-width characters, or "" if `value` is not a text.
 
     Line breaks and tabs become blanks, runs of blanks become a single blank, and surrounding blanks are removed.  A
-    zero-width joiner between two emoji stays, because it combines them into a single emoji.  A lone surrogate, such as
-    half an emoji, becomes `REPLACEMENT`.
+    zero-width joiner between two emoji stays, because the joiner combines the two emoji into a single emoji.  A lone
+    surrogate, such as half an emoji, becomes `REPLACEMENT`.
     """
     if not isinstance(value, str):
         return ""

@@ -16,7 +16,7 @@ from ldapgw.errors import BadResponse, PageTooLarge
 from ldapgw.google.endpoints import Endpoints
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 
-# The width and height of a scaled photo in pixels; phones show photos smaller than this.
+# The width and height of a scaled photo in pixels; phones show photos in a smaller size.
 SIZE = 160
 # The maximum number of octets of a scaled photo; an ordinary scaled photo has 8 KiB.
 LARGEST_SCALED = 16 * 1024
@@ -24,7 +24,7 @@ LARGEST_SCALED = 16 * 1024
 _MOST_PIXELS = 4096 * 4096
 _QUALITIES = (80, 60, 40)
 _MEDIA_TYPES = frozenset(("image/jpeg", "image/png", "image/webp"))
-# The statuses Not Found and Gone.
+# The statuses of an address without a photo: Not Found and Gone.
 _NO_PHOTO = frozenset((404, 410))
 
 
@@ -45,7 +45,7 @@ class PhotoClient:
 
         :returns: the file, or empty octets if the address has no photo, or a photo that may not be fetched.
         :raises GoogleError: `NetworkFailure`, `GoogleUnavailable` or `QuotaExceeded` if the host cannot answer now;
-            `BadResponse` if the answer says nothing about the photo, for example if it is a page of a proxy.
+            `BadResponse` if the answer says nothing about the photo, for example if the answer is a page of a proxy.
         """
         if not self._endpoints.has_photo(url):
             return b""

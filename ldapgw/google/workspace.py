@@ -33,7 +33,8 @@ _USER_FIELDS = "id,primaryEmail,aliases,name/fullName,suspended,archived,orgUnit
 # Without this parameter, Google indents its answers, which doubles their size.
 _COMPACT = ("prettyPrint", "false")
 _PATH = "/admin/directory/v1"
-# A group within the group may belong to another organization, or may just have been deleted.
+# The refusals for which a group within the group is skipped: this group may belong to another organization, or may just
+# have been deleted.
 _SKIPPED = frozenset((DelegationRefusal.NO_GROUP, DelegationRefusal.NOT_AN_ADMIN))
 
 
@@ -67,8 +68,8 @@ class UserListing:
     """All users of a Workspace.
 
     :ivar users: the users whose state is known.
-    :ivar skipped: the ids of users whose entry does not say whether they are suspended.  The users exist, so they are
-        neither joiners nor leavers.
+    :ivar skipped: the ids of users whose entries do not say whether the users are suspended or archived.  Such users
+        exist, and so are neither joiners nor leavers.
     """
 
     users: tuple[WorkspaceUser, ...]
@@ -180,7 +181,7 @@ class WorkspaceDirectory:
         """Return the present state of a user.
 
         :param access_token: a token of an administrator with the scope `USERS_SCOPE`.
-        :raises DelegationRefused: with `Refusal.DELETED_USER` if the Workspace has no such user.
+        :raises DelegationRefused: with `DelegationRefusal.DELETED_USER` if the Workspace has no such user.
         """
         path = f"/users/{quote(user_id, safe='')}"
         answer = await self._http.get(

@@ -19,7 +19,7 @@ LONGEST: Final = 64
 # The maximum number of characters of a text that are read, invisible characters included.
 LONGEST_TYPED: Final = 4 * LONGEST
 
-# The minimum number of digits in front of a remark that count as a complete number.
+# The minimum number of digits of a complete number in front of a remark.
 _COMPLETE: Final = 7
 
 _DIALLED: Final = re.compile("[0-9*#]")
@@ -57,9 +57,9 @@ _EXTENSION: Final = re.compile(
 )
 # The groups of digits behind a word of `_CODE_WORDS`; all these groups together are one code.
 _GROUPED_CODE: Final = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
-# The beginning of the text that is dialled after the connection: a word for an extension, an "x", "~" or "#", pauses
-# (RFC 3601 "p" and "w"; "," and ";" on smartphones), or the parameter "ext" of RFC 3966.
-# In "(8~5)", as people in Lithuania and Belarus wrote area codes, the "~" stands for the dial tone behind the 8.
+# The beginning of the text that is dialled after the connection.  The beginning is a word for an extension; or an "x",
+# "~" or "#"; or a pause ("p" and "w" in RFC 3601, "," and ";" on smartphones); or the parameter "ext" of RFC 3966.  In
+# "(8~5)", as people in Lithuania and Belarus wrote area codes, the "~" stands for the dial tone behind the 8.
 _AFTERWARDS: Final = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:-]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
@@ -133,7 +133,7 @@ def unwrapped(text: str) -> str:
 
 
 def _address_of(text: str) -> str:
-    """Return the address in "<…>" behind a caller's name (RFC 3261 25.1), or the text if it has no such address.
+    """Return the address in "<…>" behind a caller's name (RFC 3261 25.1), or the text if the text has no such address.
 
     The address has to be a URI, or to contain all digits of the text.
     """
@@ -177,9 +177,9 @@ def code(text: str) -> str:
 
 
 def split_afterwards(text: str) -> tuple[str, str]:
-    """Split an unwrapped text into the number and the text that is dialled after the connection (perhaps no text).
+    """Split an unwrapped text into the number and the text that is dialled after the connection, which may be empty.
 
-    If all digits follow a word for an extension, the word is a mere remark.
+    A word for an extension is a mere remark if fewer than three digits precede the word.
     """
     digits = 0
     position = 0
@@ -192,7 +192,7 @@ def split_afterwards(text: str) -> tuple[str, str]:
 
 
 def _shortest_before(group: str | None, more: str | None) -> int:
-    """Return how many digits have to precede a text, so that the text is dialled after the connection.
+    """Return the number of digits that have to precede a text, so that the text is dialled after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
     5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a complete number precedes
@@ -216,7 +216,7 @@ def direct_extension(afterwards: str) -> str:
 
 
 def leads_afterwards(gap: str) -> bool:
-    """Return whether the text between two groups of digits means that the second group is dialled after connecting."""
+    """Return whether a gap between two groups of digits means that the second group is dialled after the connection."""
     return _AFTERWARDS.search(gap + "0") is not None
 
 
@@ -232,7 +232,7 @@ def marks(text: str) -> list[int]:
 
 
 def extension_of(afterwards: str) -> str:
-    """Return what is dialled after the connection: the digits of an extension, or a menu's characters ``0-9*#,``."""
+    """Return the characters to dial after the connection: an extension's digits, or a menu's characters ``0-9*#,``."""
     menu = re.sub("[^0-9*#,]", "", afterwards.replace(";", ",")).strip(",")
     if menu.lstrip("*#").rstrip("#").isdigit():
         # A second extension may follow the first extension, as in "x302/x2303".

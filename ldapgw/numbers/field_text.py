@@ -56,7 +56,7 @@ class SplitField(NamedTuple):
 
 
 def split_field(text: str) -> SplitField:
-    """Separate the addresses in a field from the numbers; a field without an address is left as it is."""
+    """Separate the addresses in a field from the numbers; a field without an address stays unchanged."""
     text = text[:LONGEST_FIELD]
     if not any(sign in text for sign in ("@", ":", "%40", "t.me/")):
         return SplitField((), text)
@@ -110,8 +110,8 @@ _NO_END: Final = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-])
 _DAY: Final = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR: Final = r"(?:19|20)\d{2}"
 _MONEY: Final = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# The end of digits that stand alone: no digit follows directly.  Behind a gap, digits may follow only if they are a
-# telephone number that begins with the trunk prefix 0 or a "+".
+# The end of digits that stand alone: no digit follows directly.  Behind a gap, digits may follow only if these digits
+# are a telephone number with the trunk prefix 0 or a "+".
 _ALONE: Final = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.
@@ -136,7 +136,7 @@ _REMARK: Final = re.compile(
             rf"{_NO_END}{_TIME}{_OCLOCK}",
             r"(?<![\d.,:/-])24\s?(?:h(?:rs?|ours|oras)?|stunden)(?:/24|\s?/\s?7)?(?![^\W_])|(?<!\d)7\s?j(?:ours)?\s?/\s?7(?!\d)",
             r"(?<![\d/])(?:24\s?/\s?7|7\s?/\s?24)(?![\d/])",
-            # Opening hours without a word such as "Uhr" behind them: "(9-17)", "(Mo-Fr 8-12, 14-17)", "Mo-Fr 8-12",
+            # Opening hours that no word such as "Uhr" follows: "(9-17)", "(Mo-Fr 8-12, 14-17)", "Mo-Fr 8-12",
             # "9.00-17.00".
             rf"(?<=\d)\s?\((?!0)(?:[^()\d]*{_RANGE})+[^()\d]*\)(?!\s*\d)",
             rf"(?<![^\W_])kl\.?\s{_RANGE}(?!\d)",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A telephone number as databases and book files store it: its forms, and the rules by which it was read."""
+"""A stored telephone number: its forms, and the rules by which the number was read."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Number:
 
     :ivar typed: the number as the owner of the contact typed it, without invisible characters and runs of blanks.
     :ivar e164: ``+`` and digits; empty if the country is unknown (short, internal or local numbers).
-    :ivar national: the number as it is dialled within the region in which it was parsed, with the trunk prefix; empty
-        for foreign numbers and if the country is unknown.
+    :ivar national: the number with the trunk prefix, as people dial the number within the region in which the number
+        was parsed; empty for foreign numbers and if the country is unknown.
     :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
     :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore these
         characters.

@@ -57,8 +57,8 @@ _FICTION_COUNTRY: Final = 44
 _FICTION: Final = r"7700900\d{3}"
 
 # Codes that are dialled in front of a number, and that look like a part of the number.  Such a code hides or shows the
-# caller's number, or chooses a carrier. https://www.ofcom.org.uk (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ
-# Telecom (0197, 0196), OFCA (133), NTT (184, 186), Bundesnetzagentur (010xy, 0100yy)
+# caller's number, or chooses a carrier.  The codes come from Ofcom (141, 1470), ComReg (141, 142), ACMA (1831, 1832),
+# NZ Telecom (0197, 0196), OFCA (133), NTT (184, 186) and the Bundesnetzagentur (010xy, 0100yy).
 _DIALLED_CODES: Final = {
     "AU": re.compile("183[12]"),
     "DE": re.compile(r"010 ?(?:[1-9]\d|0\d\d)"),
@@ -79,9 +79,8 @@ class Dialling:
     :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if the region has no
         trunk prefix.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
-    :ivar rewrites_trunk: whether numbers can have extra digits in the middle when they are dialled within the country,
-        such as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area
-        code.
+    :ivar rewrites_trunk: whether numbers that are dialled within the country can have extra digits in the middle, such
+        as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
     :ivar zero_from: the minimum number of digits of numbers that are always dialled with a "0" and no other prefix;
@@ -106,9 +105,9 @@ class Dialling:
     def strip_international_prefix(self, digits: str) -> tuple[str, ...]:
         """Return the digits behind the international prefix; these digits begin with a country code.
 
-        There may be two results, because the end of the prefix can be ambiguous: in Hong Kong "001" is the prefix of a
-        carrier, or "00" and a country code that begins with 1.  The result is empty if the digits do not begin with the
-        prefix.
+        There may be two results, because the end of the prefix can be ambiguous.  In Hong Kong, "001" is the prefix of
+        a carrier, or "00" and a country code that begins with 1.  The result is empty if the digits do not begin with
+        the prefix.
         """
         match = self._international_pattern.match(digits)
         if not match:
@@ -258,7 +257,7 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 def canonical(text: str) -> Parsed | None:
     """Parse a number in E.164; return None if the country code is not assigned, or the result has another E.164 form.
 
-    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`.  This saves most of the time.
+    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
     """
     country = country_of(text[1:])
     if country is None:
@@ -418,7 +417,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
         return True
     if plan.rewrites_trunk and plan.strip_trunk_prefix(digits) != digits:
         return True
-    # A number without a trunk prefix may be local ("1234567"), so it has to be a valid number of the plan.
+    # A number without a trunk prefix may be local ("1234567"), so such a number has to be a valid number of the plan.
     if not is_valid(parsed):
         return False
     is_complete = not plan.has_zero_trunk or len(digits) >= _SHORTEST_WITHOUT_TRUNK
@@ -482,8 +481,8 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 def _is_unambiguous(parsed: Parsed) -> bool:
     """Return whether parsing the E.164 form of a number gives the same number again.
 
-    The result is False if the E.164 form contains a trunk prefix.  This happens if a number was typed with its trunk
-    prefix twice, because parsing removes only one trunk prefix.
+    The result is False if the E.164 form contains a trunk prefix.  Such an E.164 form results if a number was typed
+    with its trunk prefix twice, because parsing removes only one trunk prefix.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)

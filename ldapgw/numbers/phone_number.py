@@ -52,13 +52,13 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# If a number was read only by rules of this set, the number is shown as it was typed.
+# If a number was read only by rules of this set, the typed text of the number is shown.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
-# Index keys of a requested number: tails and exact forms.  A stored number that equals a reading of the requested
-# number has at least one of these tails among its `stored_tails`.  A stored number is certainly the requested number if
-# its `Number.e164` or `Number.national` is one of the exact forms.
+# Index keys of a requested number: *tails*, which are the last digits of the number's forms, and exact forms.  A stored
+# number that equals a reading of the requested number has at least one of these tails among its `stored_tails`.  A
+# stored number is certainly the requested number if its `Number.e164` or `Number.national` is one of the exact forms.
 NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -66,7 +66,7 @@ class TypedParts(NamedTuple):
     """The parts of a text that holds one number.
 
     :ivar code: the service code in front of the number.
-    :ivar core: the number itself, as it is written.
+    :ivar core: the text of the number itself.
     :ivar afterwards: the text that is dialled after the connection.
     :ivar digits: `core` reduced to ``0-9*#``.
     """
@@ -94,7 +94,8 @@ def take_apart(text: str, region: str) -> TypedParts:
     else:
         code = ""
     if core.startswith(("*", "#")):
-        # "**21*+49…#" forwards calls; the "+" is removed, because phones cannot dial a "+" within a code.
+        # A code such as "**21*+493012345#" forwards calls.  The "+" is replaced, because phones cannot dial a "+"
+        # within a code.
         core = core.replace("+", numbering_plan.dialling(region).international_prefix or "+")
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
@@ -389,7 +390,7 @@ def prefix_forms(text: str, region: str, outside_line: str = "", area_code: str 
     an outside line.
 
     :param area_code: the area code of the site, without the trunk prefix.  A text that may be the beginning of a local
-        number is also searched with this area code, and a text that begins with this area code is also searched without
+        number is also searched with this area code.  A text that begins with this area code is also searched without
         the area code.
     """
     return _prefix_forms(text[:LONGEST_TYPED], region, outside_line, area_code)
@@ -428,8 +429,8 @@ def _at_site(beginning: str, region: str, area_code: str) -> Iterator[str]:
 def format_number(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
     """Format a number for an entry, so that phones can dial it.
 
-    :param form: the format.  In the format ``dial``, the result is what phones of the tenant dial: the digits for an
-        outside line and then the number, in the national form if the number belongs to `region`.
+    :param form: the format.  In the format ``dial``, the result has the digits for an outside line, and then the
+        number.  A number of `region` is then in its national form.
     """
     if form is NumberFormat.TYPED and set(number.rules) <= _AS_TYPED:
         return number.typed
@@ -496,7 +497,7 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return digits in E.164 if they begin with an international prefix, or if a "+" in front may be missing."""
+    """Return the E.164 forms of digits with an international prefix, or of digits that may have lost a "+"."""
     abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
     return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]

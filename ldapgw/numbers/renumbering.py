@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 class _Row(NamedTuple):
     """A rule of renumbering.
 
-    :ivar former: the beginning of the former form in E.164.  If neither form is older, this is the form without the
-        added digits.
+    :ivar former: the beginning of the former form in E.164.  If neither form is older, the form without the added
+        digits counts as the former form.
     :ivar present: the beginning of the present form.
     :ivar rest: a pattern of the digits that follow in both forms.
     :ivar both_connect: true if networks connect both forms, false if networks connect only the present form.
@@ -39,8 +39,9 @@ _VIETNAMESE_CODES: Final = (
     *(("186", "56"), ("188", "58"), ("199", "59")),
 )
 
-# Côte d'Ivoire, 2021: for the mobile and the fixed network of each operator, the digits that were put in front of the
-# network's numbers, and the beginnings of the network's former numbers (ARTCI, numéros à dix chiffres).
+# Côte d'Ivoire, 2021 (ARTCI, numéros à dix chiffres).  Each operator has a mobile and a fixed network.  For each
+# network, the key is the digits that were put in front of the numbers, and the value holds the beginnings of the former
+# numbers.
 _IVORIAN_BEGINNINGS: Final = {
     "01": "01 02 03 40 41 42 43 50 51 52 53 70 71 72 73",
     "05": "04 05 06 44 45 46 54 55 56 64 65 66 74 75 76 84 85 86 94 95 96",
@@ -115,7 +116,6 @@ class _OtherForm(NamedTuple):
     """The other form of a number.
 
     :ivar rest: a pattern of the digits that follow the beginning in both forms.
-
     :ivar beginning: the beginning of the other form.
     :ivar is_present: whether the other form is the present form.
     """

@@ -30,7 +30,7 @@ LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"
 )
-# A single digit behind a long group of digits: the "2" in "0171 5550171 2" says that this is a person's second number.
+# A single digit behind a long group of digits: the "2" in "0171 5550171 2" marks a person's second number.
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
@@ -113,7 +113,7 @@ def read_single(text: str, region: str, witness: Witness) -> Number | None:
         return number
     if goes_on(without_last, last[1]) or (_NUMBERED.search(parts.core) and not is_guessed(number)):
         # In "030 5550171-173", the last digits are the end of a range of numbers.  In "0171 5550171 2", the last digit
-        # says that this is a person's second number.
+        # marks a person's second number.
         rest = make_number(typed, shorter._replace(afterwards=""), _readings(shorter, region, witness), region)
         return with_rule(rest, Rule.REMARK)
     # "021-55550171-8012": digits that are too many for the country's numbers are an extension.
@@ -245,8 +245,9 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
     has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
-        # The digits are too many for a number without a country code, so they begin with the country code.  In North
-        # America, a 1 in front may be the country code or the trunk prefix; if it is the trunk prefix, no "+" was lost.
+        # The digits are too many for a number without a country code, so the digits begin with the country code.  In
+        # North America, a 1 in front may be the country code or the trunk prefix.  If the 1 is the trunk prefix, no "+"
+        # was lost.
         return [Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
@@ -274,7 +275,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
 def _with_plus(core: str, digits: str, plan: numbering_plan.Dialling, *, is_possible: bool) -> list[Reading]:
     """Return the reading of digits as a number that has lost its "+"; empty if this reading is unlikely.
 
-    :param core: the number as it is written.
+    :param core: the text of the number.
     :param is_possible: whether the digits have the length of a number of the region.
     """
     parsed = numbering_plan.parse("+" + digits, "")
@@ -300,9 +301,10 @@ def _foreign(digits: str) -> list[Reading]:
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
     """Decide whether digits have lost a "+", or are a number of the region without a trunk prefix.
 
-    The lost "+" is likelier in three cases: the result is a mobile number; the first group of digits is the country
-    code; or there are no groups of digits and the digits begin with the region's country code.  In "4931 123456", the
-    first group shows that an area code is meant.
+    The lost "+" is likelier in three cases.  First, the result is a mobile number.  Second, the first group of digits
+    is a country code, and two further groups follow or the country code is the region's.  Third, there is only one
+    group of digits, which begins with the region's country code.  In "4931 123456", the first group shows that an area
+    code is meant.
 
     :param with_plus: the number with a "+".
     :returns: True if the lost "+" is likelier.

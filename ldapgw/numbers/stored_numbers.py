@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads what people store in the field of a telephone number.
+"""Reads the telephone numbers in the text that people store in a field.
 
 A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
 "+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.
@@ -46,7 +46,7 @@ VERSION: Final = 5
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
-# Google's CSV format separates several values of one kind by this text.
+# This text separates several values of one kind in Google's CSV format.
 _IMPORT_SEPARATOR: Final = ":::"
 
 # Two patterns: a gap, which is the text between two groups of digits; and the characters at the end of a gap that
@@ -119,7 +119,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
 
 
 def _read_value(text: str, region: str, witness: Witness) -> list[Number]:
-    """Read the numbers of a value twice, with possible remarks and without them, and return the likelier numbers."""
+    """Read the numbers of a value twice, with and without possible remarks, and return the likelier numbers."""
     text = "\n".join(filter(None, map(dial_string.clean, text.splitlines())))
     text = _OF_LIST.sub("\n", text).strip() if _FIRST_OF_LIST.match(text) else text
     as_stored = _Field(text, region, witness)
@@ -150,7 +150,7 @@ def _has_lost_digits(found: Sequence[Number], as_stored: Sequence[Number]) -> bo
 def is_understood(number: Number) -> bool:
     """Return True for a number that has a country, or may be internal, local or short, or a code such as ``*100#``.
 
-    All other numbers are dialled as they are stored, and perhaps no network connects them.
+    All other numbers are dialled without changes, and perhaps no network connects these numbers.
     """
     if number.e164 or number.others:
         return True
@@ -181,9 +181,10 @@ class _Place(NamedTuple):
     digits: int
 
 
-# A function that decides what a part of a field means: the function returns a number, or None if it does not accept the
-# part as a number.  The parameters are the number that results if the part is read alone; the number of the preceding
-# part (None for the first part); the gap in front of the part; and the gap behind the part (empty for the last part).
+# A function that decides what a part of a field means: the function returns a number, or None if the function does not
+# accept the part as a number.  The first parameter is the number that results if the part is read alone.  The second
+# parameter is the number of the preceding part, or None for the first part.  The last parameters are the gap in front
+# of the part, and the gap behind the part, which is empty for the last part.
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
 # The result of an `_Accept` function for digits that belong to a remark, such as "24h:", in front of a number.
@@ -205,10 +206,17 @@ class _Field:
     def numbers(self) -> list[Number]:
         """Return the numbers that can be dialled.
 
-        The text is read in several ways, in this order, until the first way succeeds: as several complete numbers,
-        unless the whole text is an assigned number and some part is not; as one number; as several assigned numbers,
-        even if only blanks separate these numbers; as several numbers, some of which are local or internal.  If the
-        digits are too many for one number, all parts that may be numbers are read.
+        The text is read in several ways, in this order, until one way gives numbers:
+
+        * as a list in which a number has groups between slashes;
+        * as several complete numbers; if the whole text is an assigned number, each part has to be an assigned number
+          too;
+        * as one complete number;
+        * as several assigned numbers, even if only blanks separate these numbers;
+        * as several numbers, some of which are local or internal;
+        * as several assigned numbers, some of which share the beginning of the preceding number;
+        * as complete numbers beside digits that are too many to dial;
+        * as the number at the beginning of the text.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):
             # Most fields hold a single number, which consists of digits and punctuation.
@@ -257,7 +265,7 @@ class _Field:
         """Return the number at the beginning of a text that cannot be read as one number.
 
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
-        extension.  More digits are left out, because no network connects them.
+        extension.  More digits are left out, because no network connects such a number.
 
         :param whole: the whole text as a number.  This number is returned if no number is at the beginning.
         """
@@ -271,9 +279,10 @@ class _Field:
         return whole
 
     def _split(self, places: Sequence[_Place], *accepts: _Accept) -> list[Number]:
-        """Split the field into two or more numbers at some of the places; return an empty list if this is impossible.
+        """Split the field into two or more numbers at some of the places.
 
         :param accepts: functions that accept numbers.  At least one of the functions has to accept each number.
+        :returns: the numbers; empty if the field cannot be split.
         """
         if not places:
             return []
@@ -404,8 +413,8 @@ def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
     The caller makes sure that the whole text is an assigned number; "044/555/01/71/72" is not an assigned number, but
-    two numbers.  In "030/5550171/72", the digits "72" are a second number: they replace the last digits of a group that
-    is longer than "72".
+    two numbers.  In "030/5550171/72", the digits "72" are a second number: these digits replace the last digits of a
+    longer group.
 
     :param number: the number in front of the slash.
     """
@@ -435,8 +444,8 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
     """Accept a number as long as a local number, an internal number, or the digits of a remark in front of a number.
 
-    An internal number is accepted if it is the first number, or if it follows an internal number and a comma or
-    semicolon.
+    An internal number is accepted if the number is the first number, or if the number follows an internal number and a
+    comma or semicolon.
     """
     if not number.digits.isdigit() or number.typed.endswith("#"):
         return None
@@ -449,7 +458,7 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
 
 
 def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept digits that are too many to dial, so that the numbers beside them are found; `read` drops these digits."""
+    """Accept digits that are too many to dial, so that the other numbers are found; `read` drops these digits."""
     return number if len(number.digits) > MOST_DIGITS else None
 
 
