@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A book: the contacts of one account or of the Workspace directory as entries, ready to be searched.
+"""A book: the contacts of an account, of the Workspace directory or of a file as entries, ready to be searched.
 
 Building a book is slow and is done off the reactor's thread.  A book is never changed: an update makes another book,
 which shares all unchanged segments with the previous book.  An updated book answers every search like a book that was

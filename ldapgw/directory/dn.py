@@ -57,12 +57,12 @@ class Dn:
         :raises InvalidDn: when the text is no DN by RFC 4514, or is too long to be a DN of this directory.
         """
         if len(text) > LONGEST:
-            raise InvalidDn("longer than a DN of this directory can be")
+            raise InvalidDn("the text is longer than a DN of this directory can be")
         if not text.strip(" "):
             return cls()
         rdns = _parse_literal(text) or _parse(text)
         if len(rdns) > MOST_RDNS:
-            raise InvalidDn("more parts than a DN of this directory can have")
+            raise InvalidDn("the text has more parts than a DN of this directory can have")
         return cls(rdns)
 
     @property
@@ -222,7 +222,7 @@ def _escaped(text: str, position: int) -> tuple[bytes, int]:
     pair = text[position : position + 2]
     if len(pair) == 2 and set(pair) <= _HEX:
         return bytes.fromhex(pair), position + 2
-    raise InvalidDn("a backslash escapes nothing")
+    raise InvalidDn("a backslash precedes neither a special character nor two hex digits")
 
 
 def _text(octets: bytes | bytearray) -> str:

@@ -76,7 +76,7 @@ def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | No
 
     :param nonce: the nonce of the authorization request, or None if there was no such request, as on a refresh.
     :param now: the present time, in seconds since the epoch.
-    :raises BadResponse: if the token is unreadable, for another client, of another flow, or expired.
+    :raises BadResponse: if the token is unreadable, for another client, for another consent, or expired.
     """
     claims = _claims(id_token)
     if claims.iss not in (_GOOGLE if issuer in _GOOGLE else (issuer,)):
@@ -85,11 +85,11 @@ def read_identity(id_token: str, *, issuer: str, client_id: str, nonce: str | No
         raise BadResponse("id_token for another client")
     # A token for several audiences must name the client that requested the token.
     if claims.azp != client_id and (claims.azp or not isinstance(claims.aud, str)):
-        raise BadResponse("id_token for another party")
+        raise BadResponse("id_token with another authorized party (azp)")
     if claims.exp + SKEW <= now:
         raise BadResponse("id_token expired: check the machine's clock")
     if nonce is not None and not hmac.compare_digest(claims.nonce.encode(), nonce.encode()):
-        raise BadResponse("id_token of another flow")
+        raise BadResponse("id_token with another nonce than the authorization request")
     if not (_SUB.fullmatch(claims.sub) and _WORD.fullmatch(claims.email) and _WORD.fullmatch(claims.hd)):
         raise BadResponse("id_token with an invalid sub, email or hd")
     return Identity(claims.sub, claims.email, claims.email_verified, claims.hd)

@@ -10,7 +10,7 @@ from enum import StrEnum
 class Rule(StrEnum):
     """A rule by which a number is read differently from its stored text; each comment gives the reason.
 
-    `ldapgw.numbers.stored_numbers` applies the rules, in this order.
+    `ldapgw.numbers.stored_numbers` and `ldapgw.numbers.single_number` apply the rules.
     """
 
     SEVERAL = "several"  # People and imports write several numbers into one field.

@@ -235,7 +235,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area without its area code, as people in the area store the number, or None."""
+    """Return a number of the area without the area code, as people there store the number; None for other numbers."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
