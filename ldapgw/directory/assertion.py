@@ -286,7 +286,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
-    """Return the assertion that one value equals a text or, if the text has several words, has all of these words."""
+    """Return the assertion that one value equals a text; for a text of several words, that one value has all words."""
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
@@ -396,7 +396,7 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Return groups of searched words that share an initial; words that share no initial are left out.
+    """Group searched words that share an initial; leave out each word that shares no initial with another word.
 
     The initials of a searched word are the first letters of the words in its alternatives.
     """

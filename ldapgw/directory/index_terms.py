@@ -394,9 +394,9 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: the beginnings of the words of the entry's first value.  A further value whose words have only these
-        beginnings needs no terms, because the first value has the same pairs.  Nearly all further names of an entry
-        need no terms.  An empty set is filled with the beginnings of the value.
+    :param paired: the beginnings of words whose pairs the entry has already; an empty set is filled with the beginnings
+        of this value.  A value that has only these beginnings, like nearly all further names of an entry, gets no terms
+        for words with different beginnings.
     """
     terms: list[str] = []
     beginnings = {word[:_PAIRED] for word in words if len(word) >= _PAIRED}

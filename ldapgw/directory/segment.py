@@ -96,10 +96,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room for a new selection, the new selection may
-    replace the cached selection that was requested the longest time ago.  The cached selection stays if there was a
-    request for this selection since the previous request for the new selection.  So if more selections are in use than
-    can be cached, the selections that were cached first stay cached.
+    A selection is cached from its second request on.  If there is no room, the new selection replaces the cached
+    selection whose last request is the oldest, but only if nobody has requested the cached selection between the last
+    two requests for the new selection.  So if more selections are in use than can be cached, the selections that were
+    cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
