@@ -301,7 +301,7 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
 
 
 def _revoked(account: Account, words: str) -> str:
-    """Return `words`, which report the revocation of an account's consent; empty if the account has no consent."""
+    """Return `words` if the account has a consent that can be revoked, or else an empty text."""
     return words if account.has_consent else ""
 
 

@@ -42,7 +42,7 @@ from ldapgw.store.files import is_missing, note_backup, prepare_state_dir, statu
 from ldapgw.store.key_rotation import open_with_kept_keys, rotate, rotate_configured
 from ldapgw.store.secrets import new_key
 
-# The name of a backup in a folder has the time in UTC, so that the last backup by name is the latest.
+# A backup in a folder is named after the time in UTC, so that sorting by name is sorting by time.
 _DATED_NAME = "ldapgw-%Y%m%dT%H%M%SZ.db"
 _DATED_PATTERN = re.compile(r"ldapgw-\d{8}T\d{6}Z\.db")
 # The name of a backup that is not complete.  If such a file is older than `_INCOMPLETE_SECONDS`, the command that wrote
@@ -164,8 +164,8 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
             restore_server(file, on_server, secret_box, site.state.path / DATABASE_FILE)
     else:
         put_back(file, database, secret_box)
-    # The cached books are no longer valid, and a cached book of an account that is not in the backup would keep a
-    # gateway from starting.  If the restore has failed, the next start still needs the books.
+    # The cached books do not belong to the restored database.  A gateway would even refuse to start if a cached book's
+    # account is not in the backup.  The books are deleted last, because a gateway needs the books if the restore fails.
     site.book_cache.prune()
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))
@@ -178,9 +178,9 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     print_line(f"Restored {file}. {ending}")
 
 
-# The longest times that the command waits for the gateways.  A gateway publishes its keys with each heartbeat, every
-# three seconds.  So if a gateway has not published the new key within `_TELL_SECONDS`, the gateway does not have this
-# key.  At the third heartbeat after all gateways have the new key, all gateways use the new key.
+# The maximum number of seconds that the command waits until each gateway has published the new key, and until all
+# gateways use the new key.  A gateway publishes its keys with each heartbeat, every three seconds.  All gateways use
+# the new key at the third heartbeat after each gateway has the key.
 _TELL_SECONDS = 8.0
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.5
@@ -316,7 +316,7 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     file = site.state.database_file
     if file is not None and is_missing(file):
         raise UserError(f"{file}: there is no database yet")
-    lock = StateDirLock(site.state.path)  # keeps a gateway from starting during the copy
+    lock = StateDirLock(site.state.path)  # no gateway can start during the copy
     try:
         with site.open_store() as source, closing(database_at(target_url)) as target:
             if source.url == target.url:

@@ -103,7 +103,7 @@ def _warning(setting: str, message: str) -> CheckResult:
 
 
 def _checks(file: str) -> tuple[Check, ...]:
-    """Return the checks that only ``check`` runs, after the checks of `ldapgw.server.preflight`.
+    """Return the checks that only ``check`` runs; the command runs the checks of `ldapgw.server.preflight` first.
 
     :param file: the configuration file.
     """

@@ -70,7 +70,7 @@ class _WrongAnswer(Exception):
 
 
 def check_answers(subject: Subject) -> Iterator[CheckResult]:
-    """Check how the running gateway answers on the ports that its roles listen on."""
+    """Check how the running gateway answers on its ports; a gateway has only the ports that its ``roles`` need."""
     if subject.gateway is None:
         return
     for setting, endpoint in role_endpoints(subject.config):
@@ -401,7 +401,7 @@ async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: s
 async def _try_service_account(
     google: GoogleClients, tenant: Tenant, delegation: Delegation, reactor: Any
 ) -> list[CheckResult]:
-    """Try each scope of a service account alone, list the users, and read one person as one of the users."""
+    """Try each scope of a service account alone, list the users, and read contacts on behalf of a user."""
     account, item = delegation.service_account, f"online service account of tenant {tenant.name}"
     results = [CheckResult(CheckStatus.OK, f"{item}, key file", f"client ID {account.client_id}, key {account.key_id}")]
     step = item

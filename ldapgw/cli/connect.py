@@ -151,7 +151,7 @@ def _print_url(dependencies: ConsentDependencies, redirect: AuthorizationRedirec
 
 
 def _discard_session(database: Database, result: ConsentResult) -> str:
-    """Return the address of the account; end the session that the consent began, because no browser uses it."""
+    """End the session that the consent began, because no browser uses the session; return the account's address."""
     with database.begin() as connection:
         sign_ins.sign_out(connection, result.session)
         account = accounts.read_by_sub(connection, result.tenant.name, result.sub)
@@ -184,7 +184,7 @@ async def wait_for_browser(
     """Listen on the port of a URL until the browser comes back.
 
     :param url: an http URL of a loopback address; the command listens on loopback addresses only.
-    :param announce: called when the command listens.
+    :param announce: called as soon as the command listens.
     :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """

@@ -291,7 +291,7 @@ class Library:
 
     :param cache: the books that the gateway has built.
     :param file_cache: the books of files that the gateway has built.
-    :param phone: the phone, or None for a phone without an account.
+    :param phone: the phone that searches, or None to search as a phone without an owner.
     :ivar context: the naming context of the tenant.
     :ivar viewer: the viewer as whom the phone searches.
     :ivar tenant_viewer: tells which access the phone has to each book of the tenant.
@@ -370,7 +370,7 @@ class Library:
         return self.tenant_viewer.access_to(task.book_key, task.sharing)
 
     def _file_books(self, tasks: Iterable[FileTask]) -> Iterator[Book]:
-        """Yield the book of each file, if there is a book; a file with problems may still have its last good book."""
+        """Yield the book that a gateway serves for each file; a file that was never good has no book."""
         return (book for task in tasks if (book := present_file_book(self._file_cache, task)) is not None)
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:

@@ -324,7 +324,10 @@ def _web_port(given: Mapping[str, Any]) -> int:
 
 
 def _plain_port(https: int) -> int:
-    """Return the port for plain HTTP of a gateway with a port for HTTPS; a port that no program uses is preferred."""
+    """Return the port for plain HTTP of a gateway that serves HTTPS; a port that no program uses takes precedence.
+
+    :param https: the port for HTTPS.
+    """
     preferred = 80 if https == 443 else 8080
     ports: list[int] = [port for port in (preferred, *range(8080, 8090)) if port != https]
     return next(filter(_is_free, ports), ports[0])
@@ -396,7 +399,7 @@ def _write(file: Path, text: str) -> None:
 
 
 def _service_user(state_dir: Path) -> str:
-    """Return the user of a gateway that root sets up as a service; empty if the command's own user runs the gateway."""
+    """Return the user of the service, if root sets up a gateway for another user; otherwise, return an empty text."""
     uid = state_dir.stat().st_uid
     if os.geteuid() != 0 or uid == 0:
         return ""

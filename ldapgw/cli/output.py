@@ -55,7 +55,8 @@ def print_table(
 
     screen = console(wide=wide)
     cells = [[clean(cell, keep="\n") for cell in row] for row in rows]
-    # If the terminal has no room for all values that must stay on one line, Rich cuts some of these values.
+    # Rich cuts a value that must stay on one line and has no room.  So a column's values stay on one line only if the
+    # terminal has room for the column.
     free, whole = screen.width - len(columns) * (1 + _GAP), set[str]()
     for name in keep:
         position = columns.index(name)
@@ -124,7 +125,7 @@ def local_time(seconds: float | None, now: float) -> str:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
-    """Create a file that nobody else may read, and remove the file if the block fails; yield the function that writes.
+    """Create a file that only its owner may read, and yield the function that writes; remove the file after a failure.
 
     :raises UserError: when the file exists, or cannot be created or written.
     """
@@ -151,7 +152,7 @@ def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
 
 @contextmanager
 def new_files(contents: Mapping[Path, bytes]) -> Iterator[None]:
-    """Create files that nobody else may read, and remove them if the block fails.
+    """Create files that only their owner may read; if the ``with`` block fails, remove the files.
 
     :raises UserError: when a file exists, or cannot be created or written.
     """
@@ -169,7 +170,7 @@ def new_files(contents: Mapping[Path, bytes]) -> Iterator[None]:
 
 
 def write_target(target: str, content: bytes) -> None:
-    """Write to a new file that nobody else may read, or for ``-`` to standard output.
+    """Write to a new file that only its owner may read; if the target is ``-``, write to standard output.
 
     :raises UserError: when the file exists, or cannot be created or written.
     """

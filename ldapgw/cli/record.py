@@ -37,7 +37,7 @@ from ldapgw.store.secrets import SecretBox
 
 POLL_SECONDS = 1.0
 MAX_MINUTES = 60
-# Seconds within which the gateway must give each answer.
+# The maximum number of seconds to wait for each answer of the gateway.
 NETWORK_TIMEOUT = 30.0
 _PORTS = {"ldap": 389, "ldaps": 636}
 # The request that starts TLS (RFC 4511 4.14.1).
@@ -229,8 +229,8 @@ def _code(code: int | None) -> str:
 class _Gateway:
     """A connection to a gateway over the network.
 
-    :param stack: closes the connection.
-    :raises UserError: when the URL is no URL of a directory, or no gateway answers there.
+    :param stack: the stack that closes the connection.
+    :raises UserError: when the URL is not an LDAP URL, or no gateway answers at the URL.
     """
 
     def __init__(self, url: str, stack: ExitStack, ca_file: str | None, *, start_tls: bool) -> None:

@@ -87,7 +87,7 @@ def run(ctx: click.Context, site: Site, log_levels: LogLevels, *, accept: bool) 
     kept = take(os.environ)
     if kept is not None:
         site.config = kept
-    elif accept:  # only at the start, and not when SIGHUP has executed the program again
+    elif accept:  # after a reload, which executes the program again, the option has no effect
         accept_lost_accounts(site.state.path)
     config = msgspec.structs.replace(site.config, log_level=site.config.log_level.followed_by(log_levels))
     # The first import of `twisted.internet.reactor` would install Twisted's default reactor.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The gateway that a command works on: its configuration file, state directory and database, and its way to Google.
+"""The gateway that a command works on: its configuration file, state directory, database, and clients for Google.
 
 A command that only reads or changes existing data creates no files: if there is no database, the command gets an empty
 database in memory.  A command that calls Google starts the reactor, and stops the reactor when the call has ended.  The

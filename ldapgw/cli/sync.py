@@ -179,7 +179,7 @@ def _outcomes(site: Site, database: Database, requested: Mapping[int, Account]) 
 def _outcome(site: Site, connection: Connection, before: Account) -> _Outcome | None:
     """Return the outcome of a requested sync, or None if the sync has not ended.
 
-    A sync that ran before the request leaves the request pending.
+    A sync that was running at the time of the request does not count, because the request is still pending afterwards.
     """
     account = accounts.read(connection, before.id)
     if account is None or not account.is_connected:
