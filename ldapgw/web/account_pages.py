@@ -2,7 +2,9 @@
 """The overview and the account page, with the forms to sync, share, disconnect and sign out.
 
 A form acts only on accounts of the signed-in visitor.  A disconnect first deletes the account's data in the gateway, so
-that phones stop at once, and then revokes the grant at Google.
+that phones stop finding the contacts at once, and then revokes the grant at Google.
+
+The query parameter ``account`` is the number of an account on the visitor's page: 1 for the first account.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class AccountPages:
         )
 
     async def overview(self, anybody: TenantVisit) -> HttpResponse:
-        """``/{tenant}/``: show account number ``account``, counted from 1; before a sign-in, show the welcome page.
+        """``/{tenant}/``: show the overview of an account (``account``); before a sign-in, show the welcome page.
 
         An administrator who signed in by a link has no account, and is redirected to the administration.
         """
@@ -111,7 +113,7 @@ class AccountPages:
         )
 
     async def account(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/account``: show sharing, sources and syncs of account number ``account``, counted from 1."""
+        """``/{tenant}/account``: show the sharing, the sources and the syncs of an account (``account``)."""
         account = _shown_account(visit)
         view = await self._view(visit, account)
         replicas = await visit.store.read(phones.read_replicas, visit.tenant.name)
@@ -178,7 +180,7 @@ class AccountPages:
         return self._redirect_to_account(visit, account)
 
     async def ask_to_accept_shrink(self, visit: Visit) -> HttpResponse:
-        """``GET /{tenant}/accept-shrink``: ask before a sync of account number ``account`` removes most contacts."""
+        """``GET /{tenant}/accept-shrink``: ask before a sync removes most contacts of an account (``account``)."""
         account = visit.visitor.account_by_number(visit.query.get("account", "1"))
         error = account.error if account is not None and account.is_connected else None
         if account is None or error is None or error.code != "suspicious_shrink":
@@ -195,7 +197,7 @@ class AccountPages:
         )
 
     async def accept_shrink(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/accept-shrink``: let a sync remove the contacts that the page has named."""
+        """``POST /{tenant}/accept-shrink``: let a sync remove the contacts that `ask_to_accept_shrink` asked about."""
         account = _selected_account(visit)
         if account is None or not account.is_connected or account.revoked:
             return self._redirect_to_account(visit, account)
@@ -263,7 +265,7 @@ class AccountPages:
         )
 
     async def ask_to_disconnect(self, visit: Visit) -> HttpResponse:
-        """``GET /{tenant}/disconnect``: ask before account number ``account`` is disconnected."""
+        """``GET /{tenant}/disconnect``: ask before an account (``account``) is disconnected."""
         account = visit.visitor.account_by_number(visit.query.get("account", "1"))
         if account is None or not account.is_connected or account.delegated:
             return self._redirect_to_account(visit, account)
@@ -318,7 +320,10 @@ class AccountPages:
         return account_view(visit.tenant, account, status, progress)
 
     def _sizes(self, visit: Visit, account: Account | None) -> BookSizes:
-        """Return the number of contacts that the account's phones find, even before the first books are published."""
+        """Return the numbers of contacts that the account's phones find.
+
+        Before the first books are published, return the number of the account's stored contacts.
+        """
         if account is None:
             return BookSizes()
         sizes = self._dependencies.contacts.sizes(visit.tenant.name, account.sub)

@@ -51,7 +51,7 @@ class StateWords(Texts, frozen=True):
 
 
 class _SharingText(Texts, frozen=True):
-    """The text of a way to share, with the facts that `SharingOption` shows."""
+    """The text about a way to share a book, with the facts that `SharingOption` shows."""
 
     title: str
     sentence: str
@@ -76,7 +76,7 @@ class _SharingTexts(Texts, frozen=True):
 class _AccountTexts(Texts, frozen=True):
     """The texts of accounts.
 
-    :ivar only_label: the title of a way to share only the contacts of a label.
+    :ivar only_label: the title of a way to share a book, if only the contacts with a label are shared.
     :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
     :ivar directory_feeds: sentences that tell through which account everybody finds the directory: ``own``, ``other``
         or ``nobody``; ``standby`` is for an account that takes over if the present account fails.
@@ -342,7 +342,8 @@ def source_rows(
 def _shown_state(tenant: WebTenant, account: Account, source: Source, state: str, *, is_over: bool) -> str:
     """Return the key of the text for the state of a source.
 
-    Only the first source counts as not granted, because a consent has requested the scope of this source.
+    Only the first source is shown as not granted, because every first consent requests the scope of this source.  Any
+    other source without a grant is shown as off, or as unavailable if the account cannot have the source.
     """
     if state == SourceState.ON and is_over:
         return "ended"
@@ -360,7 +361,7 @@ def source_switch(tenant: WebTenant, account: Account, source: Source) -> str:
     if state in (SourceState.ON, SourceState.UNAVAILABLE):
         return "off" if source is not tenant.first_source else ""
     if account.revoked or (source is tenant.first_source and state is SourceState.NOT_GRANTED):
-        return ""  # connecting again comes first
+        return ""  # the person has to connect the account again first
     is_missing_at_google = source is Source.DIRECTORY and account.hd == ""  # a consumer account has no directory
     return "" if is_missing_at_google else "on"
 

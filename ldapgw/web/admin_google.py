@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The administration's page *Google*: the OAuth client at Google, and the service account with domain-wide delegation.
 
-A client or a service account that an administrator enters is tried at Google before it is stored; a client that Google
-rejects is not stored.  Until a service account is stored, the key file is only in the gateway's memory, so that the
-administrator need not choose the file again after Google has refused the service account.
+The gateway tries an entered client or service account at Google, and stores nothing that Google rejects.  Until a
+service account is stored, its key file is only in the gateway's memory, so that the administrator need not choose the
+file again after Google has refused the service account.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ class AdminDelegation:
             return error.problem, form
         except GoogleError as error:
             log.warn(
-                "web: trying the service account of tenant {tenant}: {code} {detail}",
+                "web: the trial of the service account of tenant {tenant} failed: {code} {detail}",
                 event="delegation_trial_failed",
                 tenant=visit.tenant.name,
                 code=error.code,
@@ -292,7 +292,7 @@ def _problem_of(code: str) -> Problem | None:
 def _scopes(tenant: WebTenant) -> tuple[str, ...]:
     """Return the scopes that a service account needs.
 
-    The scope for groups is always among them, because an administrator may choose groups at any time.
+    The result always has the scope for groups, because an administrator may choose groups at any time.
     """
     return (*(SCOPE_OF[source] for source in tenant.sources), USERS_SCOPE, GROUPS_SCOPE)
 
@@ -419,7 +419,7 @@ class AdminGoogle:
             await self._dependencies.oauth.try_client(client, self._layout.public_url.redirect_uri)
         except GoogleError as error:
             log.warn(
-                "web: trying the client of tenant {tenant}: {code} {detail}",
+                "web: the trial of the OAuth client of tenant {tenant} failed: {code} {detail}",
                 event="client_trial_failed",
                 tenant=tenant.name,
                 code=error.code,

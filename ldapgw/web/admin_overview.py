@@ -153,7 +153,7 @@ class ChecklistItem:
     """A step of the first set-up.
 
     :ivar path: the path below the tenant's page where the step is done; empty if the step is done outside of the pages.
-    :ivar hint: replaces the hint of the text, if the hint has values.
+    :ivar hint: the hint to show in place of the hint in `text`; empty to show the hint in `text`.
     """
 
     is_done: bool

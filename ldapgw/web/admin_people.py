@@ -179,7 +179,7 @@ class SharedContacts:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reminder:
-    """A reminder to people, to send or to copy.
+    """A reminder to people, which an administrator sends as an e-mail or copies.
 
     :ivar links: the links that write an e-mail to all people.
     """
@@ -190,7 +190,7 @@ class Reminder:
 
     @classmethod
     def of(cls, visit: Visit, addresses: Sequence[str]) -> Reminder:
-        """Return the reminder for the people with some addresses, in the language of the visitor."""
+        """Return the reminder for the people with the given addresses; the e-mails are in the visitor's language."""
         translate = visit.layout.renderer.translator(visit.request.language)
         text = Phrase(TEXTS.reminder, {"url": visit.url})
         return cls(addresses, text, mail_links(addresses, translate(TEXTS.reminder_subject), translate(text)))

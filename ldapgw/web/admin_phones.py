@@ -447,7 +447,7 @@ def _set_models(
 
 
 def batch_key(made_at: float) -> str:
-    """Return the key that pages' addresses contain for the phones whose passwords were made at `made_at`."""
+    """Return the key of the phones whose passwords were made at `made_at`; addresses of pages contain the key."""
     return str(round(made_at * 1000))
 
 
@@ -477,7 +477,7 @@ class AdminPasswords:
         :param logins: the phones as they were when the administrator chose them.
         :param entries: the entries of the activity log about the passwords.
         :param first: called in the same transaction before the passwords are stored.
-        :returns: the `batch_key`; empty if a phone has got another password meanwhile, and then nothing is changed.
+        :returns: the `batch_key`; empty if nothing was changed, because a phone has got another password meanwhile.
         """
         passwords, hashes = self.generate([login.name for login in logins])
         now = self._layout.now()
@@ -488,7 +488,7 @@ class AdminPasswords:
         return self.keep(visitor, passwords, now)
 
     def generate(self, names: Collection[str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """Return a new password for each phone, and the hash of each password to store, by the phone's name."""
+        """Return a new password for each phone and the hash to store for each password, both by the phone's name."""
         random = self._dependencies.random
         passwords = {name: generate_password(random) for name in names}
         return passwords, {name: hash_password(password, random) for name, password in passwords.items()}

@@ -72,7 +72,7 @@ _UNKNOWN = "unknown"
 FORM_BURST = 60
 FORM_INTERVAL_SECONDS = 1.0
 
-# Lifetime of the cookie with the chosen language.
+# The lifetime, in seconds, of the cookie with the chosen language.
 _LANGUAGE_SECONDS = 365 * 86400
 
 
@@ -199,7 +199,7 @@ class _WebResource(Resource):
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),)) from None
-        except (UnicodeDecodeError, HTTPException):  # also raised to redirect to the normalized path
+        except (UnicodeDecodeError, HTTPException):  # Werkzeug also redirects to a normalized path by an HTTPException
             pages = error_pages.PAGES
             is_provisioning = segments[1:2] == [b"provision"]
             raise PageError(pages.no_provisioning_address if is_provisioning else pages.not_found) from None

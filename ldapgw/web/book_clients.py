@@ -304,7 +304,7 @@ class KeptBooks:
         self._books: dict[BookKey, KeptBook] = {}
 
     def find(self, key: BookKey, edition: object | None) -> KeptBook | None:
-        """Return a kept book, or None if the book is not kept; forget books of the tenant's former editions.
+        """Return a kept book, or None if the book is not kept; first forget books of the directory's former editions.
 
         :param edition: the edition of the directory that the viewer reads now.
         """
@@ -401,7 +401,7 @@ class BookClients:
         _tenant: WebTenant,
         viewer: Viewer,
         number: str,
-        secret: str = "",  # noqa: ARG002  the viewer is known by it
+        secret: str = "",  # noqa: ARG002  the secret has identified the viewer already
     ) -> HttpResponse:
         """``/{tenant}/photo/[{secret}/]{number}.png``: send a caller's photo, or a picture with the initials."""
         found = await self._dependencies.reader.find_caller(viewer, request.address, number, may_be_for_callers=False)

@@ -2,9 +2,9 @@
 """CardDAV (RFC 6352), read-only, for phones and programs with a phone's login (`ldapgw.phones.carddav`).
 
 The home ``/{tenant}/dav/`` is also the login's principal.  Below the home, there is one address book for each book that
-the login may browse; books for callers' names are missing.  A client that knows only the host begins at
-``/.well-known/carddav`` (RFC 6764), which leads to the home of the only tenant, or to ``/dav/``, which names the home
-of the login.
+the login may browse, but none for a book that is shared only for caller ID.  A client that knows only the host begins
+at ``/.well-known/carddav`` (RFC 6764), which leads to the home of the only tenant, or to ``/dav/``, which names the
+home of the login.
 
 A client that looks for changes reads the sync token of a book, which costs little if nothing has changed.  All requests
 of a login run one after another, off the reactor's thread where the work is long (`ReadQueue`).  A long answer is sent
@@ -301,7 +301,7 @@ class CardDav:
         return _refusal(DavRefusal(403, dav("need-privileges")))
 
     async def _answer(self, request: HttpRequest, viewer: Viewer, handle: _Handle) -> HttpResponse:
-        """Answer a request in the turn of its login."""
+        """Wait until it is the login's turn, and answer a request."""
         try:
             async with self._reads.place(viewer.login) as run:
                 return await handle(run)

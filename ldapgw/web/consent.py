@@ -305,7 +305,7 @@ class AuthorizationCodeFlow:
             )
         except GoogleError as error:
             log.warn(
-                "web: exchange of a code of tenant {tenant}: {code} {detail}",
+                "web: an authorization code of tenant {tenant} could not be exchanged: {code} {detail}",
                 event="code_exchange_failed",
                 tenant=flow.tenant,
                 code=error.code,

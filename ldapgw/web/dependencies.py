@@ -137,7 +137,7 @@ class ConsentDependencies:
 
     :ivar public_url: the gateway's address for browsers; https, or http on a loopback address.
     :ivar tenants: the tenants by name, in the order of the configuration.
-    :ivar clock: `seconds` counts from the epoch.
+    :ivar clock: a clock whose method `seconds` counts from the epoch.
     :ivar random: returns the given number of random bytes, as `os.urandom` does.
     :ivar changed: called after an account was changed, so that sync and directory read the accounts again at once.
     :ivar count_misuse: counts misuse for the log, by its kind and the client's address (`ldapgw.server.logging`).

@@ -329,7 +329,7 @@ class TenantVisit:
         return self.redirect(message, path)
 
     def entry(self, act: Act, subject: str = "", detail: str = "") -> ActivityEntry:
-        """Return an entry of the activity log for an act of the visitor, who may be opening an admin link.
+        """Return an entry of the activity log for an act of the visitor, or of somebody who opens an admin link.
 
         :param subject: the address of an account or the name of a phone; empty for the tenant.
         :param detail: the new value, where the act has one.

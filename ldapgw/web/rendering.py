@@ -192,7 +192,7 @@ def _printable(value: object) -> object:
     if not isinstance(value, str) or value.isprintable():
         return value
     text = without_controls(value, keep="\t\n\r")
-    return Markup(text) if isinstance(value, Markup) else text  # noqa: S704  it was HTML before
+    return Markup(text) if isinstance(value, Markup) else text  # noqa: S704  the value was HTML before
 
 
 def _translate(language: Language, phrase: Translatable) -> str:
@@ -208,7 +208,7 @@ def _with_bold_menus(sentence: str) -> Markup:
 def _with_unbroken_numbers(text: str) -> str:
     """Replace the blanks within telephone numbers by blanks at which no line ends."""
     unbroken = _BLANK_IN_NUMBER.sub("\N{NO-BREAK SPACE}", text)
-    return Markup(unbroken) if isinstance(text, Markup) else unbroken  # noqa: S704  it was HTML before
+    return Markup(unbroken) if isinstance(text, Markup) else unbroken  # noqa: S704  the text was HTML before
 
 
 def _format_timestamp(language: Language, time: Timestamp) -> str:

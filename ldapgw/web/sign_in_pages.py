@@ -158,7 +158,7 @@ class SignInPages:
         return redirect(path + (to if leads_back else result.page), tuple(headers))
 
     async def done(self, visit: TenantVisit) -> HttpResponse:
-        """``/{tenant}/done``: show the last page of a pop-up, which closes the pop-up and reloads the page behind."""
+        """``/{tenant}/done``: show the last page of a pop-up, which closes the pop-up and reloads its opener."""
         html = self._layout.renderer.render(
             visit.request.language, "done.html", tenant=visit.tenant, visitor=None, flash_message=None
         )
