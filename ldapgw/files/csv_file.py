@@ -129,7 +129,7 @@ _MEANT = gettext_noop("%(column)s (did you mean “%(meant)s”?)")
 
 
 class ColumnUse(Enum):
-    """The use of a column; `Column.detail` says more about some uses."""
+    """The use of a column; for some uses, `Column.detail` or `Column.slot` says more."""
 
     IGNORED = auto()
     ID = auto()
@@ -137,9 +137,9 @@ class ColumnUse(Enum):
     ORGANIZATION = auto()  # detail: the part of the organization
     LIST = auto()  # detail: the list of values that the People API has
     NUMBER = auto()  # detail: the type of the number
-    TYPED_NUMBER = auto()  # slot: the number of the pair of columns
-    NUMBER_TYPE = auto()  # slot: the same
-    EXTENSION = auto()  # slot: the same
+    TYPED_NUMBER = auto()  # slot: the number in the column's name, such as 2 in "Phone 2 - Value"
+    NUMBER_TYPE = auto()  # slot: the number in the column's name, as for `TYPED_NUMBER`
+    EXTENSION = auto()  # slot: the number in the column's name, as for `TYPED_NUMBER`
     ADDRESS = auto()  # detail: the part of the address; slot: the address
     LABELS = auto()
 

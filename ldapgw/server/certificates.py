@@ -56,13 +56,14 @@ from ldapgw.store.periodic import PeriodicService
 
 log = Logger()
 
-# The folder below the state directory.
+# The folder of the certificate's files, below the state directory.
 FOLDER: Final = "tls"
 # The authority outlives the phones, because a new authority has to be loaded into each phone.
 _AUTHORITY_DAYS: Final = 20 * 365
 # Clients refuse certificates of servers that are valid for more than 398 days.
 _CERTIFICATE_DAYS: Final = 397
-# The renewal comes before the first warning of `ldapgw.server.tls.WARN_DAYS`.
+# Days before expiry at which the certificate is renewed, which is before the first warning (`WARN_DAYS` in
+# `ldapgw.server.tls`).
 RENEW_DAYS: Final = 60
 # A certificate is valid a day before its issue, because clocks of phones without a time server may be slow, usually by
 # less than a day.
@@ -246,7 +247,7 @@ def _key_usage(**usages: bool) -> x509.KeyUsage:
 
 
 def _name(common_name: str) -> x509.Name:
-    """Return a name of a certificate's owner; a common name has at most 64 octets here (RFC 5280 appendix A.1)."""
+    """Return the name of a certificate's owner, cut to 64 octets, the limit of a common name (RFC 5280 A.1)."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name.encode()[:64].decode(errors="ignore"))])
 
 

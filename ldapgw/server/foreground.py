@@ -299,7 +299,7 @@ class Reload:
         self._is_over = True
 
     def ask(self) -> None:
-        """Begin to read the configuration; if it is good, stop the reactor, after which `finish` is called.
+        """Begin to read the configuration; if the configuration is good, stop the reactor, so that `finish` is called.
 
         The handler of SIGHUP calls this method.
         """

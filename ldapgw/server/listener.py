@@ -231,9 +231,7 @@ class Listener(Service):
 
 
 def set_socket_options(port: Any) -> None:
-    """Set options of a listening socket, which accepted connections inherit.
-
-    This saves two system calls for each connection.
+    """Set options of a listening socket; accepted connections inherit the options without further system calls.
 
     With these options, no answer waits for the acknowledgement of the previous answer, and the kernel buffers few
     unsent octets.  Connections without the options are served too: connections that waited on a socket of systemd
@@ -334,7 +332,7 @@ def listening_socket(
         listener.bind((listening.interface, listening.port))
         if reuse_port and not listens:
             return listener
-        # With SO_REUSEADDR two sockets can be bound to one port, but only one of them can listen.
+        # With SO_REUSEADDR, two sockets can be bound to one port, but only one of the sockets can listen.
         listener.listen(BACKLOG)
     except OSError:
         listener.close()

@@ -148,7 +148,7 @@ def log_replica_use(viewer: Viewer, address: str, detail: str, connection: int) 
 
 @implementer(ILogObserver)
 class LogMeter(Service):
-    """A service that reports the level of each event that occurs while it runs, also of events that are not logged.
+    """A service that reports the level of each event, even of events that are not logged, while the service runs.
 
     :param count: called with the level's name, as `as_json` writes it.
     """

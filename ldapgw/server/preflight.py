@@ -3,8 +3,8 @@
 
 A start and a reload refuse a configuration if one of their checks fails, with the messages of ``ldapgw check``.  The
 checks change nothing.  The checks may block, so a running gateway calls the checks off the reactor's thread.  A start
-checks the folder, the database and the key with the same functions, under the lock, while the start opens all three
-(`opening`), so nothing is read twice.
+has to open the folder, the database and the key anyway, so the start makes the same checks under the lock while it
+opens all three (`opening`).
 
 This module begins with the checks of the folder, the database and the key, and ends with the table.
 """
@@ -198,7 +198,7 @@ def _clock(subject: Subject) -> Iterator[CheckResult]:
 
 
 def has_entered_client(subject: Subject, tenant: str) -> bool:
-    """Return whether a page stored a tenant's OAuth client; false if the database is unreadable."""
+    """Return whether an administrator has entered a tenant's OAuth client; false if the database is unreadable."""
     return any(row[0] == tenant for row in rows(subject, "SELECT tenant FROM oauth_client"))
 
 
@@ -213,7 +213,7 @@ def entered_clients(subject: Subject) -> Mapping[str, Client]:
 
 
 def has_entered_delegation(subject: Subject, tenant: str) -> bool:
-    """Return whether a page stored a tenant's service account; false if the database is unreadable."""
+    """Return whether an administrator has entered a tenant's service account; false if the database is unreadable."""
     return any(row[0] == tenant for row in rows(subject, "SELECT tenant FROM delegation"))
 
 

@@ -64,7 +64,8 @@ class StateDirLock:
         """
         pid = f"{os.getpid()}\n".encode()
         with suppress(OSError):
-            os.pwrite(self._file, pid, 0)  # written before the file is truncated: later a full disk may have no room
+            # The id is written first, because a full disk may have no room for the id after a truncation.
+            os.pwrite(self._file, pid, 0)
             os.ftruncate(self._file, len(pid))
 
     def release(self) -> None:
@@ -101,7 +102,9 @@ def _open_lock_file(path: Path) -> int:
 
 
 def _try_lock(file: int) -> bool:
-    """Try to take the lock; after a failure, wait, because `lock_holder_pid` elsewhere may hold the lock briefly.
+    """Try to take the lock; after a failure, wait for another attempt.
+
+    `lock_holder_pid` in another process may hold the lock for a moment.
 
     :returns: whether the lock was taken.
     """

@@ -119,9 +119,9 @@ class WorkerThread(Service):
 
 
 class ChildProcess(Service):
-    """A caller of functions in a child process, which blocks until a function has returned; only one thread may use it.
+    """The caller of functions in a child process; each call blocks until the function has returned.
 
-    Functions must be defined at module level; arguments and results must be picklable.
+    Only one thread may make calls.  Functions must be defined at module level; arguments and results must be picklable.
 
     :param timeout: seconds that a call may take.
     :param is_kept: whether the process waits for another call until `end`.  Otherwise the process ends after its call,

@@ -53,7 +53,7 @@ from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-# The maximum number of searches in one bulletin.  A gateway sends one bulletin a second, so this is enough for
+# The maximum number of searches in one bulletin.  A gateway sends one bulletin a second, so 100 searches are enough for
 # thousands of phones.
 MAX_SEARCHES = 100
 
