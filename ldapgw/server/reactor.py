@@ -53,7 +53,7 @@ def limit_shutdown_time(
         # Writing to a pipe that nobody reads would block.
         if select.select([], [_STDERR], [], 0)[1]:
             log.warn(
-                "stopping took more than {seconds} s; what was still running was abandoned",
+                "stopping took more than {seconds} s; the work that was still running was abandoned",
                 event="stop_timed_out",
                 seconds=seconds,
             )
@@ -125,11 +125,11 @@ class LagMeter(Service):
 
 
 class PhoneReactor(EPollReactor):
-    """An epoll reactor that is fair to connections and has calls at the end of each tick.
+    """An epoll reactor that is fair to connections and makes calls at the end of each tick.
 
-    The class makes reverse look-ups 14 % faster (``scripts/bench parts``).
-    Connections that were not served in the previous tick are served first.  At the end of a tick the reactor makes the
-    calls that were passed to `at_end`, before any delayed call.
+    A tick is one turn of the reactor.  Connections that were not served in the previous tick are served first.  At the
+    end of a tick, the reactor makes the calls that were passed to `at_end`, before any delayed call.  The class makes
+    reverse look-ups 14 % faster (``scripts/bench parts``).
     """
 
     # The descriptors served in the previous tick, with their position in the order.
@@ -161,7 +161,7 @@ class PhoneReactor(EPollReactor):
         try:
             for descriptor, event in events:
                 selectable = selectables.get(descriptor)
-                if selectable is None:  # an earlier event of this tick has closed it
+                if selectable is None:  # an earlier event of this tick has closed the connection
                     continue
                 try:
                     if event == select.EPOLLIN:

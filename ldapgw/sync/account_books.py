@@ -415,7 +415,10 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the last book with a task's inputs, from memory or else the cache; the contacts may be outdated."""
+        """Return the last book that was built from a task's inputs, from memory or else from the cache.
+
+        The book's contacts may be outdated.
+        """
         built = self._built.get(key)
         if built is not None and (built.build_key, built.history) == (task.build_key, task.history):
             return built

@@ -126,8 +126,8 @@ class SyncResult:
     """The result of one sync, to be written in one transaction.
 
     :ivar generation: the epoch and the account's generation when the sync began.
-    :ivar failed: the errors of sources that failed while other sources did not; for `Source.CONTACTS`, the error of the
-        labels.
+    :ivar failed: the errors of sources, if other sources could be fetched.  The key `Source.CONTACTS` has the error of
+        the labels.
     :ivar removed_sources: sources whose stored contacts are deleted.
     :ivar labels: all labels of the account, or None if the labels are unchanged.
     :ivar changed_queries: the sources whose last sync used another configuration.
@@ -415,7 +415,7 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
         if before is None or code not in before.warnings:
             text = " ".join(f"{name}={figure}" for name, figure in figures.items())
             log.warn(
-                "{source} of account {account}: {code} {figures}",
+                "source {source} of account {account} was synced with a warning: {code} {figures}",
                 event="sync_warning",
                 tenant=account.tenant,
                 source=source.value,

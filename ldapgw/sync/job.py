@@ -201,7 +201,7 @@ class SyncJob:
                     if not fetched:
                         raise
                     log.warn(
-                        "{source} of account {account}: {code} {detail}",
+                        "source {source} of account {account} cannot be fetched: {code} {detail}",
                         event="source_failed",
                         tenant=account.tenant,
                         source=source.value,
@@ -417,7 +417,7 @@ class SyncJob:
             return None
         except (GoogleUnavailable, BadResponse) as error:
             log.warn(
-                "labels of account {account}: {code} {detail}",
+                "labels of account {account} cannot be fetched: {code} {detail}",
                 event="labels_failed",
                 tenant=account.tenant,
                 account=account.id,

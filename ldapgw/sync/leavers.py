@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Finds the people who have left a company, and removes their accounts after the tenant's ``remove_leavers``.
 
-An account with a consent has been left if Google has ended the access, and the person is missing from the tenant's
-Workspace directory.  `ldapgw.sync.workspace`, which reads the users of a service account, marks the delegated accounts;
-this module removes marked accounts of both kinds.
+A person who has consented counts as a leaver if Google has ended the access, and the person is missing from the
+tenant's Workspace directory.  This module marks the accounts of such persons.  `ldapgw.sync.workspace`, which reads the
+users of a service account, marks the delegated accounts.  This module removes marked accounts of both kinds.
 
 A mistake must not remove anybody, so an incomplete, old or suspiciously short directory says nothing about anybody.  If
 many accounts are to be removed within a day, no account is removed until an administrator has approved the removal.

@@ -119,7 +119,7 @@ class PhotoFetcher(PeriodicService):
         wait = max(error.retry_after or 0.0, self._pause)
         self._paused_until, self._pause = self._clock.seconds() + wait, min(2 * self._pause, _LONGEST_PAUSE)
         log.info(
-            "photos: {code} {detail}; the gateway fetches no photos for a while",
+            "Google's image hosts cannot answer: {code} {detail}; the gateway fetches no photos for a while",
             event="photos_paused",
             code=error.code,
             detail=error.detail,
@@ -129,7 +129,7 @@ class PhotoFetcher(PeriodicService):
         """Try a photo again later than the other photos, because this photo may be the cause of the failure."""
         retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
         log.debug(
-            "a photo of account {account}: {problem}",
+            "a photo of account {account} is left for later: {problem}",
             event="photo_postponed",
             tenant=due.tenant,
             account=due.account_id,

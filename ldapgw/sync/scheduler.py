@@ -42,9 +42,9 @@ from ldapgw.sync.apply import BegunSync, SyncEnd
 from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
 from ldapgw.sync.job import Applied, SyncJob
 
-# The longest wait that Google can ask for.
+# The longest wait, in seconds, that Google can ask for.
 MAX_WAIT = 86400.0
-# The syncs of accounts that have waited for the same event are spread over this time.
+# The seconds over which the syncs of accounts that have waited for the same event are spread.
 SPREAD_SECONDS = 60.0
 
 _ALARMS = frozenset(error.code for error in TENANT_ERRORS)
@@ -346,7 +346,7 @@ class SyncScheduler(Service):
         except StoreError as error:
             # `MonitoredStore` logs the problem once, for all accounts.
             log.debug(
-                "sync of account {account}: {problem}",
+                "sync of account {account} cannot use the database: {problem}",
                 event="sync_not_stored",
                 tenant=loop.tenant,
                 account=account_id,
@@ -525,7 +525,7 @@ class SyncScheduler(Service):
         except (CancelledError, LeadLost, SyncOutdated):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
-            _log_error("directory through account {account}", account, error)
+            _log_error("sync of the directory through account {account}", account, error)
             google_error = error if isinstance(error, GoogleError) else GoogleError()
             wait = backoff.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
             await self._job.record_directory_failure(account, google_error, self._clock.seconds() + wait)
@@ -582,7 +582,7 @@ class SyncScheduler(Service):
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(
-                    "tenant {tenant}: {code} {detail}",
+                    "tenant {tenant}: no account can sync: {code} {detail}",
                     event="client_refused",
                     tenant=account.tenant,
                     code=error.code,
@@ -631,7 +631,7 @@ def _log_error(what: str, account: Account, error: Exception) -> None:
         return
     if isinstance(error, GoogleError):
         log.warn(
-            what + ": {code} {detail}",
+            what + " failed: {code} {detail}",
             event="sync_failed",
             tenant=account.tenant,
             account=account.id,
@@ -641,7 +641,7 @@ def _log_error(what: str, account: Account, error: Exception) -> None:
     elif isinstance(error, StoreError):
         # `MonitoredStore` logs the problem once, for all accounts.
         log.debug(
-            what + ": {problem}",
+            what + " cannot use the database: {problem}",
             event="sync_interrupted",
             tenant=account.tenant,
             account=account.id,

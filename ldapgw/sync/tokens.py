@@ -92,7 +92,7 @@ class AccessTokenProvider:
     async def _check_client(self, account: Account, client: Client) -> None:
         """Refuse an account whose grant belongs to another OAuth client.
 
-        :raises ConsentRevoked: if so.
+        :raises ConsentRevoked: if the grant belongs to another client.
         """
         if account.client_id not in (None, client.client_id):
             await self._end_consent(account)

@@ -650,7 +650,7 @@ def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, logged: list
     assert stage.served() == ["Ada Riese"]
     assert stage.account().error == ErrorStatus("internal", NOW, facts={"source": "directory"})
     assert [event["log_format"] for event in logged if event.get("log_failure")] == [
-        "directory through account {account} failed"
+        "sync of the directory through account {account} failed"
     ]
 
 
