@@ -164,8 +164,9 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
             restore_server(file, on_server, secret_box, site.state.path / DATABASE_FILE)
     else:
         put_back(file, database, secret_box)
-    # The cached books do not belong to the restored database.  A gateway would even refuse to start if a cached book's
-    # account is not in the backup.  The books are deleted last, because a gateway needs the books if the restore fails.
+    # The cached books do not belong to the restored database.  A gateway even refuses to start if it has the
+    # cached book of an account that is not in the database.  The books are deleted last, because the next start needs
+    # the books if the restore fails.
     site.book_cache.prune()
     with site.open_store() as opened, opened.begin() as connection:
         activity.record(connection, *(act(tenant.name, Act.BACKUP_RESTORED) for tenant in site.config.tenant))

@@ -49,7 +49,7 @@ NOT_COMPILED = (
     "(docs/how-to/install-other.rst)"
 )
 
-# The maximum number of columns that the check of a file lists.
+# The maximum number of ignored columns that the check of a file names.
 _MOST_COLUMNS = 12
 
 _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "✗"}
@@ -207,7 +207,7 @@ def _left_tenants(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _calls(subject: Subject) -> Iterator[CheckResult]:
-    """Report the calls that the accounts of each Google project make, and warn if the configured limit is lower."""
+    """Report how many calls a minute the accounts of each Google project make; warn if the limit allows fewer calls."""
     config = subject.config
     connected = {tenant: len(found) for tenant, found in preflight.connected_accounts(subject).items()}
     accounts: dict[str, int] = {}
@@ -397,7 +397,7 @@ def check_page_port(config: Config) -> Iterator[CheckResult]:
 
 
 def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -> tuple[CheckStatus, str, str]:
-    """Return the result for a chain's validity; a chain is valid until the first of its certificates expires."""
+    """Check the dates of a certificate chain, which is valid until the first of its certificates expires."""
     validity = ValidityPeriod.of(certificates)
     days, end = validity.days_left(now), f"{validity.not_after:%Y-%m-%d}"
     if days < 0:

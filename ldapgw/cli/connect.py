@@ -91,7 +91,7 @@ def _consent_dependencies(site: Site, database: Database, port: int | None) -> C
         clock=get_reactor(),
         random=os.urandom,
         changed=_change_nothing,
-        count_misuse=lambda _kind, _address: None,  # only the person at the command line sends requests
+        count_misuse=lambda _kind, _address: None,  # no stranger can send requests to the command
     )
 
 

@@ -135,7 +135,7 @@ _LDIF_NAMES = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kind.operationa
 # RFC 2849 note 2: implementations should fold lines at 76 octets.
 _LDIF_LINE = 76
 
-# RFC 2849: a SAFE-STRING has no NUL, CR or LF, and only ASCII.  Some readers would lose other control characters.
+# RFC 2849: a SAFE-STRING has no NUL, CR or LF, and only ASCII.  Some programs lose other control characters.
 _LDIF_UNSAFE = frozenset((*range(0x20), 0x7F))
 
 

@@ -78,8 +78,8 @@ class _AccountTexts(Texts, frozen=True):
 
     :ivar only_label: the title of a way to share a book, if only the contacts with a label are shared.
     :ivar source_states: the texts by `SourceState`; ``ended`` is for a source that was on until the consent ended.
-    :ivar directory_feeds: sentences that tell through which account everybody finds the directory: ``own``, ``other``
-        or ``nobody``; ``standby`` is for an account that takes over if the present account fails.
+    :ivar directory_feeds: sentences that tell through which account the directory is fetched for everybody: ``own``,
+        ``other`` or ``nobody``; ``standby`` is for an account that takes over if the present account fails.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected,
         ``phone_refused`` and ``phone`` are for an account without a problem whose phone has a problem.
     """
@@ -367,7 +367,7 @@ def source_switch(tenant: WebTenant, account: Account, source: Source) -> str:
 
 
 def _directory_note(account: Account, directory_account: Account | None) -> Translatable:
-    """Return the sentence that tells through which account everybody finds the company directory."""
+    """Return the sentence that tells through which account the company directory is fetched for everybody."""
     if directory_account is None:
         return _TEXTS.directory_feeds["nobody"]
     if directory_account.id == account.id:

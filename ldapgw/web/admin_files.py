@@ -37,7 +37,7 @@ _CARDS: Final = ("BEGIN:VCARD", "<?XML", "<PHONEBOOK")
 class _FileTexts(Texts, frozen=True):
     """The texts of the page.
 
-    :ivar sharing: who finds the contacts of a file, by the sharing; ``group`` stands for all groups.
+    :ivar sharing: texts that say who finds the contacts of a file, by the file's sharing; ``group`` is for all groups.
     """
 
     no_file: str

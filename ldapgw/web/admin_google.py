@@ -55,7 +55,7 @@ KEY_FILE_SECONDS: Final = 3600.0
 _CONSOLE = "https://admin.google.com/ac/owl/domainwidedelegation?"
 
 _ADDRESS = r"[^@\s]+@[^@\s]+\.[^@\s]+"
-# The pattern that each entry of a list must match, by the field.
+# The pattern that each entry of a list must match, by the list's field in the form.
 _ENTRIES: Mapping[str, re.Pattern[str]] = {
     "users": re.compile(rf"\*|@[^@\s]+\.[^@\s]+|{_ADDRESS}"),
     "groups": re.compile(_ADDRESS),
@@ -280,7 +280,7 @@ class AdminDelegation:
 
 
 def _problem_of(code: str) -> Problem | None:
-    """Return the words for the code of an error; None if there is no error."""
+    """Return the texts about the error with a code, or None if the code is empty."""
     if not code:
         return None
     if code in DelegationRefusal.__members__.values():

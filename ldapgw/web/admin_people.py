@@ -67,7 +67,7 @@ _ID_DIGITS = 11
 class _PeopleTexts(Texts, frozen=True):
     """The texts of the pages about people.
 
-    :ivar owner_page: the text in place of the address of a page that only the account's owner sees.
+    :ivar owner_page: the words for the owner's account page in messages; only the owner can open this page.
     :ivar failing: the state of an account whose last syncs failed, although nobody has to act yet.
     :ivar reminders: the texts by an error that the account's owner must resolve on the account page; ``consent_ends``
         is for a consent that ends soon.
@@ -453,7 +453,7 @@ def _row(
 
     :param is_held: whether removals of the tenant wait for an administrator.
     """
-    if leaver is not None:  # the person can do nothing any more
+    if leaver is not None:  # a person who has left cannot fix a problem
         delay = tenant.remove_leavers
         leaves_at = max(leaver.since + delay, now) if delay and not leaver.kept else None
         waits = is_held and leaves_at is not None and leaves_at <= now and not leaver.approved

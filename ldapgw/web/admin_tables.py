@@ -143,7 +143,7 @@ def select_rows(
 
     :param rows: all rows, in the table's own order; sorting keeps this order for rows of equal values.
     :param text: returns the text by which a search finds a row.
-    :param columns: the values to sort by; None comes last in both directions.
+    :param columns: returns the value of a row to sort by, for each column; None comes last in both directions.
     :param whole: whether the table has the rows of all pages.
     """
     sought = query.find.casefold()
@@ -178,8 +178,8 @@ class TablePage(Generic[T]):
     :ivar read: reads all rows of a tenant; its last argument is the time in seconds since the epoch.
     :ivar order: returns the sort key of a row for the table's own order; None for the order in which the rows are read.
     :ivar text: returns the text by which a search finds a row.
-    :ivar filters: the filters for the value of ``show`` in an address or form.
-    :ivar columns: the values to sort by.
+    :ivar filters: takes the value of ``show`` in an address or form, and returns the filters by name.
+    :ivar columns: returns the value of a row to sort by, for each column.
     :ivar topic: the topic of a row (`ldapgw.web.live`).
     :ivar values: further values for the template.
     :ivar key: returns a row's name in forms.

@@ -102,8 +102,8 @@ class NumberText:
     :ivar kind: a text to translate; empty if the number has no kind.
     :ivar label: the contact's own label for the number at Google, shown in place of the kind.
     :ivar note: the stored number, and why another number is dialled; empty if there is nothing to explain.
-    :ivar for_pbx: the number as a telephone system gets the number to call: in the tenant's format, without spaces;
-        empty if this number is unknown.
+    :ivar for_pbx: the number in the form that a telephone system expects: in the tenant's format, without spaces; empty
+        if this form is unknown.
     """
 
     text: str
@@ -162,7 +162,10 @@ class ContactPages:
         )
 
     async def list(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/contacts``: show a ``page`` of the contacts that phones of ``account`` find, by ``letter``."""
+        """``/{tenant}/contacts``: show the contacts that the phones of an account find, in pages and by letter.
+
+        The query has the account's number (``account``), the ``letter`` and the number of the ``page``.
+        """
         accounts = [account for account in visit.visitor.accounts if account.is_connected]
         chosen = visit.visitor.account_by_number(visit.query.get("account", ""))
         account = chosen if chosen in accounts else next(iter(accounts), None)
@@ -421,7 +424,7 @@ def _dialled(number: Number) -> str:
 
 
 def _entry_numbers_for_pbx(found: BrowsedContact) -> dict[str, str]:
-    """Return a contact's numbers as a telephone system gets them, if the contact is not in the database.
+    """Return a contact's numbers in the form that a telephone system expects, if the contact is not in the database.
 
     The keys are the numbers for links (`NumberText.dialled`).
     """

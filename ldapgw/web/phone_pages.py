@@ -284,7 +284,10 @@ class PhonePages:
         )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
-        """Return, for administrators only, refused logins from networks other than the phone's network, or None."""
+        """Return the refused logins from networks other than the phone's network, or None if there are none.
+
+        Only administrators get the refused logins.
+        """
         if not visit.is_by_admin:
             return None
         refused = self._dependencies.refused_logins.elsewhere(visit.tenant.name)

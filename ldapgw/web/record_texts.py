@@ -38,7 +38,8 @@ _TEXTS = read_texts("web/texts/records", _RecordTexts)
 
 ACTS = _TEXTS.acts
 
-# The height of the strip's bars.  Days without syncs and days with postponed syncs have lower bars.
+# The heights of the strip's bars: for a day with syncs, for a day on which all syncs were postponed, and for a day
+# without syncs.
 _FULL, _POSTPONED, _EMPTY = 24, 9, 3
 # The least height of the part of a bar that shows failed syncs, so that the part can be seen.
 _LEAST_FAILED = 3

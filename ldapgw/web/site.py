@@ -44,8 +44,8 @@ IDLE_SECONDS = 60.0
 # A body that is too large is read and discarded up to this size, so that the browser shows the gateway's error page: a
 # browser whose connection is aborted shows an error of its own.
 MAX_READ_SIZE = 16 * 1024 * 1024
-# The maximum number of requests at a time whose bodies are larger than `MAX_BODY_SIZE`.  A body is kept before its
-# login is known.
+# The maximum number of requests at a time whose bodies are larger than `MAX_BODY_SIZE`.  The gateway has such a body in
+# memory before it checks the login of the request.
 MAX_LARGE_BODIES = 32
 # The gateway reads the rest of a refused request for this many seconds, so that the browser shows the gateway's error
 # page.
