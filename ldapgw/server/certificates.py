@@ -70,9 +70,10 @@ RENEW_DAYS: Final = 60
 _EARLY: Final = timedelta(days=1)
 _KEY_BITS: Final = 2048
 
-# The interval is short, because administrators try a renewed certificate a few seconds after they have renewed it.
+# Seconds between two checks of the files.  The interval is short, because administrators try a renewed certificate a
+# few seconds after they have renewed it.
 CHECK_INTERVAL_SECONDS: Final = 5.0
-# The interval between two attempts to renew the certificate of the gateway's own authority.
+# Seconds between two attempts to renew the certificate of the gateway's own authority.
 RENEW_INTERVAL_SECONDS: Final = 86400.0
 
 

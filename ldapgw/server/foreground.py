@@ -54,7 +54,7 @@ log = Logger()
 # Twisted declares the reactor without the methods that every real reactor has.
 reactor: Any = installed
 
-# Seconds for clients that have connected but have not sent a request yet.
+# Seconds that a reload waits for the requests of clients that have just connected.
 GRACE_SECONDS: Final = 1.0
 
 # The environment variable with the sockets that stay open for the executed program: descriptors by endpoint, as JSON.

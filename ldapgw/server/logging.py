@@ -45,7 +45,7 @@ log = Logger()
 
 # The name of all events that come from libraries.
 LIBRARY_EVENT: Final = "library_message"
-# The further fields that a line of JSON may have.
+# The fields that a line of JSON has if the event has them; every line also has the fields that `as_json` lists.
 FIELDS: Final = (
     *("tenant", "account", "connection", "phone", "address", "code", "kind", "act", "count"),
     *("added", "changed", "removed"),

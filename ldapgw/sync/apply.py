@@ -47,8 +47,8 @@ log = Logger()
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above this many changes, it is quicker to read the summaries of all stored persons than only of the changed persons.
 MAX_KEYED_READ = 2000
-# Google reports no total for a directory, so a full listing that lacks more than this part of the stored contacts gets
-# a warning.
+# Google reports no total for a directory, so a full listing gets a warning if it lacks more than this fraction of the
+# stored contacts.
 MAX_DIRECTORY_LOSS = 0.1
 
 

@@ -96,8 +96,8 @@ class Facts:
 class Decision:
     """The outcome of a run for a tenant.
 
-    :ivar considered: see `ldapgw.store.leavers.mark`.
-    :ivar gone: see `ldapgw.store.leavers.mark`.
+    :ivar considered: the ids of the accounts about which it is known whether their persons have left.
+    :ivar gone: the reasons by the ids of those considered accounts whose persons have left.
     :ivar removed: the marks of the accounts to remove now.
     :ivar held: the number of accounts whose removal waits for an administrator.
     """
