@@ -357,7 +357,7 @@ class AccountPages:
 
     def _log(self, act: str, visit: Visit, account: Account | None) -> None:
         log.info(
-            "web: {act} of tenant {tenant} by user {sub}, from {address}",
+            "web: {act} by user {sub} of tenant {tenant}, from {address}",
             event="account_changed",
             act=act,
             tenant=visit.visitor.person.tenant,

@@ -477,7 +477,7 @@ class AdminGoogle:
 
     def _log(self, act: str, visit: Visit) -> None:
         log.info(
-            "web: OAuth client of tenant {tenant} {act} by {who}, from {address}",
+            "web: the OAuth client of tenant {tenant} was {act} by {who}, from {address}",
             event="client_changed",
             tenant=visit.visitor.person.tenant,
             act=act,

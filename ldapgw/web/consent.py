@@ -163,7 +163,7 @@ class AuthorizationCodeFlow:
             return await self._complete(flow, tenant, visitor, request)
         except PageError as error:
             log.info(
-                "web: {purpose} of tenant {tenant} ended, from {address}: {ending}",
+                "web: a consent ({purpose}) of tenant {tenant} has failed, from {address}: {ending}",
                 event="consent_refused",
                 purpose=flow.purpose,
                 tenant=tenant.name,
@@ -250,7 +250,7 @@ class AuthorizationCodeFlow:
             await self._revoke_unused(tenant, client, grant, identity)
             raise PageError(error_pages.PAGES.no_refresh_token)
         log.info(
-            "web: {purpose} of tenant {tenant} by user {sub}, from {address}",
+            "web: a consent ({purpose}) of tenant {tenant} was given by user {sub}, from {address}",
             event="consent_given",
             purpose=flow.purpose,
             tenant=tenant.name,

@@ -134,7 +134,7 @@ class PhoneForms:
             )
             return visit.page("phone_new.html", status=400, **values)
         self._pages.show_password(visit.visitor, name, password)
-        return await self._done(visit, login, "added", "phone-added")
+        return await self._done(visit, login, "was added", "phone-added")
 
     async def reset(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/reset``: generate a new password; the old password is refused at once."""
@@ -200,7 +200,7 @@ class PhoneForms:
         entry = visit.entry(Act.PHONE_NUMBER_FORMAT, login.name, " ".join(filter(None, (form, area_code))))
         if not await visit.change(entry, phones.set_dialling, login.name, number_format, area_code):
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
-        return await self._done(visit, login, "dials otherwise", "dialing-set")
+        return await self._done(visit, login, "got other settings for dialing", "dialing-set")
 
     async def change(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/change``: change ``name``, ``label``, ``model``, ``mac`` or the owners.
@@ -305,7 +305,7 @@ class PhoneForms:
             return visit.redirect("", f"phones/{login.name}/leave")
         await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name)
         self._pages.one_time.forget(login.name)
-        self._log("removed", visit, login)
+        self._log("was removed", visit, login)
         return await visit.done("phone-removed", "phones" if visit.owns(login) else "admin/phones")
 
     async def leave(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
@@ -314,7 +314,7 @@ class PhoneForms:
         if not await visit.change(visit.entry(Act.PHONE_MOVED, login.name), phones.leave, login.name, own):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         self._pages.one_time.forget(login.name)
-        self._log("left by an owner", visit, login)
+        self._log("lost an owner", visit, login)
         return await visit.done("phone-left", "phones")
 
     async def ask(self, act: str, visit: Visit, login: PhoneLogin) -> HttpResponse:

@@ -465,7 +465,7 @@ def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, caplog_tw
     said = "\n".join(caplog_twisted)
     assert "web: somebody opened a link to the administration of tenant acme (good), from " in said
     assert "web: the trial of the OAuth client of tenant acme failed: client_rejected invalid_client" in said
-    assert "web: OAuth client of tenant acme entered by link, from " in said
+    assert "web: the OAuth client of tenant acme was entered by link, from " in said
     assert not any(secret in said for secret in (ADMIN_KEY, CLIENT.client_secret, OTHER.client_secret))
 
 

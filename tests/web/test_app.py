@@ -418,8 +418,8 @@ def test_sign_ins_are_logged_without_a_secret(stage: Stage, browser: Browser, ca
     browser.submit("/acme/signout")
     sub = stage.world.account(ALICE).sub
     assert caplog_twisted == [
-        f"web: connect of tenant acme by user {sub}, from 192.0.2.1",
-        f"web: sign-out of tenant acme by user {sub}, from 127.0.0.1",
+        f"web: a consent (connect) of tenant acme was given by user {sub}, from 192.0.2.1",
+        f"web: sign-out by user {sub} of tenant acme, from 127.0.0.1",
     ]
 
 
@@ -450,7 +450,7 @@ def test_refusals_are_logged(stage: Stage, browser: Browser, caplog_twisted: lis
     browser.consent()
     browser.post("/acme/sync", {"token": "x"})
     assert [line for line in caplog_twisted if line.startswith("web: ") and "by user" not in line] == [
-        "web: connect of tenant acme ended, from 127.0.0.1: You didn’t grant access",
+        "web: a consent (connect) of tenant acme has failed, from 127.0.0.1: You didn’t grant access",
         "web: a callback without its consent, from 127.0.0.1",
         "web: refused a form from another site for tenant acme, from 127.0.0.1",
     ]

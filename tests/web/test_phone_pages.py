@@ -1125,9 +1125,9 @@ def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str]) -> Non
     browser.submit(f"{PHONE}/remove")
     said = "\n".join(caplog_twisted)
     assert [line.split(" by ")[0] for line in caplog_twisted if "phone desk1" in line] == [
-        "web: phone desk1 of tenant acme added",
+        "web: phone desk1 of tenant acme was added",
         "web: phone desk1 of tenant acme got a new password",
-        "web: phone desk1 of tenant acme removed",
+        "web: phone desk1 of tenant acme was removed",
     ]
     assert password not in said
     assert "mue" not in said
