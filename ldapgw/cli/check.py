@@ -410,7 +410,7 @@ def _lifetime(certificates: Sequence[x509.Certificate], now: float, item: str) -
 
 
 def _host_problem(certificate: x509.Certificate, public_url: str) -> str:
-    """Return the reason why phones that verify host names will refuse a certificate; empty if they will accept it.
+    """Return the reason why phones that verify host names will refuse a certificate; empty if there is no reason.
 
     A wildcard stands for one whole label (RFC 6125 6.4).
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The checks of ``check`` that connect: to the ports of a running gateway, and with ``--online`` to other services.
 
-`check_answers` uses the ports as a phone and a browser do: it connects, checks the certificate over TLS, searches for
-the root DSE, and requests ``/readyz``.
+`check_answers` uses the ports as a phone and a browser do: the function connects, checks the certificate over TLS,
+searches for the root DSE, and requests ``/readyz``.
 
 `check_online` connects to Google, and to telephone systems, as configured, and tries the tenants' OAuth clients and
 service accounts.  The header ``Date`` of Google's answers shows whether this machine's clock is right.

@@ -282,7 +282,7 @@ def _port_to_show(given: Mapping[str, Any]) -> str:
 
 
 def _ask_page(given: dict[str, Any], ask: _Ask, default: str) -> str:
-    """Ask for the address of the page; ask again if Google refuses the address, unless the person wants to keep it."""
+    """Ask for the address of the page; if Google refuses the address, the person may keep or change the address."""
     question = "What is the address of the web page? For example https://phonebook.acme.example"
     is_asked = given["public_url"] is None
     while is_redirect_uri_refused(url := str(ask("public_url", question, _read_url, default))):

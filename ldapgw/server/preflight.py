@@ -81,7 +81,7 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
 
     :raises StoreError: when the gateway cannot use the database.
     """
-    # List the cached books first, because an account that connects meanwhile is in the database before it has a book.
+    # List the cached books first: an account that connects meanwhile is in the database before the account has a book.
     state_dir = subject.state_dir
     cached = state_dir.cached_accounts()
     with closing(state_dir.database()) as database:

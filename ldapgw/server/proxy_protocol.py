@@ -4,8 +4,8 @@
 `read_header` reads a header from octets.  `ProxyProtocolFactory` stands between a listener and the factory of its
 connections.  If a configured proxy connects, the factory waits for the header and builds the connection with the
 client's address, so that limits, delays after wrong passwords, networks and the log refer to the client.  The header
-comes before TLS.  A header from any other address is not read: its octets count as a request of the client, which is
-refused, because it is neither LDAP nor HTTP.
+comes before TLS.  A header from any other address is not read: the octets of the header count as a request of the
+client, and the gateway refuses the request, which is neither LDAP nor HTTP.
 
 The source is "The PROXY protocol, Versions 1 & 2" (haproxy.org, ``doc/proxy-protocol.txt``), sections 2.1 and 2.2.
 """
