@@ -309,7 +309,7 @@ class Library:
         self.context = tenant.naming_context().with_members(self._state.google_groups.get(tenant.name, {}))
         self._files = tenant.file_tasks(per_number=self._state.needs_numbers(tenant.name))
         self._directory: list[Book] = []
-        self._accounts = self._state.accounts_of(tenant.name)
+        self._accounts = [self._state.accounts[each] for each in self._state.account_ids(tenant.name)]
         self._directory_source = self._state.directory_accounts.get(tenant.name)
         own_books = self._state.books_of_phone(phone) if phone else ()
         first = self._state.accounts.get(phone.account_id or 0) if phone else None

@@ -92,6 +92,8 @@ class AccountBooks:
         # By tenant, the books of files by their names, in the order in which the files were first read without a
         # problem.
         self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
+        # By tenant, the books as `of_tenant` returns them, until one of these books changes.
+        self._of_tenant: dict[str, tuple[Book, ...]] = {}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.
         self._unsaved: set[BookId] = set()
@@ -111,7 +113,8 @@ class AccountBooks:
     def clear(self) -> None:
         """Drop all accounts and books, so that the state is the same as before the first read of the store."""
         self.state = AccountState(self.contexts.keys())
-        self.outdated, self.unpublished = set(), set(self.contexts)
+        self.outdated = set()
+        self._note_changed(self.contexts)
         self._is_cache_pruned = False
         self._replaced += [built.book for built in self._built.values()]
         self._built.clear()
@@ -122,14 +125,17 @@ class AccountBooks:
         """Apply changes that were read from the store: mark outdated books, and drop the books of removed accounts."""
         holders, history = dict(self.state.directory_accounts), self.state.history
         update = self.state.apply(found, with_directory)
-        present = self.state.accounts.keys()
+        present = self.state.accounts
         if self.state.history != history:
-            self.outdated |= present
-        self.outdated = (self.outdated | update.accounts) & present
-        self.unpublished |= update.tenants
-        for account_id in update.accounts - present:
-            self._replace(account_id, None)
-            self._orphans.add(cache_name(account_id, directory=False))
+            self.outdated |= present.keys()
+        self._note_changed(update.tenants)
+        for account_id in update.accounts:
+            self._adapt(account_id)
+            if account_id in present:
+                self.outdated.add(account_id)
+            else:
+                self.outdated.discard(account_id)
+                self._orphans.add(cache_name(account_id, directory=False))
         for tenant in update.tenants:
             before, holder = holders.get(tenant), self.state.directory_accounts.get(tenant)
             if holder is None:
@@ -144,8 +150,11 @@ class AccountBooks:
         Every book counts as outdated; books of accounts that the state does not have are dropped.
         """
         self.state = state
-        self.outdated, self.unpublished = set(state.accounts), set(self.contexts)
+        self.outdated = set(state.accounts)
+        self._note_changed(self.contexts)
         for key, built in list(self._built.items()):
+            if isinstance(key, int):
+                self._adapt(key)
             if self._account(key) is None:
                 self._replace(key, None)
                 _, account_id, *_ = built.build_key
@@ -376,22 +385,24 @@ class AccountBooks:
         self._of_files[tenant][book.name] = book
         if before is not None:
             self._replaced.append(before)
-        self.unpublished.add(tenant)
+        self._note_changed((tenant,))
 
     def of_tenant(self, tenant: str) -> tuple[Book, ...]:
         """Return the built books of a tenant, with the present sharing of their accounts."""
-        books = []
-        for account in self.state.accounts_of(tenant):
-            built = self._built.get(account.id)
-            if built is not None and built.is_of(account):
-                sharing, shared_label = account.sharing, account.shared_label
-                if (built.book.sharing, built.book.shared_label) != (sharing, folded(shared_label)):
-                    built = replace(built, book=with_sharing(built.book, sharing, shared_label))
-                    self._built[account.id] = built
-                books.append(built.book)
-        books += self._of_files[tenant].values()
-        directory = self._built.get(tenant)
-        return (*books, directory.book) if directory is not None else tuple(books)
+        books = self._of_tenant.get(tenant)
+        if books is None:
+            ids = self.state.account_ids(tenant)
+            of_accounts = [built.book for each in ids if (built := self._built.get(each)) is not None]
+            directory = self._built.get(tenant)
+            of_directory = (directory.book,) if directory is not None else ()
+            books = self._of_tenant[tenant] = (*of_accounts, *self._of_files[tenant].values(), *of_directory)
+        return books
+
+    def _note_changed(self, tenants: Iterable[str]) -> None:
+        """Note the tenants whose books have changed."""
+        for tenant in tenants:
+            self.unpublished.add(tenant)
+            self._of_tenant.pop(tenant, None)
 
     async def _begin(self, account: Account) -> BuildTask:
         """Return the task to update an account's books, with the books from memory or else from the cache."""
@@ -402,9 +413,22 @@ class AccountBooks:
         """Store the books of a finished task in memory, if the books still belong to an account."""
         present = self.state.accounts.get(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
-            # The account may be gone, or the directory may have been built from another account meanwhile.
+            # The account may be gone or have another sharing, or the directory may have been built from another account
+            # meanwhile.
             if present is not None and (isinstance(key, int) or self.state.has_directory(present)):
                 self._replace(key, built)
+        self._adapt(task.account.id)
+
+    def _adapt(self, account_id: int) -> None:
+        """Give an account's book the account's present sharing; drop the book of an account that is gone."""
+        account, built = self.state.accounts.get(account_id), self._built.get(account_id)
+        if built is None:
+            return
+        if account is None or not built.is_of(account):
+            self._replace(account_id, None)
+        elif (built.book.sharing, built.book.shared_label) != (account.sharing, folded(account.shared_label)):
+            book = with_sharing(built.book, account.sharing, account.shared_label)
+            self._replace(account_id, replace(built, book=book))
 
     async def free_replaced(self) -> None:
         """Free the memory of books that were replaced."""
@@ -437,7 +461,7 @@ class AccountBooks:
         if built is not None and self._cache is not None and not built.is_cache_current:
             self._unsaved.add(key)
         context, *_ = changed.build_key
-        self.unpublished.add(context.name)
+        self._note_changed((context.name,))
 
     # --- the books in the cache ---------------------------------------------------------------------------------------
 

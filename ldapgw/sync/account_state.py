@@ -7,6 +7,7 @@ changes, not on the number of accounts.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -59,7 +60,8 @@ class AccountState:
         self._tenants = frozenset(tenants)
         self._stored: dict[int, Account] = {}
         self._by_tenant: dict[str, set[int]] = {tenant: set() for tenant in tenants}
-        self._ordered: dict[str, list[int]] = {}  # sorted ids by tenant; dropped when an account comes, goes or changes
+        # By tenant, the sorted addresses and ids of the accounts; made at the tenant's first call of `account_ids`.
+        self._ordered: dict[str, list[tuple[str, int]]] = {}
         self._with_directory: dict[str, set[int]] = {tenant: set() for tenant in tenants}
         self._by_address: dict[tuple[str, str], set[int]] = {}
         self._phones_of: dict[int, set[str]] = {}
@@ -86,14 +88,13 @@ class AccountState:
         found = [self.accounts.get(account_id) for account_id in login.account_ids]
         return tuple(["" if account is None else account.sub for account in found]) if any(found) else ()
 
-    def accounts_of(self, tenant: str) -> list[Account]:
-        """Return a tenant's connected accounts, in the order of their addresses."""
-        ids = self._ordered.get(tenant)
-        if ids is None:
+    def account_ids(self, tenant: str) -> list[int]:
+        """Return the ids of a tenant's connected accounts, in the order of the accounts' addresses."""
+        ordered = self._ordered.get(tenant)
+        if ordered is None:
             accounts = [self.accounts[each] for each in self._by_tenant.get(tenant, ())]
-            in_order = sorted(accounts, key=lambda account: (account.address, account.id))
-            ids = self._ordered[tenant] = [account.id for account in in_order]
-        return [self.accounts[each] for each in ids]
+            ordered = self._ordered[tenant] = sorted(map(_place, accounts))
+        return [each for _, each in ordered]
 
     def saved(self) -> tuple[tuple[Account, ...], frozenset[int], tuple[PhoneLogin, ...]]:
         """Return the stored accounts, the ids of accounts with contacts of a Workspace directory, and the logins."""
@@ -171,10 +172,10 @@ class AccountState:
         if account is None:
             if before is None:
                 return
-            del self._stored[account_id], self.accounts[account_id]
+            del self._stored[account_id]
+            self._move(self.accounts.pop(account_id), None)
             self._by_tenant[before.tenant].discard(account_id)
             update.add(before)
-            self._ordered.pop(before.tenant, None)
         else:
             self._stored[account_id] = account
             self._by_tenant[account.tenant].add(account_id)
@@ -206,7 +207,16 @@ class AccountState:
             self.accounts[each] = named
             if former is None or _served(former) != _served(named):
                 update.add(named)
-                self._ordered.pop(named.tenant, None)
+                self._move(former, named)
+
+    def _move(self, former: Account | None, present: Account | None) -> None:
+        """Keep the accounts of a tenant in order, when an account comes, goes or gets another address."""
+        if former is not None and present is not None and _place(former) == _place(present):
+            return
+        if former is not None and (ordered := self._ordered.get(former.tenant)) is not None:
+            del ordered[bisect_left(ordered, _place(former))]
+        if present is not None and (ordered := self._ordered.get(present.tenant)) is not None:
+            insort(ordered, _place(present))
 
     def _set_directory(self, account: Account | None, *, has_directory: bool, update: StateUpdate) -> None:
         """Set the tenant's directory account: the oldest account under which contacts of the directory are stored."""
@@ -262,6 +272,11 @@ def read_changes(
 def _served(account: Account) -> Iterable[object]:
     """Return the values from which the account's book and its place in the directory are made."""
     return account.tenant, account.sub, account.address, account.sharing, account.shared_label, account.generation
+
+
+def _place(account: Account) -> tuple[str, int]:
+    """Return the values by which the accounts of a tenant are in order."""
+    return account.address, account.id
 
 
 def _access(login: PhoneLogin | None) -> Iterable[object] | None:

@@ -53,6 +53,9 @@ class Publisher:
     Mutable: the phones and the changes that are left to publish.
 
     :ivar version: a number that grows with each change of `saved_logins`.
+    :param run_off_thread: calls a function with its arguments off the reactor's thread.
+    :param publish_off_thread: calls a function on yet another thread, so that the directory without a removed or
+        private book does not wait for a build or a merge.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
     :param on_gone: called with the tenant and the sub of accounts that were disconnected or removed, at any gateway,
         unless the whole database was read since.
@@ -70,6 +73,7 @@ class Publisher:
         books: AccountBooks,
         features: Features,
         run_off_thread: Callable[..., Awaitable[Any]],
+        publish_off_thread: Callable[..., Awaitable[Any]],
         on_publish: Callable[[Sequence[EndedLogin]], None],
         next_turn: Callable[[], Awaitable[object]],
         seconds: Callable[[], float] = lambda: 0.0,
@@ -81,6 +85,7 @@ class Publisher:
         self._books = books
         self._features = features
         self._run_off_thread = run_off_thread
+        self._publish_off_thread = publish_off_thread
         self._on_publish = on_publish
         self._next_turn = next_turn
         self._seconds = seconds
@@ -148,20 +153,9 @@ class Publisher:
     async def _publish_changes(self) -> None:
         while not await self._read_state():
             pass
-        replaced: dict[str, Directory] = {}
-        count = 0
-        for tenant in sorted(self._books.unpublished):
-            books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
-            context = self._books.context(tenant)
-            if served is None or served.books != books or served.context != context:
-                served = Directory(context, books, _shared_books(served), defer_merge=True)
-            replaced[tenant] = served
-            count += len(books)
-            if count >= _BOOKS_AT_ONCE:
-                self._replace_snapshot(replaced)
-                replaced, count = {}, 0
-                await self._next_turn()
-        self._replace_snapshot(replaced)
+        if self._outdated_phones and self._catalog.snapshot.loaded:
+            self._replace_snapshot({})  # a removed login must not wait for the directories
+        await self._publish_directories(defer_merge=True)
 
     async def _publish_anew(self) -> None:
         """Publish the content of the database, without using the state that was read before.
@@ -352,39 +346,51 @@ class Publisher:
         # Phones wait for the end of the start.  So a start publishes all books together, and leaves the merging of
         # segments, which only speeds up searches, to the next refresh a moment later.
         is_start = not self._catalog.snapshot.loaded
+        await self._publish_directories(defer_merge=is_start, ends_start=is_start)
+
+    async def _publish_directories(self, *, defer_merge: bool, ends_start: bool = False) -> None:
+        """Publish the directories of the tenants whose books have changed, and the changed logins.
+
+        :param defer_merge: whether to leave segments unmerged.
+        :param ends_start: whether the start ends when all directories are published; then they are published together.
+        """
         waiting = sorted(self._books.unpublished, reverse=True)
         while True:
-            merged: dict[str, Directory] = {}
+            made: dict[str, Directory] = {}
             count = 0
-            while waiting and (is_start or count < _BOOKS_AT_ONCE):
+            while waiting and (ends_start or count < _BOOKS_AT_ONCE):
                 tenant = waiting.pop()
-                merged[tenant] = await self._merge(tenant, defer_merge=is_start)
-                count += len(merged[tenant].books)
-            # An account may have been removed, or a group may have got other members, during the merge.
-            for tenant in sorted(merged):
-                present = self._books.of_tenant(tenant), self._books.context(tenant)
-                if (merged[tenant].books, merged[tenant].context) != present:
+                made[tenant] = await self._make_directory(tenant, defer_merge=defer_merge)
+                count += len(made[tenant].books)
+            for tenant, directory in sorted(made.items()):
+                served = self._catalog.dit().directory(tenant)
+                if not self._is_present(directory):
+                    # An account was removed, or a group got other members, since the directory was begun.
                     waiting.append(tenant)
-                    del merged[tenant]
-            self._books.unpublished -= {name for name, directory in merged.items() if not directory.needs_merge}
-            self._replace_snapshot(merged, loaded=not (waiting and is_start))
-            self._note_served(merged, is_start=is_start)
+                    del made[tenant]
+                elif served is not None and self._is_present(served) and not served.needs_merge:
+                    made[tenant] = served
+            self._books.unpublished -= {name for name, directory in made.items() if not directory.needs_merge}
+            self._replace_snapshot(made, loaded=not waiting if ends_start else None)
+            self._note_served(made, is_start=ends_start)
             if not waiting:
                 return
             await self._next_turn()
 
-    async def _merge(self, tenant: str, *, defer_merge: bool) -> Directory:
-        """Return a tenant's directory with the present books.
-
-        The result is the served directory if this directory has the present books already and needs no merge of
-        segments.
-        """
-        books, served = self._books.of_tenant(tenant), self._catalog.dit().directory(tenant)
-        context, before = self._books.context(tenant), _shared_books(served)
-        if served is not None and served.books == books and served.context == context and not served.needs_merge:
+    async def _make_directory(self, tenant: str, *, defer_merge: bool) -> Directory:
+        """Return a tenant's directory with the present books: the served directory if nothing is left to do for it."""
+        served = self._catalog.dit().directory(tenant)
+        if served is not None and self._is_present(served) and (defer_merge or not served.needs_merge):
             return served
-        merged: Directory = await self._run_off_thread(Directory, context, books, before, defer_merge=defer_merge)
-        return merged
+        books, context = self._books.of_tenant(tenant), self._books.context(tenant)
+        run = self._publish_off_thread if defer_merge else self._run_off_thread
+        made: Directory = await run(Directory, context, books, _shared_books(served), defer_merge=defer_merge)
+        return made
+
+    def _is_present(self, directory: Directory) -> bool:
+        """Return whether a directory has its tenant's present books, and its tenant's present groups."""
+        tenant = directory.context.name
+        return (directory.books, directory.context) == (self._books.of_tenant(tenant), self._books.context(tenant))
 
     def _replace_snapshot(self, replaced: Mapping[str, Directory], *, loaded: bool | None = None) -> None:
         """Replace the catalog's snapshot by a snapshot with other directories and the present logins.
@@ -403,7 +409,10 @@ class Publisher:
         if names:
             keys = {name.lower() for name in names}
             present = {login.name.lower(): login for name in names if (login := self._make_login(name))}
-            logins = {key: login for key, login in logins.items() if key not in keys} | present
+            # A loop over all logins would take milliseconds.
+            logins = {**logins, **present}
+            for key in keys - present.keys():
+                logins.pop(key, None)
             names = keys
         is_loaded = snapshot.loaded if loaded is None else loaded
         published = replace(snapshot, dit=dit, logins=logins, loaded=is_loaded, freshness=self._freshness)

@@ -87,7 +87,7 @@ def site(tmp_path: Path) -> Site:
     site.stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     site.stage.connect()
     site.stage.sync()
-    assert site.start() == ["prune", "load_book", "load_book", "build", "Directory"]
+    assert site.start() == ["prune", "load_book", "load_book", "build"]
     # Phones do not wait for the disk.
     assert site.refresh() == ["save", "save"]
     return site
@@ -95,7 +95,7 @@ def site(tmp_path: Path) -> Site:
 
 def test_a_start_reads_books(site: Site) -> None:
     """Nothing is built; the next refresh does not read them again."""
-    assert site.start() == ["prune", "load_book", "load_book", "Directory"]
+    assert site.start() == ["prune", "load_book", "load_book"]
     assert site.stage.served() == ["Ada Riese", "Bo Weg"]
     assert site.stage.served("directory") == ["Dora Dienst"]
     assert site.refresh() == []
@@ -106,7 +106,7 @@ def test_what_changed_since_is_built_into_them(site: Site) -> None:
     site.stage.world.add_person(ALICE, person("Cem Ak"))
     site.stage.sync()
     assert site.refresh() == ["revise", "Directory", "free_slowly"]
-    assert site.start() == ["prune", "load_book", "load_book", "revise", "Directory"]
+    assert site.start() == ["prune", "load_book", "load_book", "revise"]
     assert site.stage.served() == ["Ada Riese", "Bo Weg", "Cem Ak"]
 
 
@@ -141,7 +141,7 @@ def test_an_image_that_nobody_can_bring_up_to_date(site: Site) -> None:
     with site.stage.database.begin() as connection:
         contacts.delete_sources(connection, account.id, [Source.CONTACTS])
         sync_state.increment_generation(connection, account.id)
-    assert site.start() == ["prune", "load_book", "load_book", "build", "Directory"]
+    assert site.start() == ["prune", "load_book", "load_book", "build"]
     assert site.refresh() == ["save", "save"]
     assert site.stage.served() == []
 
@@ -258,7 +258,7 @@ def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pyte
             BookCache(large.folder).save(name, task.built(book))
 
     monkeypatch.setattr(large, "build_apart", built)
-    assert large.start() == ["prune", "load_book", "load_book", "built", "load_book", "load_book", "Directory"]
+    assert large.start() == ["prune", "load_book", "load_book", "built", "load_book", "load_book"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
 
 
@@ -300,7 +300,7 @@ def test_what_no_process_can_do_is_done_here(
     """Phones are served all the same."""
     monkeypatch.setattr(large, "build_apart", work)
     found = large.start()
-    assert (found[:4], found[-2:]) == (["prune", "load_book", "load_book", work.__name__], ["build", "Directory"])
+    assert (found[:4], found[-1]) == (["prune", "load_book", "load_book", work.__name__], "build")
     assert large.refresh() == ["save", "save"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
     assert caplog_twisted == said

@@ -93,7 +93,7 @@ def writes(draw: st.DrawFn) -> Write:
 def content(state: AccountState) -> tuple[object, ...]:
     """All that the state tells."""
     return (
-        {tenant: state.accounts_of(tenant) for tenant in TENANTS},
+        {tenant: state.account_ids(tenant) for tenant in TENANTS},
         state.accounts,
         state.phones,
         state.directory_accounts,

@@ -168,7 +168,11 @@ def test_many_books_are_published_in_several_turns(monkeypatch: pytest.MonkeyPat
     )
     result_of(stage.publisher.publish_accounts())
     private, shared = Sharing.PRIVATE, Sharing.SHARED
-    assert seen == [[shared, private], [shared, shared]]
+    assert seen == [[shared, private]]
+    assert [book.sharing for directory in stage.catalog.dit().directories for book in directory.books] == [
+        shared,
+        shared,
+    ]
 
 
 def test_many_books_that_were_built_are_published_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,9 +267,30 @@ def test_who_is_gone_is_gone_before_books_are_built(stage: Stage) -> None:
     refreshed = Deferred.fromCoroutine(stage.publisher.refresh())
     (directory,) = stage.catalog.dit().directories
     assert ([book.name for book in directory.books], stage.catalog.snapshot.logins) == ([BOB], {})
-    assert stage.published[-1] == (stage.catalog.dit(), (("cn=Desk1,ou=phones,dc=acme,dc=example", ""),))
+    (*_, (_, ended), last) = stage.published
+    assert (ended, last) == ((("cn=Desk1,ou=phones,dc=acme,dc=example", ""),), (stage.catalog.dit(), ()))
     building.errback(ZeroDivisionError())
     assert refreshed.called
+
+
+def test_a_book_that_is_built_while_a_directory_is_made_is_served(stage: Stage) -> None:
+    """The directory has the former book, so the gateway makes the directory again."""
+    account = stage.connect(ALICE)
+    stage.connect(BOB)
+    result_of(stage.publisher.refresh())
+    stage.database.run(accounts.set_sharing, account.id, Sharing.SHARED, "")
+    stage.world.add_person(BOB, person("Ada Riese"))
+    stage.sync(BOB)
+    thread: Deferred[None] = Deferred()
+    stage.publisher._publish_off_thread = lambda make, *args, **kw: thread.addCallback(lambda _: make(*args, **kw))
+    published = Deferred.fromCoroutine(stage.publisher.publish_accounts())
+    result_of(stage.publisher.build())
+    assert not published.called
+    thread.callback(None)
+    assert published.called
+    (directory,) = stage.catalog.dit().directories
+    found = [(book.name, book.sharing, len(book)) for book in directory.books]
+    assert found == [(ALICE, Sharing.SHARED, 0), (BOB, Sharing.PRIVATE, 1)]
 
 
 def test_many_shared_books_are_joined_after_the_start(stage: Stage) -> None:

@@ -46,6 +46,7 @@ class Workers:
         self.work = WorkerThread(reactor, "work")
         self.books = WorkerThread(reactor, "books")
         self.build = WorkerThread(reactor, "build")
+        self.publish = WorkerThread(reactor, "publish")
         self.explain = WorkerThread(reactor, "explain")
         self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
@@ -61,6 +62,7 @@ class Workers:
             self.copies,
             self.explain,
             self.build,
+            self.publish,
             self.books,
             self.work,
             self.read,

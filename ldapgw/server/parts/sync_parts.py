@@ -190,6 +190,7 @@ class SyncParts:
             books=self._books,
             features=phones.catalog.dit().features,
             run_off_thread=base.workers.books,
+            publish_off_thread=base.workers.publish,
             on_publish=phones.end_logins,
             next_turn=partial(deferLater, base.reactor, 0.0),
             seconds=base.reactor.seconds,

@@ -50,6 +50,7 @@ def make_publisher(
         books=books,
         features=catalog.dit().features,
         run_off_thread=run_off_thread,
+        publish_off_thread=AT_ONCE,
         seconds=seconds,
         **parts | more,
     )
