@@ -184,7 +184,7 @@ class CallerIdLimits:
     def __init__(self, seconds: Callable[[], float], on_left_out: Callable[[Viewer, str], None]) -> None:
         self._seconds = seconds
         self._on_left_out = on_left_out
-        # The keys are logins and networks.
+        # The name of a bucket is a login or a network.
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
         # How many unknown numbers each login or network has asked for since the last `take_unsent`, and the clients
@@ -367,7 +367,7 @@ class LogLine:
 
     @property
     def client(self) -> str:
-        """Return the text for the client in the log: for an IPv6 network, the last event's address and the network."""
+        """Return the client's network for the log; in front of an IPv6 network, the address of the last event."""
         return f"{self.address} ({self.origin})" if self.address and "/" in self.origin else self.origin
 
 

@@ -160,7 +160,8 @@ class LdapProtocol(Protocol):
             idle_timeout,
             self.number,
         )
-        if not secure and isinstance(self.transport, FileDescriptor):  # a wrapper is not a FileDescriptor
+        # A transport that wraps another transport is not a FileDescriptor, and cannot be read by `SocketReader`.
+        if not secure and isinstance(self.transport, FileDescriptor):
             self._reader = SocketReader(self.transport, self._core.receive)
         now = self._clock.seconds()
         self.deadlines.set(Timeout.IDLE, now + idle_timeout)
@@ -253,7 +254,7 @@ class LdapProtocol(Protocol):
             self.close()
 
     def wake(self) -> None:
-        """Continue an answer that waits."""
+        """Continue the running search if its answer waits for `ldapgw.ldap.server.LdapFactory.wake`."""
         if self._response is not None and self._response.is_waiting:
             self._response.is_waiting = False
             self._resume()
@@ -369,7 +370,7 @@ class LdapProtocol(Protocol):
             case SendReply(reply):
                 self._add_reply(reply)
             case StartSearch(message_id, batches, selection, types_only, time_limit):
-                self._server.turns.flush()  # a search may take long, and finished answers must not wait for it
+                self._server.turns.flush()  # finished answers must not wait for this search, which may take long
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
@@ -411,7 +412,7 @@ class LdapProtocol(Protocol):
 
     def _start_tls(self, reply: Reply) -> None:
         contexts = cast("IOpenSSLContextFactory", self._server.tls)
-        contexts.getContext()  # raises an error, if any, before the reply says that TLS begins
+        contexts.getContext()  # an error must be raised before the reply says that TLS begins
         self._buffer.add(encode(reply))
         self._flush()
         # RFC 4511 4.14.1 and CVE-2011-0411: octets injected before the handshake must not be read after the handshake.

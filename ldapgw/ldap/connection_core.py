@@ -25,7 +25,7 @@ from ldapgw.ldap.turns import TurnScheduler
 AHEAD: Final = 64 << 10
 
 
-# A function that records a connection.  It is called with the login (a DN; empty if anonymous), whether the server sent
+# A function that records a connection.  The arguments are the login (a DN; empty if anonymous), whether the server sent
 # the octets, and the octets that were sent or received.
 Tap = Callable[[str, bool, bytes], None]
 
@@ -137,7 +137,7 @@ class ConnectionCore:
         self.received = b""
 
     def answer(self) -> FastAnswer | None:
-        """Return the fast path's answer to the received octets, or None if only the slow path can answer them."""
+        """Return the fast path's answer to the received octets, or None if only the slow path can answer."""
         if not self.received:
             return None
         try:

@@ -139,7 +139,7 @@ def read_sort(control: Control) -> ServerSideSort:
     """
     sequence = _sequence(control, "sortKeyList")
     keys: list[SortKey] = []
-    while sequence and len(keys) <= MOST_KEYS:  # one key beyond the limit is enough to refuse all
+    while sequence and len(keys) <= MOST_KEYS:  # one key beyond the limit is enough to refuse all keys
         key = sequence.enter(SEQUENCE, "sortKey")
         attribute = key.text("attributeType")
         rule = key.text("orderingRule", _ORDERING_RULE) if key.peek() == _ORDERING_RULE else None

@@ -10,8 +10,8 @@ messages that were taken.  So the cost is linear in the number of octets.
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
 becomes a `Rejected` request, which is answered with a result that gives the reason.
 
-Each kind of filter has one function in a table.  The depth and the number of terms are bounded, so that functions which
-walk the tree may recurse.
+A table has a decoding function for each kind of filter.  The depth of a filter and the number of its terms are bounded,
+so that recursive functions may walk the filter.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _LAST_DEREF: Final = 3
 _UNBIND_START, _UNBIND_END = b"\x30\x05\x02\x01", b"\x42\x00"
 _UNBIND_LENGTH: Final = len(_UNBIND_START) + 1 + len(_UNBIND_END)
 
-# The tag of a BindRequest, and the position of its name after a messageID of one octet.
+# The tag of a BindRequest, and the position of the name in a message whose messageID has one octet.
 _BIND, _NAME_START = Operation.BIND.value, 12
 
 # The tags of the parts of filters.
@@ -339,8 +339,8 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
-# RFC 4511 4.5.1.7: a filter of a kind that is not implemented is Undefined, like a match by an unknown rule.  Later
-# versions of the protocol may add kinds of filters, whose tags are context-specific like the tags of all kinds.
+# RFC 4511 4.5.1.7: a filter of an unknown kind is Undefined.  A match by an unknown rule is Undefined too, so such a
+# match stands for the filter.  Later versions of the protocol may add kinds of filters, with context-specific tags.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
 _CLASS, _CONTEXT_SPECIFIC = 0xC0, 0x80
 

@@ -83,7 +83,8 @@ def encode(reply: Reply) -> bytes:
     return message_head(len(content)) + content
 
 
-# The features "+" for all operational attributes (RFC 3673), "@inetOrgPerson" (RFC 4529), "(&)" and "(|)" (RFC 4526).
+# The OIDs of three features: "+" requests all operational attributes (RFC 3673), "@inetOrgPerson" requests all
+# attributes of an object class (RFC 4529), and the filters "(&)" and "(|)" are true and false (RFC 4526).
 _FEATURES: Final = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
 
 

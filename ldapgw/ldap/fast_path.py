@@ -41,13 +41,13 @@ _MAX_ENCODED: Final = 64
 # message that may become a template.
 _MAX_KEPT: Final = 512
 _MAX_OCTETS: Final = 1024
-# The highest cost of a filter that is prepared here, in units of `estimated_cost`; the filters of all known phones cost
-# less.  The slow path prepares costlier filters in slices.
+# The highest cost of a filter that the fast path prepares, in units of `estimated_cost`.  The filters of all known
+# phones cost less.  The slow path prepares costlier filters in slices.
 _MAX_COST: Final = 50
 
 _INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
-# The assertion (objectClass=…) is a part of the template: its value is always the same.
+# An assertion about this attribute is a part of the template, because a phone always sends the same object class.
 _OBJECT_CLASS: Final = b"objectclass"
 
 Key = TypeVar("Key")
@@ -55,7 +55,7 @@ Value = TypeVar("Value")
 
 
 class _RequestTemplate:
-    """A request of one viewer without its filter; the template is never changed after it was made.
+    """A viewer's request without its filter.  A template is never changed after it was made.
 
     :ivar directory: the directory that the scope is in, or None if the slow path has to answer.
     :ivar wanted: the number of matches to search for: one more than the answer may have, to find out whether there are
@@ -256,7 +256,7 @@ def _first_slice(
 
 
 def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[bytes], bool]:
-    """Return the messages of batches, and the argument `is_plain` for `set_message_id`."""
+    """Return the encoded messages of the entries of all batches, and the argument `is_plain` for `set_message_id`."""
     messages: list[bytes] = []
     is_plain = True
     for batch in batches:
@@ -275,7 +275,7 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 
 
 def _find_value(octets: bytes) -> bytes:
-    """Return the value of a filter's first assertion about an attribute other than objectClass, or an empty text.
+    """Return the value of a filter's first assertion about an attribute other than objectClass; empty if there is none.
 
     :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are no filter, or a long filter, the result
         may be any part of the octets, or empty.

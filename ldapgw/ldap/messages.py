@@ -156,7 +156,7 @@ class Reply:
     """The LDAPMessage that ends an operation.
 
     :ivar message_id: the request's messageID; 0 in an unsolicited notification.
-    :ivar operation: the operation that is answered; it determines the kind of response.
+    :ivar operation: the operation that is answered, which determines the kind of response.
     :ivar name: responseName of an extended response.
     :ivar value: responseValue of an extended response, serverSaslCreds of a bind response.
     :ivar search: the LDAPMessage that is answered, if the operation is a search; else empty.

@@ -235,6 +235,6 @@ class SearchResponse:
 
 
 def with_message_id(response: bytes, message_id: int) -> bytes:
-    """Encode the LDAPMessage of an encoded response."""
+    """Return the LDAPMessage that has a messageID and an encoded response."""
     content = integer(message_id) + response
     return message_head(len(content)) + content

@@ -76,7 +76,8 @@ class LdapFactory(ServerFactory):
     :param port: the directory and the logins.
     :param tls: makes the context for StartTLS and `over_tls`, or None for a server without TLS.
     :param require_tls: whether a password on a connection without TLS is refused.
-    :param call_at_tick_end: see `TurnScheduler`; if None, the clock makes the call as soon as it can.
+    :param call_at_tick_end: calls a function at the end of the reactor's turn; if None, the clock calls the function as
+        soon as possible.
     :param logs_connections: whether the opening and closing of each connection is logged, at level debug.
     :ivar turns: shares the reactor's turns among the clients, over LDAP and over HTTP.
     """
@@ -126,7 +127,7 @@ class LdapFactory(ServerFactory):
         return None
 
     def over_tls(self) -> LdapsFactory:
-        """Return the factory for listeners where TLS begins at once (LDAPS); the connection limits are shared.
+        """Return the factory for listeners where TLS begins at once (LDAPS); both factories share the limits.
 
         :raises ValueError: if the server has no TLS.
         """
@@ -152,7 +153,7 @@ class LdapFactory(ServerFactory):
         self._controls |= controls
 
     def wake(self) -> None:
-        """Continue all answers that wait (`ldapgw.ldap.search_response.RunningResponse`)."""
+        """Continue the answers that wait for this call (`ldapgw.ldap.search_response.RunningResponse`)."""
         for connection in self._connections:
             connection.wake()
 

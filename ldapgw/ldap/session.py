@@ -113,7 +113,8 @@ class DirectoryPort:
 class Credentials:
     """A name and a password to check.
 
-    :ivar authzid: the authorization identity, for `acts_for`; empty if it is the same as the name.
+    :ivar authzid: the authorization identity, for `acts_for`; empty if the client sent none, or sent the
+        name.
     """
 
     name: str = field(repr=False)
@@ -169,7 +170,7 @@ def _plain(response: bytes | None) -> Credentials | Result:
 
 
 def acts_for(authzid: str, login: str) -> bool:
-    """Return whether an authorization identity (RFC 4513 5.2.1.8) names the login, which may act only for itself.
+    """Return whether an authorization identity (RFC 4513 5.2.1.8) names the login: a login may act only for itself.
 
     :param login: the DN that the client has authenticated as.
     """
@@ -394,7 +395,7 @@ class Session:
     def fast_answer(self, octets: bytes) -> FastAnswer | None:
         """Return the fast path's answer to a search or a successful bind, or None if there is no such answer.
 
-        Binds are answered here too, because phones send a bind and a search for each name that they show.
+        Binds are answered on the fast path too, because phones send a bind and a search for each name that they show.
 
         :param octets: the received octets: one LDAPMessage, or anything else.
         """
@@ -403,7 +404,7 @@ class Session:
         login = simple_bind(octets)
         if login is not None:
             return self._fast_bind(*login)
-        # The fast path never answers with the root DSE, so it needs no `Dit.in_clear`.
+        # The fast path never answers with the root DSE, so a search on this path needs no `Dit.in_clear`.
         if not self.viewer.access:
             return None
         return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)
@@ -496,7 +497,7 @@ class Session:
         message = cast("Message", self._current)
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
-        if response is not None:  # not reported to the observers, because no phone made this search
+        if response is not None:  # observers get no report, because no phone made this search
             response_controls = response.response_controls(result)
             return Reply(message.message_id, message.operation, result, controls=response_controls)
         response_controls = search.response_controls(result) if search is not None else ()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Reads from and writes to the transport of a connection, without Twisted's buffers if possible.
 
-`SocketReader` reads from a plain socket.  It does the same as `twisted.internet.tcp.Connection.doRead` with three
-function calls fewer, and is compiled.
+`SocketReader` reads from a plain socket, in place of `twisted.internet.tcp.Connection.doRead`.  The reader is compiled,
+and needs three function calls fewer.
 
 `SocketWriter` writes an answer at once if the socket takes it, and stops while the client does not take the output.
 Twisted writes in a later step of the reactor, which costs four more system calls for each answer.
@@ -13,9 +13,9 @@ A gateway answers 3 to 4 % more reverse look-ups a second with `SocketReader`, a
 Octets for a plain socket are sent at once under three rules:
 
 * The writer sends nothing while the transport still has to send earlier octets, because these octets come first.
-* Octets that the socket does not take are passed to the transport.  The transport reports when it has written them;
-  until then the writer is `blocked`.
-* After an error of the socket, the writer passes the octets to the transport, which gets the same error and reports it.
+* Octets that the socket does not take are passed to the transport.  The transport reports when these octets are
+  written; until then the writer is `blocked`.
+* After an error of the socket, the writer passes the octets to the transport, which meets and reports the error.
 
 Several pre-encoded pages of a long list are written together (writev(2)), because each write costs some five
 microseconds for waking the client.  The pages are not joined first, because joining copies as much as the kernel does.
@@ -188,7 +188,7 @@ class SocketWriter:
         self._on_blocked = self._on_drained = _ignore  # leaves no reference cycle to the garbage collector
 
 
-# A call rather than a decorator, because mypyc does not compile a class with this decorator.
+# The interface is declared by a call, because mypyc does not compile a class with the decorator `implementer`.
 classImplements(SocketWriter, IPushProducer)
 
 

@@ -66,7 +66,7 @@ class TurnMember(Worker, Protocol):
     """The part of a connection that the scheduler uses; its methods raise no exceptions."""
 
     def answer(self) -> FastAnswer | None:
-        """Return the answer to the received octets, or None if only the slow path (`work`) can answer them."""
+        """Return the answer to the received octets, or None if only the slow path (`work`) can answer."""
 
     def send(self, octets: bytes) -> None:
         """Send octets now."""
@@ -276,7 +276,7 @@ class TurnScheduler:
         self._call_next_turn()
 
     def _call_next_turn(self) -> None:
-        """Schedule the next turn if there is work for it."""
+        """Schedule the next turn if there is work for the next turn."""
         if (self._new or self._unfinished) and not self._is_turn_due:
             self._is_turn_due = True
             self._call_soon(self._begin_turn)

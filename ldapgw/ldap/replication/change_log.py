@@ -369,7 +369,7 @@ def _compare(before: ReplicaContent, after: ReplicaContent) -> Generator[None, N
 
 
 def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generator[None, None, dict[int, Entry]]:
-    """Find the entries of some segments that are missing in other segments, or marked as deleted there.
+    """Find the entries that are in some segments, but are missing or marked as deleted in other segments.
 
     :returns: the entries by their identity (``id``).
     """

@@ -89,7 +89,7 @@ class SyncCookie:
 
     @classmethod
     def parse(cls, cookie: bytes) -> SyncCookie:
-        """Read a cookie; without a CSN that can be read, the replica gets the whole content."""
+        """Read a cookie; the result has no CSN if the cookie has no valid CSN of our server id."""
         try:
             text = cookie[:MAX_COOKIE].decode("ascii")
         except UnicodeDecodeError:

@@ -258,7 +258,7 @@ class LoginEntry(ReplicaEntry):
 
 
 def digest_of(*parts: bytes) -> int:
-    """Return a digest of `DIGEST_BITS` bits; it depends on the octet strings and on the borders between them."""
+    """Return a digest, of `DIGEST_BITS` bits, of octet strings and of the borders between the strings."""
     hashed = blake2b(digest_size=DIGEST_BITS // 8)
     for part in parts:
         hashed.update(len(part).to_bytes(4, "big") + part)

@@ -29,11 +29,11 @@ _LOST = """What this server cannot do as the gateway does:
 
 _NO_SYNC = """A copy of 50,000 entries takes an hour if slapd waits for the disk after each entry, so slapd writes at
 intervals.  writemap more than halves the work of a copy; the file data.mdb then seems to have 10 GiB, but takes less
-space.  After a power cut, delete the files in the database's directory and start slapd again: it copies all entries."""
+space.  After a power cut, delete the files in the database's directory, and start slapd: slapd copies all entries."""
 
-_NUMBERED = """OpenLDAP numbers its databases.  {2} is right if slapd held one other directory, which has {1}.
-Otherwise, set the number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new database after the entries
-above are added."""
+_NUMBERED = """OpenLDAP numbers its databases.  The number {2} is right if slapd held one other directory, which has
+the number {1}.  Otherwise, set the number that "slapcat -b cn=config | grep ^olcDatabase" shows for the new database
+after the entries above are added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Replica:
     :ivar provider: the gateway's LDAP URL.
     :ivar start_tls: whether the replica uses StartTLS.
     :ivar ca_file: the file on the replica's machine with the certificates that the replica trusts.
-    :ivar private: whether the replica holds all books, including those that are not shared with everybody.
+    :ivar private: whether the replica holds all books, including books that are not shared with everybody.
     :ivar pass_through: whether the gateway checks the passwords of phones.
     :ivar open_to: networks whose clients need no login.
     """
@@ -104,7 +104,7 @@ def config_ldif(replica: Replica) -> str:
 
 
 def _head(replica: Replica) -> Iterator[str]:
-    books = "all books, those of single persons too" if replica.private else "shared books and the directory"
+    books = "all books, including the books of single persons" if replica.private else "shared books and the directory"
     yield f"A replica of {replica.title}: {books}."
     yield "Written by ldapgw replica-config.  This file has a password: keep it from other users."
     yield from _LOST.splitlines()

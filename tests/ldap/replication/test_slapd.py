@@ -110,7 +110,7 @@ def test_private_books_and_open_networks() -> None:
     ):
         written = slapd_conf(replace(REPLICA, private=private, open_to=open_to))
         assert [line for line in directives(written) if line.startswith("access ")] == expected
-        assert ("those of single persons too" in written) is private
+        assert ("including the books of single persons" in written) is private
 
 
 @pytest.mark.parametrize("start_tls", [False, True])
