@@ -43,10 +43,11 @@ class _StatusTexts(Texts, frozen=True):
 
     :ivar limit: the message for an exceeded quota if Google names the quota.
     :ivar messages: the meaning of each error code, with advice.
-    :ivar variants: more exact messages, by error code and by a fact of the error: ``by`` (what ended a consent) or
-        ``source``.
+    :ivar variants: more exact messages, by error code and by the value of a fact of the error: ``by`` (the cause of the
+        error) or ``source`` (the source that failed).
     :ivar sources: messages for the failure of one source, while the other sources of the account are up to date.
-    :ivar listings: messages for oddities of a listing that was applied nevertheless, by warning code and source.
+    :ivar listings: messages for oddities of listings, by warning code and source; such a listing was applied
+        nevertheless.
     """
 
     limit: str

@@ -49,17 +49,17 @@ from ldapgw.store.tables import (
     value_of,
 )
 
-# Figures about oddities of a listing that was applied nevertheless, by warning code.
+# Figures about the oddities of a listing, by warning code.  The listing was applied nevertheless.
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
 # Columns of an account that a successful sync sets to null.
 ERROR_COLUMNS = ("error_code", "error_since", "error_facts")
 
-# Errors that only the account's owner can solve, whatever is wrong with the tenant's OAuth client.
+# Errors that only the account's owner can solve.  An alarm about the tenant's OAuth client does not hide these errors.
 OWN_ERRORS = frozenset(("consent_revoked", "scope_missing", "suspicious_shrink"))
 
-# If the facts of an account's error name one of these causes (`ldapgw.store.leavers.Reason`), the delegated account is
-# no longer read.
+# If the facts of an account's error name one of these causes (`ldapgw.store.leavers.LeaverReason`), the delegated
+# account is no longer read.
 _LEFT = frozenset(("suspended", "deleted", "moved"))
 
 

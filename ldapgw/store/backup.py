@@ -154,7 +154,7 @@ def _work_copy(file: Path, work: Path) -> Iterator[None]:
 
 
 def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[str, int]) -> None:
-    """Upgrade a copy of a backup to the newest version, check all of it, and remove short-lived state.
+    """Upgrade a copy of a backup to the newest version, check the whole copy, and remove short-lived state.
 
     All secrets are encrypted with the present key.
 
@@ -353,7 +353,7 @@ def digest(connection: Connection, table: Table) -> Digest:
 
 
 def _read(connection: Connection, table: Table) -> Iterator[Row]:
-    """Yield all rows in the order of their keys.  NUL is removed from texts, because PostgreSQL cannot store it."""
+    """Yield all rows in the order of their keys.  NUL is removed from texts, because PostgreSQL cannot store NUL."""
     query = select(table).order_by(*table.primary_key.columns)
     with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
         for row in rows:

@@ -60,8 +60,8 @@ _MARKED = (
 # Each inserted or deleted row of these tables marks all accounts of the row's tenant as changed.  An update marks the
 # accounts too if the update matches the table's event, which is part of the CREATE TRIGGER statement.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
-# The tables whose changes are notified.  A change of a table in `_MARKED` is notified because a trigger writes the mark
-# into the table "change".
+# PostgreSQL notifies the gateways when one of these tables changes.  A table in `_MARKED` need not be listed here,
+# because a trigger writes the mark of its change into the table "change".
 _TOLD = ("change", "recording", "recording_part", "alarm", *_MARKING_TENANT, "sync_progress")
 
 _UPSERT = """
@@ -231,8 +231,8 @@ def begin_epoch(connection: Connection, former: str | None = None) -> None:
 def forget_removed(connection: Connection) -> None:
     """Delete the marks of removed phones when the gateway starts.
 
-    The mark with the highest number stays, because SQLite's triggers derive the next number from it.  On PostgreSQL,
-    marks stay for `KEPT_SECONDS` so that other gateways can read the marks.
+    The mark with the highest number stays, because SQLite's triggers derive the next number from this mark.  On
+    PostgreSQL, marks stay for `KEPT_SECONDS` so that other gateways can read the marks.
     """
     last = select(func.max(change.c.number)).scalar_subquery()
     removed = change.c.key.not_in(select(phone.c.name))

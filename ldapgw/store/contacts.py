@@ -43,7 +43,8 @@ from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
 # The largest number of records in one statement.  PostgreSQL has no statistics yet of the rows that a first sync has
-# just written, and may scan the whole account for each statement that deletes persons.  So few statements are better.
+# just written, and may scan the whole account for each statement that deletes persons.  So few large statements take
+# less time than many small statements.
 WRITTEN_AT_ONCE = 5000
 
 # The number of generations for which removed persons are recorded.  A book in memory is a generation or two behind its
@@ -69,8 +70,8 @@ _decoder = msgspec.json.Decoder(Contact)
 class ContactRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A stored person, a row of the table ``contact``: a contact, or the reason why the person is skipped.
 
-    There may be 50,000 records.  The garbage collector, which stops all threads, need not track them, because they
-    contain no reference cycles (``gc=False``).
+    There may be 50,000 records.  The garbage collector, which stops all threads, need not track the records, because
+    the records contain no reference cycles (``gc=False``).
 
     :ivar digest: digest of the record without Google's time of change, because this time also changes with details that
         phones never get.

@@ -55,7 +55,7 @@ class CopyCleaner(PeriodicService):
     :param database: see `clean_copies`; None if the database has no file, and so no copies.
     :param run_off_thread: calls a function with its arguments on a thread.
     :param read_disconnected: reads the tenant and the sub of the disconnected accounts from a database on a server, or
-        None to read them from the file.
+        None if the service reads these accounts from the file.
     """
 
     def __init__(
@@ -108,7 +108,8 @@ def clean_copies(
 
     :param database: the file of the database; for a database on a server, a path beside the copies.  The name of each
         copy is the name in this path, followed by an ending.
-    :param disconnected: the tenant and the sub of the disconnected accounts, or None to read them from the file.
+    :param disconnected: the tenant and the sub of the disconnected accounts, or None to read these accounts from the
+        file.
     :param removed: the tenant and the sub of accounts that the database no longer has.
     :returns: a line for each copy that was deleted or could not be deleted.
     """
@@ -147,7 +148,7 @@ def _disconnected_accounts(database: Path) -> list[tuple[str, str]]:
 def _clean(file: Path, now: float, gone: Collection[tuple[str, str]], *, is_copy: bool) -> str:
     """Remove accounts from a copy.
 
-    :returns: the reason why the copy has to be deleted, or empty if it can stay.
+    :returns: the reason why the copy has to be deleted, or empty if the copy can stay.
     """
     age = now - file.stat().st_mtime
     if not is_copy:
@@ -193,7 +194,7 @@ def _remove_accounts(file: Path, gone: Iterable[tuple[str, str]]) -> None:
 _RECORDINGS = ("recording_part", "recording")
 _IS_OF_PHONE = "phone IN (SELECT name FROM phone WHERE account_id = ?)"
 _IS_OF_FURTHER = "phone IN (SELECT phone FROM further_account WHERE account_id = ?)"
-# The tables by which phones belong to accounts.
+# The tables that say to which accounts phones belong.
 _TABLES_OF_PHONES = frozenset({"phone", "further_account"})
 _ACCOUNT = "SELECT id FROM account WHERE tenant = ? AND sub = ?"
 
@@ -208,7 +209,7 @@ def _holds(connection: sqlite3.Connection, account_id: int) -> bool:
 def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     """Delete the contacts and tokens of accounts.
 
-    :raises DamagedStore: if the result is damaged, so that it may still contain deleted rows.
+    :raises DamagedStore: if the copy is damaged, and may still contain deleted rows.
     """
     connection.execute("PRAGMA journal_mode = OFF")  # no rollback is needed: after an error, the file is deleted
     connection.execute("PRAGMA secure_delete = ON")

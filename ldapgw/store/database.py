@@ -67,7 +67,8 @@ class Mode(Enum):
     WRITE: no other WRITE transaction of any gateway runs at the same time.
     BESIDE: the transaction locks only the rows that it writes, so that pages need not wait for the transaction.
     READ: the transaction only reads, and waits for no transaction that writes.
-    PROBE: as BESIDE, for functions that only read; the transaction fails if the database cannot be written.
+    PROBE: the same as BESIDE, but for functions that only read.  The transaction fails if the database cannot be
+        written.
     """
 
     WRITE = "write"
@@ -115,7 +116,8 @@ class Position:
 class Database(ABC):
     """The database and its transactions.  All methods raise `StoreError` if the database cannot be used.
 
-    :ivar runs_beside: whether transactions that are not exclusive run at the same time and lock rows.
+    :ivar runs_beside: whether a transaction that is not exclusive runs at the same time as other transactions that
+        write, and locks only rows.
     :ivar unfinished_copy_of: the name of the source if this database is opened as the target of a copy, otherwise None.
         Without this name, a database with an unfinished copy is not opened.
     :ivar name: the name of the database in messages, without a password.
@@ -159,7 +161,7 @@ class Database(ABC):
         """
 
     def open_later(self, first_write: Callable[[Connection], None]) -> None:
-        """Let the first transaction that reaches the server open the database, but not create it.
+        """Let the first transaction that reaches the server open the database, which must have its tables already.
 
         :param first_write: called in a transaction of its own before the first transaction.
         """
@@ -265,7 +267,9 @@ class Database(ABC):
 
     @abstractmethod
     def end_hanging(self) -> UnreachableStore:
-        """Close the connections from this side, after a call that got no answer; may be called on any thread.
+        """Close the connections without waiting for the server, after a call that got no answer.
+
+        The method may be called on any thread.
 
         :returns: the error with which the calls fail.
         """
@@ -370,7 +374,7 @@ def unusable_revision(found: str) -> str:
 def is_current(connection: Connection, database: Database) -> bool:
     """Return whether the tables need no upgrade.
 
-    This is so if this version made the tables, or if a newer version made tables that this version can use.
+    The tables need no upgrade if this version made them, or if a newer version made tables that this version can use.
 
     :raises StoreError: if this version cannot use the tables, or if a copy into the database has not ended.
     """

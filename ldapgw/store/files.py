@@ -46,8 +46,8 @@ def _folder_problem(path: Path, *, create: bool) -> str:
     except FileNotFoundError:
         if not create:
             return (
-                "is not there, and new_store is false; mount the disk with it, or set new_store = true to start with "
-                "a new database"
+                "is not there, and new_store is false; mount the disk with this folder, or set new_store = true to "
+                "start with a new database"
             )
         nearest = nearest_folder(path)
         is_usable = os.access(nearest, os.W_OK | os.X_OK)

@@ -95,7 +95,7 @@ def leave(connection: Connection, gateway_id: str) -> None:
 
 
 def begin_lead(connection: Connection, revision: str) -> bool:
-    """Begin to lead: remove the marks of former leaders; the syncs that another gateway had begun are due at once.
+    """Remove the marks of former leaders, and let the syncs that another gateway had begun be due at once.
 
     :param revision: the newest revision of the database that this gateway knows.
     :returns: False if this gateway may not sync, because its version cannot use the tables; nothing is changed then.

@@ -28,7 +28,7 @@ class PeriodicService(Service):
 
     A run that fails is reported, and the next run begins on schedule.  The same failure is not reported again until the
     work has succeeded.  Failures of the database and the loss of the lead are not reported here, because the store and
-    the leadership report each of them once for all services.
+    the leadership report each such event once for all services.
 
     :param seconds: the time from the beginning of a run to the beginning of the next run; runs that are due during a
         longer run are left out.
@@ -57,7 +57,7 @@ class PeriodicService(Service):
         self.__last = last
         self.__run: Deferred[None] = succeed(None)
         self.__is_busy = False
-        self.__waiting: list[Deferred[None]] = []  # fired at the end of the run under way
+        self.__waiting: list[Deferred[None]] = []  # these Deferreds fire at the end of the run under way
         self.__reported: dict[Work, str] = {}
         self.__timer = LoopingCall(self.run_now)
         self.__timer.clock = clock

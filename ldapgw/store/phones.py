@@ -97,7 +97,7 @@ class PhoneLogin:
     :ivar replica: the content of a replica, or None if the login belongs to a phone.
     :ivar next_password: the hash of the password in the file that the phone fetched in a provisioning window.  When the
         phone first logs in with this password, the hash replaces `password`.  Empty if there is no such password.
-    :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if it is not known.
+    :ivar mac: the MAC address, 12 hexadecimal digits in lower case; empty if not known.
     :ivar label: the text by which people know the phone (`ldapgw.phones.description`); empty if the phone has no label.
     :ivar former_owner: whether somebody who no longer owns the phone may know its password.
     :ivar further_ids: the other accounts that the phone belongs to, in order.
@@ -384,7 +384,7 @@ def read_macs(connection: Connection, tenant: str) -> dict[str, str]:
 
 
 def set_mac(connection: Connection, name: str, mac: str) -> bool:
-    """Store a phone's MAC address; empty if it is not known.
+    """Store a phone's MAC address; an empty text stands for an unknown address.
 
     The caller has checked in the same transaction that no other phone of the tenant has the address (`read_by_mac`).
     """
@@ -413,7 +413,7 @@ def rename(connection: Connection, name: str, new_name: str) -> bool:
     if name == new_name:
         return True
     # A new row lets the running gateway notice both that the old login ends and that the new login begins.
-    connection.execute(update(phone).where(phone.c.name == name).values(mac=None))  # two rows cannot have one address
+    connection.execute(update(phone).where(phone.c.name == name).values(mac=None))  # a MAC address is unique
     connection.execute(insert(phone).values({**row, **_NOT_REFUSED, "name": new_name}))
     connection.execute(update(window_phone).where(window_phone.c.phone == name).values(phone=new_name))
     connection.execute(update(recording).where(recording.c.phone == name).values(phone=new_name))
@@ -426,7 +426,7 @@ def set_accounts(connection: Connection, name: str, account_ids: Sequence[int]) 
     """Give a phone to other accounts, or to nobody if `account_ids` is empty.
 
     The phone's secret addresses end, because a former owner may know them, and the recording of the former owners'
-    searches is deleted.  The password stays; `set_password` replaces it.
+    searches is deleted.  The password stays; `set_password` replaces the password.
 
     :param account_ids: the accounts in order, without repetition.
     :returns: False if the phone belongs to these accounts already, or there is no such phone; nothing is changed then.
@@ -456,7 +456,7 @@ def leave(connection: Connection, name: str, account_ids: Collection[int]) -> bo
 
 
 def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
-    """Store a phone's model, and the form in which phones of this model get several numbers.
+    """Store a phone's model, and whether the phone gets one entry for each contact or one entry for each number.
 
     :param model: a model of `ldapgw.phones.description`, or empty if the model is unknown.
     """

@@ -32,7 +32,7 @@ class DuePhoto:
 
     @property
     def key(self) -> Mapping[str, object]:
-        """Return the parameters of a statement for this photo's row, which finds no row if the photo has changed."""
+        """Return the parameters with which a statement finds this photo's row, unless the photo has changed."""
         return {"of_account": self.account_id, "of_source": self.source, "of_uid": self.uid, "of_url": self.url}
 
 
@@ -54,7 +54,7 @@ def has_any(connection: Connection, *account_ids: int) -> bool:
 def set_urls(connection: Connection, account_id: int, of: Source, urls: Mapping[str, str]) -> None:
     """Store the addresses of persons' photos, so that photos with new addresses are fetched.
 
-    :param urls: the addresses by uid, or empty for a person without a photo.
+    :param urls: the addresses by uid; the address of a person without a photo is empty.
     """
     if not any(urls.values()) and not has_any(connection, account_id):
         return

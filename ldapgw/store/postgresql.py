@@ -485,9 +485,9 @@ def _is_conflict(error: DBAPIError) -> bool:
 
 
 def _additions(connection: Connection) -> Iterator[str]:
-    """Yield the statements with which PostgreSQL completes the migrations: the order of text, and unlogged tables.
+    """Yield the statements that a PostgreSQL database needs after the migrations.
 
-    Texts are ordered by code points, as in SQLite.
+    The statements order texts by code points, as SQLite does, and make some tables unlogged.
     """
     for table, column in connection.execute(_TEXT_COLUMNS).all():
         yield f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'

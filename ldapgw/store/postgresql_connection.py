@@ -42,8 +42,8 @@ LOCK_SECONDS = 10
 # PostgreSQL ends a transaction after this time without a statement, so that a stopped gateway does not keep its locks.
 # Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IDLE_SECONDS = 12
-# A reader may be idle longer, because it keeps no lock that others wait for, and may build a large book between two
-# statements.
+# A reader may be idle longer, because a reader may build a large book between two statements, and keeps no lock for
+# which other transactions wait.
 READER_IDLE_SECONDS = 60
 CONNECT_SECONDS = 5
 
@@ -218,8 +218,8 @@ class ChangeListener:
         if has_changed:
             self._rung.clear()
             self._looked_at = now
-        # The thread starts here and not earlier, because twistd may fork until the gateway runs, and a thread does not
-        # survive a fork.  If the new thread notifies a change at once, the next call returns True.
+        # The thread starts here and not earlier, because twistd may fork before the gateway runs, and a thread does not
+        # survive a fork.  If the new thread notifies a change at once, the next call of this method returns True.
         if not self._stopped.is_set() and (self._thread is None or not self._thread.is_alive()):
             self._start()
         return has_changed

@@ -56,7 +56,8 @@ UNUSED_SECONDS: Final = 30 * 86_400.0
 MAX_REFUSALS: Final = 50
 # The largest number of rows with reports of a tenant; otherwise a signed-in person could fill the database.
 MAX_REPORTS: Final = 200
-# The longest time between two searches for expired addresses, because somebody may set the machine's clock forward.
+# The longest time between two searches for expired addresses.  The time is limited, because somebody may set the
+# machine's clock forward.
 LONGEST_WAIT: Final = 3600.0
 
 # The fetched passwords that can end.  The gateway does not learn of logins at a replica, so a fetched password of a
@@ -131,7 +132,7 @@ class Reason(StrEnum):
     UNKNOWN_MAC = "unknown_mac"
     NOT_CHOSEN = "not_chosen"
     HAS_LOGIN = "has_login"  # the phone has a working login, and was not chosen
-    FETCHED = "fetched"  # the phone has fetched its file already, and has not been chosen since
+    FETCHED = "fetched"  # the phone has fetched its file, and was not chosen again
     NO_FILE = "no_file"  # phones of this model do not ask for such a file, or cannot connect
 
 

@@ -4,12 +4,13 @@
 To seal is to encrypt a secret with a key, and to unseal is to decrypt.  The key file has one key per line.  `SecretBox`
 seals with the first key, and unseals with any of the keys.  `SecretBox` checks the file before each use, so that a key
 can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file only if the
-file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may belong to
-another gateway; secrets would then be sealed with a key that this gateway lacks after its next start.  The keys of the
-setting ``encryption_key`` do not change until the gateway reads its configuration again.
+file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may be the
+file of another gateway, put there by mistake.  The secrets that are sealed with its key could not be unsealed after
+somebody has put the right file back and started the gateway again.  The keys of the setting ``encryption_key`` do not
+change until the gateway reads its configuration again.
 
 Secrets are sealed and unsealed only inside transactions.  If several gateways share a database, secrets are sealed with
-the first key that all gateways have, so that each gateway can unseal the secrets of the others.
+the first key that all gateways have, so that each gateway can unseal the secrets of the other gateways.
 
 Mutable: the keys last read from the file, and the fingerprints of the keys that all gateways have.
 """
@@ -80,7 +81,7 @@ class SecretBox:
 
     :param keys: Fernet keys; secrets are sealed with the first key.
     :param source: the name of the keys' source in messages.
-    :ivar problem: the reason why the present keys of the file are not used, or empty if they are used.
+    :ivar problem: the reason why the present keys of the file are not used, or empty if these keys are used.
     """
 
     def __init__(self, keys: Sequence[bytes], source: str = "the key file") -> None:
@@ -223,9 +224,10 @@ class SecretBox:
         names = ", ".join(list(unfit)[:_MAX_NAMED])
         more = f" and {len(unfit) - _MAX_NAMED} more" if len(unfit) > _MAX_NAMED else ""
         advice = (
-            ", but others do: two keys have been in use, so write both of them there, and run ldapgw rotate-key"
+            f", but other secrets fit: two keys have been in use, so write both into {self.source}, and run ldapgw "
+            "rotate-key"
             if fitting
-            else "; put back the key that belongs to them"
+            else "; put back the key of these secrets"
         )
         return UnfitKey(f"stored secrets do not fit {self.source} ({names}{more}){advice}")
 

@@ -9,7 +9,7 @@ The log of a small database never becomes large, so this module empties the log 
 day.  If somebody deletes the log, the open connections still have its content, and this module writes the content into
 the database file at once.
 
-On a full or read-only disk, SQLite cannot even read in WAL mode, because it needs files beside the database.
+On a full or read-only disk, SQLite cannot even read in WAL mode, because SQLite needs files beside the database.
 `SqliteDatabase.open_or_read` then opens the database read-only, without these files.
 
 Mutable: in `SqliteDatabase`, the reason why the database is read-only, and the log that the connections have open.  A
@@ -57,8 +57,8 @@ BUSY_SECONDS = 10
 TRY_SECONDS = 0.25
 
 # SQLite writes its log (the file ``-wal``) from the beginning again when the whole content of the log is in the
-# database file and nobody reads from the log.  The file does not shrink then, and it grows as long as there is always a
-# reader.  So a log that is larger than this is emptied.
+# database file and nobody reads from the log.  Even then, the log's file does not shrink, and the file grows as long as
+# there is always a reader.  So a log of more than `LOG_LIMIT` octets is emptied.
 LOG_LIMIT = 16 << 20
 # The log is emptied when nothing was written for `IDLE_SECONDS`, and at the latest after a day.
 IDLE_SECONDS = 3600.0
@@ -120,7 +120,7 @@ class SqliteDatabase(Database):
         self._has_erased = False
         self._log_bound = LOG_LIMIT
         self.reopened = 0
-        # Device and inode of the log that the connections have open, or None if no connection has used it yet.
+        # Device and inode of the log that the connections have open, or None if no connection has used the log yet.
         self._log: tuple[int, int] | None = None
         self._written = 0, 0  # the time and the size of the log, which show whether something was written
         self._written_at = seconds()
@@ -222,8 +222,8 @@ class SqliteDatabase(Database):
     def _check_log(self) -> None:
         """Write the content of a deleted log into the database file, and then connect anew.
 
-        This works only while a connection has the log open.  New connections use a new log, and the content of the
-        deleted log would be lost.
+        The content can be saved only while a connection has the deleted log open, because new connections use a new
+        log.
         """
         if self.file is None or self._log is None or _identity(file := _log_of(self.file)) == self._log:
             return
@@ -313,7 +313,8 @@ class SqliteDatabase(Database):
         """Open a read transaction, even if the database is not open, and create no files beside the database.
 
         In WAL mode, SQLite creates the files ``-wal`` and ``-shm`` even for reading, unless the URI declares the
-        database immutable.  This is allowed if there is no log, because then nobody has the database open.
+        database immutable.  A database without a log may be declared immutable, because nobody has such a
+        database open.
         """
         file = self.file
         if file is None:

@@ -2,7 +2,7 @@
 """The sync state of accounts: requests for syncs, their beginnings, ends and progress, states of sources, and labels.
 
 A sync token is stored in the same transaction as the contacts of its listing.  The progress is in the database so that
-the pages of all gateways can show it to people who wait for their first sync.
+the pages of all gateways can show the progress to people who wait for their first sync.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "di
 
 _SHRINK = "suspicious_shrink"
 
-# A fingerprint that no request has.  It is stored for labels that were fetched before and have to be fetched in full.
+# A fingerprint that no request has, for labels that were fetched before and have to be fetched in full.
 _OUTDATED = "outdated"
 
 # If one of these columns of an account changes, the page of the account's owner changes too.

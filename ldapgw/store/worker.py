@@ -216,7 +216,8 @@ class MonitoredStore(Store):
     def monitor(self, call: InThread) -> InThread:
         """Wrap a function that calls other functions on a thread, so that failures of those functions are logged too.
 
-        This is for writes outside the transactions of this store, such as files beside the database.
+        The wrapped function is for writes outside the transactions of this store, such as writes of files beside the
+        database.
         """
 
         def monitored_call(function: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:

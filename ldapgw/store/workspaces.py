@@ -2,7 +2,7 @@
 """Stores the Google Workspaces that have delegated their users, with the users, scopes and groups.
 
 The accounts of delegated users are rows of the table ``account`` like the accounts that people have connected; their
-column ``delegated`` is true.  An account may be delegated and have its user's own consent.  Then the consent is used as
+column ``delegated`` is true.  If a delegated account also has its user's own consent, the gateway uses the consent as
 long as Google accepts the consent.
 """
 
@@ -62,7 +62,7 @@ class WorkspaceStatus:
         read in full.
     :ivar users: how many users the service account reads for.
     :ivar scopes: the scopes that the Workspace's administrator has allowed the service account.
-    :ivar error_code: why the last read failed: a `ldapgw.google.delegation.Refusal`, or an error code of
+    :ivar error_code: why the last read failed: a `ldapgw.google.delegation.DelegationRefusal`, or an error code of
         ``status.json``; empty if the last read succeeded.
     """
 

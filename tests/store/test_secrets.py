@@ -103,11 +103,11 @@ def test_whose_secrets_fit_no_key(tmp_path: Path) -> None:
     one, other = SecretBox([new_key()], "KEY"), SecretBox([new_key()])
     secrets = [("alice", other.seal("r")), ("alice", other.seal("a")), ("bob", None), ("carol", other.seal("r"))]
     assert str(one.find_unfit(secrets)) == (
-        "stored secrets do not fit KEY (alice, carol); put back the key that belongs to them"
+        "stored secrets do not fit KEY (alice, carol); put back the key of these secrets"
     )
     assert str(one.find_unfit([*secrets, ("dave", one.seal("r"))])) == (
-        "stored secrets do not fit KEY (alice, carol), but others do: two keys have been in use, so write both of them "
-        "there, and run ldapgw rotate-key"
+        "stored secrets do not fit KEY (alice, carol), but other secrets fit: two keys have been in use, so write both "
+        "into KEY, and run ldapgw rotate-key"
     )
     many = [(f"p{number}", other.seal("r")) for number in range(7)]
     assert "(p0, p1, p2, p3, p4 and 2 more)" in str(one.find_unfit(many))
