@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The reader of the directory for phones and PBXs that ask over HTTP; it uses the same search as LDAP clients.
+"""The reader of the directory for phones and PBXs that ask over HTTP, with the same search as for LDAP clients.
 
 A request is answered, limited and logged like the same search over LDAP.  Each login has slices of the reactor's turns
 (`ldapgw.ldap.turns`); the login's requests over HTTP and the login's requests over LDAP share these slices.
@@ -50,11 +50,13 @@ from ldapgw.phones.explain.view import book_of, text_of
 # The maximum number of characters of a telephone number that is looked up.  A SIP address with a number is shorter.
 MAX_NUMBER = 256
 
-# How many contacts are read in one turn of the reactor, which takes about a millisecond.
+# The number of contacts that are read in one turn of the reactor, which takes about a millisecond.
 _SLICE = 64
-# How many contacts are read in one turn if telephone numbers are converted to the phone's format (50 µs each).
+# The number of contacts that are read in one turn if telephone numbers are converted to the phone's format.  A
+# conversion takes 50 µs.
 _SLOW_SLICE = 16
-# How many contacts behind the end of a list are counted in one turn of the reactor; these contacts are not read.
+# The number of contacts behind the end of a list that are counted in one turn of the reactor.  These contacts are not
+# read.
 _COUNTED = 1000
 
 
@@ -272,8 +274,8 @@ class BookReader:
 
         :param length: the length of the list, which is set when the last contact has been read.
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
-        :param has_origin: whether to look up the ids, books and labels of contacts, which takes longer.
-        :param counts_all: whether to count the contacts behind the list's end too.
+        :param has_origin: whether to look up the ids, books and labels of contacts, which takes even longer.
+        :param counts_all: whether to count also the matching contacts behind the list's end.
         :param before: the search that has found the `query.count` contacts in front of this list, or None.  If the
             directory is still the same, the list begins behind these contacts, and no contacts are counted again.
         """
@@ -285,7 +287,7 @@ class BookReader:
             return
         context, login = directory.context, viewer.login
         own = directory.own_books(access) if query.book is BookChoice.OWN else ()
-        # No base of a search over LDAP covers only several books, so the base is one book or the whole tenant.
+        # A search over LDAP covers one book or the whole tenant, and cannot cover only several books.
         name = DIRECTORY if query.book is BookChoice.DIRECTORY else own[0].name if len(own) == 1 else ""
         base = str(context.base.child("ou", name) if name else context.base)
         asked = list_filter(query, context)
@@ -332,7 +334,7 @@ class BookReader:
         length.search = None if prepared.numbers else search
 
     async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
-        """Wait for the first turn of a login, and log the search of a list that is sent again without being read."""
+        """Wait for the first turn of a login, and log the search of a list whose former answer is sent again."""
         started = self._seconds()
         await self._first_turn_of(viewer.login)
         self._log(viewer, address, search, started)

@@ -38,7 +38,8 @@ STARRED, DIGITS, OTHER = "starred", "digits", "other"
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 SECTIONS = (STARRED, DIGITS, *LETTERS, OTHER)
 
-# How many contacts are read in one turn of the reactor, which takes a millisecond or two if several books are merged.
+# The number of contacts that are read in one turn of the reactor, which takes a millisecond or two if several books are
+# merged.
 _SLICE = 250
 
 # The maximum number of contacts in the result of a search.  People prefer typing another letter to looking through more

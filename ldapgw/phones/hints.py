@@ -194,7 +194,7 @@ def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict
     """Return the open hints on a phone's settings, the gravest first, each with the last search that shows the hint.
 
     An earlier search counts only if it was made with the same settings as the last search of its kind.  If the settings
-    differ, they were changed in between.
+    differ, somebody has changed the settings since the earlier search.
 
     :param searches: the last searches, newest first.
     """

@@ -4,11 +4,11 @@
 Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
 a filter of the recording asks for this beginning or part.  For example, a filter for ``mü*`` becomes a filter for two
 random letters.  The pseudonym of each word that begins with ``mü`` then begins with these two letters.  Each digit of a
-number is replaced by a permutation of the ten digits.  Which permutation is used depends on all digits in front of the
-digit, as in Crypto-PAn.  These permutations form a *tree*.  There is one tree for national numbers, one tree for
-foreign numbers and one tree for local numbers.  So if two numbers have their first n digits in common, their pseudonyms
-have the first n digits in common too, and the pseudonym of a digit says nothing about any other digit.  Two things stay
-unchanged: the country code of the tenant's own region, and prefixes that are dialled in front of a number.
+number is replaced by a permutation of the ten digits.  The permutation depends on all digits in front of the digit, as
+in Crypto-PAn.  These permutations form a *tree*.  There is one tree for national numbers, one tree for foreign numbers
+and one tree for local numbers.  So if two numbers have their first n digits in common, their pseudonyms have the first
+n digits in common too, and the pseudonym of a digit says nothing about any other digit.  Two things stay unchanged: the
+country code of the tenant's own region, and prefixes that are dialled in front of a number.
 
 Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, which
 some filters must not find, so that each filter has to choose between entries.

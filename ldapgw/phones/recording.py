@@ -143,7 +143,7 @@ class Recording:
     :ivar per_number: whether the phone gets one entry per number.
     :ivar number_format: the format in which the phone gets numbers, or None for the tenant's format.
     :ivar model: a model of `ldapgw.phones.description`; empty if unknown.
-    :ivar attribute_aliases: for each further name, the name of its attribute
+    :ivar attribute_aliases: for each alias of an attribute, the name of the attribute
         (`ldapgw.directory.schema.configure_aliases`).
     :ivar version: the version of ldapgw that recorded the phone.
     :ivar is_plain: whether names and numbers are real, not pseudonyms.

@@ -55,11 +55,11 @@ WRITE_SECONDS: Final = 60.0
 # Until `RefusedLogins.judge` runs again, at most this many pairs of name and address are noted; further pairs are not
 # counted.
 MAX_NOTED: Final = 1000
-# How many names are judged in one turn of the reactor; each name takes up to a millisecond.
+# The number of names that are judged in one turn of the reactor; each name takes up to a millisecond.
 _NAMES_A_TURN: Final = 5
 # A refused name is cut to this many characters.  The bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
-# Two limits: how many unknown names the administrator sees, and how many characters of each name.
+# The maximum number of unknown names that the administrator sees, and the maximum number of characters of each name.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
 # Refused logins from elsewhere are remembered for at most this many phones.
@@ -497,9 +497,10 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 
 
 def house_words(names: Iterable[str]) -> frozenset[str]:
-    """Return the words in names of logins, without numbers; a name that is a number gives as many zeros.
+    """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    A MAC address has no words.
+    Digits are left out, but a part of a name that is a number counts as a word of as many zeros.  A MAC address has no
+    words.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}

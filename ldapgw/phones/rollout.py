@@ -164,7 +164,7 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
 
 
 def _columns(headings: Sequence[str]) -> list[str]:
-    """Return the column of each heading, or an empty text: a spreadsheet may have more columns than an import uses.
+    """Return the column of each heading; empty for a heading of a column that an import does not use.
 
     :raises UnfitImportFile: when a column is missing, or a heading is probably a misspelt column.
     """

@@ -20,8 +20,9 @@ from ldapgw.store.phones import PhoneLogin
 class Summary:
     """The figures of one tenant.
 
-    :ivar states: the number of accounts in each state of `ldapgw.store.account_status.STATES`; zeros may be missing.
-    :ivar conditions: the number of phones in each condition; zeros may be missing.
+    :ivar states: the number of accounts in each state of `ldapgw.store.account_status.STATES`; a state without accounts
+        may be missing.
+    :ivar conditions: the number of phones in each condition; a condition without phones may be missing.
     :ivar contacts: the number of contacts of all accounts.
     :ivar last_sync: the last successful sync of a connected account, in seconds since the epoch, or None.
     """

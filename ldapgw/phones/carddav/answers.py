@@ -228,7 +228,7 @@ def etag(tag: bytes) -> str:
 
 
 def missing_response(href: str) -> str:
-    """Write the response for a resource that is not there."""
+    """Write the response for a resource that does not exist."""
     return _response(href, f"<D:status>HTTP/1.1 {_NOT_FOUND}</D:status>")
 
 

@@ -306,8 +306,7 @@ class _BookHistory:
         """Return the names of the cards that have changed since a version, or None if the version is not known."""
         if token == self.token:
             return frozenset()
-        # A book may return to an earlier content, and then two steps begin with the same token.  The later step is the
-        # right one.
+        # A book may return to an earlier content, and then two steps begin with the same token.  The later step counts.
         at = next((at for at in range(len(self.steps) - 1, -1, -1) if self.steps[at].token == token), None)
         if at is None:
             return None
@@ -391,7 +390,7 @@ class BookVersions:
         return BookChanges(names[skipped:], sync_token(version.token))
 
     def _history(self, key: _BookKey) -> _BookHistory:
-        """Return the history of a book, and mark this history as the one that was used last."""
+        """Return the history of a book, and put this history behind the histories of all other books."""
         history = self._histories.pop(key, None) or _BookHistory()
         self._histories[key] = history
         return history

@@ -115,7 +115,7 @@ def explain(
 ) -> Explanation:
     """Explain which contacts a phone finds and which contacts the phone misses.
 
-    :param private: the tenant's books that the phone does not see, which are read once.
+    :param private: the tenant's books that the phone does not see; the function iterates over the books only once.
     :param base: the search base; empty for the tenant's base.
     :param model: the phone's model, a key of `ldapgw.phones.description.MODELS`; empty if unknown.
     :raises DirectoryError: if the base is no DN, or the phone sees no such entry.

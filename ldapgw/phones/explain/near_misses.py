@@ -54,12 +54,12 @@ MIN_INTERNAL_DIGITS = 3
 # A word with fewer letters is not searched within other words, because the word occurs in too many words.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
-# Three limits: how many texts of a filter, how many numbers of a filter, and how many words of a text are examined.
+# The maximum number of texts of a filter, of numbers of a filter, and of words of a text that are examined.
 _MAX_ASSERTIONS = 8
 
 
 class WordDifference:
-    """The comparison of entries with one text of the query, for which the tests are prepared once.
+    """The comparison of entries with one text of the query; the tests are prepared once for all entries.
 
     :param context: a naming context with lenient matching.
     :ivar words: the words of the text, as collation keys.

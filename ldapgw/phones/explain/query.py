@@ -130,7 +130,7 @@ def is_range_end(item: Filter) -> bool:
 
 
 def subject_of(search_filter: Filter) -> SearchSubject:
-    """Read the typed text, or the caller's number, from a filter.  This is the reverse of `parse_query`."""
+    """Read the typed text, or the caller's number, from a filter.  The function is the reverse of `parse_query`."""
     numbers: dict[str, None] = {}
     names: dict[str, None] = {}
     has_unknown = False

@@ -72,7 +72,7 @@ class FilterTerm:
 
 
 def filter_terms(search_filter: Filter, *, is_positive: bool = True) -> Iterator[FilterTerm]:
-    """Yield the terms that can make a filter true: all terms except those within an odd number of NOTs."""
+    """Yield the terms that can make a filter true: all terms except terms within an odd number of NOTs."""
     match search_filter:
         case And(terms) | Or(terms):
             for term in terms:
@@ -114,7 +114,10 @@ def as_lenient(context: NamingContext) -> NamingContext:
 
 
 def search_text(entry: Entry, kind: AttributeType, context: NamingContext) -> str | None:
-    """Return the lenient search text of an attribute, even if the tenant's matching is strict; None if absent."""
+    """Return the lenient search text of an attribute, even if the tenant's matching is strict.
+
+    :returns: the text, or None if the entry does not have the attribute.
+    """
     stored = entry.search_text(kind)
     if context.lenient or stored is None or kind.comparison.family not in (Family.TEXT, Family.NUMBER):
         return stored

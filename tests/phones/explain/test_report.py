@@ -110,7 +110,7 @@ Good to know:
         ("(cn=h mu*)", 'Looked up  names with the beginnings "h" and "mu" (2)'),
         ("k m", 'Looked up  the smallest set of: names with the beginnings "k" and "m", or the smallest set of '
          '(other words that begin with "k"; other words that begin with "m") (5); entries with the object class (8)'),
-        ("(cn=mu ha*)", "    Each word of the search text begins another word in cn “Hans Müller”."),
+        ("(cn=mu ha*)", "    Each word of the search text is the beginning of a different word in cn “Hans Müller”."),
         ("(cn=680426*)", "    On the phone’s keys, the typed digits stand for “mu han”, which is in cn “Hans Müller”."),
         ("(cn=hans xyz*)", "  Nobody has a word that begins with “xyz”."),
         ("(cn=hans xyz)", "  Nobody has the word “xyz”."),
