@@ -187,8 +187,8 @@ class CallerIdLimits:
         # The name of a bucket is a login or a network.
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
-        # How many unknown numbers each login or network has asked for since the last `take_unsent`, and the clients
-        # that were refused the caller-ID books since the last `take_left_out`.
+        # The number of unknown numbers for which each login or network has asked since the last `take_unsent`, and the
+        # clients that were refused the caller-ID books since the last `take_left_out`.
         self._unsent: Counter[str] = Counter()
         self._new_left_out: dict[str, LeftOut] = {}
 

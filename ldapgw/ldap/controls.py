@@ -217,8 +217,9 @@ def vlv_response(code: ResultCode, position: int = 0, count: int = 0) -> Control
 class SupportedControl:
     """A control that this server supports.
 
-    :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.  The value of a
-        control whose implementation answers searches itself is a `ldapgw.ldap.search_controls.AnsweringControl`.
+    :ivar read: decodes the value of the control; raises `ProtocolViolation` if the value is malformed.  If the
+        implementation of the control answers searches itself, `read` returns a
+        `ldapgw.ldap.search_controls.AnsweringControl`.
     """
 
     operations: frozenset[Operation]

@@ -4,7 +4,7 @@
 A `Framer` splits the octets into whole LDAPMessages, even if the network has divided the octets in another way.  The
 framer checks the length of a message in its header, so a message that claims to have 2 GiB costs no memory.  The framer
 appends received octets to one buffer, and copies each message once.  Once per read, the framer drops the octets of the
-messages that were taken.  So the cost is linear in the number of octets.
+messages that it has returned.  So the cost is linear in the number of octets.
 
 `decode` is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
@@ -82,8 +82,8 @@ class Framer:
     """A collector of octets, which returns whole messages.
 
     :param max_message: octets of the longest message that is accepted, including its header.
-    :ivar partial: whether octets are left that were not taken.  After `take` has returned None, these octets are the
-        beginning of a message.
+    :ivar partial: whether there are octets that `take` has not returned.  After `take` has returned None, these octets
+        are the beginning of a message.
     """
 
     __slots__ = ("_buffer", "_max_message", "_taken", "partial")
@@ -96,7 +96,7 @@ class Framer:
 
     @property
     def size(self) -> int:
-        """Return the number of octets that were not taken."""
+        """Return the number of octets that `take` has not returned."""
         return len(self._buffer) - self._taken
 
     def feed(self, data: bytes) -> None:
@@ -137,7 +137,7 @@ class Framer:
         return bytes(buffer[start : self._taken])
 
     def discard(self) -> None:
-        """Drop the octets that were not taken."""
+        """Drop the octets that `take` has not returned."""
         self._buffer.clear()
         self._taken = 0
         self.partial = False

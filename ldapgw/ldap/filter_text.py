@@ -39,7 +39,7 @@ def read_filter(text: str) -> Filter:
 
     :raises UserError: if the text is not a filter, or the filter exceeds our limits.
     """
-    # ldaptor decodes \\c3\\bc into two characters and encodes each character.  So ldaptor gets a character for each
+    # ldaptor decodes \c3\bc into two characters and encodes each character.  So ldaptor gets a character for each
     # octet, and `_restored` turns the characters back into octets.
     octets = re.sub(r"\*+", "*", text.strip()).encode("utf-8", "surrogatepass").decode("latin-1")
     filled = _EMPTY_SET.sub(rf"(\1{_NO_TERM})", octets.replace("=)", f"={_EMPTY_VALUE})"))

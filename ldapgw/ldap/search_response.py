@@ -131,7 +131,7 @@ class SearchResponse:
         self._chunk = SLOW_CHUNK if selection.is_slow else CHUNK
         self._types_only = types_only
         self._has_pages = message_id in _SHORT_IDS and not types_only and not selection.is_slow
-        # The encoded messages of a page that is not cached yet, and the number of messages that are missing.
+        # The encoded messages of a page that is not cached yet, and the number of messages that the page still lacks.
         self._encoded: list[bytes] = []
         self._missing = 0
         self._time_limit = time_limit
@@ -183,7 +183,7 @@ class SearchResponse:
             self._batch = None
 
     def _page_size(self, batch: ResultBatch) -> int:
-        """Return the number of entries of the page that comes next in a batch, or 0 if no whole page comes next."""
+        """Return the number of entries of the next page of a batch, or 0 if the next entries are no whole page."""
         documents, at = batch.documents, self._at
         first = documents[at]
         last = min(first + PAGE_SIZE, len(batch.segment.entries)) - 1

@@ -161,7 +161,7 @@ def _plain(response: bytes | None) -> Credentials | Result:
         return CHALLENGE
     parts = response.split(b"\x00")
     if len(parts) != 3 or not parts[1] or not parts[2]:
-        return Result(ResultCode.PROTOCOL_ERROR, "PLAIN: not a name and a password")
+        return Result(ResultCode.PROTOCOL_ERROR, "PLAIN: expected a name and a password")
     try:
         authzid, authcid = parts[0].decode(), parts[1].decode()
     except UnicodeDecodeError:

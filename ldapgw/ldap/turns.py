@@ -72,7 +72,7 @@ class TurnMember(Worker, Protocol):
         """Send octets now."""
 
     def record(self, answer: FastAnswer, now: float, seconds: float) -> None:
-        """Record an answer.
+        """Take note of an answer that was sent.
 
         :param now: the time at which the answer has been sent.
         :param seconds: the time that was spent on this answer and on all answers that were sent together with this

@@ -19,7 +19,7 @@ from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
 
 class _PageTexts(Texts, frozen=True):
-    """The messages that a page shows instead of messages with a command, because the page has a button."""
+    """The messages of a page, which has a button where the other messages name a command."""
 
     shrink: str
     directory_shrink: str

@@ -103,7 +103,7 @@ class ErrorStatus:
     def shrink_key(self) -> str:
         """Return the text by which a form identifies a loss of contacts that a person has to confirm.
 
-        The text has the source, the number of lost contacts and the number before, as in ``book-30-40``.
+        The text has the source, the number of lost contacts and the number of contacts before, as in ``book-30-40``.
         """
         return f"{self.facts.get('source', 'book')}-{self.facts.get('lost', 0)}-{self.facts.get('before', 0)}"
 
@@ -617,8 +617,8 @@ def read_alike(connection: Connection, stale_before: float) -> tuple[AlikeAccoun
     the accounts of one tenant that agree in everything from which an account's error and state
     (`ldapgw.store.account_status.state`) are derived.  An account with a failing source forms a group of its own.
 
-    :param stale_before: a time in seconds since the epoch; a last success, or the beginning of an error, before this
-        time counts as long ago.
+    :param stale_before: a time in seconds since the epoch.  A last success, or the beginning of an error, counts as
+        long ago if it was before this time.
     """
     column = account.c
     failing = select(source.c.account_id).where(source.c.error_code.is_not(None))

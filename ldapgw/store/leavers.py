@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Accounts of persons who have left the company, and removals that wait for an administrator.
 
-A mark says why the person counts as a leaver and since when.  The gateway removes a marked account after the tenant's
-``remove_leavers``, unless an administrator keeps the account (`ldapgw.sync.leavers`).
+A mark says why the person counts as a leaver and since when.  The gateway removes a marked account after the time
+in the tenant's setting ``remove_leavers``, unless an administrator keeps the account (`ldapgw.sync.leavers`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def mark(connection: Connection, considered: Collection[int], gone: Mapping[int,
 
     :param considered: the ids of the accounts about which the caller knows whether the persons have left.  Marks of
         other accounts do not change.
-    :param gone: the reasons by the ids of those considered accounts whose persons have left.
+    :param gone: by account id, the reason for each of the considered accounts whose persons have left.
     """
     for ids in chunks(considered):
         query = select(account.c.id, account.c.tenant, account.c.address, leaver.c.reason).join_from(

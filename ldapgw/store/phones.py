@@ -371,7 +371,7 @@ def read_by_mac(connection: Connection, tenant: str, mac: str) -> PhoneLogin | N
 
 
 def _has_taken_mac(connection: Connection, new: Sequence[PhoneLogin]) -> bool:
-    """Return whether two of some new phones, or a new and a stored phone, have the same MAC address in a tenant."""
+    """Return whether two new phones of a tenant, or a new phone and a stored phone, have the same MAC address."""
     macs = [(login.tenant, login.mac) for login in new if login.mac]
     stored = {tenant: read_macs(connection, tenant) for tenant, _ in macs}
     return len(set(macs)) < len(macs) or any(mac in stored[tenant] for tenant, mac in macs)

@@ -470,7 +470,7 @@ class ExpiryCleaner(Service):
     """The service that calls `remove_expired` when something expires.
 
     At its start, the service deletes what expired earlier.  The service runs at least every `LONGEST_WAIT` seconds, and
-    everything new is valid for longer.  So the service need not be told of new addresses.
+    each new address or password is valid for a longer time.  So the service need not be told of new addresses.
 
     :param clock: a clock with seconds since the epoch.
     """

@@ -90,7 +90,7 @@ account = Table(
     Column("error_facts", String, comment="details of the error, as JSON"),
     _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
     Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
-    Column("due", String, comment="kind of the next sync, by requests not fulfilled yet; null: the usual sync"),
+    Column("due", String, comment="kind of sync that was requested and has not succeeded yet; null: the usual sync"),
     Column(
         "accepted", String, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
     ),
@@ -123,7 +123,7 @@ account = Table(
     Column("contacts", Integer, comment="how many contacts are served; null: none"),
     Column("numbers", Integer, comment="how many telephone numbers the served contacts have; null: none"),
     Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
-    Column("shared_label", String, comment="the label whose contacts alone are shared; null: all contacts are shared"),
+    Column("shared_label", String, comment="the label of the shared contacts; null: all contacts are shared"),
     _flag("delegated", "whether the tenant's service account may read the account's contacts"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
     Index("account_owner", "owner"),
@@ -143,7 +143,7 @@ source = Table(
     ),
     Column("full_sync_at", Float, comment="when the last full sync ended"),
     Column("asked_at", Float, comment="when the source was last requested from Google"),
-    Column("error_code", String, comment="error code of status.json for this source alone; null: no error"),
+    Column("error_code", String, comment="error code of status.json for only this source; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
     Column("error_facts", String, comment="details of the error, as JSON"),
     Column("next_try", Float, comment="earliest time of the next attempt after an error"),
@@ -205,7 +205,7 @@ phone = Table(
     Column("name", String, primary_key=True, comment="login name; unique on the gateway"),
     _not_null("tenant", String, comment="the tenant's name in the configuration"),
     _account_key(primary=False),
-    _not_null("numbers", String, comment="how several numbers are shown: values or entries"),
+    _not_null("numbers", String, comment="values: one entry for each contact; entries: one entry for each number"),
     _not_null("model", String, server_default="", comment="yealink, snom …; empty: unknown"),
     _not_null("password", String, comment="hashed (ldapgw.directory.passwords)"),
     _not_null("created_at", Float, comment="when the phone was added"),
@@ -228,12 +228,10 @@ phone = Table(
     ),
     Column("replica", String, comment="content of a replica: shared, private …; null: the row is a phone"),
     Column("password_at", Float, comment="when the phone got its present password; null: when it was added"),
-    Column(
-        "next_password", String, comment="hash of the password that a provisioning window gave; null: none, or in use"
-    ),
+    Column("next_password", String, comment="hash of the unused password from a provisioning window; null: none"),
     Column("next_password_at", Float, comment="when the phone fetched the next password; null: no next password"),
     Column("mac", String, comment="MAC address, 12 hexadecimal digits in lower case; null: not known"),
-    _not_null("label", String, server_default="", comment="what people call the phone; empty: nothing but its name"),
+    _not_null("label", String, server_default="", comment="what people call the phone; empty: only its name"),
     _flag("former_owner", "whether somebody who no longer owns the phone may know its password"),
     Index("phone_account", "account_id"),
     Index("phone_mac", "tenant", "mac", unique=True),
@@ -267,7 +265,7 @@ provisioning_window = Table(
     _not_null("opened_at", Float, comment="when the window was opened"),
     _not_null("until", Float, comment="when the window closes or closed"),
     _not_null("plain_http", Boolean, comment="whether phones may fetch their files by HTTP without TLS"),
-    _not_null("chosen", Boolean, comment="whether the window is open for chosen phones alone"),
+    _not_null("chosen", Boolean, comment="whether the window is open for chosen phones only"),
 )
 
 window_phone = Table(
@@ -295,11 +293,11 @@ step_report = Table(
     metadata,
     _tenant_key(),
     Column("vendor", String, primary_key=True, comment="key of the vendor's settings (ldapgw/phones/vendors)"),
-    Column("model", String, primary_key=True, comment="the phone's model, as typed; empty: not told"),
-    Column("version", String, primary_key=True, comment="the phone's firmware, as typed; empty: not told"),
+    Column("model", String, primary_key=True, comment="the phone's model, as typed; empty: not named"),
+    Column("version", String, primary_key=True, comment="the phone's firmware, as typed; empty: not named"),
     Column("step", Integer, primary_key=True, comment="number of the step; 0: all steps worked"),
-    Column("menu", String, primary_key=True, comment="what the menu is called on the phone; empty: the step worked"),
-    _not_null("step_text", String, comment="the step as the page had it at the last such report; empty: all steps"),
+    Column("menu", String, primary_key=True, comment="what the menu is called on the phone; empty: all steps worked"),
+    _not_null("step_text", String, comment="the step's text at the last such report; empty: all steps worked"),
     _not_null("count", Integer, comment="how many times this was reported"),
     _not_null("at", Float, comment="time of the last such report"),
 )
@@ -360,7 +358,7 @@ workspace = Table(
     _tenant_key(),
     Column("read_at", Float, comment="when the users were last read in full; null: never"),
     _not_null("users", Integer, server_default="0", comment="how many users the service account reads for"),
-    _not_null("scopes", String, server_default="", comment="scopes that the service account may use, with blanks"),
+    _not_null("scopes", String, server_default="", comment="scopes of the service account, separated by spaces"),
     Column("error_code", String, comment="why the last read failed (ldapgw.google.delegation); null: no failure"),
     Column("error_since", Float, comment="when this error first occurred"),
 )
@@ -383,7 +381,7 @@ leaver = Table(
     _not_null("reason", String, comment="missing, suspended, deleted or moved"),
     _not_null("since", Float, comment="when the person was first seen to have left"),
     _flag("kept", "whether an administrator keeps the account"),
-    _flag("approved", "whether an administrator has allowed to remove the account"),
+    _flag("approved", "whether an administrator has allowed the removal of the account"),
 )
 
 held_leavers = Table(

@@ -196,7 +196,7 @@ class MonitoredStore(Store):
     def watch(self) -> None:
         """Check whether the database hangs.
 
-        If so, all calls fail, and later calls fail until the database answers a `Mode.PROBE`.
+        If the database hangs, all calls fail, and later calls fail until the database answers a `Mode.PROBE`.
         """
         calls = [call for call in tuple(self._calls) if call.error is None]
         began = self._seconds() - HANG_SECONDS

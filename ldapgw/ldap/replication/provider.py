@@ -337,7 +337,7 @@ class SynchronizationResponse:
 class Provider:
     """The part of an LDAP server that answers replicas.
 
-    Mutable: whether the change logs are behind.
+    Mutable: whether the change logs lack a published snapshot.
 
     :param note_use: called for each synchronization with the viewer, the client's address, a phrase about the content
         sent, and the connection's number.

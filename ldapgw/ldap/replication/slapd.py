@@ -25,7 +25,8 @@ _LOST = """What this server cannot do as the gateway does:
   gateway adds them.
 - A caller-ID book is found only by its owner's phones, and a search finds a person once for each book.
 - A phone may read all entries that it finds, within the size limit; there is no limit on searches for guessed numbers.
-- A label is a branch only if a book shares this label alone, and every phone gets numbers in the tenant's format."""
+- A label is a branch of the tree only if its book shares only the contacts with this label.
+- Every phone gets numbers in the tenant's format."""
 
 _NO_SYNC = """A copy of 50,000 entries takes an hour if slapd waits for the disk after each entry, so slapd writes at
 intervals.  writemap more than halves the work of a copy; the file data.mdb then seems to have 10 GiB, but takes less
@@ -111,7 +112,7 @@ def _head(replica: Replica) -> Iterator[str]:
 
 
 def _root(replica: Replica) -> str:
-    """Return the rootdn, as which slapd writes the copy; nobody can bind as this DN, because the DN has no password."""
+    """Return the rootdn, in whose name slapd writes the copy; nobody can bind as this DN, which has no password."""
     return f"cn=replication,{replica.base}"
 
 
