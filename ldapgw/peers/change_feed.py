@@ -58,7 +58,7 @@ class ChangeFeed(MultiService):
     """The service that polls the database for changes, and stores the last binds of phones.
 
     :param take_binds: returns the last bind of each phone that has logged in since the previous call, by the phone's
-        name; a bind is an IP address, the hash of the password, and a time.
+        name; the fields of a bind are the fields of `ldapgw.directory.catalog.PhoneBind`.
     :param read: functions that read other cached data again; called after each change, before syncs begin.
     :param on_bulletin: called on any thread with each message of a gateway on this database (`ldapgw.peers.bulletin`).
     :param looked: called with the time at which a poll began, after the poll has made the published accounts and logins

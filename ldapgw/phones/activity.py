@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The summaries of phones' logged searches: one per phone, with the hints that apply, stored in the database.
+"""The summaries of phones' logged searches: one summary for each phone, with the hints that apply, in the database.
 
 The command line shows the summaries, and the summaries survive a restart.  A summary holds times, exact to a minute or
 so, and a hint's code, but never a filter, a name or a number.  When a search ends, the LDAP server logs only the octets

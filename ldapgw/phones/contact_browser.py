@@ -148,7 +148,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: the uid, and, except for the reader's first book, a digest of the book.
+    """Return a contact's id on the pages: the uid, and a digest of any book but the reader's first book.
 
     :param own_book: the key of the reader's first book.
     """
@@ -245,7 +245,7 @@ class ContactBrowser:
         """Return the number of contacts in a book that other people find if the book is shared.
 
         :param book: the key (``sub``) of the book's account.
-        :param label: the name of the label whose contacts alone are shared; empty if all contacts are shared.
+        :param label: the name of the label of the shared contacts; empty if all contacts are shared.
         :returns: None when the published directory does not contain the book.
         """
         directory = self._dit().directory(tenant)

@@ -67,7 +67,7 @@ _KEPT_WORDS = (
 # into a filter, even into a filter on such an attribute.  So a text that is no value of the attribute is replaced.
 _KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
     **dict.fromkeys((Family.OID, Family.DEFINITION), oid_of),
-    # RFC 4517 3.3.13, and a beginning of such a time.
+    # A time (RFC 4517 3.3.13), or the beginning of a time.
     Family.TIME: re.compile(
         r"(?:19|20)\d\d(?:(?:0[1-9]|1[0-2])(?:(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])(?:[0-5]\d){0,2})?)?)?"
         r"(?:[.,]\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3])(?:[0-5]\d)?)?"

@@ -108,7 +108,7 @@ class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no ty
         await self.within(handshake)
 
     async def found(self, base_dn: str, sought: Any) -> Sequence[Any]:
-        """Search for one entry."""
+        """Search for one entry, and return the entry in a list, or an empty list if no entry is found."""
         entry = ldapsyntax.LDAPEntry(self, base_dn)
         # A phone should request these attributes.  If this test requested fewer attributes with numbers, the gateway
         # would show a hint about the test.

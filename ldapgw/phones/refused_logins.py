@@ -111,7 +111,7 @@ class ElsewhereRefusal:
 
 @dataclass(frozen=True, slots=True)
 class NewRefusals:
-    """A message to other gateways: the refusals judged since the last message that are not in the database.
+    """A message to other gateways: the refusals that were judged since the last message and are not stored.
 
     :ivar unknown: names that no phone has, each with its number of refusals since the last message; a name that may be
         a password is masked.

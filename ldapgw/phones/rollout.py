@@ -108,7 +108,8 @@ class ImportLine:
 
     :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
     :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
-    :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for another phone.
+    :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for a phone of any
+        other model.
     :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is no
         MAC address.
     :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
@@ -385,7 +386,7 @@ def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> 
 
 
 def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:
-    """Return the files' contents by name: a settings file for each phone that takes one, and the sheets."""
+    """Return the files' contents by name: a settings file for each phone that takes a file, and the sheets."""
     files: dict[str, bytes] = {}
     sheets = []
     for phone in phones:

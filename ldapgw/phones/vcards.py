@@ -20,7 +20,7 @@ from ldapgw.directory.entry import Entry, NumberFormatter
 
 # RFC 6350 3.2, RFC 2426 2.6: lines should be folded so that no line is longer than 75 octets.
 _LINE: Final = 75
-# RFC 6350 3.4, RFC 2426 4: these characters are escaped in a value; a semicolon needs this only within a compound
+# RFC 6350 3.4, RFC 2426 4: these characters are escaped in a value; a semicolon needs the escape only within a compound
 # value.
 _ESCAPED: Final = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n"})
 # RFC 6868: these characters are encoded in the value of a parameter.

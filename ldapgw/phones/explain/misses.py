@@ -59,8 +59,7 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# A contact may have only some words of a query.  This counts as a cause only if the contact has a word of the query
-# with at least this many letters.
+# A contact with only some words of a query is a near miss only if one of these words has at least this many letters.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 

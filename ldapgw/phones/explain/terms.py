@@ -280,7 +280,7 @@ def _spelled_on_keys(digits: str, search_text: str) -> str:
     """Return the letters of a search text that were typed as keypad digits."""
     for reading in name_folding.keypad_readings(name_folding.keypad_digits(digits)):
         for line in search_text.split("\n"):
-            # The line in keypad digits is as long as the line, so positions are the same in both lines.
+            # A line and its keypad digits have the same length, so a position means the same in both texts.
             keyed = name_folding.on_keys(line)
             places = [(keyed.find(word), len(word)) for word in reading.split()]
             if places and all(at >= 0 for at, _ in places):

@@ -12,7 +12,7 @@ from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store.phones import PhoneLogin, wrong_password
 from ldapgw.store.provisioning import ProvisioningWindow, Reason, WindowPhone
 
-# The choices of the minutes for which a window is open.
+# The times, in minutes, that a person can choose for an open window.
 MINUTES = (15, 60, 240)
 
 
