@@ -387,7 +387,9 @@ def is_current(connection: Connection, database: Database) -> bool:
     if found not in {None, *known} and (stored is None or stored.readable_from not in known):
         raise StoreError(f"{database.name}: {unusable_revision(str(found))}; nothing was changed")
     if stored is not None and stored.copied_from is not None and database.unfinished_copy_of is None:
-        raise StoreError(f"{database.name}: a copy into it was not finished; run the same ldapgw database copy again")
+        raise StoreError(
+            f"{database.name}: a copy into this database was not finished; run the same ldapgw database copy again"
+        )
     return found is not None and found not in known[1:]
 
 

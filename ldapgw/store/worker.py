@@ -251,7 +251,7 @@ class MonitoredStore(Store):
             damaged = failure.check(DamagedStore) is not None
             self.is_damaged = self.is_damaged or damaged
             if failure.check(UnwritableStore):
-                line = f"{failure.value}; nothing is lost, and syncs wait until it can be written"
+                line = f"{failure.value}; nothing is lost, and syncs wait until the database can be written"
                 self._log_problem(line, "unwritable")
             elif failure.check(UnreachableStore):
                 self._log_problem(str(failure.value), _UNREACHABLE)

@@ -317,7 +317,7 @@ def test_a_copy_that_has_not_ended_is_not_used(gateway: Gateway, url: str) -> No
     database.close()
     on_server(gateway, url)
     assert gateway.refused("accounts").endswith(
-        "a copy into it was not finished; run the same ldapgw database copy again\n"
+        "a copy into this database was not finished; run the same ldapgw database copy again\n"
     )
     gateway.write(HEAD + ACME)
     assert gateway.run("database", "copy", "--to", url).exit_code == 0

@@ -189,7 +189,7 @@ TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
     ),
     "unfinished copy": (
         unfinished_copy,
-        ["database FOLDER/state/ldapgw.db: a copy into it was not finished; run the same ldapgw"],
+        ["database FOLDER/state/ldapgw.db: a copy into this database was not finished; run the same ldapgw"],
     ),
     "damaged database": (
         content("state/ldapgw.db", b"this is no database, " * 500),

@@ -119,7 +119,7 @@ def test_phones_find_what_is_stored_until_all_goes_on(
     caplog_twisted.clear()
     office.machine.start()
     [trouble] = [line for line in caplog_twisted if "phones are served from memory" in line]
-    assert "nothing is lost, and syncs wait until it can be written" in trouble
+    assert "nothing is lost, and syncs wait until the database can be written" in trouble
     for _ in range(3):
         office.machine.run(60)
         assert office.phone_finds() == office.found

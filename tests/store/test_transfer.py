@@ -102,7 +102,7 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
                 rows = backup.resume_copy(source, target, kill_after)
             except Killed:
                 with pytest.raises(
-                    StoreError, match="a copy into it was not finished; run the same ldapgw database copy"
+                    StoreError, match="a copy into this database was not finished; run the same ldapgw database copy"
                 ):
                     server.open()
     assert copied == [table.name for table in backup.TABLES]

@@ -134,7 +134,7 @@ def test_a_disk_that_cannot_be_written_is_one_problem(store: MonitoredStore, cap
     """Whatever is tried on it; the line says what was lost, which is nothing, and what follows."""
     for problem in (FULL, "db: disk I/O error", FULL):
         fail(store, UnwritableStore(problem))
-    assert caplog_twisted == [f"{FULL}; nothing is lost, and syncs wait until it can be written{FROM_MEMORY}"]
+    assert caplog_twisted == [f"{FULL}; nothing is lost, and syncs wait until the database can be written{FROM_MEMORY}"]
 
 
 def test_what_comes_and_goes_does_not_fill_the_log(
