@@ -11,7 +11,7 @@ from ldapgw.directory.catalog import Freshness
 from ldapgw.ldap.admission import FIRST_DELAY
 from ldapgw.web.book_clients import HttpCredentials, read_credentials
 from tests.support.stage.book_clients import PASSWORD, SECRET, Pbx, basic, bearer, serve
-from tests.support.stage.web import ACME, GLOBEX, Browser, Stage
+from tests.support.stage.web import Browser, Stage
 
 # The addresses that a login opens, and those with a secret in place of the login.
 WITH_LOGIN = {
@@ -31,9 +31,7 @@ GUARDS = (b"Cache-Control: no-store", b"Referrer-Policy: no-referrer", b"X-Conte
 
 @pytest.fixture
 def stage() -> Stage:
-    made = Stage(tenants=(ACME, GLOBEX))
-    serve(made)
-    return made
+    return serve()
 
 
 @pytest.mark.parametrize("path", WITH_LOGIN.values(), ids=WITH_LOGIN)

@@ -23,14 +23,12 @@ from ldapgw.web.book_clients import caller_number, prefers_json
 from tests.support.checkout import ROOT
 from tests.support.phonebook import naming_context
 from tests.support.stage.book_clients import PASSWORD, basic, bearer, serve
-from tests.support.stage.web import ACME, GLOBEX, Browser, Seen, Stage
+from tests.support.stage.web import Browser, Seen, Stage
 
 
 @pytest.fixture
 def stage() -> Stage:
-    made = Stage(tenants=(ACME, GLOBEX))
-    serve(made)
-    return made
+    return serve()
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

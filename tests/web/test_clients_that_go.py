@@ -19,7 +19,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.site import WebSite
 from tests.support.phonebook.turns import Turns
 from tests.support.stage.book_clients import SECRET, basic, login, serve
-from tests.support.stage.web import ACME, ALICE, GLOBEX, Browser, Connection, Stage, owner
+from tests.support.stage.web import ALICE, Browser, Connection, Stage, owner
 
 BOOK, PHOTO = "/acme/book/snom.xml", "/acme/photo/0301234567.png"
 PBX, HALL = (f"cn={name},ou=phones,dc=acme,dc=example" for name in ("pbx", "hall"))
@@ -70,9 +70,7 @@ def status(client: Connection) -> int:
 
 @pytest.fixture
 def served() -> Served:
-    stage = Stage(tenants=(ACME, GLOBEX))
-    serve(stage)
-    return Served(stage)
+    return Served(serve())
 
 
 @pytest.mark.parametrize(
@@ -150,8 +148,7 @@ class Drawn:
     """
 
     def __init__(self) -> None:
-        stage = Stage(tenants=(ACME, GLOBEX))
-        serve(stage, photo=b"no JPEG")
+        stage = serve(photo=b"no JPEG")
         stage.run_off_thread = self._draw
         self.waiting: list[Deferred[bytes]] = []
         self.served = Served(stage)

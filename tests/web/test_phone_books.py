@@ -25,7 +25,7 @@ from ldapgw.phones.book_reader import BookReader, ListSearch
 from ldapgw.phones.contact_list import ListedContact, ListQuery
 from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
 from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, publish, serve
-from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Seen, Stage
+from tests.support.stage.web import URL, Browser, Seen, Stage
 
 VENDORS = ["yealink", "snom", "grandstream", "fanvil", "cisco", "gigaset"]
 SECRET_PATH = f"/acme/book/pbx.{SECRET}/yealink.xml"
@@ -34,9 +34,7 @@ FEED, SECRET_FEED = "/acme/book/contacts.json", f"/acme/book/pbx.{SECRET}/contac
 
 @pytest.fixture
 def stage() -> Stage:
-    made = Stage(tenants=(ACME, GLOBEX))
-    serve(made)
-    return made
+    return serve()
 
 
 def names(answer: Seen) -> list[str]:

@@ -9,16 +9,14 @@ from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.phones.photos import initials_png, photo_png
 from tests.support.photo import jpeg
 from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, serve
-from tests.support.stage.web import ACME, GLOBEX, Stage
+from tests.support.stage.web import Stage
 
 ANNA, BOB, CARL, DORA = "+49301234567", "+49307654321", "+491717654321", "+49305556677"
 
 
 @pytest.fixture
 def stage() -> Stage:
-    made = Stage(tenants=(ACME, GLOBEX))
-    serve(made, photo=jpeg())
-    return made
+    return serve(photo=jpeg())
 
 
 def body(answer: bytes, status: int = 200) -> bytes:
@@ -55,9 +53,7 @@ def test_a_number_in_a_book_for_callers_too(stage: Stage) -> None:
 
 
 def test_a_tenant_without_photos() -> None:
-    stage = Stage(tenants=(ACME, GLOBEX))
-    serve(stage)
-    assert body(Pbx(stage).get(f"/acme/photo/{ANNA}.png", basic()), 404) == b""
+    assert body(Pbx(serve()).get(f"/acme/photo/{ANNA}.png", basic()), 404) == b""
 
 
 def test_trying_all_numbers(stage: Stage) -> None:

@@ -20,7 +20,7 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.web.app import web_resource
 from ldapgw.web.site import WebSite
 from tests.support.phonebook import naming_context
-from tests.support.stage.web import Connection, Stage
+from tests.support.stage.web import ACME, GLOBEX, Connection, Stage
 
 PASSWORD = "q3h7k2m9x4z8b5n6p1rs"
 SECRET = "k8m2v5x7c4b9n3q6w1et"
@@ -49,11 +49,13 @@ AARON = person("k2", "Aaron Caesar", (Kind.WORK, "030 1112222"))
 DORA = person("d1", "Dora Dorn", (Kind.WORK, "030 5556677"))
 
 
-def serve(stage: Stage, photo: bytes = b"") -> None:
-    """Alice's own book, Bob's shared one, Carl's for callers' names and Dora's private one; and another tenant's.
+def serve(stage: Stage | None = None, photo: bytes = b"") -> Stage:
+    """Publish Alice's own book, Bob's shared one, Carl's for callers' names, Dora's private one, and another tenant's.
 
+    :param stage: the stage that is returned; None: a new stage with both tenants.
     :param photo: of Anna, Carl and Dora; empty: the tenants have no photos.
     """
+    stage = stage or Stage(tenants=(ACME, GLOBEX))
     context = replace(naming_context(), block_label="suppliers", favourites=True, photos=bool(photo))
     shared = [BOB, ZOE] if photo else [BOB]
     anna, carl, dora = (replace(one, photo=photo) for one in (ANNA, CARL, DORA))
@@ -75,6 +77,7 @@ def serve(stage: Stage, photo: bytes = b"") -> None:
     }
     dit = Dit((Directory(context, books), Directory(other, (eve,))), Features("1"))
     stage.catalog.publish(Snapshot(dit, logins, loaded=True), ())
+    return stage
 
 
 def publish(stage: Stage, change: Callable[[Book], Book] = lambda book: book, **logins: PhoneAccess) -> None:
