@@ -49,16 +49,13 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
     """A row an account, and a line for each trouble with what to do about it."""
     alice = gateway.connect("alice@acme.example")
     gateway.fill(alice, person("Jörg Müller", "030 1234567"))
-    with gateway.begin() as connection:
-        left_out = [
-            ContactRecord.from_contact("c1", "1", None, "empty"),
-            ContactRecord.from_contact("c2", "2", None, "empty", flaws=[Flaw.VALUES]),
-        ]
-        contacts.apply_changes(connection, alice, Source.CONTACTS, left_out, ())
+    left_out = [
+        ContactRecord.from_contact("c1", "1", None, "empty"),
+        ContactRecord.from_contact("c2", "2", None, "empty", flaws=[Flaw.VALUES]),
+    ]
+    gateway.do(contacts.apply_changes, alice, Source.CONTACTS, left_out, ())
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
-    with gateway.begin() as connection:
-        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
-        sync_state.fail(connection, bob, "consent_revoked", THEN, None)
+    gateway.do(sync_state.fail, gateway.account("bob@acme.example"), "consent_revoked", THEN, None)
     shown = gateway.run("accounts").stdout.splitlines()
     assert [" ".join(line.split()) for line in shown[1:3]] == [
         "✓ alice@acme.example ok private 1 2026-01-31 09:30",
@@ -80,10 +77,8 @@ def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + BETA)
     for address, tenant in (("alice@acme.example", "acme"), ("bob@acme.example", "acme"), ("bo@beta.example", "beta")):
         gateway.fill(gateway.connect(address, tenant))
-    with gateway.begin() as connection:
-        tenants.raise_alarm(connection, "acme", "api_disabled", THEN, "https://console.example/x")
-        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
-        sync_state.fail(connection, bob, "scope_missing", THEN, None)
+    gateway.do(tenants.raise_alarm, "acme", "api_disabled", THEN, "https://console.example/x")
+    gateway.do(sync_state.fail, gateway.account("bob@acme.example"), "scope_missing", THEN, None)
     shown = gateway.run("accounts").stdout.splitlines()
     assert [line.split()[3] for line in shown[1:4]] == ["attention", "attention", "ok"]
     (alice, bob, _) = gateway.json("accounts")
@@ -172,11 +167,9 @@ def test_an_address_that_google_gave_to_another_user(gateway: Gateway, disconnec
     """Of two accounts of one address in a tenant, the connected one is meant, or else the newest."""
     ids = {sub: gateway.connect("alice@acme.example", sub=sub) for sub in ("1", "2")}
     if disconnected:
-        with gateway.begin() as connection:
-            accounts.disconnect(connection, ids[disconnected])
+        gateway.do(accounts.disconnect, ids[disconnected])
     assert gateway.run("share", "alice@acme.example", "shared").exit_code == 0
-    with gateway.begin() as connection:
-        assert [one.sub for one in accounts.read_all(connection) if one.sharing is Sharing.SHARED] == [shared]
+    assert [one.sub for one in gateway.do(accounts.read_all) if one.sharing is Sharing.SHARED] == [shared]
 
 
 def test_share_with_a_group(gateway: Gateway) -> None:
@@ -201,8 +194,7 @@ def test_share_a_label(gateway: Gateway) -> None:
     account_id = gateway.connect("alice@acme.example")
     command = ("share", "alice@acme.example", "callers", "--label", "customers")
     assert gateway.refused(*command) == 'alice@acme.example has no label "customers" in Google Contacts; it has none\n'
-    with gateway.begin() as connection:
-        contacts.set_labels(connection, account_id, {"contactGroups/1": "Customers"})
+    gateway.do(contacts.set_labels, account_id, {"contactGroups/1": "Customers"})
     assert gateway.run(*command).stdout == (
         "alice@acme.example is now callers: others' phones show the names of callers from its contacts, and nothing "
         "else (only those with the label customers).\n"
@@ -272,8 +264,7 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
     """
     for name in ("alice", "bob"):
         gateway.connect(f"{name}@acme.example")
-    with gateway.begin() as connection:
-        accounts.disconnect(connection, 1)
+    gateway.do(accounts.disconnect, 1)
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
     gateway.run("phones", "add", "pair", "--account", "alice@acme.example", "--account", "bob@acme.example")
     options = ["--with-phones"] if with_phones else []
@@ -293,10 +284,9 @@ LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"
 @pytest.mark.parametrize("command", [("disconnect",), ("accounts", "remove")])
 def test_a_delegated_account(gateway: Gateway, command: tuple[str, ...]) -> None:
     """Nothing is revoked at Google, because nobody has consented; the service account may read the contacts again."""
-    with gateway.begin() as connection:
-        values = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": THEN}
-        user = DelegatedUser("117", "alice@acme.example")
-        workspaces.apply_users(connection, "acme", [user], {}, (), **values)
+    values = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": THEN}
+    user = DelegatedUser("117", "alice@acme.example")
+    gateway.do(workspaces.apply_users, "acme", [user], {}, (), **values)
     assert gateway.secret_box
     assert [one["delegated"] for one in gateway.json("accounts")] == [True]
     done = gateway.run(*command, "alice@acme.example", "--yes")
@@ -320,8 +310,7 @@ def test_long_addresses_stay_whole_at_80_columns(gateway: Gateway, monkeypatch: 
     account_id = gateway.connect(LONG, sharing=Sharing.SHARED)
     gateway.fill(account_id, person("Jörg Müller", "030 1234567"))
     gateway.connect("bob@beta.example", "beta")
-    with gateway.begin() as connection:
-        sync_state.fail(connection, accounts.find_by_address(connection, LONG)[0], "consent_revoked", THEN, None)
+    gateway.do(sync_state.fail, gateway.account(LONG), "consent_revoked", THEN, None)
     for name in ("desk1", "reception-desk-2nd-floor"):
         gateway.run("phones", "add", name, "--account", LONG, "--tenant", "acme")
         for command in ("accounts", "phones list"):

@@ -32,14 +32,12 @@ backup = import_module("ldapgw.cli.backup")
 
 def acts(gateway: Gateway) -> list[str]:
     """What the activity log says was done, the oldest first."""
-    with gateway.begin() as connection:
-        return [one.act for one in activity.read_since(connection, "acme", 0.0)]
+    return [one.act for one in gateway.do(activity.read_since, "acme", 0.0)]
 
 
 def refresh_token(gateway: Gateway, keys: Sequence[bytes], account_id: int) -> str | None:
     """The stored token of an account, read with keys."""
-    with gateway.begin() as connection:
-        held = accounts.read_tokens(connection, SecretBox(keys), account_id)
+    held = gateway.do(accounts.read_tokens, SecretBox(keys), account_id)
     return held.refresh_token if held else None
 
 
@@ -47,9 +45,8 @@ def test_there_and_back(gateway: Gateway) -> None:
     """A phone that was removed is there again; the gateway that runs is spoken of."""
     gateway.connect(ALICE)
     gateway.run("phones", "add", "desk1", "--account", ALICE)
-    with gateway.begin() as connection:
-        sync_history.add_figures(connection, 1, 0, SyncFigures(added=3), THEN, is_full=True)
-        sync_history.record_end(connection, 1, 0, THEN, THEN + 2)
+    gateway.do(sync_history.add_figures, 1, 0, SyncFigures(added=3), THEN, is_full=True)
+    gateway.do(sync_history.record_end, 1, 0, THEN, THEN + 2)
     backup = gateway.folder / "monday.db"
     said = gateway.run("backup", str(backup))
     assert said.exit_code == 0
@@ -63,9 +60,8 @@ def test_there_and_back(gateway: Gateway) -> None:
     assert (said.exit_code, said.stdout) == (0, f"Restored {backup}. Now start the gateway.\n")
     assert [phone["name"] for phone in gateway.json("phones", "list")] == ["desk1"]
     assert acts(gateway) == ["phone_added", "backup_restored"]
-    with gateway.begin() as connection:
-        (attempt,) = sync_history.read_attempts(connection, 1)
-        (*_, day) = sync_history.summarize_account(connection, 1, THEN)
+    (attempt,) = gateway.do(sync_history.read_attempts, 1)
+    (*_, day) = gateway.do(sync_history.summarize_account, 1, THEN)
     assert (attempt.figures, attempt.seconds, day.ok, day.changes) == (SyncFigures(added=3), 2.0, 1, 3)
     with gateway.running():
         said = gateway.run("restore", str(backup), "--yes")

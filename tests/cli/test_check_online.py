@@ -125,8 +125,7 @@ async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path:
         configure(gateway, google.plain, own_client=False)
         assert CLIENT not in (await online(gateway))[1]
         for secret, state in ((CLIENT_SECRET, "ok"), ("GOCSPX-wrong", "failed")):
-            with gateway.begin() as connection:
-                tenants.enter_client(connection, gateway.secret_box, EnteredClient("acme", CLIENT_ID, secret, THEN))
+            gateway.do(tenants.enter_client, gateway.secret_box, EnteredClient("acme", CLIENT_ID, secret, THEN))
             assert (await online(gateway))[1][CLIENT][0] == state
 
 
@@ -443,8 +442,7 @@ async def test_a_service_account_by_the_command(gateway: Gateway, tmp_path: Path
         settings = DelegationSettings(ALICE, groups=("phones@acme.example",))
         entered = EnteredDelegation("acme", key_file.read_text(), settings, THEN)
         key_file.unlink()
-        with gateway.begin() as connection:
-            workspaces.enter_delegation(connection, gateway.secret_box, entered)
+        gateway.do(workspaces.enter_delegation, gateway.secret_box, entered)
         code, found = await online(gateway)
         assert code == 0, repr(found)
         assert {item: found[item] for item in GOOD} == GOOD

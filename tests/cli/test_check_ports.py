@@ -256,8 +256,4 @@ def test_a_gateway_behind_proxies_that_asks_for_certificates(site: Site, monkeyp
     monkeypatch.setattr(site, "is_ready", lambda: READY in asked(site))
     with site.running():
         asks = "and asks for a phone's certificate (tls.client_ca)"
-        assert asked(site) == [
-            ("ok", f"answers with StartTLS, {asks}"),
-            ("ok", f"answers over TLS, {asks}"),
-            READY,
-        ]
+        assert asked(site) == [("ok", f"answers with StartTLS, {asks}"), ("ok", f"answers over TLS, {asks}"), READY]

@@ -71,9 +71,8 @@ async def disconnect(gateway: Gateway, *arguments: str) -> tuple[int, str, str]:
 
 def left(gateway: Gateway) -> tuple[bool, int]:
     """Whether the account is connected, and how many contacts it has."""
-    with gateway.begin() as connection:
-        (account,) = accounts.find_by_address(connection, ALICE)
-        return account.is_connected, len(contacts.read(connection, [account.id])[0].contacts)
+    account = gateway.account(ALICE)
+    return account.is_connected, len(gateway.do(contacts.read, [account.id])[0].contacts)
 
 
 @pytest_twisted.ensureDeferred
@@ -145,8 +144,7 @@ def test_the_key_is_lost(gateway: Gateway) -> None:
 def test_an_account_that_is_not_connected(gateway: Gateway) -> None:
     """There is nothing to do, which is said."""
     account_id = gateway.connect(ALICE)
-    with gateway.begin() as connection:
-        accounts.disconnect(connection, account_id)
+    gateway.do(accounts.disconnect, account_id)
     assert gateway.refused("disconnect", ALICE) == f"{ALICE} is not connected\n"
 
 

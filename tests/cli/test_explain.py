@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 
 from ldapgw.contact import Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
-from ldapgw.store import accounts, contacts, sync_state
+from ldapgw.store import contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import ContactRecord
 from tests.support import rst
@@ -76,8 +76,7 @@ def test_favourites_and_blocked_contacts(books: Gateway) -> None:
         replace(person("Nora Neu", "030 5550190"), labels=(star,)),
         replace(person("Nora Spam", "030 5550191"), labels=(spam,)),
     )
-    with books.begin() as connection:
-        contacts.set_labels(connection, erin, {spam: "Blocked"})
+    books.do(contacts.set_labels, erin, {spam: "Blocked"})
     books.run("phones", "add", "desk2", "--account", "erin@acme.example")
     found = books.json("explain", "nora", "--phone", "desk2")
     assert [(match["name"], match["flags"]) for match in found["matches"]] == [
@@ -149,13 +148,10 @@ def test_the_base_can_be_said(books: Gateway) -> None:
 
 def test_what_is_known_of_the_books(books: Gateway) -> None:
     """How their syncs go, and whom they have left out; not of books that the phone does not see."""
-    with books.begin() as connection:
-        for address in ("alice@acme.example", "dave@acme.example"):
-            (found,) = accounts.find_by_address(connection, address)
-            empty = ContactRecord.from_contact("e1", "e1", None, "empty")
-            contacts.apply_changes(connection, found.id, Source.OTHER_CONTACTS, [empty], ())
-        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
-        sync_state.fail(connection, bob, "quota", THEN, THEN + 600)
+    empty = ContactRecord.from_contact("e1", "e1", None, "empty")
+    for address in ("alice@acme.example", "dave@acme.example"):
+        books.do(contacts.apply_changes, books.account(address).id, Source.OTHER_CONTACTS, [empty], ())
+    books.do(sync_state.fail, books.account("bob@acme.example"), "quota", THEN, THEN + 600)
     books.connect("erin@acme.example", sharing=Sharing.SHARED)
     assert [note["message"] for note in books.json("explain", "x", "--phone", "desk1")["notes"]] == [
         "Left out of alice@acme.example because they have no name, company, number, email or postal address: 1.",
@@ -167,13 +163,10 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
 
 def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
     """It is fed by an account whose own book may be private."""
-    with books.begin() as connection:
-        (dave,) = accounts.find_by_address(connection, "dave@acme.example")
-        sync_state.write_source_states(connection, dave.id, {Source.DIRECTORY: SourceState.ON})
-        colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
-        contacts.apply_changes(
-            connection, dave.id, Source.DIRECTORY, [ContactRecord.from_contact("z", "z", colleague)], ()
-        )
+    dave = books.account("dave@acme.example").id
+    books.do(sync_state.write_source_states, dave, {Source.DIRECTORY: SourceState.ON})
+    colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
+    books.do(contacts.apply_changes, dave, Source.DIRECTORY, [ContactRecord.from_contact("z", "z", colleague)], ())
     told = books.json("explain", "adler", "--phone", "desk1")
     assert [(match["name"], match["book"]) for match in told["matches"]] == [("Zoë Adler", "directory")]
     assert {"name": "directory", "seen": "directory"} in told["books"]
@@ -182,8 +175,7 @@ def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
 
 def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> None:
     """Unlike explain, which tells of the matches there."""
-    with books.begin() as connection:
-        (dave,) = accounts.find_by_address(connection, "dave@acme.example")
+    dave = books.account("dave@acme.example")
     read: set[Any] = set()
 
     def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_more: Any) -> None:

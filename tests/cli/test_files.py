@@ -91,11 +91,7 @@ def test_status(gateway: Gateway, file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("sharing", "by_name", "by_number"),
-    [
-        ("shared", ["Anna Schmidt"], ["Anna Schmidt"]),
-        ("callers", [], ["Anna Schmidt"]),
-        ("group:sales", [], []),
-    ],
+    [("shared", ["Anna Schmidt"], ["Anna Schmidt"]), ("callers", [], ["Anna Schmidt"]), ("group:sales", [], [])],
 )
 def test_lookup_explain_and_rights(
     gateway: Gateway, file: Path, sharing: str, by_name: list[str], by_number: list[str]

@@ -40,8 +40,7 @@ def test_the_syncs_of_an_account(gateway: Gateway) -> None:
 
 def test_a_postponed_sync_is_no_failure(gateway: Gateway) -> None:
     account_id = gateway.connect(ALICE)
-    with gateway.begin() as connection:
-        sync_history.record_end(connection, account_id, 0, now(), now(), "network", is_postponed=True)
+    gateway.do(sync_history.record_end, account_id, 0, now(), now(), "network", is_postponed=True)
     (told,) = gateway.json("history", ALICE)
     assert (told["error"], told["postponed"]) == ("network", True)
     assert "○" in gateway.run("history", ALICE).stdout
@@ -66,8 +65,7 @@ def test_the_activity_log_is_exported(gateway: Gateway) -> None:
     """What a spreadsheet would take for a formula is text; commands are in the log too."""
     gateway.connect(ALICE)
     person = Actor(ALICE, "192.0.2.7")
-    with gateway.begin() as connection:
-        activity.record(connection, entry(NOW, "acme", person, Act.PHONE_RENAMED, "-1+1", "=cmd"))
+    gateway.do(activity.record, entry(NOW, "acme", person, Act.PHONE_RENAMED, "-1+1", "=cmd"))
     gateway.run("phones", "add", "desk1", "--tenant", "acme")
     gateway.run("share", ALICE, "shared")
     gateway.run("phones", "reset", "desk1", "--yes")

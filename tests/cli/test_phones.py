@@ -37,8 +37,7 @@ PRIVATE = LISTENING.replace("[ldap]\n", '[ldap]\nlisten_tls = ["tcp:636"]\n').re
 
 
 def stored(gateway: Gateway) -> dict[str, PhoneLogin]:
-    with gateway.begin() as connection:
-        return {login.name: login for login in phones.read_all(connection)}
+    return {login.name: login for login in gateway.do(phones.read_all)}
 
 
 def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
@@ -86,8 +85,7 @@ def test_add_warns_of_a_phone_that_finds_nobody(gateway: Gateway) -> None:
     account_id = gateway.connect("alice@acme.example")
     assert gateway.run("phones", "add", "hall").stderr == f"! hall{told}"
     assert gateway.run("phones", "add", "desk1", "--account", "alice@acme.example").stderr == ""
-    with gateway.begin() as connection:
-        sync_state.write_source_states(connection, account_id, {Source.DIRECTORY: SourceState.ON})
+    gateway.do(sync_state.write_source_states, account_id, {Source.DIRECTORY: SourceState.ON})
     added = gateway.run("phones", "add", "lobby")
     assert added.stderr == ""
     assert rows(added.stdout)["finds"] == "shared books, the Workspace directory"
@@ -393,10 +391,9 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
         *("--mac", "00-15-65-AA-BB-CC"),
     )
     gateway.run("phones", "add", "hall")
-    with gateway.begin() as connection:
-        password = {login.name: login.password for login in phones.read_all(connection)}["desk1"]
-        phones.store_last_binds(connection, {"desk1": LastBind(THEN, "192.0.2.7", password)})
-        phones.store_last_searches(connection, {"desk1": LastSearch(THEN + 60, "no_such_base", THEN)})
+    password = {login.name: login.password for login in gateway.do(phones.read_all)}["desk1"]
+    gateway.do(phones.store_last_binds, {"desk1": LastBind(THEN, "192.0.2.7", password)})
+    gateway.do(phones.store_last_searches, {"desk1": LastSearch(THEN + 60, "no_such_base", THEN)})
     listed = gateway.json("phones", "list")
     assert all(re.fullmatch(r"20..-..-..T..:..:..Z", one.pop("created")) for one in listed)
     desk1 = {
@@ -454,9 +451,8 @@ def test_a_wrong_password(gateway: Gateway) -> None:
     """In the list, in an explanation, among the account's warnings and on the screen of the gateway."""
     gateway.connect("alice@acme.example")
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
-    with gateway.begin() as connection:
-        (login,) = phones.read_all(connection)
-        phones.store_refusals(connection, {"desk1": (Refusal(THEN, "192.0.2.7", 3), login.password)})
+    (login,) = gateway.do(phones.read_all)
+    gateway.do(phones.store_refusals, {"desk1": (Refusal(THEN, "192.0.2.7", 3), login.password)})
     told = "wrong password: refused 3 times, last 2026-01-31 09:30 from 192.0.2.7; enter the password again"
     lines = gateway.run("phones", "list").stdout.splitlines()
     assert lines[1].startswith("✗")
@@ -504,8 +500,7 @@ def test_a_mac_address_is_of_one_phone_of_a_tenant(gateway: Gateway) -> None:
     for mac in ("000413aabbcc", ""):
         gateway.run("phones", "reset", "desk1", "--yes", "--mac", mac)
         assert stored(gateway)["desk1"].mac == mac
-    with gateway.begin() as connection:
-        entries = activity.read_page(connection, "acme").entries[::-1]
+    entries = gateway.do(activity.read_page, "acme").entries[::-1]
     assert [one.detail for one in entries if one.act == Act.PHONE_MAC] == ["00:04:13:aa:bb:cc", ""]
     gateway.run("phones", "add", "--replica", "branch1", "--tenant", "acme")
     refused = gateway.run("phones", "reset", "branch1", "--yes", "--mac", "000413aabbcc")

@@ -25,8 +25,7 @@ def desks(tmp_path: Path, gateway: Gateway) -> Path:
 
 
 def stored(gateway: Gateway) -> list[tuple[str, int | None, str, str]]:
-    with gateway.begin() as connection:
-        return [(one.name, one.account_id, one.model, one.numbers.value) for one in phones.read_all(connection)]
+    return [(one.name, one.account_id, one.model, one.numbers.value) for one in gateway.do(phones.read_all)]
 
 
 def run(gateway: Gateway, *arguments: str | Path, status: int = 0) -> str:
@@ -46,8 +45,7 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
         assert files.namelist() == ["001565aabbcc.cfg", "hall.xml", "sheets.html"]
         text = files.read("001565aabbcc.cfg").decode()
     password = text.partition("ldap.password = ")[2].partition("\n")[0]
-    with gateway.begin() as connection:
-        desk1, hall = phones.read_all(connection)
+    desk1, hall = gateway.do(phones.read_all)
     assert verify_password(password.encode(), desk1.password)
     assert (desk1.mac, hall.mac) == ("001565aabbcc", "")
 

@@ -162,10 +162,7 @@ TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
     ),
     "both files missing": (
         setting('"cert.pem"\nprivate_key = "key.pem"', '"none.pem"\nprivate_key = "none.key"'),
-        [
-            "FILE: tls.certificate = FOLDER/none.pem: cannot be",
-            "FILE: tls.private_key = FOLDER/none.key: cannot be",
-        ],
+        ["FILE: tls.certificate = FOLDER/none.pem: cannot be", "FILE: tls.private_key = FOLDER/none.key: cannot be"],
     ),
     "authority missing": (
         setting("[tls]", '[tls]\nclient_ca = "none.pem"'),
@@ -185,7 +182,10 @@ TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
     ),
     "newer database": (
         newer_version,
-        ["database FOLDER/state/ldapgw.db: was made by a newer version of ldapgw; install"],
+        [
+            "database FOLDER/state/ldapgw.db: was made by a newer version of ldapgw; install that version, or restore "
+            "a backup from before its upgrade; nothing was changed"
+        ],
     ),
     "unfinished copy": (
         unfinished_copy,
@@ -300,7 +300,7 @@ def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment
     key = f"{site.state_dir}/ldapgw.key"
     expected = [
         f"key file {key}: is another key than that of the gateway on south.example; copy the ldapgw.key of that "
-        "gateway here",
+        "gateway here"
     ]
     assert at_each_moment(site) == expected
 

@@ -76,8 +76,7 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
     assert plain["address"].partition("provision/")[2] != address.partition("provision/")[2]
     options = [(one["option"], one["value"].removeprefix(plain["address"])) for one in plain["dhcp"]]
     assert options == [(66, ""), (66, "{mac}.xml")]
-    with gateway.begin() as connection:
-        entries = activity.read_page(connection, "acme").entries
+    entries = gateway.do(activity.read_page, "acme").entries
     acts = [entry.act for entry in entries]
     assert [entry.detail for entry in entries if entry.act == Act.WINDOW_OPENED] == [
         "240 min; HTTP",

@@ -42,8 +42,7 @@ def recorded(gateway: Gateway) -> Iterator[Gateway]:
     """A gateway that runs, with a phone."""
     assert gateway.secret_box
     with gateway.running():
-        with gateway.begin() as connection:
-            phones.add(connection, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0))
+        gateway.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0))
         yield gateway
 
 
@@ -92,13 +91,11 @@ class Waiting:
         self.monkeypatch.setattr(os, "fdopen", fdopen)
 
     def remove(self) -> None:
-        with self.gateway.begin() as connection:
-            recordings.remove(connection, "desk1")
+        self.gateway.do(recordings.remove, "desk1")
 
     def replace(self) -> None:
         self.remove()
-        with self.gateway.begin() as connection:
-            recordings.begin(connection, "desk1", 1.0, 1e12, is_plain=False)
+        self.gateway.do(recordings.begin, "desk1", 1.0, 1e12, is_plain=False)
 
 
 SEARCHES = "{file}: 2 searches of desk1\n"
@@ -140,8 +137,7 @@ def test_how_a_recording_ends(recorded: Gateway, monkeypatch: pytest.MonkeyPatch
         stdout.format(file=out),
         stderr.format(file=out),
     )
-    with recorded.begin() as connection:
-        left = recordings.read(connection, "desk1")
+    left = recorded.do(recordings.read, "desk1")
     assert (left is not None, left is not None and left.begun_at == 1.0) == (stays is not False, stays is None)
     if status:
         assert not out.exists()
@@ -167,8 +163,7 @@ def test_a_recording_does_not_begin_without_the_key(recorded: Gateway, tmp_path:
     """The file could not be opened later."""
     (recorded.state_dir / KEY_FILE).write_text("no key")
     assert KEY_FILE in recorded.refused(*ARGUMENTS, "--out", str(tmp_path / "out"))
-    with recorded.begin() as connection:
-        assert recordings.read(connection, "desk1") is None
+    assert recorded.do(recordings.read, "desk1") is None
 
 
 def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
@@ -185,8 +180,7 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
         assert (
             gateway.refused("record", "--phone", "desk99") == "there is no phone named desk99; see ldapgw phones list\n"
         )
-        with gateway.begin() as connection:
-            recordings.begin(connection, "desk1", 0.0, 1e12, is_plain=False)
+        gateway.do(recordings.begin, "desk1", 0.0, 1e12, is_plain=False)
         assert gateway.refused(*ARGUMENTS, "--out", out) == (
             "desk1 is already being recorded; end the recording on the phone's page, or wait\n"
         )

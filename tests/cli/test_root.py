@@ -133,14 +133,8 @@ def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments:
             ["share", "eve@acme.example", "shared"],
             "there is no account eve@acme.example: people connect on the page first",
         ),
-        (
-            ["disconnect", "eve@acme.example"],
-            "there is no account eve@acme.example: people connect on the page first",
-        ),
-        (
-            ["sync", "eve@acme.example"],
-            "there is no account eve@acme.example: people connect on the page first",
-        ),
+        (["disconnect", "eve@acme.example"], "there is no account eve@acme.example: people connect on the page first"),
+        (["sync", "eve@acme.example"], "there is no account eve@acme.example: people connect on the page first"),
         (["sync", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["phones", "list", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["phones", "add", "desk1", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),

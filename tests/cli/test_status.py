@@ -13,7 +13,7 @@ from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
 from ldapgw.contact import Sharing
 from ldapgw.google.delegation import REFUSAL_TEXTS, DelegationRefusal
-from ldapgw.store import accounts, gateways, phones, sign_ins, sync_state, unfit_clients, workspaces
+from ldapgw.store import gateways, phones, sign_ins, sync_state, unfit_clients, workspaces
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
@@ -32,11 +32,9 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
     gateway.connect("bob@acme.example")
     for name in ("desk1", "desk2", "desk3"):
         gateway.run("phones", "add", name)
-    with gateway.begin() as connection:
-        (bob,) = accounts.find_by_address(connection, "bob@acme.example")
-        sync_state.fail(connection, bob, "consent_revoked", THEN, None)
-        phones.store_last_searches(connection, {"desk1": LastSearch(THEN, "", THEN)})
-        phones.store_last_searches(connection, {"desk2": LastSearch(THEN, "no_such_base", None)})
+    gateway.do(sync_state.fail, gateway.account("bob@acme.example"), "consent_revoked", THEN, None)
+    searches = {"desk1": LastSearch(THEN, "", THEN), "desk2": LastSearch(THEN, "no_such_base", None)}
+    gateway.do(phones.store_last_searches, searches)
     with gateway.running():
         os.utime(gateway.state_dir / "ldapgw.pid", (THEN, THEN))
         lines = gateway.run("status").stdout.splitlines()
@@ -71,8 +69,7 @@ def test_devices_that_cannot_connect(gateway: Gateway) -> None:
         replace(plain, address="192.0.2.20", mistake=Mistake.UNKNOWN_AUTHORITY),
         replace(plain, address="192.0.2.21", mistake=Mistake.PASSWORD_WITHOUT_TLS),
     ]
-    with gateway.begin() as connection:
-        unfit_clients.add(connection, clients, THEN)
+    gateway.do(unfit_clients.add, clients, THEN)
     with gateway.running():
         lines = gateway.run("status").stdout.splitlines()
         told = gateway.json("status")
@@ -135,20 +132,16 @@ def test_a_workspace(gateway: Gateway) -> None:
         workspace = gateway.json("status")["tenants"][0]["workspace"]
         return workspace["users"], workspace["last_read"], workspace["error"]
 
-    with gateway.begin() as connection:
-        entered = EnteredDelegation("acme", "the key file", settings, THEN)
-        workspaces.enter_delegation(connection, gateway.secret_box, entered)
+    entered = EnteredDelegation("acme", "the key file", settings, THEN)
+    gateway.do(workspaces.enter_delegation, gateway.secret_box, entered)
     assert (shown(), told()) == (["… Workspace    not read yet"], (0, None, None))
-    with gateway.begin() as connection:
-        apply = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": read_at}
-        workspaces.apply_users(connection, "acme", users, {}, (), **apply)
+    apply = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": read_at}
+    gateway.do(workspaces.apply_users, "acme", users, {}, (), **apply)
     assert shown() == ["✓ Workspace    reads 2 users, last read 12 minutes ago"]
     assert told() == (2, timestamp(read_at), None)
-    with gateway.begin() as connection:
-        workspaces.record_failure(connection, "acme", "short_list", THEN)
+    gateway.do(workspaces.record_failure, "acme", "short_list", THEN)
     assert shown()[0].startswith("! Workspace    Google's list of users lacks most of the known users.")
-    with gateway.begin() as connection:
-        workspaces.record_failure(connection, "acme", DelegationRefusal.BAD_KEY, THEN)
+    gateway.do(workspaces.record_failure, "acme", DelegationRefusal.BAD_KEY, THEN)
     text = REFUSAL_TEXTS[DelegationRefusal.BAD_KEY]
     assert shown() == [f"! Workspace    {text.what}"]
     assert told() == (2, timestamp(read_at), {"code": "bad_key", "message": text.what, "since": timestamp(THEN)})
@@ -221,8 +214,7 @@ LINK = re.compile(r"https://phonebook\.example\.com/acme/link\?key=([A-Za-z0-9_-
 
 
 def taken(gateway: Gateway, key: str, tenant: str = "acme") -> bool:
-    with gateway.begin() as connection:
-        return sign_ins.take_admin_link(connection, key, tenant, now())
+    return gateway.do(sign_ins.take_admin_link, key, tenant, now())
 
 
 def test_the_link_is_all_that_it_prints(gateway: Gateway) -> None:

@@ -17,8 +17,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, per
 
 def wishes(gateway: Gateway) -> dict[str, SyncRequest | None]:
     """What the database holds for the gateway to find."""
-    with gateway.begin() as connection:
-        return {one.address: one.requested_sync for one in accounts.read_all(connection)}
+    return {one.address: one.requested_sync for one in gateway.do(accounts.read_all)}
 
 
 def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
@@ -87,8 +86,7 @@ def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: 
     idle(gateway, "alice@acme.example")
     gone = idle(gateway, "bob@acme.example")
     idle(gateway, "carol@old.example", "old")
-    with gateway.begin() as connection:
-        accounts.disconnect(connection, gone)
+    gateway.do(accounts.disconnect, gone)
     with gateway.running():
         lines = gateway.refused("sync", "alice@acme.example", "bob@acme.example", "carol@old.example")
     assert lines.splitlines() == [
@@ -118,12 +116,11 @@ def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
     """A sync that ends."""
 
     def step(gateway: Gateway) -> None:
-        with gateway.begin() as connection:
-            (account,) = accounts.find_by_address(connection, address)
-            if code:
-                sync_state.fail(connection, account, code, THEN, None)
-            else:
-                sync_state.end(connection, account, THEN, THEN + 600)
+        account = gateway.account(address)
+        if code:
+            gateway.do(sync_state.fail, account, code, THEN, None)
+        else:
+            gateway.do(sync_state.end, account, THEN, THEN + 600)
 
     return step
 
@@ -132,9 +129,7 @@ def begun(address: str) -> Callable[[Gateway], None]:
     """A sync that begins."""
 
     def step(gateway: Gateway) -> None:
-        with gateway.begin() as connection:
-            (account,) = accounts.find_by_address(connection, address)
-            sync_state.begin(connection, account.id)
+        gateway.do(sync_state.begin, gateway.account(address).id)
 
     return step
 
@@ -185,8 +180,7 @@ def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, t
         elif trouble == "stuck":
             begun("alice@acme.example")(gateway)
         else:
-            with gateway.begin() as connection:
-                accounts.disconnect(connection, account_id)
+            gateway.do(accounts.disconnect, account_id)
 
     stand_in(monkeypatch, gateway, [step])
     with running:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store import accounts, contacts, sync_state
-from ldapgw.store.accounts import NewGrant
+from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.secrets import KeySource, SecretBox
@@ -117,6 +117,16 @@ class Gateway:
             yield connection
         database.close()
 
+    def do(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call a function of the store in a transaction of its own."""
+        with self.begin() as connection:
+            return function(connection, *args, **kw)
+
+    def account(self, address: str) -> Account:
+        """Return the account of an address."""
+        [found] = self.do(accounts.find_by_address, address)
+        return found
+
     @property
     def secret_box(self) -> SecretBox:
         prepare_state_dir(self.state_dir)
@@ -125,9 +135,7 @@ class Gateway:
     def connect(self, address: str, tenant: str = "acme", *, sharing: Sharing = Sharing.PRIVATE, sub: str = "") -> int:
         """An account that has given consent."""
         grant = NewGrant(sub or address, address, frozenset(), "at", THEN + 3600, f"rt-{address}", None)
-        with self.begin() as connection:
-            account_id = accounts.connect(connection, self.secret_box, tenant, grant, sharing, THEN, shared_label="")
-        assert account_id is not None
+        account_id: int = self.do(accounts.connect, self.secret_box, tenant, grant, sharing, THEN, shared_label="")
         return account_id
 
     def fill(self, account_id: int, *found: Contact) -> None:
