@@ -10,7 +10,7 @@ import pytest
 
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.contact_list import ListedContact, ListQuery
-from tests.support.stage.web import Browser, Stage
+from tests.support.stage.web import Browser, Stage, by_link
 
 
 @pytest.fixture
@@ -30,6 +30,12 @@ def alice(browser: Browser) -> Browser:
     browser.get("/acme/")
     browser.stage.changes = 0
     return browser
+
+
+@pytest.fixture
+def admin(stage: Stage) -> Browser:
+    """Return the browser of an administrator who has opened a link."""
+    return by_link(stage)
 
 
 @pytest.fixture

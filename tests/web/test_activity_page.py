@@ -12,9 +12,7 @@ from ldapgw.store.activity import COMMAND_LINE, PAGE_SIZE, Act, ActivityEntry, e
 from ldapgw.store.sync_history import SUMMARY_DAYS, SyncAttempt, SyncDay, SyncFigures
 from ldapgw.web.i18n import languages
 from ldapgw.web.record_texts import ACTS, outcome, strip
-from tests.support.stage.web import ALICE, NOW, Stage, words_on
-
-ROOT = "root@acme.example"
+from tests.support.stage.web import ALICE, NOW, ROOT, Stage, words_on
 
 
 def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
@@ -40,7 +38,7 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
     alice.submit("/acme/phones/desk9/remove")
     alice.consent()
     alice.submit("/acme/disconnect")
-    stage.visitor("/acme/signin", account=ROOT)
+    stage.admin()
     assert entries(stage) == [
         (ALICE, "connected", ALICE, "", True),
         (ALICE, "sync_requested", ALICE, "", True),
@@ -61,7 +59,7 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
 
 def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
     """The newest first; a page number that is no number is the first page; text from outside is only text."""
-    root = stage.visitor("/acme/signin", account=ROOT)
+    root = stage.admin()
     names = [f"desk{number}" for number in range(PAGE_SIZE + 1)]
     stage.do(activity.record, *(entry(NOW, "acme", COMMAND_LINE, Act.PHONE_ADDED, name) for name in names))
     first = root.get("/acme/admin/activity?page=x")
@@ -80,7 +78,7 @@ def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
 
 def test_the_log_is_downloaded_as_csv(stage: Stage) -> None:
     """All of the tenant's, the oldest first, and no cell is a formula; an import is told with its number of phones."""
-    root = stage.visitor("/acme/signin", account=ROOT)
+    root = stage.admin()
     stage.do(activity.record, entry(NOW - 60, "acme", COMMAND_LINE, Act.PHONES_IMPORTED, detail="30"))
     stage.do(activity.record, entry(NOW - 30, "globex", COMMAND_LINE, Act.PHONE_ADDED, "theirs"))
     stage.do(activity.record, entry(NOW - 20, "acme", COMMAND_LINE, Act.PHONE_ADDED, "-1+2=", "a"))
@@ -117,10 +115,9 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
     assert "Sync started." in words_on(alice.get("/acme/"))
 
     def end() -> None:
-        with stage.database.begin() as connection:
-            figures = SyncFigures(added=1, changed=3)
-            sync_history.add_figures(connection, account.id, begun.attempts, figures, NOW, is_full=False)
-            sync_state.end(connection, begun, NOW, NOW + 600, begun_at=NOW - 2)
+        figures = SyncFigures(added=1, changed=3)
+        stage.do(sync_history.add_figures, account.id, begun.attempts, figures, NOW, is_full=False)
+        stage.do(sync_state.end, begun, NOW, NOW + 600, begun_at=NOW - 2)
 
     end()
     page = words_on(alice.get("/acme/"))
@@ -128,8 +125,7 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
     assert "Sync started" not in page
     assert "first synced today" in page
     begun = stage.do(sync_state.begin, account.id)
-    with stage.database.begin() as connection:
-        sync_state.fail(connection, begun, "network", NOW, NOW + 60, begun_at=NOW)
+    stage.do(sync_state.fail, begun, "network", NOW, NOW + 60, begun_at=NOW)
     page = words_on(alice.get("/acme/"))
     assert "Sync failed: Google couldn’t be reached." in page
     assert "1 day with failed syncs" in page
@@ -139,20 +135,18 @@ def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
         assert 'style="' not in alice.get(path).body
     history = words_on(alice.get("/acme/account"))
     assert history.index("Sync failed: Google couldn’t be reached.") < history.index("Up to date: 3 changed, 1 added.")
-    with stage.database.begin() as connection:
-        accounts.disconnect(connection, account.id)
+    stage.do(accounts.disconnect, account.id)
     assert "<rect" not in alice.get("/acme/").body + alice.get("/acme/account").body
 
 
 def test_the_overview_sums_up_the_days_of_all_accounts(stage: Stage) -> None:
-    """Of the tenant, in its strip of fourteen days."""
     stage.visitor()
     (account,) = stage.accounts()
     with stage.database.begin() as connection:
         sync_history.add_figures(connection, account.id, 0, SyncFigures(added=2), NOW, is_full=True)
         for number, error in enumerate(("", "", "network")):
             sync_history.record_end(connection, account.id, number, NOW, NOW, error)
-    root = stage.visitor("/acme/signin", account=ROOT)
+    root = stage.admin()
     page = root.get("/acme/admin").body
     assert page.count("<g>") == SUMMARY_DAYS
     assert "syncs: 2 successful, 1 failed; changes: 2" in page

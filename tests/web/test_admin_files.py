@@ -207,8 +207,7 @@ def test_what_cannot_be_uploaded(admin: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sharing", "listed", "called"),
-    [("shared", True, True), ("callers", False, True), ("group:sales", False, False)],
+    ("sharing", "listed", "called"), [("shared", True, True), ("callers", False, True), ("group:sales", False, False)]
 )
 def test_pages_and_pbxs_find_its_contacts(
     stage: Stage, tmp_path: Path, sharing: str, *, listed: bool, called: bool
@@ -223,13 +222,3 @@ def test_pages_and_pbxs_find_its_contacts(
     assert ("Jörg Müller" in alice.get("/acme/book/yealink.xml", basic("hall")).body) == listed
     caller = alice.get("/acme/caller?number=204", basic("hall"))
     assert (caller.status, caller.body.strip()) == ((200, "Jörg Müller") if called else (404, caller.body.strip()))
-
-
-def test_only_administrators(stage: Stage, files: Files) -> None:
-    """Of this tenant."""
-    alice = stage.visitor()
-    for path in ("/acme/admin/files", "/acme/admin/files/extensions"):
-        assert alice.get(path).status == 403
-    assert upload(alice, NEXT.encode()).status == 403
-    assert stage.browser().get("/acme/admin/files").status in (302, 303, 403)
-    assert files.path.read_text() == TWO

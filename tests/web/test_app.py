@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.task import Clock
 
 from ldapgw.errors import StoreError
 from ldapgw.store import sync_state
 from ldapgw.store.sign_ins import IDLE_SECONDS
-from ldapgw.web.app import routes, web_resource
+from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout
-from ldapgw.web.site import WebSite
 from tests.support import rst
 from tests.support.checkout import ROOT
 from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connection, Seen, Stage, add
@@ -96,7 +94,6 @@ def test_headers_of_every_answer(browser: Browser, method: str, path: str, signe
 
 @pytest.mark.parametrize(("path", "media_type"), ICONS.items())
 def test_the_icons_that_browsers_ask_for(browser: Browser, path: str, media_type: str) -> None:
-    """In the root of the host, without being told to."""
     seen = browser.get(path)
     assert (seen.status, seen.headers["content-type"]) == (200, [media_type])
 
@@ -211,7 +208,6 @@ def test_what_is_no_route(browser: Browser, method: str, path: str, status: int,
 
 @pytest.mark.parametrize("path", ["/acme/", "/healthz", "/static/style.css"])
 def test_head(browser: Browser, path: str) -> None:
-    """It is GET without the body."""
     seen, full = browser.get(path, method="HEAD"), browser.get(path)
     assert (seen.status, seen.body) == (200, "")
     assert full.body
@@ -238,7 +234,6 @@ def test_a_large_body(browser: Browser, path: str, size: int, status: int) -> No
 
 @pytest.mark.parametrize("body", [b"&" * 8000, b"a=1&" * 2000, b"%", b"\xff=\xfe", b"token=%ff", b"\0" * 100])
 def test_a_strange_body(browser: Browser, body: bytes) -> None:
-    """It is no form, and no trouble."""
     browser.consent()
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert browser.send("/acme/sync", body, form).status == 403
@@ -323,9 +318,7 @@ def test_static_files_are_compressed(stage: Stage, browser: Browser, is_packed: 
     seen = browser.get("/static/style.css")
     accept = b"Accept-Encoding: gzip\r\n" if is_packed else b""
     request = b"GET /static/style.css HTTP/1.1\r\nHost: a\r\n" + accept + b"Connection: close\r\n\r\n"
-    head, _, body = (
-        Connection(WebSite(web_resource(stage.gate), Clock(), stage.admission())).send(request).partition(b"\r\n\r\n")
-    )
+    head, _, body = Connection(stage.site()).send(request).partition(b"\r\n\r\n")
     assert f"\r\nETag: {seen.headers['etag'][0]}\r\n".encode() in head + b"\r\n"
     assert (b"\r\nContent-Encoding: gzip" in head, len(body) < len(seen.body) / 3) == (is_packed, is_packed)
     assert (gzip.decompress(body) if is_packed else body).decode() == seen.body
@@ -367,7 +360,6 @@ def test_a_look_for_news_does_not_take_the_message_of_the_next_page(browser: Bro
 
 
 def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
-    """No script, no inline style, nothing from elsewhere."""
     bodies = [browser.get("/acme/").body, browser.consent().body, browser.get("/nothing").body]
     for body in bodies:
         for unwanted in ("<script>", "style=", "onclick", "<style", 'src="http', "@import", "url("):

@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
+from ldapgw.contact import Kind, Sharing, Source
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.passwords import hash_password
 from ldapgw.directory.search import search
-from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import admin_people, admin_phones
 from tests.support.results import result_of
+from tests.support.stage.book_clients import person
 from tests.support.stage.publishing import make_publisher
 from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage, about, act
 
@@ -83,9 +84,7 @@ LABELLED = {
 
 
 def made(uid: str, group: str) -> ContactRecord:
-    number = parse(NUMBERS[uid], "DE")
-    assert number is not None
-    contact = Contact(uid, name=uid, phones=(Phone(Kind.WORK, number),), labels=(group,) if group else ())
+    contact = person(uid, uid, (Kind.WORK, NUMBERS[uid]), labels=(group,) if group else ())
     return ContactRecord.from_contact(uid, uid, contact)
 
 
@@ -106,7 +105,7 @@ def office(request: pytest.FixtureRequest) -> Office:
     for phone, owner in [*((f"{name}-1", ids[name]) for name in PEOPLE), ("hall", None)]:
         hashed = hash_password(phone, lambda count: bytes(count))
         stage.do(phones.add, PhoneLogin(phone, "acme", owner, NumberMode.VALUES, hashed, NOW))
-    admin = stage.visitor("/acme/signin", account="root@acme.example")
+    admin = stage.admin()
     return Office(stage, admin, ids)
 
 
@@ -164,7 +163,6 @@ def test_nothing_becomes_visible_that_was_not_named(
 
 
 def test_a_label_survives_each_sharing(office: Office) -> None:
-    """Even that of a book that was private in between."""
     for sharing in ("private", "shared", "private", "callers", "group:sales", "shared"):
         office.ask("people share", [str(office.ids["anna"])], sharing=sharing)
         [anna] = [account for account in office.stage.accounts() if account.sub == "anna"]

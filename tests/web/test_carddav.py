@@ -25,9 +25,8 @@ from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.carddav.books import AddressBook, BookVersions, address_books
 from ldapgw.phones.carddav.requests import DavRefusal
-from ldapgw.web.app import web_resource
 from ldapgw.web.http import STALLED_SECONDS
-from ldapgw.web.site import MAX_LARGE_BODIES, WebSite
+from ldapgw.web.site import MAX_LARGE_BODIES
 from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.photo import jpeg
@@ -80,7 +79,7 @@ def properties(response: ElementTree.Element, status: str = "200 OK") -> dict[st
 
 
 def read(browser: Browser, path: str, asked: bytes, **more: Any) -> ElementTree.Element:
-    """The only response of a PROPFIND."""
+    """Return the only response to a PROPFIND."""
     [response] = responses(ask(browser, "PROPFIND", path, asked, **more)).values()
     return response
 
@@ -106,12 +105,12 @@ def own_book(browser: Browser) -> str:
 
 
 def report(browser: Browser, body: bytes) -> Seen:
-    """The answer to a report on one's own book."""
+    """Send a report on Alice's own book."""
     return ask(browser, "REPORT", own_book(browser), body)
 
 
 def card_of(browser: Browser, name: str = "pbx") -> Any:
-    """Anna's vCard, as a login reads it."""
+    """Return Anna's vCard as a login reads it."""
     return vobject.readOne(browser.get(f"{own_book(browser)}a1.vcf", basic(name)).body)
 
 
@@ -138,12 +137,12 @@ def matches(name: str, text: str, kind: str = "contains", more: str = "") -> str
 
 
 def on_tel(*conditions: str, test: str = "anyof") -> str:
-    """A filter with conditions on telephone numbers."""
+    """Return a filter with conditions on telephone numbers."""
     return f'<C:prop-filter name="TEL" test="{test}">{"".join(conditions)}</C:prop-filter>'
 
 
 def parameter(name: str, text: str) -> str:
-    """A condition on a parameter."""
+    """Return a condition on a parameter."""
     return f'<C:param-filter name="{name}"><C:text-match>{text}</C:text-match></C:param-filter>'
 
 
@@ -375,7 +374,6 @@ def test_a_phones_own_format_of_numbers(stage: Stage, browser: Browser) -> None:
 
 
 def test_photos() -> None:
-    """They are in the cards where the tenant has photos."""
     browser = serve(Stage(tenants=(replace(ACME, photos=True), GLOBEX)), photo=jpeg()).browser()
     [card] = cards(report(browser, multiget(f"{own_book(browser)}a1.vcf"))).values()
     assert card.photo.value == jpeg()
@@ -392,7 +390,6 @@ def test_several_contacts_by_address(browser: Browser) -> None:
 
 
 def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
-    """All of it, whatever the size of a piece."""
     people = [person(f"p{number}", f"Person {number:04}") for number in range(700)]
     publish_own(stage, *people)
     book = own_book(browser)
@@ -469,7 +466,6 @@ def test_contacts_with_many_labels() -> None:
 
 
 def test_a_query_for_one_card(browser: Browser) -> None:
-    """The UID of a card finds the card."""
     uid = card_of(browser).uid.value
     for text in (uid, f"urn:uuid:{uid.upper()}"):
         assert cards(report(browser, query(matches("UID", text, "equals")))).keys() == {"Anna Berg"}
@@ -714,7 +710,6 @@ def test_a_book_that_is_shared_no_longer(stage: Stage, browser: Browser) -> None
 
 
 def test_a_login_that_is_revoked(stage: Stage, browser: Browser) -> None:
-    """Its next request is refused."""
     assert books(browser)
     snapshot = stage.catalog.snapshot
     stage.catalog.publish(replace(snapshot, logins={}), ("pbx",))
@@ -809,7 +804,7 @@ ATTRIBUTES = " ".join(f'p:x{at}=""' for at in range(100))
 
 
 def wanting(names: str) -> bytes:
-    """A PROPFIND for properties."""
+    """Return a PROPFIND for some properties."""
     return f'<D:propfind xmlns:D="DAV:">{names}</D:propfind>'.encode()
 
 
@@ -901,18 +896,16 @@ def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
     """A report may name five thousand contacts; a larger body is not read, as is one of another method."""
     path = own_book(browser)
     hrefs = [f"{path}c{number:019}.vcf" for number in range(5000)]
-    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
-    answer = Connection(site, "127.0.0.1").send(request_lines("REPORT", path, basic(), multiget(*hrefs)))
+    answer = Connection(stage.site(), "127.0.0.1").send(request_lines("REPORT", path, basic(), multiget(*hrefs)))
     assert answer.count(b"404 Not Found") == 5000
     for method, size in (("REPORT", 512 * 1024), ("PROPFIND", 64 * 1024), ("PUT", 64 * 1024)):
-        site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
-        answer = Connection(site, "127.0.0.1").send(request_lines(method, path, basic(), b" " * (size + 1)))
+        answer = Connection(stage.site(), "127.0.0.1").send(request_lines(method, path, basic(), b" " * (size + 1)))
         assert answer.startswith(b"HTTP/1.1 413 "), answer[:80]
 
 
 def test_large_bodies_are_few(stage: Stage) -> None:
     """They are kept before anybody has logged in, so only some may arrive at a time; those that end make room."""
-    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+    site = stage.site()
     large = request_lines("REPORT", HOME, {}, b" " * (65 * 1024))
     waiting = [Connection(site, "127.0.0.1") for _ in range(MAX_LARGE_BODIES)]
     assert {connection.send(large[:-1]) for connection in waiting} == {b""}
@@ -938,7 +931,6 @@ def test_guesses(stage: Stage) -> None:
 
 
 def test_in_clear(stage: Stage) -> None:
-    """A login must not come so over the network."""
     for path in (HOME, "/dav/"):
         answer = Pbx(stage, "192.0.2.1").connection.send(request_lines("PROPFIND", path, basic()))
         assert answer.startswith(b"HTTP/1.1 403 ")
@@ -975,8 +967,7 @@ def reading() -> tuple[Stage, Connection, Slowly]:
     thread = Slowly()
     stage = serve(Stage(tenants=(ACME, GLOBEX), run_off_thread=thread))
     publish_own(stage, *(person(f"p{number}", f"Person {number:04}") for number in range(4000)))
-    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
-    connection = Connection(site, "127.0.0.1")
+    connection = Connection(stage.site(), "127.0.0.1")
     path = path_of_book(stage, "a")
     assert connection.send(request_lines("REPORT", path, basic(), query(""))) == b""
     while not connection.transport.value() and thread.step():
@@ -1061,7 +1052,7 @@ def test_too_many_requests_at_once() -> None:
         return waiting[-1]
 
     stage = serve(Stage(tenants=(ACME, GLOBEX), run_off_thread=never))
-    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+    site = stage.site()
     answers = [Connection(site, "127.0.0.1").send(request_lines("PROPFIND", HOME, basic())) for _ in range(10)]
     assert [answer[:12] for answer in answers] == [b""] * 9 + [b"HTTP/1.1 429"]
     assert len(waiting) == 1

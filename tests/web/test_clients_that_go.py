@@ -15,8 +15,6 @@ from twisted.logger import LogEvent
 from ldapgw.phones.contact_list import ListQuery
 from ldapgw.store import accounts
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.web.app import web_resource
-from ldapgw.web.site import WebSite
 from tests.support.phonebook.turns import Turns
 from tests.support.stage.book_clients import SECRET, basic, login, serve
 from tests.support.stage.web import ALICE, Browser, Connection, Stage, owner
@@ -34,7 +32,7 @@ class Served:
     def __init__(self, stage: Stage, peer: str = "127.0.0.1") -> None:
         self.stage = stage
         stage.turns = Turns(stage.clock)
-        self._site = WebSite(web_resource(stage.gate), stage.clock, stage.admission())
+        self._site = stage.site()
         self._peer = peer
 
     def client(

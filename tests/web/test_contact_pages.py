@@ -61,7 +61,7 @@ COLLEAGUE = Contact("110", Source.DIRECTORY, name="Conny Colleague", phones=(num
 
 
 def stored(stage: Stage, address: str, *people: Contact) -> None:
-    [account] = [one for one in stage.accounts() if one.address == address]
+    account = stage.account(address)
     for source in {one.source for one in people}:
         records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in people if one.source is source]
         stage.do(contacts.apply_changes, account.id, source, records, ())

@@ -16,8 +16,6 @@ from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.web import ACME, GLOBEX, Browser, Stage, owner, words_on
 
-ADMINISTRATOR = "root@acme.example"
-
 
 @pytest.fixture(name="database")
 def _database() -> Iterator[Database]:
@@ -43,10 +41,6 @@ def age(database: Database, name: str, *, seen: float = 0.0, started: float = 0.
     database.run(lambda connection: connection.execute(row.values(values)))
 
 
-def administrator(stage: Stage) -> Browser:
-    return stage.visitor("/acme/signin", account=ADMINISTRATOR)
-
-
 def table(browser: Browser) -> list[list[str]]:
     """The rows of the table; none: there is no table."""
     panel = browser.get("/acme/admin").body.partition('id="gateways"')[2].partition("</section>")[0]
@@ -59,14 +53,12 @@ def table(browser: Browser) -> list[list[str]]:
 
 
 def test_with_sqlite_there_is_no_such_table() -> None:
-    stage = Stage()
-    assert table(administrator(stage)) == []
+    assert table(Stage().admin()) == []
 
 
 @needs_postgresql
 def test_the_only_gateway_is_not_listed(shared: Stage) -> None:
-    """There is nothing to compare."""
-    browser = administrator(shared)
+    browser = shared.admin()
     assert table(browser) == []
     beat(shared.database, "north")
     assert table(browser) == []
@@ -75,7 +67,7 @@ def test_the_only_gateway_is_not_listed(shared: Stage) -> None:
 @needs_postgresql
 def test_what_the_administrator_sees_of_gateways(shared: Stage) -> None:
     """Who does not serve phones is not behind, and one of them syncs."""
-    browser = administrator(shared)
+    browser = shared.admin()
     beat(shared.database, "north", is_leader=True, contacts=1234, position=10**15)
     beat(shared.database, "south", contacts=1200, position=0)
     beat(shared.database, "west", roles=("sync", "web"), position=0)
@@ -94,7 +86,7 @@ def test_what_the_administrator_sees_of_gateways(shared: Stage) -> None:
 @needs_postgresql
 def test_a_gateway_that_died(shared: Stage) -> None:
     """The page says what to do, until another one has taken its place on the same machine."""
-    browser = administrator(shared)
+    browser = shared.admin()
     beat(shared.database, "north", is_leader=True)
     beat(shared.database, "south", contacts=1200)
     age(shared.database, "south", seen=ALIVE_SECONDS + 5, started=60)

@@ -48,11 +48,6 @@ def stage() -> Stage:
     return Stage(tenants=(COMPANY, GLOBEX))
 
 
-@pytest.fixture
-def admin(stage: Stage) -> Browser:
-    return by_link(stage)
-
-
 def leave(stage: Stage, *ids: int, reason: LeaverReason = LeaverReason.MISSING, ago: float = 0.0) -> None:
     stage.do(leavers.mark, ids, dict.fromkeys(ids, reason), NOW - ago)
 

@@ -18,7 +18,6 @@ from ldapgw.store.worker import MonitoredStore
 from ldapgw.web.app import web_resource
 from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON, _Stream
 from ldapgw.web.live import AccountWatcher, ChangeNotifier, person_topic
-from ldapgw.web.site import WebSite
 from tests.support.results import result_of
 from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage, by_link
 
@@ -41,7 +40,6 @@ def test_topics() -> None:
 
 
 def test_one_who_ends_while_told() -> None:
-    """The others are told all the same."""
     live = ChangeNotifier()
     heard: list[str] = []
     ends: list[Any] = []
@@ -78,27 +76,22 @@ def look(watch: AccountWatcher) -> None:
     assert done == [None]
 
 
-def of(stage: Stage, address: str) -> accounts.Account:
-    return next(one for one in stage.accounts() if one.address == address)
-
-
 def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
     """It is told once; others' are not, nor is what does not show."""
     watch, heard = watched
     look(watch)
-    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED, "")
+    stage.do(accounts.set_sharing, stage.account(BOB).id, Sharing.SHARED, "")
     stage.clock.advance(100)
     stage.do(sign_ins.sign_out, "x")
     look(watch)
     assert heard == []
-    stage.do(sync_state.begin, of(stage, ALICE).id)
+    stage.do(sync_state.begin, stage.account(ALICE).id)
     look(watch)
     look(watch)
     assert heard == [ALICE]
 
 
 def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
-    """It changes its owner's page."""
     watch, heard = watched
     stage.do(
         lambda connection: connection.exec_driver_sql(
@@ -106,7 +99,7 @@ def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatcher, l
         )
     )
     look(watch)
-    stage.do(accounts.set_sharing, of(stage, BOB).id, Sharing.SHARED, "")
+    stage.do(accounts.set_sharing, stage.account(BOB).id, Sharing.SHARED, "")
     look(watch)
     assert heard == [ALICE, ALICE]
 
@@ -138,7 +131,7 @@ class Stream(Connection):
     """
 
     def __init__(self, stage: Stage, browser: Browser, pages: Resource | None = None) -> None:
-        super().__init__(WebSite(pages or web_resource(stage.gate), stage.clock, stage.admission()))
+        super().__init__(stage.site(pages=pages))
         cookie = f"Cookie: __Host-ldapgw.acme={browser.cookies()['__Host-ldapgw.acme']}\r\n"
         self.head = self.send(
             f"GET /acme/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{cookie}\r\n".encode()
@@ -176,7 +169,6 @@ def test_an_event(stage: Stage, alice: Browser) -> None:
 
 
 def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
-    """It is an event; the page says how far it is."""
     watcher = AccountWatcher(stage.store, stage.live, lambda: 0)
     stream = Stream(stage, alice)
     (account,) = stage.accounts()

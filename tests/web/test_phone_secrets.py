@@ -20,10 +20,9 @@ from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.publisher import make_login
 from tests.support.site.command_line import Gateway
 from tests.support.stage.databases import open_file
-from tests.support.stage.web import ALICE, BASE, BOB, NOW, Browser, Stage, act, owner, search
+from tests.support.stage.web import ALICE, BASE, BOB, NOW, ROOT, Browser, Stage, act, owner, search
 
 CONTEXT = NamingContext("acme", "Acme GmbH", Dn.parse(BASE), "DE", "", NumberFormat.E164, lenient=True)
-ROOT = "root@acme.example"
 KEPT, ENDED, NEW = "kept", "ended", "new"
 THINGS = ("password", "book address", "provisioning address", "recording", "last searches", "first found")
 

@@ -25,6 +25,12 @@ from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Stage, owner, wo
 PHONE = "/acme/phones/desk1"
 
 
+@pytest.fixture
+def alice(stage: Stage) -> Browser:
+    """Alice, whose phone is desk1, a Yealink."""
+    return owner(stage, model="yealink")
+
+
 def made(browser: Browser) -> str:
     """The path of a new address, with the slash at its end."""
     assert browser.submit(f"{PHONE}/provision").location == PHONE
@@ -33,11 +39,10 @@ def made(browser: Browser) -> str:
     return html.unescape(address[1]).removeprefix(URL)
 
 
-def test_an_address_gives_the_settings_with_a_new_password(stage: Stage) -> None:
+def test_an_address_gives_the_settings_with_a_new_password(stage: Stage, alice: Browser) -> None:
     """Without a sign-in, by the vendor's name of the file and by the one with a MAC address."""
-    browser = owner(stage, model="yealink")
     before = stage.do(phones.read_by_name, "desk1").password
-    path = made(browser)
+    path = made(alice)
     for file in ("yealink-ldap.cfg", "0015651a2b3c.cfg"):
         answer = stage.browser().get(path + file)
         assert (answer.status, answer.headers["cache-control"]) == (200, ["no-store"])
@@ -49,28 +54,27 @@ def test_an_address_gives_the_settings_with_a_new_password(stage: Stage) -> None
     assert stage.browser().get(path + "passwd").status == 404
 
 
-def test_a_page_with_a_button_fetches_nothing(stage: Stage) -> None:
+def test_a_page_with_a_button_fetches_nothing(stage: Stage, alice: Browser) -> None:
     """Whoever previews the link, or scans the code, gets no password; each fetch is shown with its address."""
-    browser = owner(stage, model="yealink")
-    path = made(browser)
+    path = made(alice)
     page = stage.browser().get(path)
     assert page.status == 200
     assert f'href="{path}yealink-ldap.cfg"' in page.body
-    password = re.search(r'id="the-password">([^<]+)<', browser.get(PHONE).body)
+    password = re.search(r'id="the-password">([^<]+)<', alice.get(PHONE).body)
     assert password is not None
     assert password[1] not in page.body
-    assert "The settings haven’t been fetched yet" in words_on(browser.get(PHONE))
+    assert "The settings haven’t been fetched yet" in words_on(alice.get(PHONE))
     to_enter = "waiting for the phone Enter the provisioning address below in the phone, restart the phone, then search"
-    assert to_enter in words_on(browser.get(PHONE))
+    assert to_enter in words_on(alice.get(PHONE))
     stage.browser().get(path + "yealink-ldap.cfg")
     (fetch,) = stage.do(provisioning.read_address, "desk1", stage.clock.seconds()).fetches
     assert (fetch.when, fetch.file) == (stage.clock.seconds(), "yealink-ldap.cfg")
-    assert f"{fetch.address} yealink-ldap.cfg" in words_on(browser.get(PHONE))
-    assert to_enter not in words_on(browser.get(PHONE))
+    assert f"{fetch.address} yealink-ldap.cfg" in words_on(alice.get(PHONE))
+    assert to_enter not in words_on(alice.get(PHONE))
     fetched = "Settings fetched, not used yet The settings were fetched. Now search for a contact on the phone."
-    assert fetched in words_on(browser.get(PHONE))
-    browser.submit(f"{PHONE}/reset")
-    assert fetched not in words_on(browser.get(PHONE))
+    assert fetched in words_on(alice.get(PHONE))
+    alice.submit(f"{PHONE}/reset")
+    assert fetched not in words_on(alice.get(PHONE))
 
 
 def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
@@ -91,28 +95,27 @@ def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("end", ["revoked", "day", "password", "newer", "renamed", "removed"])
-def test_an_address_ends(stage: Stage, end: str) -> None:
+def test_an_address_ends(stage: Stage, alice: Browser, end: str) -> None:
     """When it is revoked, after a day, with another password or name, and with the phone; the password is deleted."""
-    browser = owner(stage, model="yealink")
-    path = made(browser)
+    path = made(alice)
     match end:
         case "revoked":
-            assert f'href="{PHONE}/provision/end"' in browser.get(PHONE).body
-            browser.get(f"{PHONE}/provision/end")  # it asks
+            assert f'href="{PHONE}/provision/end"' in alice.get(PHONE).body
+            alice.get(f"{PHONE}/provision/end")  # it asks
             assert stage.do(provisioning.read_address, "desk1", stage.clock.seconds()) is not None
-            assert browser.submit(f"{PHONE}/provision/end").location == PHONE
+            assert alice.submit(f"{PHONE}/provision/end").location == PHONE
         case "day":
             stage.clock.advance(provisioning.ADDRESS_SECONDS)
             stage.do(provisioning.remove_expired, stage.clock.seconds())
         case "password":
-            browser.submit(f"{PHONE}/reset")
+            alice.submit(f"{PHONE}/reset")
         case "newer":
-            assert made(browser) != path
+            assert made(alice) != path
             stage.do(provisioning.end_address, "desk1")
         case "renamed":
             assert stage.do(phones.rename, "desk1", "desk2")
         case "removed":
-            browser.submit(f"{PHONE}/remove")
+            alice.submit(f"{PHONE}/remove")
     for file in ("", "yealink-ldap.cfg"):
         seen = stage.do(provisioning.read_address, "desk1", stage.clock.seconds())
         assert seen is None, file
@@ -171,7 +174,6 @@ def test_an_address_ends_within_a_minute_after_an_outage(stage: Stage) -> None:
 
 
 def test_an_address_needs_https(stage: Stage) -> None:
-    """Over the network in clear it gives nothing."""
     path = made(owner(stage, model="yealink"))
     stage.trusts = lambda _: True
     for below in ("", "yealink-ldap.cfg"):

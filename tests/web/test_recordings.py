@@ -11,7 +11,7 @@ from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, RecordingPart, StoredRecording
 from ldapgw.web.layout import FLASH_MESSAGES
-from tests.support.stage.web import NOW, Stage, owner, words_on
+from tests.support.stage.web import NOW, Browser, Stage, owner, words_on
 
 PHONE = "/acme/phones/desk1"
 FILE = f"{PHONE}/recording.jsonl"
@@ -44,6 +44,12 @@ STATES = {
 }
 
 
+@pytest.fixture
+def alice(stage: Stage) -> Browser:
+    """Alice, whose phone is desk1."""
+    return owner(stage)
+
+
 def bring(stage: Stage, state: str, *, is_plain: bool = False) -> None:
     """Bring the recording of the phone into a state; a stored recording has the parts of two gateways."""
     if state == "none":
@@ -59,32 +65,30 @@ def bring(stage: Stage, state: str, *, is_plain: bool = False) -> None:
 
 
 @pytest.mark.parametrize(("state", "is_plain"), STATES)
-def test_the_page_says_what_there_is_of_a_recording(stage: Stage, state: str, is_plain: bool) -> None:
+def test_the_page_says_what_there_is_of_a_recording(stage: Stage, alice: Browser, state: str, is_plain: bool) -> None:
     """The page has the fitting buttons; the file has the parts of all gateways, and is not shown in the browser."""
-    browser = owner(stage)
     bring(stage, state, is_plain=is_plain)
     said, buttons, status = STATES[state, is_plain]
-    page = words_on(browser.get(PHONE)).replace(" .", ".").replace(" ,", ",")
+    page = words_on(alice.get(PHONE)).replace(" .", ".").replace(" ,", ",")
     sentences = [other for other, _, _ in STATES.values() if other and other in page]
     assert max(sentences, key=len, default="") == said
     assert {button for button in BUTTONS if button in page} == buttons
-    found = browser.get(FILE)
+    found = alice.get(FILE)
     assert found.status == status
     if status == 200:
         assert found.body == '{"of":"one"}\n{"of":"two"}\n'
         assert found.headers["content-disposition"] == ['attachment; filename="desk1.jsonl"']
 
 
-def test_a_recording_is_begun_ended_and_deleted(stage: Stage, json_log: list[dict[str, Any]]) -> None:
+def test_a_recording_is_begun_ended_and_deleted(stage: Stage, alice: Browser, json_log: list[dict[str, Any]]) -> None:
     """The gateway is told at once, and the page says so; the file has pseudonyms."""
-    browser = owner(stage)
 
     def submit(action: str) -> list[str]:
         """Submit the form; return the messages that the page then shows."""
         before = stage.changes
-        assert browser.submit(RECORD, action=action).status == 303
+        assert alice.submit(RECORD, action=action).status == 303
         assert stage.changes == before + 1
-        page = words_on(browser.get(PHONE))
+        page = words_on(alice.get(PHONE))
         texts = {name: str(one.sentence) for name, one in FLASH_MESSAGES.items() if name.startswith("recording-")}
         return [name for name, text in texts.items() if text in page]
 
@@ -100,24 +104,23 @@ def test_a_recording_is_begun_ended_and_deleted(stage: Stage, json_log: list[dic
     assert submit("start") == ["recording-refused"]
     assert stage.do(recordings.read, "desk1") is None
     assert [line["act"] for line in json_log if "record" in line.get("act", "")] == ["is being recorded"]
-    assert [browser.submit(RECORD, **fields).status for fields in ({"action": "sell"}, {})] == [400, 400]
+    assert [alice.submit(RECORD, **fields).status for fields in ({"action": "sell"}, {})] == [400, 400]
 
 
 def test_an_administrator_reads_and_deletes_a_recording(stage: Stage) -> None:
     """A plain recording is for the administrator of the gateway, who has the command line."""
     owner(stage)
     bring(stage, "stored")
-    administrator = stage.visitor("/acme/signin", account="root@acme.example")
+    administrator = stage.admin()
     assert administrator.get(FILE).status == 200
     assert administrator.submit(RECORD, action="delete").status == 303
     bring(stage, "stored", is_plain=True)
     assert administrator.get(FILE).status == 404
 
 
-def test_the_page_says_in_german_too_that_the_file_has_personal_data(stage: Stage) -> None:
+def test_the_page_says_in_german_too_that_the_file_has_personal_data(alice: Browser) -> None:
     """In the formal words in which the privacy page says it."""
-    browser = owner(stage)
-    page, privacy = (words_on(browser.get(f"{path}?language=de")) for path in (PHONE, "/acme/privacy"))
+    page, privacy = (words_on(alice.get(f"{path}?language=de")) for path in (PHONE, "/acme/privacy"))
     assert "enthält die Datei Pseudonyme; behandeln Sie die Datei als personenbezogene Daten" in page
     assert "enthält die Datei Pseudonyme, außer wenn" in privacy
     assert "Die Datei enthält weiterhin personenbezogene Daten." in privacy

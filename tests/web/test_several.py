@@ -10,14 +10,7 @@ import pytest
 
 from ldapgw.contact import Sharing
 from ldapgw.store import sync_state
-from ldapgw.store.accounts import Account
-from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage
-
-CAROL = "root@acme.example"
-
-
-def of(stage: Stage, address: str) -> Account:
-    return next(one for one in stage.accounts() if one.address == address)
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, ROOT, URL, Browser, Stage
 
 
 def add(browser: Browser, account: str = BOB) -> None:
@@ -30,7 +23,7 @@ def test_adding_an_account(stage: Stage, alice: Browser) -> None:
     asked = alice.depart("/acme/connect?add")
     assert (asked["prompt"], asked.get("login_hint")) == ("select_account consent", None)
     add(alice)
-    assert of(stage, BOB).owner == of(stage, ALICE).sub
+    assert stage.account(BOB).owner == stage.account(ALICE).sub
     page = alice.get("/acme/").body
     assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in page
     assert f'<a href="?account=2" aria-current="page">{BOB}</a>' in alice.get("/acme/?account=2").body
@@ -43,42 +36,42 @@ def test_the_other_account_stays_its_owners(stage: Stage, alice: Browser) -> Non
     add(alice)
     bob = stage.visitor("/acme/signin", account=BOB)
     assert [one["account"] for one in json.loads(bob.get("/acme/status.json").body)["accounts"]] == [BOB]
-    assert bob.submit("/acme/disconnect", account=of(stage, ALICE).sub).status == 404
+    assert bob.submit("/acme/disconnect", account=stage.account(ALICE).sub).status == 404
 
 
 def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
     """They name it, do it to that one alone, and lead back to it."""
     add(alice)
-    sub = of(stage, BOB).sub
+    sub = stage.account(BOB).sub
     assert 'href="/acme/account?account=2"' in alice.get("/acme/?account=2").body
     page = alice.get("/acme/account?account=2").body
     assert f'name="account" value="{sub}"' in page
     assert 'href="/acme/disconnect?account=2"' in page
     seen = alice.submit("/acme/share", account=sub, sharing="shared")
     assert (seen.status, seen.location) == (303, "/acme/account?account=2")
-    assert [one.sharing for one in (of(stage, ALICE), of(stage, BOB))] == [Sharing.PRIVATE, Sharing.SHARED]
+    assert [one.sharing for one in (stage.account(ALICE), stage.account(BOB))] == [Sharing.PRIVATE, Sharing.SHARED]
     assert alice.submit("/acme/sync", account=sub).location == "/acme/?account=2"
     asked = alice.get("/acme/disconnect?account=2").body
     assert '<a class="button plain" href="/acme/account?account=2">Cancel</a>' in asked
     assert alice.submit("/acme/disconnect", account=sub).location == "/acme/"
-    assert (of(stage, ALICE).is_connected, of(stage, BOB).is_connected, of(stage, BOB).owner) == (True, False, None)
+    bob = stage.account(BOB)
+    assert (stage.account(ALICE).is_connected, bob.is_connected, bob.owner) == (True, False, None)
     assert BOB not in alice.get("/acme/").body
 
 
 def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None:
     """It is suggested to Google, and stays on the page."""
     add(alice)
-    stage.do(sync_state.fail, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
+    stage.do(sync_state.fail, stage.account(BOB), "consent_revoked", stage.clock.seconds(), None)
     assert 'href="/acme/connect?account=2"' in alice.get("/acme/?account=2").body
     asked = alice.depart("/acme/connect?account=2")
-    assert (asked["login_hint"], asked["prompt"]) == (of(stage, BOB).sub, "consent")
+    assert (asked["login_hint"], asked["prompt"]) == (stage.account(BOB).sub, "consent")
     alice.consent("/acme/connect?account=2", account=BOB)
-    assert (of(stage, BOB).error, of(stage, BOB).owner) == (None, of(stage, ALICE).sub)
+    assert (stage.account(BOB).error, stage.account(BOB).owner) == (None, stage.account(ALICE).sub)
 
 
 @pytest.mark.parametrize("number", ["0", "3", "-1", "x", "", "1 OR 1", "²"])
 def test_an_account_that_is_not_on_the_page(alice: Browser, number: str) -> None:
-    """The first one is shown instead."""
     add(alice)
     for page in ("/acme/", "/acme/account"):
         assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in alice.get(f"{page}?account={number}").body
@@ -94,11 +87,10 @@ def test_adding_what_is_ones_own(stage: Stage, browser: Browser, path: str, acco
 
 
 def test_adding_in_another_tenant() -> None:
-    """A session is nobody there."""
     stage = Stage(tenants=(ACME, GLOBEX))
     browser = stage.visitor()
     browser.consent("/globex/connect?add", account=BOB)
-    assert of(stage, BOB).owner is None
+    assert stage.account(BOB, "globex").owner is None
     assert len(json.loads(browser.get("/globex/status.json").body)["accounts"]) == 1
 
 
@@ -109,7 +101,7 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
     if before == "disconnected":
         browser.submit("/acme/disconnect")
     if before == "in trouble":
-        stage.do(sync_state.fail, of(stage, ALICE), "consent_revoked", stage.clock.seconds(), None)
+        stage.do(sync_state.fail, stage.account(ALICE), "consent_revoked", stage.clock.seconds(), None)
     stored, revoked = stage.accounts(), stage.world.calls["/revoke"]
     visit = browser.consent(account=BOB)
     assert visit.status == 403
@@ -122,9 +114,9 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
 def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> None:
     """Neither a third nor one's own is taken for it; trying again is about the same."""
     add(alice)
-    stage.do(sync_state.fail, of(stage, BOB), "consent_revoked", stage.clock.seconds(), None)
+    stage.do(sync_state.fail, stage.account(BOB), "consent_revoked", stage.clock.seconds(), None)
     stored = stage.accounts()
-    for other in (CAROL, ALICE):
+    for other in (ROOT, ALICE):
         visit = alice.consent("/acme/connect?account=2", account=other)
         assert (visit.status, stage.accounts()) == (403, stored)
         assert "You chose a different Google account" in visit.body
@@ -155,7 +147,6 @@ def test_a_consent_that_outlives_the_sign_in(stage: Stage, browser: Browser, act
     ],
 )
 def test_trying_again_after_a_refusal(alice: Browser, path: str, again: str) -> None:
-    """It begins the same again."""
     add(alice)
     assert f'href="/acme/{again}">Try again' in alice.consent(path, cancel=True).body
 

@@ -11,7 +11,6 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
-from ldapgw.web.app import web_resource
 from ldapgw.web.http import MAX_BODY_SIZE
 from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REFUSED_SECONDS, REQUEST_SECONDS, WebSite
 from tests.support.stage.web import Connection, Stage
@@ -27,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def connection(stage: Stage, clock: Clock) -> Iterator[Connection]:
-    connection = Connection(WebSite(web_resource(stage.gate), clock, stage.admission()))
+    connection = Connection(stage.site(clock=clock))
     yield connection
     connection.close()
     assert clock.getDelayedCalls() == []
@@ -45,7 +44,6 @@ def test_requests_one_after_another(connection: Connection, clock: Clock) -> Non
 
 
 def test_pipelined_requests(connection: Connection) -> None:
-    """Each is answered."""
     assert connection.send(GET * 3).count(b"HTTP/1.1 200 OK") == 3
 
 
@@ -86,7 +84,6 @@ def test_a_large_body_is_refused_and_not_kept(connection: Connection, head: byte
 
 
 def test_an_endless_body_is_cut_off(connection: Connection) -> None:
-    """At some point nobody listens any more."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Transfer-Encoding: chunked\r\n\r\n")
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     for _ in range(MAX_READ_SIZE // 65536):
@@ -106,7 +103,6 @@ def test_no_file_is_opened_for_a_long_body(connection: Connection) -> None:
     "target", [b"*", b"http://evil.example/", b"/%00", b"/\x01", b"/acme/?%zz&&=;", b"/" + b"a" * 9000]
 )
 def test_strange_targets(connection: Connection, target: bytes) -> None:
-    """They are answered or refused; no banner, no trace."""
     answer = connection.send(b"OPTIONS " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 405 "))
     assert b"Server:" not in answer
@@ -126,7 +122,7 @@ def test_strange_hosts(connection: Connection, host: bytes) -> None:
 
 def test_nothing_is_logged_of_an_address(stage: Stage, clock: Clock, tmp_path: Any) -> None:
     """The callback's has the code in it."""
-    site = WebSite(web_resource(stage.gate), clock, stage.admission())
+    site = stage.site(clock=clock)
     site.startFactory()
     written: list[str] = []
     site._logFile = type("Log", (), {"write": lambda _, line: written.append(line), "close": lambda _: None})()
@@ -147,7 +143,7 @@ def let_in(site: WebSite, *peers: str) -> str:
 
 def test_one_network_does_not_take_all_connections(stage: Stage, clock: Clock) -> None:
     """An IPv4 address or an IPv6 /64; whoever leaves makes room."""
-    site = WebSite(web_resource(stage.gate), clock, stage.admission(10, 2))
+    site = stage.site(10, 2, clock=clock)
     first = Connection(site, "192.0.2.1")
     assert let_in(site, "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2") == "+-+"
     assert let_in(site, "2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1") == "++-+"
@@ -158,7 +154,7 @@ def test_one_network_does_not_take_all_connections(stage: Stage, clock: Clock) -
 def test_the_page_has_so_many_connections_and_no_more(stage: Stage, clock: Clock) -> None:
     """Wherever they come from, be it a proxy or this machine: each takes a file descriptor."""
     stage.trusts = lambda address: address == "192.0.2.9"
-    site = WebSite(web_resource(stage.gate), clock, stage.admission(5, 2))
+    site = stage.site(5, 2, clock=clock)
     first = Connection(site, "192.0.2.1")
     assert let_in(site, "192.0.2.9", "192.0.2.9", "192.0.2.9", "192.0.2.2", "192.0.2.3", "192.0.2.9") == "++++--"
     local = UNIXAddress(b"/run/ldapgw.sock")
@@ -170,7 +166,7 @@ def test_the_page_has_so_many_connections_and_no_more(stage: Stage, clock: Clock
 def test_clients_of_a_proxy_are_counted_by_requests(stage: Stage, clock: Clock) -> None:
     """One network has so many under way, and is told so; others are answered, and so is it when one has ended."""
     stage.trusts = lambda address: address == "192.0.2.9"
-    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 2))
+    site = stage.site(20, 2, clock=clock)
     body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: %s\r\nContent-Length: 1\r\n\r\n"
     get = b"GET /healthz HTTP/1.1\r\nX-Forwarded-For: %s\r\n\r\n"
     under_way = [Connection(site, "192.0.2.9") for _ in range(2)]
@@ -194,7 +190,7 @@ def test_clients_of_a_proxy_are_counted_by_requests(stage: Stage, clock: Clock) 
 def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, clock: Clock) -> None:
     """Else all its clients would share one network's."""
     stage.trusts = lambda address: address == "192.0.2.9"
-    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
+    site = stage.site(20, 1, clock=clock)
     body = b"POST /acme/sync HTTP/1.1\r\nContent-Length: 1\r\n\r\n"
     under_way = [Connection(site, "192.0.2.9") for _ in range(3)]
     assert [one.send(body) for one in under_way] == [b""] * 3
@@ -209,7 +205,7 @@ def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, cloc
 def test_a_refused_request(stage: Stage, clock: Clock, rest: bytes, seconds: float, ended: tuple[bool, bool]) -> None:
     """A refused request has less time than a request that counts; its connection goes on once it is complete."""
     stage.trusts = lambda address: address == "192.0.2.9"
-    site = WebSite(web_resource(stage.gate), clock, stage.admission(20, 1))
+    site = stage.site(20, 1, clock=clock)
     body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
     counted, refused = (Connection(site, "192.0.2.9") for _ in range(2))
     counted.send(body)
@@ -221,7 +217,7 @@ def test_a_refused_request(stage: Stage, clock: Clock, rest: bytes, seconds: flo
 def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent]) -> None:
     """Connections that are refused or time out: a line a minute for each kind and network, and none of Twisted's."""
     stage.misuse.startService()
-    site = WebSite(web_resource(stage.gate), stage.clock, stage.admission(1000, 100))
+    site = stage.site(1000, 100)
     connections = [Connection(site) for _ in range(150)]
     taken = [connection for connection in connections if not connection.is_refused]
     assert len(taken) == 100

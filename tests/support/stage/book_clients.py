@@ -17,8 +17,6 @@ from ldapgw.directory.naming_context import phone_dn
 from ldapgw.directory.passwords import hash_password
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
-from ldapgw.web.app import web_resource
-from ldapgw.web.site import WebSite
 from tests.support.phonebook import naming_context
 from tests.support.stage.web import ACME, GLOBEX, Connection, Stage
 
@@ -115,7 +113,7 @@ class Pbx:
 
     def __init__(self, stage: Stage, peer: str = "127.0.0.1") -> None:
         self.clock = stage.clock
-        self.connection = Connection(WebSite(web_resource(stage.gate), stage.clock, stage.admission()), peer)
+        self.connection = Connection(stage.site(), peer)
 
     def ask(self, headers: dict[str, str], tenant: str = "acme", number: str = "0301234567") -> bytes:
         """What is answered at once when it asks for a caller."""

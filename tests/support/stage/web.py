@@ -99,13 +99,14 @@ GOOGLE = "https://accounts.google.com"
 CLIENT = Client("123456789012-example.apps.googleusercontent.com", "GOCSPX-EXAMPLE")
 SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
 ALICE, BOB, EVE = "alice@acme.example", "bob@acme.example", "eve@elsewhere.example"
+ROOT = "root@acme.example"
 
 ACME = WebTenant(
     name="acme",
     title="Acme GmbH",
     client=CLIENT,
     allowed_users=("@acme.example",),
-    admins=("root@acme.example",),
+    admins=(ROOT,),
     sources=(Source.CONTACTS,),
     sharing=Sharing.PRIVATE,
     shared_label="",
@@ -248,7 +249,7 @@ class Stage:
         for address, hd in (
             (ALICE, "acme.example"),
             (BOB, "acme.example"),
-            ("root@acme.example", "acme.example"),
+            (ROOT, "acme.example"),
             (EVE, ""),
         ):
             self.world.add_account(address, address.partition("@")[0].title(), "Example", hd=hd)
@@ -410,9 +411,15 @@ class Stage:
         await self.clients.refresh()
         await self.delegations.refresh()
 
-    def admission(self, connections: int = 1000, per_network: int = 256) -> Admission:
-        """What lets connections in, as many as the configuration does by default."""
-        return Admission(connections, per_network, self.trusts, self.misuse.count)
+    def site(
+        self, connections: int = 1000, per_network: int = 256, *, clock: Clock | None = None, pages: Any = None
+    ) -> WebSite:
+        """Return a server of the pages, which lets in as many connections as the configuration does by default.
+
+        :param pages: the pages, if several servers share them.
+        """
+        admission = Admission(connections, per_network, self.trusts, self.misuse.count)
+        return WebSite(pages or web_resource(self.gate), clock or self.clock, admission)
 
     def browser(self) -> Browser:
         """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""
@@ -424,9 +431,18 @@ class Stage:
         browser.consent(path, account=account, **choices)
         return browser
 
+    def admin(self) -> Browser:
+        """Return the browser of an administrator who has signed in with Google, and has no account."""
+        return self.visitor("/acme/signin", account=ROOT)
+
     def accounts(self) -> tuple[Account, ...]:
         with self.database.begin() as connection:
             return accounts.read_all(connection)
+
+    def account(self, address: str, tenant: str = "acme") -> Account:
+        """Return the account of an address."""
+        [found] = [one for one in self.accounts() if (one.tenant, one.address) == (tenant, address)]
+        return found
 
     def do(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Call a function of the store."""
