@@ -24,7 +24,7 @@ from ldapgw.store.phones import NumberMode
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.sync.publisher import make_login
 from ldapgw.web.error_pages import PageError
-from ldapgw.web.explain_pages import EXPLAIN_BURST, MAX_RUNNING, ExplainPages
+from ldapgw.web.explain_pages import MAX_RUNNING, ExplainPages
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.sessions import Visitor
@@ -37,6 +37,7 @@ from tests.support.stage.web import (
     DESK1,
     HOSTILE,
     NOW,
+    ROOT,
     Browser,
     Seen,
     Stage,
@@ -45,8 +46,6 @@ from tests.support.stage.web import (
     search,
     words_on,
 )
-
-ROOT = "root@acme.example"
 
 
 def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
@@ -100,7 +99,6 @@ def alice(stage: Stage) -> Browser:
 
 
 def test_a_caller_is_found(alice: Browser) -> None:
-    """By whom, and why; and all that was tried."""
     page = ask(alice, "030 123-45 67")
     assert "the number +49\xa030\xa01234567 is the same" in page.body
     assert "“030\xa0123-45\xa067”</h1>" in page.body
@@ -141,7 +139,6 @@ def test_a_caller_is_found(alice: Browser) -> None:
     ids=["direct-dial number", "filter", "attribute", "spelling", "one word", "nobody"],
 )
 def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes: list[str]) -> None:
-    """The reason, the advice, and where to click."""
     page = ask(alice, asked)
     assert said in words_on(page)
     assert links(page) == fixes
@@ -185,7 +182,7 @@ def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: 
     """They may be there, everybody reads; an administrator reads of a whole number that it is in one of them."""
     browser = alice
     if who == ROOT:
-        browser = stage.visitor("/acme/signin", account=ROOT)
+        browser = stage.admin()
     for asked in ("kolumna", "karla", "(mobile=*7654399)", "(mobile=0171765439*)", "iwan"):
         said = words_on(ask(browser, asked))
         assert "finds nobody" in said
@@ -202,7 +199,6 @@ def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: 
 
 
 def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
-    """With the link to who sees it."""
     alice.consent("/acme/connect?add", account=BOB)
     serve(stage, {BOB: Sharing.PRIVATE})
     page = ask(alice, "mulligan")
@@ -225,7 +221,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     assert 'href="/acme/account?account=1#google"' in seen.body
     assert "The last sync of alice@acme.example failed. Google has asked the gateway to slow down, so" in said
     assert "The first sync of bob@acme.example" not in said
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     seen = ask(admin, "xyzzy")
     assert "The first sync of bob@acme.example hasn’t finished yet" in words_on(seen)
     assert "#google" not in seen.body
@@ -233,7 +229,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
 
 def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
     """They can change the settings; users are not told of them."""
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     told = "Correct the number in Google Contacts, with its country code. A number without one gets the country"
     assert told in words_on(ask(admin, "+43 30 1234567"))
     assert "Correct the number in Google Contacts, with its country code." in words_on(ask(alice, "+43 30 1234567"))
@@ -256,7 +252,6 @@ def test_whose_phones(stage: Stage, alice: Browser) -> None:
 
 
 def test_without_a_phone(browser: Browser) -> None:
-    """There is nothing to ask about."""
     browser.consent()
     assert "You haven’t added a phone yet." in words_on(browser.get("/acme/explain"))
 
@@ -272,7 +267,6 @@ def test_without_a_phone(browser: Browser) -> None:
     ids=["filter", "base", "no DN", "somebody else's book"],
 )
 def test_what_cannot_be_explained(alice: Browser, asked: str, base: str, wrong: str) -> None:
-    """A line says so, and the form keeps what was typed."""
     page = ask(alice, asked, base=base)
     assert page.status == 400
     assert wrong in words_on(page)
@@ -280,7 +274,6 @@ def test_what_cannot_be_explained(alice: Browser, asked: str, base: str, wrong: 
 
 
 def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
-    """It is a matter of a moment."""
     add(alice, "desk8")
     assert "hasn’t loaded this phone yet" in words_on(ask(alice, "x", "desk8"))
     assert "Why wasn’t this caller found?" in words_on(ask(alice, " "))
@@ -329,7 +322,7 @@ def test_filters_are_for_administrators(stage: Stage, alice: Browser) -> None:
     """The field takes them from everybody, because a phone's page sends them; employees read of numbers and names."""
     labels = [
         re.findall('<label for="asked">(.*?)</label>', browser.get("/acme/explain?phone=desk1").body)
-        for browser in (alice, stage.visitor("/acme/signin", account=ROOT))
+        for browser in (alice, stage.admin())
     ]
     assert labels == [["Number or name"], ["Number, name or filter"]]
 
@@ -348,7 +341,6 @@ def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
 
 
 def test_hostile_texts_stay_text(alice: Browser) -> None:
-    """What was typed, too."""
     body = ask(alice, HOSTILE).body
     assert "<script>alert" not in body
     assert "&lt;script&gt;alert" in body
@@ -370,7 +362,6 @@ def test_what_a_phone_lists_before_anything_is_typed(stage: Stage, alice: Browse
 
 
 def test_in_german(alice: Browser) -> None:
-    """All of it."""
     page = alice.post(
         "/acme/explain",
         {"token": alice.get("/acme/").token, "asked": "030 1234599", "phone": "desk1"},
@@ -380,16 +371,6 @@ def test_in_german(alice: Browser) -> None:
     assert "desk1 findet niemanden" in said
     assert "Gespeichert ist +49 30 1234567 (Nummer). Der Unterschied: die letzten 2 Ziffern." in said
     assert "Gesucht in alice@acme.example (Telefonbuch dieses Telefons)" in said
-
-
-def test_too_many(stage: Stage, alice: Browser) -> None:
-    """Nobody types as fast; it goes on when they slow down."""
-    form = {"token": alice.get("/acme/").token, "asked": "a", "phone": "desk1"}
-    seen = [alice.post("/acme/explain", form).status for _ in range(EXPLAIN_BURST + 1)]
-    assert seen == [200] * EXPLAIN_BURST + [429]
-    stage.set_back = 3600.0
-    stage.clock.advance(2)
-    assert alice.post("/acme/explain", form).status == 200
 
 
 def test_some_at_a_time(stage: Stage, alice: Browser) -> None:

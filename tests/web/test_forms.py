@@ -197,7 +197,6 @@ def test_share_a_label(stage: Stage, alice: Browser) -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"sharing": "everybody"}, {"sharing": ""}, {"sharing": "group:sales"}])
 def test_share_without_a_choice(stage: Stage, alice: Browser, fields: dict[str, str]) -> None:
-    """Nothing is changed."""
     assert alice.submit("/acme/share", **fields).status == 400
     assert [account.sharing for account in stage.accounts()] == [Sharing.PRIVATE]
 
@@ -271,7 +270,6 @@ def test_disconnect_that_the_directory_cannot_follow(stage: Stage, alice: Browse
 
 
 def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser) -> None:
-    """Then it is revoked."""
     stage.world.revoke(ALICE)
     alice.submit("/acme/disconnect")
     assert "Google access is revoked" in alice.get("/acme/").body
@@ -336,7 +334,6 @@ def test_a_foreign_form_is_refused(stage: Stage, alice: Browser, token: str | No
     ids=["nothing said", "our origin", "origin hidden by our own policy", "and the browser says more"],
 )
 def test_our_own_form_is_accepted(alice: Browser, headers: dict[str, str]) -> None:
-    """Whatever browsers say of it."""
     fields = {"sharing": "shared", "token": alice.get("/acme/").token}
     assert alice.post("/acme/share", fields, headers).status == 303
 
@@ -366,9 +363,8 @@ def test_a_token_belongs_to_its_session(stage: Stage, alice: Browser) -> None:
 # --- whose account it is --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["sync", "accept-shrink", "share", "disconnect"])
+@pytest.mark.parametrize("form", ["sync", "accept-shrink", "share", "source", "disconnect"])
 def test_a_person_touches_their_own_account_alone(stage: Stage, alice: Browser, form: str) -> None:
-    """Whatever a request says of another one's."""
     bob = stage.visitor(account=BOB)
     stage.changes = 0
     before = stage.accounts()
@@ -421,7 +417,6 @@ def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_certificate_that_ends_is_a_warning(stage: Stage, alice: Browser) -> None:
-    """In the object, and on the page."""
     stage.certificate_ends = stage.clock.seconds() + 60
     (warning,) = json.loads(alice.get("/acme/status.json").body)["accounts"][0]["warnings"]
     assert warning["code"] == "certificate_expiry"
@@ -432,7 +427,7 @@ def test_a_certificate_that_ends_is_a_warning(stage: Stage, alice: Browser) -> N
 
 def test_a_database_that_takes_nothing_is_told(stage: Stage, alice: Browser) -> None:
     """Read as it was, with what is the matter: in the object, on the page in both languages, and to administrators."""
-    root = stage.visitor("/acme/signin", account="root@acme.example")
+    root = stage.admin()
     stage.database_fails_since = stage.clock.seconds() - 60
     stage.clock.advance(3600)  # a visit that would be noted
 
@@ -452,7 +447,6 @@ def test_a_database_that_takes_nothing_is_told(stage: Stage, alice: Browser) -> 
 
 
 def test_a_database_that_cannot_be_read_is_told(stage: Stage, alice: Browser) -> None:
-    """To a program as JSON, to a person as a page."""
     with stage.database.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE account RENAME TO gone")
     seen = alice.get("/acme/status.json")
@@ -473,7 +467,7 @@ def test_status_for_an_administrator() -> None:
     for account in (ALICE, BOB):
         stage.browser().consent(account=account)
     stage.browser().consent("/globex/connect", account=ALICE)
-    root = stage.visitor("/acme/signin", account="root@acme.example")
+    root = stage.admin()
     accounts_shown = json.loads(root.get("/acme/status.json").body)["accounts"]
     assert [(one["tenant"], one["account"]) for one in accounts_shown] == [("acme", ALICE), ("acme", BOB)]
     assert len(thread) == 1
@@ -525,7 +519,6 @@ def test_a_session_ends_by_itself(stage: Stage, alice: Browser, silence: int, ti
 
 @pytest.mark.parametrize("cookie", ["", "x", "A" * 43, "A" * 4000, "../../etc/passwd", "a=b"])
 def test_a_cookie_that_nobody_gave_out(browser: Browser, cookie: str) -> None:
-    """It is as good as none."""
     seen = browser.get("/acme/", {"Cookie": f"__Host-ldapgw.acme={cookie}"})
     assert (seen.status, "Sign out" in seen.body) == (200, False)
 

@@ -15,12 +15,15 @@ import pytest
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.web import phone_forms
 from ldapgw.web.app import FORM_BURST, FORM_INTERVAL_SECONDS, routes
 from ldapgw.web.book_clients import LONGEST_DELAY
+from ldapgw.web.contact_pages import SEARCH_BURST
 from ldapgw.web.error_pages import PAGES
+from ldapgw.web.explain_pages import EXPLAIN_BURST
 from ldapgw.web.layout import Layout, RequiredRole, Route
 from tests.support.checkout import ROOT
-from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage, words_on
+from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage, owner, words_on
 
 ALL_ROUTES = routes(Layout.of(Stage().gate))
 # What phones and PBXs ask for has logins of its own, and no forms.
@@ -118,9 +121,26 @@ def test_a_session_sends_forms_no_faster_than_people(stage: Stage, bob: Browser)
     assert bob.post("/acme/signout", token).status == 303
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "burst", "seconds"),
+    [
+        ("/acme/search", {"sought": "a"}, SEARCH_BURST, 1.0),
+        ("/acme/explain", {"asked": "a", "phone": "desk1"}, EXPLAIN_BURST, 2.0),
+        ("/acme/phones/desk1/test", {"password": "guess"}, phone_forms.TEST_BURST, phone_forms.TEST_INTERVAL_SECONDS),
+    ],
+)
+def test_costly_forms_are_limited(stage: Stage, path: str, fields: dict[str, str], burst: int, seconds: float) -> None:
+    """A session sends some forms at once, and one more after a while, even if somebody sets the machine's clock."""
+    browser = owner(stage, model="yealink")
+    form = {"token": browser.get("/acme/").token, **fields}
+    assert [browser.post(path, form).status == 429 for _ in range(burst + 1)] == [False] * burst + [True]
+    stage.set_back = 3600.0
+    stage.clock.advance(seconds)
+    assert browser.post(path, form).status != 429
+
+
 @pytest.mark.parametrize("route", GETS, ids=by_path)
 def test_get_changes_nothing(unchanged: Browser, route: Route) -> None:
-    """Whatever is asked along with it."""
     stage, before = unchanged.stage, dump(unchanged.stage)
     fields = {"token": unchanged.get("/acme/").token, "sharing": "shared", "account": "1", "accept_shrink": "yes"}
     assert ask(unchanged, route, fields=fields).status < 500
@@ -169,7 +189,6 @@ def test_other_peoples_phones_are_not_found(unchanged: Browser, route: Route) ->
 @pytest.mark.long  # test_consent has the addresses that a sign-in may lead to
 @pytest.mark.parametrize("route", ROUTES, ids=by_path)
 def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) -> None:
-    """Whatever a request suggests."""
     elsewhere = "https://evil.example/"
     names = ("next", "back", "return", "redirect", "redirect_uri", "url", "to", "account", "name")
     for suggested in (elsewhere, "//evil.example", "/\\evil.example", "https:evil.example"):
@@ -185,7 +204,6 @@ def test_redirects_lead_to_ourselves_or_to_google(bob: Browser, route: Route) ->
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.required_role in SIGNED_IN], ids=by_path)
 def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> None:
-    """Others are told to sign in."""
     assert ask(browser, route).status == 403
 
 
@@ -245,7 +263,6 @@ def named_tests() -> list[str]:
 
 @pytest.mark.parametrize("name", named_tests())
 def test_a_test_that_the_page_names_is_there(name: str) -> None:
-    """Under that name."""
     path, _, function = name.partition("::")
     found = ast.walk(ast.parse((ROOT / path).read_text()))
     assert function in {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}

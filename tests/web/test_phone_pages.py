@@ -47,6 +47,8 @@ from tests.support.stage.web import (
     DESK1,
     GLOBEX,
     NOW,
+    ROOT,
+    Browser,
     Seen,
     Stage,
     add,
@@ -117,9 +119,14 @@ def test_its_code_is_drawn_once_for_each_language() -> None:
     assert kept.cached_qr_code("session", "desk1", "en", draw) == ""
 
 
-ROOT = "root@acme.example"
 PHONE = "/acme/phones/desk1"
 DIALING_FORM = f"{PHONE}/dialing"
+
+
+@pytest.fixture
+def alice(stage: Stage) -> Browser:
+    """Alice, whose phone is desk1."""
+    return owner(stage)
 
 
 def stored(stage: Stage, name: str = "desk1") -> PhoneLogin:
@@ -190,10 +197,9 @@ def test_a_consent_keeps_the_new_password_on_the_page(stage: Stage) -> None:
     assert (browser.get(PHONE).status, password_on(browser.get(PHONE))) == (200, "")
 
 
-def test_the_password_is_shown_to_nobody_else(stage: Stage) -> None:
+def test_the_password_is_shown_to_nobody_else(stage: Stage, alice: Browser) -> None:
     """Not in another browser of the same person's, and not to an administrator."""
-    browser = owner(stage)
-    password = password_on(browser.get(PHONE))
+    password = password_on(alice.get(PHONE))
     for account in (ALICE, ROOT):
         other = stage.visitor("/acme/signin", account=account)
         page = other.get(PHONE)
@@ -212,7 +218,6 @@ def test_the_password_is_shown_to_nobody_else(stage: Stage) -> None:
     ids=["none", "as it suits", "as one wants", "entries"],
 )
 def test_how_numbers_are_shown(stage: Stage, fields: dict[str, str], numbers: str) -> None:
-    """As it suits the model, where nothing is said."""
     owner(stage, **fields)
     assert stored(stage).numbers == numbers
 
@@ -237,11 +242,10 @@ def test_how_numbers_are_shown(stage: Stage, fields: dict[str, str], numbers: st
     ],
     ids=str,
 )
-def test_a_phone_that_cannot_be_added(stage: Stage, fields: dict[str, str], told: str) -> None:
+def test_a_phone_that_cannot_be_added(stage: Stage, alice: Browser, fields: dict[str, str], told: str) -> None:
     """Nothing is stored; after a slip, the form comes back as it was filled in, and says why."""
-    browser = owner(stage)
     sent = {"name": "desk2", "model": "snom", "numbers": "entries"} | fields
-    page = browser.submit("/acme/phones", **sent)
+    page = alice.submit("/acme/phones", **sent)
     assert (page.status, [login.name for login in stage.do(phones.read_all)]) == (400, ["desk1"])
     if told:
         assert told in words_on(page)
@@ -259,7 +263,7 @@ def test_a_person_who_has_not_connected(stage: Stage) -> None:
 
 def test_nobody_adds_a_phone_of_nobody_here(stage: Stage) -> None:
     """An administrator's own page has their accounts alone, and names the way to other people's phones."""
-    browser = stage.visitor("/acme/signin", account=ROOT)
+    browser = stage.admin()
     for choice in ("shared", "nobody", "1"):
         assert add(browser, "hall", owner=choice).status == 400
     browser.consent(account=ROOT)
@@ -288,28 +292,27 @@ def test_a_phone_of_all_my_accounts(stage: Stage) -> None:
     """The chosen account counts first, and can be changed; the phone is on the page of each account."""
     browser = stage.visitor()
     browser.consent("/acme/connect?add", account=BOB)
-    ids = {account.address: account.id for account in stage.accounts()}
+    alice, bob = stage.account(ALICE).id, stage.account(BOB).id
     assert add(browser, **{"owner": "2", "also-1": "1", "also-2": "1"}).status == 303
-    assert stored(stage).account_ids == (ids[BOB], ids[ALICE])
+    assert stored(stage).account_ids == (bob, alice)
     assert 'name="also-1" value="1" checked' in browser.get(PHONE).body
     change = {"name": "desk1", "model": "other", "owner": stage.world.account(ALICE).sub}
-    for form, owners in (({"also-2": "1"}, (ids[ALICE], ids[BOB])), ({}, (ids[ALICE],))):
+    for form, owners in (({"also-2": "1"}, (alice, bob)), ({}, (alice,))):
         assert browser.submit(f"{PHONE}/change", **change, **form).location == PHONE
         assert stored(stage).account_ids == owners
 
 
-def test_a_form_that_was_not_touched_moves_no_phone(stage: Stage) -> None:
+def test_a_form_that_was_not_touched_moves_no_phone(stage: Stage, alice: Browser) -> None:
     """Whatever the order of the owners is: else the phone would get a new password."""
-    browser = owner(stage)
     connect(stage, "carol@acme.example")
-    browser.consent("/acme/connect?add", account=BOB)
+    alice.consent("/acme/connect?add", account=BOB)
     ids = {account.address: account.id for account in stage.accounts()}
     order = (ids[ALICE], ids["carol@acme.example"], ids[BOB])
     stage.do(phones.set_accounts, "desk1", order)
     before = stored(stage)
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     own = {"owner": stage.world.account(ALICE).sub, "also-2": "1"}
-    for visitor, form in ((browser, own), (admin, {"owner": f"{ALICE}, carol@acme.example, {BOB}"})):
+    for visitor, form in ((alice, own), (admin, {"owner": f"{ALICE}, carol@acme.example, {BOB}"})):
         changed = {"name": "desk1", "model": "other", "label": "Lobby", "new_password": "1", **form}
         assert visitor.submit(f"{PHONE}/change", **changed).location == PHONE
         assert (stored(stage).account_ids, stored(stage).password) == (order, before.password)
@@ -319,7 +322,7 @@ def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
     """Only an administrator removes it while it has another owner; a change by one owner leaves the other one there."""
     alice, bob = owner(stage), stage.visitor(account=BOB)
     ids = {account.address: account.id for account in stage.accounts()}
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     assert bob.get(PHONE).status == 404
     change = {"name": "desk1", "model": "other"}
     assert admin.submit(f"{PHONE}/change", **change, owner=f"{BOB}, {ALICE}").location == PHONE
@@ -342,7 +345,6 @@ def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
 
 
 def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person may have many, not all that there can be."""
     monkeypatch.setattr("ldapgw.web.phone_forms.MAX_PHONES_PER_PERSON", 2)
     browser = owner(stage)
     assert add(browser, "desk2").status == 303
@@ -441,9 +443,8 @@ def test_a_phone_of_another_tenant_is_none() -> None:
 
 
 def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
-    """And can give it a new password, and remove it."""
     owner(stage)
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     search(stage)
     assert "(|(cn=mue*)(sn=mue*))" in words_on(admin.get(PHONE))
     before = stored(stage).password
@@ -456,13 +457,12 @@ def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
     assert stage.do(phones.read_all) == ()
 
 
-def test_a_new_password(stage: Stage) -> None:
+def test_a_new_password(stage: Stage, alice: Browser) -> None:
     """The old one is nowhere any more; the page says that the phone has to sign in, and forgets nothing else."""
-    browser = owner(stage)
-    old = password_on(browser.get(PHONE))
+    old = password_on(alice.get(PHONE))
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
-    assert browser.submit(f"{PHONE}/reset").location == PHONE
-    page = browser.get(PHONE)
+    assert alice.submit(f"{PHONE}/reset").location == PHONE
+    page = alice.get(PHONE)
     assert old not in page.body
     assert "The phone has a new password" in words_on(page)
     assert stored(stage).worked_at == NOW
@@ -470,16 +470,15 @@ def test_a_new_password(stage: Stage) -> None:
         assert told in words_on(page)
     assert stage.changes == 3
     bind(stage)
-    seen = words_on(browser.get(PHONE))
+    seen = words_on(alice.get(PHONE))
     assert ("desk1: Works" in seen, "with the new password" in seen) == (True, False)
 
 
-def test_a_phone_is_removed(stage: Stage) -> None:
+def test_a_phone_is_removed(stage: Stage, alice: Browser) -> None:
     """Its password, too, is forgotten: another of that name begins anew."""
-    browser = owner(stage)
-    assert browser.submit(f"{PHONE}/remove").location == "/acme/phones"
-    assert "Phone removed." in words_on(browser.get("/acme/"))
-    assert browser.get(PHONE).status == 404
+    assert alice.submit(f"{PHONE}/remove").location == "/acme/phones"
+    assert "Phone removed." in words_on(alice.get("/acme/"))
+    assert alice.get(PHONE).status == 404
     assert stage.do(phones.read_all) == ()
 
 
@@ -487,7 +486,7 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     """Name, model and owner, in one form; nobody else's account can be given."""
     browser = owner(stage, model="yealink")
     browser.consent("/acme/connect?add", account=BOB)
-    subs = {account.address: account.sub for account in stage.accounts()}
+    subs = {address: stage.account(address).sub for address in (ALICE, BOB)}
     alice = {"model": "yealink", "owner": subs[ALICE]}
     moved = browser.submit(f"{PHONE}/change", name="hall", model="cisco", owner=subs[BOB])
     assert moved.location == "/acme/phones/hall"
@@ -519,7 +518,7 @@ def test_an_administrator_reads_which_phone_has_a_mac_address(stage: Stage) -> N
     """Other people don't read the name, because the phone may be somebody else's."""
     owner(stage)
     add_phone(stage, "hall", mac="001565aabbcc")
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     change = {"name": "desk1", "model": "other", "owner": "", "new_password": "1", "mac": "0015.65aa.bbcc"}
     seen = admin.submit(f"{PHONE}/change", **change)
     assert '<p id="mac-hint" class="wrong">hall has this MAC address already.</p>' in seen.body
@@ -532,7 +531,7 @@ def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
     owner(stage)
     stage.browser().consent(account=BOB)
     ids = {account.address: account.id for account in stage.accounts()}
-    admin = stage.visitor("/acme/signin", account=ROOT)
+    admin = stage.admin()
     page = admin.get(PHONE).body
     assert f'name="owner" value="{ALICE}"' in page
     assert BOB not in page
@@ -567,7 +566,6 @@ def test_a_sheet_to_print(stage: Stage) -> None:
 
 
 def test_a_sheet_is_the_one_of_an_import(stage: Stage) -> None:
-    """Octet by octet."""
     browser = owner(stage, model="snom")
     phone = NewPhone(stored(stage), password_on(browser.get(PHONE)))
     made = print_sheet(phone, Site(stage.server, "dc=acme,dc=example", "Acme GmbH"))
@@ -598,27 +596,21 @@ def test_the_placeholder_of_another_model(stage: Stage, placeholder: str, names:
     assert stored(stage).placeholder == ""
 
 
-@pytest.mark.parametrize("language", ["en", "de"])
-def test_one_line_above_steps_that_no_source_confirms(stage: Stage, language: str) -> None:
-    """On the page and on the sheet, and only if there are such steps; confirmed steps are marked, for all readers."""
-    browser = owner(stage, model="yealink")
-    note, mark = {
-        "en": ("From our notes; menus may differ by firmware.", '✓</span><span class="unseen">(confirmed)</span>'),
-        "de": (
-            "Aus unseren Notizen; Menüs können anders heißen.",
-            '✓</span><span class="unseen">(bestätigt)</span>',
-        ),
-    }[language]
-    for key, vendor in all_vendors().items():
-        page = browser.get(f"{PHONE}?vendor={key}&language={language}").body
-        steps = [mark in step for step in _steps_on(page)]
-        assert steps == [step.is_confirmed for step in vendor.setup_steps], key
-        assert page.count(note) == bool(vendor.unconfirmed_steps), key
-        assert page.find(note) < page.index('<ol class="numbered">')
-    sheet = browser.get(f"{PHONE}/sheet?language={language}").body
-    assert [mark in step for step in _steps_on(sheet)] == [
-        step.is_confirmed for step in all_vendors()["yealink"].setup_steps
-    ]
+@pytest.mark.parametrize(
+    ("language", "note", "mark"),
+    [
+        ("en", "From our notes; menus may differ by firmware.", "(confirmed)"),
+        ("de", "Aus unseren Notizen; Menüs können anders heißen.", "(bestätigt)"),
+    ],
+)
+def test_what_stands_beside_steps_is_translated(stage: Stage, language: str, note: str, mark: str) -> None:
+    """The line above steps that no source confirms, and the mark of confirmed steps, which is there for all readers."""
+    browser = owner(stage, model="snom")
+    for path in (PHONE, f"{PHONE}/sheet"):
+        page = browser.get(f"{path}?language={language}").body
+        marks = [f'✓</span><span class="unseen">{mark}</span>' in step for step in _steps_on(page)]
+        assert marks == [step.is_confirmed for step in all_vendors()["snom"].setup_steps]
+        assert page.count(note) == 1
 
 
 @pytest.mark.parametrize("key", all_vendors())
@@ -765,25 +757,23 @@ def _sources_on(page: str) -> list[tuple[str, str]]:
         (f"{PHONE}/provision/end", "Revoke the provisioning address of desk1?", "Revoke provisioning address"),
     ],
 )
-def test_what_cannot_be_undone_asks_first(stage: Stage, path: str, question: str, button: str) -> None:
+def test_what_cannot_be_undone_asks_first(stage: Stage, alice: Browser, path: str, question: str, button: str) -> None:
     """A page names the consequence; its only form but signing out does it, and "Cancel" leads back."""
-    browser = owner(stage)
     before = stored(stage)
-    page = browser.get(path)
+    page = alice.get(path)
     assert f"<h1>{question}</h1>" in page.body
     assert re.findall(r'action="([^"]+)"', page.body) == ["/acme/signout", path]
     assert f'<button class="danger">{button}</button> <a class="button plain" href="{PHONE}">Cancel</a>' in page.body
     assert stored(stage) == before
     fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page.body.partition(path)[2]))
-    assert browser.post(path, fields).status == 303
+    assert alice.post(path, fields).status == 303
 
 
-def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
+def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage, alice: Browser) -> None:
     """Once, on top of the page, however many searches show it."""
-    browser = owner(stage)
     for _ in range(2):
         search(stage, "(telephoneNumber=+493012*)", 0)
-    page = browser.get(PHONE)
+    page = alice.get(PHONE)
     assert page.body.count('<code id="hint-1-1">(|(telephoneNumber=%)(mobile=%)(homePhone=%))</code>') == 1
     assert words_on(page).count("mobile and home numbers. Use (|(telephoneNumber=%)(mobile=%)(homePhone=%)) Copy") == 1
 
@@ -792,14 +782,13 @@ def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("key", all_vendors())
-def test_the_settings_of_each_vendor(stage: Stage, key: str) -> None:
+def test_the_settings_of_each_vendor(alice: Browser, key: str) -> None:
     """To copy on the page, as the lines of a file or as a table; a file where there is one."""
-    browser = owner(stage)
-    page = browser.get(f"{PHONE}?vendor={key}")
+    page = alice.get(f"{PHONE}?vendor={key}")
     vendor = all_vendors()[key]
     assert f"?vendor={key}&amp;language=de" in page.body
     assert password_on(page) in page.body.partition('id="settings"')[2]
-    answer = browser.get(f"{PHONE}/settings/{key}")
+    answer = alice.get(f"{PHONE}/settings/{key}")
     if not vendor.file:
         assert answer.status == 404
         return
@@ -884,7 +873,6 @@ def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
 
 
 def test_advice_of_a_vendor(stage: Stage) -> None:
-    """Grave or not, in words."""
     browser = owner(stage, model="cisco", numbers="values")
     page = words_on(browser.get(f"{PHONE}?vendor=cisco-spa"))
     assert "This phone doesn’t support encryption. Use it only on a trusted network." in page
@@ -912,32 +900,30 @@ def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pyte
     stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
     stage.server = ServerAddress("localhost", 389, is_loopback=True)
     owner(stage)
-    page = stage.visitor("/acme/signin", account=ROOT).get(PHONE)
+    page = stage.admin().get(PHONE)
     assert "Set [web] public_url in /etc/ldapgw/ldapgw.toml to" in words_on(page)
     assert 'href="https://docs.example/reference/configuration.html#web" rel="noreferrer"' in page.body
     assert "it@acme.example" not in words_on(page)
 
 
-def test_labels_of_a_vendor_are_in_no_language(stage: Stage) -> None:
+def test_labels_of_a_vendor_are_in_no_language(alice: Browser) -> None:
     """They are those of the phone's own page; ours are in the reader's."""
-    browser = owner(stage)
     theirs = re.findall(
-        '<th scope="row" lang="en">(.*?)</th>', browser.get(f"{PHONE}?vendor=avaya-b179&language=de").body
+        '<th scope="row" lang="en">(.*?)</th>', alice.get(f"{PHONE}?vendor=avaya-b179&language=de").body
     )
     assert {"Username", "Password", "Search base"} <= {*theirs}
-    ours = re.findall('<th scope="row">(.*?)</th>', browser.get(f"{PHONE}?vendor=other&language=de").body)
+    ours = re.findall('<th scope="row">(.*?)</th>', alice.get(f"{PHONE}?vendor=other&language=de").body)
     assert {"Suchbasis", "Kennwort"} <= {*ours}
 
 
 # --- the log --------------------------------------------------------------------------------------------------------
 
 
-def test_the_state_of_a_phone(stage: Stage) -> None:
+def test_the_state_of_a_phone(stage: Stage, alice: Browser) -> None:
     """From added, over logged in, to a green tick that stays."""
-    browser = owner(stage)
 
     def state() -> tuple[str, str]:
-        page = browser.get(PHONE).body
+        page = alice.get(PHONE).body
         kind = re.findall(r'<div class="state (\w+)">', page)[0]
         return kind, re.findall(r"<h1 [^>]*>desk1: (.*?)</h1>", page)[0]
 
@@ -959,43 +945,39 @@ def test_the_state_of_a_phone(stage: Stage) -> None:
     assert state() == ("good", "Works")
 
 
-def test_the_state_after_a_restart(stage: Stage) -> None:
-    """By what is stored: no searches are there any more."""
-    browser = owner(stage)
+def test_the_state_after_a_restart(stage: Stage, alice: Browser) -> None:
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "no_such_base")})
-    page = words_on(browser.get(PHONE))
+    page = words_on(alice.get(PHONE))
     assert "desk1: 1 setting to fix The phone is connected, but one of its settings needs to change." in page
     assert "The phone’s search base doesn’t exist. Use dc=acme,dc=example" in page
     assert "No searches since the gateway started." in page
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "of a newer version", NOW)})
-    assert "This phone first found someone: " in words_on(browser.get(PHONE))
+    assert "This phone first found someone: " in words_on(alice.get(PHONE))
 
 
-def test_a_wrong_password(stage: Stage) -> None:
+def test_a_wrong_password(stage: Stage, alice: Browser) -> None:
     """Red with when, from where, how often and what to do; green again with the right one from there."""
-    browser = owner(stage)
     serve(stage)
     search(stage)
     for _ in range(3):
         stage.refused_logins.note("desk1", "10.0.0.17")
     result_of(stage.refused_logins.judge())
-    page = browser.get(PHONE)
+    page = alice.get(PHONE)
     assert '<div class="state bad">' in page.body
     assert "desk1: Wrong password Last refused: " in words_on(page)
     assert "from 10.0.0.17 (3 times). Enter the password again in the phone, or create a new one." in words_on(page)
-    assert '<span class="tag bad">Wrong password</span>' in browser.get("/acme/phones").body
-    status = json.loads(browser.get("/acme/status.json").body)["accounts"][0]
+    assert '<span class="tag bad">Wrong password</span>' in alice.get("/acme/phones").body
+    status = json.loads(alice.get("/acme/status.json").body)["accounts"][0]
     assert [one["code"] for one in status["warnings"]] == ["rejected_login"]
     assert "desk1" in status["warnings"][0]["message"]
     stage.clock.advance(1)
     bind(stage, NOW + 1, "10.0.0.99")
-    assert '<div class="state good">' in browser.get(PHONE).body
-    assert json.loads(browser.get("/acme/status.json").body)["accounts"][0]["warnings"] == []
+    assert '<div class="state good">' in alice.get(PHONE).body
+    assert json.loads(alice.get("/acme/status.json").body)["accounts"][0]["warnings"] == []
 
 
-def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
+def test_refusals_from_elsewhere_are_for_administrators(stage: Stage, alice: Browser) -> None:
     """On both pages, with the names that no phone has; and the clients that cannot connect on the administration's."""
-    browser = owner(stage)
     serve(stage)
     bind(stage, NOW, "10.0.0.17")
     for name in ("desk1", "desk01", "desk01", "Hunter2!"):
@@ -1005,11 +987,11 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     stage.refused_logins.note_unfit_client(TLS_ON_PLAIN_PORT, "203.0.113.18")
     stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "203.0.113.19")
     stage.refused_logins.note_unfit_client(PASSWORD_WITHOUT_TLS, "203.0.113.20")
-    root = stage.visitor("/acme/signin", account=ROOT)
+    root = stage.admin()
     told = "Someone tried to sign in as this phone from another network: 1 time, last from 203.0.113.9"
     assert told in words_on(root.get(PHONE))
     assert '<div class="state quiet">' in root.get(PHONE).body
-    assert told not in words_on(browser.get(PHONE))
+    assert told not in words_on(alice.get(PHONE))
     admin = words_on(root.get("/acme/admin"))
     assert "desk1 1 time, last from 203.0.113.9" in admin
     assert "desk01 2 times, last from 203.0.113.9" in admin
@@ -1021,49 +1003,46 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage) -> None:
     assert "203.0.113.19 It doesn’t know the authority of the gateway’s certificate. Load ca.crt into the" in admin
 
 
-def test_a_device_that_cannot_connect_from_the_address_of_a_phone(stage: Stage) -> None:
+def test_a_device_that_cannot_connect_from_the_address_of_a_phone(stage: Stage, alice: Browser) -> None:
     """The phone's page says why, and what to do, until the phone has signed in again."""
-    browser = owner(stage)
     serve(stage)
     told = "A device at this phone’s address, 10.0.0.17, can’t connect. It doesn’t know the authority"
     stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "10.0.0.17")
-    assert told not in words_on(browser.get(PHONE))
+    assert told not in words_on(alice.get(PHONE))
     bind(stage, NOW - 60, "10.0.0.17")
-    assert told in words_on(browser.get(PHONE))
+    assert told in words_on(alice.get(PHONE))
     bind(stage, NOW + 60, "10.0.0.17")
-    assert told not in words_on(browser.get(PHONE))
+    assert told not in words_on(alice.get(PHONE))
 
 
-def test_withheld_callers_get_no_advice(stage: Stage) -> None:
+def test_withheld_callers_get_no_advice(stage: Stage, alice: Browser) -> None:
     """Their searches say so, and nothing has to be fixed."""
-    browser = owner(stage)
     for caller in ("anonymous", "*unknown*", "Restricted"):
         search(stage, f"(telephoneNumber={caller})", 0)
-    page = words_on(browser.get(PHONE))
+    page = words_on(alice.get(PHONE))
     assert page.count("· hidden number · no name to show") == 3
     assert "to fix" not in page
     assert "Why?" not in page
 
 
-def test_somebody_at_its_address_does_not_log_in(stage: Stage) -> None:
+def test_somebody_at_its_address_does_not_log_in(stage: Stage, alice: Browser) -> None:
     """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked.
 
     A read of the root DSE is a proxy's health check.
     """
-    browser = owner(stage)
     bind(stage, NOW - 60)
     search(stage, "(objectClass=*)", login="", entries=1)
-    assert "Doesn’t sign in" not in words_on(browser.get(PHONE))
+    assert "Doesn’t sign in" not in words_on(alice.get(PHONE))
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
-    assert "Doesn’t sign in" in words_on(browser.get(PHONE))
-    assert "mue" not in browser.get(PHONE).body
+    assert "Doesn’t sign in" in words_on(alice.get(PHONE))
+    assert "mue" not in alice.get(PHONE).body
     stage.clock.advance(901)
-    assert "Doesn’t sign in" not in words_on(browser.get(PHONE))
+    assert "Doesn’t sign in" not in words_on(alice.get(PHONE))
     search(stage)
-    assert "Works" in words_on(browser.get(PHONE))
+    assert "Works" in words_on(alice.get(PHONE))
     stage.clock.advance(1)
     search(stage, login="", entries=0, code=ResultCode.INSUFFICIENT_ACCESS_RIGHTS)
-    assert "Works" in words_on(browser.get(PHONE))
+    assert "Works" in words_on(alice.get(PHONE))
 
 
 def test_the_last_searches(stage: Stage) -> None:
@@ -1084,18 +1063,17 @@ def test_the_last_searches(stage: Stage) -> None:
     assert "· number 0301234 · nobody found" in log
 
 
-def test_hostile_searches_are_text(stage: Stage) -> None:
+def test_hostile_searches_are_text(stage: Stage, alice: Browser) -> None:
     """A phone may be anybody's who has its password."""
-    browser = owner(stage)
     search(stage, "(cn=<script>alert\\28'\"&\\29</script>*)", 0)
     stage.watch.search_log.observe(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
     stage.watch.search_log.observe(DESK1, "192.0.2.7", b"x" * 5000, 0, ResultCode.ADMIN_LIMIT_EXCEEDED, 0.0)
-    page = browser.get(PHONE)
+    page = alice.get(PHONE)
     assert "<script>alert" not in page.body
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)
     assert words_on(page).count("too long to keep, or unreadable") == 2
     assert "(administrative limit exceeded)" in words_on(page)
-    assert "(Grenze des Gateways überschritten)" in words_on(browser.get(f"{PHONE}?language=de"))
+    assert "(Grenze des Gateways überschritten)" in words_on(alice.get(f"{PHONE}?language=de"))
 
 
 def listened_to(stage: Stage, address: str, **query: str) -> list[str]:
@@ -1115,14 +1093,13 @@ def test_what_open_pages_listen_to(stage: Stage) -> None:
     assert 'data-events="/acme/events?phone=desk1"' in owner(stage, name="desk2").get(PHONE).body
 
 
-def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str]) -> None:
+def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str], alice: Browser) -> None:
     """The log names the phone and who did it, no password and no search."""
-    browser = owner(stage)
-    password = password_on(browser.get(PHONE))
+    password = password_on(alice.get(PHONE))
     search(stage)
-    browser.get(PHONE)
-    browser.submit(f"{PHONE}/reset")
-    browser.submit(f"{PHONE}/remove")
+    alice.get(PHONE)
+    alice.submit(f"{PHONE}/reset")
+    alice.submit(f"{PHONE}/remove")
     said = "\n".join(caplog_twisted)
     assert [line.split(" by ")[0] for line in caplog_twisted if "phone desk1" in line] == [
         "web: phone desk1 of tenant acme was added",
@@ -1201,10 +1178,9 @@ def choice_on(page: Seen) -> list[tuple[str, str, bool]]:
     return [(value, html.unescape(words), bool(selected)) for value, selected, words in found]
 
 
-def test_the_number_format_of_a_phone(stage: Stage) -> None:
+def test_the_number_format_of_a_phone(stage: Stage, alice: Browser) -> None:
     """Chosen on its page, and given back; the gateway serves it at once."""
-    browser = owner(stage)
-    assert choice_on(browser.get(PHONE)) == [
+    assert choice_on(alice.get(PHONE)) == [
         ("", "Default for all phones here (E.164: +49301234567)", False),
         ("e164", "E.164: +49301234567", False),
         ("international", "international: +49 30 1234567", False),
@@ -1212,13 +1188,13 @@ def test_the_number_format_of_a_phone(stage: Stage) -> None:
         ("dial", "as dialed here, with the digits for an outside line", False),
     ]
     changes = stage.changes
-    made = browser.submit(DIALING_FORM, number_format="dial")
+    made = alice.submit(DIALING_FORM, number_format="dial")
     assert (made.status, made.location, stage.changes) == (303, PHONE, changes + 1)
-    page = browser.get(PHONE)
+    page = alice.get(PHONE)
     assert stored(stage).number_format is NumberFormat.DIAL
     assert [value for value, _, is_selected in choice_on(page) if is_selected] == ["dial"]
     assert "Saved. The phone’s next search uses these settings." in words_on(page)
-    browser.submit(DIALING_FORM, number_format="")
+    alice.submit(DIALING_FORM, number_format="")
     assert stored(stage).number_format is None
 
 
@@ -1246,10 +1222,9 @@ def test_the_area_code_of_a_phone() -> None:
     ],
     ids=str,
 )
-def test_what_no_phone_can_dial_with(stage: Stage, fields: dict[str, str]) -> None:
-    browser = owner(stage)
+def test_what_no_phone_can_dial_with(stage: Stage, alice: Browser, fields: dict[str, str]) -> None:
     before = stored(stage)
-    assert browser.submit(DIALING_FORM, **fields).status == 400
+    assert alice.submit(DIALING_FORM, **fields).status == 400
     assert stored(stage) == before
 
 
@@ -1276,22 +1251,9 @@ def test_trying_a_phone(stage: Stage) -> None:
 
 
 def test_trying_a_phone_that_cannot_connect(stage: Stage) -> None:
-    """Nothing is tried then."""
     stage.server = replace(stage.server, tls_port=0, start_tls=False, require_tls=True)
     page = owner(stage, model="yealink").submit(f"{PHONE}/test")
     assert ("supports no kind of connection that the gateway offers" in words_on(page), stage.tried) == (True, [])
-
-
-def test_trying_too_often(stage: Stage) -> None:
-    """Passwords could be guessed so; after a while it goes on."""
-    browser = owner(stage, model="yealink")
-    assert [browser.submit(f"{PHONE}/test").status for _ in range(phone_forms.TEST_BURST + 1)] == [
-        *[200] * phone_forms.TEST_BURST,
-        429,
-    ]
-    stage.set_back = 3600.0
-    stage.clock.advance(phone_forms.TEST_INTERVAL_SECONDS)
-    assert browser.submit(f"{PHONE}/test").status == 200
 
 
 def test_tests_that_fail(stage: Stage) -> None:
