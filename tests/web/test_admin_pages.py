@@ -41,6 +41,7 @@ from tests.support.stage.web import (
     DESK1,
     GLOBEX,
     NOW,
+    ROOT,
     URL,
     Browser,
     Seen,
@@ -52,7 +53,6 @@ from tests.support.stage.web import (
     words_on,
 )
 
-ROOT = "root@acme.example"
 OTHER = Client("999-another.apps.googleusercontent.com", "GOCSPX-ANOTHER")
 REDIRECT_URI = f"{URL}/oauth/callback"
 
@@ -66,13 +66,13 @@ def stage() -> Stage:
 def enter(stage: Stage, client: Client = CLIENT) -> None:
     """What an administrator has done before."""
     stage.do(tenants.enter_client, stage.secret_box, EnteredClient("acme", client.client_id, client.client_secret, NOW))
+    result_of(stage.clients.refresh())
 
 
 def signed_in(stage: Stage, account: str = ROOT) -> Browser:
     """Somebody who has signed in with Google."""
-    enter(stage)
     browser = stage.browser()
-    result_of(stage.clients.refresh())
+    enter(stage)
     browser.consent("/acme/signin", account=account)
     return browser
 
@@ -91,7 +91,6 @@ def test_a_store_that_is_new_by_accident_is_told(stage: Stage, may_be_new: bool)
     browser = by_link(stage)
     assert ("The gateway’s database is new" in words_on(browser.get("/acme/admin"))) is may_be_new
     enter(stage)
-    result_of(stage.clients.refresh())
     stage.browser().consent()
     assert "database is new" not in words_on(browser.get("/acme/admin"))
 
@@ -134,19 +133,18 @@ def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
     assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(cookie.split("; "))
 
 
-def test_a_link_opens_the_administration_once(stage: Stage) -> None:
+def test_a_link_opens_the_administration_once(stage: Stage, admin: Browser) -> None:
     """It signs in whoever has it; another browser, and the same one later, are told that it is used up."""
-    browser = by_link(stage)
-    page = browser.get("/acme/admin")
+    page = admin.get("/acme/admin")
     assert page.status == 200
     assert "Administrator, by link" in page.body
     (entry,) = stage.do(activity.read_page, "acme").entries
     assert (entry.actor, entry.act) == (activity.ADMIN_LINK, "admin_link_used")
-    for other in (stage.browser(), browser):
+    for other in (stage.browser(), admin):
         seen = other.post("/acme/link", {"key": ADMIN_KEY})
         assert (seen.status, "set-cookie" in seen.headers) == (403, False)
         assert "This link is no longer valid" in seen.body
-    assert browser.get("/acme/admin").status == 200
+    assert admin.get("/acme/admin").status == 200
 
 
 @pytest.mark.parametrize(
@@ -187,15 +185,14 @@ def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str)
     assert browser.post("/acme/link", {"key": ADMIN_KEY}).location == "/acme/admin"
 
 
-def test_a_link_is_for_one_tenant_and_one_day(stage: Stage) -> None:
+def test_a_link_is_for_one_tenant_and_one_day(stage: Stage, admin: Browser) -> None:
     """Whoever came by it has no page with another tenant, and none after a day, however busy."""
-    browser = by_link(stage)
-    assert browser.get("/globex/admin").status == 403
+    assert admin.get("/globex/admin").status == 403
     for _ in range(int(BY_LINK_SECONDS // (IDLE_SECONDS - 60))):
         stage.clock.advance(IDLE_SECONDS - 60)
-        assert browser.get("/acme/admin").status == 200
+        assert admin.get("/acme/admin").status == 200
     stage.clock.advance(IDLE_SECONDS - 60)
-    assert browser.get("/acme/admin").status == 403
+    assert admin.get("/acme/admin").status == 403
 
 
 def test_a_link_ends_the_session_before(stage: Stage) -> None:
@@ -209,34 +206,32 @@ def test_a_link_ends_the_session_before(stage: Stage) -> None:
     assert "Sign out" not in before.get("/acme/").body
 
 
-def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage) -> None:
+def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage, admin: Browser) -> None:
     """The administration offers it; what they connect is theirs, and no administration comes with it."""
-    browser = by_link(stage)
-    assert 'href="/acme/connect"' not in browser.get("/acme/admin").body
-    submit_client(browser)
-    assert 'href="/acme/connect"' in browser.get("/acme/admin").body
-    assert browser.consent(f"/acme/{CONNECT}", account=BOB).status == 200
+    assert 'href="/acme/connect"' not in admin.get("/acme/admin").body
+    submit_client(admin)
+    assert 'href="/acme/connect"' in admin.get("/acme/admin").body
+    assert admin.consent(f"/acme/{CONNECT}", account=BOB).status == 200
     (bob,) = stage.accounts()
     assert (bob.address, bob.owner, bob.is_connected) == (BOB, None, True)
-    assert browser.get("/acme/admin").status == 403
+    assert admin.get("/acme/admin").status == 403
 
 
-def test_who_came_by_link_sees_the_administration_alone(stage: Stage) -> None:
+def test_who_came_by_link_sees_the_administration_alone(stage: Stage, admin: Browser) -> None:
     """Contacts and phones of their own would have no owner; other people's phones are in the administration."""
-    browser = by_link(stage)
     add_phone(stage, "hall")
-    assert browser.get("/acme/").location == "/acme/admin"
+    assert admin.get("/acme/").location == "/acme/admin"
     personal = [route for route in routes(Layout.of(stage.gate)) if route.required_role is RequiredRole.PERSON]
     assert {"/<tenant>/phones", "/<tenant>/contacts", "/<tenant>/account", "/<tenant>/troubleshoot"} <= {
         route.path for route in personal
     }
     for route in personal:
         path = route.path.replace("<tenant>", "acme").replace("<contact>", "c1")
-        seen = browser.get(path) if route.method == "GET" else browser.submit(path, name="x", model="other")
+        seen = admin.get(path) if route.method == "GET" else admin.submit(path, name="x", model="other")
         assert (seen.status, "This page needs an account" in seen.body) == (403, True)
     assert stage.do(phones.read_by_name, "x") is None
     for path in ("admin", "phones/hall", "explain?phone=hall", "privacy"):
-        seen = browser.get(f"/acme/{path}")
+        seen = admin.get(f"/acme/{path}")
         navigation = re.findall(r'<a href="/acme/(\w*)"', seen.body.partition("<nav")[2].partition("</nav")[0])
         assert (seen.status, navigation) == (200, ["admin"])
 
@@ -269,11 +264,10 @@ def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
 # --- the client -----------------------------------------------------------------------------------------------------
 
 
-def test_the_first_visit(stage: Stage) -> None:
+def test_the_first_visit(stage: Stage, admin: Browser) -> None:
     """There is no client: the page says so, has what is to be registered, and the guide; then it is entered."""
-    browser = by_link(stage)
-    assert 'href="/acme/admin/google"' in browser.get("/acme/admin").body
-    page = browser.get("/acme/admin/google")
+    assert 'href="/acme/admin/google"' in admin.get("/acme/admin").body
+    page = admin.get("/acme/admin/google")
     words = words_on(page)
     assert "There’s no client yet, so no one can connect." in words
     assert REDIRECT_URI in words
@@ -282,11 +276,11 @@ def test_the_first_visit(stage: Stage) -> None:
     assert f"add the domain of {urlsplit(URL).hostname} to the authorized domains" in words
     assert page.body.index('id="guide"') < page.body.index(REDIRECT_URI) < page.body.index('name="client_secret"')
     assert "so no one can connect" in stage.browser().get("/acme/").body
-    seen = browser.submit("/acme/admin/client", client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
+    seen = admin.submit("/acme/admin/client", client_id=f" {CLIENT.client_id} ", client_secret=CLIENT.client_secret)
     assert (seen.status, seen.location) == (303, "/acme/admin/google")
     assert stored(stage) == ENTERED
     assert stage.changes == 1
-    page = browser.get("/acme/admin/google")
+    page = admin.get("/acme/admin/google")
     assert "Saved and recognized by Google." in page.body
     assert '<a class="button" href="/acme/connect" data-popup>Connect your own Google account</a>' in page.body
     assert CLIENT.client_id in page.body
@@ -304,73 +298,46 @@ def test_the_guide_is_folded_once_the_client_works(stage: Stage) -> None:
     assert ('<details class="card" id="guide">' in body, body.count('<li class="done">')) == (True, 8)
 
 
-@pytest.mark.parametrize(
-    ("uris", "said"),
-    [
-        ((), "Saved and recognized by Google."),
-        ((REDIRECT_URI, "https://other.example/"), "Saved and recognized by Google."),
-        (("https://other.example/",), "the redirect URI below isn’t registered with it"),
-    ],
-    ids=["none told", "ours among them", "others"],
-)
-def test_a_file(stage: Stage, uris: tuple[str, ...], said: str) -> None:
-    """It goes before what stands in the fields; that our redirect URI was not registered with it is told."""
-    browser = by_link(stage)
-    seen = upload(browser, file_of(CLIENT, *uris), client_id="other", client_secret="other")
-    assert seen.status == 303
-    assert stored(stage) == ENTERED
-    assert said in browser.get("/acme/admin/google").body
+FIELDS = {"client_id": CLIENT.client_id, "client_secret": CLIENT.client_secret}
+SAVED, UNREGISTERED = "Saved and recognized by Google.", "the redirect URI below isn’t registered with it"
+NO_FILE, UNKNOWN = "This isn’t a client file.", "Google doesn’t recognize this client"
+HALF = "Choose the JSON file, or enter both the client ID and the client secret."
+AWAY = "The gateway couldn’t reach Google to check this client"
+# Each row has a file, the fields, a fault at Google, the words on the page, and whether the client is stored.
+CLIENTS = {
+    "file without URIs": (file_of(), {}, "", SAVED, True),
+    "our URI among others": (file_of(CLIENT, REDIRECT_URI, "https://other.example/"), {}, "", SAVED, True),
+    "other URIs": (file_of(CLIENT, "https://other.example/"), {}, "", UNREGISTERED, True),
+    "file and other fields": (file_of(), {"client_id": "other", "client_secret": "other"}, "", SAVED, True),
+    "URI unknown to Google": (b"", FIELDS, "token_error_redirect_uri_mismatch", UNREGISTERED, True),
+    "desktop": (file_of(kind="installed"), {}, "", "“Desktop app” client", False),
+    "not a client": (b"{}", {}, "", NO_FILE, False),
+    "binary": (b"\xff\xfe", {}, "", NO_FILE, False),
+    "blanks in the file": (file_of(Client("with blanks", "x")), {}, "", NO_FILE, False),
+    "unknown": (file_of(OTHER), {}, "", UNKNOWN, False),
+    "wrong secret": (file_of(replace(CLIENT, client_secret="another")), {}, "", UNKNOWN, False),
+    "nothing": (b"", {}, "", HALF, False),
+    "only an ID": (b"", {"client_id": CLIENT.client_id}, "", HALF, False),
+    "only a secret": (b"", {"client_secret": "x"}, "", HALF, False),
+    "blanks in the ID": (b"", {"client_id": "ä b"}, "", HALF, False),
+    "connection lost": (b"", FIELDS, "broken_connection_lost", AWAY, False),
+    "Google is busy": (b"", FIELDS, "token_error_503_html", AWAY, False),
+}
 
 
-@pytest.mark.parametrize(
-    ("octets", "said"),
-    [
-        (file_of(kind="installed"), "“Desktop app” client"),
-        (b"{}", "This isn’t a client file."),
-        (b"\xff\xfe", "This isn’t a client file."),
-        (file_of(Client("with blanks", "x")), "This isn’t a client file."),
-        (b"", "Choose the JSON file, or enter both the client ID and the client secret."),
-        (file_of(OTHER), "Google doesn’t recognize this client"),
-        (file_of(replace(CLIENT, client_secret="another")), "Google doesn’t recognize this client"),
-    ],
-    ids=["desktop", "not a client", "binary", "blanks", "nothing", "unknown", "wrong secret"],
-)
-def test_a_file_that_is_not_taken(stage: Stage, octets: bytes, said: str) -> None:
-    """The page says why; nothing is stored, and no secret is on it."""
-    seen = upload(by_link(stage), octets)
-    assert seen.status == 400
-    assert said in words_on(seen)
-    assert "GOCSPX" not in seen.body
-    assert (stored(stage), stage.changes) == ([], 0)
-
-
-@pytest.mark.parametrize("fields", [{"client_id": CLIENT.client_id}, {"client_secret": "x"}, {"client_id": "ä b"}])
-def test_half_a_client(stage: Stage, fields: dict[str, str]) -> None:
-    """What was typed stays in its field, but for the secret."""
-    seen = by_link(stage).submit("/acme/admin/client", **fields)
-    assert seen.status == 400
-    assert "both" in words_on(seen)
-    assert f'value="{fields.get("client_id", "")}"' in seen.body
-    assert stored(stage) == []
-
-
-@pytest.mark.parametrize("fault", ["broken_connection_lost", "token_error_503_html"])
-def test_a_client_that_could_not_be_tried(stage: Stage, fault: str) -> None:
-    """It is not stored: nobody knows what it is worth."""
-    browser = by_link(stage)
-    stage.world.faults.inject(fault, path="/token", times=10)
-    seen = submit_client(browser)
-    assert (seen.status, stored(stage)) == (400, [])
-    assert "The gateway couldn’t reach Google to check this client" in words_on(seen)
-
-
-def test_a_client_that_does_not_know_our_redirect_uri(stage: Stage) -> None:
-    """It is the right one: it is stored, and the page says what is left to do."""
-    browser = by_link(stage)
-    stage.world.faults.inject("token_error_redirect_uri_mismatch", path="/token")
-    submit_client(browser)
-    assert stored(stage) == ENTERED
-    assert "the redirect URI below isn’t registered with it" in browser.get("/acme/admin").body
+@pytest.mark.parametrize(("file", "fields", "fault", "said", "is_stored"), CLIENTS.values(), ids=CLIENTS)
+def test_entering_a_client(
+    stage: Stage, admin: Browser, file: bytes, fields: dict[str, str], fault: str, said: str, is_stored: bool
+) -> None:
+    """Google is asked first, and a file goes before the fields; a refusal says why, and keeps the ID but no secret."""
+    if fault:
+        stage.world.faults.inject(fault, path="/token", times=10)
+    seen = upload(admin, file, **fields)
+    page = admin.get(seen.location) if is_stored else seen
+    assert (seen.status, said in words_on(page), "GOCSPX" in page.body) == (303 if is_stored else 400, True, False)
+    assert (stored(stage), stage.changes) == ((ENTERED, 1) if is_stored else ([], 0))
+    if not is_stored:
+        assert f'value="{fields.get("client_id", "")}"' in seen.body
 
 
 @pytest.mark.parametrize(
@@ -393,11 +360,10 @@ def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) ->
     assert stored(stage) == ENTERED
 
 
-def test_trying_no_client(stage: Stage) -> None:
+def test_trying_no_client(admin: Browser) -> None:
     """There is no button for it; who asks all the same is told so."""
-    browser = by_link(stage)
-    assert "admin/client/try" not in browser.get("/acme/admin/google").body
-    assert browser.submit("/acme/admin/client/try").status == 400
+    assert "admin/client/try" not in admin.get("/acme/admin/google").body
+    assert admin.submit("/acme/admin/client/try").status == 400
 
 
 def test_a_client_of_the_configuration_is_changed_there() -> None:
@@ -428,7 +394,6 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     other = connect(stage, BOB, tenant="globex")
     stage.do(tenants.raise_alarm, "acme", "client_rejected", NOW)
     enter(stage, OTHER)
-    result_of(stage.clients.refresh())
     submit_client(browser, replace="1")
     troubles = {one.tenant: one.error.code if one.error else "" for one in stage.accounts()}
     assert troubles == {"acme": "consent_revoked", "globex": ""}
@@ -443,7 +408,6 @@ def test_another_client_asks_first(stage: Stage) -> None:
     browser = by_link(stage)
     assert 'name="replace"' not in browser.get("/acme/admin/google").body
     enter(stage, OTHER)
-    result_of(stage.clients.refresh())
     connect(stage, ALICE)
     page = browser.get("/acme/admin/google")
     assert "Replace the client ID. Everyone has to reconnect;" in words_on(page)
@@ -457,11 +421,10 @@ def test_another_client_asks_first(stage: Stage) -> None:
     assert stored(stage) == ENTERED
 
 
-def test_the_log_says_who_entered_a_client_and_no_secret(stage: Stage, caplog_twisted: list[str]) -> None:
+def test_the_log_says_who_entered_a_client_and_no_secret(caplog_twisted: list[str], admin: Browser) -> None:
     """By link, or by the key of a user; what Google refused is there too."""
-    browser = by_link(stage)
-    submit_client(browser, OTHER)
-    submit_client(browser)
+    submit_client(admin, OTHER)
+    submit_client(admin)
     said = "\n".join(caplog_twisted)
     assert "web: somebody opened a link to the administration of tenant acme (good), from " in said
     assert "web: the trial of the OAuth client of tenant acme failed: client_rejected invalid_client" in said
@@ -500,12 +463,13 @@ def test_figures_and_people_to_remind(stage: Stage) -> None:
         ("/phones/window", {"how-to/provisioning"}),
     ],
 )
-def test_links_to_the_documentation(stage: Stage, path: str, pages: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_to_the_documentation(
+    stage: Stage, admin: Browser, path: str, pages: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each item has its page, if the address of the documentation is known; the footer has them all."""
-    browser = by_link(stage)
-    before = browser.get(f"/acme/admin{path}").body
+    before = admin.get(f"/acme/admin{path}").body
     monkeypatch.setattr(rendering, "SITE", "https://docs.example")
-    body = browser.get(f"/acme/admin{path}").body
+    body = admin.get(f"/acme/admin{path}").body
     links = re.findall(r'<a href="https://docs.example/([\w/-]+).html[^"]*" rel="noreferrer"', body)
     assert "https://docs.example" not in before
     assert (set(links), body.count("https://docs.example")) == (pages | {"index"}, len(links))
@@ -533,11 +497,10 @@ def test_everything_works(stage: Stage) -> None:
     assert "<title>! 1 problem · Administration" in page.body
 
 
-def test_the_step_of_the_first_phone_says_what_has_to_be_done(stage: Stage) -> None:
-    browser = by_link(stage)
+def test_the_step_of_the_first_phone_says_what_has_to_be_done(stage: Stage, admin: Browser) -> None:
 
     def step() -> tuple[str, str]:
-        page = browser.get("/acme/admin")
+        page = admin.get("/acme/admin")
         link = re.search(r'<strong><a href="([^"]*)">First phone works', page.body)
         assert link is not None
         return link[1], words_on(page).partition("First phone works ")[2]
@@ -555,7 +518,7 @@ def test_the_step_of_the_first_phone_says_what_has_to_be_done(stage: Stage) -> N
     path, hint = step()
     assert (path, hint.startswith("A phone uses a wrong password.")) == ("/acme/admin/phones?show=refused", True)
     stage.do(phones.store_last_searches, {"new": LastSearch(NOW, "", NOW)})
-    assert "<strong>First phone works</strong>" in browser.get("/acme/admin").body
+    assert "<strong>First phone works</strong>" in admin.get("/acme/admin").body
 
 
 def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
@@ -679,7 +642,6 @@ def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
     ],
 )
 def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
-    """Whether there is one, and how long it lasts."""
     stage.certificate_ends = ends
     assert said in words_on(by_link(stage).get("/acme/admin"))
 
