@@ -43,11 +43,6 @@ def stage() -> Stage:
     return Stage(tenants=(ACME, GLOBEX))
 
 
-@pytest.fixture
-def admin(stage: Stage) -> Browser:
-    return by_link(stage)
-
-
 def logged(stage: Stage) -> list[tuple[str, str, str]]:
     entries = stage.do(activity.read_page, "acme").entries[::-1]
     return [(one.act, one.subject, one.detail) for one in entries if one.act != Act.ADMIN_LINK_USED]
@@ -333,59 +328,47 @@ def test_a_persons_page(stage: Stage, admin: Browser) -> None:
 
 
 def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
-    """Its page then shows the password; a taken name and a missing model are told."""
+    """Its page then shows the password."""
     alice = connect(stage, ALICE)
-
-    def add(**fields: str) -> Seen:
-        return admin.submit("/acme/admin/phones/new", **fields)
-
-    seen = add(name="desk1", owner=str(alice), model="cisco")
-    assert (seen.status, seen.location) == (303, "/acme/phones/desk1")
-    login = stage.do(phones.read_by_name, "desk1")
-    assert (login.account_id, login.model, login.numbers) == (alice, "cisco", NumberMode.ENTRIES)
-    assert "There’s already a phone with this name." in add(name="DESK1", owner="nobody", model="snom").body
-    assert "Choose a model." in add(name="desk2", owner="nobody", model="").body
-    assert "Use 1 to 64 letters" in add(name="de sk", owner="nobody", model="snom").body
-    assert "Choose an owner, or “Nobody”." in add(name="desk2", owner="", model="snom").body
-    assert "Choose an owner, or “Nobody”." in add(name="desk2", model="snom").body
-    assert add(name="desk2", owner="99", model="snom").status == 400
-    assert add(name="desk2", owner="nobody", model="other", placeholder="?").status == 400
-    assert names(stage) == ["desk1"]
-    add(name="desk2", owner="nobody", model="other", placeholder="none")
-    login = stage.do(phones.read_by_name, "desk2")
-    assert (login.account_id, login.model, login.placeholder) == (None, "", "none")
+    for name, fields in (
+        ("desk1", {"owner": str(alice), "model": "cisco", "mac": "00-04-13-AA-BB-CC"}),
+        ("desk2", {"owner": "nobody", "model": "other", "placeholder": "none", "mac": ""}),
+    ):
+        assert admin.submit("/acme/admin/phones/new", name=name, **fields).location == f"/acme/phones/{name}"
+    desk1, desk2 = stage.do(phones.read_all)
+    assert (desk1.account_id, desk1.model, desk1.numbers) == (alice, "cisco", NumberMode.ENTRIES)
+    assert (desk2.account_id, desk2.model, desk2.placeholder) == (None, "", "none")
+    assert (desk1.mac, desk2.mac) == ("000413aabbcc", "")
 
 
 @pytest.mark.parametrize(
-    ("written", "mac", "error"),
+    ("fields", "told"),
     [
-        ("00-04-13-AA-BB-CC", "000413aabbcc", ""),
-        ("", "", ""),
-        ("0015.65aa.bbcc", None, "hall has this MAC address already."),
-        ("00:04", None, "“00:04” isn’t a MAC address."),
+        ({"name": "HALL"}, "There’s already a phone with this name."),
+        ({"name": "de sk"}, "Use 1 to 64 letters"),
+        ({"model": ""}, "Choose a model."),
+        ({"owner": ""}, "Choose an owner, or “Nobody”."),
+        ({"owner": None}, "Choose an owner, or “Nobody”."),
+        ({"mac": "0015.65aa.bbcc"}, '<p id="mac-hint" class="wrong">hall has this MAC address already.'),
+        ({"mac": "00:04"}, '<p id="mac-hint" class="wrong">“00:04” isn’t a MAC address.'),
+        # No page offers these values.
+        ({"owner": "99"}, ""),
+        ({"model": "other", "placeholder": "?"}, ""),
     ],
-    ids=["free", "unknown", "taken", "malformed"],
+    ids=str,
 )
-def test_a_phone_is_added_with_its_mac_address(
-    stage: Stage, admin: Browser, written: str, mac: str | None, error: str
-) -> None:
-    """An error is at the field, and the form keeps what was typed."""
+def test_a_phone_that_cannot_be_added(stage: Stage, admin: Browser, fields: dict[str, str | None], told: str) -> None:
+    """An error says why, and the form keeps what was typed; nothing is stored."""
     add_phone(stage, "hall", mac="001565aabbcc")
-    seen = admin.submit("/acme/admin/phones/new", name="desk1", owner="nobody", model="snom", mac=written)
-    login = stage.do(phones.read_by_name, "desk1")
-    if mac is not None:
-        assert (seen.location, login.mac) == ("/acme/phones/desk1", mac)
-        return
-    assert (seen.status, login) == (400, None)
-    assert f'<p id="mac-hint" class="wrong">{error}' in seen.body
-    assert [f'name="{name}" value="{value}"' in seen.body for name, value in (("mac", written), ("name", "desk1"))] == [
-        True,
-        True,
-    ]
+    given = {"name": "desk1", "owner": "nobody", "model": "snom", "mac": "", **fields}
+    sent = {name: value for name, value in given.items() if value is not None}
+    seen = admin.submit("/acme/admin/phones/new", **sent)
+    assert (seen.status, told in seen.body, names(stage)) == (400, True, ["hall"])
+    for name in ("name", "mac") if told else ():
+        assert f'name="{name}" value="{sent[name]}"' in seen.body
 
 
 def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> None:
-    """Many at once; removing is asked first."""
     alice = connect(stage, ALICE)
     for name in ("desk1", "desk2", "desk3"):
         add_phone(stage, name)
@@ -524,7 +507,7 @@ def test_what_is_sent_twice_is_done_once(stage: Stage, admin: Browser) -> None:
         assert "3 phones have new passwords" in words_on(admin.get(done.location))
         before = after
     # Another browser of the administrators has not made the passwords.
-    stale = act(root(stage), "phones password", rows, confirmed="1", about=form)
+    stale = act(stage.admin(), "phones password", rows, confirmed="1", about=form)
     assert (stale.location, stage.do(phones.read_all)) == ("/acme/admin/phones", before)
 
 
@@ -540,10 +523,6 @@ def test_of_two_forms_under_way_one_gives_passwords(stage: Stage) -> None:
     assert (stage.do(phones.read_all), moves) == (after, [])
 
 
-def root(stage: Stage) -> Browser:
-    return stage.visitor("/acme/signin", account="root@acme.example")
-
-
 def test_passwords_are_handed_out_for_ten_minutes_to_whom_made_them(stage: Stage, admin: Browser) -> None:
     """Only as long as they are the phones' passwords."""
     add_phone(stage, "desk1", model="snom")
@@ -554,7 +533,7 @@ def test_passwords_are_handed_out_for_ten_minutes_to_whom_made_them(stage: Stage
     assert stage.do(phones.read_by_name, "desk1").password != UNKNOWN_LOGIN_HASH
     seen = admin.get(f"{page}/zip").body
     assert ("desk1.xml" in seen, "desk2.cfg" in seen) == (True, True)
-    other = root(stage)
+    other = stage.admin()
     gone = "The passwords can no longer be downloaded."
     assert gone in words_on(other.get(page))
     assert other.get(f"{page}/zip").location == page
