@@ -199,7 +199,6 @@ def test_a_backup_from_before_a_new_key(gateway: Gateway) -> None:
 
 
 def test_where_nothing_is_there_nothing_is_made(gateway: Gateway, tree: Callable[[], dict[str, bytes]]) -> None:
-    """One line each."""
     before = tree()
     assert "there is no database yet" in gateway.refused("backup", str(gateway.folder / "x.db"))
     assert "the key file is missing" in gateway.refused("rotate-key")

@@ -62,7 +62,6 @@ def test_what_is_made_and_what_comes_next(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "-a.example", "https://phonebook.acme.example", "a" * 64])
 def test_what_is_no_host(tmp_path: Path, name: str) -> None:
-    """Wrong usage; nothing is made."""
     assert create(tmp_path, "--name", name).exit_code == 2
     assert not (tmp_path / "state").exists()
 

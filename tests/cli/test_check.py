@@ -222,7 +222,6 @@ def test_databases_before_the_next_start(gateway: Gateway, monkeypatch: pytest.M
     ids=["soon", "expired", "future", "other host", "no host", "wildcard", "key"],
 )
 def test_a_certificate(gateway: Gateway, pair, item: str, state: str, message: str) -> None:
-    """What is wrong with it, or soon will be."""
     write_pair(gateway, **pair)
     told, text = found(gateway, code=state == "failed")[item]
     assert told == state
@@ -230,7 +229,6 @@ def test_a_certificate(gateway: Gateway, pair, item: str, state: str, message: s
 
 
 def test_a_key_that_everybody_may_read(gateway: Gateway) -> None:
-    """A warning: it works, but should not stay."""
     write_pair(gateway)
     (gateway.folder / "key.pem").chmod(0o644)
     assert found(gateway)[PRIVATE_KEY] == ("warning", "everybody can read it; run: chmod o= key.pem")
@@ -338,7 +336,6 @@ def test_a_line_about_a_setting_names_the_file(gateway: Gateway) -> None:
 
 
 def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
-    """The items are on stdout, one line is on stderr."""
     gateway.write(HEAD + TLS + ACME)
     result = gateway.run("check")
     assert (result.exit_code, result.stderr) == (1, f"ldapgw: {gateway.file}: check found 2 problems\n")
@@ -454,7 +451,6 @@ def test_a_book_of_the_order_that_is_nobodys(gateway: Gateway) -> None:
     [(0o640, True, "ok"), (0o644, True, "warning"), (0o666, True, "warning"), (0o644, False, "ok")],
 )
 def test_a_configuration_that_everybody_may_read(gateway: Gateway, mode: int, secret: bool, state: str) -> None:
-    """A secret in it is none then."""
     inline = 'client_id = "client"\nclient_secret = "secret"\n'
     gateway.write((HEAD + ACME) if secret else (HEAD + ACME).replace(inline, ""))
     gateway.file.chmod(mode)

@@ -221,7 +221,6 @@ def configure(site: Site, listen_tls: int, *settings: str, tls: Sequence[str] = 
 
 @pytest.mark.long  # starts the gateway; quick ones ask other programs
 def test_a_gateway_without_tls(site: Site) -> None:
-    """The LDAP port and the page answer."""
     with site.running():
         assert asked(site) == [("ok", "answers without TLS"), READY]
 

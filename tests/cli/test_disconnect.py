@@ -142,7 +142,6 @@ def test_the_key_is_lost(gateway: Gateway) -> None:
 
 
 def test_an_account_that_is_not_connected(gateway: Gateway) -> None:
-    """There is nothing to do, which is said."""
     account_id = gateway.connect(ALICE)
     gateway.do(accounts.disconnect, account_id)
     assert gateway.refused("disconnect", ALICE) == f"{ALICE} is not connected\n"
@@ -150,7 +149,6 @@ def test_an_account_that_is_not_connected(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("tenant", ["acme", "beta"])
 def test_the_tenant_narrows_the_search(gateway: Gateway, tenant: str) -> None:
-    """``--tenant`` is looked in alone."""
     gateway.write(HEAD + ACME + ACME.replace("acme", "beta"))
     assert (
         gateway.refused("disconnect", ALICE, "--yes", "--tenant", tenant)

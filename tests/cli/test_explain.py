@@ -97,7 +97,6 @@ def examples() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("command", "printed"), examples())
 def test_the_documentation_shows_what_is_printed(books: Gateway, command: str, printed: str) -> None:
-    """Line by line."""
     words = re.findall(r"'[^']*'|\S+", command)
     result = books.run(*(word.strip("'") for word in words))
     assert (result.exit_code, result.stderr) == (0, "")
@@ -105,7 +104,6 @@ def test_the_documentation_shows_what_is_printed(books: Gateway, command: str, p
 
 
 def test_there_are_three_examples() -> None:
-    """A caller, a name and a filter."""
     assert len(examples()) == 3
 
 
@@ -139,7 +137,6 @@ def test_what_a_phone_lists_before_anything_is_typed(books: Gateway, asked: str)
 
 
 def test_the_base_can_be_said(books: Gateway) -> None:
-    """As the phone has it in its settings."""
     base = "ou=bob@acme.example,dc=acme,dc=example"
     told = books.json("explain", "mul", "--phone", "desk1", "--base", base)
     assert [match["name"] for match in told["matches"]] == ["Ann Mulligan"]
@@ -206,17 +203,14 @@ def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> Non
     ids=["phone", "filter", "base", "no base"],
 )  # fmt: skip
 def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
-    """One line that says what is wrong."""
     assert books.refused("explain", *arguments) == line + "\n"
 
 
 def test_a_phone_has_to_be_named(gateway: Gateway) -> None:
-    """An explanation is of somebody's view."""
     assert gateway.run("explain", "x").exit_code == 2
 
 
 def test_another_tenants_books_are_not_looked_in(books: Gateway) -> None:
-    """Not even for who comes near."""
     books.write(HEAD + ACME + BETA)
     books.fill(books.connect("karl@beta.example", "beta", sharing=Sharing.SHARED), person("Karl Mull", "030 5550100"))
     told = books.json("explain", "030 5550100", "--phone", "desk1")
@@ -225,7 +219,6 @@ def test_another_tenants_books_are_not_looked_in(books: Gateway) -> None:
 
 
 def test_names_cannot_steer_the_terminal(books: Gateway) -> None:
-    """Whatever somebody calls a contact."""
     alice = books.connect("alice@acme.example")
     books.fill(alice, person("Evil\x1b[2J Mulberry", "030 5550122"))
     assert "\x1b" not in books.run("explain", "mulberry", "--phone", "desk1").stdout

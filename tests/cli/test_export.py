@@ -111,13 +111,11 @@ def test_usage(books: Gateway) -> None:
 
 
 def test_nothing_is_created(gateway: Gateway) -> None:
-    """Where there is no database there are no contacts."""
     assert written(gateway, "--format", "vcard") == ""
     assert not gateway.state_dir.exists()
 
 
 def test_names_without_letters_come_last(gateway: Gateway) -> None:
-    """As on phones."""
     gateway.fill(
         gateway.connect("alice@acme.example"),
         person("112", "112"),
@@ -170,7 +168,6 @@ def test_a_contact_is_a_row() -> None:
 
 
 def test_an_empty_contact_has_all_columns() -> None:
-    """None is missing."""
     [row] = csv_rows(Contact(uid="c2", name="X"))
     assert tuple(row) == CSV_COLUMNS
     assert {name for name, value in row.items() if value} == {"book", "uid", "name"}
@@ -288,7 +285,6 @@ def test_all_of_a_contact() -> None:
 
 
 def test_a_company_has_no_name_of_a_person() -> None:
-    """But it is called something."""
     shop = Contact(uid="c2", organization="Taxi 3000")
     assert vcard_lines(shop)[3:] == ["FN:Taxi 3000", "ORG:Taxi 3000", "END:VCARD"]
 
@@ -308,7 +304,6 @@ def test_another_program_reads_it(contact: Contact) -> None:
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")), min_size=1, max_size=120))
 @example("ß" + "a" * 160)
 def test_any_name_comes_through(name: str) -> None:
-    """Whatever it is made of, folded where it is long."""
     [shown] = [line for line in vcard_lines(replace(FULL, name=name)) if line.startswith("FN:")]
     plain = shown.removeprefix("FN:").replace("\\,", ",").replace("\\;", ";").replace("\\\\", "\\")
     assert plain == name

@@ -32,7 +32,6 @@ def examples_of(name: str) -> list[str]:
 # A group has a help of its own.
 @pytest.mark.parametrize("name", ["", "phones", "activity", *commands()])
 def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is parsed by the command itself."""
     monkeypatch.chdir(tmp_path)
     for file in ("desk1.password", "desk1.jsonl", "desks.csv", "branch1.password"):
         (tmp_path / file).touch()
@@ -44,7 +43,6 @@ def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatc
 
 
 def test_commands_are_in_sections() -> None:
-    """As a newcomer needs them, each with a line."""
     shown = help_of("")
     headings = re.findall(r"(?m)^(\S.*):$", shown)
     assert headings == ["Options", "Set up", "Everyday", "Find out", "Maintain"]
@@ -68,7 +66,6 @@ def test_commands_are_in_sections() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_misspelled_word_gets_a_hint(gateway: Gateway, words: list[str], hint: str) -> None:
-    """The nearest command or option is named."""
     result = gateway.run(*words)
     assert (result.exit_code, result.stderr.splitlines()[-1][-len(hint) :]) == (2, hint)
 
@@ -160,7 +157,6 @@ def test_completion(shell: str) -> None:
 
 
 def test_completion_of_another_shell() -> None:
-    """One line says which there are."""
     result = CliRunner().invoke(main, ["completion"], env={"SHELL": "/bin/csh"})
     assert (result.exit_code, result.stderr) == (
         1,

@@ -45,7 +45,6 @@ def test_entries_are_objects(books: Gateway) -> None:
 
 
 def test_numbers_have_the_phones_format(books: Gateway) -> None:
-    """As rows and as objects."""
     books.run("phones", "add", "desk2", "--account", "alice@acme.example", "--number-format", "national")
     [found] = books.json("lookup", "jörg", "--phone", "desk2")
     assert [number["number"] for number in found["numbers"]] == ["030 1234567"]
@@ -86,7 +85,6 @@ def test_what_a_phone_would_find(books: Gateway, wanted: str, as_phone: list[str
 
 
 def test_a_phone_that_shows_one_number(books: Gateway) -> None:
-    """``--numbers entries`` is seen in the search too."""
     books.run("phones", "add", "old", "--numbers", "entries")
     assert names(books, "mull", "--phone", "old") == ["Ann Mulligan (mobile)"]
 
@@ -130,12 +128,10 @@ def test_the_tenant_of_the_phone_is_searched(books: Gateway) -> None:
     ids=["phone", "tenant", "filter"],
 )
 def test_refused(books: Gateway, arguments: list[str], line: str) -> None:
-    """One line that says what is wrong."""
     assert books.refused("lookup", *arguments) == line.format(file=books.file) + "\n"
 
 
 def test_before_the_first_start_nothing_is_found_or_created(gateway: Gateway) -> None:
-    """There is no database yet."""
     assert names(gateway, "mull") == []
     assert not gateway.state_dir.exists()
 

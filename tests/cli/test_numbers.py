@@ -54,7 +54,6 @@ def test_numbers_are_counted_by_kind_and_listed(books: Gateway) -> None:
 
 
 def test_another_kind_can_be_listed(books: Gateway) -> None:
-    """And one tenant alone."""
     [found] = books.json("numbers", "check", "--kind", "plus", "--tenant", "beta")["listed"]
     assert (found["contact"], found["stored"], found["dialed"]) == ("Cem", "491705551443", "+49 170 5551443")
 

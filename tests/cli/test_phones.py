@@ -375,7 +375,6 @@ def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
 
 
 def test_an_account_of_another_tenant_is_none(gateway: Gateway) -> None:
-    """A phone belongs to an account of its own tenant."""
     gateway.write(HEAD + ACME + BETA)
     gateway.connect("alice@acme.example", "acme")
     lines = gateway.refused("phones", "add", "desk1", "--tenant", "beta", "--account", "alice@acme.example")
@@ -509,7 +508,6 @@ def test_a_mac_address_is_of_one_phone_of_a_tenant(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("command", ["remove", "reset"])
 def test_a_phone_that_is_not_there(gateway: Gateway, command: str) -> None:
-    """One line, and nothing is created."""
     assert (
         gateway.refused("phones", command, "desk9", "--yes")
         == "there is no phone named desk9; see ldapgw phones list\n"
@@ -529,7 +527,6 @@ def test_a_phone_whose_tenant_is_gone(gateway: Gateway) -> None:
 
 
 def test_an_authority_that_is_no_text(gateway: Gateway) -> None:
-    """It is no certificate, and that is said in a line."""
     gateway.run("phones", "add", "desk1")
     file = gateway.folder / "octets"
     file.write_bytes(b"\xff\xfe\x00")

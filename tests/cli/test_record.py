@@ -256,7 +256,6 @@ def test_differences_are_shown(gateway: Gateway, tmp_path: Path) -> None:
 
 
 def test_no_recording_is_replayed(gateway: Gateway, tmp_path: Path) -> None:
-    """And no address that is none."""
     file = tmp_path / "file"
     file.write_bytes(b"\xff")
     assert gateway.refused("replay", str(file)) == f"{file}: line 1: this is no line of a recording\n"

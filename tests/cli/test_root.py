@@ -91,7 +91,6 @@ def test_the_list_has_the_first_sentence_of_each_help() -> None:
     ids=" ".join,
 )
 def test_wrong_usage(gateway: Gateway, arguments: list[str]) -> None:
-    """Exit code 2 and click's own explanation on stderr."""
     result = gateway.run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Usage: ")
@@ -142,13 +141,11 @@ def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_refused(gateway: Gateway, arguments: list[str], line: str) -> None:
-    """Exit code 1 and one line."""
     assert gateway.refused(*arguments) == line.format(file=gateway.file) + "\n"
     assert not gateway.state_dir.exists()
 
 
 def test_a_missing_configuration(tmp_path: Path) -> None:
-    """The file is named."""
     result = CliRunner().invoke(main, ["--config", str(tmp_path / "no.toml"), "accounts"])
     assert result.exit_code == 1
     assert result.stderr == (
@@ -158,14 +155,12 @@ def test_a_missing_configuration(tmp_path: Path) -> None:
 
 
 def test_the_configuration_comes_from_the_environment(gateway: Gateway) -> None:
-    """``$LDAPGW_CONFIG`` stands in for ``--config``."""
     result = CliRunner().invoke(main, ["accounts", "--json"], env={"LDAPGW_CONFIG": str(gateway.file)})
     assert (result.exit_code, result.stdout) == (0, "[]\n")
 
 
 @pytest.mark.parametrize("command", ["accounts", "phones list", "lookup mull", "sync", "phones add desk1"])
 def test_a_damaged_database_is_one_line(gateway: Gateway, command: str) -> None:
-    """It is named; there is no traceback."""
     gateway.state_dir.mkdir(mode=0o700)
     (gateway.state_dir / "ldapgw.db").write_bytes(b"this is no database, " * 100)
     lines = gateway.refused(*command.split())
@@ -174,7 +169,6 @@ def test_a_damaged_database_is_one_line(gateway: Gateway, command: str) -> None:
 
 
 def test_a_state_folder_that_everybody_sees_is_refused(gateway: Gateway) -> None:
-    """Before anything is written into it."""
     gateway.state_dir.mkdir(mode=0o755)
     gateway.state_dir.chmod(0o755)
     assert "everybody can read it" in gateway.refused("phones", "add", "desk1")

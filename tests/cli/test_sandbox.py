@@ -109,20 +109,6 @@ def test_run_serves_until_sigterm(gateway: Gateway) -> None:
     assert "is running" not in gateway.run("check").stdout
 
 
-def test_run_needs_its_ports(gateway: Gateway) -> None:
-    """One line before anything is served."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = f"tcp:{server.getsockname()[1]}:interface=127.0.0.1"
-        gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
-        with program("--config", str(gateway.file), "run") as process:
-            _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    (line,) = err.splitlines()
-    assert line.startswith(f'ldapgw: {gateway.file}: ldap.listen "{endpoint}": port ')
-    assert line.endswith(" is in use by another program; end that program, or set another port")
-    assert "Traceback" not in err
-
-
 @pytest.mark.long  # a sandbox, a gateway and a consent
 def test_demo(tmp_path: Path) -> None:
     """It prints a page, a login and a search, and leaves nothing behind."""
@@ -168,7 +154,6 @@ def test_demo_of_a_workspace(tmp_path: Path) -> None:
 
 
 def test_demo_refuses_a_folder_that_is_somebodys(gateway: Gateway, tmp_path: Path) -> None:
-    """One line; nothing in it is touched."""
     (tmp_path / "letter.txt").write_text("Dear Ann")
     assert "is not empty, and was not created by ldapgw demo" in gateway.refused("demo", "--state", str(tmp_path))
     assert (tmp_path / "letter.txt").read_text() == "Dear Ann"

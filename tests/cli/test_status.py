@@ -169,7 +169,6 @@ def test_before_the_first_start(gateway: Gateway, tree) -> None:
 
 
 def test_a_database_that_cannot_be_used(gateway: Gateway) -> None:
-    """The screen says so, and so does the exit status."""
     gateway.state_dir.mkdir(mode=0o700)
     (gateway.state_dir / "ldapgw.db").write_bytes(b"this is no database, " * 100)
     result = gateway.run("status")
@@ -179,7 +178,6 @@ def test_a_database_that_cannot_be_used(gateway: Gateway) -> None:
 
 
 def test_sqlite_has_one_gateway(gateway: Gateway) -> None:
-    """Which `status` shows."""
     gateway.connect("alice@acme.example")
     done = gateway.run("gateways")
     assert (done.exit_code, done.stdout) == (0, "")
@@ -231,7 +229,6 @@ def test_the_link_is_all_that_it_prints(gateway: Gateway) -> None:
 
 
 def test_a_link_as_json(gateway: Gateway) -> None:
-    """With when it ends."""
     told = gateway.json("admin-link")
     assert LINK.fullmatch(told["link"] + "\n")
     assert told["tenant"] == "acme"

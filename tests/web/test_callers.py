@@ -61,13 +61,7 @@ def test_a_number_in_a_form(browser: Browser, number: str) -> None:
 
 @pytest.mark.parametrize("headers", [basic(), bearer(), basic("PBX"), basic("cn=pbx,ou=phones,dc=acme,dc=example")])
 def test_the_login(browser: Browser, headers: dict[str, str]) -> None:
-    """A phone's, as over LDAP."""
     assert ask(browser, "0301234567", headers).status == 200
-
-
-def test_a_name_with_a_dot(browser: Browser) -> None:
-    """The password of a Bearer token follows the last dot."""
-    assert ask(browser, "0305556677", bearer("other.pbx"), "globex").body == "Dora Dorn"
 
 
 JSON = {"Accept": "application/json"}

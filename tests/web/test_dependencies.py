@@ -52,7 +52,6 @@ def test_who_is_admitted(rules: tuple[str, ...], identity: Identity, admitted: b
 
 
 def test_a_tenant_without_a_title_is_called_by_its_name() -> None:
-    """It always is called something."""
     assert replace(ACME, title="").heading == "acme"
 
 

@@ -97,7 +97,6 @@ def test_which_cookies_are_read(headers: list[str], found: dict[Cookie, str]) ->
     ids=["both", "twice", "none of ours"],
 )
 def test_which_sessions_are_read(header: str, found: dict[str, str]) -> None:
-    """One for each tenant of ours."""
     assert HttpCookies(secure=True).sessions([header], ["acme", "globex"]) == found
 
 
@@ -162,14 +161,12 @@ def test_a_multipart_form(body: bytes, fields: dict[str, str]) -> None:
     ],
 )
 def test_what_is_a_form(kind: str, fields: dict[str, str]) -> None:
-    """Nothing else is, whatever it looks like."""
     assert _parse_form(kind, b"a=1")[0] == fields
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", part("a", b"1"), part("file", b"{}", FILE)]))
 def test_any_octets(octets: bytes, before: bytes) -> None:
-    """They are fields or nothing, and never a fault."""
     assert isinstance(_parse_form(MULTIPART, before + octets)[0], dict)
 
 

@@ -77,7 +77,6 @@ def test_every_language_has_its_catalog() -> None:
     ],
 )
 def test_figures_and_times(tag: str, count: str, moment: str, day: str) -> None:
-    """As they are written there."""
     language = languages()[tag]
     assert (language.format_number(1812), language.format_time(NOW), language.format_date(NOW)) == (count, moment, day)
 
@@ -123,7 +122,6 @@ def test_the_switch(browser: Browser) -> None:
     ],
 )
 def test_the_switch_keeps_what_was_chosen(browser: Browser, path: str, switched: str) -> None:
-    """And nothing else of the address."""
     browser.consent()
     browser.consent("/acme/connect?add", account=BOB)
     browser.submit("/acme/phones", name="desk1", model="other")
@@ -139,7 +137,6 @@ def test_the_switch_after_a_form_that_was_refused(browser: Browser) -> None:
 
 @pytest.mark.parametrize("chosen", ["fr", "", "../../etc", "de%0d%0aSet-Cookie:x=y", "<script>"])
 def test_a_language_that_we_do_not_have(browser: Browser, chosen: str) -> None:
-    """It is not remembered, and not repeated."""
     seen = browser.get(f"/acme/?language={chosen}", {"Accept-Language": "de"})
     assert '<html lang="de">' in seen.body
     assert "set-cookie" not in seen.headers
