@@ -38,12 +38,17 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "etc" / "ldapgw.toml"
 
 
-def run(file: Path, *options: str, answers: str = "") -> Result:
-    return CliRunner().invoke(main, ["--config", str(file), "init", *options], input=answers)
+def run(file: Path, *options: str, admin: str = ROOT, answers: str = NOTHING_SAID) -> Result:
+    """Run the command; by default, all proposals are accepted.
+
+    :param admin: the administrator's address, which is given as an option; empty: the command asks for the address.
+    """
+    given = ("--admin", admin, *options) if admin else options
+    return CliRunner().invoke(main, ["--config", str(file), "init", *given], input=answers)
 
 
-def written(file: Path, *options: str, answers: str = "") -> Config:
-    result = run(file, *options, answers=answers)
+def written(file: Path, *options: str, admin: str = ROOT, answers: str = NOTHING_SAID) -> Config:
+    result = run(file, *options, admin=admin, answers=answers)
     assert result.exit_code == 0, result.output
     assert result.stdout == f"Wrote {file}.\n"
     return load(str(file))
@@ -51,7 +56,7 @@ def written(file: Path, *options: str, answers: str = "") -> Config:
 
 def test_the_address_alone_is_enough(file: Path) -> None:
     """All else follows from it; the file has all the comments of the sample, and nothing is left to set."""
-    config = written(file, answers=f"{ROOT}\n{NOTHING_SAID}")
+    config = written(file, admin="", answers=f"{ROOT}\n{NOTHING_SAID}")
     (tenant,) = config.tenant
     assert (tenant.name, tenant.title, tenant.base_dn) == ("acme", "Acme", "dc=acme,dc=example")
     assert (tenant.admins, tenant.allowed_users, tenant.region) == ((ROOT,), ("@acme.example",), "DE")
@@ -70,7 +75,7 @@ def test_the_address_alone_is_enough(file: Path) -> None:
 
 def test_answers_that_end_too_early(file: Path) -> None:
     """Without a terminal, an option has to give the answer; nothing is made."""
-    result = run(file, "--admin", ROOT, answers="acme\n")
+    result = run(file, answers="acme\n")
     assert result.exit_code == 1
     assert result.stderr.endswith("ldapgw: standard input has ended before this answer; give the answer as --title\n")
     assert not file.exists()
@@ -78,7 +83,7 @@ def test_answers_that_end_too_early(file: Path) -> None:
 
 def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
     """So that the gateway refuses to start where they are missing."""
-    config = written(file, "--admin", ROOT, answers=NOTHING_SAID)
+    config = written(file)
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"ldapgw.db", "ldapgw.key", "tls"}
     assert not config.new_store
     OpenStateDir(StateDir(tmp_path / "state", new_store=config.new_store)).close()
@@ -87,29 +92,28 @@ def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
 def test_a_key_from_elsewhere(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway will not want a key file."""
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", "0123456789-0123456789_0123456789-0123456789=")
-    written(file, "--admin", ROOT, "--encryption", "none", answers=NOTHING_SAID)
+    written(file, "--encryption", "none")
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["ldapgw.db"]
 
 
 def test_a_database_that_cannot_be_made(file: Path, tmp_path: Path) -> None:
     """No file says that there is one."""
     (tmp_path / "state").touch()
-    result = run(file, "--admin", ROOT, answers=NOTHING_SAID)
+    result = run(file)
     assert (result.exit_code, file.exists()) == (1, False)
     assert f"ldapgw: state_dir = {tmp_path / 'state'}: is not a folder\n" in result.stderr
 
 
 def test_a_household(file: Path) -> None:
     """A consumer's address is nobody's company: its owner alone is allowed."""
-    (tenant,) = written(file, "--admin", "Jane.Doe@gmail.com", answers=NOTHING_SAID).tenant
+    (tenant,) = written(file, admin="Jane.Doe@gmail.com").tenant
     assert (tenant.name, tenant.base_dn) == ("jane-doe", "dc=jane-doe")
     assert tenant.allowed_users == ("Jane.Doe@gmail.com",)
     assert tenant.sources == (Source.CONTACTS,)
 
 
 def test_a_host_name_is_an_address(file: Path) -> None:
-    """The page of a bare host name has HTTPS."""
-    config = written(file, "--admin", ROOT, "--public-url", "phonebook.acme.example", answers=NOTHING_SAID)
+    config = written(file, "--public-url", "phonebook.acme.example")
     assert config.web.public_url == "https://phonebook.acme.example"
 
 
@@ -119,14 +123,13 @@ def test_a_host_name_is_an_address(file: Path) -> None:
 )
 def test_people_who_leave_a_workspace(file: Path, allowed: str, answer: str | None, seconds: float) -> None:
     """Whether they are removed is asked where a domain may connect, and the default is never."""
-    given = ("--admin", ROOT, "--tenant", "acme", "--title", "Acme", "--base-dn", "dc=acme", "--allow", allowed)
+    given = ("--tenant", "acme", "--title", "Acme", "--base-dn", "dc=acme", "--allow", allowed)
     result = run(file, *given, answers=NOTHING_SAID if answer is None else f"{answer}\n{NOTHING_SAID}")
     assert (result.exit_code, load(str(file)).tenant[0].remove_leavers) == (0, seconds)
     assert ("people have left Google Workspace" in result.stderr) is (answer is not None)
 
 
 def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
-    """Then nothing is asked."""
     client = tmp_path / "client.json"
     client.write_text(json.dumps({"web": {"client_id": "1-a", "client_secret": "hush"}}))
     given = {
@@ -144,7 +147,7 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
         "--client-secret-file": str(client),
         "--state-dir": "state",
     }
-    config = written(file, *(part for pair in given.items() for part in pair))
+    config = written(file, *(part for pair in given.items() for part in pair), admin="", answers="")
     (tenant,) = config.tenant
     assert (tenant.name, tenant.title, tenant.base_dn) == ("beta", given["--title"], "o=beta")
     assert tenant.allowed_users == ("bob@beta.example", "@beta.example", "*")
@@ -154,13 +157,12 @@ def test_every_answer_has_an_option(file: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_asked_again(file: Path, tmp_path: Path) -> None:
-    """With what is expected."""
     certificate, key = issue().write(tmp_path)
     answers = (
         f"nobody\n{ROOT}\nTWO WORDS\nacme\n\n\n\n1h\n\nXX\nAT\nhttp://phonebook.example/\n\n\nnone.json\n\nTLS\nfiles\n"
         f"none.pem\n{certificate}\n{key}\n\n\n"
     )
-    result = run(file, answers=answers)
+    result = run(file, admin="", answers=answers)
     assert result.exit_code == 0, result.output
     for said in (
         "expected an e-mail address",
@@ -177,12 +179,12 @@ def test_what_cannot_be_is_asked_again(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.beta.example", False)])
 def test_a_page_whose_redirect_uri_google_refuses_is_written_and_told(file: Path, url: str, told: bool) -> None:
     """There are three ways out, and whoever was asked may give another address."""
-    result = run(file, "--public-url", url, answers=f"{ROOT}\n{NOTHING_SAID}")
+    result = run(file, "--public-url", url, admin="", answers=f"{ROOT}\n{NOTHING_SAID}")
     assert (result.exit_code, load(str(file)).web.public_url) == (0, url)
     assert ("! web.public_url: Google refuses redirect URIs" in result.stderr) is told
     file.unlink()
     better = f"n\nhttps://phonebook.acme.example\n{NOTHING_SAID}" if told else NOTHING_SAID
-    result = run(file, answers=f"{ROOT}\n\n\n\n\n\n\n{url}\n{better}")
+    result = run(file, admin="", answers=f"{ROOT}\n\n\n\n\n\n\n{url}\n{better}")
     chosen = "https://phonebook.acme.example" if told else url
     assert (result.exit_code, load(str(file)).web.public_url) == (0, chosen)
     assert ("Google refuses redirect URIs" in result.stderr) is told
@@ -193,25 +195,22 @@ def test_a_page_whose_redirect_uri_google_refuses_is_written_and_told(file: Path
     [("--admin", "nobody"), ("--tenant", "A B"), ("--allow", "a,b"), ("--region", "XX"), ("--public-url", "ftp://a")],
 )
 def test_an_option_that_cannot_be(file: Path, option: str, value: str) -> None:
-    """Wrong usage; nothing is written."""
-    assert run(file, option, value).exit_code == 2
+    assert run(file, option, value, admin="", answers="").exit_code == 2
     assert not file.exists()
 
 
 def test_a_file_that_is_there_stays(file: Path) -> None:
-    """Nothing is asked, nothing is written."""
     file.parent.mkdir()
     file.write_text("mine")
-    result = run(file)
+    result = run(file, admin="", answers="")
     assert (result.exit_code, file.read_text()) == (1, "mine")
     assert result.stderr == f"ldapgw: {file}: already exists; edit it, or choose another file with --config\n"
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
-    """It is a line."""
     (tmp_path / "file").touch()
     file = tmp_path / "file" / "ldapgw.toml"
-    result = run(file, "--admin", ROOT, answers=NOTHING_SAID)
+    result = run(file)
     assert result.exit_code == 1
     assert f"ldapgw: {file}: cannot be written: " in result.stderr
 
@@ -220,11 +219,11 @@ def test_a_client_file_of_another_kind(file: Path, tmp_path: Path) -> None:
     """What check would find is found when the file is named; whoever was asked may name another one."""
     client = tmp_path / "client.json"
     client.write_text(json.dumps({"installed": {}}))
-    result = run(file, "--admin", ROOT, "--client-secret-file", str(client), answers=NOTHING_SAID)
+    result = run(file, "--client-secret-file", str(client))
     assert result.exit_code == 2
     assert "is for a Desktop client" in result.stderr
     assert not file.exists()
-    result = run(file, answers=f"{ROOT}\n\n\n\n\n\n\n\n\n{client}\n\n{NOTHING_SAID}")
+    result = run(file, admin="", answers=f"{ROOT}\n\n\n\n\n\n\n\n\n{client}\n\n{NOTHING_SAID}")
     assert "is for a Desktop client" in result.stderr
     assert (result.exit_code, load(str(file)).tenant[0].client_id) == (0, "")
 
@@ -235,7 +234,7 @@ def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
     client = tmp_path / "client.json"
     client.write_text(json.dumps({"web": {"client_id": "1-a", "client_secret": "hush"}}))
     chosen = str(client) if has_client else ""
-    result = run(file, "--admin", ROOT, "--client-secret-file", chosen, answers=NOTHING_SAID)
+    result = run(file, "--client-secret-file", chosen)
     assert f"ldapgw --config {file} check" in result.stderr
     assert ("admin-link" in result.stderr) is not has_client
 
@@ -252,7 +251,7 @@ def test_what_to_do_next_with_a_service(
     state = public_folder / "state"
     state.mkdir(mode=0o700)
     os.chown(state, pwd.getpwnam("nobody").pw_uid, -1)
-    assert run(file, "--admin", ROOT, "--state-dir", str(state), answers=NOTHING_SAID).stderr.endswith(f"""\
+    assert run(file, "--state-dir", str(state)).stderr.endswith(f"""\
 Next:
   sudo -u nobody ldapgw --config {file} check
   {start}
@@ -272,8 +271,8 @@ Next:
 )
 def test_ports(file: Path, url: str, encryption: str | None, web: tuple[str, ...], web_tls: tuple[str, ...]) -> None:
     """A page that the gateway itself serves listens where its address says; port 80 redirects to port 443."""
-    options = ("--admin", ROOT, "--public-url", url, "--ldap-port", "3389")
-    config = written(file, *options, *(("--encryption", encryption) if encryption else ()), answers=NOTHING_SAID)
+    options = ("--public-url", url, "--ldap-port", "3389")
+    config = written(file, *options, *(("--encryption", encryption) if encryption else ()))
     assert (config.web.listen, config.web.listen_tls) == (web, web_tls)
     ldaps = ("tcp:3636",) if encryption == "create" else ()
     assert (config.ldap.listen, config.ldap.listen_tls) == (("tcp:3389",), ldaps)
@@ -290,14 +289,13 @@ def test_the_other_port_of_the_page_is_a_free_one(file: Path, monkeypatch: pytes
             other.listen()
         options = ("--public-url", "https://book.acme.example:8443", "--encryption", "create")
         options += ("--state-dir", str(tmp_path / "state"))
-        [listen] = written(file, "--admin", ROOT, *options, answers=NOTHING_SAID).web.listen
+        [listen] = written(file, *options).web.listen
     assert listen in {f"tcp:{port}" for port in range(8081, 8090)}
 
 
 def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) -> None:
     """The gateway serves the page by HTTPS then, and says so."""
-    result = run(file, "--admin", ROOT, "--public-url", "http://localhost:8443", "--encryption", "create",
-                 answers=NOTHING_SAID)  # fmt: skip
+    result = run(file, "--public-url", "http://localhost:8443", "--encryption", "create")
     assert "! web.public_url: https://localhost:8443, because the gateway serves the page by HTTPS" in result.stderr
     config = load(str(file))
     assert (config.web.public_url, config.web.listen_tls) == ("https://localhost:8443", ("tcp:8443",))
@@ -305,10 +303,10 @@ def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) 
 
 def test_the_port_of_the_page_is_proposed_and_is_missed(file: Path) -> None:
     """Nothing listens on port 443 if another port was given for the page."""
-    options = ("--admin", ROOT, "--web-port", "18443")
-    assert written(file, *options, answers=NOTHING_SAID).web.public_url == "https://phonebook.acme.example:18443"
+    options = ("--web-port", "18443")
+    assert written(file, *options).web.public_url == "https://phonebook.acme.example:18443"
     file.unlink()
-    result = run(file, *options, "--public-url", "https://book.acme.example", answers=NOTHING_SAID)
+    result = run(file, *options, "--public-url", "https://book.acme.example")
     assert (
         "! web.public_url: means port 443, but web.listen_tls has port 18443; write :18443 after the host, unless port "
         "443 is passed on to the gateway"
@@ -317,7 +315,7 @@ def test_the_port_of_the_page_is_proposed_and_is_missed(file: Path) -> None:
 
 def test_a_certificate_is_made(file: Path, tmp_path: Path) -> None:
     """For the page's host and the machine's addresses; phones reach the page and LDAP by its name."""
-    result = run(file, "--admin", ROOT, "--public-url", "https://book.acme.example", answers=NOTHING_SAID)
+    result = run(file, "--public-url", "https://book.acme.example")
     assert "Made a private authority" in result.stderr
     assert "http://book.acme.example/acme/ca.crt" in result.stderr
     no_address, no_tls = [line for line in result.stderr.splitlines() if line.startswith("!")]
@@ -346,7 +344,7 @@ def test_a_certificate_that_is_there(file: Path, tmp_path: Path, host: str, days
     """Its chain, its name and its end are examined; what is odd is said, and the file is written."""
     certificate, key = issue(host=host, days=days).write(tmp_path)
     given = ("--encryption", "files", "--certificate", str(certificate), "--private-key", str(key))
-    result = run(file, "--admin", ROOT, *given, answers=NOTHING_SAID)
+    result = run(file, *given)
     problems = [line for line in result.stderr.splitlines() if line.startswith("! ") and "know no TLS" not in line]
     assert len(problems) == len(lines)
     assert all(words in problem for words, problem in zip(lines, problems, strict=True))
@@ -358,13 +356,13 @@ def test_a_key_of_another_certificate(file: Path, tmp_path: Path) -> None:
     certificate, _ = issue().write(tmp_path)
     _, key = issue(which=5).write(tmp_path, "other-")
     given = ("--encryption", "files", "--certificate", str(certificate), "--private-key", str(key))
-    result = run(file, "--admin", ROOT, *given, answers=NOTHING_SAID)
+    result = run(file, *given)
     assert (result.exit_code, file.exists()) == (1, False)
     assert "does not belong to the first certificate" in result.stderr
 
 
 @pytest.mark.parametrize(("encryption", "said"), [("none", "are not encrypted"), ("proxy", "has to encrypt phones")])
 def test_what_is_not_encrypted_here(file: Path, encryption: str, said: str) -> None:
-    result = run(file, "--admin", ROOT, "--encryption", encryption, answers=NOTHING_SAID)
+    result = run(file, "--encryption", encryption)
     assert (result.exit_code, load(str(file)).tls) == (0, None)
     assert said in result.stderr
