@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import UserDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -24,7 +23,7 @@ from twisted.logger import Logger
 
 from ldapgw.errors import UserError
 from ldapgw.google.connections import trusting, uninspected
-from ldapgw.google.delegation import ServiceAccount, UnfitKeyFile, read_key_file
+from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.http import CallObserver, http_client, ignore_call
 from ldapgw.google.identity import PublishedKeys
@@ -199,13 +198,11 @@ def entered_delegations(
 ) -> tuple[Mapping[str, Delegation], frozenset[str]]:
     """Read the stored service accounts by tenant, and the tenants whose service accounts cannot be decrypted."""
     entered, undecryptable = workspaces.read_delegations(connection, secret_box)
-    return {found.tenant: Delegation(load_key_file(found.key_file), found.settings) for found in entered}, undecryptable
-
-
-@lru_cache(maxsize=100)
-def load_key_file(key_file: str) -> ServiceAccount:
-    """Decode a key file only once, because loading a key takes 40 ms."""
-    return read_key_file(key_file.encode())
+    found = {
+        delegation.tenant: Delegation(read_key_file(delegation.key_file.encode()), delegation.settings)
+        for delegation in entered
+    }
+    return found, undecryptable
 
 
 class TenantsWithClients(UserDict[str, T]):

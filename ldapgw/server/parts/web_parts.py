@@ -12,7 +12,7 @@ from ldapgw import __version__
 from ldapgw.directory.catalog import Freshness
 from ldapgw.directory.dit import Dit
 from ldapgw.files.reading import FilePreview
-from ldapgw.google.delegation import ServiceAccount
+from ldapgw.google.delegation import ServiceAccount, read_key_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.http import http_client
 from ldapgw.phones.book_reader import BookReader
@@ -21,7 +21,7 @@ from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import certificate_url, phone_server
-from ldapgw.server.google import TenantsWithClients, load_key_file
+from ldapgw.server.google import TenantsWithClients
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.metrics import Gauges, Metrics
 from ldapgw.server.parts.base import Base
@@ -183,7 +183,7 @@ def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
 
 def _delegation_dependencies(base: Base, sync: SyncParts) -> DelegationDependencies:
     async def read(key_file: str) -> ServiceAccount:
-        service_account: ServiceAccount = await base.workers.work(load_key_file, key_file)
+        service_account: ServiceAccount = await base.workers.work(read_key_file, key_file.encode())
         return service_account
 
     async def try_entered(tenant: str, key_file: str, settings: DelegationSettings) -> DelegationTrial:

@@ -33,7 +33,7 @@ from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.files.reading import FilePreview
-from ldapgw.google.delegation import ServiceAccount
+from ldapgw.google.delegation import ServiceAccount, read_key_file
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.identity import PublishedKeys
 from ldapgw.google.oauth import OAuth
@@ -53,7 +53,7 @@ from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
-from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithClients, load_key_file
+from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithClients
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.workers import WorkerThread
@@ -161,7 +161,7 @@ async def _no_replacement(*_: object) -> bool:
 
 
 async def _read_key_file(key_file: str) -> ServiceAccount:
-    return load_key_file(key_file)
+    return read_key_file(key_file.encode())
 
 
 def body_of(octets: bytes) -> FileBodyProducer:
