@@ -26,7 +26,7 @@ from bench.report import Results, say, simple_table
 from bench.seed import alone, seed
 from bench.servers import BASE, Variant, gateway, knows
 from ldapgw.cli import main
-from ldapgw.directory import filter_matcher, index_terms, query_plan, segment
+from ldapgw.directory import filter_matcher, query_plan, segment, term_queries
 from ldapgw.directory.predicate import TaggedTextPredicate
 from ldapgw.ldap import connection, fast_path
 from ldapgw.ldap.search_response import SearchResponse
@@ -73,7 +73,7 @@ def _forget_filters(
     self._prepared = _Forgetful()
 
 
-def _set_message_id(messages: Any, number: int, **_: Any) -> Any:
+def _set_message_id(messages: Any, number: bytes, **_: Any) -> Any:
     return segment.set_message_id(messages, number, is_plain=False)
 
 
@@ -117,12 +117,12 @@ PARTS: Mapping[str, Part] = MappingProxyType(
     {
         "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
         "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
-        "filter-templates": Part("reverse", fast_path.FilterTemplate, "of", _none),
+        "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
         "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
         "plain-messages": Part("prefix", fast_path, "set_message_id", _set_message_id),
         "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
         "pieces": Part("list", SocketWriter, "write_pieces", _write_joined),
-        "prefixes": Part("prefix", index_terms, "prefix_query", _none),
+        "prefixes": Part("prefix", term_queries, "prefix_query", _none),
         "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
         "first-documents": Part("substring", query_plan, "first_documents", _all_documents),
         "first-matches": Part("reverse", fast_path, "needs_cursor", lambda *_: True),

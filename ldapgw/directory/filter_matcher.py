@@ -15,7 +15,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Final
 
-from ldapgw.directory import assertion, index_terms, normalization, query_plan
+from ldapgw.directory import assertion, index_terms, normalization, query_plan, term_queries
 from ldapgw.directory.assertion import Assertion
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import (
@@ -279,7 +279,7 @@ class _AttributeSet:
         object_classes: tuple[frozenset[str], ...] = ()
         callers: tuple[str, ...] | None = (caller,) if caller else None
         if not self.tag_letters:
-            exact = exact or index_terms.is_exact(self._kinds, found)
+            exact = exact or term_queries.is_exact(self._kinds, found)
             predicate = SearchTextPredicate(self._kinds, found.test)
             if self._tags == [OBJECT_CLASS_TAG] and isinstance(term, Equality):
                 object_classes = tuple([frozenset(alternatives) for alternatives in found.required])
@@ -382,7 +382,7 @@ class _Preparation:
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
                 self._numbers[id(found)] = _NUMBER_ATTRIBUTES.prepared(found, term, query, exact=False, caller=caller)
             return self._numbers[id(found)]
-        prefix = index_terms.prefix_query((kind,), found)
+        prefix = term_queries.prefix_query((kind,), found)
         query = self._query(kind, found) if prefix is None else prefix
         return _SINGLE_ATTRIBUTES[kind.name].prepared(found, term, query, exact=prefix is not None)
 
@@ -390,7 +390,7 @@ class _Preparation:
         # Attributes that share a group of index terms get the same query.
         key = id(found), (found.value_range is None and index_terms.term_group(kind)) or kind.name
         if key not in self._queries:
-            self._queries[key] = index_terms.assertion_query(kind, found, lenient=self._context.lenient)
+            self._queries[key] = term_queries.assertion_query(kind, found, lenient=self._context.lenient)
         return self._queries[key]
 
     def _extensible(self, term: Extensible) -> PreparedFilter:
@@ -420,7 +420,7 @@ class _Preparation:
             if rule or term.dn_attributes:
                 prepared.append(self._made(subtype, rule, found, with_dn=term.dn_attributes))
             else:
-                query = index_terms.assertion_query(subtype, found, lenient=context.lenient)
+                query = term_queries.assertion_query(subtype, found, lenient=context.lenient)
                 prepared.append(_SINGLE_ATTRIBUTES[subtype.name].prepared(found, term, query, exact=False))
         return any_of(prepared) if prepared else UNDEFINED
 
@@ -516,16 +516,16 @@ class _AlikeTerms:
             found = assertion.substrings(kind, None, (), value, context)
         if found is None:
             return UNDEFINED
-        query: Query = None if self._attributes.are_numbers else index_terms.prefix_query(self._kinds, found)
+        query: Query = None if self._attributes.are_numbers else term_queries.prefix_query(self._kinds, found)
         exact = query is not None
         if exact:
             pass
         elif len(self._groups) == 1:
-            query = index_terms.assertion_query(kind, found, lenient=context.lenient)
+            query = term_queries.assertion_query(kind, found, lenient=context.lenient)
         else:
             lenient = context.lenient
             query = query_plan.any_of(
-                [index_terms.assertion_query(group, found, lenient=lenient) for group in self._groups]
+                [term_queries.assertion_query(group, found, lenient=lenient) for group in self._groups]
             )
         caller = ""
         if self.is_number and isinstance(sample, Equality):
@@ -680,7 +680,7 @@ def _present(attribute: str, context: NamingContext) -> PreparedFilter:
 
 
 def _present_attribute(kind: AttributeType) -> PreparedFilter:
-    query = index_terms.presence_query(kind)
+    query = term_queries.presence_query(kind)
     tag_letters = () if kind.operational else (frozenset((attribute_tag(kind)[1],)),)
     return PreparedFilter(
         PresentPredicate(kind), query, exact=query is not None, cost=_cost(kind), tag_letters=tag_letters, callers=()

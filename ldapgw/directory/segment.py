@@ -25,7 +25,7 @@ from ldapgw.directory.index import Index
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.packed_attributes import octets_of
-from ldapgw.directory.query_plan import Query
+from ldapgw.directory.query_plan import ExactKey, Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
 # The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, each of these
@@ -263,7 +263,7 @@ class Segment:
         deleted = self.deleted
         return (
             document
-            for document in self.find_documents(index_terms.uid_key(uid))
+            for document in self.find_documents(ExactKey(index_terms.uid_key(uid)))
             if not (deleted and deleted[document])
         )
 
