@@ -37,7 +37,7 @@ from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, certificate_names, read_certificates
-from ldapgw.sync.file_book_builder import examine
+from ldapgw.sync.book_builder import examine
 
 REFUSED_REDIRECT_URI = (
     "Google refuses redirect URIs with private names or addresses; use a public name that resolves to the private "

@@ -45,9 +45,8 @@ from ldapgw.store.contacts import StoredContacts
 from ldapgw.store.database import Database
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.sync.account_state import AccountState
-from ldapgw.sync.book_builder import BuildTask, present_books
+from ldapgw.sync.book_builder import BuildTask, FileTask, present_books, present_contacts, present_file_book
 from ldapgw.sync.book_cache import BookCache
-from ldapgw.sync.file_book_builder import FileTask, present_contacts, present_file_book
 from ldapgw.sync.publisher import make_login
 
 _NO_FEATURES = Features(vendor_version="", controls=(), extensions=(), features=(), sasl_mechanisms=())

@@ -111,10 +111,10 @@ class Site:
     @property
     def file_cache(self) -> BookCache:
         """Return the books of files that the gateway has built and saved for its next start."""
+        from ldapgw.sync.book_builder import FILES_FOLDER
         from ldapgw.sync.book_cache import BookCache
-        from ldapgw.sync.file_book_builder import FOLDER
 
-        return BookCache(self.state.path / FOLDER)
+        return BookCache(self.state.path / FILES_FOLDER)
 
     @property
     def server_name(self) -> str:

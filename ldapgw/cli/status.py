@@ -215,7 +215,7 @@ def _file_reports(site: Site) -> dict[tuple[str, str], FileReport]:
     if not any(tenant.file for tenant in site.config.tenant):
         return {}
     # The module is imported here, because the readers of files are large, and few gateways have files.
-    from ldapgw.sync.file_book_builder import examine
+    from ldapgw.sync.book_builder import examine
 
     return {
         (tenant.name, file.name): examine(Path(file.path), tenant.region)

@@ -27,8 +27,8 @@ from ldapgw.files.reading import FilePreview, FileReport, FileStatus, compare, r
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.account_books import AccountBooks
+from ldapgw.sync.book_builder import FileTask, build_file_book, file_version, load_file_book, read_file
 from ldapgw.sync.book_cache import BookCache, BuiltBook
-from ldapgw.sync.file_book_builder import FileTask, build_file_book, file_version, load_file_book, read_file
 
 log = Logger()
 
@@ -74,7 +74,7 @@ class FileBooks(PeriodicService):
     :param look_off_thread: calls a function with its arguments on a thread that a slow disk may block.
     :param run_off_thread: calls a function with its arguments on the thread that builds books.
     :param build_in_process: builds the book of a task into the cache in another process
-        (`ldapgw.sync.file_book_builder.build_cached_file_book`), or None if no other process is used.
+        (`ldapgw.sync.book_builder.build_cached_file_book`), or None if no other process is used.
     """
 
     def __init__(

@@ -22,14 +22,14 @@ from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProcessLost
 from ldapgw.files.reading import FileReport, Mark
 from ldapgw.store.phones import NumberMode
-from ldapgw.sync.book_cache import BookCache
-from ldapgw.sync.file_book_builder import (
+from ldapgw.sync.book_builder import (
     FileTask,
     build_cached_file_book,
     file_version,
     present_contacts,
     present_file_book,
 )
+from ldapgw.sync.book_cache import BookCache
 from ldapgw.sync.file_books import CHECK_SECONDS, RETRY_SECONDS, FileBooks, may_replace, preview_replacement
 from tests.support.results import result_of
 from tests.support.stage.publishing import AT_ONCE

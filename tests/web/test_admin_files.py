@@ -13,8 +13,8 @@ import pytest
 from ldapgw.contact import Sharing
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.store import activity
+from ldapgw.sync.book_builder import FileTask, file_version
 from ldapgw.sync.book_cache import BookCache
-from ldapgw.sync.file_book_builder import FileTask, file_version
 from ldapgw.sync.file_books import FileBooks, preview_replacement
 from ldapgw.web.dependencies import FileDependencies
 from tests.support.results import result_of

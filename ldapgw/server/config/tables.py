@@ -51,7 +51,7 @@ from ldapgw.server.config.forms import (
 )
 
 if TYPE_CHECKING:
-    from ldapgw.sync.file_book_builder import FileTask
+    from ldapgw.sync.book_builder import FileTask
 
 # Google does not publish its limit; Google's console has shown a limit of 180 reads a minute for a project.
 DEFAULT_CALLS_PER_MINUTE = 120
@@ -268,7 +268,7 @@ class Tenant(Table, frozen=True, kw_only=True):
         :param per_number: whether to build also one entry for each number.
         """
         # Most commands read the configuration, and need none of the modules that build books.
-        from ldapgw.sync.file_book_builder import FileTask
+        from ldapgw.sync.book_builder import FileTask
 
         context = self.naming_context()
         return tuple(

@@ -32,12 +32,10 @@ from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.store.workspaces import DelegationTrial
 from ldapgw.sync.account_books import AccountBooks
-from ldapgw.sync.book_builder import build_cached_books
+from ldapgw.sync.book_builder import FILES_FOLDER, build_cached_books, build_cached_file_book
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter, SyncedTenant
-from ldapgw.sync.file_book_builder import FOLDER as FILES_FOLDER
-from ldapgw.sync.file_book_builder import build_cached_file_book
 from ldapgw.sync.file_books import FileBooks
 from ldapgw.sync.job import SyncJob
 from ldapgw.sync.leavers import LeaverService
