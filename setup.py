@@ -22,7 +22,7 @@ COMPILED = (
 # because mypyc drops parameters of annotations (tests/test_wire_types.py); classes of Twisted and zope; and what runs
 # once.
 NOT_COMPILED = {
-    *("directory/__init__", "directory/access", "directory/book", "directory/book_file", "directory/dit"),
+    *("directory/__init__", "directory/access", "directory/book", "directory/dit"),
     *("directory/filter", "directory/naming_context", "directory/schema"),
     *("directory/shared_books", "directory/sort", "directory/special_entries", "directory/transliteration"),
     *("ldap/__init__", "ldap/connection", "ldap/filter_text", "ldap/limits", "ldap/server", "numbers/__init__"),

@@ -24,8 +24,7 @@ import msgspec
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing
-from ldapgw.directory import book_file
-from ldapgw.directory.book import Book, max_changes
+from ldapgw.directory.book import FILE_FORMAT, Book, max_changes, read_book, write_book
 from ldapgw.directory.index import DamagedFile, RecordReader, RecordWriter, verified_records
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.store.accounts import Account
@@ -108,7 +107,7 @@ class BookCache:
                 found_fingerprint, found_history, generation = _read_header(source)
                 if found_fingerprint != _fingerprint(build_key) or history not in (NO_HISTORY, found_history):
                     return None
-                book = book_file.read(source, context, sharing)
+                book = read_book(source, context, sharing)
                 return BuiltBook(found_history, generation, build_key, book, generation)
         except FileNotFoundError:
             return None
@@ -134,7 +133,7 @@ class BookCache:
             with new.open("wb") as opened:
                 writer = RecordWriter(opened)
                 writer.value((_fingerprint(built.build_key), built.history, built.generation))
-                book_file.write(built.book, writer)
+                write_book(built.book, writer)
                 writer.end()
                 # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
                 opened.flush()
@@ -282,7 +281,7 @@ def _fingerprint(build_key: BuildKey) -> str:
 def _code() -> str:
     """Return the versions of the code and the libraries that build and write a book."""
     versions = [version(name) for name in LIBRARIES]
-    return repr((book_file.FORMAT, versions, unicodedata.unidata_version, sys.byteorder))
+    return repr((FILE_FORMAT, versions, unicodedata.unidata_version, sys.byteorder))
 
 
 def _kind(error: Exception) -> str:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Sharing
-from ldapgw.directory import book_file, segment
+from ldapgw.directory import segment
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, build_book, update_book
+from ldapgw.directory.book import Book, build_book, read_book, update_book, write_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import Entry, select
 from ldapgw.directory.filter import Filter, Present, Scope, SearchRequest
@@ -100,9 +100,9 @@ def reread(book: Book, context: NamingContext) -> Book:
     """The book written down and read."""
     file = BytesIO()
     to = RecordWriter(file)
-    book_file.write(book, to)
+    write_book(book, to)
     to.end()
-    return book_file.read(verified_records(file), context, book.sharing)
+    return read_book(verified_records(file), context, book.sharing)
 
 
 def test_a_small_book_is_read_as_it_was_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory import book_file
-from ldapgw.directory.book import build_book
+from ldapgw.directory.book import FILE_FORMAT, build_book, write_book
 from ldapgw.directory.index import RecordWriter
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store.changes import History
@@ -64,7 +63,7 @@ def test_an_image_of_other_things_does_not_count(
     assert load(folder) is None
     folder.save("1", book("Ada"))
     assert load(folder, (CONTEXT, 2, "0", ALICE, False)) is None
-    monkeypatch.setattr(book_file, "FORMAT", book_file.FORMAT + 1)
+    monkeypatch.setattr(book_cache, "FILE_FORMAT", FILE_FORMAT + 1)
     book_cache._code.cache_clear()
     assert load(folder) is None
     book_cache._code.cache_clear()
@@ -72,7 +71,7 @@ def test_an_image_of_other_things_does_not_count(
 
 
 def test_the_format_counts_what_makes_a_book() -> None:
-    """Whoever changes entries, index or file without raising ``book_file.FORMAT`` makes this digest another one."""
+    """Whoever changes entries, index or file without raising ``book.FILE_FORMAT`` makes this digest another one."""
     number = parse("0176 04069007", "DE")
     assert number is not None
     phones = (Phone(Kind.MOBILE, number),)
@@ -84,8 +83,8 @@ def test_the_format_counts_what_makes_a_book() -> None:
     labels = {"contactGroups/friends": "Friends"}
     built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
     file = BytesIO()
-    book_file.write(built, RecordWriter(file))
-    assert (book_file.FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (10, "3e9d908677d8cea1")
+    write_book(built, RecordWriter(file))
+    assert (FILE_FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (10, "3e9d908677d8cea1")
 
 
 def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch: pytest.MonkeyPatch) -> None:
