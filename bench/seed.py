@@ -30,7 +30,7 @@ from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import LabelState, SyncState
 from ldapgw.sync.fetch import SourceQuery
-from ldapgw.sync.records import decode_persons, encode_page
+from ldapgw.sync.plan import decode_persons, encode_page
 from tests.support.checkout import ROOT
 
 TENANT = "acme"

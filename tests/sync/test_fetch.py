@@ -13,7 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.errors import StoreError
 from ldapgw.sync import fetch
 from ldapgw.sync.fetch import PageBuffer
-from ldapgw.sync.records import decode_persons, encode_page
+from ldapgw.sync.plan import decode_persons, encode_page
 from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import given
 
