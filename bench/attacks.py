@@ -8,11 +8,12 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
 from bench.phone import Target
+from bench.servers import BASE
 from ldapgw.ber import INTEGER, SEQUENCE, boolean, integer, octets, tlv
 from tests.support import pdu
 
@@ -57,18 +58,15 @@ def _run(attack: Attack, target: Target, count: int, pipe: Connection) -> None:
 @contextmanager
 def _crowd(target: Target, count: int, *, tls: bool = False, receives: int = 0) -> Iterator[list[socket.socket]]:
     """Open so many connections, from as many addresses as the gateway's limit for one address needs."""
-    crowd: list[socket.socket] = []
-    try:
+    with ExitStack() as stack:
+        crowd: list[socket.socket] = []
         for at in range(count):
             number = at // _PER_ADDRESS
-            one = target.connect(f"127.1.{number // 250}.{1 + number % 250}", tls=tls)
+            crowd.append(target.connect(f"127.1.{number // 250}.{1 + number % 250}", tls=tls))
+            stack.enter_context(crowd[-1])
             if receives:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
-            crowd.append(one)
+                crowd[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
         yield crowd
-    finally:
-        for one in crowd:
-            one.close()
 
 
 def _hold(
@@ -76,14 +74,15 @@ def _hold(
     count: int,
     pipe: Connection,
     *,
-    first: Callable[[Target], bytes],
+    first: bytes = b"",
     more: bytes = b"",
+    binds: bool = False,
     tls: bool = False,
     reads: bool = True,
 ) -> Findings:
     """Open connections, and hold them until the server has closed all of them.
 
-    :param first: returns the octets that each connection sends first.
+    :param first: the octets that each connection sends first, behind a bind if `binds`.
     :param more: the octets that each connection sends every five seconds.
     :param reads: whether answers are read and thrown away; otherwise there is little room for them.
     :returns: how many connections were held, and how many the server closed; and when it closed the last one, in
@@ -92,7 +91,7 @@ def _hold(
     with _crowd(target, count, tls=tls, receives=0 if reads else 4096) as crowd, select.epoll() as poll:
         begun = time.monotonic()
         for one in crowd:
-            one.sendall(first(target))
+            one.sendall((target.bind() if binds else b"") + first)
             poll.register(one, select.EPOLLRDHUP | (select.EPOLLIN if reads else 0))
         pipe.send("begun")
         waiting = {one.fileno(): one for one in crowd}
@@ -124,25 +123,14 @@ def _is_open(one: socket.socket) -> bool:
     return False
 
 
-def _half_message(_target: Target) -> bytes:
-    return b"\x30\x82\x10\x00\x02\x01\x01"
-
-
-def _half_hello(_target: Target) -> bytes:
-    return bytes.fromhex("16030100")
-
-
-def _many_searches(target: Target) -> bytes:
-    everything = (pdu.message(number, pdu.search(target.base, 2)) for number in range(2, 22))
-    return target.bind() + b"".join(everything)
-
+_SEARCHES = b"".join(pdu.message(number, pdu.search(BASE, 2)) for number in range(2, 22))
 
 # Clients that bind and then send nothing; that send half a message, then one octet at a time; that begin a TLS
 # handshake; and that search for everything twenty times and read no answer.
-idle: Attack = partial(_hold, first=Target.bind)
-dribble: Attack = partial(_hold, first=_half_message, more=b"\x00")
-half_handshakes: Attack = partial(_hold, first=_half_hello, tls=True)
-read_nothing: Attack = partial(_hold, first=_many_searches, reads=False)
+idle: Attack = partial(_hold, binds=True)
+dribble: Attack = partial(_hold, first=b"\x30\x82\x10\x00\x02\x01\x01", more=b"\x00")
+half_handshakes: Attack = partial(_hold, first=b"\x16\x03\x01\x00", tls=True)
+read_nothing: Attack = partial(_hold, binds=True, first=_SEARCHES, reads=False)
 
 
 def _bombs() -> Iterator[bytes]:

@@ -9,15 +9,14 @@ import resource
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import cycle
 from math import inf
 from pathlib import Path
-from types import MappingProxyType
 
-from bench.asking import EVERYBODY, MOST_ENTRIES, WORKLOADS, Asked, search
-from bench.attacks import Attack, Attacker, bombs, dribble, guess, half_handshakes, idle, read_nothing
+from bench.asking import MOST_ENTRIES, WORKLOADS, Asked, search
+from bench.attacks import Attack, Attacker, Findings, bombs, dribble, guess, half_handshakes, idle, read_nothing
 from bench.load import Load
 from bench.people import Person, person
 from bench.phone import PATIENCE, Watcher
@@ -70,29 +69,37 @@ def _raise_file_limit(given: argparse.Namespace) -> None:
 # --- attacks ---
 
 
-@dataclass(frozen=True)
-class _Noticed:
-    """A phone's view of an attack: times of its searches in milliseconds, and memory in MiB.
-
-    :ivar grown: how much more memory the server holds than before the attack.
-    """
-
-    median: float
-    p99: float
-    longest: float
-    resident: float
-    grown: float
-
-
 def _attacks(server: Server, given: argparse.Namespace) -> Iterator[Figure]:
     """Measure a phone without an attack, and under each attack."""
     watcher = Watcher(server.target, [person(at) for at in range(_PEOPLE)], fresh_every=10)
 
-    def under(attack: Attack, count: int) -> tuple[_Noticed, Attacker]:
-        before = server.resident
+    def under(
+        load: str,
+        attack: Attack,
+        count: int,
+        *,
+        memory: str = "",
+        grown: str = "",
+        wait: float = 0.0,
+        is_worst: bool = False,
+    ) -> Generator[Figure, None, Findings]:
+        """Yield a phone's figures under an attack, and return the attack's findings.
+
+        :param memory: the goal for the server's memory, as `grown` is for its growth; empty: there is no figure.
+        :param wait: the seconds that the attack has to end by itself.
+        :param is_worst: whether the slowest search counts, in place of the slowest hundredth.
+        """
+        before, begun = server.resident, time.monotonic()
         attacker = Attacker(attack, server.target, count)
-        times = watcher.best(given.seconds)
-        return _Noticed(*times, server.resident, max(0.0, server.resident - before)), attacker
+        _, p99, longest = watcher.best(given.seconds)
+        yield _search(load, "longest", longest) if is_worst else _search(load, "p99", p99)
+        if memory:
+            yield judged(load, "memory", server.resident, memory)
+        if grown:
+            yield judged(load, "memory, grown", max(0.0, server.resident - before), grown)
+        while time.monotonic() - begun < wait and not attacker.has_ended:
+            time.sleep(0.1)
+        return attacker.stop()
 
     median, p99, _ = watcher.best(given.seconds)
     yield Figure("none", "search, median", f"{median:.1f} ms")
@@ -100,42 +107,25 @@ def _attacks(server: Server, given: argparse.Namespace) -> Iterator[Figure]:
     yield judged("none", "memory", server.resident, "< 300 MiB")
 
     load = f"{given.idle:,} idle"
-    noticed, attacker = under(idle, given.idle)
-    held = int(attacker.stop()["held"])
-    yield Figure(load, "held", f"{held:,}", "all", met=held == given.idle)
-    yield _search(load, "p99", noticed.p99)
-    yield judged(load, "memory", noticed.resident, "< 300 MiB")
+    found = yield from under(load, idle, given.idle, memory="< 300 MiB")
+    yield Figure(load, "held", f"{found['held']:,.0f}", "all", met=found["held"] == given.idle)
 
     for name, attack, count, limit in (
         ("slow-loris", dribble, given.dribbling, 35),
         ("half handshakes", half_handshakes, given.handshakes, 15),
     ):
-        load, begun = f"{count:,} {name}", time.monotonic()
-        noticed, attacker = under(attack, count)
-        yield _search(load, "p99", noticed.p99)
-        while time.monotonic() - begun < given.patience and not attacker.has_ended:
-            time.sleep(0.1)
-        found = attacker.stop()
+        load = f"{count:,} {name}"
+        found = yield from under(load, attack, count, wait=given.patience)
         closed = int(found["closed"])
         text = f"{closed:,}, the last after {found['last']:.1f} s" if closed else "none"
         goal = f"all, within {limit:g} s" if given.patience else ""
         yield Figure(load, "closed", text, goal, met=not goal or (closed == count and found["last"] < limit))
 
-    load = f"{given.readers} read nothing"
-    noticed, attacker = under(read_nothing, given.readers)
-    yield _search(load, "p99", noticed.p99)
-    yield judged(load, "memory, grown", noticed.grown, "< 20 MiB")
-    attacker.stop()
-
-    noticed, attacker = under(bombs, 1)
-    yield Figure("bombs", "sent", f"{attacker.stop()['sent']:,.0f}")
-    yield _search("bombs", "longest", noticed.longest)
-    yield judged("bombs", "memory, grown", noticed.grown, "< 10 MiB")
-
-    load = "4 guess passwords"
-    noticed, attacker = under(guess, 4)
-    yield judged(load, "guesses", attacker.stop()["rate"], "< 20 a second")
-    yield _search(load, "p99", noticed.p99)
+    yield from under(f"{given.readers} read nothing", read_nothing, given.readers, grown="< 20 MiB")
+    found = yield from under("bombs", bombs, 1, grown="< 10 MiB", is_worst=True)
+    yield Figure("bombs", "sent", f"{found['sent']:,.0f}")
+    found = yield from under("4 guess passwords", guess, 4)
+    yield judged("4 guess passwords", "guesses", found["rate"], "< 20 a second")
 
 
 def _search(load: str, what: str, milliseconds: float, goal: str = "< 50 ms") -> Figure:
@@ -168,18 +158,68 @@ _SORT, _LIST_VIEW = "1.2.840.113556.1.4.473", "2.16.840.1.113730.3.4.9"
 _PAGES, _SYNC = "1.2.840.113556.1.4.319", "1.3.6.1.4.1.4203.1.9.1.1"
 
 
+def _drawn_up(term: str, count: int) -> Callable[[Sequence[Person]], Iterable[str]]:
+    """Return long filters of so many terms; two numbers tell the terms apart."""
+    return lambda _: (f"(|{''.join(term.format(number, at) for at in range(count))})" for number in range(_REQUESTS))
+
+
+def _sort(*names: str) -> bytes:
+    return pdu.control(_SORT, value=tlv(SEQUENCE, b"".join(tlv(SEQUENCE, octets(name.encode())) for name in names)))
+
+
+def _list_view(number: int) -> tuple[bytes, ...]:
+    window = integer(0) + integer(10) + tlv(0xA0, integer(1 + 40 * number) + integer(_PEOPLE))
+    return _sort("sn"), pdu.control(_LIST_VIEW, value=tlv(SEQUENCE, window))
+
+
+_PAGE = pdu.control(_PAGES, value=tlv(SEQUENCE, integer(1000) + octets(b"")))
+_REFRESH = pdu.control(_SYNC, critical=True, value=tlv(SEQUENCE, integer(1, ENUMERATED)))
+
+
 @dataclass(frozen=True)
 class Kind:
     """The searches of a crowd.
 
-    :ivar requests: returns requests for a base and for people of the book.
+    :ivar filters: returns the filters for people of the book, which are asked in turn.
+    :ivar controls: returns the controls of the request with a number, as `attributes` returns its attributes.
     :ivar fresh: each search has a connection of its own, with a bind.
     :ivar is_replica: the crowd's login is that of a replica.
     """
 
-    requests: Callable[[str, list[Person]], Iterable[bytes]]
+    filters: Callable[[Sequence[Person]], Iterable[str]] = WORKLOADS["list"].filters
+    controls: Callable[[int], Iterable[bytes]] = lambda _: ()
+    attributes: Callable[[int], tuple[str, ...]] = lambda _: ("cn",)
+    size: int = 0
     fresh: bool = False
     is_replica: bool = False
+
+    def asked(self, base: str, people: Sequence[Person]) -> Asked:
+        return Asked(
+            tuple(
+                search(base, text, *self.controls(number), attributes=self.attributes(number), size=self.size)
+                for number, text in zip(range(_REQUESTS), cycle(self.filters(people)), strict=False)
+            ),
+            fresh=self.fresh,
+        )
+
+
+_PREFIX = WORKLOADS["prefix"].filters
+KINDS: Mapping[str, Kind] = {
+    "names": Kind(_PREFIX, size=MOST_ENTRIES),
+    "callers": Kind(WORKLOADS["reverse"].filters, size=MOST_ENTRIES),
+    "parts of names": Kind(WORKLOADS["substring"].filters, size=MOST_ENTRIES),
+    ":dn: terms": Kind(_drawn_up("(o:dn:=x{}y{})", 180), size=MOST_ENTRIES),
+    "140 words": Kind(_drawn_up("(cn=*nobody{}x{}*)", 140), size=MOST_ENTRIES),
+    "45 numbers": Kind(_drawn_up("(telephoneNumber=0301{:03}{:04})", 45), size=MOST_ENTRIES),
+    "everybody": Kind(),
+    # No answer to other attributes in each request is encoded already.
+    "other attributes": Kind(attributes=lambda number: (f"x{number}", "cn", "sn", "telephoneNumber")),
+    "a sorted list": Kind(controls=lambda _: (_sort("sn", "cn", "telephoneNumber"),)),
+    "list views": Kind(controls=_list_view),
+    "pages": Kind(controls=lambda _: (_PAGE,)),
+    "whole copies": Kind(controls=lambda _: (_REFRESH,), attributes=lambda _: ("*", "+"), is_replica=True),
+    "new connections": Kind(_PREFIX, size=MOST_ENTRIES, fresh=True),
+}
 
 
 def _crowds(folder: Path, server: Server, given: argparse.Namespace) -> Iterator[Figure]:
@@ -193,7 +233,7 @@ def _crowds(folder: Path, server: Server, given: argparse.Namespace) -> Iterator
     watcher, replica = Watcher(login_at(port, tls_port, HTTP_PHONE), people, 10), login_at(port, tls_port, REPLICA)
     seconds = given.seconds / 4
     for name, kind in KINDS.items():
-        asked = Asked(tuple(kind.requests(server.target.base, people)), fresh=kind.fresh)
+        asked = kind.asked(server.target.base, people)
         asking = replace(server, target=replica) if kind.is_replica else server
         alone, beside = list[float](), list[float]()
         for _ in range(given.rounds):
@@ -213,69 +253,3 @@ def _crowds(folder: Path, server: Server, given: argparse.Namespace) -> Iterator
 def _ask(engine: Load, server: Server, asked: Asked, seconds: float, count: int) -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
     engine.round(server, asked, seconds, count)
-
-
-def _few(base: str, filters: Iterable[str], *controls: bytes, size: int = MOST_ENTRIES) -> Iterator[bytes]:
-    for text, _ in zip(filters, range(_REQUESTS), strict=False):
-        yield search(base, text, *controls, attributes=("cn",), size=size)
-
-
-def _of_load(base: str, people: list[Person], *, name: str) -> Iterator[bytes]:
-    return _few(base, WORKLOADS[name].filters(people))
-
-
-def _drawn_up(base: str, _people: list[Person], *, term: str, count: int) -> Iterator[bytes]:
-    """Yield long filters of so many terms; two numbers tell the terms apart."""
-    numbers = range(_REQUESTS)
-    return _few(base, (f"(|{''.join(term.format(number, at) for at in range(count))})" for number in numbers))
-
-
-def _everybody(base: str, _people: list[Person], *controls: bytes) -> Iterator[bytes]:
-    return _few(base, (EVERYBODY,), *controls, size=0)
-
-
-def _everybody_otherwise(base: str, _people: list[Person]) -> Iterator[bytes]:
-    for number in range(_REQUESTS):  # other attributes in each request, so that no answer is encoded already
-        yield search(base, EVERYBODY, attributes=(f"x{number}", "cn", "sn", "telephoneNumber"), size=0)
-
-
-def _sorted(base: str, people: list[Person]) -> Iterator[bytes]:
-    return _everybody(base, people, _sort("sn", "cn", "telephoneNumber"))
-
-
-def _list_views(base: str, people: list[Person]) -> Iterator[bytes]:
-    for number in range(_REQUESTS):
-        window = integer(0) + integer(10) + tlv(0xA0, integer(1 + 40 * number) + integer(_PEOPLE))
-        yield from _everybody(base, people, _sort("sn"), pdu.control(_LIST_VIEW, value=tlv(SEQUENCE, window)))
-
-
-def _pages(base: str, people: list[Person]) -> Iterator[bytes]:
-    return _everybody(base, people, pdu.control(_PAGES, value=tlv(SEQUENCE, integer(1000) + octets(b""))))
-
-
-def _copies(base: str, _people: list[Person]) -> Iterator[bytes]:
-    refresh = pdu.control(_SYNC, critical=True, value=tlv(SEQUENCE, integer(1, ENUMERATED)))
-    yield search(base, EVERYBODY, refresh, attributes=("*", "+"), size=0)
-
-
-def _sort(*names: str) -> bytes:
-    return pdu.control(_SORT, value=tlv(SEQUENCE, b"".join(tlv(SEQUENCE, octets(name.encode())) for name in names)))
-
-
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "names": Kind(partial(_of_load, name="prefix")),
-        "callers": Kind(partial(_of_load, name="reverse")),
-        "parts of names": Kind(partial(_of_load, name="substring")),
-        ":dn: terms": Kind(partial(_drawn_up, term="(o:dn:=x{}y{})", count=180)),
-        "140 words": Kind(partial(_drawn_up, term="(cn=*nobody{}x{}*)", count=140)),
-        "45 numbers": Kind(partial(_drawn_up, term="(telephoneNumber=0301{:03}{:04})", count=45)),
-        "everybody": Kind(_everybody),
-        "other attributes": Kind(_everybody_otherwise),
-        "a sorted list": Kind(_sorted),
-        "list views": Kind(_list_views),
-        "pages": Kind(_pages),
-        "whole copies": Kind(_copies, is_replica=True),
-        "new connections": Kind(partial(_of_load, name="prefix"), fresh=True),
-    }
-)
