@@ -339,7 +339,7 @@ def _starts(folder: Path, given: argparse.Namespace) -> Results:
             for home in homes:
                 with gateway(home, is_right, Variant(database=url)) as ours:
                     took.append(ours.started)
-                    worked.append(sum(ours.worked))
+                    worked.append(ours.worked)
                     _wait((home / "state" / LOGINS_FILE).exists, "the gateway does not save its logins")
             return starts_figure(load, what, took, "≤ 5 s", f", {median(worked):.1f} s of processor time")
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-import time
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -16,12 +14,12 @@ from math import nan
 from pathlib import Path
 
 from bench.asking import EVERYBODY, WORKLOADS, Workload, search
-from bench.comparison import Comparison, Plan, compare, peer_table, tables
+from bench.comparison import Comparison, Plan, compare, tables
 from bench.load import Load
 from bench.people import Person, person
 from bench.phone import Phone, Target
 from bench.report import COMPILED, Figure, Results, figure_table, judged, say
-from bench.seed import OWNER, Account, alone, bring, seed, shared
+from bench.seed import OWNER, Account, alone, seed, shared
 from bench.servers import (
     BASE,
     Checkout,
@@ -54,20 +52,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
     add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
     add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
-    add("--keep", type=Path, metavar="DIR", help="keep filled stores there, for the next time")
 
 
 def _parts(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    unknown = [name for name in names if name not in (*WORKLOADS, *PARTS)]
-    if unknown:
+    if unknown := [name for name in names if name not in (*WORKLOADS, *PARTS)]:
         raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join((*WORKLOADS, *PARTS))}")
     return names
 
 
 def _checkout(text: str) -> Checkout:
     found = Checkout(Path(text).resolve())
-    if found.seeding is None:
+    if not found.has_benches:
         raise argparse.ArgumentTypeError(f"{text}: expected a checkout of this project")
     return found
 
@@ -85,42 +81,38 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
         raise argparse.ArgumentTypeError("--docs and --before: the page shows this checkout alone")
     parts = given.only or (*WORKLOADS, *PARTS)
     plan = Plan(Load(folder), chosen(parts), given.rounds, given.seconds)
-    run = _Run(folder, given.keep, plan, PROGRAM is not None and not given.ours, given.before)
+    run = _Run(folder, plan, PROGRAM is not None and not given.ours, given.before)
     try:
-        peers, compared, figures = _all_parts(run, parts, given)
+        found = list(_all_parts(run, parts, given))
     except Differs as difference:
         raise SystemExit(f"ldapgw and slapd find different entries: {difference}") from None
+    compared = [one for one in found if isinstance(one, Comparison)]
+    figures = [one for one in found if isinstance(one, Figure)]
     lines = [*tables(compared, given.before.title if given.before else "")]
-    lines += [*(peer_table(peers) if peers else ()), *(figure_table("With", "Figure", figures) if figures else ())]
+    lines += figure_table("With", "Figure", figures) if figures else []
     return Results(lines, all(one.is_good for one in compared) and all(one.met for one in figures))
 
 
-def _all_parts(
-    run: _Run, parts: Sequence[str], given: argparse.Namespace
-) -> tuple[Sequence[Comparison], Sequence[Comparison], Sequence[Figure]]:
-    """Return comparisons with other servers, those with slapd, and figures."""
+def _all_parts(run: _Run, parts: Sequence[str], given: argparse.Namespace) -> Iterator[Comparison | Figure]:
     sizes = given.contacts or ([300] if given.quick else [10_000, 100_000])
-    plan, found = run.plan, list[Comparison | Figure]()
-    peers: Sequence[Comparison] = ()
-    if "peers" in parts:
-        of_all = tuple(one for one in plan.workloads or WORKLOADS.values() if not one.beside)
-        shorter = replace(run, plan=replace(plan, rounds=min(3, plan.rounds), workloads=of_all))
-        peers = shorter.beside_peers(min(1000, *sizes))
+    plan = run.plan
     if plan.workloads or "memory" in parts:
         above = run.empty() if "memory" in parts else None
         for count in sizes:
-            found += run.sized(count, above)
+            yield from run.sized(count, above)
         if given.million:
             # One gateway only, because the memory of most machines has no room for several ones.
             lenient = tuple(one for one in plan.workloads if not one.strict)
             longer = replace(plan, workloads=lenient, rounds=1, seconds=2 * plan.seconds)
-            found += replace(run, beside=False, before=None, plan=longer).sized(_MILLION, above)
+            yield from replace(run, beside=False, before=None, plan=longer).sized(_MILLION, above)
+    if "peers" in parts:
+        of_all = tuple(one for one in plan.workloads or WORKLOADS.values() if not one.beside)
+        shorter = replace(run, plan=replace(plan, rounds=min(3, plan.rounds), workloads=of_all))
+        yield from shorter.beside_peers(min(1000, *sizes))
     if "books" in parts:
-        found += run.many_books(min(sizes), given.books)
+        yield from run.many_books(min(sizes), given.books)
     if "http" in parts:
-        found += run.over_http(min(sizes))
-    compared = [one for one in found if isinstance(one, Comparison)]
-    return peers, compared, [one for one in found if isinstance(one, Figure)]
+        yield from run.over_http(min(sizes))
 
 
 @dataclass(frozen=True)
@@ -128,20 +120,18 @@ class _Run:
     """The parts of the bench; each part has servers of its own.
 
     :ivar folder: the folder in which servers have their folders.
-    :ivar keep: the folder for filled stores; None: the stores are not kept.
     :ivar beside: whether slapd takes part.
     :ivar before: another checkout that takes part.
     """
 
     folder: Path
-    keep: Path | None
     plan: Plan
     beside: bool
     before: Checkout | None = None
 
     def empty(self) -> float:
         """Return the MiB of a gateway without contacts."""
-        with gateway(self._home("empty", (Account(OWNER, range(0)),)), lets_in) as ours:
+        with gateway(self._home((Account(OWNER, range(0)),)), lets_in) as ours:
             return ours.resident
 
     def sized(self, count: int, above: float | None) -> Iterator[Comparison | Figure]:
@@ -149,9 +139,8 @@ class _Run:
 
         :param above: MiB of the empty process; None: memory is not asked for.
         """
-        load = f"{count:,} contacts"
+        load, variants = f"{count:,} contacts", self._variants()
         say(f"{load}: filling the stores")
-        variants = self._variants()
         homes = self._homes(count, variants)
         with ExitStack() as stack:
             theirs = stack.enter_context(self._slapd(count)) if self.beside else None
@@ -169,7 +158,7 @@ class _Run:
             for one, server in started:
                 if one.before and one.matching == "lenient":
                     _tell_difference(ours, server, count)
-            servers = [*lenient, theirs] if theirs else lenient
+            servers = [*lenient, *([theirs] if theirs else [])]
             asked = [one.asked(BASE, _sample(count)) for one in self.plan.workloads if one.limit is not None]
             if asked:
                 servers = [*servers, stack.enter_context(limit(self._new_folder(), ours.target, asked))]
@@ -180,7 +169,7 @@ class _Run:
                 yield from _memory(load, count, ours, above)
 
     def _variants(self) -> list[Variant]:
-        """Return the gateways that take part, the usual one first; each one of another checkout follows its like."""
+        """Return the gateways that take part, the usual one first."""
         found, before = [Variant()], self.before
         if not self.plan.workloads:
             return found
@@ -196,21 +185,19 @@ class _Run:
 
     def _homes(self, count: int, variants: Sequence[Variant]) -> list[Path]:
         """Return a folder for each gateway, with the store of its checkout."""
-        home = self._home(f"alone-{count}", alone(count))
-        filled: dict[Checkout | None, Path] = {None: home}
+        filled: dict[Checkout | None, Path] = {None: self._home(alone(count))}
         if self.before:
             filled[self.before] = self._new_folder()
-            now = time.time()  # noqa: TID251  the bench is an entry point
-            self.before.seed(filled[self.before] / "state", count, now)
-        copies = [(filled[one.before], self._new_folder()) for one in variants[1:]]
-        for source, made in copies:
-            shutil.copytree(source / "state", made / "state")
-        return [home, *(made for _, made in copies)]
+            self.before.seed(filled[self.before] / "state", count)
+        homes = [filled[None], *(self._new_folder() for _ in variants[1:])]
+        for one, home in zip(variants[1:], homes[1:], strict=True):
+            shutil.copytree(filled[one.before] / "state", home / "state")
+        return homes
 
     def beside_peers(self, count: int) -> list[Comparison]:
         """Measure a small book beside ldaptor's, after a check that strict matching finds what slapd finds."""
         say(f"{count:,} contacts: beside other servers")
-        home = self._home(f"alone-{count}", alone(count))
+        home = self._home(alone(count))
         with ExitStack() as stack:
             theirs = [stack.enter_context(self._slapd(count))] if self.beside else []
             if theirs:
@@ -224,10 +211,9 @@ class _Run:
         """Compare one book with many shared books of the same people."""
         load = f"{count:,} contacts in {books:,} books"
         say(load)
-        one_home = self._home(f"alone-{count}", alone(count))
-        many_home = self._home(f"shared-{count}-{books}", shared(count, books))
+        homes = self._home(alone(count)), self._home(shared(count, books))
         plan = replace(self.plan, workloads=(WORKLOADS["prefix"],))
-        with gateway(one_home, knows(count - 1)) as one, gateway(many_home, knows(count - 1)) as many:
+        with gateway(homes[0], knows(count - 1)) as one, gateway(homes[1], knows(count - 1)) as many:
             servers = (replace(one, name="one book"), replace(many, name="many books"))
             [comparison] = compare(plan, count, servers, _sample(count))
             yield Figure(load, "from start to first answer", f"{many.started:.1f} s")
@@ -239,21 +225,19 @@ class _Run:
         """Measure what a gateway serves over HTTP while no other client asks it, but one phone."""
         load = f"{count:,} contacts, over HTTP"
         say(load)
-        home = self._home(f"alone-{count}", alone(count))
-        with gateway(home, knows(count - 1)) as server:
-            url = tomllib.loads((home / "ldapgw.toml").read_text())["web"]["public_url"]
-            port = int(url.rpartition(":")[2])
-            yield from over_http(load, server, port, _sample(count), 4 * self.plan.seconds)
+        with gateway(self._home(alone(count)), knows(count - 1)) as server:
+            yield from over_http(load, server, _sample(count), 4 * self.plan.seconds)
 
-    def _home(self, name: str, made: Sequence[Account]) -> Path:
-        """Return a folder for a gateway, with its store filled; equal names stand for equal accounts."""
+    def _home(self, made: Sequence[Account]) -> Path:
+        """Return a folder for a gateway, with its store filled."""
         home = self._new_folder()
-        bring(self.keep, home / "state", name, lambda state: seed(state, made))
+        seed(home / "state", made)
         return home
 
     def _slapd(self, count: int) -> AbstractContextManager[Server]:
         folder = self._new_folder() / "slapd"
-        return slapd(bring(self.keep, folder, f"slapd-{count}", lambda made: load_slapd(made, count)), knows(count - 1))
+        load_slapd(folder, count)
+        return slapd(folder, knows(count - 1))
 
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder))
@@ -265,13 +249,10 @@ def _memory(load: str, count: int, ours: Server, above: float) -> Iterator[Figur
     # A process grows a little under load whatever it holds, so a small book has no goal.
     goal = f"≤ {150 * count // 100_000:,} MiB" if count >= 100_000 else ""
     yield judged(load, "memory above the empty process", own, goal, text=text)
-    for name, most in (
-        ("the process that builds the book", ours.helpers),
-        ("the gateway, maximum", ours.most_resident),
-    ):
-        if most:
-            goal = "≤ 2,560 MiB" if count >= _MILLION else ""
-            yield judged(load, f"memory of {name}", most, goal, text=f"{most:,.0f} MiB")
+    goal = "≤ 2,560 MiB" if count >= _MILLION else ""
+    if ours.helpers:
+        yield judged(load, "memory of the process that builds the book", ours.helpers, goal, unit="MiB", digits=0)
+    yield judged(load, "memory of the gateway, maximum", ours.most_resident, goal, unit="MiB", digits=0)
 
 
 def _sample(count: int) -> list[Person]:

@@ -10,7 +10,6 @@ import ctypes
 import subprocess
 import time
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -34,8 +33,7 @@ class Round:
 
     :ivar p50: milliseconds, like `p99` and `longest`; nan where no search has ended.
     :ivar found: entries of an average search.
-    :ivar user: microseconds of processor time that the server took for a search in its own code; `system` is the same
-        in the kernel.
+    :ivar worked: microseconds of processor time that the server took for a search.
     """
 
     searches_s: float
@@ -44,17 +42,15 @@ class Round:
     p99: float
     longest: float
     found: float
-    user: float
-    system: float
+    worked: float
     searches: int
     errors: int
     last_code: int
 
     def __str__(self) -> str:
+        errors = f", {self.errors} errors" if self.errors else ""
         rates = f"{self.searches_s:,.0f}/s, {self.entries_s:,.0f} entries/s, p50 {self.p50:.2f}, p99 {self.p99:.2f} ms"
-        return f"{rates}, a search {self.user:,.0f} + {self.system:,.0f} µs" + (
-            f", {self.errors} errors" if self.errors else ""
-        )
+        return f"{rates}, a search {self.worked:,.0f} µs{errors}"
 
 
 class _Load(ctypes.Structure):
@@ -118,26 +114,19 @@ class Load:
         begun, before = time.monotonic(), server.worked
         if self._run(ctypes.byref(load), ctypes.byref(report)):
             raise KeyboardInterrupt
-        taken, after = time.monotonic() - begun, server.worked
         # The time includes the warm-up, so the server's part of the time is compared, not its time for each search.
-        shares = [(new - old) / taken for new, old in zip(after, before, strict=True)]
-        return _round(report, sorted(self._latencies[: report.timed]), shares)
-
-
-def _round(report: _Report, latencies: Sequence[int], shares: Sequence[float]) -> Round:
-    seconds = report.elapsed / 1e9
-    rate = report.searches / seconds
-    user, system = (share * 1e6 / rate if rate else nan for share in shares)
-    return Round(
-        searches_s=rate,
-        entries_s=report.entries / seconds,
-        p50=percentile(latencies, 50) / 1e6,
-        p99=percentile(latencies, 99) / 1e6,
-        longest=percentile(latencies, 100) / 1e6,
-        found=report.found / report.searches if report.searches else nan,
-        user=user,
-        system=system,
-        searches=report.searches,
-        errors=report.errors,
-        last_code=report.last_code,
-    )
+        share = (server.worked - before) / (time.monotonic() - begun)
+        seconds, latencies = report.elapsed / 1e9, sorted(self._latencies[: report.timed])
+        rate = report.searches / seconds
+        return Round(
+            searches_s=rate,
+            entries_s=report.entries / seconds,
+            p50=percentile(latencies, 50) / 1e6,
+            p99=percentile(latencies, 99) / 1e6,
+            longest=percentile(latencies, 100) / 1e6,
+            found=report.found / report.searches if report.searches else nan,
+            worked=share * 1e6 / rate if rate else nan,
+            searches=report.searches,
+            errors=report.errors,
+            last_code=report.last_code,
+        )

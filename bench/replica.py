@@ -37,9 +37,8 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
     office.ids[OWNER] = account.id
     login = site.add_login("branch1", "--replica")
     say("starting the gateway")
-    target, place = login_at(site.ldap_port), Variant().place
-    command = ["env", f"PYTHONPATH={place}", *site.command("run")]
-    with running("ldapgw", command, folder, target, lets_in, _PATIENCE, place=place) as gateway:
+    target = login_at(site.ldap_port)
+    with running("ldapgw", site.command("run"), folder, target, lets_in, place=Variant().place) as gateway:
         replica = Replica(site, folder / "replica", "branch1", login["password"])
         with ended(replica):
             say("copying")
@@ -59,7 +58,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
 
 def _copy(replica: Replica, gateway: Server) -> list[Figure]:
     """Measure the first copy."""
-    worked, begun = sum(gateway.worked), time.monotonic()
+    worked, begun = gateway.worked, time.monotonic()
     replica.start()
     assert replica.process is not None
     target = login_at(replica.port)
@@ -68,8 +67,8 @@ def _copy(replica: Replica, gateway: Server) -> list[Figure]:
         _wait(lambda: phone.ask(target.bind())[-1].code == 0)
         asked = search(BASE, "(objectClass=*)", attributes=("contextCSN",), scope=0)
         _wait(lambda: any(found.attributes for found in phone.ask(asked)))
-    seconds, provided = time.monotonic() - begun, sum(gateway.worked) - worked
-    consumed, entries = sum(Server("slapd", target, replica.process.pid).worked), len(replica.everything())
+    seconds, provided = time.monotonic() - begun, gateway.worked - worked
+    consumed, entries = Server("slapd", target, replica.process.pid).worked, len(replica.everything())
     load, goal = f"first copy of {entries:,} entries", 40 * max(1.0, entries / _COPIED)
     return [
         judged(load, "time", seconds, f"≤ {goal:.0f} s"),

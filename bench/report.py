@@ -62,15 +62,17 @@ class Results:
     about: str = ""
 
 
-def judged(load: str, what: str, value: float, goal: str, *, text: str = "", digits: int = 1) -> Figure:
+def judged(
+    load: str, what: str, value: float, goal: str = "", *, text: str = "", unit: str = "", digits: int = 1
+) -> Figure:
     """Return a figure that is compared with its goal.
 
-    :param goal: the sign ``≤``, ``≥`` or ``<``, a number and its unit, if there is one; empty: there is no goal.
-    :param text: the value as a table shows it; empty: the value with so many digits and the goal's unit.
+    :param goal: the sign ``≤``, ``≥`` or ``<``, a number and its unit; empty: there is no goal.
+    :param text: the value as a table shows it; empty: the value with so many digits and the goal's unit, or `unit`.
     """
-    sign, number, unit = [*goal.split(" ", 2), "", "", ""][:3]
+    sign, number, goal_unit = [*goal.split(" ", 2), "", "", ""][:3]
     is_met = not goal or bool(_IS_MET[sign](value, float(number.replace(",", ""))))
-    return Figure(load, what, text or f"{value:,.{digits}f} {unit}".rstrip(), goal, met=is_met)
+    return Figure(load, what, text or f"{value:,.{digits}f} {goal_unit or unit}".rstrip(), goal, met=is_met)
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -31,7 +29,6 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import LabelState, SyncState
 from ldapgw.sync.fetch import SourceQuery
 from ldapgw.sync.plan import decode_persons, encode_page
-from tests.support.checkout import ROOT
 
 TENANT = "acme"
 REGION = "DE"
@@ -44,14 +41,9 @@ OWNER = "alice@acme.example"
 SYNC_TOKEN = "the first"
 # The people in the book of another account, which the phone must not see.
 OTHERS = 100
-# Seconds until an account is synced or a token is renewed, even if the store is kept for other runs.
+# Seconds until an account is synced or a token is renewed.
 _LATER = 365 * 86400.0
 _CHUNK = 2_000
-# A kept store is made anew if any of these files has changed.
-_SOURCES = (
-    *(f"ldapgw/{name}" for name in ("contact.py", "numbers", "google", "store", "sync")),
-    *(f"bench/{name}" for name in ("languages.toml", "people.py", "seed.py", "servers.py", "slapd.conf.in")),
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,6 @@ def shared(count: int, books: int) -> tuple[Account, ...]:
 def seed(
     state_dir: Path,
     made: Sequence[Account],
-    now: float | None = None,
     database: str = "",
     *,
     phones_each: int = 0,
@@ -92,12 +83,11 @@ def seed(
     """Make the store.
 
     :param made: the accounts; the first one has the phones `PHONE` and `HTTP_PHONE`.
-    :param now: the time of the last sync, in seconds since the epoch; None: the present.
     :param database: the URL of the database; empty: SQLite.
     :param phones_each: how many phones each other account has.
     :param replica: whether there is a login of a replica, which gets private books too.
     """
-    now = time.time() if now is None else now  # noqa: TID251  the bench is an entry point
+    now = time.time()  # noqa: TID251  the bench is an entry point
     state = OpenStateDir(StateDir(state_dir, database))
     try:
         with state.database.begin() as connection:
@@ -164,31 +154,3 @@ def _account(connection: Connection, secret_box: SecretBox, at: int, made: Accou
     sync_state.write_label_state(connection, account_id, LabelState({}, SYNC_TOKEN, label_fingerprint(None)))
     sync_state.end(connection, begun, now, later)
     return account_id
-
-
-def bring(kept: Path | None, folder: Path, name: str, make: Callable[[Path], None]) -> Path:
-    """Have a function make a folder, or copy the folder that the function made for an earlier run.
-
-    :param kept: where made folders are kept for other runs; None: nowhere.
-    :param name: the name of the made folder there; the same name stands for the same contents.
-    """
-    if kept is None:
-        make(folder)
-        return folder
-    stored = kept / f"{name}-{_version()}"
-    if not stored.exists():
-        made = stored.with_suffix(".new")
-        shutil.rmtree(made, ignore_errors=True)
-        made.parent.mkdir(parents=True, exist_ok=True)
-        make(made)
-        made.rename(stored)
-    shutil.copytree(stored, folder)
-    return folder
-
-
-def _version() -> str:
-    digest = sha256()
-    for source in _SOURCES:
-        for path in sorted((ROOT / source).rglob("*.py")) or [ROOT / source]:
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
@@ -33,14 +33,15 @@ from tests.support.slapd import MODULES, PROGRAM, SCHEMA
 OURS, THEIRS = "ldapgw", "slapd"
 # The server that answers from a table (`bench.programs.limit`).
 LIMIT = "limit"
+LDAPTOR = "ldaptor"
 # The gateway without compiled modules (docs/decisions/0042), where scripts/compile was run.
 PURE = "not compiled"
 # The gateways of another checkout.
 BEFORE, BEFORE_PURE = "before", "before, not compiled"
 
 BASE = "dc=acme,dc=example"
-# Seconds for the start of a server, and for that of a server with a million contacts.
-_USUAL_PATIENCE, _PATIENCE = 120.0, 900.0
+# Seconds for the start of a server; a million contacts take long.
+_PATIENCE = 900.0
 # Seconds between two looks at the memory of processes.
 _GLANCE = 0.05
 # With these limits of a gateway and of slapd, an answer may have a whole book.  On two cores, slapd is faster with four
@@ -79,6 +80,7 @@ class Server:
     pid: int
     started: float = 0.0
     helpers: float = 0.0
+    web_port: int = 0
 
     @property
     def resident(self) -> float:
@@ -86,10 +88,9 @@ class Server:
         return resident(self.pid)
 
     @property
-    def worked(self) -> tuple[float, float]:
-        """Seconds of processor time so far: in the server's own code, and in the kernel for the server."""
-        user, system, *_ = _seconds(self.pid)
-        return user, system
+    def worked(self) -> float:
+        """Seconds of processor time so far."""
+        return _seconds(self.pid)[0]
 
     @property
     def worked_by_all(self) -> float:
@@ -109,25 +110,26 @@ def running(
     folder: Path,
     target: Target,
     answers: Callable[[Target], bool],
-    patience: float = _USUAL_PATIENCE,
     *,
     place: Path = ROOT,
 ) -> Iterator[Server]:
     """Run a server until the block ends.
 
     :param answers: returns whether the server gives the right answer by now; an `OSError` counts as no.
-    :param patience: seconds that the server has for its start.
-    :param place: the folder in which Python looks for modules first.
+    :param place: the only folder besides Python's own in which Python looks for modules.
     """
-    begun, helpers = time.monotonic(), 0.0
+    begun, helpers, is_ready = time.monotonic(), 0.0, False
+    environment = os.environ | {"PYTHONPATH": str(place)}
     # The process has a session of its own: Ctrl-C ends the bench, and the bench ends the server.
-    process = Process(list(map(str, command)), folder / "log", place, start_new_session=True)
+    process = Process(list(map(str, command)), folder / "log", place, env=environment, start_new_session=True)
     try:
-        while not _is_ready(answers, target):
+        while not is_ready:
             assert process.status is None, process.said
-            assert time.monotonic() < begun + patience, f"{name} is not ready: {process.said}"
+            assert time.monotonic() < begun + _PATIENCE, f"{name} is not ready: {process.said}"
             helpers = max(helpers, *map(_most_resident, _children(process.pid)), 0.0)
             time.sleep(0.02)
+            with suppress(OSError):
+                is_ready = answers(target)
         yield Server(name, target, process.pid, time.monotonic() - begun, helpers)
         assert process.status is None, process.said
     finally:
@@ -136,13 +138,6 @@ def running(
         except subprocess.TimeoutExpired:
             process.end(signal.SIGKILL)
             raise
-
-
-def _is_ready(answers: Callable[[Target], bool], target: Target) -> bool:
-    try:
-        return answers(target)
-    except OSError:
-        return False
 
 
 class Peak:
@@ -189,10 +184,10 @@ def _most_resident(pid: int) -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / (1 << 10)
 
 
-def _seconds(pid: int) -> tuple[float, ...]:
-    """Return the processor time of a process, and of its children that have ended: in their code and in the kernel."""
-    behind_name = _read(pid, "stat").rpartition(")")[2].split()
-    return tuple(int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in behind_name[11:15]) or (0.0,) * 4
+def _seconds(pid: int) -> tuple[float, float]:
+    """Return the processor time of a process, and of its children that have ended."""
+    ticks = [int(word) / os.sysconf("SC_CLK_TCK") for word in _read(pid, "stat").rpartition(")")[2].split()[11:15]]
+    return sum(ticks[:2]), sum(ticks[2:])
 
 
 def _children(pid: int) -> list[int]:
@@ -209,20 +204,17 @@ def _read(pid: int, name: str) -> str:
 
 # --- servers ---
 
-# The modules of benches that fill a store, in this checkout and in older ones.
-_SEEDS = ("bench.seed", "bench.directory.seed")
 # The Python of another checkout runs this program.
 _FILL = """
 import sys
-from importlib import import_module
 from pathlib import Path
+from bench import seed
 
-module, state, count, now, *known = sys.argv[1:]
-made = import_module(module)
-assert Path(made.__file__).is_relative_to(Path.cwd()), f"{made.__file__} is not a module of this checkout"
-told = [made.TENANT, made.PHONE, made.SECRET, made.OWNER]
+state, count, *known = sys.argv[1:]
+assert Path(seed.__file__).is_relative_to(Path.cwd()), f"{seed.__file__} is not a module of this checkout"
+told = [seed.TENANT, seed.PHONE, seed.SECRET, seed.OWNER]
 assert told == known, f"the bench of this checkout has {told}, the other one {known}"
-made.seed(Path(state), made.alone(int(count)), float(now))
+seed.seed(Path(state), seed.alone(int(count)))
 """
 
 
@@ -246,10 +238,8 @@ class Checkout:
         return (self.root / COMPILED.name).exists()
 
     @property
-    def seeding(self) -> str | None:
-        """The module that fills a store; None: the folder is not a checkout of this project."""
-        files = ((name, self.root / f"{name.replace('.', '/')}.py") for name in _SEEDS)
-        return next((name for name, file in files if file.is_file()), None)
+    def has_benches(self) -> bool:
+        return (self.root / "bench" / "seed.py").is_file()
 
     @property
     def title(self) -> str:
@@ -258,15 +248,11 @@ class Checkout:
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         return f"{self.root} ({told.stdout.strip()})" if told.returncode == 0 else str(self.root)
 
-    def seed(self, state: Path, count: int, now: float) -> None:
-        """Make the store of `bench.seed.alone`.
-
-        :param now: seconds since the epoch.
-        """
-        assert self.seeding is not None
-        command = [self.python, "-c", _FILL, self.seeding, str(state), str(count), str(now)]
+    def seed(self, state: Path, count: int) -> None:
+        """Make the store of `bench.seed.alone`."""
+        command = [self.python, "-c", _FILL, str(state), str(count), TENANT, PHONE, SECRET, OWNER]
         environment = os.environ | {"PYTHONPATH": str(self.root)}
-        subprocess.run([*command, TENANT, PHONE, SECRET, OWNER], cwd=self.root, env=environment, check=True)
+        subprocess.run(command, cwd=self.root, env=environment, check=True)
 
 
 @dataclass(frozen=True)
@@ -358,11 +344,9 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
     file = folder / "ldapgw.toml"
     file.write_text(_filled("ldapgw.toml.in", settings) + more)
     python = variant.before.python if variant.before else sys.executable
-    # No module of one checkout may run in the other checkout, whatever the path of this process is.
-    command = ["env", f"PYTHONPATH={variant.place}", python, "-m", *variant.program, "--config", file, "run"]
-    target = login_at(port, tls_port)
-    with running(variant.name, command, folder, target, answers, _PATIENCE, place=variant.place) as server:
-        yield server
+    command = [python, "-m", *variant.program, "--config", file, "run"]
+    with running(variant.name, command, folder, login_at(port, tls_port), answers, place=variant.place) as server:
+        yield replace(server, web_port=web)
 
 
 def _filled(name: str, settings: dict[str, object]) -> str:
@@ -379,9 +363,8 @@ def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Serv
     table = folder / "table"
     table.write_bytes(marshal.dumps(dict(_recorded(target, asked))))
     [port] = free_ports(1)
-    place = _USUAL.place
-    command = ["env", f"PYTHONPATH={place}", sys.executable, "-m", "bench.programs.limit", str(port), table]
-    with running(LIMIT, command, folder, replace(target, port=port), lets_in, _PATIENCE, place=place) as server:
+    command = [sys.executable, "-m", "bench.programs.limit", str(port), table]
+    with running(LIMIT, command, folder, replace(target, port=port), lets_in, place=_USUAL.place) as server:
         yield server
 
 
@@ -398,8 +381,7 @@ def load_slapd(folder: Path, count: int, *, usual: bool = False) -> None:
 
     :param usual: whether slapd has the gateway's usual size limit and TLS, in place of room for whole books.
     """
-    folder.mkdir()
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(parents=True)
     program, configuration = _slapd_files(folder, usual=usual)
     people = _write_people(folder, count)
     subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", people], check=True)
@@ -443,7 +425,7 @@ def ldaptor(folder: Path, count: int) -> Iterator[Server]:
     folder.mkdir()
     [port] = free_ports(1)
     command = [sys.executable, "-m", "bench.programs.ldaptor", str(port), _write_people(folder, count)]
-    with running("ldaptor", command, folder, login_at(port), knows(count - 1)) as server:
+    with running(LDAPTOR, command, folder, login_at(port), knows(count - 1)) as server:
         yield server
 
 

@@ -284,15 +284,15 @@ class _Thousands:
         watcher = Watcher(ours.target, [person(at) for at in range(1000)])
         time.sleep(part)  # until the work that a start leaves is done
         say(load)
-        before = sum(ours.worked)
+        before = ours.worked
         time.sleep(2 * part)
-        idle = (sum(ours.worked) - before) / (2 * part)
+        idle = (ours.worked - before) / (2 * part)
         count = max(3, int(self.given.seconds / 3))
-        before, begun = sum(ours.worked), time.monotonic()
+        before, begun = ours.worked, time.monotonic()
         for number in range(count):
             self._change(number, 1)
             time.sleep(1.5)
-        each = (sum(ours.worked) - before - idle * (time.monotonic() - begun)) / count * 1000
+        each = (ours.worked - before - idle * (time.monotonic() - begun)) / count * 1000
         yield judged(load, "processor time for the change", each, "≤ 20 ms")
         reads = self._reads(count)
         text = f"{median(reads):.1f} ms, {max(reads):.1f} at most"
@@ -313,10 +313,10 @@ class _Thousands:
         load = f"{load} every {_INTERVAL // 60} minutes"
         say(load)
         time.sleep(self.given.seconds / 6)
-        before, begun = sum(ours.worked), time.monotonic()
+        before, begun = ours.worked, time.monotonic()
         time.sleep(self.given.seconds)
         watch = Watch(begun, time.monotonic())
-        part = (sum(ours.worked) - before) / watch.seconds
+        part = (ours.worked - before) / watch.seconds
         yield Figure(load, "processor time, part of a core", f"{part * 100:.1f} %")
         goal = "≤ 12 ms" if self.url else "≤ 4 ms"
         each = part * _INTERVAL / self.given.accounts * 1000
