@@ -8,11 +8,11 @@ import signal
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from bench.report import put, say
+from bench.report import Results, put, results_of, say
 
 BENCHES = tomllib.loads(Path(__file__).with_name("benches.toml").read_text(encoding="utf-8"))
 
@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     bench, numbers = import_module(f"bench.{name}"), about.get("options", {})
+    if hasattr(bench, "PARTS"):
+        parts = ",".join(bench.PARTS)
+        parser.add_argument("--only", type=_list_of(bench.PARTS), default=parts, metavar="LIST", help=f"of {parts}")
     if hasattr(bench, "add_options"):
         bench.add_options(parser)
     for flag, purpose in about.get("flags", {}).items():
@@ -48,16 +51,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         vars(options).update({option: number["quick"] for option, number in numbers.items() if "quick" in number})
     try:
         with tempfile.TemporaryDirectory(prefix="ldapgw-bench-") as folder:
-            results = bench.measure(options, Path(folder))
+            measured = bench.measure(options, Path(folder))
+            load, what = about.get("columns", ("", ""))
+            results = measured if isinstance(measured, Results) else results_of(load, what, measured)
     except argparse.ArgumentTypeError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         say("The bench was interrupted, and has ended its servers.")
         return 130
     if about.get("docs") and options.docs:
-        put(script, results)
+        put(script, results, f"; {options.contacts:,} contacts" if "contacts" in numbers else "")
     sys.stdout.write("\n".join(results.lines) + "\n")
     return int(not (about.get("quick") and options.quick) and not results.are_good)
+
+
+def _list_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Return the type of an option with some of the names, between commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        given = tuple(text.split(","))
+        if unknown := [name for name in given if name not in names]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join(names)}")
+        return given
+
+    return parse
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -21,21 +22,21 @@ from bench.asking import NUMBERS, WORKLOADS, Asked, any_of, search
 from bench.load import Load, Round
 from bench.people import Person, person
 from bench.phone import PAUSE, Phone, Target
-from bench.report import Figure, Results, figure_table, judged, percentile, say, simple_table
+from bench.report import Figure, judged, percentile, say
 from bench.seed import OWNER, Account, alone, records, seed
 from bench.servers import BASE, Server, Variant, gateway, knows, postgresql
 from bench.sync import starts_figure
 from ldapgw.contact import Source
-from ldapgw.server.state_dir import DATABASE_FILE, KEY_FILE, LOGINS_FILE
+from ldapgw.server.state_dir import DATABASE_FILE, KEY_FILE
 from ldapgw.store import accounts, contacts, gateways, sync_state
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
+from ldapgw.store.logins_file import LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
 
-_PARTS = ("gateways", "transactions", "starts")
 # The multiple of SQLite's time that the transaction of a sync may take.
-_COMMIT_GOAL = 1.5
+_COMMIT_GOAL = "≤ 1.5 × SQLite"
 _PATIENCE = 600.0
 # Connections that have one open search each.
 _CONNECTIONS = 16
@@ -45,19 +46,8 @@ _SAMPLE = 20_000
 _STARTS = 3
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", choices=_PARTS, action="append", help="one of the parts; may be given again")
-
-
-def measure(given: argparse.Namespace, folder: Path) -> Results:
-    lines, are_good = list[str](), True
-    for name in given.only or _PARTS:
-        home = folder / name
-        home.mkdir()
-        part = {"gateways": _together, "transactions": _transactions, "starts": _starts}[name](home, given)
-        lines += [*part.lines, ""]
-        are_good = are_good and part.are_good
-    return Results(lines[:-1], are_good, f"; {given.contacts:,} contacts")
+def measure(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    return chain.from_iterable(PARTS[part](folder / part, given) for part in given.only)
 
 
 def _wait(found: Callable[[], bool], what: str) -> None:
@@ -140,10 +130,10 @@ def _running(folder: Path, count: int, contacts_: int) -> Iterator[_Gateways]:
                 stack.close()
 
 
-def _together(folder: Path, given: argparse.Namespace) -> Results:
+def _together(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
     """Measure rates of one, two and three gateways together, then changes, and failures of the gateway that syncs."""
     counts = [int(count) for count in given.gateways.split(",")]
-    found: dict[str, dict[int, list[Round]]] = {name: {count: [] for count in counts} for name in _LOADS}
+    found: dict[tuple[str, int], list[Round]] = {(name, count): [] for name in _LOADS for count in counts}
     people = [person(number) for number in range(min(given.contacts, _SAMPLE))]
     with _running(folder, max(counts), given.contacts) as ours:
         engines = [Load(home) for home in ours.homes]
@@ -153,12 +143,20 @@ def _together(folder: Path, given: argparse.Namespace) -> Results:
             for name in _LOADS:
                 asked = WORKLOADS[name].asked(BASE, people)
                 for count in [*counts[number % len(counts) :], *counts[: number % len(counts)]]:
-                    found[name][count].append(_spread(engines, servers[:count], asked, given.seconds))
-        figures = [*_changes(ours, given.changes), *_failovers(ours, given.kills)]
-    errors = sum(one.errors for by_count in found.values() for rounds in by_count.values() for one in rounds)
-    lines = [*_rates(found), *([f"{errors} errors: searches failed."] if errors else [])]
-    lines += ["", *figure_table("Gateways on one PostgreSQL", "What", figures)]
-    return Results(lines, not errors and all(one.met for one in figures))
+                    found[name, count].append(_spread(engines, servers[:count], asked, given.seconds))
+        for (name, count), rounds in found.items():
+            rate, first = (_rate(name, one) for one in (rounds, found[name, counts[0]]))
+            text = f"{rate:,.0f}, {rate / first:.2f} × {counts[0]}, p99 {median(one.p99 for one in rounds):.1f} ms"
+            unit = "entries" if WORKLOADS[name].whole else "searches"
+            yield Figure(WORKLOADS[name].title, f"{unit} a second, gateways: {count}", text)
+        errors = sum(one.errors for rounds in found.values() for one in rounds)
+        yield Figure("all searches", "errors", f"{errors}", "0", met=not errors)
+        yield from _changes(ours, given.changes)
+        yield from _failovers(ours, given.kills)
+
+
+def _rate(name: str, rounds: Sequence[Round]) -> float:
+    return median(one.entries_s if WORKLOADS[name].whole else one.searches_s for one in rounds)
 
 
 def _spread(engines: Sequence[Load], servers: Sequence[Server], asked: Asked, seconds: float) -> Round:
@@ -171,23 +169,6 @@ def _spread(engines: Sequence[Load], servers: Sequence[Server], asked: Asked, se
         found = list(pool.map(one, engines, servers))
     sums = {name: sum(getattr(each, name) for each in found) for name in ("searches_s", "entries_s", "errors")}
     return replace(found[0], **sums, p99=max(each.p99 for each in found))
-
-
-def _rates(found: Mapping[str, Mapping[int, Sequence[Round]]]) -> list[str]:
-    """Return a table of medians: rates and times of each load by the number of gateways."""
-    counts = list(found[_LOADS[0]])
-    rows = [["load", "unit", *(f"{count} gateway{'s' if count > 1 else ''}" for count in counts), "2 : 1"]]
-    for name, by_count in found.items():
-        title, is_whole = WORKLOADS[name].title, WORKLOADS[name].whole
-        rates = {
-            count: median(one.entries_s if is_whole else one.searches_s for one in rounds)
-            for count, rounds in by_count.items()
-        }
-        ratio = f"{rates[2] / rates[1]:.2f}" if {1, 2} <= rates.keys() else ""
-        p99 = [f"{median(one.p99 for one in rounds):.1f}" for rounds in by_count.values()]
-        rows.append([title, "entries/s" if is_whole else "/s", *(f"{rate:,.0f}" for rate in rates.values()), ratio])
-        rows.append([title, "p99, ms", *p99, ""])
-    return simple_table(rows)
 
 
 def _changes(ours: _Gateways, count: int) -> Iterator[Figure]:
@@ -222,7 +203,6 @@ def _seen(target: Target, changed: Person) -> float:
     request = search(BASE, any_of(NUMBERS, changed.phones[0][1]), attributes=("givenName",))
     until = time.monotonic() + _PATIENCE
     with Phone(target) as phone:
-        phone.bind()
         while time.monotonic() < until:
             if any(("givenName", (changed.given.encode(),)) in one.attributes for one in phone.ask(request)):
                 return time.monotonic()
@@ -271,14 +251,14 @@ def _answers(target: Target, count: int) -> bool:
 # --- transactions ---
 
 
-def _transactions(folder: Path, given: argparse.Namespace) -> Results:
+def _transactions(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
     """Measure a sync's transaction on both engines in turn: all contacts are new, then rewritten, then deleted."""
     stored = records(map(person, range(given.contacts)))
-    kinds: Mapping[str, tuple[Sequence[ContactRecord], Sequence[str], float | None]] = {
+    kinds: Mapping[str, tuple[Sequence[ContactRecord], Sequence[str], str]] = {
         "new": (stored, (), _COMMIT_GOAL),
         # The same people with other digests, as after a change.
         "rewritten": ([structs.replace(one, digest=one.digest[::-1]) for one in stored], (), _COMMIT_GOAL),
-        "deleted": ((), [one.uid for one in stored], None),
+        "deleted": ((), [one.uid for one in stored], ""),
     }
     found: dict[str, tuple[list[float], list[float]]] = {kind: ([], []) for kind in kinds}
     with postgresql() as (_, url), ExitStack() as stack:
@@ -295,17 +275,10 @@ def _transactions(folder: Path, given: argparse.Namespace) -> Results:
                         contacts.delete_duplicates(connection, account_id)
                         sync_state.increment_generation(connection, account_id)
                     taken.append(time.monotonic() - begun)
-    rows, are_good = [("PostgreSQL beside SQLite", "SQLite", "PostgreSQL", "ratio", "goal", "")], True
     for kind, (_, _, goal) in kinds.items():
         sqlite, server = map(median, found[kind])
-        is_met = goal is None or server <= goal * sqlite
-        verdict = ("", "") if goal is None else (f"≤ {goal:g}", "ok" if is_met else "MISSED")
-        ratio = f"{server / sqlite:.2f}"
-        rows.append(
-            (f"transaction of {len(stored):,}, {kind}", f"{sqlite:,.2f} s", f"{server:,.2f} s", ratio, *verdict)
-        )
-        are_good = are_good and is_met
-    return Results(simple_table(rows), are_good)
+        text = f"{server:,.2f} s, {server / sqlite:.2f} × SQLite ({sqlite:,.2f} s)"
+        yield judged(f"transaction of {len(stored):,}, {kind}", "PostgreSQL", server / sqlite, goal, text=text)
 
 
 @contextmanager
@@ -322,29 +295,34 @@ def _account(state: Path, url: str) -> Iterator[tuple[Database, int]]:
 # --- starts ---
 
 
-def _starts(folder: Path, given: argparse.Namespace) -> Results:
+def _starts(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
     """Measure starts on PostgreSQL: with nothing, with another gateway's cached books, and without PostgreSQL."""
     first, is_right = folder / "first", knows(given.contacts - 1)
     homes = [folder / f"other-{number}" for number in range(_STARTS)]
+
+    def start_all(load: str, what: str) -> Figure:
+        took, worked = [], []
+        for home in homes:
+            with gateway(home, is_right, Variant(database=url)) as ours:
+                took.append(ours.started)
+                worked.append(ours.worked)
+                _wait((home / "state" / LOGINS_FILE).exists, "the gateway does not save its logins")
+        return starts_figure(load, what, took, "≤ 5 s", f", {median(worked):.1f} s of processor time")
+
     with postgresql() as (server, url):
         say(f"filling PostgreSQL with {given.contacts:,} contacts")
         seed(first / "state", alone(given.contacts), database=url)
         with gateway(first, is_right, Variant(database=url)) as ours:
-            figures = [Figure("first start", "builds the books", f"{ours.started:.1f} s")]
+            yield Figure("first start on PostgreSQL", "builds the books", f"{ours.started:.1f} s")
             for home in homes:
                 _copy_books(first, home, given.contacts)
-
-        def start_all(load: str, what: str) -> Figure:
-            took, worked = [], []
-            for home in homes:
-                with gateway(home, is_right, Variant(database=url)) as ours:
-                    took.append(ours.started)
-                    worked.append(ours.worked)
-                    _wait((home / "state" / LOGINS_FILE).exists, "the gateway does not save its logins")
-            return starts_figure(load, what, took, "≤ 5 s", f", {median(worked):.1f} s of processor time")
-
-        figures.append(start_all("start of another gateway", "with copied books"))
+        yield start_all("start of another gateway", "with copied books")
         server.stop()
-        figures.append(start_all("start without PostgreSQL", "with a snapshot of logins"))
-    lines = figure_table("Gateway on PostgreSQL", "Until the first right answer", figures)
-    return Results(lines, all(one.met for one in figures))
+        yield start_all("start without PostgreSQL", "with a snapshot of logins")
+
+
+PARTS: Mapping[str, Callable[[Path, argparse.Namespace], Iterator[Figure]]] = {
+    "gateways": _together,
+    "transactions": _transactions,
+    "starts": _starts,
+}

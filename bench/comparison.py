@@ -152,10 +152,10 @@ def compare(
     :param strict: the gateways once more, under the same names, with strict matching.
     """
     gateways = [server for server in servers if server.name not in {THEIRS, LIMIT}]
-    asked = {one: one.asked(servers[0].target.base, people) for one in plan.workloads}
+    asked = [(one, one.asked(servers[0].target.base, people)) for one in plan.workloads]
     found: dict[tuple[str, str], list[Round]] = {}
     for at in range(plan.rounds):
-        for workload, searches in asked.items():
+        for workload, searches in asked:
             visited = strict if workload.strict else gateways if workload.beside else servers
             visited = [server for server in visited if server.name != LIMIT or workload.limit is not None]
             first = at % max(1, len(visited))
@@ -163,7 +163,7 @@ def compare(
                 one = plan.load.round(server, searches, plan.seconds)
                 found.setdefault((workload.name, server.name), []).append(one)
                 say(f"  {workload.name}, {server.name}: {one}")
-    return [Comparison(contacts, one, _rounds(found, one.name), _rounds(found, one.beside)) for one in asked]
+    return [Comparison(contacts, one, _rounds(found, one.name), _rounds(found, one.beside)) for one in plan.workloads]
 
 
 def _rounds(found: Mapping[tuple[str, str], Sequence[Round]], workload: str) -> Rounds:

@@ -36,8 +36,8 @@ from bench.servers import (
 from bench.web import over_http
 from tests.support.slapd import PROGRAM
 
-# The parts of the bench besides the loads.
-PARTS = ("memory", "books", "http", "peers")
+# The loads, and the other parts of the bench.
+PARTS = (*WORKLOADS, "memory", "books", "http", "peers")
 _MILLION = 1_000_000
 # The number of people from whom the words of the searches come.
 _SAMPLE = 20_000
@@ -50,15 +50,7 @@ _OURS_ALONE = {"two-words", "three-words"}
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
-    add("--only", type=_parts, metavar="LIST", help=f"of {','.join((*WORKLOADS, *PARTS))} (default: all)")
     add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
-
-
-def _parts(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    if unknown := [name for name in names if name not in (*WORKLOADS, *PARTS)]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join((*WORKLOADS, *PARTS))}")
-    return names
 
 
 def _checkout(text: str) -> Checkout:
@@ -79,11 +71,10 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
         raise argparse.ArgumentTypeError("--docs needs slapd (Debian's package of that name): the page shows ratios")
     if given.docs and given.before:
         raise argparse.ArgumentTypeError("--docs and --before: the page shows this checkout alone")
-    parts = given.only or (*WORKLOADS, *PARTS)
-    plan = Plan(Load(folder), chosen(parts), given.rounds, given.seconds)
+    plan = Plan(Load(folder), chosen(given.only), given.rounds, given.seconds)
     run = _Run(folder, plan, PROGRAM is not None and not given.ours, given.before)
     try:
-        found = list(_all_parts(run, parts, given))
+        found = list(_all_parts(run, given.only, given))
     except Differs as difference:
         raise SystemExit(f"ldapgw and slapd find different entries: {difference}") from None
     compared = [one for one in found if isinstance(one, Comparison)]
@@ -279,8 +270,6 @@ def check(ours: Target, theirs: Target, people: Sequence[Person], *, lenient: bo
     """
     found_by: Counter[str] = Counter()
     with Phone(ours) as one, Phone(theirs) as other:
-        one.bind()
-        other.bind()
         for load, text in _questions(people):
             is_literal = load in {"reverse", "presence", "everybody"}
             request = search(BASE, text, size=0)

@@ -20,7 +20,7 @@ from bench.attacks import Attack, Attacker, Findings, bombs, dribble, guess, hal
 from bench.load import Load
 from bench.people import Person, person
 from bench.phone import PATIENCE, Watcher
-from bench.report import Figure, Results, figure_table, judged, say
+from bench.report import Figure, Results, judged, results_of, say
 from bench.seed import HTTP_PHONE, OWNER, REPLICA, Account, seed
 from bench.servers import Server, Variant, gateway, knows, load_slapd, login_at, slapd
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, octets, tlv
@@ -35,24 +35,21 @@ _OTHERS = 500
 
 def measure(given: argparse.Namespace, folder: Path) -> Results:
     _raise_file_limit(given)
-    ours, theirs = list[Figure](), list[Figure]()
-    home = folder / "gateway"
-    seed(home / "state", [Account(OWNER, range(_PEOPLE))], replica=True)
-    with gateway(home, knows(_PEOPLE - 1), _GATEWAY) as server:
-        _keep(ours, server.name, _attacks(server, given))
-        _keep(ours, server.name, _crowds(folder, server, given))
+    theirs: list[Figure] = []
     if PROGRAM is not None and not given.ours:
         load_slapd(folder / "slapd", _PEOPLE, usual=True)
         with slapd(folder / "slapd", knows(_PEOPLE - 1), usual=True) as server:
-            _keep(theirs, server.name, _attacks(server, given))
-    _keep(ours, "ldapgw", _infix(folder, given))
-    return Results(figure_table("Load", "Figure", ours, theirs), all(one.met for one in ours))
+            theirs += _attacks(server, given)
+    return results_of("Load", "Figure", _ours(given, folder), theirs)
 
 
-def _keep(found: list[Figure], name: str, measured: Iterable[Figure]) -> None:
-    for figure in measured:
-        say(f"{name}: {figure.load}: {figure.what}: {figure.text}")
-        found.append(figure)
+def _ours(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    home = folder / "gateway"
+    seed(home / "state", [Account(OWNER, range(_PEOPLE))], replica=True)
+    with gateway(home, knows(_PEOPLE - 1), _GATEWAY) as server:
+        yield from _attacks(server, given)
+        yield from _crowds(folder, server, given)
+    yield from _infix(folder, given)
 
 
 def _raise_file_limit(given: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urljoin, urlsplit
 
+from bench.people import entered, person
 from bench.report import Results, say, simple_table
 from ldapgw.google.sandbox.tenant import ALICE
 from tests.support.site.running import Site, fetch, wait_until
@@ -92,7 +93,7 @@ def _read(answer: HTTPResponse, status: int) -> bytes:
 
 
 def measure(_given: argparse.Namespace, folder: Path) -> Results:
-    people = {ALICE: (), _CROWDED: [_person(at) for at in range(_CONTACTS)]}
+    people = {ALICE: (), _CROWDED: [entered(person(at)) for at in range(_CONTACTS)]}
     site = Site(folder, more=f'admins = ["{ALICE}"]\n', people=people)
     try:
         site.start_sandbox()
@@ -130,16 +131,6 @@ def _weigh_lists(site: Site) -> dict[str, Weight]:
     wait_until(lambda: re.search(listed, contacts()), "all contacts are listed")
     [contact, *_] = re.findall(r'contacts/[^"/?]+', contacts())
     return {name: _weigh(site.page + path, cookie) for name, path in {**_LISTS, "a contact": contact}.items()}
-
-
-def _person(at: int) -> dict[str, object]:
-    """Return a person of the People API, whose number in the list has nothing to do with the order of names."""
-    given, family = f"{chr(65 + at % 26)}nna", f"Beispiel {at * 7919 % _CONTACTS}"
-    numbers = {"mobile": f"+4917604{at:06}", "work": f"+49301{at:06}"}
-    return {
-        "names": [{"givenName": given, "familyName": family, "displayName": f"{given} {family}"}],
-        "phoneNumbers": [{"value": one, "canonicalForm": one, "type": kind} for kind, one in numbers.items()],
-    }
 
 
 def _add_phones(site: Site, folder: Path) -> None:

@@ -12,19 +12,20 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from twisted.internet.epollreactor import EPollReactor
 
 from bench.asking import WORKLOADS
-from bench.load import Load, Round
-from bench.people import person
+from bench.comparison import Plan, compare
+from bench.load import Load
+from bench.people import Person, person
 from bench.report import Results, say, simple_table
 from bench.seed import alone, seed
-from bench.servers import BASE, Variant, gateway, knows
+from bench.servers import Variant, gateway, knows
 from ldapgw.cli import main
 from ldapgw.directory import filter_matcher, query_plan, segment, term_queries
 from ldapgw.directory.predicate import TaggedTextPredicate
@@ -142,41 +143,30 @@ def leave_out(part: Part) -> None:
         PhoneReactor.doIteration = part.replacement  # Twisted's reactors have both names for one function
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", metavar="LIST", help=f"of {', '.join(PARTS)} (default: all)")
-
-
 def measure(given: argparse.Namespace, folder: Path) -> Results:
-    names = given.only.split(",") if given.only else list(PARTS)
-    if unknown := [name for name in names if name not in PARTS]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join(PARTS)}")
     seed(folder / "home" / "state", alone(given.contacts))
-    load = Load(folder)
+    load, people = Load(folder), [person(at) for at in range(given.contacts)]
     rows = [("Part", "Load", "A second, with and without the part", "Gain")]
-    for name in names:
-        rows.append(_compared(name, folder, load, given))
+    for name in given.only:
+        plan = Plan(load, (WORKLOADS[PARTS[name].load],), given.rounds, given.seconds)
+        rows.append(_compared(name, folder, plan, people))
         say(f"{name}: {rows[-1][-1]}")
     return Results(simple_table(rows))
 
 
-def _compared(name: str, folder: Path, load: Load, given: argparse.Namespace) -> tuple[str, str, str, str]:
+def _compared(name: str, folder: Path, plan: Plan, people: Sequence[Person]) -> tuple[str, str, str, str]:
     """Return the row of a part: medians of rates, and the median gain of the rounds."""
-    workload = WORKLOADS[PARTS[name].load]
-    asked = workload.asked(BASE, [person(at) for at in range(given.contacts)])
     home, other = folder / "home", folder / name
     shutil.copytree(home, other)
-    known, variant = knows(given.contacts - 1), Variant(compiled=False)
+    known = knows(len(people) - 1)
     lacking = Variant(compiled=False, program=("bench.parts", name))
-    pairs: list[tuple[Round, Round]] = []
-    with gateway(home, known, variant) as usual, gateway(other, known, lacking) as without:
-        for at in range(given.rounds):
-            order = (usual, without) if at % 2 else (without, usual)
-            rounds = {server.pid: load.round(server, asked, given.seconds) for server in order}
-            pairs.append((rounds[usual.pid], rounds[without.pid]))
-    assert not any(one.errors for pair in pairs for one in pair)
-    gain = median(one.searches_s / other.searches_s for one, other in pairs) - 1
-    rates = [f"{median(one.searches_s for one in rounds):,.0f}" for rounds in zip(*pairs, strict=True)]
-    return name, workload.title, ", ".join(rates), f"{gain:+.0%}"
+    with gateway(home, known, Variant(compiled=False)) as usual, gateway(other, known, lacking) as without:
+        servers = replace(usual, name="with"), replace(without, name="without")
+        [found] = compare(plan, len(people), servers, people)
+    gain = found.times("with", "without")
+    assert gain is not None
+    assert not found.errors
+    return name, found.workload.title, f"{found.rate('with'):,.0f}, {found.rate('without'):,.0f}", f"{gain - 1:+.0%}"
 
 
 if __name__ == "__main__":

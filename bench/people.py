@@ -89,6 +89,16 @@ def _ascii(text: str) -> str:
     return "".join(sign for sign in decomposed if sign.isascii() and sign.isalnum()) or "x"
 
 
+def entered(one: Person) -> dict[str, Any]:
+    """Return the fields of the People API that somebody has entered for the person."""
+    return {
+        "names": [{"givenName": one.given, "familyName": one.family, "displayName": one.name}],
+        "phoneNumbers": [
+            {"value": number, "canonicalForm": number, "type": KINDS[kind][0]} for kind, number in one.phones
+        ],
+    }
+
+
 def resource(one: Person) -> dict[str, Any]:
     """Return the ``person`` resource of the People API."""
     source = {"type": "CONTACT", "id": one.uid[1:]}

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from types import TracebackType
 from typing import Self
 
 from bench.asking import NUMBERS, WORKLOADS, any_of, search
@@ -55,46 +54,36 @@ class Target:
 
 
 class Phone:
-    """A connection that sends a request after each answer."""
+    """A connection that logs in, and then sends a request after each answer.
+
+    :raises ConnectionError: if the server refuses the login or closes the connection; the methods raise this too.
+    """
 
     def __init__(self, target: Target, address: str = "127.9.9.9") -> None:
-        self._target = target
         self._socket = target.connect(address)
+        [bound] = self.ask(target.bind())
+        if bound.code:
+            self._socket.close()
+            raise ConnectionError(f"bind: {bound.code}")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def bind(self) -> None:
-        """Log in.
-
-        :raises ConnectionError: if the server refuses the login.
-        """
-        [bound] = self.ask(self._target.bind())
-        if bound.code:
-            raise ConnectionError(f"bind: {bound.code}")
-
     def ask(self, request: bytes) -> list[pdu.Response]:
-        """Send a message, and return all answers; the last one is the result.
-
-        :raises ConnectionError: if the server closes the connection.
-        """
+        """Send a message, and return all answers; the last one is the result."""
         return pdu.responses(self.octets(request))
 
     def octets(self, request: bytes) -> bytes:
-        """Send a message, and return all answers as they came.
-
-        :raises ConnectionError: if the server closes the connection.
-        """
+        """Send a message, and return all answers as they came."""
         self._socket.sendall(request)
         data, end = bytearray(), 0
         while True:
             received = self._socket.recv(1 << 18)
             if not received:
+                self._socket.close()
                 raise ConnectionResetError("closed")
             data += received
             # Only new messages are read: the answers for a whole book come in many pieces.
@@ -201,13 +190,16 @@ class Watcher:
     def _watch(self, sign: Sign | None, enough: Callable[[], bool]) -> Watch:
         watch = Watch(time.monotonic())
         with Phone(self._target) as phone:
-            phone.bind()
             while not enough() or len(watch.waits) < _LEAST:
                 at = len(watch.waits) + 1
                 is_asked = sign is not None and at % _ASKS_EVERY == 0
                 request = sign.request(self._target.base) if sign and is_asked else self._requests[at % _REQUESTS]
                 begun = time.monotonic()
-                answers = self._ask(phone, request, is_fresh=bool(self._fresh_every) and at % self._fresh_every == 0)
+                if self._fresh_every and at % self._fresh_every == 0:
+                    with Phone(self._target) as fresh:
+                        answers = fresh.ask(request)
+                else:
+                    answers = phone.ask(request)
                 watch.waits.append((time.monotonic() - begun) * 1000)
                 if sign and is_asked:
                     seen = sign.seen(answers)
@@ -218,13 +210,6 @@ class Watcher:
         watch.ended = time.monotonic()
         return watch
 
-    def _ask(self, phone: Phone, request: bytes, *, is_fresh: bool) -> list[pdu.Response]:
-        if not is_fresh:
-            return phone.ask(request)
-        with Phone(self._target) as fresh:
-            fresh.bind()
-            return fresh.ask(request)
-
     def best(self, seconds: float) -> tuple[float, float, float]:
         """Return the median, the 99th percentile and the longest time of searches, in milliseconds.
 
@@ -232,7 +217,7 @@ class Watcher:
         rounds, while other work of the machine shows in one.
         """
         rounds = [self.times(seconds / _ROUNDS) for _ in range(_ROUNDS)]
-        median, p99, longest = (min(figures) for figures in zip(*rounds, strict=True))
+        median, p99, longest = map(min, zip(*rounds, strict=True))
         return median, p99, longest
 
     def times(self, seconds: float) -> tuple[float, float, float]:
@@ -241,5 +226,4 @@ class Watcher:
             watch = self.quiet(seconds)
         except TimeoutError:
             return inf, inf, inf
-        median, p99, longest = (watch.milliseconds(part) for part in (50, 99, 100))
-        return median, p99, longest
+        return watch.milliseconds(50), watch.milliseconds(99), watch.milliseconds(100)

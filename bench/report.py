@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from math import ceil, nan
@@ -54,12 +54,10 @@ class Results:
 
     :ivar lines: tables in reStructuredText.
     :ivar are_good: whether all goals are met.
-    :ivar about: what the documents say about the run, besides the machine.
     """
 
     lines: Sequence[str]
     are_good: bool = True
-    about: str = ""
 
 
 def judged(
@@ -111,9 +109,13 @@ def figure_table(load: str, what: str, figures: Sequence[Figure], others: Sequen
     return simple_table([(*rows[0], "slapd"), *((*row, told.get((row[0], row[1]), "not run")) for row in rows[1:])])
 
 
-def results_of(load: str, what: str, figures: Sequence[Figure]) -> Results:
-    """Return a table of figures as the results of a bench; the titles are those of `figure_table`."""
-    return Results(figure_table(load, what, figures), all(one.met for one in figures))
+def results_of(load: str, what: str, figures: Iterable[Figure], others: Sequence[Figure] | None = None) -> Results:
+    """Return a `figure_table` as the results of a bench, and tell each figure as soon as the figure is measured."""
+    found = []
+    for figure in figures:
+        say(f"  {figure.load}: {figure.what}: {figure.text}")
+        found.append(figure)
+    return Results(figure_table(load, what, found, others), all(one.met for one in found))
 
 
 def machine() -> str:
@@ -144,7 +146,7 @@ def between(text: str, script: str, written: str) -> str:
     return f"{before}{begin}{written}{end}{after}"
 
 
-def put(script: str, results: Results) -> None:
-    """Write a script's results into the page."""
-    written = "\n".join(("", f"Measured with {machine()}{results.about}.", "", *results.lines, "", ""))
+def put(script: str, results: Results, about: str = "") -> None:
+    """Write a script's results into the page, behind a line about the machine and the run."""
+    written = "\n".join(("", f"Measured with {machine()}{about}.", "", *results.lines, "", ""))
     PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), script, written), encoding="utf-8")

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
@@ -52,15 +52,6 @@ _SLAPD_WHOLE_BOOKS = "sizelimit unlimited\ntimelimit unlimited\nthreads 4\n"
 _SLAPD_USUAL = "sizelimit 1000\nTLSCertificateFile {0}/certificate.pem\nTLSCertificateKeyFile {0}/key.pem\n"
 
 _TLS = '[tls]\ncertificate = "certificate.pem"\nprivate_key = "key.pem"\n'
-_TENANT = """
-[[tenant]]
-name = "{name}"
-base_dn = "{base}"
-client_id = "{number}-nobody.apps.googleusercontent.com"
-client_secret = "nothing"
-allowed_users = ["@{name}.example"]
-matching = "{matching}"
-"""
 
 
 # --- processes ---
@@ -106,7 +97,7 @@ class Server:
 @contextmanager
 def running(
     name: str,
-    command: Sequence[str | Path],
+    command: Sequence[object],
     folder: Path,
     target: Target,
     answers: Callable[[Target], bool],
@@ -211,9 +202,7 @@ from pathlib import Path
 from bench import seed
 
 state, count, *known = sys.argv[1:]
-assert Path(seed.__file__).is_relative_to(Path.cwd()), f"{seed.__file__} is not a module of this checkout"
-told = [seed.TENANT, seed.PHONE, seed.SECRET, seed.OWNER]
-assert told == known, f"the bench of this checkout has {told}, the other one {known}"
+assert known == [seed.TENANT, seed.PHONE, seed.SECRET, seed.OWNER], "the benches of the checkouts differ"
 seed.seed(Path(state), seed.alone(int(count)))
 """
 
@@ -313,7 +302,6 @@ def knows(number: int) -> Callable[[Target], bool]:
 
     def answers(target: Target) -> bool:
         with Phone(target) as caller:
-            caller.bind()
             *found, done = caller.ask(request)
         return done.code == 0 and [entry.attributes for entry in found] == [(("uid", (sought.uid.encode(),)),)]
 
@@ -322,9 +310,8 @@ def knows(number: int) -> Callable[[Target], bool]:
 
 def lets_in(target: Target) -> bool:
     """Return whether a server lets the phone in."""
-    with Phone(target) as caller:
-        caller.bind()
-    return True
+    with Phone(target):
+        return True
 
 
 @contextmanager
@@ -336,9 +323,8 @@ def gateway(folder: Path, answers: Callable[[Target], bool], variant: Variant = 
         certified(folder)
         ldap, more = f'{ldap}listen_tls = ["tcp:{tls_port}:interface=127.0.0.1"]\n', _TLS
     for number in range(variant.tenants):
-        name = tenant_name(number)
-        base = f"dc={name},dc=example"
-        more += _TENANT.format(name=name, base=base, number=number, matching=variant.matching)
+        tenant = {"name": tenant_name(number), "number": number, "matching": variant.matching}
+        more += _filled("tenant.toml.in", tenant)
     database = f'database = "{variant.database}"' if variant.database else ""
     settings = {"database": database, "port": port, "ldap": ldap, "web": web, "google": variant.google}
     file = folder / "ldapgw.toml"
@@ -353,8 +339,7 @@ def _filled(name: str, settings: dict[str, object]) -> str:
     return Template(Path(__file__).with_name(name).read_text(encoding="utf-8")).substitute(settings)
 
 
-@contextmanager
-def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Server]:
+def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> AbstractContextManager[Server]:
     """Run the limit (`bench.programs.limit`) with the answers of a gateway; compiled, if the gateway is.
 
     :param folder: an empty folder.
@@ -363,9 +348,8 @@ def limit(folder: Path, target: Target, asked: Iterable[Asked]) -> Iterator[Serv
     table = folder / "table"
     table.write_bytes(marshal.dumps(dict(_recorded(target, asked))))
     [port] = free_ports(1)
-    command = [sys.executable, "-m", "bench.programs.limit", str(port), table]
-    with running(LIMIT, command, folder, replace(target, port=port), lets_in, place=_USUAL.place) as server:
-        yield server
+    command = [sys.executable, "-m", "bench.programs.limit", port, table]
+    return running(LIMIT, command, folder, replace(target, port=port), lets_in, place=_USUAL.place)
 
 
 def _recorded(target: Target, asked: Iterable[Asked]) -> Iterator[tuple[bytes, bytes]]:
@@ -382,14 +366,7 @@ def load_slapd(folder: Path, count: int, *, usual: bool = False) -> None:
     :param usual: whether slapd has the gateway's usual size limit and TLS, in place of room for whole books.
     """
     (folder / "data").mkdir(parents=True)
-    program, configuration = _slapd_files(folder, usual=usual)
-    people = _write_people(folder, count)
-    subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", people], check=True)
-    people.unlink()
-
-
-def _slapd_files(folder: Path, *, usual: bool) -> tuple[Path, Path]:
-    """Write slapd's program and its configuration; the program is a copy, which AppArmor lets write here."""
+    # AppArmor lets a copy of the program write here.
     program, configuration = folder / "slapd", folder / "slapd.conf"
     program.write_bytes(Path(PROGRAM or "slapd").read_bytes())
     program.chmod(0o700)
@@ -398,7 +375,9 @@ def _slapd_files(folder: Path, *, usual: bool) -> tuple[Path, Path]:
     limits = _SLAPD_USUAL.format(folder) if usual else _SLAPD_WHOLE_BOOKS
     places = {"schema": SCHEMA, "modules": MODULES, "folder": folder}
     configuration.write_text(_filled("slapd.conf.in", {"base": BASE, "limits": limits, **places}))
-    return program, configuration
+    people = _write_people(folder, count)
+    subprocess.run([program, "-T", "add", "-q", "-f", configuration, "-l", people], check=True)
+    people.unlink()
 
 
 def _write_people(folder: Path, count: int) -> Path:
@@ -408,25 +387,20 @@ def _write_people(folder: Path, count: int) -> Path:
     return people
 
 
-@contextmanager
-def slapd(folder: Path, answers: Callable[[Target], bool], *, usual: bool = False) -> Iterator[Server]:
-    """Run OpenLDAP's server with a database that `load_slapd` has made, in this folder or in another one."""
+def slapd(folder: Path, answers: Callable[[Target], bool], *, usual: bool = False) -> AbstractContextManager[Server]:
+    """Run OpenLDAP's server with a database that `load_slapd` has made."""
     port, tls_port = free_ports(2)
-    program, configuration = _slapd_files(folder, usual=usual)
     urls = f"ldap://127.0.0.1:{port}" + (f" ldaps://127.0.0.1:{tls_port}" if usual else "")
-    command = [program, "-d", "0", "-f", configuration, "-h", urls]
-    with running(THEIRS, command, folder, login_at(port, tls_port), answers) as server:
-        yield server
+    command = [folder / "slapd", "-d", "0", "-f", folder / "slapd.conf", "-h", urls]
+    return running(THEIRS, command, folder, login_at(port, tls_port), answers)
 
 
-@contextmanager
-def ldaptor(folder: Path, count: int) -> Iterator[Server]:
+def ldaptor(folder: Path, count: int) -> AbstractContextManager[Server]:
     """Run ldaptor's own server with so many people; the folder must not be there yet."""
     folder.mkdir()
     [port] = free_ports(1)
-    command = [sys.executable, "-m", "bench.programs.ldaptor", str(port), _write_people(folder, count)]
-    with running(LDAPTOR, command, folder, login_at(port), knows(count - 1)) as server:
-        yield server
+    command = [sys.executable, "-m", "bench.programs.ldaptor", port, _write_people(folder, count)]
+    return running(LDAPTOR, command, folder, login_at(port), knows(count - 1))
 
 
 @contextmanager

@@ -7,11 +7,11 @@ import argparse
 import gzip
 import json
 import random
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from urllib.request import Request, urlopen
@@ -22,7 +22,7 @@ from bench.people import person
 from bench.phone import Sign, Watch, Watcher
 from bench.programs.google import CHANGED, changed
 from bench.programs.metered import longest
-from bench.report import Figure, Results, judged, results_of, say
+from bench.report import Figure, judged, say
 from bench.seed import OWNER, Account, alone, seed
 from bench.servers import Peak, Server, Variant, gateway, google, knows, postgresql, tenant_name
 from ldapgw.contact import Sharing
@@ -35,7 +35,6 @@ from ldapgw.store.sync_state import request_sync
 from ldapgw.sync.account_state import read_changes
 from ldapgw.sync.book_cache import FOLDER
 
-_PARTS = ("syncs", "start", "many")
 # The program that notes the turns of the gateway's reactor in a file.
 _METERED = "bench.programs.metered"
 _STARTS = 3
@@ -47,19 +46,8 @@ _INTERVAL = 600
 _GROUPS = 50
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", choices=_PARTS, help="one of the parts")
-
-
-def measure(given: argparse.Namespace, folder: Path) -> Results:
-    figures: list[Figure] = []
-    for part in (given.only,) if given.only else _PARTS:
-        home = Path(tempfile.mkdtemp(dir=folder))
-        measured = {"syncs": _syncs, "start": _starts, "many": _many}[part](home, given)
-        for figure in measured:
-            say(f"  {figure.load}: {figure.what}: {figure.text}")
-            figures.append(figure)
-    return results_of("While", "What", figures)
+def measure(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    return chain.from_iterable(PARTS[part](folder / part, given) for part in given.only)
 
 
 def _syncs(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
@@ -76,13 +64,11 @@ def _syncs(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
         watcher.quiet(given.quiet / 5)
         say("nothing happens")
         idle = watcher.quiet(given.quiet)
-        yield from _searches("nothing", idle, None)
+        yield Figure("nothing", "search, p50", f"{idle.milliseconds(50):.1f} ms")
+        yield _p99("nothing", idle)
         yield _turn_figure("nothing", turns, idle)
         yield Figure("nothing", "memory", f"{ours.resident:,.0f} MiB")
-        run = _Run(home, port, given, ours, watcher, idle, turns)
-        yield from run.full()
-        yield from run.incremental()
-        yield from run.without_news()
+        yield from _Run(home, port, given, ours, watcher, idle, turns).all()
 
 
 @dataclass(frozen=True)
@@ -97,42 +83,31 @@ class _Run:
     idle: Watch
     turns: Path
 
-    def full(self) -> Iterator[Figure]:
-        load = f"full sync, {self.given.contacts:,}"
-        say(load)
-        sign = Sign(person(0), person(self.given.contacts - 1))
-        before = self.ours.worked_by_all
+    def all(self) -> Iterator[Figure]:
+        contacts, changes, before = self.given.contacts, self.given.changes, self.ours.worked_by_all
+        load, sign = f"full sync, {contacts:,}", Sign(person(0), person(contacts - 1))
         with Peak(self.ours.pid) as peak:
-            watch = self.watcher.until(sign, lambda: self._request(SyncRequest.FULL), self.given.patience)
-            self._wait_for_end()
-        rate = self.given.contacts / watch.seconds
-        worked, goal = self.ours.worked_by_all - before, 25 * self.given.contacts / 100_000
-        yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s, {rate:,.0f} a second")
+            yield from self._sync(load, SyncRequest.FULL, sign)
+        worked, goal = self.ours.worked_by_all - before, 25 * contacts / 100_000
         yield judged(load, "processor time of all its processes", worked, f"≤ {goal:g} s")
-        yield from self._noticed(load, watch)
         yield Figure(load, "memory, maximum", f"{self.ours.most_resident:,.0f} MiB")
         yield Figure(load, "memory of all its processes, maximum", f"{peak.most:,.0f} MiB")
-
-    def incremental(self) -> Iterator[Figure]:
-        load = f"{self.given.changes:,} changes"
-        say(load)
-        news = changed(self.given.contacts, self.given.changes)
-        sign = Sign(news[0], news[-1], CHANGED)
-        watch = self.watcher.until(sign, lambda: self._request(SyncRequest.INCREMENTAL), self.given.patience)
-        yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s")
-        yield from self._noticed(load, watch)
-        self._wait_for_end()
-
-    def without_news(self) -> Iterator[Figure]:
-        load = "no news"
-        say(load)
+        news = changed(contacts, changes)
+        yield from self._sync(f"{changes:,} changes", SyncRequest.INCREMENTAL, Sign(news[0], news[-1], CHANGED))
+        say("no news")
         self._request(SyncRequest.INCREMENTAL)
         watch = self.watcher.quiet(min(self.given.quiet, 3.0))
-        yield _turn_figure(load, self.turns, watch, "≤ 5 ms")
-        yield Figure(load, "calls to Google", self._calls())
+        yield _turn_figure("no news", self.turns, watch, "≤ 5 ms")
+        yield Figure("no news", "calls to Google", self._calls())
 
-    def _noticed(self, load: str, watch: Watch) -> Iterator[Figure]:
-        yield from _searches(load, watch, self.idle)
+    def _sync(self, load: str, kind: SyncRequest, sign: Sign) -> Iterator[Figure]:
+        """Request a sync, and measure until it ends."""
+        say(load)
+        watch = self.watcher.until(sign, lambda: self._request(kind), self.given.patience)
+        self._wait_for_end()
+        yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s")
+        yield Figure(load, "search, p50", f"{watch.milliseconds(50):.1f} ms")
+        yield _p99(load, watch, self.idle)
         yield Figure(load, "searches that saw only part of a sync", str(watch.halves), "0", met=not watch.halves)
         yield _turn_figure(load, self.turns, watch, "≤ 5 ms")
         yield Figure(load, "calls to Google", self._calls())
@@ -168,20 +143,18 @@ def _starts(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
     load = f"start, {given.stored:,}"
     say(f"{load}: preparing")
     seed(home / "state", alone(given.stored))
-    found, worked, most, helpers = [], [], 0.0, 0.0
+    found = []
     for _ in range(1 + _STARTS):
         say(load)
         with gateway(home, knows(given.stored - 1)) as ours:
-            found.append(ours.started)
-            worked.append(ours.worked_by_all)
-            most, helpers = max(most, ours.most_resident), max(helpers, ours.helpers)
-    first = f"first {load}"
-    yield Figure(first, "until the first right answer", f"{found.pop(0):.1f} s, with the build of the book")
-    goal = 10 * given.stored / 100_000
-    yield judged(first, "processor time of all its processes", worked[0], f"≤ {goal:g} s")
-    yield Figure(first, "memory of the process that builds the book", f"{helpers:,.0f} MiB")
-    yield starts_figure(load, "until the first right answer", found, "≤ 3 s")
-    yield Figure(load, "memory, maximum", f"{most:,.0f} MiB")
+            found.append((ours.started, ours.worked_by_all, ours.most_resident, ours.helpers))
+    (begun, *started), (worked, *_), most, helpers = zip(*found, strict=True)
+    first, goal = f"first {load}", 10 * given.stored / 100_000
+    yield Figure(first, "until the first right answer", f"{begun:.1f} s, with the build of the book")
+    yield judged(first, "processor time of all its processes", worked, f"≤ {goal:g} s")
+    yield Figure(first, "memory of the process that builds the book", f"{max(helpers):,.0f} MiB")
+    yield starts_figure(load, "until the first right answer", started, "≤ 3 s")
+    yield Figure(load, "memory, maximum", f"{max(most):,.0f} MiB")
 
 
 @contextmanager
@@ -191,14 +164,12 @@ def _database(home: Path, url: str = "") -> Iterator[Database]:
         yield database
 
 
-def _searches(load: str, watch: Watch, idle: Watch | None) -> Iterator[Figure]:
-    yield Figure(load, "search, p50", f"{watch.milliseconds(50):.1f} ms")
+def _p99(load: str, watch: Watch, idle: Watch | None = None) -> Figure:
     p99 = watch.milliseconds(99)
     if idle is None:
-        yield Figure(load, "search, p99", f"{p99:.1f} ms")
-        return
+        return Figure(load, "search, p99", f"{p99:.1f} ms")
     times = p99 / idle.milliseconds(99)
-    yield judged(load, "search, p99", times, _P99_GOAL, text=f"{p99:.1f} ms, {times:.1f} × idle")
+    return judged(load, "search, p99", times, _P99_GOAL, text=f"{p99:.1f} ms, {times:.1f} × idle")
 
 
 # --- thousands of accounts ---
@@ -212,10 +183,7 @@ def _many(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
 
 @dataclass(frozen=True)
 class _Thousands:
-    """Gateways with one store after the other.
-
-    :ivar url: the URL of the database; empty: SQLite.
-    """
+    """Gateways with one store after the other; the URL of SQLite's database is empty."""
 
     home: Path
     url: str
@@ -226,12 +194,12 @@ class _Thousands:
         say(f"{load}: preparing")
         self._seed()
         yield from self._starts(load)
-        with self._gateway(is_metered=True) as ours:
+        with self._gateway(_METERED, str(self._turns)) as ours:
             yield from self._changes(ours)
         # No account has any change, so Google needs no contacts.
         with google(1, 1) as port:
             self._spread()
-            with self._gateway(port_of_google=port, is_metered=True) as ours:
+            with self._gateway(_METERED, str(self._turns), port_of_google=port) as ours:
                 yield from self._steady(load, ours)
 
     def _seed(self) -> None:
@@ -243,14 +211,10 @@ class _Thousands:
             made.append(Account(address, range(first, first + self.given.each), tenant=tenant))
         seed(self.home / "state", made, database=self.url, phones_each=self.given.phones)
 
-    @contextmanager
-    def _gateway(self, *, port_of_google: int = 1, is_metered: bool = False) -> Iterator[Server]:
-        program = (_METERED, str(self._turns)) if is_metered else ("ldapgw",)
-        variant = Variant(
-            google=port_of_google, program=program, database=self.url, tenants=self.given.tenants, ldap=""
-        )
-        with gateway(self.home, knows(self.given.each - 1), variant) as ours:
-            yield ours
+    def _gateway(self, *program: str, port_of_google: int = 1) -> AbstractContextManager[Server]:
+        usual = Variant(database=self.url, tenants=self.given.tenants, ldap="", google=port_of_google)
+        variant = replace(usual, program=program) if program else usual
+        return gateway(self.home, knows(self.given.each - 1), variant)
 
     @property
     def _turns(self) -> Path:
@@ -299,14 +263,12 @@ class _Thousands:
         yield judged(load, "reading it from the database", median(reads), "≤ 20 ms", text=text)
         yield _turn_figure(load, self._turns, Watch(begun, time.monotonic()), "≤ 20 ms")
         say("nothing happens")
-        idle_p99 = watcher.quiet(part).milliseconds(99)
-        yield Figure("no change", "search, p99", f"{idle_p99:.1f} ms")
+        quiet = watcher.quiet(part)
+        yield _p99("no change", quiet)
         load = f"{self.given.shared} changes"
         say(load)
         watch = watcher.until_done(lambda: self._change(1000, self.given.shared), part)
-        p99 = watch.milliseconds(99)
-        text = f"{p99:.1f} ms, {p99 / idle_p99:.1f} × idle"
-        yield judged(load, "search, p99", p99 / idle_p99, _P99_GOAL, text=text)
+        yield _p99(load, watch, quiet)
         yield _turn_figure(load, self._turns, watch, "≤ 20 ms")
 
     def _steady(self, load: str, ours: Server) -> Iterator[Figure]:
@@ -378,3 +340,10 @@ def _turn_figure(load: str, turns: Path, watch: Watch, goal: str = "") -> Figure
     what, taken, queued = "longest reactor turn", turn.taken * 1000, turn.queued * 1000
     text = f"{taken:.1f} ms" + (f", {queued:.1f} of it waiting for a processor" if queued >= 1 else "")
     return judged(load, what, taken - queued, goal, text=text)
+
+
+PARTS: Mapping[str, Callable[[Path, argparse.Namespace], Iterator[Figure]]] = {
+    "syncs": _syncs,
+    "start": _starts,
+    "many": _many,
+}

@@ -19,7 +19,7 @@ from PIL import Image
 from bench.dashboard import __doc__ as purpose
 from bench.dashboard import board
 from bench.dashboard.board import Ask, Span
-from bench.dashboard.office import Office, site_of
+from bench.dashboard.office import at_work, site_of
 from bench.report import say
 from tests.browser.window import chromium
 from tests.support.checkout import ROOT
@@ -112,7 +112,7 @@ def main() -> int:
             with site.running(), _prometheus(site, folder) as port:
                 say("connecting people, adding phones")
                 ask = board.prometheus(port)
-                with Office(site, seconds):
+                with at_work(site, seconds):
                     say(f"{given.minutes:g} minutes of work")
                     time.sleep(seconds)
                     _photograph(port, given.images / "prometheus-alerts.png")

@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 import random
 import re
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.request import Request, urlopen
 
 from bench.asking import EVERYBODY, any_of, search
-from bench.people import Person, person
+from bench.people import Person, entered, person
 from bench.phone import Phone, Target
 from bench.servers import BASE
 from tests.support.certificates import issue
@@ -47,152 +48,133 @@ _TROUBLES: tuple[tuple[float, str, dict[str, Any]], ...] = (
 )
 
 
-def _resource(number: int) -> dict[str, Any]:
-    """Return a contact of the People API."""
-    one = person(number)
-    return {
-        "names": [{"givenName": one.given, "familyName": one.family, "displayName": one.name}],
-        "phoneNumbers": [{"value": value, "canonicalForm": value, "type": "work"} for _, value in one.phones],
-    }
-
-
 def site_of(folder: Path) -> Site:
     """Return a gateway with TLS and its sandbox, neither of which runs yet."""
     certificate, key = issue(days=120).write(folder)
     more = f'admins = ["{_ACCOUNTS[0]}"]\n[tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n'
     people = {
-        account: [_resource(at * _CONTACTS + number) for number in range(_CONTACTS)]
+        account: [entered(person(at * _CONTACTS + number)) for number in range(_CONTACTS)]
         for at, account in enumerate(_ACCOUNTS)
     }
     return Site(folder, interval="1m", more=more, people=people)
 
 
-class Office:
-    """Connects everybody, adds phones, and keeps all of them busy until the block ends.
-
-    Mutable: the office has threads with a random generator each, which end when the office closes.
+@contextmanager
+def at_work(site: Site, seconds: float) -> Iterator[None]:
+    """Connect everybody, add phones, and keep all of them busy until the block ends.
 
     :param seconds: how long the block lasts: the load rises and falls, and the trouble comes and goes, meanwhile.
     """
+    # The last account that is connected is that of the administrator.
+    cookie = connect(site.page, *reversed(_ACCOUNTS))
+    site.wait_for_sync(len(_ACCOUNTS))
+    office = _Office(site, seconds, threading.Event(), time.monotonic(), itertools.count(_FIRST_ADDED), [*_TROUBLES])
+    phones = [Target(site.ldap_port, 0, BASE, *login) for login in office.add_phones()]
+    assert len(phones) == _PHONES
+    forgotten = [replace(target, password="left-from-last-year") for target in phones[-_FORGOTTEN:]]
+    # The seconds between two acts, on average, while the office is busiest; and the acts with their arguments.
+    acts: list[tuple[float, Callable[..., None], tuple[object, ...]]] = [
+        *((_BETWEEN_CALLS, office.work_with_phone, (target,)) for target in phones),
+        *((1.5, office.try_old_password, (target, at)) for at, target in enumerate(forgotten)),
+        (4, office.search_wrong_base, (phones[0],)),
+        (0.7, office.read_page, (cookie,)),
+        (5, office.read_address_book, (phones[1],)),
+        (3, office.edit_contacts, ()),
+    ]
+    with ThreadPoolExecutor(len(acts)) as pool:
+        done = [pool.submit(office.repeat, random.Random(at), *act) for at, act in enumerate(acts)]
+        try:
+            yield
+        finally:
+            office.closed.set()
+    for each in done:
+        each.result()
 
-    def __init__(self, site: Site, seconds: float) -> None:
-        self._site = site
-        self._seconds = seconds
-        self._begun = 0.0
-        self._closed = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._added = _FIRST_ADDED
-        self._troubles = list(_TROUBLES)
 
-    def __enter__(self) -> Self:
-        # The last account that is connected is that of the administrator.
-        cookie = connect(self._site.page, *reversed(_ACCOUNTS))
-        self._site.wait_for_sync(len(_ACCOUNTS))
-        phones = [Target(self._site.ldap_port, 0, BASE, *login) for login in self._add_phones()]
-        assert len(phones) == _PHONES
-        self._begun = time.monotonic()
-        for target in phones:
-            self._start(_BETWEEN_CALLS, self._work_with_phone, target)
-        for at, target in enumerate(phones[-_FORGOTTEN:]):
-            self._start(1.5, self._try_old_password, replace(target, password="left-from-last-year"), at)
-        self._start(4, self._search_wrong_base, phones[0])
-        self._start(0.7, self._read_page, cookie)
-        self._start(5, self._read_address_book, phones[1])
-        self._start(3, self._edit_contacts)
-        return self
+@dataclass
+class _Office:
+    """The acts of people and phones; each act has a thread and a random generator.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closed.set()
-        for thread in self._threads:
-            thread.join()
+    Mutable: the numbers of contacts that are added, and the trouble that is left.
+    """
 
-    def _start(self, mean: float, act: Callable[..., None], *given: object) -> None:
-        """Start a thread that acts again and again until the office closes.
-
-        :param mean: the seconds between two acts, on average, while the office is busiest.
-        :param act: gets a random generator; a connection that the gateway refuses or ends is a part of the load.
-        """
-        choice = random.Random(len(self._threads))
-
-        def work() -> None:
-            while self._pause(choice, mean):
-                with suppress(OSError):
-                    act(choice, *given)
-
-        thread = threading.Thread(target=work)
-        self._threads.append(thread)
-        thread.start()
-
-    def _pause(self, choice: random.Random, mean: float) -> bool:
-        """Pause, most shortly in the middle of the time, and return whether the office is still open."""
-        busy = 0.35 + 0.65 * math.sin(math.pi * min(1.0, max(0.0, self._part))) ** 2
-        return not self._closed.wait(choice.expovariate(busy / mean))
+    site: Site
+    seconds: float
+    closed: threading.Event
+    begun: float
+    added: Iterator[int]
+    troubles: list[tuple[float, str, dict[str, Any]]]
 
     @property
-    def _part(self) -> float:
+    def part(self) -> float:
         """The part of the time that has passed."""
-        return (time.monotonic() - self._begun) / self._seconds
+        return (time.monotonic() - self.begun) / self.seconds
 
-    def _add_phones(self) -> list[tuple[str, str]]:
+    def repeat(self, choice: random.Random, mean: float, act: Callable[..., None], given: Sequence[object]) -> None:
+        """Act again and again; a connection that the gateway refuses or ends is a part of the load."""
+        while self.pause(choice, mean):
+            with suppress(OSError):
+                act(choice, *given)
+
+    def pause(self, choice: random.Random, mean: float) -> bool:
+        """Pause, most shortly in the middle of the time, and return whether the office is still open."""
+        busy = 0.35 + 0.65 * math.sin(math.pi * min(1.0, max(0.0, self.part))) ** 2
+        return not self.closed.wait(choice.expovariate(busy / mean))
+
+    def add_phones(self) -> list[tuple[str, str]]:
         """Import phones as an administrator does, and return their names and passwords."""
-        desks, written = self._site.folder / "desks.csv", self._site.folder / "desks"
+        desks, written = self.site.folder / "desks.csv", self.site.folder / "desks"
         lines = [f"desk{at + 1},{_ACCOUNTS[at % len(_ACCOUNTS)]},yealink\n" for at in range(_PHONES)]
         desks.write_text("name,account,model\n" + "".join(lines))
-        added = self._site.ldapgw("phones", "import", str(desks), "--out", str(written), "--yes")
+        added = self.site.ldapgw("phones", "import", str(desks), "--out", str(written), "--yes")
         if added.returncode:
             raise SystemExit(added.stderr)
         texts = [file.read_text() for file in written.rglob("*.cfg")]
         logins = {name: password for text in texts for name, password in _LOGIN.findall(text)}
         return sorted(logins.items(), key=lambda login: int(login[0].removeprefix("desk")))
 
-    def _work_with_phone(self, choice: random.Random, target: Target) -> None:
+    def work_with_phone(self, choice: random.Random, target: Target) -> None:
         """Type names, get calls, and open the whole list now and then, on one connection."""
         with Phone(target, f"127.1.0.{choice.randrange(1, 250)}") as phone:
-            phone.bind()
             for _ in range(choice.randrange(10, 40)):
                 for request in _asked(choice):
                     phone.ask(request)
-                    if self._closed.wait(0.3):
+                    if self.closed.wait(0.3):
                         return
-                if not self._pause(choice, _BETWEEN_CALLS):
+                if not self.pause(choice, _BETWEEN_CALLS):
                     return
 
-    def _try_old_password(self, _choice: random.Random, target: Target, at: int) -> None:
+    def try_old_password(self, _choice: random.Random, target: Target, at: int) -> None:
         """Try an old password, once the office has been open for a while."""
-        if self._part > _OLD_PASSWORDS:
-            with Phone(target, f"127.2.0.{at + 1}") as phone:
-                phone.ask(target.bind())
+        if self.part > _OLD_PASSWORDS:
+            Phone(target, f"127.2.0.{at + 1}")
 
-    def _search_wrong_base(self, _choice: random.Random, target: Target) -> None:
+    def search_wrong_base(self, _choice: random.Random, target: Target) -> None:
         """Search below a base that is not the tenant's."""
         with Phone(target, "127.3.0.1") as phone:
-            phone.bind()
             phone.ask(search("dc=example,dc=com", "(cn=m*)"))
 
-    def _read_page(self, choice: random.Random, cookie: str) -> None:
+    def read_page(self, choice: random.Random, cookie: str) -> None:
         """Read a page, with a sign-in or without; some addresses are mistyped."""
         pages = ("", "contacts", "contacts?letter=m", "phones/desk1", "?q=mai", "activity", "admin", "admin/phones")
         if choice.random() < 0.25:
-            fetch(self._site.page + choice.choice(("", "privacy", "phone")))
+            fetch(self.site.page + choice.choice(("", "privacy", "phone")))
         else:
-            fetch(self._site.page + choice.choice(pages), cookie)
+            fetch(self.site.page + choice.choice(pages), cookie)
 
-    def _read_address_book(self, _choice: random.Random, target: Target) -> None:
+    def read_address_book(self, _choice: random.Random, target: Target) -> None:
         """Fetch a phone book over HTTP."""
         login = base64.b64encode(f"{target.login}:{target.password}".encode()).decode()
-        asked = Request(self._site.page + "book/snom.xml", headers={"Authorization": f"Basic {login}"})
+        asked = Request(self.site.page + "book/snom.xml", headers={"Authorization": f"Basic {login}"})
         with urlopen(asked, timeout=30) as answer:
             answer.read()
 
-    def _edit_contacts(self, choice: random.Random) -> None:
+    def edit_contacts(self, choice: random.Random) -> None:
         """Add a contact at Google, and begin or end the trouble if the time has come."""
-        self._added += 1
-        self._site.turn("add-person", account=choice.choice(_ACCOUNTS[:-1]), person=_resource(self._added))
-        while self._troubles and self._part > self._troubles[0][0]:
-            _, control, given = self._troubles.pop(0)
-            self._site.turn(control, **given)
+        self.site.turn("add-person", account=choice.choice(_ACCOUNTS[:-1]), person=entered(person(next(self.added))))
+        while self.troubles and self.part > self.troubles[0][0]:
+            _, control, given = self.troubles.pop(0)
+            self.site.turn(control, **given)
 
 
 def _asked(choice: random.Random) -> list[bytes]:

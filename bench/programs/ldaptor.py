@@ -15,27 +15,18 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.components import registerAdapter
 
 
-class Factory(ServerFactory):
-    """Holds the directory."""
-
-    protocol = LDAPServer
-
-    def __init__(self, root: Any) -> None:
-        self.root = root
-
-    def buildProtocol(self, addr: Any) -> LDAPServer:
-        made = self.protocol()
-        made.factory = self
-        return made
-
-
 def main(port: str, people: str) -> None:
     """Serve the people in a file, once the whole file is read."""
-    registerAdapter(lambda factory: factory.root, Factory, IConnectedLDAPEntry)
+    registerAdapter(lambda factory: factory.root, ServerFactory, IConnectedLDAPEntry)
     with Path(people).open("rb") as file:
         loaded = fromLDIFFile(file)
-    loaded.addCallback(lambda root: reactor.listenTCP(int(port), Factory(root), interface="127.0.0.1"))
-    loaded.addErrback(lambda failure: sys.exit(str(failure)))
+
+    def serve(root: Any) -> None:
+        factory: Any = ServerFactory.forProtocol(LDAPServer)
+        factory.root = root
+        reactor.listenTCP(int(port), factory, interface="127.0.0.1")
+
+    loaded.addCallbacks(serve, lambda failure: sys.exit(str(failure)))
     reactor.run()
 
 

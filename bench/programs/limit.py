@@ -10,6 +10,7 @@ from __future__ import annotations
 import marshal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +55,10 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-class Table(Factory):
-    """Makes connections that share the table."""
-
-    def __init__(self, table: Mapping[bytes, bytes]) -> None:
-        self._table = table
-
-    def buildProtocol(self, addr: Any) -> Connection:
-        return Connection(self._table)
-
-
 def main(port: str, file: str) -> None:
     """Serve the table in a file."""
-    reactor.listenTCP(int(port), Table(marshal.loads(Path(file).read_bytes())), backlog=1024, interface="127.0.0.1")
+    factory = Factory.forProtocol(partial(Connection, marshal.loads(Path(file).read_bytes())))
+    reactor.listenTCP(int(port), factory, backlog=1024, interface="127.0.0.1")
     reactor.run()
 
 
