@@ -34,6 +34,7 @@ from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.logins_file import LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
+from tests.support.site.running import wait_until
 
 # The multiple of SQLite's time that the transaction of a sync may take.
 _COMMIT_GOAL = "≤ 1.5 × SQLite"
@@ -50,18 +51,10 @@ def measure(given: argparse.Namespace, folder: Path) -> Iterator[Figure]:
     return chain.from_iterable(PARTS[part](folder / part, given) for part in given.only)
 
 
-def _wait(found: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + _PATIENCE
-    while not found():
-        if time.monotonic() > until:
-            raise TimeoutError(what)
-        time.sleep(0.02)
-
-
 def _copy_books(first: Path, home: Path, contacts_: int) -> None:
     """Give a new gateway the key and the cached books of the first one, which saves books soon after it serves them."""
     cache, count = first / "state" / FOLDER, len(alone(contacts_))
-    _wait(lambda: len([*cache.glob("*.image")]) == count, "the gateway does not save its books")
+    wait_until(lambda: len([*cache.glob("*.image")]) == count, "all books are saved", _PATIENCE)
     (home / "state").mkdir(parents=True, mode=0o700)
     shutil.copy2(first / "state" / KEY_FILE, home / "state")
     shutil.copytree(cache, home / "state" / FOLDER)
@@ -100,15 +93,13 @@ class _Gateways:
     def syncing(self) -> Path:
         """Return the folder of the gateway that syncs, by the last words of its log."""
         taken, ended = "this gateway syncs from now on", "this gateway does not sync any more"
-        found: list[Path] = []
 
-        def is_found() -> bool:
+        def found() -> Path | None:
             logs = {home: (home / "log").read_text() for home in self.servers}
-            found.extend(home for home, said in logs.items() if said.rfind(taken) > said.rfind(ended))
-            return bool(found)
+            return next((home for home, said in logs.items() if said.rfind(taken) > said.rfind(ended)), None)
 
-        _wait(is_found, "no gateway syncs")
-        return found[0]
+        home: Path = wait_until(found, "a gateway syncs", _PATIENCE)
+        return home
 
 
 @contextmanager
@@ -173,7 +164,8 @@ def _spread(engines: Sequence[Load], servers: Sequence[Server], asked: Asked, se
 
 def _changes(ours: _Gateways, count: int) -> Iterator[Figure]:
     """Measure from the end of a sync's transaction until all gateways find its change."""
-    waits, step = [], max(ours.contacts // count, 1)
+    load, step = f"{count} changes, {len(ours.servers)} gateways", max(ours.contacts // count, 1)
+    waits = []
     with closing(database_at(ours.url)) as database:
         with database.begin() as connection:
             [account] = accounts.find_by_address(connection, OWNER)
@@ -181,10 +173,8 @@ def _changes(ours: _Gateways, count: int) -> Iterator[Figure]:
             changed = replace(person(number * step % ours.contacts), given=f"Changed{number}")
             waits.append(_seen_everywhere(database, account.id, changed, [*ours.servers.values()]))
             time.sleep(0.05)
-    load = f"{count} changes, {len(ours.servers)} gateways"
     for part in (50, 99):
-        seconds = percentile(sorted(waits), part)
-        yield judged(load, f"found everywhere, p{part}", seconds, "≤ 2 s", digits=2)
+        yield judged(load, f"found everywhere, p{part}", percentile(sorted(waits), part), "≤ 2 s", digits=2)
 
 
 def _seen_everywhere(database: Database, account_id: int, changed: Person, servers: Sequence[Server]) -> float:
@@ -224,15 +214,14 @@ def _failovers(ours: _Gateways, count: int) -> Iterator[Figure]:
                 answered.extend(_answers(server.target, ours.contacts) for server in ours.servers.values())
                 return not _leaders(database) <= before
 
-            _wait(is_replaced, "no gateway takes over")
+            wait_until(is_replaced, "another gateway takes over", _PATIENCE)
             waits.append(time.monotonic() - killed)
             ours.start(home)
     load = f"{count} × kill -9 of {len(ours.servers)}"
     for name, wait in (("median", median(waits)), ("longest", max(waits))):
         yield judged(load, f"another one syncs, {name}", wait, "≤ 3 s")
-    failed = answered.count(False)
-    text = f"{failed} of {len(answered):,}"
-    yield Figure(load, "failed logins or searches at the others", text, "0", met=not failed)
+    text = f"{answered.count(False)} of {len(answered):,}"
+    yield Figure(load, "failed logins or searches at the others", text, "0", met=all(answered))
 
 
 def _leaders(database: Database) -> set[str]:
@@ -242,10 +231,9 @@ def _leaders(database: Database) -> set[str]:
 
 
 def _answers(target: Target, count: int) -> bool:
-    try:
+    with suppress(OSError):
         return knows(count - 1)(target)
-    except OSError:
-        return False
+    return False
 
 
 # --- transactions ---
@@ -306,7 +294,7 @@ def _starts(folder: Path, given: argparse.Namespace) -> Iterator[Figure]:
             with gateway(home, is_right, Variant(database=url)) as ours:
                 took.append(ours.started)
                 worked.append(ours.worked)
-                _wait((home / "state" / LOGINS_FILE).exists, "the gateway does not save its logins")
+                wait_until((home / "state" / LOGINS_FILE).exists, "the logins are saved", _PATIENCE)
         return starts_figure(load, what, took, "≤ 5 s", f", {median(worked):.1f} s of processor time")
 
     with postgresql() as (server, url):

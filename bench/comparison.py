@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import floor, isfinite, log10, nan
+from math import floor, inf, isfinite, isnan, log10, nan
 from statistics import median
 
 from bench.asking import WORKLOADS, Workload
@@ -62,8 +62,8 @@ class Comparison:
     def _rate(self, one: Round) -> float:
         return one.entries_s if self.workload.whole else one.searches_s
 
-    def times(self, server: str = OURS, other: str = THEIRS) -> float | None:
-        """Return the multiple of the other server's rate; None if the other one did not take part."""
+    def times(self, server: str = OURS, other: str = THEIRS) -> float:
+        """Return the multiple of the other server's rate; nan if the other one did not take part."""
         return _median(self.servers.get(server), self.servers.get(other), self._rate)
 
     @property
@@ -87,16 +87,11 @@ class Comparison:
         found = [self._ratio("÷ limit", self.times(OURS, LIMIT), f"≥ {goal:g}" if goal else "")]
         return found + ([self._ratio(PURE, self.times(PURE, LIMIT))] if PURE in self.servers else [])
 
-    def _ratio(self, what: str, value: float | None, goal: str = "") -> Figure:
+    def _ratio(self, what: str, value: float, goal: str = "") -> Figure:
         """Return a ratio, with its goal if both servers took part."""
-        text = _three_digits(value)
-        return (
-            Figure(self.workload.title, what, text)
-            if value is None
-            else judged(self.workload.title, what, value, goal, text=text)
-        )
+        return judged(self.workload.title, what, value, "" if isnan(value) else goal, text=_three_digits(value))
 
-    def _of_other(self, server: str) -> float | None:
+    def _of_other(self, server: str) -> float:
         if self.workload.beside:
             return _median(self.servers.get(server), self.beside.get(server), self._rate)
         return self.times(server)
@@ -134,14 +129,10 @@ class Comparison:
         return LDAPTOR in self.servers or (not self.errors and all(one.met for one in goals))
 
 
-def _median(
-    rounds: Sequence[Round] | None, others: Sequence[Round] | None, figure: Callable[[Round], float]
-) -> float | None:
-    """Return the median of the rounds' ratios; None if one of both did not take part."""
-    if rounds is None or others is None:
-        return None
-    pairs = zip(rounds, others, strict=True)
-    return median(figure(one) / figure(other) if figure(other) else nan for one, other in pairs)
+def _median(rounds: Sequence[Round] | None, others: Sequence[Round] | None, figure: Callable[[Round], float]) -> float:
+    """Return the median of the rounds' ratios; nan if one of both did not take part."""
+    pairs = zip(rounds or (), others or (), strict=bool(rounds and others))
+    return median([figure(one) / figure(other) if figure(other) else inf for one, other in pairs] or [nan])
 
 
 def compare(
@@ -241,8 +232,8 @@ def _cell(one: Comparison, server: str, figure: str) -> str:
     return f"{value:,.{digits}f}" if isfinite(value) else "-"
 
 
-def _three_digits(value: float | None) -> str:
+def _three_digits(value: float) -> str:
     """Return a ratio with three digits that say something, however small or large the ratio is."""
-    if value is None or not isfinite(value) or value <= 0:
+    if not isfinite(value) or value <= 0:
         return "-"
     return f"{value:.{max(0, 2 - floor(log10(value)))}f}"

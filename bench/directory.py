@@ -208,7 +208,7 @@ class _Run:
             servers = (replace(one, name="one book"), replace(many, name="many books"))
             [comparison] = compare(plan, count, servers, _sample(count))
             yield Figure(load, "from start to first answer", f"{many.started:.1f} s")
-        times = nan if comparison.errors else comparison.times("one book", "many books") or nan
+        times = nan if comparison.errors else comparison.times("one book", "many books")
         text = f"{times:.2f} times that of one book"
         yield judged(load, "time of a search for two letters", times, "≤ 2 times", text=text)
 

@@ -46,13 +46,13 @@ class Weight:
 
     :ivar html: octets of the page's HTML, before any packing.
     :ivar sent: octets that a browser gets that accepts gzip.
-    :ivar besides: octets of each file that the page has the browser fetch, by address.
+    :ivar besides: octets of each file that the page has the browser fetch.
     :ivar first: the median of milliseconds until the first octet.
     """
 
     html: int
     sent: int
-    besides: dict[str, int]
+    besides: list[int]
     first: float
 
 
@@ -80,8 +80,8 @@ def _weigh(url: str, cookie: str, status: int = 200) -> Weight:
         body = _read(answer, status)
     packed = {"Accept-Encoding": "gzip"}
     sent = _read(ask(url, Cookie=cookie, **packed), status)
-    needed = dict.fromkeys(urljoin(url, one) for one in _NEEDED.findall(body.decode()))
-    besides = {one: len(_read(ask(one, **packed), 200)) for one in needed}
+    needed = {urljoin(url, one) for one in _NEEDED.findall(body.decode())}
+    besides = [len(_read(ask(one, **packed), 200)) for one in needed]
     connection.close()
     return Weight(len(body), len(sent), besides, median(first) * 1000)
 
@@ -113,7 +113,7 @@ def _table(weights: Mapping[str, Weight]) -> list[str]:
     rows = [("Page", "HTML", "gzip", "Other files", "First octet")]
     for name, one in weights.items():
         packed = "not packed" if one.sent == one.html else f"{one.sent:,}"
-        besides = f"{len(one.besides)} with {sum(one.besides.values()):,}"
+        besides = f"{len(one.besides)} with {sum(one.besides):,}"
         rows.append((name, f"{one.html:,}", packed, besides, f"{one.first:.1f} ms"))
     return simple_table(rows)
 

@@ -163,9 +163,8 @@ def _compared(name: str, folder: Path, plan: Plan, people: Sequence[Person]) -> 
     with gateway(home, known, Variant(compiled=False)) as usual, gateway(other, known, lacking) as without:
         servers = replace(usual, name="with"), replace(without, name="without")
         [found] = compare(plan, len(people), servers, people)
-    gain = found.times("with", "without")
-    assert gain is not None
     assert not found.errors
+    gain = found.times("with", "without")
     return name, found.workload.title, f"{found.rate('with'):,.0f}, {found.rate('without'):,.0f}", f"{gain - 1:+.0%}"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -173,19 +172,6 @@ class Watcher:
         if watch.ended >= late:
             raise TimeoutError(f"not in effect after {patience:g} s")
         return watch
-
-    def until_done(self, work: Callable[[], object], after: float) -> Watch:
-        """Watch while another thread works, and for some seconds afterwards."""
-        thread = threading.Thread(target=work)
-        thread.start()
-        ends: list[float] = []
-
-        def is_over() -> bool:
-            if not thread.is_alive() and not ends:
-                ends.append(time.monotonic() + after)
-            return bool(ends) and time.monotonic() >= ends[0]
-
-        return self._watch(None, is_over)
 
     def _watch(self, sign: Sign | None, enough: Callable[[], bool]) -> Watch:
         watch = Watch(time.monotonic())

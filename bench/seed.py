@@ -7,8 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -96,8 +94,10 @@ def seed(
             for account_id, one in zip(ids, made, strict=True):
                 for start in range(0, len(one.numbers), _CHUNK):
                     of_part.setdefault(one.numbers[start : start + _CHUNK], []).append(account_id)
-            with _workers() as pool:
-                for accounts_of, stored in zip(of_part.values(), pool.map(_records, of_part), strict=True):
+            # A worker must not inherit the handler with which the bench ends at a signal.
+            to_default = signal.signal, (signal.SIGTERM, signal.SIG_DFL)
+            with get_context("fork").Pool(None, *to_default) as pool:  # the processes end with the block
+                for accounts_of, stored in zip(of_part.values(), pool.imap(_records, of_part), strict=True):
                     for account_id in accounts_of:
                         contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, ())
             for account_id in ids:
@@ -116,18 +116,6 @@ def _logins(ids: Sequence[int], made: Sequence[Account], each: int, *, replica: 
             yield PhoneLogin(name, one.tenant, account_id, NumberMode.VALUES, password, 0.0)
     if replica:
         yield PhoneLogin(REPLICA, TENANT, None, NumberMode.VALUES, password, 0.0, replica=ReplicaBooks.PRIVATE)
-
-
-@contextmanager
-def _workers() -> Iterator[ProcessPoolExecutor]:
-    """Run processes that read persons, which takes long; the processes end with the block, even if work is left."""
-    # A worker must not inherit the handler with which the bench ends at a signal.
-    to_default = {"initializer": signal.signal, "initargs": (signal.SIGTERM, signal.SIG_DFL)}
-    pool = ProcessPoolExecutor(mp_context=get_context("fork"), **to_default)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def records(people: Iterable[Person]) -> tuple[ContactRecord, ...]:

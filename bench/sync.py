@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -267,7 +268,10 @@ class _Thousands:
         yield _p99("no change", quiet)
         load = f"{self.given.shared} changes"
         say(load)
-        watch = watcher.until_done(lambda: self._change(1000, self.given.shared), part)
+        with ThreadPoolExecutor(1) as pool:
+            changes = pool.submit(self._change, 1000, self.given.shared)
+            watch = watcher.quiet(part)
+            changes.result()
         yield _p99(load, watch, quiet)
         yield _turn_figure(load, self._turns, watch, "≤ 20 ms")
 

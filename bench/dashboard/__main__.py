@@ -40,20 +40,17 @@ _COLORS = 64
 def _prometheus(site: Site, folder: Path) -> Iterator[int]:
     """Run Prometheus with our alerts, which scrapes the gateway; yield its port."""
     [port] = free_ports(1)
-    seconds = f"{_SCRAPE_SECONDS}s"
+    seconds, target = f"{_SCRAPE_SECONDS}s", f"127.0.0.1:{site.web_port}"
     given = {
         "global": {"scrape_interval": seconds, "evaluation_interval": seconds},
         "rule_files": [str(_RULES)],
-        "scrape_configs": [
-            {"job_name": "ldapgw", "static_configs": [{"targets": [f"127.0.0.1:{site.web_port}"]}]},
-        ],
+        "scrape_configs": [{"job_name": "ldapgw", "static_configs": [{"targets": [target]}]}],
     }
     file = folder / "prometheus.yml"
     file.write_text(json.dumps(given))
     options = [f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}"]
     options.append(f"--web.listen-address=127.0.0.1:{port}")
-    ready = f"http://127.0.0.1:{port}/-/ready"
-    with running_program(_PROGRAM, options, folder, lambda: fetch(ready)[0] == 200):
+    with running_program(_PROGRAM, options, folder, lambda: fetch(f"http://127.0.0.1:{port}/-/ready")[0] == 200):
         yield port
 
 
@@ -109,17 +106,15 @@ def main() -> int:
         site = site_of(folder)
         try:
             site.start_sandbox()
-            with site.running(), _prometheus(site, folder) as port:
-                say("connecting people, adding phones")
+            with site.running(), _prometheus(site, folder) as port, at_work(site, seconds):
+                say(f"{given.minutes:g} minutes of work")
+                time.sleep(seconds)
+                _photograph(port, given.images / "prometheus-alerts.png")
                 ask = board.prometheus(port)
-                with at_work(site, seconds):
-                    say(f"{given.minutes:g} minutes of work")
-                    time.sleep(seconds)
-                    _photograph(port, given.images / "prometheus-alerts.png")
-                    # Prometheus has the time of its values.
-                    end = round(float(ask("query", {"query": "time()"})["result"][1]))
-                    step = max(_SCRAPE_SECONDS, round(seconds / _MOMENTS))
-                    empty = _draw(ask, Span(end - round(seconds), end, step), given.images)
+                # Prometheus has the time of its values.
+                end = round(float(ask("query", {"query": "time()"})["result"][1]))
+                step = max(_SCRAPE_SECONDS, round(seconds / _MOMENTS))
+                empty = _draw(ask, Span(end - round(seconds), end, step), given.images)
         finally:
             site.end_sandbox()
     for title in empty:

@@ -21,6 +21,7 @@ from urllib.request import urlopen
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tests.support.checkout import ROOT
 
@@ -55,10 +56,9 @@ class Span:
         return [self.begin + at * self.step for at in range(int((self.end - self.begin) // self.step) + 1)]
 
 
-def load() -> Mapping[str, Any]:
+def load() -> Any:
     """Return the dashboard's JSON."""
-    board: Mapping[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    return board
+    return json.loads(DASHBOARD.read_text(encoding="utf-8"))
 
 
 def rows(board: Mapping[str, Any]) -> dict[str, list[Panel]]:
@@ -66,10 +66,9 @@ def rows(board: Mapping[str, Any]) -> dict[str, list[Panel]]:
     found: dict[str, list[Panel]] = {}
     for panel in sorted(board["panels"], key=lambda one: (one["gridPos"]["y"], one["gridPos"]["x"])):
         if panel["type"] == "row":
-            found[panel["title"]] = []
+            row = found[panel["title"]] = []
         else:
-            [*_, last] = found.values()
-            last.append(panel)
+            row.append(panel)
     return found
 
 
@@ -90,8 +89,7 @@ def variables(board: Mapping[str, Any], ask: Ask) -> dict[str, str]:
     """Return the values of the dashboard's variables: the first job, and a pattern of all other values."""
     found: dict[str, str] = {}
     for one in board["templating"]["list"]:
-        asked = _LABEL_VALUES.fullmatch(_filled(one.get("definition", ""), found))
-        if asked is not None:
+        if asked := _LABEL_VALUES.fullmatch(_filled(one.get("definition", ""), found)):
             values = ask(f"label/{asked['label']}/values", {"match[]": asked["series"]})
             found[one["name"]] = f"({'|'.join(map(re.escape, values))})" if one["includeAll"] else values[0]
     return found
@@ -144,8 +142,8 @@ _SETTINGS = {
 }
 # On dark pages, light and dark are exchanged, and colors stay.
 _DARK = "<style>@media (prefers-color-scheme: dark) { svg { filter: invert(1) hue-rotate(180deg) } }</style>"
-# Points: of a column and a line of Grafana's grid, and what is around the content of a panel on each side.
-_COLUMN, _LINE, _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 27, 56, 14, 34, 62
+# Grafana's grid, and the points of a column and of a line.
+_COLUMNS, _COLUMN, _LINE = 24, 40, 27
 # The legend has at most so many names, which need most of its room.
 _MOST_NAMES = 9
 _UNITS = {"bytes": (1 << 20, "MiB"), "percentunit": (0.01, "%"), "ops": (1, "/s"), "reqps": (1, "req/s")}
@@ -158,26 +156,22 @@ def plot(title: str, panels: Sequence[Panel], found: Mapping[str, Sequence[Serie
     :param found: the series of each panel, by its title; if there is none, the panel says that there is no data.
     """
     top = min(panel["gridPos"]["y"] for panel in panels)
-    width = 24 * _COLUMN
-    height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] - top for panel in panels) * _LINE
+    lines = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) - top
+    written = io.StringIO()
     with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(width / 72, height / 72))
+        figure = Figure(
+            figsize=(_COLUMNS * _COLUMN / 72, lines * _LINE / 72), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.12)
+        )
+        grid = figure.add_gridspec(lines, _COLUMNS)
         for panel in panels:
-            place = panel["gridPos"]
-            x, y = place["x"] * _COLUMN + _LEFT, (place["y"] + place["h"] - top) * _LINE - _BOTTOM
-            if place["h"] * _LINE < _TOP + 2 * _BOTTOM:  # a panel with a single figure has no axes
-                y += _BOTTOM - _RIGHT
-            tall = y - ((place["y"] - top) * _LINE + _TOP)
-            wide = place["w"] * _COLUMN - _LEFT - _RIGHT
-            axes = figure.add_axes((x / width, 1 - y / height, wide / width, tall / height))
+            x, y = panel["gridPos"]["x"], panel["gridPos"]["y"] - top
+            axes = figure.add_subplot(grid[y : y + panel["gridPos"]["h"], x : x + panel["gridPos"]["w"]])
             axes.set_title(panel["title"], loc="left", fontsize=9, fontweight="bold")
             axes.spines[:].set_visible(False)
-            series = found[panel["title"]]
-            if series:
+            if series := found[panel["title"]]:
                 _DRAW[panel["type"]](axes, panel, series, span)
             else:
                 _write(axes, "No data", color="#666")
-        written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Title": f"The row {title} of the dashboard"})
     return written.getvalue().replace("<defs>", f"{_DARK}\n <defs>", 1)
 
@@ -219,8 +213,9 @@ def _timeseries(axes: Axes, panel: Panel, series: Sequence[Series], span: Span) 
     texts = [series[at].name for at in shown]
     if len(order) > len(shown):
         texts[-1] = f"{texts[-1]} and {len(order) - len(shown)} more"
+    style: dict[str, Any] = {"ncols": 3, "frameon": False, "fontsize": 8, "columnspacing": 1}
     place = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.15), "borderaxespad": 0.0}
-    axes.legend([drawn[at] for at in shown], texts, ncols=3, frameon=False, fontsize=8, columnspacing=1, **place)
+    axes.legend([drawn[at] for at in shown], texts, **style, **place)
 
 
 def _heatmap(axes: Axes, panel: Panel, series: Sequence[Series], span: Span) -> None:
