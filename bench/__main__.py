@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from bench.report import Results, put, results_of, say
+from bench.report import Results, machine, results_of, say
 
 BENCHES = tomllib.loads(Path(__file__).with_name("benches.toml").read_text(encoding="utf-8"))
 
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     benches.add_argument("name", choices=sorted(BENCHES))
     all_given = list(sys.argv[1:] if arguments is None else arguments)
     name, given = benches.parse_args(all_given[:1]).name, all_given[1:]
-    script, about = f"scripts/bench {name}", BENCHES[name]
+    about = BENCHES[name]
     parser = argparse.ArgumentParser(
-        prog=script,
+        prog=f"scripts/bench {name}",
         description=about["purpose"],
         epilog=about["explanation"],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown = f"{number['help']} (default: %(default)s)" if "help" in number else argparse.SUPPRESS
         default = number["default"]
         parser.add_argument(f"--{option}", type=type(default), default=default, metavar="N", help=shown)
-    if about.get("docs"):
-        parser.add_argument("--docs", action="store_true", help="also write the tables into the page about performance")
     if about.get("quick"):
         parser.add_argument("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     options = parser.parse_args(given)
@@ -59,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("The bench was interrupted, and has ended its servers.")
         return 130
-    if about.get("docs") and options.docs:
-        put(script, results, f"; {options.contacts:,} contacts" if "contacts" in numbers else "")
-    sys.stdout.write("\n".join(results.lines) + "\n")
+    contacts = f"; {options.contacts:,} contacts" if "contacts" in numbers else ""
+    sys.stdout.write("\n".join((f"Measured with {machine()}{contacts}.", "", *results.lines, "")))
     return int(not (about.get("quick") and options.quick) and not results.are_good)
 
 

@@ -70,7 +70,6 @@ def _encoded(filter_text: str) -> bytes:
 
 
 def any_of(names: Sequence[str], value: str) -> str:
-    """Return a filter for a value of any of the attributes."""
     return f"(|{''.join(f'({name}={value})' for name in names)})"
 
 
@@ -154,7 +153,6 @@ class Workload:
     limit: float | None = None
 
     def filters(self, people: Sequence[Person]) -> Iterator[str]:
-        """Yield the filters of the searches as text, for people of the book."""
         return (self.filter.format(word) for word in _WORDS[self.words](people))
 
     def asked(self, base: str, people: Sequence[Person]) -> Asked:

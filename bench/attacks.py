@@ -39,11 +39,9 @@ class Attacker:
 
     @property
     def has_ended(self) -> bool:
-        """Return whether the attack has ended by itself."""
         return self._pipe.poll()
 
     def stop(self) -> Findings:
-        """Stop the attack, and return its findings."""
         if not self.has_ended:
             self._pipe.send("stop")
         found: Findings = self._pipe.recv()

@@ -28,7 +28,7 @@ from bench.servers import BASE, Server, Variant, gateway, knows, postgresql
 from bench.sync import starts_figure
 from ldapgw.contact import Source
 from ldapgw.server.state_dir import DATABASE_FILE, KEY_FILE
-from ldapgw.store import accounts, contacts, gateways, sync_state
+from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
@@ -90,16 +90,11 @@ class _Gateways:
         with suppress(AssertionError):  # raised because the process has ended before its block
             self.stacks.pop(home).close()
 
-    def syncing(self) -> Path:
-        """Return the folder of the gateway that syncs, by the last words of its log."""
+    def leader(self) -> Path | None:
+        """Return the folder of the gateway that syncs, by the last words of its log, or None."""
         taken, ended = "this gateway syncs from now on", "this gateway does not sync any more"
-
-        def found() -> Path | None:
-            logs = {home: (home / "log").read_text() for home in self.servers}
-            return next((home for home, said in logs.items() if said.rfind(taken) > said.rfind(ended)), None)
-
-        home: Path = wait_until(found, "a gateway syncs", _PATIENCE)
-        return home
+        logs = {home: (home / "log").read_text() for home in self.servers}
+        return next((home for home, said in logs.items() if said.rfind(taken) > said.rfind(ended)), None)
 
 
 @contextmanager
@@ -203,31 +198,24 @@ def _seen(target: Target, changed: Person) -> float:
 def _failovers(ours: _Gateways, count: int) -> Iterator[Figure]:
     """Measure from the kill of the gateway that syncs until another one does, and what phones at the others notice."""
     waits, answered = list[float](), list[bool]()
-    with closing(database_at(ours.url)) as database:
-        for number in range(count):
-            say(f"failover {number + 1} of {count}")
-            home, before = ours.syncing(), _leaders(database)
-            ours.kill(home)
-            killed = time.monotonic()
 
-            def is_replaced(before: set[str] = before) -> bool:
-                answered.extend(_answers(server.target, ours.contacts) for server in ours.servers.values())
-                return not _leaders(database) <= before
+    def is_replaced() -> bool:
+        answered.extend(_answers(server.target, ours.contacts) for server in ours.servers.values())
+        return ours.leader() is not None
 
-            wait_until(is_replaced, "another gateway takes over", _PATIENCE)
-            waits.append(time.monotonic() - killed)
-            ours.start(home)
+    for number in range(count):
+        say(f"failover {number + 1} of {count}")
+        home = wait_until(ours.leader, "a gateway syncs", _PATIENCE)
+        ours.kill(home)
+        killed = time.monotonic()
+        wait_until(is_replaced, "another gateway syncs", _PATIENCE)
+        waits.append(time.monotonic() - killed)
+        ours.start(home)
     load = f"{count} × kill -9 of {len(ours.servers)}"
     for name, wait in (("median", median(waits)), ("longest", max(waits))):
         yield judged(load, f"another one syncs, {name}", wait, "≤ 3 s")
     text = f"{answered.count(False)} of {len(answered):,}"
     yield Figure(load, "failed logins or searches at the others", text, "0", met=all(answered))
-
-
-def _leaders(database: Database) -> set[str]:
-    """Return the ids of the gateways that sync, or that synced when they last wrote a heartbeat."""
-    with database.begin_read() as connection:
-        return {one.info.id for one in gateways.read_all(connection) if one.info.is_leader}
 
 
 def _answers(target: Target, count: int) -> bool:

@@ -67,10 +67,6 @@ def chosen(parts: Sequence[str]) -> tuple[Workload, ...]:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> Results:
-    if given.docs and (given.ours or PROGRAM is None):
-        raise argparse.ArgumentTypeError("--docs needs slapd (Debian's package of that name): the page shows ratios")
-    if given.docs and given.before:
-        raise argparse.ArgumentTypeError("--docs and --before: the page shows this checkout alone")
     plan = Plan(Load(folder), chosen(given.only), given.rounds, given.seconds)
     run = _Run(folder, plan, PROGRAM is not None and not given.ours, given.before)
     try:
@@ -79,7 +75,7 @@ def measure(given: argparse.Namespace, folder: Path) -> Results:
         raise SystemExit(f"ldapgw and slapd find different entries: {difference}") from None
     compared = [one for one in found if isinstance(one, Comparison)]
     figures = [one for one in found if isinstance(one, Figure)]
-    lines = [*tables(compared, given.before.title if given.before else "")]
+    lines = [*tables(compared, str(given.before.root) if given.before else "")]
     lines += figure_table("With", "Figure", figures) if figures else []
     return Results(lines, all(one.is_good for one in compared) and all(one.met for one in figures))
 
@@ -220,7 +216,6 @@ class _Run:
             yield from over_http(load, server, _sample(count), 4 * self.plan.seconds)
 
     def _home(self, made: Sequence[Account]) -> Path:
-        """Return a folder for a gateway, with its store filled."""
         home = self._new_folder()
         seed(home / "state", made)
         return home

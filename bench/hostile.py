@@ -56,11 +56,10 @@ def _raise_file_limit(given: argparse.Namespace) -> None:
     """Let this process have as many connections as it may, and the loads no more."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    most = hard - _OTHERS
-    if hard != resource.RLIM_INFINITY and given.idle > most:
-        say(f"RLIMIT_NOFILE is {hard}: {most:,} connections at most.")
-        for load in ("idle", "dribbling", "handshakes"):
-            setattr(given, load, min(getattr(given, load), most))
+    if hard != resource.RLIM_INFINITY and given.idle > hard - _OTHERS:
+        say(f"RLIMIT_NOFILE is {hard}: {hard - _OTHERS:,} connections at most.")
+        loads = ("idle", "dribbling", "handshakes")
+        vars(given).update({load: min(getattr(given, load), hard - _OTHERS) for load in loads})
 
 
 # --- attacks ---

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from twisted.internet.epollreactor import EPollReactor
@@ -114,26 +113,24 @@ def _none(*_: Any) -> None:
     """Find nothing prepared."""
 
 
-PARTS: Mapping[str, Part] = MappingProxyType(
-    {
-        "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
-        "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
-        "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
-        "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
-        "plain-messages": Part("prefix", fast_path, "set_message_id", _set_message_id),
-        "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
-        "pieces": Part("list", SocketWriter, "write_pieces", _write_joined),
-        "prefixes": Part("prefix", term_queries, "prefix_query", _none),
-        "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
-        "first-documents": Part("substring", query_plan, "first_documents", _all_documents),
-        "first-matches": Part("reverse", fast_path, "needs_cursor", lambda *_: True),
-        "and-plan": Part("and-snom", filter_matcher.PreparedFilter, "plan", _look_at_all),
-        "tick-batch": Part("reverse", TurnScheduler, "add", _end_turn_at_once),
-        "socket-reader": Part("reverse", connection, "SocketReader", _NoReader),
-        "socket-writer": Part("reverse", SocketWriter, "__init__", _leave_to_twisted),
-        "reactor": Part("reverse", PhoneReactor, "doPoll", EPollReactor.doPoll),
-    }
-)
+PARTS: Mapping[str, Part] = {
+    "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
+    "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
+    "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
+    "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
+    "plain-messages": Part("prefix", fast_path, "set_message_id", _set_message_id),
+    "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
+    "pieces": Part("list", SocketWriter, "write_pieces", _write_joined),
+    "prefixes": Part("prefix", term_queries, "prefix_query", _none),
+    "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
+    "first-documents": Part("substring", query_plan, "first_documents", _all_documents),
+    "first-matches": Part("reverse", fast_path, "needs_cursor", lambda *_: True),
+    "and-plan": Part("and-snom", filter_matcher.PreparedFilter, "plan", _look_at_all),
+    "tick-batch": Part("reverse", TurnScheduler, "add", _end_turn_at_once),
+    "socket-reader": Part("reverse", connection, "SocketReader", _NoReader),
+    "socket-writer": Part("reverse", SocketWriter, "__init__", _leave_to_twisted),
+    "reactor": Part("reverse", PhoneReactor, "doPoll", EPollReactor.doPoll),
+}
 
 
 def leave_out(part: Part) -> None:

@@ -43,7 +43,6 @@ class Person:
 
     @property
     def name(self) -> str:
-        """The displayed name."""
         return f"{self.given} {self.family}"
 
 

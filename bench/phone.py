@@ -40,7 +40,6 @@ class Target:
     password: str
 
     def connect(self, address: str = "127.0.0.1", *, tls: bool = False) -> socket.socket:
-        """Connect from an address of loopback."""
         made = socket.create_connection(
             ("127.0.0.1", self.tls_port if tls else self.port), PATIENCE, source_address=(address, 0)
         )
@@ -48,7 +47,6 @@ class Target:
         return made
 
     def bind(self, password: str | None = None) -> bytes:
-        """Return the request to bind."""
         return pdu.message(1, pdu.bind(self.login, (self.password if password is None else password).encode()))
 
 
@@ -157,7 +155,6 @@ class Watcher:
         self._requests = [search(target.base, text) for text in random.Random(1).sample(filters, _REQUESTS)]
 
     def quiet(self, seconds: float) -> Watch:
-        """Watch while nothing happens."""
         until = time.monotonic() + seconds
         return self._watch(None, lambda: time.monotonic() >= until)
 

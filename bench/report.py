@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The output of benches: their progress, figures with goals, tables in reStructuredText, and results in documents.
+"""The output of benches: their progress, and figures with goals in tables as the page about performance has them.
 
-Standard output is for the results.  In the page about performance, the tables of a script stand between two comments
-of the script's own.
+Standard output is for the results.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from os import cpu_count
 from tests.support.checkout import ROOT
 from tests.support.slapd import PROGRAM
 
-PAGE = ROOT / "docs" / "explanation" / "performance.rst"
 # Modules that scripts/compile has compiled, if it was run.
 COMPILED = ROOT / ".compiled"
 _IS_MET = {"≤": operator.le, "≥": operator.ge, "<": operator.lt}
@@ -126,27 +124,3 @@ def machine() -> str:
         said = subprocess.run([PROGRAM, "-VV"], capture_output=True, text=True, check=False).stderr
         versions += re.findall(r"slapd \d[.\d]*", said)[:1]
     return ", ".join((*versions, f"ldaptor {version('ldaptor')}", f"{cpu_count()} processors"))
-
-
-def comments(script: str) -> tuple[str, str]:
-    """Return the lines that stand around the tables of a script in the page."""
-    return f".. What follows is written by {script} --docs\n", f".. What was written by {script} ends here\n"
-
-
-def between(text: str, script: str, written: str) -> str:
-    """Return the text with something else between a script's comments.
-
-    :raises ValueError: if the comments are missing.
-    """
-    first, last = comments(script)
-    before, begin, rest = text.partition(first)
-    _, end, after = rest.partition(last)
-    if not begin or not end:
-        raise ValueError(f"{PAGE}: the comments are missing between which the results of {script} go")
-    return f"{before}{begin}{written}{end}{after}"
-
-
-def put(script: str, results: Results, about: str = "") -> None:
-    """Write a script's results into the page, behind a line about the machine and the run."""
-    written = "\n".join(("", f"Measured with {machine()}{about}.", "", *results.lines, "", ""))
-    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), script, written), encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,12 +76,10 @@ class Server:
 
     @property
     def resident(self) -> float:
-        """MiB of memory that the server holds."""
         return resident(self.pid)
 
     @property
     def worked(self) -> float:
-        """Seconds of processor time so far."""
         return _seconds(self.pid)[0]
 
     @property
@@ -90,8 +89,7 @@ class Server:
 
     @property
     def most_resident(self) -> float:
-        """MiB of memory that the server has held at most."""
-        return _most_resident(self.pid)
+        return resident(self.pid, "VmHWM")
 
 
 @contextmanager
@@ -117,7 +115,7 @@ def running(
         while not is_ready:
             assert process.status is None, process.said
             assert time.monotonic() < begun + _PATIENCE, f"{name} is not ready: {process.said}"
-            helpers = max(helpers, *map(_most_resident, _children(process.pid)), 0.0)
+            helpers = max([helpers, *(resident(child, "VmHWM") for child in _children(process.pid))])
             time.sleep(0.02)
             with suppress(OSError):
                 is_ready = answers(target)
@@ -131,48 +129,36 @@ def running(
             raise
 
 
-class Peak:
-    """The most memory that a process and the processes that it started hold at once, while a block runs.
+@contextmanager
+def peak(pid: int) -> Iterator[list[float]]:
+    """Watch the memory of a process and of the processes that it starts, until the block ends.
 
     The processes come and go, so a thread of its own looks at them often.
 
-    :ivar most: MiB.
+    :returns: a list whose last item is the most MiB that they held at once.
     """
+    most, over = [0.0], threading.Event()
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self.most = 0.0
+    def look() -> None:
+        while not over.wait(_GLANCE):
+            most.append(max(most[-1], sum(map(resident, (pid, *_children(pid))))))
 
-    def __enter__(self) -> Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while True:
-            self.most = max(self.most, sum(map(resident, (self._pid, *_children(self._pid)))))
-            if self._over.wait(_GLANCE):
-                return
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield most
+    finally:
+        over.set()
+        thread.join()
 
 
 # --- /proc: a process that has ended has no children, no memory and no processor time ---
 
 
-def resident(pid: int) -> float:
-    """Return the MiB of memory that a process holds."""
-    words = _read(pid, "statm").split()
-    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20) if words else 0.0
-
-
-def _most_resident(pid: int) -> float:
-    """Return the MiB of memory that a process has held at most."""
-    lines = _read(pid, "status").splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / (1 << 10)
+def resident(pid: int, kind: str = "VmRSS") -> float:
+    """Return the MiB of memory that a process holds, or, as ``VmHWM``, has held at most."""
+    found = re.search(rf"^{kind}:\s*(\d+)", _read(pid, "status"), re.MULTILINE)
+    return int(found[1]) / (1 << 10) if found else 0.0
 
 
 def _seconds(pid: int) -> tuple[float, float]:
@@ -229,13 +215,6 @@ class Checkout:
     @property
     def has_benches(self) -> bool:
         return (self.root / "bench" / "seed.py").is_file()
-
-    @property
-    def title(self) -> str:
-        """The folder, and the commit if git knows the commit."""
-        command = ["git", "-C", str(self.root), "rev-parse", "--short", "HEAD"]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
-        return f"{self.root} ({told.stdout.strip()})" if told.returncode == 0 else str(self.root)
 
     def seed(self, state: Path, count: int) -> None:
         """Make the store of `bench.seed.alone`."""

@@ -25,7 +25,7 @@ from bench.programs.google import CHANGED, changed
 from bench.programs.metered import longest
 from bench.report import Figure, judged, say
 from bench.seed import OWNER, Account, alone, seed
-from bench.servers import Peak, Server, Variant, gateway, google, knows, postgresql, tenant_name
+from bench.servers import Server, Variant, gateway, google, knows, peak, postgresql, tenant_name
 from ldapgw.contact import Sharing
 from ldapgw.server.state_dir import DATABASE_FILE
 from ldapgw.store import accounts, tables
@@ -87,12 +87,12 @@ class _Run:
     def all(self) -> Iterator[Figure]:
         contacts, changes, before = self.given.contacts, self.given.changes, self.ours.worked_by_all
         load, sign = f"full sync, {contacts:,}", Sign(person(0), person(contacts - 1))
-        with Peak(self.ours.pid) as peak:
+        with peak(self.ours.pid) as most:
             yield from self._sync(load, SyncRequest.FULL, sign)
         worked, goal = self.ours.worked_by_all - before, 25 * contacts / 100_000
         yield judged(load, "processor time of all its processes", worked, f"≤ {goal:g} s")
         yield Figure(load, "memory, maximum", f"{self.ours.most_resident:,.0f} MiB")
-        yield Figure(load, "memory of all its processes, maximum", f"{peak.most:,.0f} MiB")
+        yield Figure(load, "memory of all its processes, maximum", f"{most[-1]:,.0f} MiB")
         news = changed(contacts, changes)
         yield from self._sync(f"{changes:,} changes", SyncRequest.INCREMENTAL, Sign(news[0], news[-1], CHANGED))
         say("no news")

@@ -57,7 +57,6 @@ class Span:
 
 
 def load() -> Any:
-    """Return the dashboard's JSON."""
     return json.loads(DASHBOARD.read_text(encoding="utf-8"))
 
 
@@ -76,7 +75,6 @@ def rows(board: Mapping[str, Any]) -> dict[str, list[Panel]]:
 
 
 def prometheus(port: int) -> Ask:
-    """Return a function that asks a Prometheus on this machine."""
 
     def ask(path: str, given: Mapping[str, str]) -> Any:
         with urlopen(f"http://127.0.0.1:{port}/api/v1/{path}?{urlencode(given)}", timeout=30) as answer:
@@ -177,7 +175,6 @@ def plot(title: str, panels: Sequence[Panel], found: Mapping[str, Sequence[Serie
 
 
 def _write(axes: Axes, text: str, **style: Any) -> None:
-    """Write a text in place of axes."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, **style)
 

@@ -107,7 +107,6 @@ class _Office:
 
     @property
     def part(self) -> float:
-        """The part of the time that has passed."""
         return (time.monotonic() - self.begun) / self.seconds
 
     def repeat(self, choice: random.Random, mean: float, act: Callable[..., None], given: Sequence[object]) -> None:
@@ -150,7 +149,6 @@ class _Office:
             Phone(target, f"127.2.0.{at + 1}")
 
     def search_wrong_base(self, _choice: random.Random, target: Target) -> None:
-        """Search below a base that is not the tenant's."""
         with Phone(target, "127.3.0.1") as phone:
             phone.ask(search("dc=example,dc=com", "(cn=m*)"))
 
@@ -163,7 +161,6 @@ class _Office:
             fetch(self.site.page + choice.choice(pages), cookie)
 
     def read_address_book(self, _choice: random.Random, target: Target) -> None:
-        """Fetch a phone book over HTTP."""
         login = base64.b64encode(f"{target.login}:{target.password}".encode()).decode()
         asked = Request(self.site.page + "book/snom.xml", headers={"Authorization": f"Basic {login}"})
         with urlopen(asked, timeout=30) as answer:

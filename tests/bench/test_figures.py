@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import comparison, report
-from bench.__main__ import BENCHES
+from bench import comparison
 from bench.asking import WORKLOADS
 from bench.comparison import Comparison, tables
 from bench.load import Round
-from bench.report import Figure, between, comments, figure_table, judged, percentile
+from bench.report import Figure, figure_table, judged, percentile
 
 PREFIX, LIST, YEALINK = (WORKLOADS[name] for name in ("prefix", "list", "and-yealink"))
 NONE = Round(0.0, 0.0, nan, nan, nan, nan, nan, 0, 0, 0)
@@ -171,20 +170,6 @@ def test_a_table_is_one_of_restructured_text() -> None:
         "====  ======  =========  =======  ======  =======",
     ]
     assert figure_table("Load", "Figure", ours)[1] == "Load  Figure  Goal       ldapgw"
-
-
-@pytest.mark.parametrize("name", [name for name, about in BENCHES.items() if about.get("docs")])
-def test_results_go_between_the_comments(name: str) -> None:
-    """What stood there goes; the rest of the page stays; nobody guesses where results of a page without them belong."""
-    script = f"scripts/bench {name}"
-    begin, end = comments(script)
-    assert between(f"before\n\n{begin}\nold\n\n{end}\nafter\n", script, "\nnew\n\n") == (
-        f"before\n\n{begin}\nnew\n\n{end}\nafter\n"
-    )
-    assert between(report.PAGE.read_text(), script, "") != ""
-    for part in ("", begin, end):
-        with pytest.raises(ValueError, match="comments are missing"):
-            between(f"a page\n{part}", script, "new")
 
 
 @pytest.mark.parametrize(
