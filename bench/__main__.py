@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     bench, numbers = import_module(f"bench.{name}"), about.get("options", {})
-    if hasattr(bench, "PARTS"):
-        parts = ",".join(bench.PARTS)
-        parser.add_argument("--only", type=_list_of(bench.PARTS), default=parts, metavar="LIST", help=f"of {parts}")
+    parts = ",".join(getattr(bench, "PARTS", ()))
+    if parts:
+        parser.add_argument("--only", default=parts, metavar="LIST", help=f"of {parts} (default: all)")
     if hasattr(bench, "add_options"):
         bench.add_options(parser)
     for flag, purpose in about.get("flags", {}).items():
@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if about.get("quick"):
         parser.add_argument("--quick", action="store_true", help="tiny numbers: shows that all of it runs, and no more")
     options = parser.parse_args(given)
+    if parts:
+        options.only = options.only.split(",")
+        if unknown := [one for one in options.only if one not in bench.PARTS]:
+            parser.error(f"{unknown[0]}: expected of {parts}")
     if about.get("quick") and options.quick:
         vars(options).update({option: number["quick"] for option, number in numbers.items() if "quick" in number})
     try:
@@ -57,21 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("The bench was interrupted, and has ended its servers.")
         return 130
-    contacts = f"; {options.contacts:,} contacts" if "contacts" in numbers else ""
+    contacts = f"; {options.contacts:,} contacts" if "help" in numbers.get("contacts", {}) else ""
     sys.stdout.write("\n".join((f"Measured with {machine()}{contacts}.", "", *results.lines, "")))
     return int(not (about.get("quick") and options.quick) and not results.are_good)
-
-
-def _list_of(names: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return the type of an option with some of the names, between commas."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        given = tuple(text.split(","))
-        if unknown := [name for name in given if name not in names]:
-            raise argparse.ArgumentTypeError(f"{unknown[0]}: expected of {', '.join(names)}")
-        return given
-
-    return parse
 
 
 if __name__ == "__main__":

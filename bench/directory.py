@@ -20,19 +20,7 @@ from bench.people import Person, person
 from bench.phone import Phone, Target
 from bench.report import COMPILED, Figure, Results, figure_table, judged, say
 from bench.seed import OWNER, Account, alone, seed, shared
-from bench.servers import (
-    BASE,
-    Checkout,
-    Server,
-    Variant,
-    gateway,
-    knows,
-    ldaptor,
-    lets_in,
-    limit,
-    load_slapd,
-    slapd,
-)
+from bench.servers import BASE, Checkout, Server, Variant, gateway, knows, ldaptor, lets_in, limit, load_slapd, slapd
 from bench.web import over_http
 from tests.support.slapd import PROGRAM
 
@@ -50,14 +38,7 @@ _OURS_ALONE = {"two-words", "three-words"}
 def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--contacts", type=int, action="append", metavar="N", help="a size of the book (default: 10000 and 100000)")
-    add("--before", type=_checkout, metavar="DIR", help="also another checkout of this project; not of a million")
-
-
-def _checkout(text: str) -> Checkout:
-    found = Checkout(Path(text).resolve())
-    if not found.has_benches:
-        raise argparse.ArgumentTypeError(f"{text}: expected a checkout of this project")
-    return found
+    add("--before", type=Path, metavar="DIR", help="also another checkout of this project; not of a million")
 
 
 def chosen(parts: Sequence[str]) -> tuple[Workload, ...]:
@@ -67,22 +48,25 @@ def chosen(parts: Sequence[str]) -> tuple[Workload, ...]:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> Results:
+    before = Checkout(given.before.resolve()) if given.before else None
+    if before and not (before.root / "bench" / "seed.py").is_file():
+        raise argparse.ArgumentTypeError(f"{given.before}: expected a checkout of this project")
     plan = Plan(Load(folder), chosen(given.only), given.rounds, given.seconds)
-    run = _Run(folder, plan, PROGRAM is not None and not given.ours, given.before)
+    run = _Run(folder, plan, PROGRAM is not None and not given.ours, before)
     try:
-        found = list(_all_parts(run, given.only, given))
+        found = list(_all_parts(run, given))
     except Differs as difference:
         raise SystemExit(f"ldapgw and slapd find different entries: {difference}") from None
     compared = [one for one in found if isinstance(one, Comparison)]
     figures = [one for one in found if isinstance(one, Figure)]
-    lines = [*tables(compared, str(given.before.root) if given.before else "")]
+    lines = [*tables(compared, str(before.root) if before else "")]
     lines += figure_table("With", "Figure", figures) if figures else []
     return Results(lines, all(one.is_good for one in compared) and all(one.met for one in figures))
 
 
-def _all_parts(run: _Run, parts: Sequence[str], given: argparse.Namespace) -> Iterator[Comparison | Figure]:
+def _all_parts(run: _Run, given: argparse.Namespace) -> Iterator[Comparison | Figure]:
     sizes = given.contacts or ([300] if given.quick else [10_000, 100_000])
-    plan = run.plan
+    parts, plan = given.only, run.plan
     if plan.workloads or "memory" in parts:
         above = run.empty() if "memory" in parts else None
         for count in sizes:

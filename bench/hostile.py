@@ -233,12 +233,12 @@ def _crowds(folder: Path, server: Server, given: argparse.Namespace) -> Iterator
         asking = replace(server, target=replica) if kind.is_replica else server
         alone, beside = list[float](), list[float]()
         for _ in range(given.rounds):
-            alone.append(watcher.times(seconds)[1])
+            alone.append(watcher.best(seconds, 1)[1])
             arguments = (engine, asking, asked, 3 * seconds, given.crowd)
             crowd = threading.Thread(target=_ask, args=arguments, daemon=True)
             crowd.start()
             time.sleep(seconds)
-            beside.append(watcher.times(seconds)[1])
+            beside.append(watcher.best(seconds, 1)[1])
             crowd.join()
         ratio = statistics.median(more / less for less, more in zip(alone, beside, strict=True))
         text = f"{statistics.median(beside):.1f} ms, {ratio:.1f} × idle"

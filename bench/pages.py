@@ -7,8 +7,6 @@ import argparse
 import re
 import socket
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from statistics import median
@@ -40,24 +38,8 @@ _NEEDED = re.compile(r'<(?:link rel="(?:stylesheet|icon)" href|script src|img (?
 _PHONES = 500
 
 
-@dataclass(frozen=True)
-class Weight:
-    """The weight of a page.
-
-    :ivar html: octets of the page's HTML, before any packing.
-    :ivar sent: octets that a browser gets that accepts gzip.
-    :ivar besides: octets of each file that the page has the browser fetch.
-    :ivar first: the median of milliseconds until the first octet.
-    """
-
-    html: int
-    sent: int
-    besides: list[int]
-    first: float
-
-
-def _weigh(url: str, cookie: str, status: int = 200) -> Weight:
-    """Open a page some times on one connection, and each file that the page needs once.
+def _weigh(name: str, url: str, cookie: str, status: int = 200) -> tuple[str, ...]:
+    """Open a page some times on one connection, and each file that the page needs once; return the page's row.
 
     :param cookie: the cookie of the person who is signed in.
     :param status: the status that the page has to have.
@@ -83,7 +65,9 @@ def _weigh(url: str, cookie: str, status: int = 200) -> Weight:
     needed = {urljoin(url, one) for one in _NEEDED.findall(body.decode())}
     besides = [len(_read(ask(one, **packed), 200)) for one in needed]
     connection.close()
-    return Weight(len(body), len(sent), besides, median(first) * 1000)
+    packed_size = "not packed" if len(sent) == len(body) else f"{len(sent):,}"
+    files, milliseconds = f"{len(besides)} with {sum(besides):,}", median(first) * 1000
+    return name, f"{len(body):,}", packed_size, files, f"{milliseconds:.1f} ms"
 
 
 def _read(answer: HTTPResponse, status: int) -> bytes:
@@ -102,23 +86,15 @@ def measure(_given: argparse.Namespace, folder: Path) -> Results:
             cookie = connect(site.page, ALICE)
             site.synced()
             _add_phones(site, folder)
-            found = {name: _weigh(site.page + path, "none=none", status) for name, path, status in _OUTSIDE}
-            found |= {name: _weigh(site.page + path, cookie) for name, path in _INSIDE.items()}
-            return Results(_table(found | _weigh_lists(site)))
+            rows: list[tuple[str, ...]] = [("Page", "HTML", "gzip", "Other files", "First octet")]
+            rows += [_weigh(name, site.page + path, "none=none", status) for name, path, status in _OUTSIDE]
+            rows += [_weigh(name, site.page + path, cookie) for name, path in _INSIDE.items()]
+            return Results(simple_table([*rows, *_weigh_lists(site)]))
     finally:
         site.end_sandbox()
 
 
-def _table(weights: Mapping[str, Weight]) -> list[str]:
-    rows = [("Page", "HTML", "gzip", "Other files", "First octet")]
-    for name, one in weights.items():
-        packed = "not packed" if one.sent == one.html else f"{one.sent:,}"
-        besides = f"{len(one.besides)} with {sum(one.besides):,}"
-        rows.append((name, f"{one.html:,}", packed, besides, f"{one.first:.1f} ms"))
-    return simple_table(rows)
-
-
-def _weigh_lists(site: Site) -> dict[str, Weight]:
+def _weigh_lists(site: Site) -> list[tuple[str, ...]]:
     """Weigh the list of a large book, and the page of a contact in the list."""
     say("connecting a large book")
     cookie = connect(site.page, _CROWDED)
@@ -130,7 +106,7 @@ def _weigh_lists(site: Site) -> dict[str, Weight]:
     listed = f"{_CONTACTS // 1000},[0-9]{{3}} contacts"
     wait_until(lambda: re.search(listed, contacts()), "all contacts are listed")
     [contact, *_] = re.findall(r'contacts/[^"/?]+', contacts())
-    return {name: _weigh(site.page + path, cookie) for name, path in {**_LISTS, "a contact": contact}.items()}
+    return [_weigh(name, site.page + path, cookie) for name, path in {**_LISTS, "a contact": contact}.items()]
 
 
 def _add_phones(site: Site, folder: Path) -> None:

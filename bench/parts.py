@@ -28,6 +28,7 @@ from bench.servers import Variant, gateway, knows
 from ldapgw.cli import main
 from ldapgw.directory import filter_matcher, query_plan, segment, term_queries
 from ldapgw.directory.predicate import TaggedTextPredicate
+from ldapgw.directory.segment import set_message_id
 from ldapgw.ldap import connection, fast_path
 from ldapgw.ldap.search_response import SearchResponse
 from ldapgw.ldap.socket_io import SocketWriter
@@ -73,14 +74,6 @@ def _forget_filters(
     self._prepared = _Forgetful()
 
 
-def _set_message_id(messages: Any, number: bytes, **_: Any) -> Any:
-    return segment.set_message_id(messages, number, is_plain=False)
-
-
-def _write_joined(self: SocketWriter, pieces: Sequence[bytes]) -> None:
-    self.write(b"".join(pieces))
-
-
 def _test_text(tags: Any, assertion: Any, _: Any) -> TaggedTextPredicate:
     return TaggedTextPredicate(tags, assertion.test)
 
@@ -118,9 +111,11 @@ PARTS: Mapping[str, Part] = {
     "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
     "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
     "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
-    "plain-messages": Part("prefix", fast_path, "set_message_id", _set_message_id),
+    "plain-messages": Part(
+        "prefix", fast_path, "set_message_id", lambda *old, **_: set_message_id(*old, is_plain=False)
+    ),
     "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
-    "pieces": Part("list", SocketWriter, "write_pieces", _write_joined),
+    "pieces": Part("list", SocketWriter, "write_pieces", lambda self, pieces: self.write(b"".join(pieces))),
     "prefixes": Part("prefix", term_queries, "prefix_query", _none),
     "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
     "first-documents": Part("substring", query_plan, "first_documents", _all_documents),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Self
@@ -154,26 +154,14 @@ class Watcher:
         filters = [text for name in ("prefix", "reverse") for text in WORKLOADS[name].filters(people)]
         self._requests = [search(target.base, text) for text in random.Random(1).sample(filters, _REQUESTS)]
 
-    def quiet(self, seconds: float) -> Watch:
-        until = time.monotonic() + seconds
-        return self._watch(None, lambda: time.monotonic() >= until)
+    def watch(self, seconds: float, sign: Sign | None = None) -> Watch:
+        """Search for so many seconds, or until a sign is seen.
 
-    def until(self, sign: Sign, start: Callable[[], object], patience: float) -> Watch:
-        """Start something, and watch until its sign is seen.
-
-        :raises TimeoutError: if the sign is not seen within so many seconds.
+        :raises TimeoutError: if the sign is not seen.
         """
-        late = time.monotonic() + patience
-        start()
-        watch = self._watch(sign, lambda: time.monotonic() >= late)
-        if watch.ended >= late:
-            raise TimeoutError(f"not in effect after {patience:g} s")
-        return watch
-
-    def _watch(self, sign: Sign | None, enough: Callable[[], bool]) -> Watch:
         watch = Watch(time.monotonic())
         with Phone(self._target) as phone:
-            while not enough() or len(watch.waits) < _LEAST:
+            while time.monotonic() < watch.begun + seconds or len(watch.waits) < _LEAST:
                 at = len(watch.waits) + 1
                 is_asked = sign is not None and at % _ASKS_EVERY == 0
                 request = sign.request(self._target.base) if sign and is_asked else self._requests[at % _REQUESTS]
@@ -183,30 +171,30 @@ class Watcher:
                         answers = fresh.ask(request)
                 else:
                     answers = phone.ask(request)
-                watch.waits.append((time.monotonic() - begun) * 1000)
+                watch.ended = time.monotonic()
+                watch.waits.append((watch.ended - begun) * 1000)
                 if sign and is_asked:
                     seen = sign.seen(answers)
                     watch.halves += seen == 1
                     if seen == 2:
-                        break
+                        return watch
                 time.sleep(PAUSE)
-        watch.ended = time.monotonic()
+        if sign:
+            raise TimeoutError(f"not in effect after {seconds:g} s")
         return watch
 
-    def best(self, seconds: float) -> tuple[float, float, float]:
+    def best(self, seconds: float, rounds: int = _ROUNDS) -> tuple[float, float, float]:
         """Return the median, the 99th percentile and the longest time of searches, in milliseconds.
 
-        The phone searches in three rounds, and of each figure the best one counts: a load that matters shows in all
-        rounds, while other work of the machine shows in one.
+        The phone searches in rounds, and of each figure the best one counts: a load that matters shows in all rounds,
+        while other work of the machine shows in one.  If the phone gives up, the figures of the round are infinite.
         """
-        rounds = [self.times(seconds / _ROUNDS) for _ in range(_ROUNDS)]
-        median, p99, longest = map(min, zip(*rounds, strict=True))
+        found = []
+        for _ in range(rounds):
+            try:
+                watch = self.watch(seconds / rounds)
+                found.append((watch.milliseconds(50), watch.milliseconds(99), watch.milliseconds(100)))
+            except TimeoutError:
+                found.append((inf, inf, inf))
+        median, p99, longest = map(min, zip(*found, strict=True))
         return median, p99, longest
-
-    def times(self, seconds: float) -> tuple[float, float, float]:
-        """Return the figures of `best` from a single round; they are infinite if the phone has given up."""
-        try:
-            watch = self.quiet(seconds)
-        except TimeoutError:
-            return inf, inf, inf
-        return watch.milliseconds(50), watch.milliseconds(99), watch.milliseconds(100)

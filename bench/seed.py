@@ -71,12 +71,7 @@ def shared(count: int, books: int) -> tuple[Account, ...]:
 
 
 def seed(
-    state_dir: Path,
-    made: Sequence[Account],
-    database: str = "",
-    *,
-    phones_each: int = 0,
-    replica: bool = False,
+    state_dir: Path, made: Sequence[Account], database: str = "", *, phones_each: int = 0, replica: bool = False
 ) -> None:
     """Make the store.
 

@@ -28,6 +28,7 @@ from bench.seed import OWNER, PHONE, REPLICA, SECRET, TENANT
 from tests.support.checkout import ROOT
 from tests.support.phonebook.served import certified
 from tests.support.postgresql import Server as PostgresqlServer
+from tests.support.postgresql import listening
 from tests.support.site.running import Process, free_ports
 from tests.support.slapd import MODULES, PROGRAM, SCHEMA
 
@@ -212,10 +213,6 @@ class Checkout:
     def is_compiled(self) -> bool:
         return (self.root / COMPILED.name).exists()
 
-    @property
-    def has_benches(self) -> bool:
-        return (self.root / "bench" / "seed.py").is_file()
-
     def seed(self, state: Path, count: int) -> None:
         """Make the store of `bench.seed.alone`."""
         command = [self.python, "-c", _FILL, str(state), str(count), TENANT, PHONE, SECRET, OWNER]
@@ -385,14 +382,9 @@ def ldaptor(folder: Path, count: int) -> AbstractContextManager[Server]:
 @contextmanager
 def postgresql() -> Iterator[tuple[PostgresqlServer, str]]:
     """Run a PostgreSQL server that waits for the disk, as it does by default; yield it and an empty database's URL."""
-    [port] = free_ports(1)
-    server = PostgresqlServer.create(settings=(), listens=True, port=port)
-    try:
-        server.start()
+    with listening("fsync=on") as server:
         server.execute("CREATE DATABASE bench ENCODING 'UTF8' TEMPLATE template0")
         yield server, server.url("bench").render_as_string(hide_password=False)
-    finally:
-        server.delete()
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.sync_state import request_sync
 from ldapgw.sync.account_state import read_changes
 from ldapgw.sync.book_cache import FOLDER
+from tests.support.site.running import wait_until
 
 # The program that notes the turns of the gateway's reactor in a file.
 _METERED = "bench.programs.metered"
@@ -62,9 +63,9 @@ def _syncs(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
         gateway(home, knows(books[-1]), Variant(google=port, program=(_METERED, str(turns)))) as ours,
     ):
         watcher = Watcher(ours.target, [person(at) for at in books])
-        watcher.quiet(given.quiet / 5)
+        watcher.watch(given.quiet / 5)
         say("nothing happens")
-        idle = watcher.quiet(given.quiet)
+        idle = watcher.watch(given.quiet)
         yield Figure("nothing", "search, p50", f"{idle.milliseconds(50):.1f} ms")
         yield _p99("nothing", idle)
         yield _turn_figure("nothing", turns, idle)
@@ -97,14 +98,15 @@ class _Run:
         yield from self._sync(f"{changes:,} changes", SyncRequest.INCREMENTAL, Sign(news[0], news[-1], CHANGED))
         say("no news")
         self._request(SyncRequest.INCREMENTAL)
-        watch = self.watcher.quiet(min(self.given.quiet, 3.0))
+        watch = self.watcher.watch(min(self.given.quiet, 3.0))
         yield _turn_figure("no news", self.turns, watch, "≤ 5 ms")
         yield Figure("no news", "calls to Google", self._calls())
 
     def _sync(self, load: str, kind: SyncRequest, sign: Sign) -> Iterator[Figure]:
         """Request a sync, and measure until it ends."""
         say(load)
-        watch = self.watcher.until(sign, lambda: self._request(kind), self.given.patience)
+        self._request(kind)
+        watch = self.watcher.watch(self.given.patience, sign)
         self._wait_for_end()
         yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s")
         yield Figure(load, "search, p50", f"{watch.milliseconds(50):.1f} ms")
@@ -121,16 +123,15 @@ class _Run:
 
     def _wait_for_end(self) -> None:
         """Wait until the end of a sync is stored, which is after phones have its contacts."""
-        until = time.monotonic() + self.given.patience
+
+        def is_over() -> bool:
+            with database.begin() as connection:
+                [account] = accounts.find_by_address(connection, OWNER)
+            assert account.error is None, account.error
+            return not account.syncing and account.requested_sync is None
+
         with _database(self.home) as database:
-            while time.monotonic() < until:
-                with database.begin() as connection:
-                    [account] = accounts.find_by_address(connection, OWNER)
-                if not account.syncing and account.requested_sync is None:
-                    assert account.error is None, account.error
-                    return
-                time.sleep(0.2)
-        raise TimeoutError("the sync does not end")
+            wait_until(is_over, "the sync ends", self.given.patience)
 
     def _calls(self) -> str:
         with urlopen(Request(f"http://127.0.0.1:{self.port}/calls"), timeout=30) as answer:
@@ -238,11 +239,8 @@ class _Thousands:
     def _wait_for_cache(self) -> None:
         """Wait until all books are in the cache, which takes some minutes after a first start."""
         self._change(0, 1)
-        until, cache = time.monotonic() + 600, self.home / "state" / FOLDER
-        # The first book that is saved makes the folder.
-        while not cache.exists() or len(list(cache.iterdir())) < self.given.accounts:
-            assert time.monotonic() < until, "the books are not saved"
-            time.sleep(0.5)
+        cache = self.home / "state" / FOLDER
+        wait_until(lambda: len([*cache.glob("*")]) >= self.given.accounts, "the books are saved", 600)
 
     def _changes(self, ours: Server) -> Iterator[Figure]:
         load, part = "one change", self.given.seconds / 6
@@ -264,13 +262,13 @@ class _Thousands:
         yield judged(load, "reading it from the database", median(reads), "≤ 20 ms", text=text)
         yield _turn_figure(load, self._turns, Watch(begun, time.monotonic()), "≤ 20 ms")
         say("nothing happens")
-        quiet = watcher.quiet(part)
+        quiet = watcher.watch(part)
         yield _p99("no change", quiet)
         load = f"{self.given.shared} changes"
         say(load)
         with ThreadPoolExecutor(1) as pool:
             changes = pool.submit(self._change, 1000, self.given.shared)
-            watch = watcher.quiet(part)
+            watch = watcher.watch(part)
             changes.result()
         yield _p99(load, watch, quiet)
         yield _turn_figure(load, self._turns, watch, "≤ 20 ms")

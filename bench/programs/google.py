@@ -48,8 +48,9 @@ def answers(contacts: int, changes: int) -> dict[tuple[str, str], bytes]:
 
 def serve(contacts: int, changes: int) -> None:
     """Serve until the process is ended."""
-    ready, nothing = answers(contacts, changes), _packed({"nextSyncToken": _LAST})
-    groups = _packed({"contactGroups": [_SYSTEM_GROUP], "totalItems": 1, "nextSyncToken": _LAST})
+    nothing = _packed({"nextSyncToken": _LAST})
+    ready = {(_CONNECTIONS, *tokens): body for tokens, body in answers(contacts, changes).items()}
+    ready[_GROUPS, "", ""] = _packed({"contactGroups": [_SYSTEM_GROUP], "totalItems": 1, "nextSyncToken": _LAST})
     calls: Counter[str] = Counter()
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,11 +64,8 @@ def serve(contacts: int, changes: int) -> None:
                 return
             calls[address.path] += 1
             asked = parse_qs(address.query)
-            tokens = (asked.get("syncToken", [""])[0], asked.get("pageToken", [""])[0])
-            if address.path == _GROUPS and tokens == ("", ""):
-                self._answer(groups)
-            else:
-                self._answer(ready.get(tokens, nothing) if address.path == _CONNECTIONS else nothing)
+            sync, page = (asked.get(name, [""])[0] for name in ("syncToken", "pageToken"))
+            self._answer(ready.get((address.path, sync, page), nothing))
 
         def _answer(self, body: bytes) -> None:
             self.send_response(200)

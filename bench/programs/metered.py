@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from twisted.internet import reactor  # noqa: TID251  an entry point
 
@@ -23,8 +22,7 @@ _LEAST = 0.001
 _TURN = struct.Struct("ddd")
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """One turn of the reactor; all values are in seconds.
 
     :ivar begun: of the monotonic clock.
