@@ -7,6 +7,7 @@ machine hits all servers of a round alike, so ratios hold where figures alone wo
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import floor, inf, isfinite, isnan, log10, nan
@@ -23,7 +24,7 @@ _GOALS_10K = 10_000
 # A rate below this part of another checkout's rate is lower, unless a round of the other checkout was as low.
 _LOWER = 0.95
 
-Rounds = Mapping[str, tuple[Round, ...]]
+Rounds = Mapping[str, Sequence[Round]]
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def compare(
     """
     gateways = [server for server in servers if server.name not in {THEIRS, LIMIT}]
     asked = [(one, one.asked(servers[0].target.base, people)) for one in plan.workloads]
-    found: dict[tuple[str, str], list[Round]] = {}
+    found: dict[str, dict[str, list[Round]]] = defaultdict(lambda: defaultdict(list))
     for at in range(plan.rounds):
         for workload, searches in asked:
             visited = strict if workload.strict else gateways if workload.beside else servers
@@ -152,13 +153,9 @@ def compare(
             first = at % max(1, len(visited))
             for server in (*visited[first:], *visited[:first]):
                 one = plan.load.round(server, searches, plan.seconds)
-                found.setdefault((workload.name, server.name), []).append(one)
+                found[workload.name][server.name].append(one)
                 say(f"  {workload.name}, {server.name}: {one}")
-    return [Comparison(contacts, one, _rounds(found, one.name), _rounds(found, one.beside)) for one in plan.workloads]
-
-
-def _rounds(found: Mapping[tuple[str, str], Sequence[Round]], workload: str) -> Rounds:
-    return {server: tuple(rounds) for (name, server), rounds in found.items() if name == workload}
+    return [Comparison(contacts, one, found[one.name], found.get(one.beside, {})) for one in plan.workloads]
 
 
 # --- tables ---

@@ -7,14 +7,13 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from bench.asking import search
-from bench.phone import Phone, Target
+from bench.phone import Phone
 from bench.report import Figure, judged, percentile, say
 from bench.seed import OWNER, Account, seed
-from bench.servers import BASE, Server, Variant, lets_in, login_at, running
+from bench.servers import BASE, Server, Variant, is_right, lets_in, login_at, running
 from ldapgw.contact import Sharing
 from ldapgw.store import accounts
 from tests.support.site.replicas import Office, Replica, contact, ended
@@ -59,7 +58,7 @@ def _copy(replica: Replica, gateway: Server) -> Iterator[Figure]:
     assert replica.process is not None
     target = login_at(replica.port)
     # The phone's login is one of the first entries; without the login, the replica lets nobody in.
-    _wait(lambda: _is_in(target))
+    _wait(lambda: is_right(lets_in, target))
     with Phone(target) as phone:
         asked = search(BASE, "(objectClass=*)", attributes=("contextCSN",), scope=0)
         _wait(lambda: any(found.attributes for found in phone.ask(asked)))
@@ -82,12 +81,6 @@ def _change(office: Office, near: Phone, far: Phone, number: int) -> tuple[float
     published = time.monotonic()
     _wait(lambda: len(far.ask(asked)) > 1)
     return published - begun, time.monotonic() - published
-
-
-def _is_in(target: Target) -> bool:
-    with suppress(ConnectionError):
-        return lets_in(target)
-    return False
 
 
 def _wait(is_there: Callable[[], bool]) -> None:

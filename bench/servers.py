@@ -105,7 +105,7 @@ def running(
 ) -> Iterator[Server]:
     """Run a server until the block ends.
 
-    :param answers: returns whether the server gives the right answer by now; an `OSError` counts as no.
+    :param answers: returns whether the server gives the right answer (`is_right`).
     :param place: the only folder besides Python's own in which Python looks for modules.
     """
     begun, helpers, is_ready = time.monotonic(), 0.0, False
@@ -118,8 +118,7 @@ def running(
             assert time.monotonic() < begun + _PATIENCE, f"{name} is not ready: {process.said}"
             helpers = max([helpers, *(resident(child, "VmHWM") for child in _children(process.pid))])
             time.sleep(0.02)
-            with suppress(OSError):
-                is_ready = answers(target)
+            is_ready = is_right(answers, target)
         yield Server(name, target, process.pid, time.monotonic() - begun, helpers)
         assert process.status is None, process.said
     finally:
@@ -128,6 +127,13 @@ def running(
         except subprocess.TimeoutExpired:
             process.end(signal.SIGKILL)
             raise
+
+
+def is_right(answers: Callable[[Target], bool], target: Target) -> bool:
+    """Return whether a server gives the right answer by now; an `OSError` counts as no."""
+    with suppress(OSError):
+        return answers(target)
+    return False
 
 
 @contextmanager
@@ -208,10 +214,6 @@ class Checkout:
         """The checkout's own Python, if scripts/setup was run there."""
         own = self.root / ".venv" / "bin" / "python"
         return str(own) if own.exists() else sys.executable
-
-    @property
-    def is_compiled(self) -> bool:
-        return (self.root / COMPILED.name).exists()
 
     def seed(self, state: Path, count: int) -> None:
         """Make the store of `bench.seed.alone`."""

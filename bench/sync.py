@@ -57,20 +57,11 @@ def _syncs(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
     say(f"{given.contacts:,} contacts: preparing")
     books = range(given.contacts, given.contacts + given.beside)
     seed(home / "state", [Account(OWNER, range(0)), Account("bob@acme.example", books, Sharing.SHARED)])
-    turns = home / "turns"
     with (
         google(given.contacts, given.changes) as port,
-        gateway(home, knows(books[-1]), Variant(google=port, program=(_METERED, str(turns)))) as ours,
+        gateway(home, knows(books[-1]), Variant(google=port, program=(_METERED, str(home / "turns")))) as ours,
     ):
-        watcher = Watcher(ours.target, [person(at) for at in books])
-        watcher.watch(given.quiet / 5)
-        say("nothing happens")
-        idle = watcher.watch(given.quiet)
-        yield Figure("nothing", "search, p50", f"{idle.milliseconds(50):.1f} ms")
-        yield _p99("nothing", idle)
-        yield _turn_figure("nothing", turns, idle)
-        yield Figure("nothing", "memory", f"{ours.resident:,.0f} MiB")
-        yield from _Run(home, port, given, ours, watcher, idle, turns).all()
+        yield from _Run(home, port, given, ours, Watcher(ours.target, [person(at) for at in books])).all()
 
 
 @dataclass(frozen=True)
@@ -82,27 +73,33 @@ class _Run:
     given: argparse.Namespace
     ours: Server
     watcher: Watcher
-    idle: Watch
-    turns: Path
 
     def all(self) -> Iterator[Figure]:
+        self.watcher.watch(self.given.quiet / 5)
+        say("nothing happens")
+        idle = self.watcher.watch(self.given.quiet)
+        yield Figure("nothing", "search, p50", f"{idle.milliseconds(50):.1f} ms")
+        yield _p99("nothing", idle)
+        yield _turn_figure("nothing", self.home / "turns", idle)
+        yield Figure("nothing", "memory", f"{self.ours.resident:,.0f} MiB")
         contacts, changes, before = self.given.contacts, self.given.changes, self.ours.worked_by_all
         load, sign = f"full sync, {contacts:,}", Sign(person(0), person(contacts - 1))
         with peak(self.ours.pid) as most:
-            yield from self._sync(load, SyncRequest.FULL, sign)
+            yield from self._sync(load, SyncRequest.FULL, sign, idle)
         worked, goal = self.ours.worked_by_all - before, 25 * contacts / 100_000
         yield judged(load, "processor time of all its processes", worked, f"≤ {goal:g} s")
         yield Figure(load, "memory, maximum", f"{self.ours.most_resident:,.0f} MiB")
         yield Figure(load, "memory of all its processes, maximum", f"{most[-1]:,.0f} MiB")
         news = changed(contacts, changes)
-        yield from self._sync(f"{changes:,} changes", SyncRequest.INCREMENTAL, Sign(news[0], news[-1], CHANGED))
+        sign = Sign(news[0], news[-1], CHANGED)
+        yield from self._sync(f"{changes:,} changes", SyncRequest.INCREMENTAL, sign, idle)
         say("no news")
         self._request(SyncRequest.INCREMENTAL)
         watch = self.watcher.watch(min(self.given.quiet, 3.0))
-        yield _turn_figure("no news", self.turns, watch, "≤ 5 ms")
+        yield _turn_figure("no news", self.home / "turns", watch, "≤ 5 ms")
         yield Figure("no news", "calls to Google", self._calls())
 
-    def _sync(self, load: str, kind: SyncRequest, sign: Sign) -> Iterator[Figure]:
+    def _sync(self, load: str, kind: SyncRequest, sign: Sign, idle: Watch) -> Iterator[Figure]:
         """Request a sync, and measure until it ends."""
         say(load)
         self._request(kind)
@@ -110,14 +107,14 @@ class _Run:
         self._wait_for_end()
         yield Figure(load, "until phones find them", f"{watch.seconds:.1f} s")
         yield Figure(load, "search, p50", f"{watch.milliseconds(50):.1f} ms")
-        yield _p99(load, watch, self.idle)
+        yield _p99(load, watch, idle)
         yield Figure(load, "searches that saw only part of a sync", str(watch.halves), "0", met=not watch.halves)
-        yield _turn_figure(load, self.turns, watch, "≤ 5 ms")
+        yield _turn_figure(load, self.home / "turns", watch, "≤ 5 ms")
         yield Figure(load, "calls to Google", self._calls())
 
     def _request(self, kind: SyncRequest) -> None:
         """Request a sync as ``ldapgw sync`` does."""
-        with _database(self.home) as database, database.begin() as connection:
+        with database_of(self.home) as database, database.begin() as connection:
             [account] = accounts.find_by_address(connection, OWNER)
             request_sync(connection, account.id, kind)
 
@@ -130,7 +127,7 @@ class _Run:
             assert account.error is None, account.error
             return not account.syncing and account.requested_sync is None
 
-        with _database(self.home) as database:
+        with database_of(self.home) as database:
             wait_until(is_over, "the sync ends", self.given.patience)
 
     def _calls(self) -> str:
@@ -160,7 +157,7 @@ def _starts(home: Path, given: argparse.Namespace) -> Iterator[Figure]:
 
 
 @contextmanager
-def _database(home: Path, url: str = "") -> Iterator[Database]:
+def database_of(home: Path, url: str = "") -> Iterator[Database]:
     """Open the database of a gateway, as another process does; the URL of SQLite's is empty."""
     with closing(database_at(url or f"sqlite:///{home / 'state' / DATABASE_FILE}")) as database:
         yield database
@@ -196,12 +193,12 @@ class _Thousands:
         say(f"{load}: preparing")
         self._seed()
         yield from self._starts(load)
-        with self._gateway(_METERED, str(self._turns)) as ours:
+        with self._gateway(_METERED, str(self.home / "turns")) as ours:
             yield from self._changes(ours)
         # No account has any change, so Google needs no contacts.
         with google(1, 1) as port:
             self._spread()
-            with self._gateway(_METERED, str(self._turns), port_of_google=port) as ours:
+            with self._gateway(_METERED, str(self.home / "turns"), port_of_google=port) as ours:
                 yield from self._steady(load, ours)
 
     def _seed(self) -> None:
@@ -218,12 +215,8 @@ class _Thousands:
         variant = replace(usual, program=program) if program else usual
         return gateway(self.home, knows(self.given.each - 1), variant)
 
-    @property
-    def _turns(self) -> Path:
-        return self.home / "turns"
-
     def _starts(self, load: str) -> Iterator[Figure]:
-        started, most = [], 0.0
+        started, most, cache = [], 0.0, self.home / "state" / FOLDER
         for number in range(1 + _STARTS):
             say(f"{load}: start")
             with self._gateway() as ours:
@@ -231,16 +224,12 @@ class _Thousands:
                 if number:
                     most = max(most, ours.most_resident)
                 else:
-                    self._wait_for_cache()
+                    self._change(0, 1)
+                    # After a first start, some minutes pass until all books are in the cache.
+                    wait_until(lambda: len([*cache.glob("*")]) >= self.given.accounts, "the books are saved", 600)
         yield judged(load, "first start, which builds the books", started.pop(0), "≤ 15 s")
         yield starts_figure(load, "start", started, "≤ 15 s")
         yield judged(load, "memory, maximum", most, "≤ 450 MiB", digits=0)
-
-    def _wait_for_cache(self) -> None:
-        """Wait until all books are in the cache, which takes some minutes after a first start."""
-        self._change(0, 1)
-        cache = self.home / "state" / FOLDER
-        wait_until(lambda: len([*cache.glob("*")]) >= self.given.accounts, "the books are saved", 600)
 
     def _changes(self, ours: Server) -> Iterator[Figure]:
         load, part = "one change", self.given.seconds / 6
@@ -260,7 +249,7 @@ class _Thousands:
         reads = self._reads(count)
         text = f"{median(reads):.1f} ms, {max(reads):.1f} at most"
         yield judged(load, "reading it from the database", median(reads), "≤ 20 ms", text=text)
-        yield _turn_figure(load, self._turns, Watch(begun, time.monotonic()), "≤ 20 ms")
+        yield _turn_figure(load, self.home / "turns", Watch(begun, time.monotonic()), "≤ 20 ms")
         say("nothing happens")
         quiet = watcher.watch(part)
         yield _p99("no change", quiet)
@@ -271,7 +260,7 @@ class _Thousands:
             watch = watcher.watch(part)
             changes.result()
         yield _p99(load, watch, quiet)
-        yield _turn_figure(load, self._turns, watch, "≤ 20 ms")
+        yield _turn_figure(load, self.home / "turns", watch, "≤ 20 ms")
 
     def _steady(self, load: str, ours: Server) -> Iterator[Figure]:
         load = f"{load} every {_INTERVAL // 60} minutes"
@@ -285,11 +274,11 @@ class _Thousands:
         goal = "≤ 12 ms" if self.url else "≤ 4 ms"
         each = part * _INTERVAL / self.given.accounts * 1000
         yield judged(load, "processor time for each sync", each, goal)
-        yield _turn_figure(load, self._turns, watch, "≤ 20 ms")
+        yield _turn_figure(load, self.home / "turns", watch, "≤ 20 ms")
 
     def _change(self, start: int, count: int) -> None:
         """Share some books or make them private again, as commands do: each in a transaction of its own."""
-        with _database(self.home, self.url) as database:
+        with database_of(self.home, self.url) as database:
             for number in range(start, start + count):
                 with database.begin() as connection:
                     account = accounts.read(connection, 2 + number % (self.given.accounts - 1))
@@ -300,7 +289,7 @@ class _Thousands:
     def _reads(self, count: int) -> list[float]:
         """Return the milliseconds in which a change is read from the database, as a gateway reads it."""
         taken = []
-        with _database(self.home, self.url) as database:
+        with database_of(self.home, self.url) as database:
             with database.begin_read() as connection:
                 cursor = read_changes(connection, None)[0].cursor
             for number in range(count):
@@ -316,7 +305,7 @@ class _Thousands:
     def _spread(self) -> None:
         """Spread the next syncs of all accounts over an interval."""
         draw, now = random.Random(1), time.time()  # noqa: TID251  the bench is an entry point
-        with _database(self.home, self.url) as database, database.begin() as connection:
+        with database_of(self.home, self.url) as database, database.begin() as connection:
             for account_id in range(1, self.given.accounts + 1):
                 due = update(tables.account).where(tables.account.c.id == account_id)
                 connection.execute(due.values(next_sync=now + draw.uniform(0, _INTERVAL)))

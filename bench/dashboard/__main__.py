@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs an office and Prometheus, and makes the pictures of the dashboard and of the alerts for the documents."""
+"""Makes pictures of the Grafana dashboard and of Prometheus' alerts, from a gateway with phones, syncs and trouble.
+
+Prometheus scrapes the gateway and answers the dashboard's own queries; the pictures are drawn from the answers, because
+Grafana itself isn't installed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.dashboard import __doc__ as purpose
 from bench.dashboard import board
 from bench.dashboard.board import Ask, Span
 from bench.dashboard.office import at_work, site_of
@@ -93,7 +96,7 @@ _FOR_A_PICTURE = """(rules) => {
 
 def main() -> int:
     """Return the exit status: 1 if a panel has no data."""
-    parser = argparse.ArgumentParser(prog="scripts/pictures --dashboard", description=(purpose or "").strip())
+    parser = argparse.ArgumentParser(prog="scripts/pictures --dashboard", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15, help="how long the office works (default: %(default)s)")
     parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images", help="where the pictures go")
     given = parser.parse_args()

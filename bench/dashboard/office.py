@@ -19,7 +19,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from bench.asking import EVERYBODY, any_of, search
-from bench.people import Person, entered, person
+from bench.people import entered, person
 from bench.phone import Phone, Target
 from bench.servers import BASE
 from tests.support.certificates import issue
@@ -176,7 +176,7 @@ class _Office:
 
 def _asked(choice: random.Random) -> list[bytes]:
     """Return the searches of one look-up or call; half of the callers are unknown."""
-    kind, one = choice.random(), _somebody(choice)
+    kind, one = choice.random(), person(choice.randrange(len(_ACCOUNTS) * _CONTACTS))
     if kind < 0.55:
         typed = one.family.lower()
         return [search(BASE, any_of(("cn", "sn"), f"{typed[:count]}*")) for count in range(1, choice.randrange(2, 5))]
@@ -186,7 +186,3 @@ def _asked(choice: random.Random) -> list[bytes]:
     if kind < 0.97:
         return [search(BASE, "(cn=*)", size=100)]
     return [search(BASE, EVERYBODY, scope=0, size=1)]
-
-
-def _somebody(choice: random.Random) -> Person:
-    return person(choice.randrange(len(_ACCOUNTS) * _CONTACTS))

@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""Programs that benches run as processes of their own."""
