@@ -78,6 +78,8 @@ class Dialling:
     :ivar international_prefix: the digits for calls abroad ("00", "011"); empty if no such digits work for all callers.
     :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if the region has no
         trunk prefix.
+    :ivar omits_trunk: whether people write some national numbers without the trunk prefix, as all numbers in North
+        America and mobile numbers in China.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
     :ivar rewrites_trunk: whether numbers that are dialled within the country can have extra digits in the middle, such
         as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area code.
@@ -96,6 +98,7 @@ class Dialling:
     country: str = ""
     international_prefix: str = ""
     national_prefix: str = ""
+    omits_trunk: bool = False
     has_zero_trunk: bool = False
     rewrites_trunk: bool = False
     has_direct_dialling: bool = False
@@ -175,6 +178,7 @@ def dialling(region: str) -> Dialling:
         country=str(metadata.country_code),
         international_prefix=abroad if abroad.isdigit() else metadata.preferred_international_prefix or "",
         national_prefix=metadata.national_prefix or "",
+        omits_trunk=_omits_trunk(region, metadata.national_prefix or ""),
         has_zero_trunk=has_zero_trunk,
         has_direct_dialling=len(metadata.fixed_line.possible_length if metadata.fixed_line else ()) >= _FEWEST_LENGTHS,
         rewrites_trunk=bool(metadata.national_prefix_transform_rule),
@@ -182,6 +186,14 @@ def dialling(region: str) -> Dialling:
         # Without a trunk prefix, numbers of a small country may have fewer digits.
         shortest=SHORTEST_PUBLIC if has_zero_trunk else min(SHORTEST_PUBLIC, *lengths),
     )
+
+
+def _omits_trunk(region: str, trunk_prefix: str) -> bool:
+    """Return whether the national format of a fixed-line or mobile number of a region lacks the trunk prefix."""
+    kinds = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE)
+    samples = [phonenumbers.example_number_for_type(region, kind) for kind in kinds]
+    written = [dial_string.dialled(national(sample)) for sample in samples if sample is not None]
+    return any(not digits.startswith(trunk_prefix) for digits in written)
 
 
 def _zero_from(metadata: phonenumbers.PhoneMetadata) -> int | None:

@@ -386,8 +386,8 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
 def prefix_forms(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[str, ...]:
     """Return the beginnings of the stored numbers that the filter ``(telephoneNumber=text*)`` matches.
 
-    The text may begin with the international prefix of the region ("00"), which counts as "+", or with the digits for
-    an outside line.
+    The text may begin with the international prefix of the region ("00"), which counts as "+", with the digits for an
+    outside line, or with a trunk prefix that entries lack.
 
     :param area_code: the area code of the site, without the trunk prefix.  A text that may be the beginning of a local
         number is also searched with this area code.  A text that begins with this area code is also searched without
@@ -497,10 +497,18 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return the E.164 forms of digits with an international prefix, or of digits that may have lost a "+"."""
-    abroad = numbering_plan.dialling(region).strip_international_prefix(digits)
+    """Return the ways in which the digits of a beginning are the beginning of a number in E.164.
+
+    The digits may begin with an international prefix, a "+" in front may be missing, or the digits may begin with a
+    trunk prefix that national forms lack, such as 1 in North America.
+    """
+    plan = numbering_plan.dialling(region)
+    abroad = plan.strip_international_prefix(digits)
+    if abroad:
+        return ["+" + number for number in abroad]
     has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
-    return ["+" + number for number in abroad or ((digits,) if has_lost_plus else ())]
+    within = plan.omits_trunk and plan.begins_with_trunk_prefix(digits)
+    return ["+" + digits] * has_lost_plus + [f"+{plan.country}{digits.removeprefix(plan.national_prefix)}"] * within
 
 
 def _with_plus(plain: Number, region: str) -> Number | None:

@@ -235,6 +235,27 @@ def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "region", "outside_line", "forms"),
+    [
+        ("1 (212) 55", "US", "9", ("121255", "+121255")),
+        ("9-1-212", "US", "9", ("91212", "1212", "+1212")),
+        ("12125550199", "US", "", ("12125550199", "+12125550199")),
+        ("212555", "US", "", ("212555",)),
+        ("011 49 30", "US", "", ("0114930", "+4930")),
+        ("011 9876", "BR", "", ("0119876", "+55119876")),
+        ("0131 23", "CN", "", ("013123", "+8613123")),
+        ("0086 131", "CN", "", ("0086131", "+86131")),
+        ("8 495", "RU", "", ("8495",)),
+    ],
+)
+def test_a_beginning_with_a_trunk_prefix_finds_numbers_that_are_written_without_this_prefix(
+    text: str, region: str, outside_line: str, forms: tuple[str, ...]
+) -> None:
+    """In North America, people dial a 1 that no national form has; German and Russian forms have the trunk prefix."""
+    assert phone_number.prefix_forms(text, region, outside_line) == forms
+
+
+@pytest.mark.parametrize(
     ("text", "region", "area_code", "forms"),
     [
         ("5550171", "DE", "30", ("5550171", "+49305550171")),
