@@ -533,35 +533,44 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    If the only part is a final part with at least `SHORTEST_PUBLIC` digits, numbers that equal this part match too.
+    A single part behind a star with at least `SHORTEST_PUBLIC` digits also matches the numbers that equal this part.
+    If a star follows such a part, the part matches the numbers that begin with this part, too.
     """
-    initial, *middle, final = texts
-    if context.strip:
-        initial, final = (dial_string.without_affixes(text, context.strip) for text in (initial, final))
-        texts = (initial, *middle, final)
+    initial, *middle, final = texts = [dial_string.without_affixes(text, context.strip) for text in texts]
     if any(char.isalpha() for text in texts for char in dial_string.unwrapped(dial_string.clean(text))):
         return NO_VALUE
     parts: list[_Part] = []
     if initial:
-        beginnings = phone_number.prefix_forms(initial, context.region, context.outside_line, context.area_code)
-        parts.append(_Part(tuple("\t" + form for form in beginnings)))
+        parts.append(_Part(_number_beginnings(initial, context)))
     parts.extend(_Part((dial_string.dial_text(text),)) for text in middle if text)
     if final:
         parts.append(_Part((dial_string.dial_text(final) + "\t",) if dial_string.dial_text(final) else ()))
     strings = {part.strings for part in parts}
     if () in strings or ("",) in strings or strings <= _BARE_PLUS:
         return NO_VALUE
+    only = "".join(texts)
+    dialled = dial_string.dial_text(only)
+    if initial or len(parts) > 1 or len(dialled) < SHORTEST_PUBLIC:
+        return _in_order(parts, "\t")
+    if not final:
+        beginnings = [form for form in _number_beginnings(only, context) if dialled not in form]
+        parts = [_Part((dialled, *beginnings))]
     substring = _in_order(parts, "\t")
-    if len(parts) == 1 and len(dial_string.dial_text(final)) >= SHORTEST_PUBLIC:
-        dialled = dial_string.dial_text(final)
-        # Some phones cut off the first digits of a number, so the digits may begin within the prefix for calls abroad.
-        cut = phone_number.behind_cut_prefix(dialled, context.region)
-        numbers = [number_equality(number, context) for number in (final, *cut)]
-        required = itertools.chain.from_iterable(number.required for number in numbers)
-        tails = (*itertools.chain.from_iterable(required), NUMBER_END + dialled[-SHORTEST_PUBLIC:])
-        tests = [substring.test, *(number.test for number in numbers)]
-        return Assertion(lambda search_text: any(test(search_text) for test in tests), (tails,))
-    return substring
+    # Some phones cut off the first digits of a number, so the digits may begin within the prefix for calls abroad.
+    cut = phone_number.behind_cut_prefix(dialled, context.region)
+    numbers = [number_equality(number, context) for number in (only, *cut)]
+    required = itertools.chain.from_iterable(number.required for number in numbers)
+    within = (NUMBER_END + dialled[-SHORTEST_PUBLIC:],) if final else parts[0].strings
+    tests = [substring.test, *(number.test for number in numbers)]
+    return Assertion(
+        lambda search_text: any(test(search_text) for test in tests),
+        ((*itertools.chain.from_iterable(required), *within),),
+    )
+
+
+def _number_beginnings(text: str, context: NamingContext) -> Alternatives:
+    beginnings = phone_number.prefix_forms(text, context.region, context.outside_line, context.area_code)
+    return tuple(["\t" + form for form in beginnings])
 
 
 def _strict_part(family: Family, text: str, at: int, last: int) -> str:

@@ -401,6 +401,9 @@ def _prefix_forms(text: str, region: str, outside_line: str, area_code: str) -> 
     core = dial_string.unwrapped(dial_string.clean(text))[:LONGEST]
     if any(map(str.isalpha, core)):
         return ()
+    code = dial_string.code(core)
+    if code and _is_public(core[len(code) :], region):
+        core = core[len(code) :].lstrip()
     # The zero of "+49 (0)30" is removed, because this zero is dialled only within the country.
     forms = [dial_string.dial_text(number) for number in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_without_outside_line(core, forms[0], outside_line)))

@@ -482,6 +482,28 @@ def test_countries_are_never_mixed(number: str, asked: str, found: bool) -> None
     assert value(asked, lenient=True, of=entry(contact, lenient=True)) is found
 
 
+@pytest.mark.parametrize(
+    ("digits", "found"),
+    [
+        ("0049301234567", True),
+        ("00493012", True),
+        ("004930", False),
+        ("00301234567", True),
+        ("+49 (0)30 123", True),
+        ("31#0301234567", True),
+        ("123", True),
+        ("00", False),
+        ("0049302", False),
+        ("+", False),
+    ],
+)
+def test_a_number_between_two_stars_finds_the_numbers_that_begin_or_end_with_the_digits(
+    digits: str, *, found: bool
+) -> None:
+    """A phone that searches in the middle finds no less than a phone that searches at the beginning."""
+    assert value(Substrings("telephoneNumber", None, (digits.encode(),), None), lenient=True) is found
+
+
 TERMS = st.recursive(
     st.sampled_from([Present("cn"), Present("pager"), Equality("shoeSize", b"1"), Equality("cn", b"x")]),
     lambda inner: st.one_of(
@@ -666,6 +688,7 @@ def test_a_template_keeps_its_parts_without_text(*, lenient: bool) -> None:
         ("(telephoneNumber=0301234567#T1)", True, True),
         ("(telephoneNumber=L0#030123*)", True, False),
         ("(telephoneNumber=*1234567#t1)", True, False),
+        ("(telephoneNumber=*L0#0301234567*)", True, False),
         ("(telephoneNumber=X0#0301234567)", False, False),
         ("(telephoneNumber=L0#)", False, False),
         ("(telephoneNumber=L0#*)", False, False),
