@@ -40,7 +40,7 @@ SHORTEST_PUBLIC: Final = 7
 
 # The minimum number of digits of a full national number without the trunk prefix "0" in most countries; a shorter
 # number is local.
-_SHORTEST_WITHOUT_TRUNK: Final = 9
+SHORTEST_WITHOUT_TRUNK: Final = 9
 
 # If the fixed-line numbers of a country have at least `_FEWEST_LENGTHS` different lengths, companies in this country
 # are assumed to have extensions behind their numbers.
@@ -432,7 +432,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
     # A number without a trunk prefix may be local ("1234567"), so such a number has to be a valid number of the plan.
     if not is_valid(parsed):
         return False
-    is_complete = not plan.has_zero_trunk or len(digits) >= _SHORTEST_WITHOUT_TRUNK
+    is_complete = not plan.has_zero_trunk or len(digits) >= SHORTEST_WITHOUT_TRUNK
     return is_complete or dial_string.dialled(national(parsed)) == digits
 
 

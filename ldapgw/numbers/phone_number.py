@@ -502,16 +502,22 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 def _with_country_code(digits: str, region: str) -> list[str]:
     """Return the ways in which the digits of a beginning are the beginning of a number in E.164.
 
-    The digits may begin with an international prefix, a "+" in front may be missing, or the digits may begin with a
-    trunk prefix that national forms lack, such as 1 in North America.
+    The digits may begin with an international prefix, a "+" or a trunk prefix may be missing in front, or the digits
+    may begin with a trunk prefix that national forms lack, such as 1 in North America.
     """
     plan = numbering_plan.dialling(region)
     abroad = plan.strip_international_prefix(digits)
     if abroad:
         return ["+" + number for number in abroad]
-    has_lost_plus = len(digits) >= _SHORTEST_WITH_COUNTRY and digits[0] in "123456789"
-    within = plan.omits_trunk and plan.begins_with_trunk_prefix(digits)
-    return ["+" + digits] * has_lost_plus + [f"+{plan.country}{digits.removeprefix(plan.national_prefix)}"] * within
+    found = []
+    if digits[:1].isdigit() and digits[0] != "0":
+        if len(digits) >= _SHORTEST_WITH_COUNTRY:
+            found.append("+" + digits)
+        if plan.has_zero_trunk and len(digits) >= numbering_plan.SHORTEST_WITHOUT_TRUNK:
+            found.append(f"+{plan.country}{digits}")
+    if plan.omits_trunk and plan.begins_with_trunk_prefix(digits):
+        found.append(f"+{plan.country}{digits.removeprefix(plan.national_prefix)}")
+    return found
 
 
 def _with_plus(plain: Number, region: str) -> Number | None:
