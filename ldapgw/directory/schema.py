@@ -278,6 +278,8 @@ OBJECT_CLASSES = (
                 ("displayName", "givenName", "homePhone", "initials", "jpegPhoto", "labeledURI", "mail", "mobile", "o",
                  "pager", "uid", "c")),
     ObjectClass("dcObject", "1.3.6.1.4.1.1466.344", "AUXILIARY", "top", ("dc",)),
+    # RFC 4512 4.3: any user attribute is allowed.
+    ObjectClass("extensibleObject", "1.3.6.1.4.1.1466.101.120.111", "AUXILIARY", "top"),
     ObjectClass("subentry", "2.5.17.0", "STRUCTURAL", "top", ("cn",)),
     ObjectClass("subschema", "2.5.20.1", "AUXILIARY", "top", (),
                 ("attributeTypes", "objectClasses", "matchingRules", "matchingRuleUse", "ldapSyntaxes")),

@@ -67,15 +67,21 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
 
 @lru_cache(maxsize=1024)
 def tenant_entry(context: NamingContext) -> Entry:
-    """Return a tenant's own entry, an organization; the attributes contain the values of the RDN (RFC 4512 2.3.1)."""
+    """Return a tenant's own entry, an organization; the attributes contain the values of the RDN (RFC 4512 2.3.1).
+
+    If an organization must not have an attribute of the RDN, the entry has a class that allows this attribute.
+    """
     dn = str(context.base)
-    attributes: dict[str, tuple[str, ...]] = {"objectClass": ("top", "organization"), "o": (context.title,)}
+    attributes: dict[str, tuple[str, ...]] = {"o": (context.title,)}
     for name, value in next(iter(context.base.rdns), ()):
-        if name == "dc":
-            attributes["objectClass"] += ("dcObject",)
         kind = schema.attribute_type(name)
         if kind:
             attributes[kind.name] = tuple(dict.fromkeys((*attributes.get(kind.name, ()), value)))
+    classes = ("top", "organization", *(("dcObject",) if "dc" in attributes else ()))
+    allowed = {kind.name for each in classes for kind in schema.attributes_of(each)}
+    if not attributes.keys() <= allowed:
+        classes += ("extensibleObject",)
+    attributes = {"objectClass": classes, **attributes}
     operational = structural_attributes(dn, "organization", context.name, subordinates=True)
     return special_entry(dn, attributes, operational, lenient=context.lenient)
 

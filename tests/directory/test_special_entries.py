@@ -52,13 +52,36 @@ def test_tenant() -> None:
         "dc": [b"acme"],
     }
     assert answer(tenant_entry(OTHER), "*", "hasSubordinates") == {
-        "objectClass": [b"top", b"organization"],
+        "objectClass": [b"top", b"organization", b"extensibleObject"],
         "o": [b"Acme GmbH"],
         "ou": [b"x"],
         "hasSubordinates": [b"TRUE"],
     }
     assert answer(tenant_entry(replace(OTHER, base=Dn.parse("o=Other+x=1"))), "o") == {"o": [b"Acme GmbH", b"Other"]}
     assert answer(tenant_entry(replace(OTHER, base=Dn.parse("o=Acme GmbH"))), "o") == {"o": [b"Acme GmbH"]}
+
+
+@pytest.mark.parametrize(
+    ("base", "further"),
+    [
+        ("dc=acme,dc=example", ["dcObject"]),
+        ("o=Acme", []),
+        ("l=Berlin,c=DE", []),
+        ("ou=x,o=Acme", ["extensibleObject"]),
+        ("cn=x,dc=acme", ["extensibleObject"]),
+        ("dc=acme+ou=x", ["dcObject", "extensibleObject"]),
+        ("x=1", []),
+    ],
+)
+def test_an_object_class_of_a_tenant_allows_each_attribute_of_its_entry(base: str, further: list[str]) -> None:
+    """RFC 4512 2.4: the value of the RDN is in the entry, so a class has to allow the value's attribute."""
+    found = answer(tenant_entry(replace(CONTEXT, base=Dn.parse(base))))
+    classes = [name.decode() for name in found["objectClass"]]
+    allowed = {kind.name for name in classes for kind in schema.attributes_of(name)}
+
+    assert classes == ["top", "organization", *further]
+    assert found.keys() <= allowed or "extensibleObject" in classes
+    assert all(name in found for kind in map(schema.object_class, classes) if kind for name in kind.must)
 
 
 def definitions(attribute: str) -> list[str]:
