@@ -236,9 +236,10 @@ class Selection:
     def parse(cls, attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Self:
         """Parse an attribute selection; a name that is not in the schema (``1.1``) selects nothing.
 
-        Some phones send "cn sn" as one name; such a name selects both attributes.
+        Some phones send "cn sn" as one name, or "cn,sn" if somebody has entered commas; such a name selects both
+        attributes (`names_in`).
         """
-        requested = [name for text in attributes for name in text.split()]
+        requested = [name for text in attributes for name in names_in(text)]
         spellings = {kind.name: name for name in reversed(requested) if (kind := attribute_type(name))}
         selected: dict[str, tuple[bytes, AttributeType]] = {}
         for kind in (kind for name in requested for kind in _named(name)):
@@ -260,6 +261,11 @@ class Selection:
     def is_slow(self) -> bool:
         """Return whether an entry takes long to encode: photos are copied (8 KiB) or numbers converted (50 µs each)."""
         return self.has_photos or self.formatter is not None
+
+
+def names_in(text: str) -> list[str]:
+    """Split a text of an attribute selection at blanks and commas, which no attribute description contains."""
+    return text.replace(",", " ").split()
 
 
 def select(attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Selection:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
+from ldapgw.directory.entry import names_in
 from ldapgw.directory.filter import (
     And,
     Approximate,
@@ -235,7 +236,7 @@ def _attributes(content: BerReader) -> tuple[str, ...]:
     names = 0
     while content:
         attributes.append(content.text("attributes"))
-        names += max(1, len(attributes[-1].split()))  # some phones write several names into one string
+        names += max(1, len(names_in(attributes[-1])))  # some phones write several names into one string
         if names > ATTRIBUTES:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many")
     return tuple(attributes)

@@ -71,6 +71,7 @@ def test_all_operational_attributes() -> None:
         (("2.5.4.3", "OID.2.5.4.4"), ["2.5.4.3", "OID.2.5.4.4"]),
         (("commonName", "cn"), ["commonName"]),
         (("cn sn",), ["cn", "sn"]),
+        (("cn,sn", "mobile, telephoneNumber,"), ["cn", "sn", "mobile", "telephoneNumber"]),
         (("cn", "CN", "cn"), ["cn"]),
         (("mobile", "homePhone", "shoeSize", "\udcff", "ü"), ["mobile"]),
         (("cn;lang-de",), []),

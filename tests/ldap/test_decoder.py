@@ -128,6 +128,7 @@ def test_requests_are_read(request_, operation, expected):
         (pdu.search(filter_=b"\x30\x00"), ResultCode.PROTOCOL_ERROR, "filter: unknown kind"),
         (pdu.search(attributes=("cn",) * 257), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
         (pdu.search(attributes=("cn " * 128, "sn " * 129)), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
+        (pdu.search(attributes=("cn," * 128, "sn," * 129)), ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many"),
         (pdu.compare("", "cn", b"x" * 4097), ResultCode.ADMIN_LIMIT_EXCEEDED, "assertionValue: too long"),
     ],
 )
