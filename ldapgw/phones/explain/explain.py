@@ -168,6 +168,9 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
+        elif not number.typed:  # the code in front, or the rest behind the area code, is a part of the text
+            has_code = len(number.digits) > len(readings[0].digits)
+            reading = NumberReading.TYPED if has_code else NumberReading.WITHOUT_AREA_CODE
         elif len(number.digits) > len(readings[0].digits):
             reading = NumberReading.WITH_AREA_CODE
         else:

@@ -140,6 +140,7 @@ class NumberReading(StrEnum):
     WITHOUT_OUTSIDE_LINE = "without_outside_line"
     WITH_PLUS = "with_plus"
     WITH_AREA_CODE = "with_area_code"
+    WITHOUT_AREA_CODE = "without_area_code"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -290,6 +291,7 @@ _READINGS = {
     NumberReading.WITHOUT_OUTSIDE_LINE: "{number} (without the prefix for an outside line)",
     NumberReading.WITH_PLUS: "{number} (with + before it)",
     NumberReading.WITH_AREA_CODE: "{number} (with the area code)",
+    NumberReading.WITHOUT_AREA_CODE: "{number} (without the area code)",
 }
 
 _BOOKS = {

@@ -96,6 +96,7 @@ def test_what_a_pbx_puts_around_a_number() -> None:
         ),
         ("442079460123", [("+49442079460123", NumberReading.TYPED), ("+442079460123", NumberReading.WITH_PLUS)]),
         ("204", [("204", NumberReading.TYPED)]),
+        ("*31#0301234567", [("+49301234567", NumberReading.TYPED), ("*31#0301234567", NumberReading.TYPED)]),
         ("sip:0301234567@pbx.example", [("+49301234567", NumberReading.TYPED)]),
         ("1-800-FLOWERS", [("+18003569377", NumberReading.TYPED)]),
     ],
@@ -103,6 +104,22 @@ def test_what_a_pbx_puts_around_a_number() -> None:
 def test_a_number_and_what_it_may_mean(desk: PhoneView, asked: str, numbers: list[tuple[str, NumberReading]]) -> None:
     """Each number once, with how it was read."""
     assert explained(asked, desk).numbers == tuple(NumberVariant(*one) for one in numbers)
+
+
+@pytest.mark.parametrize(
+    ("asked", "numbers"),
+    [
+        ("5550171", [("5550171", NumberReading.TYPED), ("+49305550171", NumberReading.WITH_AREA_CODE)]),
+        ("+49305550171", [("+49305550171", NumberReading.TYPED), ("5550171", NumberReading.WITHOUT_AREA_CODE)]),
+        ("0301234567", [("+49301234567", NumberReading.TYPED), ("1234567", NumberReading.WITHOUT_AREA_CODE)]),
+    ],
+)
+def test_a_number_at_a_site_is_told_with_and_without_the_area_code(
+    asked: str, numbers: list[tuple[str, NumberReading]]
+) -> None:
+    assert explained(asked, sight(DESK._replace(area_code="30"))).numbers == tuple(
+        NumberVariant(*one) for one in numbers
+    )
 
 
 @pytest.mark.parametrize(
