@@ -131,8 +131,8 @@ def _caller_id_entry(
     if not numbers:
         return None
     texts = {name: [value.decode() for value in entry.attribute(name)] for name in _CALLER_ATTRIBUTES}
-    number = next(value for values in numbers.values() for value in values)
-    dn = Dn(((("cn", texts["cn"][0]), ("telephoneNumber", number)), *context.base.rdns))
+    requested = next((name, value) for name, values in numbers.items() for value in values)
+    dn = Dn(((("cn", texts["cn"][0]), requested), *context.base.rdns))
     packed = {"objectClass": (b"", normalization.value_search_text(Family.OID, OBJECT_CLASSES))}
     packed |= {
         name: (encoded_texts(values), normalization.search_text(Family.TEXT, values, lenient=context.lenient))

@@ -16,6 +16,7 @@ from ldapgw.directory import segment
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Dit
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.search import compare, matches, search
@@ -249,6 +250,19 @@ def test_a_book_open_to_callers_cannot_be_browsed(text: str, expected: bool) -> 
     """Nor be felt for what it does not show."""
     assert bool(found(BASE, text=text, viewer=HALL, dit=CAROLS)) is expected
     assert names(found(BASE, SINGLE_LEVEL, ALL, HALL, dit=CAROLS)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("(mobile=01712345678)", "mobile"), ("(telephoneNumber=01712345678)", "mobile"),
+     ("(telephoneNumber=+49301234567)", "telephoneNumber")],
+)  # fmt: skip
+def test_the_number_in_the_name_of_a_callers_entry_is_a_value_of_the_entry(text: str, named: str) -> None:
+    """RFC 4512 2.3.1"""
+    [entry] = found(BASE, text=text, viewer=HALL, dit=CAROLS)
+    values = {name: [value.decode() for value in values] for name, values in answer(entry).items()}
+
+    assert Dn.parse(entry.dn).rdns[0] == (("cn", values["cn"][0]), (named.lower(), values[named][0]))
 
 
 @pytest.mark.parametrize("operator", "|&")
