@@ -111,6 +111,8 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "an address at a domain": (Case(NUMBERS.format("private@bank.example"), 0), (Hint.NOTHING,)),
     "a name at a domain": (Case(NUMBERS.format("anna@192.0.2.1"), 0), (Hint.NOTHING,)),
     "withheld, unknown": (Case(NUMBERS.format("Unknown*"), 0), (Hint.WITHHELD,)),
+    "withheld, by Asterisk": (Case(NUMBERS.format("sip:asterisk@pbx.example"), 0), (Hint.WITHHELD,)),
+    "withheld, in German": (Case(NUMBERS.format("Unbekannt"), 0), (Hint.WITHHELD,)),
     "withheld, restricted": (Case("(telephoneNumber=restricted)", 0), (Hint.WITHHELD,)),
     "no attributes": (Case(attributes=("1.1",)), (Hint.NO_NAME, Hint.NO_NUMBER)),
     "several": (Case("(telephoneNumber=%)", 0, attributes=("telephoneNumber",)),

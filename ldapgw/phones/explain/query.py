@@ -20,8 +20,14 @@ PERSON = Equality("objectClass", b"person")
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
-# The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).
-_WITHHELD = frozenset(("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld"))
+# The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).  Asterisk puts its own name in
+# the place of a number that it does not know.
+_WITHHELD = frozenset(
+    (
+        *("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld", "blocked", "asterisk"),
+        *("anonym", "unbekannt"),
+    )
+)
 # A host that no e-mail address has: an IP address, or the host of anonymous callers (RFC 3323 4.1.1.3).
 _SIP_HOST = re.compile(r"@(?:[\d.]+|\[[\da-f:.]+\]|anonymous\.invalid)(?:[:;>]|$)")
 
