@@ -15,7 +15,19 @@ from functools import cached_property
 from typing import Self
 
 from ldapgw.directory.entry import Selection
-from ldapgw.directory.filter import And, Equality, Filter, Present, Scope, SearchRequest, Substrings, to_string
+from ldapgw.directory.filter import (
+    And,
+    Equality,
+    Extensible,
+    Filter,
+    Not,
+    Or,
+    Present,
+    Scope,
+    SearchRequest,
+    Substrings,
+    to_string,
+)
 from ldapgw.directory.schema import NUMBER_TYPES, attribute_type, class_chain
 from ldapgw.errors import ResultCode
 from ldapgw.numbers import dial_string
@@ -288,9 +300,22 @@ def _attribute(term: Filter) -> str:
 # Rules
 
 
-def _has_unknown_attributes(facts: _SearchFacts) -> bool:
-    attributes = {*map(_attribute, facts.terms)} - {"objectClass"}
-    return attributes == {""}
+def _needs_unknown_attribute(search_filter: Filter) -> bool:
+    """Return whether a filter is never true because of attributes that contacts don't have.
+
+    A single unknown attribute in an AND is enough, such as the objectCategory of Active Directory, even in a NOT.
+    """
+    match search_filter:
+        case And(terms):
+            return any(map(_needs_unknown_attribute, terms))
+        case Or(terms):
+            return bool(terms) and all(map(_needs_unknown_attribute, terms))
+        case Not(And() | Or() | Not() | Present()) | Extensible(attribute=None):
+            return False
+        case Not(term):  # the term is Undefined, and so is its negation (RFC 4511 4.5.1.7)
+            return _needs_unknown_attribute(term)
+        case _:
+            return not _attribute(search_filter)
 
 
 def _has_unknown_class(facts: _SearchFacts) -> bool:
@@ -371,7 +396,7 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
     Hint.NO_SUCH_BASE: lambda facts: facts.code in {ResultCode.NO_SUCH_OBJECT, ResultCode.INVALID_DN_SYNTAX},
     Hint.SCOPE: lambda facts: facts.is_empty_result and facts.request.scope is Scope.SINGLE_LEVEL,
     Hint.PLACEHOLDER: lambda facts: any(map(is_placeholder, facts.values)),
-    Hint.UNKNOWN_ATTRIBUTES: _has_unknown_attributes,
+    Hint.UNKNOWN_ATTRIBUTES: lambda facts: _needs_unknown_attribute(facts.request.filter),
     Hint.OBJECT_CLASS: _has_unknown_class,
     Hint.NO_CLASS: _has_no_class,
     Hint.NUMBER_ALONE: _searches_one_number,

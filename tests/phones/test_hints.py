@@ -71,6 +71,14 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
     "a percentage": (Case("(cn=100%*)", 0), (Hint.NOTHING,)),
     "UCM": (Case("(|(CallerIDName=web*)(AccountNumber=web*))", 2, attributes=()), ()),
     "unknown": (Case("(|(fileAs=web*)(IMHandle=web*))", 0, attributes=()), (Hint.UNKNOWN_ATTRIBUTES,)),
+    "one unknown of Active Directory": (
+        Case("(&(objectCategory=person)(|(cn=web*)(sn=web*)))", 0), (Hint.UNKNOWN_ATTRIBUTES,)
+    ),
+    "unknown in each condition": (Case("(|(&(cn=web*)(IMHandle=*))(&(sn=web*)(IMHandle=*)))", 0),
+                                  (Hint.UNKNOWN_ATTRIBUTES,)),
+    "unknown and excluded": (Case("(&(cn=web*)(!(msExchHideFromAddressLists=TRUE)))", 0), (Hint.UNKNOWN_ATTRIBUTES,)),
+    "unknown and absent": (Case("(&(cn=web*)(!(msExchHideFromAddressLists=*)))", 0), (Hint.NOTHING,)),
+    "no attribute": (Case("(:caseIgnoreMatch:=web)", 0), (Hint.NOTHING,)),
     "one unknown": (Case("(|(cn=web*)(IMHandle=web*))"), ()),
     "user": (Case("(&(objectClass=user)(cn=mue*))", 0), (Hint.OBJECT_CLASS,)),
     "person": (Case("(&(objectclass=PERSON)(cn=xyz*))", 0), (Hint.NOTHING,)),
