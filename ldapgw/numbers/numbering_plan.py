@@ -46,6 +46,9 @@ SHORTEST_WITHOUT_TRUNK: Final = 9
 # are assumed to have extensions behind their numbers.
 _FEWEST_LENGTHS: Final = 3
 
+# The length of the numbers of social value.
+_SOCIAL_LENGTH: Final = 6
+
 _NEVER: Final = re.compile("(?!)")
 
 # The size of each cache.  Caches help because the numbers of a field are read in several ways.
@@ -416,6 +419,14 @@ def is_short(digits: str, region: str) -> bool:
         return True
     # Some numbers of companies have no area code and no trunk prefix, such as "13 12 13" in Australia.
     return phonenumbers.number_type(number) in _SHORT_TYPES and phonenumbers.region_code_for_number(number) == region
+
+
+def is_of_social_value(digits: str, region: str) -> bool:
+    """Return whether digits are a number of social value, such as 116117 for doctors (EU decision 2007/116/EC).
+
+    Nobody gives out these numbers as internal numbers, so they are public, although they are short.
+    """
+    return len(digits) == _SOCIAL_LENGTH and digits.startswith("116") and is_short(digits, region)
 
 
 def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:

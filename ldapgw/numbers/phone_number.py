@@ -200,7 +200,11 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         dialling = numbering_plan.dialling(region)
         stripped = _without_outside_line(core, plain.digits, outside_line)
         inside = parse(stripped, region)
-        if inside is not None and (inside.e164 or len(inside.digits) >= dialling.shortest):
+        if inside is not None and (
+            inside.e164
+            or len(inside.digits) >= dialling.shortest
+            or numbering_plan.is_of_social_value(inside.digits, region)
+        ):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
             # The first result of `strip_international_prefix` is left out, because `parse` has given this number
@@ -337,7 +341,8 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        neighbours = [local.digits for local in others if local.typed == ""]
+        # The only short numbers behind an outside line are those of social value.
+        neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
         return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
 
@@ -402,8 +407,10 @@ def _prefix_forms(text: str, region: str, outside_line: str, area_code: str) -> 
     if any(map(str.isalpha, core)):
         return ()
     code = dial_string.code(core)
-    if code and _is_public(core[len(code) :], region):
-        core = core[len(code) :].lstrip()
+    behind = core[len(code) :].lstrip()
+    inside = _without_outside_line(behind, dial_string.dialled(behind), outside_line) if code else ""
+    if code and (_is_public(behind, region) or _is_public(inside, region)):
+        core = behind
     # The zero of "+49 (0)30" is removed, because this zero is dialled only within the country.
     forms = [dial_string.dial_text(number) for number in (core, core.replace("(0)", ""))]
     forms.append(dial_string.dial_text(_without_outside_line(core, forms[0], outside_line)))
@@ -442,7 +449,7 @@ def format_number(number: Number, form: NumberFormat, region: str, outside_line:
 
 def _formatted(number: Number, form: NumberFormat, region: str, outside_line: str) -> str:
     if not number.e164:
-        return _local(number, outside_line if form is NumberFormat.DIAL else "")
+        return _local(number, region, outside_line if form is NumberFormat.DIAL else "")
     if form is NumberFormat.E164:
         return number.e164
     # `national` is empty if the national form is so short that people would take the form for an internal number.
@@ -573,9 +580,11 @@ def _share_tail(one: str, other: str) -> bool:
     return len(shorter) >= SHORTEST_PUBLIC and longer.endswith(shorter)
 
 
-def _local(number: Number, outside_line: str) -> str:
-    """Format a number without a country: an internal number as typed, a local number with the outside line in front."""
+def _local(number: Number, region: str, outside_line: str) -> str:
+    """Format a number without a country: an internal number as typed, other numbers with the outside line in front."""
     digits = typed_digits(number)
+    if numbering_plan.is_of_social_value(digits, region):
+        return outside_line + digits
     is_local = len(digits) >= SHORTEST_PUBLIC and digits.isdigit() and digits[0] != "0"
     return outside_line + digits if is_local and not digits.startswith(outside_line) else digits
 

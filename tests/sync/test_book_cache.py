@@ -84,7 +84,7 @@ def test_the_format_counts_what_makes_a_book() -> None:
     built = build_book(CONTEXT, "0", ALICE, Sharing.PRIVATE, people, labels, per_number=True)
     file = BytesIO()
     write_book(built, RecordWriter(file))
-    assert (FILE_FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (10, "3e9d908677d8cea1")
+    assert (FILE_FORMAT, blake2b(file.getvalue(), digest_size=8).hexdigest()) == (11, "3e9d908677d8cea1")
 
 
 def test_an_image_is_on_the_disk_before_it_counts(folder: BookCache, monkeypatch: pytest.MonkeyPatch) -> None:
