@@ -536,7 +536,9 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     A single part behind a star with at least `SHORTEST_PUBLIC` digits also matches the numbers that equal this part.
     If a star follows such a part, the part matches the numbers that begin with this part, too.
     """
-    initial, *middle, final = texts = [dial_string.without_affixes(text, context.strip) for text in texts]
+    if context.strip:
+        texts = [dial_string.without_affixes(text, context.strip) for text in texts]
+    initial, *middle, final = texts
     if any(char.isalpha() for text in texts for char in dial_string.unwrapped(dial_string.clean(text))):
         return NO_VALUE
     parts: list[_Part] = []
@@ -548,10 +550,12 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     strings = {part.strings for part in parts}
     if () in strings or ("",) in strings or strings <= _BARE_PLUS:
         return NO_VALUE
-    only = "".join(texts)
-    dialled = dial_string.dial_text(only)
-    if initial or len(parts) > 1 or len(dialled) < SHORTEST_PUBLIC:
+    if initial or len(parts) > 1:
         return _in_order(parts, "\t")
+    dialled = parts[0].strings[0].removesuffix("\t")
+    if len(dialled) < SHORTEST_PUBLIC:
+        return _in_order(parts, "\t")
+    only = "".join(texts)
     if not final:
         beginnings = [form for form in _number_beginnings(only, context) if dialled not in form]
         parts = [_Part((dialled, *beginnings))]
