@@ -513,10 +513,11 @@ def _with_country_code(digits: str, region: str) -> list[str]:
     may begin with a trunk prefix that national forms lack, such as 1 in North America.
     """
     plan = numbering_plan.dialling(region)
-    abroad = plan.strip_international_prefix(digits)
-    if abroad:
-        return ["+" + number for number in abroad]
-    found = []
+    found = ["+" + number for number in plan.strip_international_prefix(digits)]
+    if plan.country and digits.startswith(f"00{plan.country}"):
+        found.append("+" + digits[2:])  # as in `_is_public`
+    if found:
+        return found
     if digits[:1].isdigit() and digits[0] != "0":
         if len(digits) >= _SHORTEST_WITH_COUNTRY:
             found.append("+" + digits)
