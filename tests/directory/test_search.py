@@ -258,7 +258,7 @@ def test_a_book_open_to_callers_cannot_be_browsed(text: str, expected: bool) -> 
      ("(telephoneNumber=+49301234567)", "telephoneNumber")],
 )  # fmt: skip
 def test_the_number_in_the_name_of_a_callers_entry_is_a_value_of_the_entry(text: str, named: str) -> None:
-    """RFC 4512 2.3.1"""
+    """RFC 4512 2.3.1 wants each value of the RDN in the entry."""
     [entry] = found(BASE, text=text, viewer=HALL, dit=CAROLS)
     values = {name: [value.decode() for value in values] for name, values in answer(entry).items()}
 
