@@ -75,10 +75,13 @@ class LeadLost(LdapgwError):
 
 
 class SyncOutdated(LdapgwError):
-    """Raised when a sync cannot be applied, because the account's stored contacts have changed since the sync began."""
+    """Raised when a sync cannot be applied, because the account has changed at the gateway since the sync began."""
 
     def __init__(self) -> None:
-        super().__init__("a backup was restored, or the account took over or handed over the Workspace directory")
+        super().__init__(
+            "a backup was restored, a person has switched a source on or off, or the account took over or handed over "
+            "the Workspace directory"
+        )
 
 
 # --- Google ---------------------------------------------------------------------------------------------------------

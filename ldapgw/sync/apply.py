@@ -240,12 +240,10 @@ def record_directory_failure(
 def apply_sync_result(connection: Connection, account: Account, result: SyncResult, now: float) -> SyncFigures | None:
     """Write the result of a sync, unless the account was disconnected or connected anew meanwhile.
 
-    Nothing is written either if a person has meanwhile switched one of the account's sources on or off; the switch has
-    requested another sync.
-
     :returns: the numbers of changed contacts, or None if nothing has changed.
     :raises SuspiciousShrink: when so many contacts would vanish that a person has to accept the loss first.
-    :raises SyncOutdated: when the stored contacts have changed since the sync began.
+    :raises SyncOutdated: when the stored contacts have changed since the sync began, or a person has meanwhile switched
+        one of the account's sources on or off.
 
     After an error nothing is written: the caller rolls the transaction back.
     """
@@ -254,9 +252,8 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if generation is None:
         return None
     before = sync_state.read_sync_states(connection, account.id)
-    if {source for source, stored in before.items() if stored.state is SourceState.OFF} != account.switched_off:
-        return None
-    if generation != result.generation:
+    switched_off = {source for source, stored in before.items() if stored.state is SourceState.OFF}
+    if switched_off != account.switched_off or generation != result.generation:
         raise SyncOutdated
     if any(fetched.query.source is Source.DIRECTORY for fetched in result.fetched):
         directory_accounts.take_over_directory(connection, account)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Source
+from ldapgw.errors import SyncOutdated
 from ldapgw.store import contacts, revocations
-from ldapgw.store.accounts import SourceState
-from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, OTHERS
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, SCOPE, Stage, person
+from ldapgw.store.accounts import SourceState, SyncRequest
+from tests.support.results import result_of
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, OTHERS
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, NOW, SCOPE, Stage, person
 
 ON, OFF = SourceState.ON, SourceState.OFF
 OTHER, DIRECTORY = Source.OTHER_CONTACTS, Source.DIRECTORY
@@ -65,16 +67,45 @@ def test_a_source_that_is_off_needs_no_scope(stage: Stage) -> None:
 
 @pytest.mark.parametrize("is_on", [False, True], ids=["off", "on"])
 def test_a_switch_during_a_sync_counts(stage: Stage, is_on: bool) -> None:
-    """The sync that has begun before writes nothing; the switch has asked for another one."""
+    """The sync that has begun before the switch writes nothing; the next sync follows the switch."""
     if is_on:
         switch(stage, OTHER)
     stage.world.add_person(ALICE, person("Ada Riese"))
     stage.line.meanwhile[CONNECTIONS] = lambda: switch(stage, OTHER, on=is_on)
-    stage.sync(ALICE)
+    with pytest.raises(SyncOutdated):
+        stage.sync(ALICE)
     assert (stage.names(ALICE), stage.account(ALICE).sources[OTHER]) == (["Anna Berg"], ON if is_on else OFF)
     stage.sync(ALICE)
     others = ["Otto Ott"] if is_on else []
     assert stage.names(ALICE) == ["Ada Riese", "Anna Berg", *others]
+
+
+def test_a_switch_during_a_requested_sync_keeps_the_request(stage: Stage) -> None:
+    """The sync begins anew at once, and is still the full sync that a person has requested."""
+    stage.start()
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    stage.line.meanwhile[CONNECTIONS] = lambda: switch(stage, OTHER)
+    stage.request(ALICE, SyncRequest.FULL)
+    account = stage.account(ALICE)
+    assert (account.pending_sync, stage.names(ALICE)) == (SyncRequest.FULL, ["Anna Berg"])
+    stage.calls()
+    result_of(stage.scheduler.refresh())
+    account = stage.account(ALICE)
+    assert (account.pending_sync, account.syncing, account.error) == (None, False, None)
+    assert (stage.names(ALICE), stage.sync_states()[Source.CONTACTS].full_sync_at) == (["Ada Riese", "Anna Berg"], NOW)
+    assert stage.calls() == {GROUPS: 1, CONNECTIONS: 1, COLLEAGUES: 1}
+
+
+def test_a_switch_during_the_first_sync_delays_nothing() -> None:
+    """Phones need not wait for the contacts until the next sync in turn."""
+    stage = Stage(sources=ALL_SOURCES)
+    account = stage.connect()
+    stage.world.add_person(ALICE, person("Anna Berg"))
+    stage.line.meanwhile[CONNECTIONS] = lambda: stage.database.run(revocations.switch_off, account.id, OTHER)
+    stage.start()
+    assert stage.account().last_sync is None
+    result_of(stage.scheduler.refresh())
+    assert (stage.names(ALICE), stage.account().last_sync) == (["Anna Berg"], NOW)
 
 
 def test_the_directory_comes_through_nobody_who_has_switched_it_off(stage: Stage) -> None:
