@@ -257,7 +257,7 @@ class SyncScheduler(Service):
         if loop is None:
             loop = self._loops[account.id] = _Loop(account.identity)
             code = account.error.code if account.error is not None else ""
-            loop.is_tenant_wide = account.alarm is not None
+            loop.is_tenant_wide = account.alarm is not None or code in _ALARMS
             if code in _OUTAGES and account.failures:
                 self._await_answer(account.id, loop, self._project(account))
         loop.grantor = _grantor(account)
@@ -427,11 +427,11 @@ class SyncScheduler(Service):
         now, circuit = self._clock.seconds(), self._circuits[_grantor(account)]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
-        if circuit.code in _ALARMS:
-            await self._leader.store.run(postpone, account, now, now + wait)
-            return _Outcome(wait, is_tenant_wide=True)
-        await self._leader.store.run(postpone, account, now, now + wait, circuit.code)
-        return _Outcome(wait, outage=self._project(account))
+        is_tenant_wide = circuit.code in _ALARMS
+        # The tenant's alarm shows the error of an OAuth client.
+        code = circuit.code if account.uses_delegation or not is_tenant_wide else ""
+        await self._leader.store.run(postpone, account, now, now + wait, code)
+        return _Outcome(wait, is_tenant_wide=is_tenant_wide, outage="" if is_tenant_wide else self._project(account))
 
     async def _sync(self, begun: BegunSync) -> _Synced:
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
@@ -458,7 +458,7 @@ class SyncScheduler(Service):
             changed = await self._sync_directory(account, full=full, own_error=own_error) or changed
         is_closed = before.is_open and not after.is_open
         if is_closed:
-            await self._restart_tenant(account.tenant)
+            await self._restart_grantees(account)
         if is_closed or error is None:
             self._end_outage(self._project(account))
         return _Synced(account, error, changed, end, applied.is_ended)
@@ -473,7 +473,7 @@ class SyncScheduler(Service):
         active = [
             loop
             for loop in self._loops.values()
-            if loop.tenant == account.tenant and (loop.next is not None or loop.run is not None)
+            if loop.grantor == _grantor(account) and (loop.next is not None or loop.run is not None)
         ]
         return all(loop.is_client_refused for loop in active)
 
@@ -562,12 +562,16 @@ class SyncScheduler(Service):
             rest = min(max(loop.called_at + self._interval - now, 0.0), self._interval)
             self._start(account_id, loop, rest + spread * (0.1 + 0.9 * self._random()))
 
-    async def _restart_tenant(self, tenant: str) -> None:
-        """Sync soon the accounts that wait because of the tenant's OAuth client, which Google accepts again."""
-        if await self._leader.store.run(tenants.clear_alarm, tenant):
+    async def _restart_grantees(self, account: Account) -> None:
+        """Sync soon the accounts that wait because of the OAuth client or service account that Google accepts again.
+
+        :param account: the account whose sync has shown this.
+        """
+        tenant = account.tenant
+        if not account.uses_delegation and await self._leader.store.run(tenants.clear_alarm, tenant):
             log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
         for account_id, loop in self._loops.items():
-            if loop.tenant == tenant and loop.is_tenant_wide and loop.next is not None:
+            if loop.grantor == _grantor(account) and loop.is_tenant_wide and loop.next is not None:
                 loop.is_tenant_wide = False
                 self._start(account_id, loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
 
@@ -575,10 +579,20 @@ class SyncScheduler(Service):
         """Record a failure; return the seconds until the next attempt, or None if a person has to act first."""
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
-        next_sync = None if wait is None else now + wait
         if isinstance(error, TENANT_ERRORS):
             wait = self._circuits[_grantor(account)].wait(now)  # only one account of the tenant keeps trying
-            next_sync = now + wait
+        next_sync = None if wait is None else now + wait
+        if isinstance(error, TENANT_ERRORS) and account.uses_delegation:
+            # An alarm is about the tenant's OAuth client, so the accounts themselves show this error.
+            if account.error is None or account.error.code != error.code:
+                log.error(
+                    "tenant {tenant}: the service account: {code} {detail}",
+                    event="service_account_refused",
+                    tenant=account.tenant,
+                    code=error.code,
+                    detail=error.detail,
+                )
+        elif isinstance(error, TENANT_ERRORS):
             link = error.activation_url if isinstance(error, ApiDisabled) else ""
             if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
                 log.error(

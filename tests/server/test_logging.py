@@ -228,7 +228,7 @@ OF_NO_ACCOUNT = {
     *("admin_link_used", "code_exchange_failed", "consent_refused", "foreign_form_refused"),
     *("dial_failed", "page_failed", "page_unavailable", "phones_administered"),
     *("delegation_ended", "delegation_trial_failed", "delegation_undecryptable", "group_failed", "leavers_held"),
-    *("users_added", "workspace_failed"),
+    *("service_account_refused", "users_added", "workspace_failed"),
     *("tenant_served", "tenant_unserved", "unknown_login"),
 }
 

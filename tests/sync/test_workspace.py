@@ -336,6 +336,66 @@ def test_a_refused_client_stops_no_delegated_account() -> None:
     assert (stage.names(CAROL), stage.account(CAROL).error) == (["Cleo", "Zoe"], None)
 
 
+def test_an_api_that_is_off_for_the_service_account_concerns_no_consent(caplog_twisted: list[str]) -> None:
+    """The People API may be on for the OAuth client, which is of another Google project."""
+    stage = Workspace()
+    stage.connect(CAROL)
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    caplog_twisted.clear()
+    for address in (ALICE, BOB):
+        stage.world.faults.inject("error_service_disabled_403", account=address)
+    stage.clock.advance(2 * stage.interval)
+    assert [found.error and found.error.code for found in stage.known] == ["api_disabled", "api_disabled", None]
+    assert [found.alarm for found in stage.known] == [None, None, None]
+    (told,) = caplog_twisted
+    assert told.startswith("tenant acme: the service account: api_disabled HTTP 403 SERVICE_DISABLED ")
+    stage.world.faults.clear()
+    stage.scheduler.stopService()
+    stage.scheduler = stage.new_scheduler()
+    stage.start()
+    stage.clock.pump([stage.interval] * 6)
+    assert [found.error for found in stage.known] == [None, None, None]
+
+
+def test_the_end_of_an_outage_for_delegated_accounts_ends_no_alarm(caplog_twisted: list[str]) -> None:
+    """Google has answered the service account, and still rejects the OAuth client."""
+    stage = Workspace()
+    stage.connect(CAROL)
+    stage.start()
+    others = stage.add_users(3)
+    for address in others:
+        stage.world.set_user(address, signed_in=True)
+    stage.delegate()
+    stage.follow()
+    stage.world.set_client(CLIENT.client_id, state="deleted")
+    stage.world.expire_access_tokens(CAROL)
+    stage.clock.advance(2 * stage.interval)
+    since = stage.trouble(CAROL).since
+    for address in others:
+        stage.world.faults.inject("error_unavailable_503", account=address)
+    stage.clock.pump([10] * 120)
+    stage.world.faults.clear()
+    stage.clock.pump([10] * 120)
+    assert (stage.trouble(CAROL).code, stage.trouble(CAROL).since) == ("client_rejected", since)
+    assert [found.error for found in stage.known if found.address != CAROL] == [None] * 5
+    assert "tenant acme: Google accepts the OAuth client again" not in caplog_twisted
+
+
+def test_a_client_that_google_refuses_to_all_its_accounts_is_rejected() -> None:
+    """Delegated accounts do not count, because Google refuses nothing to the service account."""
+    stage = Workspace()
+    stage.connect(CAROL)
+    stage.start()
+    stage.delegate()
+    stage.follow()
+    stage.world.expire_access_tokens(CAROL)
+    stage.world.faults.inject("token_error_unauthorized_client", account=CAROL)
+    stage.clock.advance(2 * stage.interval)
+    assert stage.trouble(CAROL).code == "client_rejected"
+
+
 def test_another_user_with_an_old_address_gets_a_book_of_their_own() -> None:
     """Users are known by their ids: an address may pass to a successor, and a user may get another address."""
     stage = Workspace()
