@@ -83,10 +83,12 @@ class Applied:
     :ivar changed: whether the account's contacts have changed.
     :ivar is_ended: whether the end of the sync is recorded too: nothing has changed, and the account is not the
         directory account.
+    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.
     """
 
     changed: bool
     is_ended: bool = False
+    has_called: bool = True
 
 
 class SyncJob:
@@ -230,28 +232,30 @@ class SyncJob:
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return await self._apply(account, result, end)
+            return replace(await self._apply(account, result, end), has_called=bool(due))
 
-    async def sync_directory(self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = "") -> bool:
+    async def sync_directory(
+        self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = ""
+    ) -> bool | None:
         """Sync the tenant's Workspace directory if the account is the directory account now.
 
         The caller has to record a failure (`record_directory_failure`), so that another account is chosen next time.
 
         :param own_error: the error code of the sync of the account's own sources, which has just ended; empty if that
             sync succeeded.
-        :returns: whether the directory has changed.
+        :returns: whether the directory has changed, or None if the directory was not fetched.
         :raises GoogleError: as `sync`.
         """
         tenant = self.tenants[account.tenant]
         if not self._may_fetch_directory(account):
-            return False
+            return None
         if not await self._leader.store.read(is_directory_account, account, self._now(), own_error):
-            return False
+            return None
         stored = await self._leader.store.read(read_stored_state, self._secret_box, account.id)
         query = stored.query(tenant, Source.DIRECTORY)
         due = self._due_sync(account, stored, query, full=full)
         if due is DueSync.NONE:
-            return False
+            return None
         with self._listings(account) as fetched:
             fetched.append(await self._fetch(account, query, stored.token(Source.DIRECTORY, due)))
             result = SyncResult(

@@ -437,7 +437,8 @@ class SyncScheduler(Service):
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
         account, now = begun.account, self._clock.seconds()
         end = SyncEnd(now, backoff.after_success(self._interval, self._random()))
-        self._circuits[_grantor(account)] = self._circuits[_grantor(account)].begin_trial(now)
+        untried = self._circuits[_grantor(account)]
+        trial = self._circuits[_grantor(account)] = untried.begin_trial(now)
         loop = self._loops.get(account.id)
         if loop is not None:
             loop.called_at = now
@@ -449,19 +450,28 @@ class SyncScheduler(Service):
             raise CancelledError
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
+        changed, has_called = applied.changed, applied.has_called
+        is_closed = has_called and self._end_trial(account, error)
+        if not applied.is_ended and (error is None or isinstance(error, SuspiciousShrink | BadResponse)):
+            own_error = error.code if error is not None else ""
+            directory_error, directory_changed = await self._sync_directory(account, full=full, own_error=own_error)
+            changed, error = bool(directory_changed) or changed, directory_error or error
+            if directory_error is not None or (directory_changed is not None and not has_called):
+                has_called, is_closed = True, self._end_trial(account, error)
+        if not has_called and self._circuits[_grantor(account)] is trial:
+            self._circuits[_grantor(account)] = untried  # another account has to try
+        if is_closed:
+            await self._restart_grantees(account)
+        if is_closed or (has_called and error is None):
+            self._end_outage(self._project(account))
+        return _Synced(account, error, changed, end, applied.is_ended)
+
+    def _end_trial(self, account: Account, error: Exception | None) -> bool:
+        """Update the circuit breaker after calls to Google, and return whether the circuit was closed."""
         before = self._circuits[_grantor(account)]
         after = before.after_outcome(error, account.id, self._clock.seconds(), self._interval, self._random())
         self._circuits[_grantor(account)] = after
-        changed = applied.changed
-        if not applied.is_ended and (error is None or isinstance(error, SuspiciousShrink | BadResponse)):
-            own_error = error.code if error is not None else ""
-            changed = await self._sync_directory(account, full=full, own_error=own_error) or changed
-        is_closed = before.is_open and not after.is_open
-        if is_closed:
-            await self._restart_grantees(account)
-        if is_closed or error is None:
-            self._end_outage(self._project(account))
-        return _Synced(account, error, changed, end, applied.is_ended)
+        return before.is_open and not after.is_open
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
         """Return whether Google refuses the tenant's OAuth client to all accounts that gave the client their grants."""
@@ -505,32 +515,43 @@ class SyncScheduler(Service):
         """Sync the account's own sources; return the error, and what the sync has written."""
         account = begun.account
         try:
-            if account.alarm is not None and account.alarm.code == ClientRejected.code:
+            is_client_tried = self._circuits[_grantor(account)].code == ClientRejected.code
+            if is_client_tried:
                 # An old access token would hide that Google still rejects the client.
                 await self._job.access_tokens.refresh(account, self._job.client(account))
                 begun = replace(begun, stored=replace(begun.stored, tokens=None))
             max_loss, count = account.max_loss("book"), len(self._loops)
-            return None, await self._job.sync(begun, full=full, max_loss=max_loss, account_count=count, end=end)
+            applied = await self._job.sync(begun, full=full, max_loss=max_loss, account_count=count, end=end)
+            return None, replace(applied, has_called=applied.has_called or is_client_tried)
         except (CancelledError, LeadLost, SyncOutdated):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of account {account}", account, error)
             return error, Applied(changed=False)
 
-    async def _sync_directory(self, account: Account, *, full: bool, own_error: str) -> bool:
-        """Sync the tenant's directory if the account is the directory account; return whether it has changed."""
+    async def _sync_directory(
+        self, account: Account, *, full: bool, own_error: str
+    ) -> tuple[GoogleError | None, bool | None]:
+        """Sync the tenant's directory if the account is the directory account.
+
+        :returns: an error that concerns all sources of the account, and the result of `SyncJob.sync_directory`.
+        """
         try:
             max_loss = account.max_loss("directory")
-            return await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
+            return None, await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
         except (CancelledError, LeadLost, SyncOutdated):
             raise
+        except (ConsentRevoked, *TENANT_ERRORS) as error:
+            # An account without other sources, whose own sync has made no call, notices this error only here.
+            _log_error("directory through account {account}", account, error)
+            return error, None
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of the directory through account {account}", account, error)
             google_error = error if isinstance(error, GoogleError) else GoogleError()
             wait = backoff.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
             await self._job.record_directory_failure(account, google_error, self._clock.seconds() + wait)
             await self._start_successor(account)
-            return False
+            return None, None
 
     async def _start_successor(self, account: Account) -> None:
         """Start the sync of the next directory account soon, unless that account's own syncs fail."""

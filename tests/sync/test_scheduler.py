@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -548,6 +549,67 @@ def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
     stage.world.faults.clear()
     stage.request(addresses[2])
     assert [stage.account(address).error for address in addresses] == [None] * 4
+
+
+@dataclass
+class DirectoryOnly(Stage):
+    """Alice and Bob, whose contacts stay at Google: phones find the Workspace directory alone, through Alice."""
+
+    sources: tuple[Source, ...] = (Source.DIRECTORY,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.world.add_person(ALICE, person("Dora Dienst"), "directory")
+        for address in (ALICE, BOB):
+            self.connect(address)
+        self.start()
+
+    def pass_hours(self, count: int) -> None:
+        """Let time pass in steps of half a minute, so that the syncs of the accounts alternate."""
+        self.clock.pump([30] * 120 * count)
+
+
+@pytest.mark.parametrize("code", ["client_rejected", "api_disabled"])
+def test_an_alarm_needs_no_source_beside_the_directory(code: str, logged: list[LogEvent]) -> None:
+    """A sync that has nothing to fetch makes no call, and ends no alarm."""
+    stage = DirectoryOnly()
+    if code == "client_rejected":
+        stage.world.set_client(state="deleted")
+    else:
+        stage.world.faults.inject("error_service_disabled_403")
+    stage.pass_hours(2)
+    since = stage.trouble(ALICE).since
+    stage.request(BOB)
+    stage.pass_hours(4)
+    troubles = [(trouble.code, trouble.since) for trouble in map(stage.trouble, (ALICE, BOB))]
+    assert troubles == [(code, since), (code, since)]
+    stage.world.set_client(state="ok")
+    stage.world.faults.clear()
+    stage.pass_hours(2)
+    assert [stage.account(address).error for address in (ALICE, BOB)] == [None, None]
+    told = [event["event"] for event in logged if event["log_level"] >= LogLevel.info]
+    assert told == ["sync_changed", "client_refused", "client_accepted"]
+
+
+def test_a_request_through_any_account_ends_the_alarm_of_a_client_without_other_sources() -> None:
+    """To renew the account's access is call enough."""
+    stage = DirectoryOnly()
+    stage.world.set_client(state="deleted")
+    stage.pass_hours(2)
+    stage.world.set_client(state="ok")
+    stage.request(BOB)
+    assert [stage.account(address).error for address in (ALICE, BOB)] == [None, None]
+
+
+def test_a_consent_that_has_ended_is_noticed_without_other_sources() -> None:
+    """The account's owner has to connect again; the directory comes through the next account."""
+    stage = DirectoryOnly()
+    stage.world.revoke(ALICE)
+    stage.world.add_person(ALICE, person("Emil Erst"), "directory")
+    stage.pass_hours(2)
+    account = stage.account(ALICE)
+    assert (stage.trouble(ALICE).code, account.revoked, account.next_sync) == ("consent_revoked", True, None)
+    assert (stage.account(BOB).error, stage.names("directory")) == (None, ["Dora Dienst", "Emil Erst"])
 
 
 def test_when_google_is_down_few_ask(stage: Stage) -> None:
