@@ -530,10 +530,15 @@ def _facts(connection: Connection, tenant: str) -> tuple[float | None, bool, boo
 
 
 def _enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClient, before: Client | None) -> None:
-    """Store a client, and sync with the new client if the grants are still valid, or else ask everyone to reconnect."""
+    """Store a client, and sync with the new client if the grants are still valid, or else ask everyone to reconnect.
+
+    Accounts that the tenant's service account reads have no grant of a client.
+    """
     tenants.enter_client(connection, secret_box, new)
     connected = [
-        account for account in accounts.read_all(connection, new.tenant) if account.is_connected and not account.revoked
+        account
+        for account in accounts.read_all(connection, new.tenant)
+        if account.is_connected and not account.revoked and not account.uses_delegation
     ]
     if _is_another(before, new):
         for account in connected:

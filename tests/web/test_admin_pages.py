@@ -402,6 +402,27 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
     assert "needs to reconnect" in words_on(browser.get("/acme/admin"))
 
 
+def test_a_client_is_of_no_account_that_a_service_account_reads(stage: Stage) -> None:
+    """Such an account tries no new secret, and goes on with another client."""
+    browser = signed_in(stage)
+    delegated, consented = connect(stage, ALICE), connect(stage, BOB)
+    stage.do(
+        lambda connection: connection.execute(
+            update(account_table)
+            .where(account_table.c.id == delegated)
+            .values(delegated=True, refresh_token=None, client_id=None)
+        )
+    )
+    submit_client(browser)
+    requested = {one.id: one.requested_sync for one in stage.accounts()}
+    assert requested == {delegated: None, consented: SyncRequest.INCREMENTAL}
+    enter(stage, OTHER)
+    result_of(stage.clients.refresh())
+    submit_client(browser, replace="1")
+    troubles = {one.id: one.error and one.error.code for one in stage.accounts()}
+    assert troubles == {delegated: None, consented: "consent_revoked"}
+
+
 def test_another_client_asks_first(stage: Stage) -> None:
     """The form names the consequence; without the tick, by hand or in a file, nothing is tried or stored."""
     stage.certificate_ends = NOW + 90 * 86400
