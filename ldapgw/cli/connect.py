@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -123,7 +124,9 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     _print_url(dependencies, redirect)
     hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
     pasted = click.prompt("Paste that address here", err=True).strip()
-    query = dict(parse_qsl(urlsplit(pasted).query))
+    query: dict[str, str] = {}
+    with suppress(ValueError):  # the text is no URL
+        query = dict(parse_qsl(urlsplit(pasted).query))
     if "state" not in query:
         raise UserError(
             "this is not the right address: paste the address that begins with "

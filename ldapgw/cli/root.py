@@ -6,10 +6,12 @@ The module of a command is imported when the command is used, so that ``--versio
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,9 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 
 # A shell's exit status for a command ended by Ctrl-C: 128 plus the signal's number.
 _INTERRUPTED = 130
+
+# The errors of a full disk, or of a broken device, to which the output of a command is written.
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # The configuration file, unless another file is named; the units of systemd read this file.
 CONFIG_FILE = "/etc/ldapgw/ldapgw.toml"
@@ -159,13 +164,21 @@ class Commands(click.Group):
         """Run a command, and print each problem that an operator can solve as a line without a traceback."""
         _never_fail_to_print()
         try:
-            return super().invoke(ctx)
+            outcome = super().invoke(ctx)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+                raise
+            _discard_output()
+            problems: Sequence[str] = (f"the output cannot be written: {os.strerror(error.errno)}",)
         except UserError as error:
             problems = error.lines(ctx.obj.loaded_file if ctx.obj else "")
         except GoogleError as error:
             problems = (f"Google: {error.code}: {error.detail}",)
         except KeyboardInterrupt:
             return ctx.exit(_INTERRUPTED)
+        else:
+            return outcome
         from ldapgw.cli.output import hint
 
         for problem in problems:
@@ -224,6 +237,14 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     click.echo(completer(ctx.find_root().command, {}, "ldapgw", "_LDAPGW_COMPLETE").source().strip())
     # The hint is at the end, because zsh needs "#compdef" on the first line.
     click.echo(f"\n# To install this script:\n#   ldapgw completion {shell} > {_COMPLETION_FILES[shell]}")
+
+
+def _discard_output() -> None:
+    """Discard the rest of the output, which Python would otherwise try to write once more when the process ends."""
+    with suppress(OSError, ValueError):
+        descriptor = sys.stdout.fileno()
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), descriptor)
 
 
 def _never_fail_to_print() -> None:

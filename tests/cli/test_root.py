@@ -190,8 +190,9 @@ def test_root_creates_no_database_for_another_user(gateway: Gateway, monkeypatch
         (NetworkFailure("DNSLookupError"), (1, "ldapgw: Google: network: DNSLookupError\n")),
         (KeyboardInterrupt(), (130, "")),
         (BrokenPipeError(32, "Broken pipe"), (1, "")),
+        (OSError(5, "Input/output error"), (1, "ldapgw: the output cannot be written: Input/output error\n")),
     ],
-    ids=["google", "ctrl-c", "broken pipe"],
+    ids=["google", "ctrl-c", "broken pipe", "broken device"],
 )
 def test_what_ends_a_command(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, error: BaseException, expected: tuple[int, str]
@@ -211,6 +212,27 @@ def test_a_closed_pipe_is_quiet(gateway: Gateway) -> None:
     gateway.connect("alice@acme.example")
     command = f"{sys.executable} -m ldapgw --config {gateway.file} accounts | true"
     assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).stderr == b""
+
+
+def test_output_on_a_full_disk_is_one_line(gateway: Gateway) -> None:
+    """Only a process writes its output at the end; this output fits into a buffer."""
+    gateway.connect("alice@acme.example")
+    command = [sys.executable, "-m", "ldapgw", "--config", str(gateway.file), "accounts", "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (1, b"ldapgw: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("pasted", [b"http://[\n", b"https://phonebook.example.com/acme/\n"])
+def test_pasting_another_text_is_one_line(gateway: Gateway, pasted: bytes) -> None:
+    """The line says what the right text begins with."""
+    code, told = gateway.ask(pasted, "connect", "--paste")
+    expected = (
+        "ldapgw: this is not the right address: paste the address that begins with "
+        "http://localhost:8085/oauth/callback?"
+    )
+    assert (code, told.splitlines()[-1]) == (1, expected)
 
 
 def test_a_terminal_of_few_signs(gateway: Gateway) -> None:
