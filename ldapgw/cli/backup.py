@@ -131,7 +131,8 @@ def _confirm_replacement(file: Path, *, yes: bool) -> None:
 
 def _is_open_file(file: Path) -> bool:
     """Return whether a path names an open file of a process, such as ``/dev/stdout``; the file may be of any kind."""
-    names = (file.parent.resolve(), file.readlink() if file.is_symlink() else file)
+    is_link = os.path.islink(file)  # noqa: PTH114  `Path.is_symlink` fails if the name is too long
+    names = (file.parent.resolve(), file.readlink() if is_link else file)
     return any(name.is_relative_to("/proc") for name in names)
 
 

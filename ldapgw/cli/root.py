@@ -171,6 +171,11 @@ class Commands(click.Group):
                 raise
             _discard_output()
             problems: Sequence[str] = (f"the output cannot be written: {os.strerror(error.errno)}",)
+        except UnicodeEncodeError as error:
+            # Python reads octets that are not UTF-8 as lone surrogates, which no database takes.
+            if error.reason != "surrogates not allowed":
+                raise
+            problems = ("the command line has a text that is not UTF-8; set the terminal and the locale to UTF-8",)
         except UserError as error:
             problems = error.lines(ctx.obj.loaded_file if ctx.obj else "")
         except GoogleError as error:

@@ -133,6 +133,13 @@ def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
     assert (gateway.folder / "backups").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_name_that_is_too_long_is_refused(gateway: Gateway) -> None:
+    """Such as a name to which a script appends the time again and again."""
+    gateway.connect(ALICE)
+    file = gateway.folder / ("a" * 300)
+    assert gateway.refused("backup", str(file)) == f"{file}: cannot be written: File name too long\n"
+
+
 def test_a_new_machine(gateway: Gateway) -> None:
     """The key file first: without it the consents in the backup cannot be read."""
     gateway.connect(ALICE)

@@ -235,6 +235,14 @@ def test_pasting_another_text_is_one_line(gateway: Gateway, pasted: bytes) -> No
     assert (code, told.splitlines()[-1]) == (1, expected)
 
 
+@pytest.mark.parametrize("arguments", [["phones", "reset", "m\udcfcller", "--yes"], ["history", "\udcff"]])
+def test_an_argument_that_is_not_utf_8_is_one_line(gateway: Gateway, arguments: list[str]) -> None:
+    """A terminal in Latin-1 sends such octets for an umlaut."""
+    gateway.connect("alice@acme.example")
+    told = "the command line has a text that is not UTF-8; set the terminal and the locale to UTF-8\n"
+    assert gateway.refused(*arguments) == told
+
+
 def test_a_terminal_of_few_signs(gateway: Gateway) -> None:
     """Names that the locale's encoding lacks are escaped, not a traceback; JSON is UTF-8 all the same."""
     gateway.connect("łukasz@acme.example")
