@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store.tables import account, contact, photo, value_of
 
 # The largest number of photos of an account; further contacts get no photo.
 MOST_PHOTOS = 10_000
+# The longest wait between two attempts to fetch a photo, in seconds.
+LONGEST_WAIT = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,9 @@ def read_due(connection: Connection, tenants: Collection[str], now: float, limit
     query = (
         select(photo.c.account_id, account.c.tenant, photo.c.source, photo.c.uid, photo.c.url, photo.c.failures)
         .join(account, account.c.id == photo.c.account_id)
-        .where(photo.c.due_at <= now, account.c.tenant.in_(tenants), account.c.connected_at.is_not(None))
+        # A time beyond the longest wait was computed while the clock was ahead.
+        .where(or_(photo.c.due_at <= now, photo.c.due_at > now + LONGEST_WAIT))
+        .where(account.c.tenant.in_(tenants), account.c.connected_at.is_not(None))
         .where(~account.c.syncing)
         .order_by(photo.c.due_at)
         .limit(limit)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
@@ -27,6 +27,8 @@ MAX_AGE_SECONDS = 86400.0
 # The seconds until the first attempt of the service `ldapgw.sync.tokens.TokenRevoker`.  The page or command that
 # disconnects the account makes an attempt at once.
 FIRST_WAIT = 60.0
+# The longest wait between two attempts, in seconds.
+LONGEST_WAIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,9 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
 
 def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
     """Read the revocations to attempt or give up now, and delete revocations whose token cannot be decrypted."""
-    ids = connection.execute(select(revocation.c.id).where(revocation.c.next_try <= now)).scalars().all()
+    # A time beyond the longest wait was computed while the clock was ahead.
+    is_due = or_(revocation.c.next_try <= now, revocation.c.next_try > now + LONGEST_WAIT)
+    ids = connection.execute(select(revocation.c.id).where(is_due)).scalars().all()
     due = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
     readable = tuple(pending for pending in due.values() if pending is not None)
     for revocation_id in due.keys() - {pending.id for pending in readable}:
@@ -136,8 +140,12 @@ def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple
 
 
 def postpone(connection: Connection, revocation_id: int, next_try: float) -> None:
-    """Count a failed attempt, and store the time of the next attempt."""
-    values = {"next_try": next_try, "tries": revocation.c.tries + 1}
+    """Count a failed attempt, and store the time of the next attempt.
+
+    If the account was disconnected while the clock was ahead, the day of attempts begins now.
+    """
+    since = case((revocation.c.since > next_try, next_try), else_=revocation.c.since)
+    values = {"next_try": next_try, "tries": revocation.c.tries + 1, "since": since}
     connection.execute(update(revocation).where(revocation.c.id == revocation_id).values(values))
 
 

@@ -30,8 +30,8 @@ INTERVAL = 10.0
 _BATCH = 50
 # Seconds until another attempt after Google's image hosts did not answer, doubled each time up to a day.
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
-# Seconds until another attempt for a single photo, doubled each time up to a week.
-_FIRST_RETRY, _LONGEST_RETRY = 3600.0, 7 * 86400.0
+# Seconds until another attempt for a single photo, doubled each time up to `ldapgw.store.photos.LONGEST_WAIT`.
+_FIRST_RETRY = 3600.0
 # If the process dies while it scales a photo that has failed this many times before, the photo counts as the cause and
 # is given up.
 _FAILURES_BEFORE_LOSS = 3
@@ -73,7 +73,8 @@ class PhotoFetcher(PeriodicService):
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until no due photo is left, or Google's image hosts cannot answer."""
-        while self._clock.seconds() >= self._paused_until:
+        # A pause that is longer than the longest pause was computed while the clock was ahead.
+        while not 0.0 < self._paused_until - self._clock.seconds() <= _LONGEST_PAUSE:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:
                 return
@@ -127,7 +128,7 @@ class PhotoFetcher(PeriodicService):
 
     async def _postpone(self, due: DuePhoto, error: LdapgwError) -> None:
         """Try a photo again later than the other photos, because this photo may be the cause of the failure."""
-        retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), _LONGEST_RETRY)
+        retry = min(_FIRST_RETRY * 2 ** min(due.failures, 10), photos.LONGEST_WAIT)
         log.debug(
             "a photo of account {account} is left for later: {problem}",
             event="photo_postponed",

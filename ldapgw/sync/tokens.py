@@ -28,7 +28,6 @@ from ldapgw.store.worker import Store
 from ldapgw.sync.workspace import REFRESH_EARLY_SECONDS, DelegatedTokens
 
 POLL_SECONDS = 60.0
-MAX_RETRY_SECONDS = 3600.0
 
 T = TypeVar("T")
 
@@ -224,7 +223,7 @@ class TokenRevoker(PeriodicService):
                 now = self._clock.seconds()
                 # The wait is as long as the time since the account was disconnected, so this time doubles from attempt
                 # to attempt.
-                wait = min(max(now - revocation.since, POLL_SECONDS), MAX_RETRY_SECONDS)
+                wait = min(max(now - revocation.since, POLL_SECONDS), revocations.LONGEST_WAIT)
                 log.warn(
                     "a grant could not be revoked yet: {code} {detail}",
                     event="revocation_failed",

@@ -123,6 +123,15 @@ def test_a_failure(connection: Connection, account_id: int) -> None:
     assert photos.read_due(connection, ("acme",), NOW, 1) == [replace(found, url=OTHER_URL)]
 
 
+def test_a_failure_while_the_clock_was_ahead(connection: Connection, account_id: int) -> None:
+    """No photo waits longer than the longest wait."""
+    write(connection, account_id, (ADA, URL))
+    [found] = photos.read_due(connection, ("acme",), NOW, 1)
+    photos.postpone(connection, found, NOW + photos.LONGEST_WAIT)
+    assert due(connection) == []
+    assert due(connection, now=NOW - 1) == [("c1", URL)]
+
+
 def test_who_waits(connection: Connection, account_id: int) -> None:
     """Other tenants; an account whose sync is running, which nothing may be stored for; a disconnected one."""
     write(connection, account_id, (ADA, URL))

@@ -50,6 +50,20 @@ def test_it_is_tried_again_when_it_is_time(connection: Connection, secret_box: S
     assert revocations.read(connection, secret_box, left) is None
 
 
+def test_an_account_that_was_disconnected_by_a_clock_ahead(
+    connection: Connection, secret_box: SecretBox, account_id: int
+) -> None:
+    """Once the clock is right, the grant is revoked at once; after a failure, the attempts last for a day."""
+    left = revocations.disconnect_account(connection, account_id, NOW + 365 * MAX_AGE_SECONDS)
+    assert left is not None
+    assert [one.id for one in revocations.read_due(connection, secret_box, NOW)] == [left]
+    revocations.postpone(connection, left, NOW + FIRST_WAIT)
+    assert revocations.read_due(connection, secret_box, NOW) == ()
+    [again] = revocations.read_due(connection, secret_box, NOW + FIRST_WAIT)
+    ends = NOW + FIRST_WAIT + MAX_AGE_SECONDS
+    assert [again.is_expired(at) for at in (ends - 1, ends)] == [False, True]
+
+
 def test_the_end_of_a_revocation_is_not_that_of_another_one(
     connection: Connection, secret_box: SecretBox, account_id: int
 ) -> None:

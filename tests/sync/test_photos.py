@@ -206,6 +206,16 @@ def test_a_pause_grows() -> None:
         stage.clock.advance(3600)
 
 
+def test_a_pause_ends_when_the_clock_is_set_back() -> None:
+    """The pause began while the clock was ahead by a year."""
+    stage = with_photos("Ada Riese")
+    stage.world.faults.inject("photo_unavailable_503", times=1)
+    assert fetch(stage) == 1
+    stage.clock.rightNow -= 365 * 86400
+    assert fetch(stage) == 1
+    assert served(stage) == {"Ada Riese": scale(jpeg())}
+
+
 def test_a_sync_that_runs_goes_first() -> None:
     """A photo is stored when the sync is over: a sync would begin anew with what it does not know."""
     stage = with_photos("Ada")
