@@ -143,7 +143,9 @@ class PublishedKeys:
         except (PyJWTError, ValueError, RecursionError):
             raise IdentityUnverified("unreadable id_token") from None
         now = self._clock.seconds()
-        if now >= self._ends_at or (key_id not in self._keys and now >= self._fetched_at + _PAUSE):
+        # Keys that were fetched in the future were fetched while the clock was ahead.
+        is_current = self._fetched_at <= now < self._ends_at
+        if not is_current or (key_id not in self._keys and now >= self._fetched_at + _PAUSE):
             try:
                 await self.fetch()
             except GoogleError as error:

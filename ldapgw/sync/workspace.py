@@ -283,7 +283,9 @@ class WorkspaceReader(PeriodicService):
                 continue
             self._ended.discard(name)
             turn = self._turns.get(name)
-            if turn is None or turn.delegation != delegation or turn.next_at <= self._clock.seconds():
+            # A read that is further away than `READ_SECONDS` was planned while the clock was ahead.
+            is_planned = turn is not None and 0.0 < turn.next_at - self._clock.seconds() <= READ_SECONDS
+            if turn is None or turn.delegation != delegation or not is_planned:
                 wait = READ_SECONDS if await self._attempt(name, tenant, delegation) else RETRY_SECONDS
                 self._turns[name] = _Turn(delegation, self._clock.seconds() + wait)
 

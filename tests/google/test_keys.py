@@ -118,6 +118,15 @@ def test_a_signature_of_somebody_else(token: str, detail: str) -> None:
     assert Stage(published(jwk(1))).refusal(token) == detail
 
 
+def test_keys_that_were_fetched_while_the_clock_was_ahead_are_fetched_anew() -> None:
+    """Google has new keys, and the clock is a year from the end of the former keys."""
+    stage = Stage(published(jwk(1)), published(jwk(2)))
+    stage.check(signed())
+    stage.clock.rightNow -= 365 * 86400
+    stage.check(signed(kid="2"))
+    assert stage.fetches == 2
+
+
 @pytest.mark.parametrize(
     ("cache_control", "seconds"),
     [

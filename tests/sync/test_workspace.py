@@ -230,6 +230,16 @@ def test_a_workspace_that_cannot_be_read(caplog_twisted: list[str]) -> None:
     assert (len(stage.known), stage.status.error_code) == (2, "")
 
 
+def test_a_clock_that_is_set_back_delays_no_read() -> None:
+    """The next read was planned while the clock was ahead by a year."""
+    stage = Workspace()
+    stage.delegate()
+    stage.world.set_user(BOB, suspended=True)
+    stage.clock.rightNow -= 365 * 86400
+    stage.read(seconds=1)
+    assert stage.reasons == {BOB: LeaverReason.SUSPENDED}
+
+
 def test_who_has_left() -> None:
     """Suspended, deleted, moved out: their contacts stay for the time being, and are no longer asked for."""
     stage = Workspace()
