@@ -444,10 +444,7 @@ class SyncScheduler(Service):
             loop.called_at = now
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, applied = await self._sync_account(begun, end, full=full)
-        if self._loops.get(account.id) is not loop:
-            # The loop is gone, because after the error this gateway is no longer the leader.  Only a sync of the leader
-            # has a result.
-            raise CancelledError
+        self._require_loop(account, loop)
         if self._is_client_refused_to_all(account, error):
             error = ClientRejected("unauthorized_client for all accounts")
         changed, has_called = applied.changed, applied.has_called
@@ -455,6 +452,7 @@ class SyncScheduler(Service):
         if not applied.is_ended and (error is None or isinstance(error, SuspiciousShrink | BadResponse)):
             own_error = error.code if error is not None else ""
             directory_error, directory_changed = await self._sync_directory(account, full=full, own_error=own_error)
+            self._require_loop(account, loop)
             changed, error = bool(directory_changed) or changed, directory_error or error
             if directory_error is not None or (directory_changed is not None and not has_called):
                 has_called, is_closed = True, self._end_trial(account, error)
@@ -465,6 +463,14 @@ class SyncScheduler(Service):
         if is_closed or (has_called and error is None):
             self._end_outage(self._project(account))
         return _Synced(account, error, changed, end, applied.is_ended)
+
+    def _require_loop(self, account: Account, loop: _Loop | None) -> None:
+        """End a sync whose loop is gone, because after an error this gateway is no longer the leader.
+
+        Only a sync of the leader has a result.
+        """
+        if self._loops.get(account.id) is not loop:
+            raise CancelledError
 
     def _end_trial(self, account: Account, error: Exception | None) -> bool:
         """Update the circuit breaker after calls to Google, and return whether the circuit was closed."""

@@ -13,7 +13,7 @@ from twisted.logger import LogEvent, LogLevel
 from twisted.python.failure import Failure
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import LeadLost, StoreError, UnreachableStore
+from ldapgw.errors import ConsentRevoked, LeadLost, StoreError, UnreachableStore
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, contacts, sync_state, tables
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
@@ -444,6 +444,29 @@ def test_a_sync_ends_in_silence_when_its_own_write_ends_the_lead(stage: Stage, c
     refresh(stage)
     writing[0].errback(UnreachableStore("the session has ended"))
     assert (len(writing), stage.scheduler._loops, caplog_twisted) == (1, {}, [])
+
+
+def test_a_sync_of_the_directory_ends_in_silence_when_the_lead_is_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str]
+) -> None:
+    """The gateway stops all syncs just before the refusal reaches the sync; the next leader finds out by itself."""
+    stage = DirectoryOnly()
+    refused: list[Deferred[Any]] = []
+
+    def end_lead(failure: Failure) -> Failure:
+        stage.scheduler.begin_anew()
+        return failure
+
+    async def sync_directory(*_arguments: Any, **_named: Any) -> None:
+        refused.append(Deferred().addErrback(end_lead))
+        await refused[-1]
+
+    monkeypatch.setattr(stage.job, "sync_directory", sync_directory)
+    stage.request(ALICE)
+    caplog_twisted.clear()
+    refused[0].errback(ConsentRevoked("invalid_grant"))
+    assert (stage.account(ALICE).error, stage.scheduler._loops) == (None, {})
+    assert caplog_twisted == ["directory through account 1: consent_revoked invalid_grant"]
 
 
 def test_a_call_that_waits_for_its_turn_is_not_made_once_the_lead_is_lost() -> None:
