@@ -26,7 +26,7 @@ from bench.phone import Phone, Target
 from bench.report import COMPILED
 from bench.seed import OWNER, PHONE, REPLICA, SECRET, TENANT
 from tests.support.checkout import ROOT
-from tests.support.phonebook.served import certified
+from tests.support.phonebook.listening import certified
 from tests.support.postgresql import Server as PostgresqlServer
 from tests.support.postgresql import listening
 from tests.support.site.running import Process, free_ports

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ldapgw.phrase import Translatable
 from ldapgw.web.i18n import languages
-from tests.support.foreign import english_in
+from tests.support.catalogs import english_in
 from tests.support.site.running import Site
 
 EVE = "eve@elsewhere.example"

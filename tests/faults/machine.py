@@ -8,12 +8,12 @@ ours is met, and an account whose consent was not revoked is never lost.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -81,8 +81,7 @@ class Books(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         reactor = MemoryReactorClock()
-        self.drawn = 0
-        self.world = World(now=lambda: NOW + reactor.seconds(), random=self._random, issuer=GOOGLE)
+        self.world = World(now=lambda: NOW + reactor.seconds(), random=Random(1).randbytes, issuer=GOOGLE)
         self.world.faults = Faults(ALL_FAULTS)
         self.world.register(RegisteredClient("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
         self.company = Company(self.world)
@@ -496,10 +495,6 @@ class Books(RuleBasedStateMachine):
 
         asked: Callable[..., int] = people._page_size
         self.patch.setattr(people, "_page_size", lambda *args: min(asked(*args), 3))
-
-    def _random(self, count: int) -> bytes:
-        self.drawn += 1
-        return hashlib.shake_256(b"%d" % self.drawn).digest(count)
 
     def _observe(self, logged: dict[str, Any]) -> None:
         if logged.get("log_namespace", "").startswith("ldapgw"):

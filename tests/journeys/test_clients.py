@@ -23,7 +23,7 @@ import pytest_twisted
 
 from tests.support import slapd
 from tests.support.checkout import ROOT
-from tests.support.phonebook.served import certified
+from tests.support.phonebook.listening import certified
 from tests.support.program import run
 from tests.support.site.running import Process, Site, free_ports, wait_until
 

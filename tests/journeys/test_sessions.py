@@ -18,7 +18,7 @@ from tests.journeys.office import LOBBY, Office, base, book
 from tests.support import pdu, phonebook
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
-from tests.support.phonebook import served
+from tests.support.phonebook import listening, served
 from tests.support.site.line import Line
 
 NOTICE = "1.3.6.1.4.1.1466.20036"
@@ -163,7 +163,7 @@ def starttls_unsupported(_office: Office, folder: Path) -> None:
 
 
 def ldaps_old_firmware(office: Office, folder: Path) -> None:
-    served.certified(folder)
+    listening.certified(folder)
     with served.serving(folder, tls=True) as with_ecdsa:
         for port, kind in ((office.tls_port, "RSA"), (with_ecdsa.tls_port, "ECDSA")):
             old = trusting()

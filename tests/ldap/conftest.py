@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
 from ldapgw.server.tls import TlsContextFactory
-from tests.support.phonebook.listening import Server, contexts_in
-from tests.support.phonebook.served import certified, serving
+from tests.support.phonebook.listening import Server, certified, contexts_in
+from tests.support.phonebook.served import serving
 
 
 @pytest.fixture

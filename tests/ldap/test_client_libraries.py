@@ -17,9 +17,10 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import parse_dn
 
 from ldapgw.ldap.controls import SUPPORTED_CONTROLS
+from tests.support.certificates import issue
 from tests.support.phonebook import awkward
 from tests.support.phonebook.awkward import BASE, DESK1, OWN_BOOK, SECRET
-from tests.support.phonebook.listening import Server, certificate_and_key, library
+from tests.support.phonebook.listening import Server, library
 
 ENTRIES = awkward.entries(awkward.make_dit(lenient=True))
 CONTACTS = [entry for entry in ENTRIES if entry.dn.startswith("uid=")]
@@ -381,7 +382,7 @@ def test_a_login_before_starttls_does_not_count(client: Any) -> None:
 def test_a_certificate_that_is_not_ours_ends_it(client: Any, awkward_server: Server, tmp_path: Any) -> None:
     """The client trusts another authority: it has no session, and the server goes on."""
     other = tmp_path / "other.pem"
-    other.write_bytes(certificate_and_key()[0])
+    other.write_bytes(issue(which=1).pem)
     mistrustful = PythonLdap(Server(awkward_server.plain, awkward_server.tls, str(other)))
     with pytest.raises((client.ldap.CONNECT_ERROR, client.ldap.SERVER_DOWN)):
         mistrustful.bind(tls="starttls")

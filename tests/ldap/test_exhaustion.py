@@ -28,8 +28,8 @@ from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import parse
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
-from tests.support.phonebook.listening import DONE, ENTRY, PING, is_answered
-from tests.support.phonebook.served import certified, serving
+from tests.support.phonebook.listening import DONE, ENTRY, PING, certified, is_answered
+from tests.support.phonebook.served import serving
 from tests.support.phonebook.talk import NOTICE, Server, best_of_three, in_a_moment
 from tests.support.phonebook.wire import BASE, BOOK, CONTEXT, make_dit, make_gate
 

@@ -32,8 +32,8 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, Family
 from ldapgw.phones.pseudonyms import Pseudonyms, with_pseudonyms
 from ldapgw.phones.recording import RecordedEntry, RecordedSearch, Recording, dump
+from tests.phones.attack import AREA_CODES, GIVEN_NAMES, MOBILE_CODES, SURNAMES, TRADES, Person, guesses, plain
 from tests.support import asks, pdu
-from tests.support.attack import AREA_CODES, GIVEN_NAMES, MOBILE_CODES, SURNAMES, TRADES, Person, guesses, plain
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, BOOK, contacts, naming_context, phonebook
 from tests.support.phonebook.entries import FULL, phone

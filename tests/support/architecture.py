@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.checkout import ROOT
+from tests.support.rst import with_passage
 
 DOCUMENT = ROOT / "docs" / "explanation" / "architecture.rst"
 BEGIN = ".. The list of modules begins here; scripts/architecture writes it"
@@ -50,9 +51,7 @@ def module_list() -> str:
 
 def written(document: str) -> str:
     """A document with the list of modules in its place."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, behind = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{module_list()}\n{END}{behind}"
+    return with_passage(document, BEGIN, module_list(), END)
 
 
 def _section(folder: Path, name: str) -> Iterator[str]:

@@ -37,7 +37,8 @@ def view(
 
 def cookie(done: pdu.Response) -> bytes:
     """The cookie of a page; raises when there is no paged results control."""
-    content = BerReader.over(dict(done.controls)[PAGED]).enter(SEQUENCE, "value")
+    content = _content(done, PAGED)
+    assert content is not None
     assert content.integer("size") == 0
     found = content.octets("cookie")
     content.finish("value")
@@ -46,10 +47,8 @@ def cookie(done: pdu.Response) -> bytes:
 
 def sort_result(done: pdu.Response) -> tuple[int, str] | None:
     """Code and attribute of the sort response; None where there is none."""
-    value = dict(done.controls).get(SORTED)
-    if value is None:
+    if (content := _content(done, SORTED)) is None:
         return None
-    content = BerReader.over(value).enter(SEQUENCE, "value")
     code = content.integer("sortResult", ENUMERATED)
     attribute = content.octets("attributeType", 0x80).decode() if content else ""
     content.finish("value")
@@ -58,13 +57,17 @@ def sort_result(done: pdu.Response) -> tuple[int, str] | None:
 
 def view_result(done: pdu.Response) -> tuple[int, int, int] | None:
     """Target position, content count and code of the list view response; None where there is none."""
-    value = dict(done.controls).get(VIEWED)
-    if value is None:
+    if (content := _content(done, VIEWED)) is None:
         return None
-    content = BerReader.over(value).enter(SEQUENCE, "value")
     found = content.integer("targetPosition"), content.integer("contentCount"), content.integer("result", ENUMERATED)
     content.finish("value")
     return found
+
+
+def _content(done: pdu.Response, control: str) -> BerReader | None:
+    """The value of a control; None if the response has no such control."""
+    value = dict(done.controls).get(control)
+    return None if value is None else BerReader.over(value).enter(SEQUENCE, "value")
 
 
 def controls_of(case: dict[str, Any]) -> list[bytes]:

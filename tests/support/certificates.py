@@ -62,11 +62,11 @@ def issue(
     authority: bool = False,
     host: str | None = "",
 ) -> Issued:
-    """A certificate for a name and 127.0.0.1, self-signed or by an authority.
+    """A certificate for a name, self-signed or by an authority.
 
     :param since: the days from now until the certificate is valid.
     :param days: the days from now until the certificate expires.
-    :param host: the host that the certificate is for; empty: 127.0.0.1; None: the certificate names no host.
+    :param host: the host that the certificate is for; empty: this machine; None: the certificate names no host.
     """
     key = make_key(kind, which)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -82,6 +82,7 @@ def issue(
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
     if host is not None:
-        name_of_host = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        builder = builder.add_extension(x509.SubjectAlternativeName([name_of_host]), critical=False)
+        local = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        hosts = x509.SubjectAlternativeName([x509.DNSName(host)] if host else local)
+        builder = builder.add_extension(hosts, critical=False)
     return Issued(builder.sign(by.key if by else key, hashes.SHA256()), key)

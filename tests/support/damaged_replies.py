@@ -21,7 +21,6 @@ _TOO_LONG = 17 << 10
 _SMALL_PAGE = 200
 # Stands for the spoilt items until the others are encoded.
 _PLACE = "spoilt items"
-_MANY_HEADERS = tuple((f"X-Filler-{number}", "a" * 40) for number in range(2000))
 
 _Content = dict[str, Any]
 
@@ -91,11 +90,6 @@ def _enlarge(most: int, call: ApiRequest, respond: Respond) -> ApiReply:
     return ApiReply(200, reply.headers, reply.body + b" " * _TOO_MUCH)
 
 
-def _add_headers(call: ApiRequest, respond: Respond) -> ApiReply:
-    reply = respond(call)
-    return ApiReply(200, reply.headers + _MANY_HEADERS, reply.body)
-
-
 def _add_spoilt_items(call: ApiRequest, respond: Respond) -> ApiReply:
     """Add the spoilt persons, or contact groups, to the last page of a list."""
     reply, method = respond(call), METHODS[call.path]
@@ -141,7 +135,6 @@ _OF_LISTS: Mapping[str, Damage] = {
     "broken_too_large": partial(_enlarge, -1),
     "broken_too_large_pages": partial(_enlarge, _SMALL_PAGE),
     "broken_long_sync_token": partial(_changed, _lengthen_sync_token),
-    "broken_many_headers": _add_headers,
     "broken_page_token": _refuse_page_token,
     "broken_no_sync_token": partial(_changed, _forget_sync_token),
     "broken_persons": _add_spoilt_items,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,14 @@ class Tls:
         return SSL.Connection(context, None)
 
 
+@dataclass(frozen=True)
 class Inspected:
     """The sandbox behind a proxy that inspects TLS."""
 
-    def __init__(self, world: World, folder: Path, url: str, plain: str) -> None:
-        self.world = world
-        self.folder = folder
-        self.url = url
-        self.plain = plain
+    world: World
+    folder: Path
+    url: str
+    plain: str
 
 
 @asynccontextmanager

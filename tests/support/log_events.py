@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ldapgw.server.logging import FIELDS
 from tests.support.checkout import ROOT
+from tests.support.rst import with_passage
 
 DOCUMENT = ROOT / "docs" / "reference" / "log-events.rst"
 BEGIN = ".. The list of events begins here; python -m tests.support.log_events writes it"
@@ -110,9 +111,7 @@ def _table(part: str, found: list[Call]) -> Iterator[str]:
 
 def written(document: str) -> str:
     """A document with the list of events in its place."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, behind = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{event_list()}\n{END}{behind}"
+    return with_passage(document, BEGIN, event_list(), END)
 
 
 if __name__ == "__main__":

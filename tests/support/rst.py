@@ -28,6 +28,13 @@ def documents() -> list[Path]:
     return sorted([*ROOT.glob("*.rst"), *(ROOT / "changes").glob("*.rst"), *(ROOT / "docs").rglob("*.rst")])
 
 
+def with_passage(document: str, begin: str, passage: str, end: str) -> str:
+    """A document with another passage between the lines that begin and end the passage."""
+    before, _, rest = document.partition(begin)
+    _, _, behind = rest.partition(end)
+    return f"{before}{begin}\n\n{passage}\n{end}{behind}"
+
+
 def read(path: Path) -> nodes.document:
     """A parsed document."""
     return _parsed(path)[0]

@@ -37,17 +37,6 @@ class Clock:
         return self.now
 
 
-class Randomness:
-    """Bytes that differ each time and are the same in each run."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, length: int) -> bytes:
-        self.calls += 1
-        return hashlib.shake_256(str(self.calls).encode()).digest(length)
-
-
 class Answer:
     """A response, read."""
 

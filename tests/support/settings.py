@@ -68,32 +68,17 @@ _TO_SET: dict[type[Table], dict[str, object]] = {
 }
 # Values that the sample shows where there is no default, or none that says anything.
 _EXAMPLES: dict[type[Table], dict[str, object]] = {
-    Config: {
-        "database": "sqlite:////var/lib/ldapgw/ldapgw.db",
-        "database_password_file": "/etc/ldapgw/db.password",
-        "encryption_key": "replace-this-example-replace-this-example-r=",
-    },
+    Config: {"database": "sqlite:////var/lib/ldapgw/ldapgw.db", "database_password_file": "/etc/ldapgw/db.password",
+        "encryption_key": "replace-this-example-replace-this-example-r="},
     Ldap: {"listen_tls": ["tcp:636"]},
     Web: {"listen_tls": ["tcp:443"]},
     Tls: {"certificate": "fullchain.pem", "private_key": "privkey.pem", "client_ca": "phones-ca.pem"},
-    Google: {
-        "calls_per_minute": 600,
-        "proxy": "http://user:password@proxy:3128",
-        "ca_file": "inspection-ca.pem",
-    },
-    Tenant: {
-        "title": "Acme GmbH",
-        "client_id": "123456789012-abc.apps.googleusercontent.com",
-        "client_secret": "GOCSPX-abc",
-        "admins": ["admin@acme.example"],
-    },
-    Delegation: {
-        "key_file": "service-account.json",
-        "administrator": "admin@acme.example",
-        "users": ["@acme.example"],
-    },
+    Google: {"calls_per_minute": 600, "proxy": "http://user:password@proxy:3128", "ca_file": "inspection-ca.pem"},
+    Tenant: {"title": "Acme GmbH", "client_id": "123456789012-abc.apps.googleusercontent.com",
+        "client_secret": "GOCSPX-abc", "admins": ["admin@acme.example"]},
+    Delegation: {"key_file": "service-account.json", "administrator": "admin@acme.example", "users": ["@acme.example"]},
     BookFile: {"name": "extensions", "path": "extensions.csv"},
-}
+}  # fmt: skip
 # The tables that few gateways have, so the sample has them as comments.
 _RARE = (Tls, Delegation, BookFile)
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ldapgw.phones.description import OTHER_MODEL
-from ldapgw.phones.provisioning.settings import PhoneSettings, Security, ServerAddress
+from ldapgw.phones.provisioning.settings import Security
 from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
 from ldapgw.phones.provisioning.vendors import CONFIRMED_MARK, Advice, Vendor, all_vendors
 from ldapgw.phrase import with_names
 from ldapgw.web.phone_texts import ADVICE
-from tests.support import vendor_screens
+from tests.support import golden, vendor_screens
 from tests.support.checkout import ROOT
+from tests.support.rst import with_passage
 
 FOLDER = ROOT / "docs" / "how-to" / "vendors"
 IMAGES = ROOT / "docs" / "images"
@@ -27,7 +29,6 @@ REFERENCE = ROOT / "docs" / "reference" / "phones.rst"
 _BEGIN = ".. The table of models begins here; scripts/vendor-pages writes it"
 _END = ".. The table of models ends here"
 
-_SERVER = ServerAddress("phonebook.example.com", 389, 636, start_tls=True)
 _SECURITY_NAMES = {Security.LDAPS: "LDAPS", Security.STARTTLS: "StartTLS", Security.PLAIN: "unencrypted"}
 _SECURITY = {Security.LDAPS: "by LDAPS", Security.STARTTLS: "by StartTLS", Security.PLAIN: "without encryption"}
 # The MAC address of a phone that asks for its file.
@@ -87,10 +88,7 @@ def _index_lines() -> Iterator[str]:
 
 def _reference(document: str) -> str:
     """The reference of phones with the table of models in its place."""
-    before, _, rest = document.partition(_BEGIN)
-    _, _, behind = rest.partition(_END)
-    table = "\n".join(_table_lines())
-    return f"{before}{_BEGIN}\n\n{table}\n\n{_END}{behind}"
+    return with_passage(document, _BEGIN, "\n".join((*_table_lines(), "")), _END)
 
 
 def _table_lines() -> Iterator[str]:
@@ -247,15 +245,7 @@ def _month(text: str) -> str:
 
 
 def _example_sheet(vendor: Vendor) -> Sheet:
-    settings = PhoneSettings(
-        server=_SERVER,
-        base_dn="dc=acme,dc=example",
-        login="desk1",
-        bind_dn="cn=desk1,ou=phones,dc=acme,dc=example",
-        password="PASSWORD",
-        title=TITLE,
-        per_number=vendor.one_number,
-    )
+    settings = replace(golden.SETTINGS, password="PASSWORD", title=TITLE, per_number=vendor.one_number)
     return make_sheet(vendor, settings)
 
 

@@ -14,9 +14,6 @@ from twisted.internet.defer import Deferred, DeferredLock, execute
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory.book import DIRECTORY, build_book
-from ldapgw.directory.catalog import Catalog, Snapshot
-from ldapgw.directory.dit import Dit
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
 from ldapgw.store.changes import NO_HISTORY
@@ -24,7 +21,7 @@ from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.sync.book_builder import BuildTask, build_books, free_slowly, revise_books
 from ldapgw.sync.book_cache import BookCache, BuiltBook, cache_name
 from tests.support.results import result_of
-from tests.support.stage.publishing import make_publisher
+from tests.support.stage.publishing import empty_catalog, make_publisher
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CONTEXT, NOW, Stage, person
 
 PEOPLE = [Contact("c0", name="Ada")]
@@ -53,8 +50,7 @@ class Site:
             self.called.append(self.build_apart)
             return execute(self.build_apart, *args)
 
-        features = Features("0", (), (), (), ())
-        stage.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
+        stage.catalog = empty_catalog(stage.clock.seconds)
         stage.publisher = make_publisher(
             store=stage.store,
             catalog=stage.catalog,
@@ -163,16 +159,14 @@ def test_images_go_with_their_accounts(site: Site) -> None:
     site.refresh()
     assert site.files() == ["1-directory.image", "1.image", "2.image"]
     for address, left in ((ALICE, ["2-directory.image", "2.image"]), (BOB, [])):
-        account = site.stage.account(address)
-        site.stage.database.run(revocations.disconnect_account, account.id, NOW)
+        site.stage.database.run(revocations.disconnect_account, site.stage.account(address).id, NOW)
         site.start()
         site.refresh()
         assert site.files() == left
 
 
 def disconnect(site: Site) -> None:
-    account_id = site.stage.account(ALICE).id
-    site.stage.database.run(revocations.disconnect_account, account_id, NOW)
+    site.stage.database.run(revocations.disconnect_account, site.stage.account(ALICE).id, NOW)
 
 
 def test_images_go_while_a_book_is_being_built(site: Site) -> None:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,11 +14,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.directory.catalog import Catalog, Snapshot
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.catalog import Catalog
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.special_entries import Features
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import Changes
@@ -32,10 +28,11 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.account_state import AccountState, read_changes
 from ldapgw.sync.publisher import Publisher
+from tests.support import work
 from tests.support.phonebook.trees import ADA
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
-from tests.support.stage.publishing import AT_ONCE, make_publisher
+from tests.support.stage.publishing import AT_ONCE, empty_catalog, make_publisher
 from tests.support.stage.sync import CONTEXT, GRANT, NOW, connect
 
 TENANTS = ("acme", "other")
@@ -227,25 +224,13 @@ def test_an_id_that_is_another_accounts_keeps_nothing_of_the_former_one(looks: l
 
 
 def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:
-    features = Features("0", (), (), (), ())
-    catalog = Catalog(Snapshot(Dit((), features)), {}, lambda: 0.0)
+    catalog = empty_catalog(lambda: 0.0)
     contexts: dict[str, NamingContext] = {
         f"t{number}": replace(CONTEXT, name=f"t{number}", base=Dn.parse(f"dc=t{number}")) for number in range(tenants)
     }
     return make_publisher(
         store=Store(on_threads(database, AT_ONCE, AT_ONCE)), catalog=catalog, contexts=contexts
     ), catalog
-
-
-def steps_of(call: Callable[[], object]) -> int:
-    """How many functions are called, in Python and in C."""
-    steps: Counter[str] = Counter()
-    sys.setprofile(lambda _frame, event, _argument: steps.update((event,)))
-    try:
-        call()
-    finally:
-        sys.setprofile(None)
-    return steps["call"] + steps["c_call"]
 
 
 @pytest.mark.long
@@ -269,7 +254,7 @@ def test_a_look_takes_as_many_steps_with_ten_times_as_many_accounts() -> None:
                 phones.set_password(connection, "p6", "sha256$2$2", NOW)
             result_of(made.refresh())
 
-        steps.append(steps_of(change))
+        steps.append(work.calls(change))
         [shared] = [
             book
             for directory in catalog.dit().directories

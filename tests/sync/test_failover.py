@@ -10,8 +10,6 @@ from time import monotonic
 import pytest
 from sqlalchemy import URL
 
-from ldapgw.directory.catalog import Catalog, Snapshot
-from ldapgw.directory.dit import Dit
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
 from ldapgw.store.database import Database
@@ -20,7 +18,7 @@ from ldapgw.sync.book_cache import BookCache
 from tests.support.postgresql import Server, needs_postgresql
 from tests.support.results import result_of
 from tests.support.site.running import free_ports, wait_until
-from tests.support.stage.publishing import make_publisher
+from tests.support.stage.publishing import empty_catalog, make_publisher
 from tests.support.stage.sync import ALICE, CONTEXT, Stage, person
 
 pytestmark = [needs_postgresql, pytest.mark.long]
@@ -33,8 +31,7 @@ class Gateway:
     """What serves the book, with a cache of books in a folder."""
 
     def __init__(self, stage: Stage, folder: Path) -> None:
-        features = stage.catalog.dit().features
-        self.catalog = Catalog(Snapshot(Dit((), features)), {}, stage.clock.seconds)
+        self.catalog = empty_catalog(stage.clock.seconds)
         self.publisher = make_publisher(
             store=stage.store, catalog=self.catalog, contexts={"acme": CONTEXT}, cache=BookCache(folder)
         )

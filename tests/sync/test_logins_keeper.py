@@ -12,8 +12,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from ldapgw.contact import Sharing
 from ldapgw.directory.access import ReplicaAccess
-from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, Snapshot
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness
 from ldapgw.errors import DirectoryError, ResultCode, UnreachableStore
 from ldapgw.ldap.replication.change_log import ChangeLogs
 from ldapgw.store import accounts, phones
@@ -24,7 +23,7 @@ from ldapgw.sync.logins_keeper import CHECK_SECONDS, RENEW_SECONDS, LoginsKeeper
 from ldapgw.sync.publisher import Publisher
 from tests.support.results import result_of
 from tests.support.stage.paths import DAY
-from tests.support.stage.publishing import make_publisher
+from tests.support.stage.publishing import empty_catalog, make_publisher
 from tests.support.stage.sync import ALICE, BOB, CONTEXT, NOW, Stage, person
 
 
@@ -86,7 +85,7 @@ class Scene(Stage):
         """A gateway that starts without the database."""
         self.look()
         result_of(self.publisher.refresh())  # saves the books
-        self.catalog = Catalog(Snapshot(Dit((), self.catalog.dit().features)), {}, self.clock.seconds)
+        self.catalog = empty_catalog(self.clock.seconds)
         self.publisher = self.new_publisher(self.catalog)
         self.away.is_away = True
         result_of(self.publisher.load_saved(self.written().saved))

@@ -12,7 +12,7 @@ from ldapgw.web.error_pages import PAGES, ErrorPage
 from ldapgw.web.http import HttpRequest
 from ldapgw.web.i18n import LANGUAGES
 from ldapgw.web.layout import Layout
-from tests.support.foreign import english_in
+from tests.support.catalogs import english_in
 from tests.support.stage.web import ACME, Stage
 
 ENDINGS = asdict(PAGES) | {

@@ -19,10 +19,10 @@ from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal
 from ldapgw.store.provisioning import Reason
 from ldapgw.web.provisioning_pages import MAX_SHOWN
-from tests.support.boot import BOOTS, Boot
 from tests.support.readers import yealink
 from tests.support.stage.web import ACME, GLOBEX, NOW, URL, Browser, Seen, Stage, act, by_link, owner, words_on
 from tests.support.vendor_rows import ROWS
+from tests.web.boot import BOOTS, Boot
 
 OFFICE, ELSEWHERE, PROXY = "192.0.2.7", "198.51.100.9", "127.0.0.1"
 MAC = "001565aabbcc"

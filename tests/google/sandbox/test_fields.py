@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from ldapgw.errors import UserError
 from ldapgw.google.sandbox.fields import load_people
 from ldapgw.google.sandbox.tenant import ALICE, BOB, demo_world
 from ldapgw.google.sandbox.world import World
-from tests.support.sandbox_client import Clock, Google, Randomness
+from tests.support.sandbox_client import Clock, Google
 
 ONE = {"names": [{"givenName": "Only"}]}
 
@@ -25,7 +26,7 @@ def written(folder: Path, content: object) -> str:
 
 
 def world_of(people: dict[str, list[dict[str, Any]]]) -> World:
-    return demo_world(now=Clock(), random=Randomness(), people=people)
+    return demo_world(now=Clock(), random=Random(1).randbytes, people=people)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,28 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
+from random import Random
 
 import phonenumbers
 import pytest
 
 from ldapgw.google.sandbox.fields import canonical
 from ldapgw.google.sandbox.persons import PersonGenerator
-from ldapgw.google.sandbox.tenant import ALICE, BOB, CAROL, DOMAIN, demo_world
+from ldapgw.google.sandbox.tenant import (
+    ADMINISTRATOR,
+    ALICE,
+    BOB,
+    CAROL,
+    DOMAIN,
+    PHONES,
+    SALES,
+    SALES_WEST,
+    SERVICE_ACCOUNT,
+    demo_world,
+    workspace_world,
+)
 from ldapgw.google.sandbox.world import World
-from tests.support.sandbox_client import Clock, Randomness
+from tests.support.sandbox_client import Clock
 
 # Ranges that are kept for films; phonenumbers calls two of them invalid, because nobody can have them.
 FILM_ONLY = ("+447700900", "+3363998")
@@ -29,7 +42,6 @@ def test_the_same_at_each_start(world: World) -> None:
     later = Clock()
     later.now += 1e6
     again = demo_world(now=later, random=lambda length: bytes(length))
-    assert Randomness()(4) != bytes(4)
     for address in (ALICE, BOB, CAROL):
         assert list(again.account(address).contacts) == list(world.account(address).contacts)
     assert list(again.directories[DOMAIN]) == list(world.directories[DOMAIN])
@@ -115,6 +127,21 @@ def test_directory(world: World) -> None:
     assert alice["emailAddresses"][0]["value"] == ALICE
     assert people["Sicherheitsdienst Nachtwache"]["metadata"]["sources"][0]["type"] == "DOMAIN_CONTACT"
     assert json.dumps(alice["metadata"]).count("GOOGLE_APPS_USER") == 1
+
+
+def test_the_demo_shows_a_company() -> None:
+    """Its people have contacts, units and profiles; one of them has left; one group is within another."""
+    world, again = (workspace_world(now=Clock(), random=Random(1).randbytes, users=60) for _ in range(2))
+    assert list(world.accounts) == list(again.accounts)
+    assert len(world.accounts) == 60
+    _, *people = world.accounts.values()
+    assert all(5 <= len(person.contacts) <= 30 for person in people)
+    assert [person.is_suspended for person in people] == [False] * 58 + [True]
+    assert len(world.persons_of(ADMINISTRATOR, "directory")) == 58
+    assert {person.org_unit for person in people} >= {"/Sales", "/Sales/West"}
+    assert SALES_WEST in world.workspaces.groups[SALES].members
+    assert len(world.workspaces.groups[PHONES].members) == 15
+    assert len(world.workspaces.service_account(SERVICE_ACCOUNT).scopes[DOMAIN]) == 5
 
 
 @pytest.mark.parametrize(

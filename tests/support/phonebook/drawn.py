@@ -56,24 +56,9 @@ contacts = st.lists(
 
 
 attributes = st.sampled_from(
-    [
-        "cn",
-        "sn",
-        "givenName",
-        "displayName",
-        "o",
-        "mail",
-        "name",
-        "telephoneNumber",
-        "mobile",
-        "homePhone",
-        "uid",
-        "objectClass",
-        "shoeSize",
-        "entryUUID",
-        "labeledURI",
-    ]
-)
+    ["cn", "sn", "givenName", "displayName", "o", "mail", "name", "telephoneNumber", "mobile", "homePhone", "uid",
+     "objectClass", "shoeSize", "entryUUID", "labeledURI"]
+)  # fmt: skip
 
 
 whole = st.sampled_from([*NAMES, *NUMBERS, *COMPANIES, "mueller", "person", "top", "c1", "C2", "685537"])

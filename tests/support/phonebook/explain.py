@@ -34,44 +34,20 @@ def contact(uid: str, name: str, *phones: str, **more: Any) -> Contact:
 
 
 BOOKS: tuple[tuple[str, str, Sharing, tuple[Contact, ...]], ...] = (
-    (
-        "alice",
-        ALICE,
-        Sharing.PRIVATE,
-        (
-            contact("hans", "Hans Müller", "w +49 30 1234567", "m 0171 2345678", organization="Müller Maschinenbau"),
-            contact("meier", "Karin Meier", "h 030 7654321", "f 030 7654329", labels=("contactGroups/c",)),
-            contact("theresa", "Theresa Stumm", emails=("theresa@klinik.example",)),
-            contact("taro", "田中 太郎", "w +81 3-1234-5678", also=("タナカ タロウ",)),
-            contact("zentrale", "Zentrale", "w +49 69 1002000", "w 204"),
-        ),
-    ),
-    (
-        "bob",
-        BOB,
-        Sharing.SHARED,
-        (
-            contact("hans2", "Hans Müller", "w 030/1234567", "m 0171 2345678"),
-            contact("ann", "Ann Mulligan", "m +44 20 7946 0123"),
-        ),
-    ),
-    (
-        "carol",
-        CAROL,
-        Sharing.CALLERS,
-        (contact("iwan", "Iwan Muller", "m 0171 7654321", "h 030 5550001", emails=("iwan@muller.example",)),),
-    ),
-    (
-        "dave",
-        DAVE,
-        Sharing.PRIVATE,
-        (
-            contact("karla", "Karla Kolumna", "m 0171 7654399"),
-            contact("hans3", "Hans Müller", "w 030 1234567", "m 0171 2345678"),
-        ),
-    ),
+    ("alice", ALICE, Sharing.PRIVATE,
+        (contact("hans", "Hans Müller", "w +49 30 1234567", "m 0171 2345678", organization="Müller Maschinenbau"),
+        contact("meier", "Karin Meier", "h 030 7654321", "f 030 7654329", labels=("contactGroups/c",)),
+        contact("theresa", "Theresa Stumm", emails=("theresa@klinik.example",)),
+        contact("taro", "田中 太郎", "w +81 3-1234-5678", also=("タナカ タロウ",)),
+        contact("zentrale", "Zentrale", "w +49 69 1002000", "w 204"))),
+    ("bob", BOB, Sharing.SHARED, (contact("hans2", "Hans Müller", "w 030/1234567", "m 0171 2345678"),
+        contact("ann", "Ann Mulligan", "m +44 20 7946 0123"))),
+    ("carol", CAROL, Sharing.CALLERS,
+        (contact("iwan", "Iwan Muller", "m 0171 7654321", "h 030 5550001", emails=("iwan@muller.example",)),)),
+    ("dave", DAVE, Sharing.PRIVATE, (contact("karla", "Karla Kolumna", "m 0171 7654399"),
+        contact("hans3", "Hans Müller", "w 030 1234567", "m 0171 2345678"))),
     (DIRECTORY, DIRECTORY, Sharing.SHARED, (contact("zoe", "Zoë Adler", "w 030 1111111"),)),
-)
+)  # fmt: skip
 
 DESK = Viewer(f"cn=desk1,ou=phones,{BASE}", (Access("acme", ("alice",)),))
 CISCO = DESK._replace(per_number=True)

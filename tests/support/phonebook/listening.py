@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib
-import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.server.config.forms import File
 from ldapgw.server.config.tables import Tls
 from ldapgw.server.tls import TlsContextFactory
 from tests.support import pdu
+from tests.support.certificates import issue
 from tests.support.phonebook.talk import Talk, TooLong
 
 ENTRY, DONE = 0x64, 0x65
@@ -48,36 +44,23 @@ class Server:
         return f"ldaps://127.0.0.1:{self.tls}"
 
 
-def certificate_and_key() -> tuple[bytes, bytes]:
-    """Self-signed, for 127.0.0.1 and localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ldapgw test")])
-    names = (x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost"))
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    return certificate.public_bytes(encoding), key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+def certified(folder: Path) -> Path:
+    """Write a certificate of this machine and its key into a folder; returns the file of the certificate."""
+    issued = issue(authority=True)
+    (folder / "key.pem").write_bytes(issued.key_pem())
+    (folder / "certificate.pem").write_bytes(issued.pem)
+    return folder / "certificate.pem"
+
+
+def context_of(folder: Path) -> TlsContextFactory:
+    """The TLS context for a server whose certificate `certified` has written."""
+    return TlsContextFactory(Tls(certificate=File(folder / "certificate.pem"), private_key=File(folder / "key.pem")))
 
 
 def contexts_in(folder: Path) -> tuple[TlsContextFactory, str]:
     """A TLS context for servers, and the file with its certificate."""
-    certificate, key = certificate_and_key()
-    (folder / "certificate.pem").write_bytes(certificate)
-    (folder / "key.pem").write_bytes(key)
-    files = Tls(certificate=File(folder / "certificate.pem"), private_key=File(folder / "key.pem"))
-    return TlsContextFactory(files), str(folder / "certificate.pem")
+    certificate = certified(folder)
+    return context_of(folder), str(certificate)
 
 
 @contextmanager

@@ -27,12 +27,9 @@ from twisted.logger import (
 )
 
 from ldapgw.ldap.session import DirectoryPort
-from ldapgw.server.config.forms import File
-from ldapgw.server.config.tables import Tls
-from ldapgw.server.tls import TlsContextFactory
 from tests.support.checkout import ROOT
 from tests.support.phonebook import awkward
-from tests.support.phonebook.listening import certificate_and_key
+from tests.support.phonebook.listening import context_of
 from tests.support.phonebook.wire import LOCAL_NET, make_dit, make_factory, make_gate
 
 
@@ -85,14 +82,6 @@ def serving(folder: Path, *, tls: bool = False, world: str = "small") -> Iterato
     assert process.returncode == 0, log.read_text()
 
 
-def certified(folder: Path) -> Path:
-    """Put a certificate and its key there; the certificate's file."""
-    certificate, key = certificate_and_key()
-    (folder / "key.pem").write_bytes(key)
-    (folder / "certificate.pem").write_bytes(certificate)
-    return folder / "certificate.pem"
-
-
 class _End(Protocol):
     """Ends us when whoever started us has closed our input."""
 
@@ -104,10 +93,7 @@ def main(folder: str | None = None, world: str = "small") -> None:
     """Serve; with TLS if there is a folder with a certificate."""
     warnings = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)])
     globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False)
-    tls = None
-    if folder:
-        files = Path(folder)
-        tls = TlsContextFactory(Tls(certificate=File(files / "certificate.pem"), private_key=File(files / "key.pem")))
+    tls = context_of(Path(folder)) if folder else None
     factory = make_factory(
         awkward.gate() if world == "awkward" else _small_gate(tls=tls is not None),
         reactor,

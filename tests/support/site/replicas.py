@@ -22,7 +22,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import SourceQuery
 from tests.support import slapd
-from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
+from tests.support.site.running import PATIENCE, Process, Site, free_ports, ldapsearch, wait_until
 
 BASE = "dc=acme,dc=example"
 NOW = 1_790_000_000.0
@@ -178,11 +178,7 @@ def search(
     url: str, *arguments: str, login: str, password: str, base: str = BASE, scope: str = "sub"
 ) -> tuple[int, str]:
     """A real ldapsearch: its exit status and what it says."""
-    bound = ["-D", login, "-w", password] if login else []
-    command = ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", url, *bound, "-b", base, "-s", scope, *arguments]
-    environment = {**os.environ, "LDAPNOINIT": "1"}
-    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, env=environment)
-    return done.returncode, (done.stdout + done.stderr).decode()
+    return ldapsearch(url, login, password, "-b", base, "-s", scope, *arguments)
 
 
 # What a server adds to its own copy, or what another server may number otherwise.

@@ -172,6 +172,18 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+def ldapsearch(url: str, login: str, password: str, *arguments: str) -> tuple[int, str]:
+    """Run a real ldapsearch; return its exit status and what it says.
+
+    :param login: of a phone or a replica; empty: the search is anonymous.
+    """
+    bound = ["-D", login, "-w", password] if login else []
+    command = ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", url, *bound, *arguments]
+    environment = {**os.environ, "LDAPNOINIT": "1"}
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, env=environment)
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
 @dataclass
 class Site:
     """A folder with a configuration, and the sandbox that it points to.
@@ -340,13 +352,8 @@ class Site:
 
     def ldapsearch(self, *arguments: str, phone: str = "desk1", base: str = "dc=acme,dc=example") -> tuple[int, str]:
         """A real ldapsearch, bound as a phone; "" is nobody.  Its exit status and what it says."""
-        login = ["-D", phone, "-w", self.phones[phone]] if phone else []
-        url = f"ldap://127.0.0.1:{self.ldap_port}"
-        command = ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", url, *login, "-b", base, *arguments]
-        done = subprocess.run(
-            command, capture_output=True, timeout=PATIENCE, check=False, env={**os.environ, "LDAPNOINIT": "1"}
-        )
-        return done.returncode, (done.stdout + done.stderr).decode()
+        password = self.phones[phone] if phone else ""
+        return ldapsearch(f"ldap://127.0.0.1:{self.ldap_port}", phone, password, "-b", base, *arguments)
 
     def values(self, attribute: str, *arguments: str, **asked: str) -> list[str]:
         """The values of an attribute that a search finds, in order.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, bu
 from twisted.web.http_headers import Headers
 
 from tests.support.browser import Visit, consent, switch_on
+from tests.support.results import result_of
 
 PATIENCE = 120.0
 # The sources that people switch on after the first consent, where their tenant has these sources.
@@ -69,20 +70,11 @@ def connect_one(jar: CookieJar, page: str, account: str) -> Visit:
     :param jar: the cookies of the browser.
     """
     http: Any = _Http(jar)
-    visit: Visit = _result(consent(http, page + "connect", account=account))
+    visit: Visit = result_of(consent(http, page + "connect", account=account))
     assert (visit.status, visit.url) == (200, page), visit
     for source in MORE_SOURCES:
-        _result(switch_on(http, page, source, account=account))
+        result_of(switch_on(http, page, source, account=account))
     return visit
-
-
-def _result(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("the coroutine waits")
 
 
 def connect(page: str, *accounts: str) -> str:

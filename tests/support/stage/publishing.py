@@ -9,8 +9,10 @@ from typing import Any
 
 from twisted.internet.defer import succeed
 
-from ldapgw.directory.catalog import Catalog
+from ldapgw.directory.catalog import Catalog, Snapshot
+from ldapgw.directory.dit import Dit
 from ldapgw.directory.naming_context import NamingContext
+from ldapgw.directory.special_entries import Features
 from ldapgw.server.workers import WorkerThread
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_books import AccountBooks
@@ -19,6 +21,11 @@ from ldapgw.sync.publisher import Publisher
 
 # A thread that was not started: its calls are made at once, on the caller's thread.
 AT_ONCE: Any = WorkerThread(None, "never started")  # type: ignore[arg-type]
+
+
+def empty_catalog(seconds: Callable[[], float]) -> Catalog:
+    """A catalog as at a start: nobody is served yet."""
+    return Catalog(Snapshot(Dit((), Features("0"))), {}, seconds)
 
 
 def make_publisher(

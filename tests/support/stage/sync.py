@@ -3,31 +3,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
+from random import Random
 from tempfile import gettempdir
 from typing import Any
 from weakref import finalize
 
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Executable, select
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock, deferLater
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
-from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
+from ldapgw.directory.catalog import EndedLogin
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import GoogleError
 from ldapgw.google.endpoints import Client, Endpoints
 from ldapgw.google.oauth import OAuth
@@ -59,7 +58,7 @@ from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.results import awaited, result_of
 from tests.support.stage.databases import open_in_memory
 from tests.support.stage.paths import CONNECTIONS
-from tests.support.stage.publishing import AT_ONCE, make_publisher
+from tests.support.stage.publishing import AT_ONCE, empty_catalog, make_publisher
 
 NOW = 1_800_000_000.0
 ALICE, BOB, CAROL = "alice@acme.example", "bob@acme.example", "carol@gmail.example"
@@ -189,7 +188,6 @@ class Stage:
     interval: float = INTERVAL
     in_turns: bool = False
     clock: Clock = field(default_factory=Clock)
-    drawn: int = 0
     between_turns: Callable[[], object] = lambda: None
     on_books_thread: Callable[..., Any] = AT_ONCE
     build_in_process: Callable[..., Deferred[None]] = lambda *_: succeed(None)
@@ -198,7 +196,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.clock.advance(NOW)
-        self.world = World(now=self.clock.seconds, random=self.random, issuer=GOOGLE)
+        self.world = World(now=self.clock.seconds, random=Random(1).randbytes, issuer=GOOGLE)
         self.world.faults = Faults(ALL_FAULTS)
         self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, ("https://x.example/cb",)))
         self.world.add_account(ALICE, "Alice", "A", hd="acme.example")
@@ -209,8 +207,7 @@ class Stage:
         self.secret_box = SecretBox([Fernet.generate_key()])
         self.store = self.new_store(AT_ONCE)
         sync_store = Store(self._in_turn if self.in_turns else self.store.call, Mode.BESIDE)
-        features = Features("0", (), (), (), ())
-        self.catalog = Catalog(Snapshot(Dit((), features)), {}, self.clock.seconds)
+        self.catalog = empty_catalog(self.clock.seconds)
         self.published: list[tuple[Dit, tuple[EndedLogin, ...]]] = []
         self.publisher = make_publisher(
             store=self.store,
@@ -286,14 +283,15 @@ class Stage:
             random=lambda: 0.5,
         )
 
+    def execute(self, statement: Executable) -> None:
+        """Change the database as no function of the store does."""
+        with self.database.begin() as connection:
+            connection.execute(statement)
+
     def start(self) -> None:
         """Start the scheduler, and have it look at the database."""
         self.scheduler.startService()
         result_of(self.scheduler.refresh())
-
-    def random(self, count: int) -> bytes:
-        self.drawn += 1
-        return hashlib.shake_256(b"%d" % self.drawn).digest(count)
 
     def _context(self, tenant: str) -> NamingContext:
         return replace(CONTEXT, name=tenant, base=Dn.parse(f"dc={tenant},dc=example"), photos=self.photos)
@@ -339,21 +337,18 @@ class Stage:
 
     def sync_states(self, address: str = ALICE) -> dict[Source, SyncState]:
         """The sync tokens and what they are bound to."""
-        account = self.account(address)
-        return self.database.run(sync_state.read_sync_states, account.id)
+        return self.database.run(sync_state.read_sync_states, self.account(address).id)
 
     def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
         """All persons of a source of the account, as stored, by uid."""
-        account = self.account(address)
-        held = contact.c.account_id == account.id, contact.c.source == source
+        held = contact.c.account_id == self.account(address).id, contact.c.source == source
         columns = contact.c.uid, contact.c.source_id, contact.c.content, contact.c.skipped, contact.c.generation
         with self.database.begin() as connection:
             return {row.uid: tuple(row) for row in connection.execute(select(*columns).where(*held))}
 
     def labels_of(self, address: str = ALICE) -> dict[str, str]:
         """The account's labels."""
-        account = self.account(address)
-        return self.database.run(contacts.read_labels, account.id)
+        return self.database.run(contacts.read_labels, self.account(address).id)
 
     def configure(self, **changes: Any) -> None:
         """Change the configuration of the first tenant."""

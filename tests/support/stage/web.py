@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from weakref import finalize
@@ -140,18 +140,6 @@ class TwoContacts(ContactBrowser):
         return self.hits[0]
 
 
-class Bytes:
-    """Random bytes that are the same at each run, and never twice the same."""
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
-        self._drawn = 0
-
-    def __call__(self, length: int) -> bytes:
-        self._drawn += 1
-        return hashlib.shake_256(f"{self._seed} {self._drawn}".encode()).digest(length)
-
-
 async def _no_preview(*_: object) -> FilePreview:
     raise KeyError
 
@@ -244,7 +232,7 @@ class Stage:
         finalize(self, self.database.close)  # Python 3.13 warns of a connection that nobody closes
         self.store: Any = Store(on_threads(self.database, maybeDeferred, maybeDeferred))
         self.secret_box = SecretBox([Fernet.generate_key()])
-        self.world = World(now=self.clock.seconds, random=Bytes("google"))
+        self.world = World(now=self.clock.seconds, random=Random("google").randbytes)
         self.world.faults = Faults(ALL_FAULTS)
         for address, hd in (
             (ALICE, "acme.example"),
@@ -256,7 +244,7 @@ class Stage:
         redirect_uri = f"{self.url}/oauth/callback"
         self.world.register(RegisteredClient(CLIENT.client_id, CLIENT.client_secret, (redirect_uri,)))
         self.google = sandbox(self.world)
-        self.random = Bytes("gateway")
+        self.random = Random("gateway").randbytes
         bases = {tenant.name: f"dc={tenant.name},dc=example" for tenant in self.tenants}
         self.disconnected: list[float] = []
         self.removed: list[tuple[str, str]] = []
