@@ -14,18 +14,12 @@ from urllib.parse import urlencode, urljoin
 
 from treq.client import HTTPClient
 
-from ldapgw.errors import LdapgwError
-
 _CONTINUE = ("continue", "allow")
 _CANCEL = ("cancel",)
 _SWITCH_ON = ("switch on",)
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Browsers give up after 20 redirects.
-MOST_REDIRECTS = 20
-
-
-class LostInBrowser(LdapgwError):
-    """Raised when a page lacks what a user needs to continue."""
+_MOST_REDIRECTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ async def consent(
     :param tick: the scopes whose boxes are ticked, or None to tick every box.
     :param cancel: whether to press "Cancel" instead of "Continue".
     :returns: the last page: a page of the gateway, or an error page before it.
-    :raises LostInBrowser: if a consent page lacks the account or the button, or redirects do not end.
+    :raises AssertionError: if a consent page lacks the account or the button, or redirects do not end.
     """
     return await _decide(http, await open_page(http, url), account, tick, cancel=cancel)
 
@@ -122,7 +116,7 @@ def read_forms(html: str) -> list[HtmlForm]:
 
 
 async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[str, str]] | None) -> Visit:
-    for _ in range(MOST_REDIRECTS):
+    for _ in range(_MOST_REDIRECTS):
         headers: dict[bytes | str, bytes | str] = {"Accept": "text/html"}
         if fields is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
@@ -137,7 +131,7 @@ async def _follow(http: HTTPClient, method: str, url: str, fields: list[tuple[st
         # As in browsers, the method is repeated only after 307 and 308 (RFC 9110 15.4).
         if response.code not in (307, 308):
             method, fields = "GET", None
-    raise LostInBrowser(f"{MOST_REDIRECTS} redirects and no page")
+    raise AssertionError(f"{_MOST_REDIRECTS} redirects and no page")
 
 
 def _is_consent(form: HtmlForm) -> bool:
@@ -152,8 +146,7 @@ def _filled(form: HtmlForm, account: str, tick: Collection[str] | None) -> list[
     """Return the fields of the form with the account chosen and the boxes ticked."""
     radios = [control for control in form.controls if control.kind == "radio"]
     chosen = [control for control in radios if account in (control.value, *control.text.split())]
-    if not chosen:
-        raise LostInBrowser("the consent page does not offer the account")
+    assert chosen, "the consent page does not offer the account"
     boxes = [control for control in form.controls if control.kind == "checkbox"]
     ticked = [control for control in boxes if tick is None or control.value in tick]
     others = [control for control in form.controls if control.kind not in ("radio", "checkbox", "submit")]
@@ -162,8 +155,7 @@ def _filled(form: HtmlForm, account: str, tick: Collection[str] | None) -> list[
 
 def _pressed(form: HtmlForm, texts: Collection[str]) -> list[tuple[str, str]]:
     buttons = _buttons(form, texts)
-    if not buttons:
-        raise LostInBrowser(f"the consent page has no button {' or '.join(texts)}")
+    assert buttons, f"the consent page has no button {' or '.join(texts)}"
     return [(buttons[0].name, buttons[0].value)] if buttons[0].name else []
 
 

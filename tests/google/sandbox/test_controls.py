@@ -110,7 +110,11 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
     [
         ("explode", {}, "explode is no control; the controls are: add-person"),
         ("add-person", {"person": PERSON}, "account: is missing"),
-        ("add-person", {"account": "x@y", "person": PERSON}, "x@y is no account of the sandbox"),
+        (
+            "add-person",
+            {"account": "x@y", "person": PERSON},
+            "x@y is no account of the sandbox; its accounts are: alice@acme.example, bob@",
+        ),
         (
             "add-person",
             {"account": CAROL, "source": "directory", "person": PERSON},
@@ -135,6 +139,10 @@ def test_every_control_turns_the_world(google: Google, world: World) -> None:
         ("advance", {"seconds": "nan"}, "seconds: expected a number of at most 316224000"),
         ("advance", {"seconds": "1e400"}, "seconds: expected a number of at most 316224000"),
         ("advance", {}, "seconds: expected a number"),
+        ("set-user", {"account": BOB, "suspended": "maybe"}, "suspended: expected true or false"),
+        ("set-service-account", {"state": "lost"}, "state = lost: expected one of ok, disabled, deleted"),
+        ("replace-key", {"service_account": "x"}, "service_account: is no service account of this sandbox"),
+        ("delete-group", {"group": "x@acme.example"}, "x@acme.example: is no group of the sandbox"),
     ],
 )
 def test_wrong_wishes(google: Google, name: str, arguments: dict[str, Any], problem: str) -> None:

@@ -150,21 +150,6 @@ def test_another_sandbox_has_its_own_audience(google: Google, world: World) -> N
     assert request(google, aud="http://127.0.0.1:8090/token").status == 200
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "problem"),
-    [
-        ("set-user", {"account": BOB, "suspended": "maybe"}, "suspended: expected true or false"),
-        ("set-service-account", {"state": "lost"}, "state = lost: expected one of ok, disabled, deleted"),
-        ("replace-key", {"service_account": "x"}, "service_account: is no service account of this sandbox"),
-        ("delete-group", {"group": "x@acme.example"}, "x@acme.example: is no group of the sandbox"),
-    ],
-)
-def test_impossible_wishes(google: Google, name: str, arguments: dict[str, Any], problem: str) -> None:
-    """A wish that cannot be met is 400 with a line that says why."""
-    answer = google.control(name, **arguments)
-    assert (answer.status, answer.json["problems"]) == (400, [problem])
-
-
 def test_the_state_shows_no_key(google: Google, world: World) -> None:
     """The state tells what is authorized, and the users' standing."""
     google.control("set-group", group="sales@acme.example", members=f"{ALICE}, {BOB}")

@@ -258,14 +258,6 @@ def test_made_up_refresh_token(google: Google) -> None:
     assert google.refresh("").json["error_description"] == "Missing required parameter: refresh_token"
 
 
-def test_owner_revokes_on_googles_page(google: Google, world: World) -> None:
-    """The control does what the account's owner can do: all tokens die."""
-    tokens = google.connect()
-    world.revoke(ALICE)
-    assert google.refresh(tokens["refresh_token"]).json["error_description"] == "Token has been expired or revoked."
-    assert google.connections(tokens["access_token"]).status == 401
-
-
 def test_include_granted_scopes_adds_what_was_granted_before(google: Google) -> None:
     """With include_granted_scopes the new tokens hold the older scopes too."""
     google.connect()

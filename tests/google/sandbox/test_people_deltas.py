@@ -46,6 +46,19 @@ def test_delta_tells_changes_whole_and_deletions(google: Google, token: str, wor
     assert google.connections(token, syncToken=delta["nextSyncToken"]).json.keys() == {"nextSyncToken"}
 
 
+def test_a_change_keeps_identity_and_the_rest(world: World) -> None:
+    """A change gives a new etag and date; name and source cannot be changed."""
+    person = next(iter(world.account(ALICE).contacts))
+    name = person["resourceName"]
+    world.change_person(ALICE, name, {"resourceName": "people/c0", "metadata": {}, "nicknames": [{"value": "Jo"}]})
+    changed = world.person(ALICE, name)
+    assert changed["metadata"]["sources"][0]["id"] == person["metadata"]["sources"][0]["id"]
+    assert changed["metadata"]["sources"][0]["updateTime"] == "2026-02-02T02:40:00.000000Z"
+    assert changed["etag"] != person["etag"]
+    assert "nicknames" not in person
+    assert {**changed, "etag": 0, "metadata": 0, "nicknames": 0} == {**person, "etag": 0, "metadata": 0, "nicknames": 0}
+
+
 def test_deltas_are_paged(google: Google, token: str, world: World) -> None:
     """A long delta has pages; they are bound to its sync token."""
     query = QUERIES[OTHERS] | {"pageSize": "2"}
