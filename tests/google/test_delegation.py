@@ -118,12 +118,8 @@ def test_the_request_is_a_jwt_for_google_alone():
 @pytest.mark.parametrize(
     ("status", "error", "description", "refusal"),
     [
-        (
-            401,
-            "unauthorized_client",
-            "Client is unauthorized to retrieve access tokens …",
-            DelegationRefusal.NOT_AUTHORIZED,
-        ),
+        (401, "unauthorized_client", "Client is unauthorized to retrieve access tokens …",
+            DelegationRefusal.NOT_AUTHORIZED),
         (401, "unauthorized_client", "Unauthorized client or scope in request.", DelegationRefusal.NOT_AUTHORIZED),
         (403, "access_denied", "Requested client not authorized.", DelegationRefusal.SOME_SCOPES),
         (400, "access_denied", "Account restricted", DelegationRefusal.RESTRICTED),
@@ -133,12 +129,8 @@ def test_the_request_is_a_jwt_for_google_alone():
         (400, "invalid_grant", "The account has been deleted", DelegationRefusal.DELETED_USER),
         (401, "invalid_account", "Forbidden", DelegationRefusal.DISABLED_USER),
         (400, "invalid_grant", "Invalid JWT Signature.", DelegationRefusal.BAD_KEY),
-        (
-            400,
-            "invalid_grant",
-            "Invalid JWT: Token must be a short-lived token (60 minutes) …",
-            DelegationRefusal.CLOCK,
-        ),
+        (400, "invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes) …",
+            DelegationRefusal.CLOCK),
         (400, "invalid_grant", "Invalid JWT: Failed audience check.", DelegationRefusal.BAD_ASSERTION),
         (400, "invalid_grant", "Invalid JWT: No valid verifier found for issuer.", DelegationRefusal.BAD_ASSERTION),
         (400, "invalid_grant", "Invalid grant: account not found", DelegationRefusal.NO_SERVICE_ACCOUNT),
@@ -148,7 +140,7 @@ def test_the_request_is_a_jwt_for_google_alone():
         (401, "deleted_client", "The OAuth client was deleted.", DelegationRefusal.NO_SERVICE_ACCOUNT),
         (400, "admin_policy_enforced", "", DelegationRefusal.POLICY),
     ],
-)
+)  # fmt: skip
 def test_each_refusal_is_told_from_the_others(status: int, error: str, description: str, refusal: DelegationRefusal):
     """Google's error code decides, and its description where Google has one code for several reasons."""
     found = refusal_of(status, error, description)

@@ -38,6 +38,9 @@ PARAMS = {
 }
 
 
+FULL = ["connections_full_first_page", "connections_full_last_page"]
+
+
 def service(google: Google) -> People:
     return People(google.http, ENDPOINTS, clock_at(NOW), execute)
 
@@ -107,7 +110,7 @@ def test_photos(source):
 
 def test_full():
     """All pages of a full sync, the second asked for with the same parameters and the page token."""
-    google = Google(answer("connections_full_first_page"), answer("connections_full_last_page"))
+    google = Google(*map(answer, FULL))
     pages = listing(google)
     assert list(map(shape, pages)) == [(9, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)]
     assert pages[0].content == tuple(SAMPLES["connections_full_first_page"]["body"]["connections"])
@@ -117,43 +120,33 @@ def test_full():
     ]
 
 
-@pytest.mark.parametrize(
-    ("names", "source", "shapes"),
-    [
-        (["connections_full_empty_account"], Source.CONTACTS, [(0, "EJ3x-EXAMPLE-SYNC-EMPTY==", None)]),
-        (
-            ["connections_empty_page_with_next", "connections_full_last_page"],
-            Source.CONTACTS,
-            [(0, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)],
-        ),
-        (["other_contacts_full"], Source.OTHER_CONTACTS, [(4, "EXAMPLE-OTHER-SYNC-1", 4)]),
-        (
-            ["directory_full_first_page", "directory_full_last_page"],
-            Source.DIRECTORY,
-            [(2, "", None), (1, "EXAMPLE-DIR-SYNC-1", None)],
-        ),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) and isinstance(value[0], str) else "",
-)
-def test_samples(names, source, shapes):
-    """An empty account, an empty page that is not the last, and the other sources."""
-    assert list(map(shape, listing(Google(*map(answer, names)), source))) == shapes
+LISTED = {
+    "an empty account": (
+        ["connections_full_empty_account"], Source.CONTACTS, None, [(0, "EJ3x-EXAMPLE-SYNC-EMPTY==", None)]),
+    "an empty page that is not the last": (
+        ["connections_empty_page_with_next", "connections_full_last_page"], Source.CONTACTS, None,
+        [(0, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)]),
+    "other contacts": (["other_contacts_full"], Source.OTHER_CONTACTS, None, [(4, "EXAMPLE-OTHER-SYNC-1", 4)]),
+    "the directory": (
+        ["directory_full_first_page", "directory_full_last_page"], Source.DIRECTORY, None,
+        [(2, "", None), (1, "EXAMPLE-DIR-SYNC-1", None)]),
+    "changes": (["connections_incremental"], Source.CONTACTS, "OLD==", [(4, "EJ3x-EXAMPLE-SYNC-0002==", None)]),
+    "no change": (
+        ["connections_incremental_nothing_changed"], Source.CONTACTS, "OLD==",
+        [(0, "EJ3x-EXAMPLE-SYNC-0003==", None)]),
+    "changes of other contacts": (
+        ["other_contacts_incremental"], Source.OTHER_CONTACTS, "OLD==", [(1, "EXAMPLE-OTHER-SYNC-2", 3)]),
+    "changes of the directory": (
+        ["directory_incremental"], Source.DIRECTORY, "OLD==", [(1, "EXAMPLE-DIR-SYNC-2", None)]),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "source", "expected"),
-    [
-        ("connections_incremental", Source.CONTACTS, (4, "EJ3x-EXAMPLE-SYNC-0002==", None)),
-        ("connections_incremental_nothing_changed", Source.CONTACTS, (0, "EJ3x-EXAMPLE-SYNC-0003==", None)),
-        ("other_contacts_incremental", Source.OTHER_CONTACTS, (1, "EXAMPLE-OTHER-SYNC-2", 3)),
-        ("directory_incremental", Source.DIRECTORY, (1, "EXAMPLE-DIR-SYNC-2", None)),
-    ],
-)
-def test_incremental(name, source, expected):
-    """An incremental sync sends the sync token besides the same parameters."""
-    google = Google(answer(name))
-    assert list(map(shape, listing(google, source, "OLD=="))) == [expected]
-    assert google.requests[0].args == PARAMS[source] | {"syncToken": ["OLD=="]}
+@pytest.mark.parametrize(("names", "source", "sync_token", "shapes"), LISTED.values(), ids=LISTED)
+def test_samples(names, source, sync_token, shapes):
+    """Pages as Google sends them; an incremental sync sends the sync token besides the same parameters."""
+    google = Google(*map(answer, names))
+    assert list(map(shape, listing(google, source, sync_token))) == shapes
+    assert google.requests[0].args == PARAMS[source] | ({"syncToken": [sync_token]} if sync_token else {})
 
 
 @pytest.mark.parametrize(
@@ -234,46 +227,30 @@ def test_too_many_pages():
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "sync_token", "error", "retry_after"),
+    ("pages", "name", "source", "sync_token", "error", "retry_after", "full_sync"),
     [
-        ("error_expired_sync_token_400", Source.CONTACTS, "OLD", SyncTokenExpired, None),
-        ("error_invalid_argument_400", Source.CONTACTS, "OLD", SyncTokenExpired, None),
-        ("error_invalid_argument_400", Source.CONTACTS, None, BadResponse, None),
-        ("error_directory_consumer_400", Source.DIRECTORY, None, SourceUnavailable, None),
-        ("error_resource_exhausted_429_retry_after", Source.CONTACTS, None, QuotaExceeded, 30.0),
-        ("error_bad_gateway_502_html", Source.CONTACTS, None, GoogleUnavailable, None),
+        ([], "error_expired_sync_token_400", Source.CONTACTS, "OLD", SyncTokenExpired, None, None),
+        ([], "error_invalid_argument_400", Source.CONTACTS, "OLD", SyncTokenExpired, None, None),
+        ([], "error_invalid_argument_400", Source.CONTACTS, None, BadResponse, None, None),
+        ([], "error_directory_consumer_400", Source.DIRECTORY, None, SourceUnavailable, None, None),
+        ([], "error_resource_exhausted_429_retry_after", Source.CONTACTS, None, QuotaExceeded, 30.0, True),
+        ([], "error_resource_exhausted_429_retry_after", Source.CONTACTS, "OLD", QuotaExceeded, 30.0, False),
+        ([], "error_bad_gateway_502_html", Source.CONTACTS, None, GoogleUnavailable, None, None),
+        (FULL[:1], "error_invalid_argument_400", Source.CONTACTS, "OLD", BadResponse, None, None),
+        (FULL[:1], "error_expired_sync_token_400", Source.CONTACTS, "OLD", SyncTokenExpired, None, None),
+        (FULL[:1], "error_resource_exhausted_429", Source.CONTACTS, None, QuotaExceeded, None, False),
+        (FULL[:1], "error_unavailable_503", Source.CONTACTS, None, GoogleUnavailable, None, None),
     ],
 )
-def test_refused(name, source, sync_token, error, retry_after):
-    """What is refused raises; it never looks like an empty page."""
+def test_refused(pages, name, source, sync_token, error, retry_after, full_sync):
+    """A refusal raises, also behind the first page, and never looks like an empty page.
+
+    Only the first page of a full listing has a quota of its own; a page token may be to blame for an invalid argument.
+    """
     with pytest.raises(error) as caught:
-        listing(Google(answer(name)), source, sync_token)
-    assert caught.value.retry_after == retry_after
-
-
-PAGED = [
-    ("error_invalid_argument_400", "OLD", BadResponse),
-    ("error_expired_sync_token_400", "OLD", SyncTokenExpired),
-    ("error_resource_exhausted_429", None, QuotaExceeded),
-    ("error_unavailable_503", None, GoogleUnavailable),
-]
-
-
-@pytest.mark.parametrize(("name", "sync_token", "error"), PAGED)
-def test_refused_behind_the_first_page(name, sync_token, error):
-    """The first page must not be kept; a page token may be to blame, and the quota is not that of full syncs."""
-    with pytest.raises(error) as caught:
-        listing(Google(answer("connections_full_first_page"), answer(name)), Source.CONTACTS, sync_token)
-    assert type(caught.value) is error
-    assert not getattr(caught.value, "full_sync", False)
-
-
-@pytest.mark.parametrize(("sync_token", "full_sync"), [(None, True), ("OLD", False)])
-def test_quota_of_full_syncs(sync_token, full_sync):
-    """The first page of a full listing has a quota of its own."""
-    with pytest.raises(QuotaExceeded) as caught:
-        listing(Google(answer("error_resource_exhausted_429_retry_after")), Source.CONTACTS, sync_token)
-    assert (caught.value.full_sync, caught.value.retry_after) == (full_sync, 30.0)
+        listing(Google(*map(answer, [*pages, name])), source, sync_token)
+    found = type(caught.value), caught.value.retry_after, getattr(caught.value, "full_sync", None)
+    assert found == (error, retry_after, full_sync)
 
 
 def labels(google, sync_token=None):

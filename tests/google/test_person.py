@@ -68,9 +68,9 @@ def named(given: str, family: str) -> dict[str, str]:
 
 def mine(number: int, *phones: str, **fields: Any) -> Summary:
     """One of the user's own contacts."""
-    uid = f"c{2300000000000000000 + number}"
-    fields = {"source_id": f"1feb3dd0676600{number:02x}", "labels": MINE, "updated": OCTOBER} | fields
-    return Summary(Contact(uid, Source.CONTACTS, **fields), phones)
+    uid, source_id = f"c{2300000000000000000 + number}", f"1feb3dd0676600{number:02x}"
+    fields = {"uid": uid, "source_id": source_id, "labels": MINE, "updated": OCTOBER} | fields
+    return Summary(Contact(source=Source.CONTACTS, **fields), phones)
 
 
 def other(number: int, *phones: str, **fields: Any) -> Summary:
@@ -96,142 +96,59 @@ RUF = (
 LONG = "Langenscheid-" * 8 + "Ende"
 
 CONTACTS: dict[str, Summary | None] = {
-    "people/c2300000000000000001": mine(
-        1,
-        "work +4930901820101",
-        "mobile +4915100000001",
-        "fax +4930901820199",
-        name="Dr. Ada Maria Beispiel, PhD",
-        given_name="Ada",
-        family_name="Beispiel",
-        also=("Adi", "AH-da by-SHPEEL"),
-        organization="Beispiel & Söhne GmbH",
-        department="Leitung",
-        title="Geschäftsführerin",
+    "people/c2300000000000000001": mine(1, "work +4930901820101", "mobile +4915100000001", "fax +4930901820199",
+        name="Dr. Ada Maria Beispiel, PhD", given_name="Ada", family_name="Beispiel", also=("Adi", "AH-da by-SHPEEL"),
+        organization="Beispiel & Söhne GmbH", department="Leitung", title="Geschäftsführerin",
         emails=("ada.beispiel@example.com", "ada@example.org"),
-        addresses=(
-            Address(
-                ("Musterstraße 1", "Hinterhaus", "10115 Berlin", "Deutschland"),
-                street="Musterstraße 1 Hinterhaus",
-                city="Berlin",
-                postal_code="10115",
-                country_code="DE",
-            ),
-        ),
-        urls=("sip:ada@pbx.example.com", "https://example.com/ada"),
-        labels=(CUSTOMERS, *STARRED),
-        phonetic=PhoneticName("AH-da by-SHPEEL", "AH-da", "by-SHPEEL"),
-    ),
+        addresses=(Address(("Musterstraße 1", "Hinterhaus", "10115 Berlin", "Deutschland"),
+        street="Musterstraße 1 Hinterhaus", city="Berlin", postal_code="10115", country_code="DE"),),
+        urls=("sip:ada@pbx.example.com", "https://example.com/ada"), labels=(CUSTOMERS, *STARRED),
+        phonetic=PhoneticName("AH-da by-SHPEEL", "AH-da", "by-SHPEEL")),
     "people/c2300000000000000002": mine(2, "main +498912340000", organization="ACME Sanitär OHG"),
     "people/c2300000000000000003": mine(3, "other +41446681800"),
     "people/c2300000000000000004": mine(4, **named("Norbert", "Nummernlos"), emails=("norbert@example.net",)),
     "people/c2300000000000000005": mine(5, *RUF, name="Sechs Ruf", given_name="Sechs", family_name="Ruf"),
-    "people/c2300000000000000006": mine(
-        6,
-        "other 112",
-        "other *97",
-        "home 234567",
-        "work +498003569377",
-        "mobile +49301234567",
-        **named("Ohne", "Kanon"),
-        left_out=(LeftOutNumber("ask at reception", LeftOutReason.NOT_DIALABLE),),
-    ),
-    "people/c2300000000000000007": mine(
-        7,
-        "work +12025550123;45",
-        "work +12025550124;9",
-        "other +442079460000;123",
-        **named("Extension", "Person"),
-    ),
-    "people/c2300000000000000008": mine(
-        8,
-        "mobile +81355550100",
-        "work +81355550101",
-        name="山田 太郎 🦄👨\u200d👩\u200d👧",
-        given_name="太郎",
-        family_name="山田",
-        also=("ヤマダ タロウ", "レイカブシキガイシャ"),
-        organization="例株式会社",
-        title="部長",
-        phonetic=PhoneticName("ヤマダ タロウ", "タロウ", "ヤマダ"),
-    ),
-    "people/c2300000000000000009": mine(
-        9,
-        "mobile +972500000001",
-        "home +49500000002",
-        **named("دانا", "الكاتبة"),
-        also=("דנה",),
-    ),
-    "people/c2300000000000000010": mine(
-        10,
-        "mobile +447700900010",
-        **named("Patricia", "Muster"),
-        also=("Patty M.",),
-        emails=("patty@example.com",),
-    ),
-    "people/c2300000000000000011": mine(
-        11,
-        "work +12025550111",
-        name='#O\'Brien, "Bob" <b@x>; a\\z = 1+2 (*)',
-        given_name='Bob "the Builder"',
-        family_name="O'Brien, Jr.",
-        organization='Smith, Jones + Co; "R&D" \\ Ltd = #1',
-        title="*)(uid=*",
-    ),
-    "people/c2300000000000000012": mine(
-        12,
-        "home +431000000",
-        name="Longina" + " von und zu" * 12 + " " + LONG,
-        given_name="Longina" + " von und zu" * 12,
-        family_name=LONG,
-        organization="Amt für Sehr Lange Bezeichnungen",
-        title=("Referentin " * 30)[:256].strip(),
-    ),
-    "people/c2300000000000000013": mine(
-        13, "home +622155500013", name="Sukarno", given_name="Sukarno", emails=("sukarno@example.org",)
-    ),
-    "people/c2300000000000000014": mine(
-        14,
-        "home +49400000014",
-        name="Dr. Ada Maria Beispiel, PhD",
-        given_name="Ada",
-        family_name="Beispiel",
-        labels=(CUSTOMERS,),
-    ),
+    "people/c2300000000000000006": mine(6, "other 112", "other *97", "home 234567", "work +498003569377",
+        "mobile +49301234567", **named("Ohne", "Kanon"),
+        left_out=(LeftOutNumber("ask at reception", LeftOutReason.NOT_DIALABLE),)),
+    "people/c2300000000000000007": mine(7, "work +12025550123;45", "work +12025550124;9", "other +442079460000;123",
+        **named("Extension", "Person")),
+    "people/c2300000000000000008": mine(8, "mobile +81355550100", "work +81355550101",
+        name="山田 太郎 🦄👨\u200d👩\u200d👧", given_name="太郎", family_name="山田",
+        also=("ヤマダ タロウ", "レイカブシキガイシャ"), organization="例株式会社", title="部長",
+        phonetic=PhoneticName("ヤマダ タロウ", "タロウ", "ヤマダ")),
+    "people/c2300000000000000009": mine(9, "mobile +972500000001", "home +49500000002", **named("دانا", "الكاتبة"),
+        also=("דנה",)),
+    "people/c2300000000000000010": mine(10, "mobile +447700900010", **named("Patricia", "Muster"), also=("Patty M.",),
+        emails=("patty@example.com",)),
+    "people/c2300000000000000011": mine(11, "work +12025550111", name='#O\'Brien, "Bob" <b@x>; a\\z = 1+2 (*)',
+        given_name='Bob "the Builder"', family_name="O'Brien, Jr.", organization='Smith, Jones + Co; "R&D" \\ Ltd = #1',
+        title="*)(uid=*"),
+    "people/c2300000000000000012": mine(12, "home +431000000", name="Longina" + " von und zu" * 12 + " " + LONG,
+        given_name="Longina" + " von und zu" * 12, family_name=LONG, organization="Amt für Sehr Lange Bezeichnungen",
+        title=("Referentin " * 30)[:256].strip()),
+    "people/c2300000000000000013": mine(13, "home +622155500013", name="Sukarno", given_name="Sukarno",
+        emails=("sukarno@example.org",)),
+    "people/c2300000000000000014": mine(14, "home +49400000014", name="Dr. Ada Maria Beispiel, PhD", given_name="Ada",
+        family_name="Beispiel", labels=(CUSTOMERS,)),
     "people/c2300000000000000015": None,
-    "people/c2300000000000000016": mine(
-        16,
-        "mobile +903120000016",
-        **named("Zoë", "Strauß-İsık"),
-        organization="Erste AG",
-        also=("Zweite AG",),
-        labels=STARRED,
-        left_out=(LeftOutNumber("+90 312 000 00 16", LeftOutReason.DUPLICATE),),
-    ),
+    "people/c2300000000000000016": mine(16, "mobile +903120000016", **named("Zoë", "Strauß-İsık"),
+        organization="Erste AG", also=("Zweite AG",), labels=STARRED,
+        left_out=(LeftOutNumber("+90 312 000 00 16", LeftOutReason.DUPLICATE),)),
     "people/c2300000000000000017": None,
-    "people/c2300000000000000905": replace(
-        mine(5, *RUF),
-        rest=replace(mine(5, name="Sechs Ruf", given_name="Sechs", family_name="Ruf").rest, uid="c2300000000000000905"),
-    ),
+    "people/c2300000000000000905": mine(5, *RUF, name="Sechs Ruf", given_name="Sechs", family_name="Ruf",
+        uid="c2300000000000000905"),
     "otherContacts/c4500000000000000001": other(1, emails=("newsletter@example.com",)),
     "otherContacts/c4500000000000000002": other(2, **named("Olga", "Oft"), emails=("olga.oft@example.org",)),
     "otherContacts/c4500000000000000003": other(3, "other +4917100033"),
     "otherContacts/c4500000000000000004": other(4, name="info@example.net", emails=("info@example.net",)),
-    "people/110000000000000001001": colleague(
-        1,
-        "work +4930901822001",
-        "other 2001",
-        **named("Dora", "Dienst"),
-        organization="Example AG",
-        department="Einkauf",
-        title="Leiterin Einkauf",
-        emails=("dora.dienst@example.com", "dd@example.com"),
-    ),
+    "people/110000000000000001001": colleague(1, "work +4930901822001", "other 2001", **named("Dora", "Dienst"),
+        organization="Example AG", department="Einkauf", title="Leiterin Einkauf",
+        emails=("dora.dienst@example.com", "dd@example.com")),
     "people/110000000000000001002": colleague(2, **named("Emil", "Neu"), emails=("emil.neu@example.com",)),
-    "people/110000000000000001003": colleague(
-        3, "work +498900004711", name="Hausmeisterdienst Süd", emails=("hausmeister@example.org",)
-    ),
-}
+    "people/110000000000000001003": colleague(3, "work +498900004711", name="Hausmeisterdienst Süd",
+        emails=("hausmeister@example.org",)),
+}  # fmt: skip
 
 UNREADABLE = {"people/c2300000000000000006": 1}
 
@@ -349,32 +266,22 @@ def test_labels_of_the_users_own_making():
         ([item("+49301234567", type="home"), item("030 1234567", type="work")], ("home +49301234567",)),
         ([item("+49301234567"), item("030 1234567", type="work")], ("work +49301234567",)),
         ([item("+49301234567", type="Ferien"), item("030 1234567", type="work")], ("other +49301234567",)),
-        (
-            [item("+49301234567"), item("030 1234567", type="work"), item("+49301234567", type="home")],
-            ("work +49301234567",),
-        ),
+        ([item("+49301234567"), item("030 1234567", type="work"), item("+49301234567", type="home")],
+            ("work +49301234567",)),
         ([item("+49301234567 ext. 1"), item("+49301234567")], ("other +49301234567;1", "other +49301234567")),
         ([item("2001", type="work"), item("20 01")], ("work 2001",)),
         ([item("030 1234567 ::: 0171 2345678", type="work")], ("work +49301234567", "work +491712345678")),
         ([item("030 1234567\n0171 2345678")], ("other +49301234567", "other +491712345678")),
-        (
-            [item("030 1234567 / 0171 2345678"), item("+491712345678", type="mobile")],
-            ("other +49301234567", "mobile +491712345678"),
-        ),
+        ([item("030 1234567 / 0171 2345678"), item("+491712345678", type="mobile")],
+            ("other +49301234567", "mobile +491712345678")),
         ([item("+49301"), item("+49302222222", primary=True)], ("other +49302222222", "other 49301")),
-        (
-            [
-                item("+49301111111", source="PROFILE"),
-                item("+49302222222"),
-                item("+49303333333", source="DOMAIN_PROFILE"),
-            ],
-            ("other +49302222222",),
-        ),
+        ([item("+49301111111", source="PROFILE"), item("+49302222222"), item("+49303333333", source="DOMAIN_PROFILE")],
+            ("other +49302222222",)),
         ([item("+49301111111"), item("+49302222222", primary=True, source="PROFILE")], ("other +49301111111",)),
         ([item(None, canonicalForm="+49301234567")], ("other +49301234567",)),
         ([item("+49301234567", canonicalForm=5)], ("other +49301234567",)),
     ],
-)
+)  # fmt: skip
 def test_numbers(items, phones):
     """Each number once; primary ones first, then as they came; none of the contact's own profile."""
     assert summary(contact({"phoneNumbers": items})).phones == phones
@@ -508,22 +415,13 @@ def test_no_email():
 @pytest.mark.parametrize(
     ("fields", "address"),
     [
-        (
-            {
-                "streetAddress": "S 1\nH",
-                "city": "C",
-                "region": "R",
-                "postalCode": "1",
-                "country": "L",
-                "countryCode": "de",
-            },
-            Address(("S 1", "H", "1 C", "R", "L"), "S 1 H", "C", "R", "1", "DE"),
-        ),
+        ({"streetAddress": "S 1\nH", "city": "C", "region": "R", "postalCode": "1", "country": "L",
+            "countryCode": "de"}, Address(("S 1", "H", "1 C", "R", "L"), "S 1 H", "C", "R", "1", "DE")),
         ({"poBox": "PF 7", "city": "C"}, Address(("PF 7", "C"), "PF 7", "C")),
         ({"formattedValue": "X\n\nY", "countryCode": "Germany"}, Address(("X", "Y"))),
         ({"country": "L", "countryCode": 5}, Address(("L",))),
     ],
-)
+)  # fmt: skip
 def test_addresses(fields, address):
     """The lines as Google made them, or made of the parts."""
     assert contact({"addresses": [item(**fields), item(**fields), item(), item(countryCode="DE")]}).addresses == (

