@@ -103,8 +103,7 @@ def test_images_of_what_is_stored(site: Site, feeds: bool) -> None:
 
 def test_a_contact_that_cannot_be_read(site: Site) -> None:
     """Then there is no image: the gateway has to note that it is to be fetched anew."""
-    with site.database.begin() as connection:
-        connection.execute(update(tables.contact).where(tables.contact.c.uid == "Bo").values(content=b"{"))
+    site.damage("Bo")
     assert site.build() == {}
 
 

@@ -42,8 +42,7 @@ def test_a_book_is_built_anew_only_when_something_of_it_changed(stage: Stage) ->
     after = stage.books()
     assert after[ALICE] is not before[ALICE]
     assert after[BOB] is before[BOB]
-    account = stage.account(BOB)
-    stage.database.run(accounts.set_sharing, account.id, Sharing.CALLERS, "")
+    stage.database.run(accounts.set_sharing, stage.account(BOB).id, Sharing.CALLERS, "")
     shared = stage.books()
     assert shared[ALICE] is after[ALICE]
     assert shared[BOB].sharing is Sharing.CALLERS

@@ -165,8 +165,7 @@ def test_every_account_and_no_other_tenants(stage: Stage) -> None:
     for address in (ALICE, BOB):
         stage.connect(address)
         outdated(stage, address, "Ada")
-    with stage.database.begin() as connection:
-        connection.execute(update(account).where(account.c.address == BOB).values(tenant="gone"))
+    stage.execute(update(account).where(account.c.address == BOB).values(tenant="gone"))
     result_of(renewal(stage).renew_all())
     assert versions(stage) == [stored_numbers.VERSION, 0]
 

@@ -96,8 +96,7 @@ class Day(Stage):
     def ask(self, address: str) -> float:
         """A person asks for a sync; the seconds until it is done."""
         asked = self.clock.seconds()
-        account_id = self.account(address).id
-        self.database.run(sync_state.request_sync, account_id, SyncRequest.INCREMENTAL)
+        self.database.run(sync_state.request_sync, self.account(address).id, SyncRequest.INCREMENTAL)
         self.refresh()
         while (self.account(address).last_sync or 0.0) < asked:
             assert self.clock.seconds() < asked + MINUTE

@@ -6,6 +6,8 @@ The Workspace directory: one book of the tenant, fetched through one account at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import Engine, event
 
@@ -52,31 +54,21 @@ CASES = {
     "closed to everybody": ([candidate(1, **HOLDS, **CLOSED), candidate(2, **CLOSED)], None),
     "closed a day ago": ([candidate(1, **(CLOSED | {"asked_at": NOW - UNAVAILABLE_RETRY_SECONDS}))], 1),
     "who holds it has trouble of its own": (
-        [candidate(1, account_error="suspicious_shrink", **HOLDS), candidate(2)],
-        2,
-    ),
+        [candidate(1, account_error="suspicious_shrink", **HOLDS), candidate(2)], 2),
     "it just failed through who holds it": ([candidate(1, **HOLDS, **FAILED), candidate(2)], 2),
     "it failed, and there is no other": ([candidate(1, **HOLDS, **FAILED)], None),
     "it failed some time ago, and there is no other": ([candidate(1, **HOLDS, **(FAILED | {"next_try": NOW - 1}))], 1),
     "it failed through all, the longest ago": (
-        [
-            candidate(1, directory_error="quota", next_try=NOW - 1, **HOLDS),
-            candidate(2, directory_error="quota", next_try=NOW - 1, asked_at=NOW - 900),
-        ],
-        2,
-    ),
+        [candidate(1, directory_error="quota", next_try=NOW - 1, **HOLDS),
+        candidate(2, directory_error="quota", next_try=NOW - 1, asked_at=NOW - 900)], 2),
     "it fails through many": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS)), candidate(9)], None),
     "it fails through some": ([*(candidate(n, **FAILED) for n in range(MAX_FAILING_ACCOUNTS - 1)), candidate(9)], 9),
     "it would shrink": (
-        [candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS), candidate(2)],
-        None,
-    ),
+        [candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS), candidate(2)], None),
     "it would shrink, an hour later": (
-        [candidate(1, directory_error="suspicious_shrink", next_try=NOW, **HOLDS), candidate(2)],
-        1,
-    ),
+        [candidate(1, directory_error="suspicious_shrink", next_try=NOW, **HOLDS), candidate(2)], 1),
     "a clock that was wrong": ([candidate(1, **(FAILED | {"asked_at": NOW + 86400}))], 1),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("candidates", "expected"), CASES.values(), ids=CASES)
@@ -226,8 +218,7 @@ def test_an_error_of_the_sync_before_leaves_nobody_without_it() -> None:
     for address in (ALICE, BOB):
         stage.connect(address)
     round_of(stage)
-    alice = stage.account(ALICE)
-    stage.database.run(sync_state.fail, alice, "internal", NOW, NOW)
+    stage.database.run(sync_state.fail, stage.account(ALICE), "internal", NOW, NOW)
     stage.world.add_person(ALICE, person("Dora Dienst"), "directory")
     round_of(stage, ALICE)
     assert stage.names("directory") == ["Dora Dienst"]
@@ -273,14 +264,29 @@ def test_a_consumers_account_hurts_nobody() -> None:
     assert asked(stage) == 4
 
 
-def test_who_leaves_hands_it_over(stage: Stage) -> None:
-    """The phones do not notice; the new one reads everything once."""
-    account = stage.account(ALICE)
-    stage.database.run(revocations.disconnect_account, account.id, stage.clock.seconds())
+def leave(stage: Stage) -> None:
+    stage.database.run(revocations.disconnect_account, stage.account(ALICE).id, stage.clock.seconds())
+
+
+def grant_no_directory(stage: Stage) -> None:
+    stage.connect(ALICE, scopes=("openid", "email", SCOPE + "contacts.readonly"))
+    round_of(stage, ALICE)
+    assert stage.account(ALICE).sources[Source.DIRECTORY] is SourceState.NOT_GRANTED
+
+
+def revoke_consent(stage: Stage) -> None:
+    stage.world.revoke(ALICE)
+    stage.database.run(sync_state.fail, stage.account(ALICE), "consent_revoked", stage.clock.seconds(), None)
+
+
+@pytest.mark.parametrize("end", [leave, grant_no_directory, revoke_consent])
+def test_who_can_fetch_it_no_more_hands_it_over(stage: Stage, end: Callable[[Stage], None]) -> None:
+    """The phones do not notice; the next account reads everything once."""
+    end(stage)
     assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
     stage.world.add_person(BOB, person("Fred Fort"), "directory")
     round_of(stage, BOB)
-    assert stage.names("directory") == ["Dora Dienst", "Emil Erst", "Fred Fort"]
+    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst", "Fred Fort"])
 
 
 def test_who_leaves_hands_it_to_nobody_who_could_not_fetch_it(stage: Stage) -> None:
@@ -297,39 +303,16 @@ def test_who_leaves_hands_it_to_nobody_who_could_not_fetch_it(stage: Stage) -> N
 def test_the_last_who_leaves_takes_it_along(stage: Stage) -> None:
     """There is nobody whose it could be."""
     for address in (ALICE, BOB):
-        account = stage.account(address)
-        stage.database.run(revocations.disconnect_account, account.id, stage.clock.seconds())
+        stage.database.run(revocations.disconnect_account, stage.account(address).id, stage.clock.seconds())
     assert stage.names("directory") == []
     assert stage.database.run(contacts.accounts_with_source, Source.DIRECTORY) == set()
 
 
-def test_who_grants_it_no_more_hands_it_over(stage: Stage) -> None:
-    """A box that was not ticked at the next consent."""
-    stage.connect(ALICE, scopes=("openid", "email", SCOPE + "contacts.readonly"))
-    round_of(stage, ALICE)
-    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
-    assert stage.account(ALICE).sources[Source.DIRECTORY] is SourceState.NOT_GRANTED
-
-
-def test_a_revoked_consent_keeps_it_until_another_account_brings_it(stage: Stage) -> None:
-    """As it keeps the contacts."""
-    stage.world.revoke(ALICE)
-    account = stage.account(ALICE)
-    stage.database.run(sync_state.fail, account, "consent_revoked", stage.clock.seconds(), None)
-    assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
-    round_of(stage, BOB)
-    assert (holder(stage), stage.names("directory")) == (BOB, ["Dora Dienst", "Emil Erst"])
-
-
 def test_a_directory_that_shrinks_waits_for_a_person() -> None:
     """No other account takes over then: through it just as much would vanish."""
-    stage = Stage(sources=ALL_SOURCES)
-    for address in (ALICE, BOB):
-        stage.connect(address)
-    names = [stage.world.add_person(ALICE, person(f"Person {number}"), "directory") for number in range(30)]
-    round_of(stage)
-    for name in names[:20]:
-        stage.world.delete_person(ALICE, name)
+    stage = with_directory(*(f"Person {number}" for number in range(30)))
+    for one in list(stage.world.persons_of(ALICE, "directory"))[:20]:
+        stage.world.delete_person(ALICE, one["resourceName"])
     stage.world.expire_sync_tokens()
     round_of(stage)
     trouble = stage.trouble(ALICE)
@@ -345,12 +328,7 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
 
 def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> None:
     """Who may see less than the one before: nothing of the change of hands is left."""
-    stage = Stage(sources=ALL_SOURCES)
-    for address in (ALICE, BOB):
-        stage.connect(address)
-    for number in range(30):
-        stage.world.add_person(ALICE, person(f"Person {number}"), "directory")
-    round_of(stage)
+    stage = with_directory(*(f"Person {number}" for number in range(30)))
     stage.world.faults.inject("error_internal_500", account=ALICE, path=COLLEAGUES)
     round_of(stage, ALICE)
     stage.world.faults.inject("broken_short_list", account=BOB, path=COLLEAGUES)

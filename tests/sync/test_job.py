@@ -217,8 +217,7 @@ def test_a_new_refresh_token_is_used_at_once(stage: Stage) -> None:
         used.append(token)
         return replace(await refresh(client, first), refresh_token="1//NEW")
 
-    account_id = stage.account().id
-    held = stage.database.run(accounts.read_tokens, stage.secret_box, account_id)
+    held = stage.database.run(accounts.read_tokens, stage.secret_box, stage.account().id)
     assert held is not None
     first = held.refresh_token
     stage.oauth.refresh = rotate  # type: ignore[method-assign]

@@ -78,79 +78,49 @@ CASES: dict[str, tuple[Facts, Decision]] = {
     "a new leaver": (Facts(company(5, LEFT), {}, HERE), decided(FIVE, [0])),
     "a leaver whose time is over": (Facts(company(5, LEFT), MISSING, HERE), decided(FIVE, [0], [DUE])),
     "a leaver whose time is not over": (
-        Facts(company(5, LEFT), marked(LeaverReason.MISSING, 0, since=LONG_AGO + 1), HERE),
-        decided(FIVE, [0]),
-    ),
+        Facts(company(5, LEFT), marked(LeaverReason.MISSING, 0, since=LONG_AGO + 1), HERE), decided(FIVE, [0])),
     "a leaver who is kept": (
-        Facts(company(5, LEFT), marked(LeaverReason.MISSING, 0, kept=True), HERE),
-        decided(FIVE, [0]),
-    ),
+        Facts(company(5, LEFT), marked(LeaverReason.MISSING, 0, kept=True), HERE), decided(FIVE, [0])),
     "no full listing since the mark": (
-        Facts(company(5, LEFT), MISSING, listing(*OTHERS, at=LONG_AGO - 1)),
-        decided(FIVE, [0]),
-    ),
+        Facts(company(5, LEFT), MISSING, listing(*OTHERS, at=LONG_AGO - 1)), decided(FIVE, [0])),
     "Google has ended the access of somebody who is there": (
-        Facts(company(5, LEFT), MISSING, listing(*FIVE)),
-        decided(FIVE),
-    ),
+        Facts(company(5, LEFT), MISSING, listing(*FIVE)), decided(FIVE)),
     "somebody who is there has another address": (
-        Facts(company(5, LEFT), MISSING, replace(HERE, ids=frozenset({"sub-0"}))),
-        decided(FIVE),
-    ),
+        Facts(company(5, LEFT), MISSING, replace(HERE, ids=frozenset({"sub-0"}))), decided(FIVE)),
     "somebody who is not listed syncs": (Facts(company(5), MISSING, HERE), decided(FIVE)),
     "who is disconnected has not left": (
-        Facts(company(5, account(0, connected_at=None)), MISSING, HERE),
-        decided(FIVE),
-    ),
+        Facts(company(5, account(0, connected_at=None)), MISSING, HERE), decided(FIVE)),
     "no directory that can be trusted": (Facts(company(5, LEFT), MISSING), decided(OTHERS)),
     "a directory that came back short": (Facts(company(5, LEFT), MISSING, listing(1, 2)), decided(OTHERS)),
     "a private account": (Facts(company(5, account(0, hd="", **REVOKED)), MISSING, HERE), decided(OTHERS)),
     "a directory of another company": (
-        Facts(company(5, account(0, hd="other.example", **REVOKED)), MISSING, HERE),
-        decided(OTHERS),
-    ),
+        Facts(company(5, account(0, hd="other.example", **REVOKED)), MISSING, HERE), decided(OTHERS)),
     "another OAuth client": (
-        Facts(
-            company(5, account(0, revoked=True, error=ErrorStatus("consent_revoked", 0, facts={"by": "client"}))),
-            MISSING,
-            HERE,
-        ),
-        decided(OTHERS),
-    ),
+        Facts(company(5, account(0, revoked=True, error=ErrorStatus("consent_revoked", 0, facts={"by": "client"}))),
+        MISSING, HERE), decided(OTHERS)),
     "an alarm of the tenant": (
-        Facts(company(5, account(0, alarm=ErrorStatus("api_disabled", 0), **REVOKED)), MISSING, HERE),
-        decided(OTHERS),
-    ),
+        Facts(company(5, account(0, alarm=ErrorStatus("api_disabled", 0), **REVOKED)), MISSING, HERE), decided(OTHERS)),
     "a suspended user": (
         Facts(company(5, account(0, **DELEGATED)), SUSPENDED, listing(*FIVE), users_read_at=NOW),
-        decided(OTHERS, removed=[SUSPENDED[0]]),
-    ),
+        decided(OTHERS, removed=[SUSPENDED[0]])),
     "a suspended user, when the users cannot be read": (
-        Facts(company(5, account(0, **DELEGATED)), SUSPENDED, HERE),
-        decided(OTHERS),
-    ),
+        Facts(company(5, account(0, **DELEGATED)), SUSPENDED, HERE), decided(OTHERS)),
     "a user who is no longer delegated and syncs by consent": (
-        Facts(company(5, account(0, **SYNCED)), SUSPENDED, HERE, users_read_at=NOW),
-        decided(OTHERS),
-    ),
+        Facts(company(5, account(0, **SYNCED)), SUSPENDED, HERE, users_read_at=NOW), decided(OTHERS)),
     "a user who is no longer delegated and whose consent has ended": (
         Facts(company(5, account(0, **SYNCED, **REVOKED)), SUSPENDED, HERE, users_read_at=NOW),
-        decided(OTHERS, removed=[SUSPENDED[0]]),
-    ),
+        decided(OTHERS, removed=[SUSPENDED[0]])),
     "a tenth": (many(3, 30), decided(range(30), range(3), marked(LeaverReason.MISSING, *range(3)).values())),
     "more than a tenth": (many(4, 30), decided(range(30), range(4), held=4)),
     "two of a small company": (many(2, 5), decided(FIVE, range(2), held=2)),
     "more than twenty": (many(21, 400), decided(range(400), range(21), held=21)),
     "more than a tenth within a day": (many(2, 28, removed_lately=2), decided(range(28), range(2), held=2)),
     "an approved removal of many": (
-        held(many(4, 30), approved=4),
-        decided(range(30), range(4), held(many(4, 30), approved=4).marks.values()),
-    ),
+        held(many(4, 30), approved=4), decided(range(30), range(4), held(many(4, 30), approved=4).marks.values())),
     "an approval does not hold for more": (
         held(many(8, 30), approved=4),
-        decided(range(30), range(8), list(held(many(8, 30), approved=4).marks.values())[:4], held=4),
-    ),
-}
+        decided(range(30), range(8), list(held(many(8, 30), approved=4).marks.values())[:4], held=4)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("facts", "expected"), CASES.values(), ids=CASES)
@@ -203,8 +173,8 @@ class Company:
             self.stage.world.delete_person(ALICE, self.names[address])
 
     def end_access(self, address: str) -> None:
-        account = self.stage.account(address)
-        self.stage.database.run(sync_state.fail, account, "consent_revoked", self.stage.clock.seconds(), None)
+        account, now = self.stage.account(address), self.stage.clock.seconds()
+        self.stage.database.run(sync_state.fail, account, "consent_revoked", now, None)
 
     def look(self, days: float = 0) -> None:
         """Sync the directory after some days, in full after more than a day, and look for leavers."""
@@ -319,16 +289,13 @@ def test_a_suspended_user_is_removed_while_the_users_are_read() -> None:
     company.stage.database.run(leavers.mark, [suspended.id], {suspended.id: LeaverReason.SUSPENDED}, NOW)
     company.look(20)
     read = insert(workspace).values(tenant="acme", read_at=company.stage.clock.seconds(), error_code="key_rejected")
-    with company.stage.database.begin() as connection:
-        connection.execute(read)
+    company.stage.execute(read)
     company.look()
     assert company.here() == set(company.people)
-    with company.stage.database.begin() as connection:
-        connection.execute(update(workspace).values(error_code=None))
+    company.stage.execute(update(workspace).values(error_code=None))
     company.look()
     assert company.here() == set(company.people)  # the user's own consent is as good as ever
-    with company.stage.database.begin() as connection:
-        sync_state.fail(connection, suspended, "consent_revoked", company.stage.clock.seconds(), None)
+    company.stage.database.run(sync_state.fail, suspended, "consent_revoked", company.stage.clock.seconds(), None)
     company.look()
     assert company.here() == set(company.people) - {suspended.address}
 

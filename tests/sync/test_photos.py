@@ -220,8 +220,7 @@ def test_a_sync_that_runs_goes_first() -> None:
     """A photo is stored when the sync is over: a sync would begin anew with what it does not know."""
     stage = with_photos("Ada")
     for syncing in (True, False):
-        with stage.database.begin() as connection:
-            connection.execute(update(tables.account).values(syncing=syncing))
+        stage.execute(update(tables.account).values(syncing=syncing))
         assert fetch(stage) == (not syncing)
     assert served(stage) == {"Ada": scale(jpeg())}
 

@@ -68,67 +68,36 @@ CASES = {
     "a quiet delta": (stored("c1"), [], False, SyncPlan(CONTACTS)),
     "a changed contact": (stored("c1"), [item("c1", "New")], False, SyncPlan(CONTACTS, {0: "c1"})),
     "swept by a full sync": (
-        stored("c1", "c2"),
-        [item("c2")],
-        True,
-        SyncPlan(CONTACTS, deleted_uids=("c1",), served_count=2, lost_count=1, listed_count=1),
-    ),
+        stored("c1", "c2"), [item("c2")], True,
+        SyncPlan(CONTACTS, deleted_uids=("c1",), served_count=2, lost_count=1, listed_count=1)),
     "not swept by a delta": (stored("c1", "c2"), [item("c2")], False, SyncPlan(CONTACTS)),
     "moved and deleted before anybody was told of the new name": (
-        stored("c1", "c3"),
-        [replace(deleted("c2"), source_id="s-c1")],
-        False,
-        SyncPlan(CONTACTS, deleted_uids=("c1",)),
-    ),
+        stored("c1", "c3"), [replace(deleted("c2"), source_id="s-c1")], False,
+        SyncPlan(CONTACTS, deleted_uids=("c1",))),
     "deleted by a delta": (stored("c1"), [deleted("c1")], False, SyncPlan(CONTACTS, deleted_uids=("c1",))),
     "deleted and never known": ({}, [deleted("c1")], False, SyncPlan(CONTACTS)),
     "deleted, then there again": (
-        stored("c1"),
-        [deleted("c1"), item("c1", "New")],
-        False,
-        SyncPlan(CONTACTS, {1: "c1"}),
-    ),
+        stored("c1"), [deleted("c1"), item("c1", "New")], False, SyncPlan(CONTACTS, {1: "c1"})),
     "there, then deleted": (
-        stored("c1"),
-        [item("c1", "New"), deleted("c1")],
-        False,
-        SyncPlan(CONTACTS, deleted_uids=("c1",)),
-    ),
+        stored("c1"), [item("c1", "New"), deleted("c1")], False, SyncPlan(CONTACTS, deleted_uids=("c1",))),
     "twice in one listing": (
-        {},
-        [item("c1", "A"), item("c2"), item("c1", "B")],
-        True,
-        SyncPlan(CONTACTS, {2: "c1", 1: "c2"}, listed_count=2),
-    ),
+        {}, [item("c1", "A"), item("c2"), item("c1", "B")], True,
+        SyncPlan(CONTACTS, {2: "c1", 1: "c2"}, listed_count=2)),
     "twice, then as it was": (
-        stored("c1"),
-        [item("c1", "A"), item("c1")],
-        True,
-        SyncPlan(CONTACTS, served_count=1, listed_count=1),
-    ),
+        stored("c1"), [item("c1", "A"), item("c1")], True, SyncPlan(CONTACTS, served_count=1, listed_count=1)),
     "left out with a reason": ({}, [EMPTY], True, SyncPlan(CONTACTS, {0: "c9"}, listed_count=1)),
     "left out from now on": (stored("c1"), [UNLABELLED], False, SyncPlan(CONTACTS, {0: "c1"})),
     "without an id": ({}, [NAMELESS, NAMELESS], True, SyncPlan(CONTACTS, {0: "?0", 1: "?1"}, listed_count=2)),
     "moved to another name": (
-        stored("c1"),
-        [item("c2", source_id="s-c1", previous=("c1",))],
-        False,
-        SyncPlan(CONTACTS, {0: "c2"}, deleted_uids=("c1",)),
-    ),
+        stored("c1"), [item("c2", source_id="s-c1", previous=("c1",))], False,
+        SyncPlan(CONTACTS, {0: "c2"}, deleted_uids=("c1",))),
     "moved without being told": (
-        stored("c1"),
-        [item("c2", source_id="s-c1")],
-        False,
-        SyncPlan(CONTACTS, {0: "c2"}, deleted_uids=("c1",)),
-    ),
+        stored("c1"), [item("c2", source_id="s-c1")], False, SyncPlan(CONTACTS, {0: "c2"}, deleted_uids=("c1",))),
     "an empty answer": (stored("c1"), [], True, SyncPlan(CONTACTS, deleted_uids=("c1",), served_count=1, lost_count=1)),
     "of another version": (
-        {"c1": RecordSummary("s-c1", None, is_served=True)},
-        [item("c1")],
-        True,
-        SyncPlan(CONTACTS, {0: "c1"}, served_count=1, listed_count=1),
-    ),
-}
+        {"c1": RecordSummary("s-c1", None, is_served=True)}, [item("c1")], True,
+        SyncPlan(CONTACTS, {0: "c1"}, served_count=1, listed_count=1)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("before", "items", "full", "expected"), CASES.values(), ids=CASES)
@@ -152,31 +121,20 @@ TEN = [item(f"d{number}") for number in range(10)]
 NEW = {at: f"d{at}" for at in range(10)}
 NOT_WHOLE = {
     "who is not listed stays": (
-        stored("c1"),
-        TEN,
-        SyncPlan(CONTACTS, NEW, missing_uids=("c1",), served_count=1, listed_count=10),
-    ),
+        stored("c1"), TEN, SyncPlan(CONTACTS, NEW, missing_uids=("c1",), served_count=1, listed_count=10)),
     "who is not listed twice in a row goes": (
-        {"c1": MISSED},
-        TEN,
-        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1, listed_count=10),
-    ),
+        {"c1": MISSED}, TEN,
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1, listed_count=10)),
     "who is there again is missed no more": (
-        {"c1": MISSED},
-        [item("c1"), *TEN[:9]],
-        SyncPlan(CONTACTS, {0: "c1"} | {at + 1: f"d{at}" for at in range(9)}, served_count=1, listed_count=10),
-    ),
+        {"c1": MISSED}, [item("c1"), *TEN[:9]],
+        SyncPlan(CONTACTS, {0: "c1"} | {at + 1: f"d{at}" for at in range(9)}, served_count=1, listed_count=10)),
     "who has another name is not missed": (
-        stored("c1"),
-        [*TEN[:9], item("d9", source_id="s-c1")],
-        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, listed_count=10),
-    ),
+        stored("c1"), [*TEN[:9], item("d9", source_id="s-c1")],
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, listed_count=10)),
     "who is said to be gone is": (
-        stored("c1"),
-        [*TEN, deleted("c1")],
-        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1, listed_count=10),
-    ),
-}
+        stored("c1"), [*TEN, deleted("c1")],
+        SyncPlan(CONTACTS, NEW, deleted_uids=("c1",), served_count=1, lost_count=1, listed_count=10)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("before", "items", "expected"), NOT_WHOLE.values(), ids=NOT_WHOLE)

@@ -66,11 +66,10 @@ def test_one_directory_a_tenant() -> None:
     found = stage.books()
     assert found.keys() == {ALICE, BOB, "directory"}
     assert (found["directory"].key, found["directory"].sharing) == ("directory", Sharing.SHARED)
-    account = stage.account(ALICE)
-    stage.database.run(revocations.disconnect_account, account.id, NOW)
+    stage.database.run(revocations.disconnect_account, stage.account(ALICE).id, NOW)
     assert stage.books().keys() == {BOB, "directory"}
-    account = stage.account(BOB)
-    stage.database.run(sync_state.write_source_states, account.id, {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED})
+    states = {Source.DIRECTORY: accounts.SourceState.NOT_GRANTED}
+    stage.database.run(sync_state.write_source_states, stage.account(BOB).id, states)
     assert stage.books().keys() == {BOB}
 
 

@@ -224,8 +224,7 @@ def test_a_tenant_that_cannot_be_read_is_not_served(companies: Companies, caplog
     companies.sync(CAROL)
     result_of(companies.publisher.refresh())
     assert companies.found("other") == ["Carols Friend", "Zoe Neu"]
-    with companies.database.begin() as connection:
-        connection.execute(phone.update().where(phone.c.name == "hall").values(numbers=NumberMode.VALUES))
+    companies.execute(phone.update().where(phone.c.name == "hall").values(numbers=NumberMode.VALUES))
     companies.add_phone("phone-of-acme")
     result_of(companies.publisher.refresh())
     assert companies.catalog.snapshot.unserved == frozenset()
@@ -240,8 +239,7 @@ def test_a_tenant_that_cannot_be_read_is_not_served(companies: Companies, caplog
 def test_a_gateway_that_starts_serves_the_tenants_that_can_be_read(companies: Companies) -> None:
     """It is not ready, but whoever can be served is."""
     companies.join(CAROL, "other", "Carols Friend")
-    with companies.database.begin() as connection:
-        connection.execute(phone.update().where(phone.c.name == "phone-of-acme").values(numbers="nonsense"))
+    companies.execute(phone.update().where(phone.c.name == "phone-of-acme").values(numbers="nonsense"))
     result_of(companies.publisher.refresh())
     assert (companies.catalog.snapshot.loaded, companies.catalog.snapshot.unserved) == (True, {"acme"})
     assert companies.found("other") == ["Carols Friend"]

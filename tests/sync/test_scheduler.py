@@ -361,8 +361,7 @@ def test_disconnecting_ends_the_timer(stage: Stage) -> None:
     """No more calls."""
     stage.connect()
     refresh(stage)
-    account = stage.account()
-    stage.database.run(accounts.disconnect, account.id)
+    stage.database.run(accounts.disconnect, stage.account().id)
     refresh(stage)
     stage.calls()
     stage.clock.advance(INTERVAL * 2)

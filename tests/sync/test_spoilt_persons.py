@@ -60,24 +60,20 @@ UNIDENTIFIED = {
 FLAWED = sum(bool(flaws) for _, flaws in SERVED.values()) + len(EMPTY)
 
 
-def synced() -> Stage:
-    """An account with two good contacts, and all spoilt ones, in two pages."""
+def flawed(stage: Stage) -> list[FlawedPerson]:
+    return stage.database.run(contacts.read_flawed, stage.account().id, 100)
+
+
+def test_all_that_can_be_served_is_served() -> None:
+    """The good contacts as they are, the spoilt ones without what is spoilt; the owner is told of each flaw.
+
+    An unreadable id is derived from the key of the source: the contact can be opened at Google by this id.
+    """
     stage = connected_stage()
     for name in ("Ada Riese", "Zoë Young"):
         stage.world.add_person(ALICE, person(name, "030 23125 100"))
     stage.world.faults.inject("broken_persons", times=1, path=CONNECTIONS)
     stage.sync()
-    return stage
-
-
-def flawed(stage: Stage) -> list[FlawedPerson]:
-    account = stage.account()
-    return stage.database.run(contacts.read_flawed, account.id, 100)
-
-
-def test_all_that_can_be_served_is_served() -> None:
-    """The good contacts as they are, the spoilt ones without what is spoilt; the account has no error."""
-    stage = synced()
     assert {*SERVED, *EMPTY, *UNIDENTIFIED} == {*spoilt_persons.PERSONS}
     assert sorted(stage.names()) == sorted(["Ada Riese", "Zoë Young", *(name for name, _ in SERVED.values())])
     account = stage.account()
@@ -85,18 +81,13 @@ def test_all_that_can_be_served_is_served() -> None:
     assert account.contacts == 2 + len(SERVED)
     assert account.skipped == {"empty": 1, "flawed": FLAWED, "unidentified": len(UNIDENTIFIED)}
     assert sum(record[3] == "unidentified" for record in stage.records().values()) == len(UNIDENTIFIED)
-
-
-def test_the_owner_is_told_of_each_flaw() -> None:
-    """By name, with the id for the link to Google."""
-    told = {(found.name, found.flaws) for found in flawed(synced())}
-    assert told == {pair for pair in SERVED.values() if pair[1]} | {("", flaws) for flaws in EMPTY.values()}
-
-
-def test_an_unreadable_id_is_derived_from_the_key_of_the_source() -> None:
-    """So that the contact can be opened at Google; it is the id that the resource name should have."""
-    uids = {found.uid for found in flawed(synced()) if found.flaws == ID}
-    assert uids == {f"c{8_000_000_000_000_000_100 + at}" for at in range(3)}
+    told = flawed(stage)
+    assert {(found.name, found.flaws) for found in told} == {
+        *(pair for pair in SERVED.values() if pair[1]),
+        *(("", flaws) for flaws in EMPTY.values()),
+    }
+    derived = {f"c{8_000_000_000_000_000_100 + at}" for at in range(3)}
+    assert {found.uid for found in told if found.flaws == ID} == derived
 
 
 def test_a_contact_that_was_corrected_is_no_longer_named(stage: Stage) -> None:

@@ -93,6 +93,12 @@ class Workspace(Stage):
         self.delegations["acme"] = Delegation(read_key_file(sandbox.key_file(self.world)), settings)
         self.in_time(self.reader.read_due())
 
+    def begin(self, settings: DelegationSettings = EVERYBODY) -> None:
+        """Start the scheduler, configure the service account, and sync the users' accounts."""
+        self.start()
+        self.delegate(settings)
+        self.follow()
+
     def try_out(self, **selection: tuple[str, ...]) -> DelegationTrial | str:
         """Try the service account, and return the result, or the refusal or the error code."""
         http: Any = self.line
@@ -121,6 +127,14 @@ class Workspace(Stage):
             self.in_time(self.scheduler.refresh())
             self.clock.advance(1)
 
+    def replace_bob(self) -> None:
+        """Give Bob another address, and his former address to a successor."""
+        rename_account(self.world, BOB, "robert@acme.example")
+        self.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
+        self.world.accounts[BOB].sub = "117000000000000000001"
+        self.world.set_user(BOB, signed_in=True)
+        self.world.add_person(BOB, person("Other"))
+
     @property
     def status(self) -> workspaces.WorkspaceStatus:
         return self.database.run(workspaces.read_status, "acme")
@@ -131,12 +145,24 @@ class Workspace(Stage):
         marks = self.database.run(leavers.read, "acme")
         return {found.address: marks[found.id].reason for found in self.known if found.id in marks}
 
+    @property
+    def groups(self) -> tuple[workspaces.GroupStatus, ...]:
+        return self.database.run(workspaces.read_groups, "acme")
+
     def subs(self, *addresses: str) -> list[str]:
         return [self.world.account(address).sub for address in addresses]
 
     @property
     def known(self) -> tuple[accounts.Account, ...]:
         return self.database.run(accounts.read_all, "acme")
+
+
+@pytest.fixture
+def stage() -> Workspace:
+    """A Workspace whose users are known and synced."""
+    stage = Workspace()
+    stage.begin()
+    return stage
 
 
 def user(address: str, unit: str = "/", **flags: bool) -> WorkspaceUser:
@@ -177,12 +203,8 @@ def test_whose_contacts_are_read(settings: dict[str, tuple[str, ...]], covered: 
     assert others == expected | {"sus": LeaverReason.SUSPENDED, "old": LeaverReason.SUSPENDED}
 
 
-def test_accounts_appear_by_themselves() -> None:
+def test_accounts_appear_by_themselves(stage: Workspace) -> None:
     """They are synced, private as new books are, and nobody consented; a person of another Workspace has none."""
-    stage = Workspace()
-    stage.start()
-    stage.delegate()
-    stage.follow()
     assert [(found.address, found.sharing, found.uses_delegation) for found in stage.known] == [
         (ALICE, Sharing.PRIVATE, True),
         (BOB, Sharing.PRIVATE, True),
@@ -199,9 +221,7 @@ def test_only_the_allowed_scopes_are_used() -> None:
     stage = Workspace()
     stage.world.add_person(ALICE, {"names": [{"displayName": "Otto"}], **NUMBER}, "other_contacts")
     stage.authorize(SCOPE_OF[Source.CONTACTS])
-    stage.start()
-    stage.delegate()
-    stage.follow()
+    stage.begin()
     assert stage.status.scopes == {SCOPE_OF[Source.CONTACTS]}
     assert stage.names(ALICE) == ["Ada"]
     stage.authorize(*SCOPE_OF.values())
@@ -247,9 +267,7 @@ def test_who_has_left() -> None:
         stage.world.add_account(f"{name}@acme.example", name, "X", hd=DOMAIN)
         stage.world.set_user(f"{name}@acme.example", signed_in=True, org_unit="/Sales")
         stage.world.add_person(f"{name}@acme.example", person(f"Of {name}"))
-    stage.start()
-    stage.delegate(DelegationSettings(ALICE, org_units=("/Sales",)))
-    stage.follow()
+    stage.begin(DelegationSettings(ALICE, org_units=("/Sales",)))
     stage.world.set_user("dora@acme.example", suspended=True)
     stage.world.set_user("emil@acme.example", org_unit="/Old")
     stage.world.delete_account("fred@acme.example")
@@ -298,9 +316,7 @@ def test_people_who_have_consented_keep_their_consent() -> None:
     """Until Google ends it: then the service account takes over; and a consent outlives the delegation."""
     stage = Workspace()
     alice = stage.connect(ALICE)
-    stage.start()
-    stage.delegate()
-    stage.follow()
+    stage.begin()
     assert (stage.account(ALICE).connected_at, stage.account(ALICE).uses_delegation) == (alice.connected_at, False)
     assert stage.account(ALICE).delegated
     stage.world.revoke(ALICE)
@@ -328,9 +344,7 @@ def test_a_refused_client_stops_no_delegated_account() -> None:
     stage = Workspace()
     stage.world.add_person(CAROL, person("Cleo"))
     stage.connect(CAROL)
-    stage.start()
-    stage.delegate()
-    stage.follow()
+    stage.begin()
     stage.world.set_client(CLIENT.client_id, state="deleted")
     for address, name in ((ALICE, "Zoe"), (CAROL, "Zoe")):
         stage.world.add_person(address, person(name))
@@ -406,34 +420,18 @@ def test_a_client_that_google_refuses_to_all_its_accounts_is_rejected() -> None:
     assert stage.trouble(CAROL).code == "client_rejected"
 
 
-def test_another_user_with_an_old_address_gets_a_book_of_their_own() -> None:
+def test_another_user_with_an_old_address_gets_a_book_of_their_own(stage: Workspace) -> None:
     """Users are known by their ids: an address may pass to a successor, and a user may get another address."""
-    stage = Workspace()
-    stage.start()
-    stage.delegate()
-    stage.follow()
     former = stage.account(BOB).sub
-    rename_account(stage.world, BOB, "robert@acme.example")
-    stage.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
-    stage.world.accounts[BOB].sub = "117000000000000000001"
-    stage.world.set_user(BOB, signed_in=True)
-    stage.world.add_person(BOB, person("Other"))
+    stage.replace_bob()
     stage.read()
     assert {found.address: found.sub for found in stage.known}["robert@acme.example"] == former
     assert (stage.names("robert@acme.example"), stage.names(BOB)) == (["Ben"], ["Other"])
 
 
-def test_an_address_that_passes_between_two_lists() -> None:
+def test_an_address_that_passes_between_two_lists(stage: Workspace) -> None:
     """The contacts of the successor get into no book until the successor is listed."""
-    stage = Workspace()
-    stage.start()
-    stage.delegate()
-    stage.follow()
-    rename_account(stage.world, BOB, "robert@acme.example")
-    stage.world.add_account(BOB, "Bob", "The Second", hd=DOMAIN)
-    stage.world.accounts[BOB].sub = "117000000000000000001"
-    stage.world.set_user(BOB, signed_in=True)
-    stage.world.add_person(BOB, person("Other"))
+    stage.replace_bob()
     stage.world.add_person("robert@acme.example", person("New"))
     stage.world.expire_access_tokens()
     stage.clock.advance(2 * stage.interval)
@@ -446,14 +444,14 @@ def test_groups_of_google() -> None:
     stage.world.workspaces.set_group("inner@acme.example", "Inner", [BOB, "guest@other.example"])
     stage.world.workspaces.set_group("sales@acme.example", "Sales", [ALICE, "inner@acme.example"])
     stage.delegate()
-    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    (found,) = stage.groups
     assert (found.address, found.members, found.error_code) == ("sales@acme.example", {*stage.subs(ALICE, BOB)}, "")
     result_of(stage.publisher.refresh())
     state = stage.publisher._books.state
     assert state.google_groups["acme"] == {"sales@acme.example": {*stage.subs(ALICE, BOB)}}
     stage.world.workspaces.delete_group("sales@acme.example")
     stage.read()
-    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    (found,) = stage.groups
     assert (found.members, found.error_code) == ({*stage.subs(ALICE, BOB)}, DelegationRefusal.NO_GROUP)
     assert stage.reasons == {}
 
@@ -540,9 +538,7 @@ def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     key_file = sandbox.key_file(stage.world)
     globalLogPublisher.addObserver(observe)
     try:
-        stage.start()
-        stage.delegate()
-        stage.follow()
+        stage.begin()
         for fault in (
             *("delegation_bad_key", "delegation_unexplained", "token_error_unknown", "workspace_not_an_admin_403"),
             *("workspace_not_json", "error_unauthenticated_401", "error_permission_denied_directory_403"),
@@ -580,12 +576,8 @@ def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not any(assertion.rpartition(".")[2] in shown for assertion in signed)
 
 
-def test_a_request_reads_nobody_who_has_left() -> None:
+def test_a_request_reads_nobody_who_has_left(stage: Workspace) -> None:
     """Neither a person's request nor a cached token reads the contacts of somebody whom the settings exclude."""
-    stage = Workspace()
-    stage.start()
-    stage.delegate()
-    stage.follow()
     stage.delegate(DelegationSettings(ALICE, users=("@acme.example",), exclude=(BOB,)))
     stage.follow()
     stage.world.add_person(BOB, person("Secret"))
@@ -597,12 +589,8 @@ def test_a_request_reads_nobody_who_has_left() -> None:
     assert (stage.reasons, stage.names(BOB)) == ({BOB: LeaverReason.MOVED}, ["Ben"])
 
 
-def test_new_exceptions_count_before_the_next_list() -> None:
+def test_new_exceptions_count_before_the_next_list(stage: Workspace) -> None:
     """Also if the Workspace cannot be read: a token is got only for a user whom the settings include."""
-    stage = Workspace()
-    stage.start()
-    stage.delegate()
-    stage.follow()
     settings = DelegationSettings(ALICE, users=("@acme.example",), exclude=(BOB,))
     stage.delegations["acme"] = Delegation(stage.delegations["acme"].service_account, settings)
     stage.world.add_person(BOB, person("Secret"))
@@ -622,8 +610,7 @@ def test_a_disconnected_account_comes_back_private() -> None:
     """The former sharing was decided for contacts that are gone; another person's page shows the account no more."""
     stage = Workspace()
     bob = stage.connect(BOB, sharing=Sharing.SHARED)
-    with stage.database.begin() as connection:
-        connection.execute(update(tables.account).values(owner="another"))
+    stage.execute(update(tables.account).values(owner="another"))
     stage.database.run(accounts.disconnect, bob.id)
     stage.delegate()
     found = stage.account(BOB)
@@ -636,7 +623,7 @@ def test_guests_and_suspended_users_are_in_no_group() -> None:
     stage.world.workspaces.set_group("all@acme.example", "All", ["*"])
     stage.world.set_user(BOB, suspended=True)
     stage.delegate()
-    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    (found,) = stage.groups
     assert found.members == {*stage.subs(ALICE)}
 
 
@@ -646,7 +633,7 @@ def test_a_short_list_and_an_empty_group_change_nothing() -> None:
     addresses = stage.add_users(30)
     stage.world.workspaces.set_group("sales@acme.example", "Sales", addresses)
     stage.delegate(DelegationSettings(ALICE, groups=("sales@acme.example",)))
-    (before,) = stage.database.run(workspaces.read_groups, "acme")
+    (before,) = stage.groups
     stage.world.workspaces.set_group("sales@acme.example", "Sales", [])
     stage.read()
     assert (stage.reasons, stage.status.error_code) == ({}, "bad_response")
@@ -654,7 +641,7 @@ def test_a_short_list_and_an_empty_group_change_nothing() -> None:
     for address in addresses:
         stage.world.delete_account(address)
     stage.read(RETRY_SECONDS)
-    (after,) = stage.database.run(workspaces.read_groups, "acme")
+    (after,) = stage.groups
     assert stage.status.error_code == SHORT_LIST
     assert len(before.members) == 30
     assert after.members == before.members or not after.members
@@ -662,7 +649,7 @@ def test_a_short_list_and_an_empty_group_change_nothing() -> None:
 
 def test_an_unknown_service_account_has_not_ended() -> None:
     """If it cannot be decrypted, or was not read yet, the accounts and the marks of leavers stay."""
-    stage = Workspace(allowed=("*",))
+    stage = Workspace()
     stage.delegate()
     stage.world.set_user(BOB, suspended=True)
     stage.read()
@@ -676,6 +663,6 @@ def test_a_group_without_its_scope_costs_the_group_alone() -> None:
     stage = Workspace(google_groups=("sales@acme.example",))
     stage.world.workspaces.authorize(EMAIL, DOMAIN, {*SCOPE_OF.values(), USERS_SCOPE})
     stage.delegate()
-    (found,) = stage.database.run(workspaces.read_groups, "acme")
+    (found,) = stage.groups
     assert (len(stage.known), found.error_code) == (2, DelegationRefusal.NOT_AUTHORIZED)
     assert stage.try_out(users=("*",)) == DelegationRefusal.SOME_SCOPES
