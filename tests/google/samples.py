@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Answers as Google gives them, from ``tests/data/people_samples.json``."""
+"""Answers as Google gives them, from ``tests/data/people_samples.json``, and id_tokens whose signature nobody reads."""
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -31,3 +32,18 @@ def persons(*names: str) -> dict[str, tuple[dict[str, Any], Source]]:
         for key, source in KEYS.items()
         for person in SAMPLES[name]["body"].get(key, ())
     }
+
+
+def encode(claims: object) -> str:
+    """A JWT of these claims."""
+    return ".".join(map(_part, ({"alg": "RS256"}, claims, "signature")))
+
+
+def id_token(**claims: object) -> str:
+    """That of a Workspace user, with some claims changed; None takes one out."""
+    changed = {**SAMPLES["id_token_claims_workspace"], **claims}
+    return encode({name: value for name, value in changed.items() if value is not None})
+
+
+def _part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()

@@ -172,6 +172,13 @@ def test_largest_body():
         result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, ""))
 
 
+class Silent:
+    """An `IAgent` of a server that never answers."""
+
+    def request(self, *_: object) -> Deferred[object]:
+        return Deferred()
+
+
 class BrokenAgent:
     """An `IAgent` without a network."""
 
@@ -211,16 +218,12 @@ def test_calls_are_observed():
     def observe(*call: object) -> None:
         seen.append(call)
 
-    class Slow:
-        def request(self, *_: object) -> Deferred[object]:
-            return Deferred()
-
     answering = GoogleHttpClient(Google((429, {}, b"")).http, clock, observe)
     result_of(answering.get(URL, [], "t", CallSource.DIRECTORY))
     result_of(GoogleHttpClient(Google((200, {}, b"")).http, clock, observe).post(URL, "", CallSource.REVOCATION))
     result_of(GoogleHttpClient(Google((200, {}, b"")).http, clock, observe).get_photo(URL))
     result_of(GoogleHttpClient(Google((404, {}, b"")).http, clock, observe).get_public(URL))
-    call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Slow()), clock, observe).post(URL, ""))
+    call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Silent()), clock, observe).post(URL, ""))
     clock.advance(http.TIMEOUT)
     call.addErrback(lambda failure: failure.trap(NetworkFailure))
     assert seen == [
@@ -235,12 +238,6 @@ def test_calls_are_observed():
 def test_deadline_before_headers():
     """A server that never answers costs the time allowed and no more; an answer leaves no timer behind."""
     clock = clock_at(NOW)
-    pending: Deferred[object] = Deferred()
-
-    class Silent:
-        def request(self, *_: object) -> Deferred[object]:
-            return pending
-
     result_of(GoogleHttpClient(Google((200, {}, b"{}")).http, clock).get(URL, [], "t"))
     assert clock.getDelayedCalls() == []
     call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Silent()), clock).get(URL, [], "t"))

@@ -15,8 +15,7 @@ from ldapgw.google.identity import LARGEST, Identity, read_identity
 from tests.support.examples import examples
 
 from .double import CLIENT, NOW
-from .samples import SAMPLES
-from .tokens import encode, id_token
+from .samples import SAMPLES, encode, id_token
 
 ID = CLIENT.client_id
 WORKSPACE = Identity("110000000000000001001", "dora.dienst@example.com", email_verified=True, hd="example.com")

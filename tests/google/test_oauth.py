@@ -31,8 +31,7 @@ from tests.support.examples import examples
 from tests.support.results import result_of
 
 from .double import CLIENT, ENDPOINTS, NOW, Google, clock_at, ok
-from .samples import SAMPLES, answer
-from .tokens import id_token
+from .samples import SAMPLES, answer, id_token
 
 # RFC 7636 appendix B.
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"

@@ -22,7 +22,7 @@ from ldapgw.google.sandbox.tenant import ALICE, BOB
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE
-from tests.support.promtool import promtool
+from tests.support.program import promtool
 from tests.support.site.running import PATIENCE, Process, Site, fetch, new_site, wait_until
 
 WRONG = "wrong-password"

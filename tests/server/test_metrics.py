@@ -34,7 +34,7 @@ from ldapgw.web.layout import Layout
 from tests.support import publication, rst
 from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql, open_new
-from tests.support.promtool import promtool
+from tests.support.program import promtool
 from tests.support.results import result_of
 from tests.support.stage.sync import HeldStore
 from tests.support.stage.web import NOW, Stage
