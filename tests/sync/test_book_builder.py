@@ -50,15 +50,13 @@ class Site:
 
     def task(self) -> BuildTask:
         """What is to be built, as the gateway and commands find it in the database."""
-        with self.database.begin() as connection:
-            state = AccountState.read(connection, {CONTEXT.name})
+        state = self.database.run(AccountState.read, {CONTEXT.name})
         return BuildTask.of(state.accounts[self.account.id], CONTEXT, state)
 
     def present(self) -> list[str]:
         """Names of contacts and colleagues, as a command sees them."""
         task = self.task()
-        with self.database.begin() as connection:
-            books = present_books(connection, BookCache(self.folder), task)
+        books = self.database.run(present_books, BookCache(self.folder), task)
         found = [entry for book in books for segment in book.segments.contacts for entry in segment if entry]
         return sorted(entry.attribute("cn")[0].decode() for entry in found)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +42,19 @@ class Scene(Stage):
         self.recordings_read = 0
         self.logged: list[str] = []
         super().__init__()
-        self.feed = ChangeFeed(
+        self.feed = self.new_feed(self.read_clients, self.tell_pages, self.read_recordings)
+
+    def new_feed(self, *read: Callable[[], Awaitable[None]], store: Any = None) -> ChangeFeed:
+        """A feed that calls these functions after a change."""
+        return ChangeFeed(
             clock=self.clock,
-            store=self.store,
+            store=store or self.store,
             change_detector=change_detector(self.database),
             call_from_thread=lambda function, *args: function(*args),
             publisher=self.publisher,
             scheduler=self.scheduler,
             take_binds=self.take_seen,
-            read=(self.read_clients, self.tell_pages, self.read_recordings),
+            read=read,
             looked=self.looks.append,
         )
 
@@ -135,8 +139,7 @@ def add_phone(scene: Scene, numbers: NumberMode = NumberMode.VALUES) -> None:
 
 
 def last_seen(scene: Scene) -> list[tuple[float | None, str | None]]:
-    with scene.database.begin() as connection:
-        return [(phone.last_seen, phone.last_address) for phone in phones.read_all(connection)]
+    return [(phone.last_seen, phone.last_address) for phone in scene.database.run(phones.read_all)]
 
 
 def test_what_depends_on_the_database_is_read_once_after_a_change(scene: Scene) -> None:
@@ -305,16 +308,7 @@ def test_who_asks_waits_until_it_is_served(scene: Scene) -> None:
     """Although the look of every second came first, found the same change, and is not done with it."""
     store = HeldStore(scene.store)
     told: Deferred[None] = Deferred()
-    feed = ChangeFeed(
-        clock=scene.clock,
-        store=store,  # type: ignore[arg-type]
-        change_detector=change_detector(scene.database),
-        call_from_thread=lambda function, *args: function(*args),
-        publisher=scene.publisher,
-        scheduler=scene.scheduler,
-        take_binds=scene.take_seen,
-        read=(lambda: told,),
-    )
+    feed = scene.new_feed(lambda: told, store=store)
     add_phone(scene)
     feed.startService()
     asked = feed.refresh_now()

@@ -79,8 +79,7 @@ class Day(Stage):
             self.clock.advance(1)
 
     def all_accounts(self) -> dict[str, Account]:
-        with self.database.begin() as connection:
-            return {account.address: account for account in accounts.read_all(connection)}
+        return {account.address: account for account in self.database.run(accounts.read_all)}
 
     def add_contacts(self, name: str) -> None:
         """A new contact of every eleventh account, at Google."""

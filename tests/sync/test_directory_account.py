@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
 from ldapgw.errors import GoogleUnavailable, SuspiciousShrink
-from ldapgw.store import accounts, contacts, directory_accounts, revocations, sync_state
+from ldapgw.store import contacts, directory_accounts, revocations, sync_state
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.directory_accounts import DirectoryCandidate
 from ldapgw.sync.fetch import (
@@ -25,7 +25,7 @@ from ldapgw.sync.fetch import (
 )
 from tests.support.results import result_of
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, HOUR
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person, with_directory
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CAROL, SCOPE, Stage, person, read_account, with_directory
 
 NOW = 1_800_000_000.0
 SCOPES = frozenset({"openid", "https://www.googleapis.com/auth/directory.readonly"})
@@ -134,11 +134,8 @@ def asked(stage: Stage) -> int:
 
 def holder(stage: Stage) -> str:
     """Whose the stored directory is."""
-    with stage.database.begin() as connection:
-        (account_id,) = contacts.accounts_with_source(connection, Source.DIRECTORY)
-        account = accounts.read(connection, account_id)
-    assert account is not None
-    return account.address
+    (account_id,) = stage.database.run(contacts.accounts_with_source, Source.DIRECTORY)
+    return stage.database.run(read_account, account_id).address
 
 
 def wish(stage: Stage, address: str, wish: SyncRequest = SyncRequest.INCREMENTAL) -> None:

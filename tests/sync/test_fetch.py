@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT
-"""Where a listing waits for its last page."""
+"""Where a listing waits for its last page, and the progress of syncs, as pages of any gateway read it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import fail
+from twisted.internet.task import Clock
 
 from ldapgw.contact import Source
-from ldapgw.errors import StoreError
+from ldapgw.errors import LeadLost, StoreError
+from ldapgw.store import sync_state
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.sync import fetch
-from ldapgw.sync.fetch import PageBuffer
+from ldapgw.sync.fetch import WRITE_SECONDS, PageBuffer, ProgressWriter
 from ldapgw.sync.plan import decode_persons, encode_page
 from tests.support.stage.publishing import AT_ONCE
-from tests.support.stage.sync import given
+from tests.support.stage.sync import ALICE, Stage, given
 
 
 def pages(count: int) -> list[bytes]:
@@ -74,3 +79,63 @@ def test_a_file_is_freed_on_a_thread(
     for call in calls:
         call()
     assert kept._file.closed
+
+
+# --- progress ---------------------------------------------------------------------------------------------------------
+
+HALF = SyncProgress(Source.CONTACTS, 500, None, 2, 3)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_long_sync_tells_how_far_it_is_once_a_second(stage: Stage) -> None:
+    """A sync that ends within a second writes nothing, and the end of a sync deletes what was written."""
+    stage.connect(ALICE)
+    account_id, clock = stage.account(ALICE).id, Clock()
+    writer = ProgressWriter(clock, stage.store)
+
+    def read() -> SyncProgress | None:
+        return stage.database.run(sync_state.read_progress, account_id)
+
+    writer.update(account_id, HALF)
+    clock.advance(WRITE_SECONDS / 2)
+    writer.update(account_id, None)
+    clock.advance(WRITE_SECONDS)
+    assert read() is None
+    writer.update(account_id, HALF)
+    assert read() is None
+    clock.advance(WRITE_SECONDS)
+    assert read() == HALF
+    for fetched in (700, 800):
+        writer.update(account_id, replace(HALF, fetched=fetched, total=1000))
+        assert read() == HALF
+    clock.advance(WRITE_SECONDS)
+    assert read() == replace(HALF, fetched=800, total=1000)
+    writer.update(account_id, HALF)
+    writer.update(account_id, None)
+    assert (read(), clock.getDelayedCalls()) == (None, [])
+
+
+def test_a_gateway_that_ended_leaves_no_progress(stage: Stage) -> None:
+    """Whoever syncs next deletes what it has left."""
+    stage.connect(ALICE)
+    account_id = stage.account(ALICE).id
+    stage.database.run(sync_state.write_progress, account_id, HALF)
+    stage.database.run(sync_state.clear_running)
+    assert stage.database.run(sync_state.read_progress, account_id) is None
+
+
+@pytest.mark.parametrize("error", [StoreError("away"), LeadLost()])
+def test_progress_that_cannot_be_stored_is_not_logged(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog_twisted: list[str], error: Exception
+) -> None:
+    """The sync fails in the same way, and says so."""
+    clock = Clock()
+    writer = ProgressWriter(clock, stage.store)
+    monkeypatch.setattr(stage.store, "run", lambda *_: fail(error))
+    writer.update(1, HALF)
+    clock.advance(WRITE_SECONDS)
+    assert caplog_twisted == []

@@ -9,14 +9,12 @@ import pytest
 from sqlalchemy import select, update
 
 from ldapgw.errors import ProcessLost
-from ldapgw.google.photos import PhotoClient, scale
-from ldapgw.peers.leadership import OnlyGateway
+from ldapgw.google.photos import scale
 from ldapgw.store import tables
-from ldapgw.sync.pacing import CallPacer
-from ldapgw.sync.photos import INTERVAL, PhotoFetcher
+from ldapgw.sync.photos import INTERVAL
 from tests.support.photo import jpeg
 from tests.support.results import result_of
-from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, ENDPOINTS, Stage, connected_stage, person
+from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, Stage, connected_stage, person
 
 
 def served(stage: Stage, book: str = ALICE) -> dict[str, bytes]:
@@ -157,20 +155,12 @@ def test_the_process_is_lost(losses: int) -> None:
             raise ProcessLost("the process has ended")
         return bytes(function(photo))
 
-    fetcher = PhotoFetcher(
-        clock=stage.clock,
-        leader=OnlyGateway(stage.store),
-        client=PhotoClient(stage.line, ENDPOINTS, stage.clock),  # type: ignore[arg-type]  # as the stage does
-        tenants=stage.synced,
-        pacer=CallPacer(clock=stage.clock, calls_per_minute=None),
-        scale_in_process=scale_in_process,
-        publish=stage.publisher.refresh,
-    )
-    result_of(fetcher.fetch_due())
+    stage.scale_in_process = scale_in_process
+    result_of(stage.photo_fetcher.fetch_due())
     assert {name for name, photo in served(stage).items() if photo} == {"Ben"}
     for wait in (1, 2, 4, 8):
         stage.clock.advance(wait * 3600)
-        result_of(fetcher.fetch_due())
+        result_of(stage.photo_fetcher.fetch_due())
     assert {name for name, photo in served(stage).items() if photo} == ({"Ada", "Ben"} if losses == 1 else {"Ben"})
     assert image_calls(stage) == 2 + min(losses, 3)
 

@@ -24,15 +24,11 @@ class Broken(Exception):
 
 def history(stage: Stage) -> list[SyncAttempt]:
     """The attempts to sync Alice's account, the oldest first."""
-    account_id = stage.account().id
-    with stage.database.begin() as connection:
-        return [*reversed(sync_history.read_attempts(connection, account_id))]
+    return [*reversed(stage.database.run(sync_history.read_attempts, stage.account().id))]
 
 
 def today(stage: Stage) -> SyncDay:
-    account_id = stage.account().id
-    with stage.database.begin() as connection:
-        return sync_history.summarize_account(connection, account_id, stage.clock.seconds())[-1]
+    return stage.database.run(sync_history.summarize_account, stage.account().id, stage.clock.seconds())[-1]
 
 
 def test_each_sync_says_what_it_did(stage: Stage, caplog_twisted: list[str]) -> None:

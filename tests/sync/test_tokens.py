@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -12,12 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from ldapgw.google.endpoints import Client
-from ldapgw.google.oauth import OAuth
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import revocations, tables
 from ldapgw.sync.tokens import POLL_SECONDS, TokenRevoker
-from tests.support.stage.sync import ALICE, CLIENT, ENDPOINTS, Stage
+from tests.support.stage.sync import ALICE, CLIENT, Stage
 
 REVOKE = "/revoke"
 OTHER = Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
@@ -35,14 +33,12 @@ def stage() -> Iterator[Stage]:
 
 
 def revoker(stage: Stage, **clients: Client) -> TokenRevoker:
-    http: Any = stage.line
-    oauth = OAuth(http, ENDPOINTS, stage.clock)
     found = TokenRevoker(
         clock=stage.clock,
         store=stage.store,
         leader=OnlyGateway(stage.store),
         secret_box=stage.secret_box,
-        oauth=oauth,
+        oauth=stage.oauth,
         clients=clients or {"acme": CLIENT},
     )
     found.startService()

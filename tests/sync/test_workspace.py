@@ -19,9 +19,8 @@ from ldapgw.contact import Sharing, Source
 from ldapgw.errors import DelegationRefused, GoogleError
 from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE, DelegationRefusal, read_key_file
 from ldapgw.google.oauth import SCOPE_OF
-from ldapgw.google.people import People
 from ldapgw.google.sandbox import delegation as sandbox
-from ldapgw.google.workspace import WorkspaceDirectory, WorkspaceUser
+from ldapgw.google.workspace import WorkspaceUser
 from ldapgw.server.config import load
 from ldapgw.server.google import TenantDelegations
 from ldapgw.store import accounts, leavers, tables, workspaces
@@ -29,7 +28,6 @@ from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import metadata
 from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial, EnteredDelegation
-from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.workspace import (
     READ_SECONDS,
     RETRY_SECONDS,
@@ -44,8 +42,7 @@ from ldapgw.sync.workspace import (
 from tests.support.google_changes import rename_account
 from tests.support.results import result_of
 from tests.support.site.command_line import ACME, HEAD
-from tests.support.stage.publishing import AT_ONCE
-from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, ENDPOINTS, NOW, Stage, person
+from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, NOW, Stage, person
 
 DOMAIN = "acme.example"
 EMAIL = "phonebook@acme-phones.iam.gserviceaccount.com"
@@ -70,7 +67,6 @@ class Workspace(Stage):
         for address, name in ((ALICE, "Ada"), (BOB, "Ben")):
             self.world.set_user(address, signed_in=True)
             self.world.add_person(address, person(name))
-        http: Any = self.line
         self.unknown: set[str] = set()
         self.tenant = DelegatedTenant(self.sources, self.sharing, "", self.google_groups, self.allowed)
         self.delegated["acme"] = self.tenant
@@ -78,8 +74,8 @@ class Workspace(Stage):
             clock=self.clock,
             leader=self.leader,
             oauth=self.oauth,
-            directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
-            pacer=CallPacer(clock=self.clock, calls_per_minute=self.calls_per_minute),
+            directory=self.workspace,
+            pacer=self.job.pacer,
             tenants=self.delegated,
             delegations=self.delegations,
             is_unknown=self.unknown.__contains__,
@@ -101,11 +97,10 @@ class Workspace(Stage):
 
     def try_out(self, **selection: tuple[str, ...]) -> DelegationTrial | str:
         """Try the service account, and return the result, or the refusal or the error code."""
-        http: Any = self.line
         trial = try_delegation(
             oauth=self.oauth,
-            directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
-            people=People(http, ENDPOINTS, self.clock, AT_ONCE),
+            directory=self.workspace,
+            people=self.people,
             delegation=Delegation(read_key_file(sandbox.key_file(self.world)), DelegationSettings(ALICE, **selection)),
             tenant=self.tenant,
         )

@@ -174,6 +174,7 @@ class Stage:
         overflow.
     :ivar on_books_thread: calls what the publisher has called off the reactor's thread.
     :ivar build_in_process: builds large books in another process; as long as nothing does, they are built here.
+    :ivar scale_in_process: scales photos, as another process does.
     :ivar seconds: the publisher's clock.
     :ivar lags: for how long changes have waited until they were served.
     """
@@ -191,6 +192,7 @@ class Stage:
     between_turns: Callable[[], object] = lambda: None
     on_books_thread: Callable[..., Any] = AT_ONCE
     build_in_process: Callable[..., Deferred[None]] = lambda *_: succeed(None)
+    scale_in_process: Callable[..., Any] = AT_ONCE
     seconds: Callable[[], float] = lambda: 0.0
     lags: list[float] = field(default_factory=list)
 
@@ -224,6 +226,8 @@ class Stage:
         self.progress: list[tuple[int, SyncProgress | None]] = []
         http: Any = self.line
         self.oauth = OAuth(http, ENDPOINTS, self.clock)
+        self.people = People(http, ENDPOINTS, self.clock, AT_ONCE)
+        self.workspace = WorkspaceDirectory(http, ENDPOINTS, self.clock)
         tenant = SyncedTenant(CLIENT, self.sources, self.labels, "DE", self.excluded_labels, self.photos)
         self.synced = dict.fromkeys(self.tenants, tenant)
         self.delegations: dict[str, Delegation] = {}
@@ -237,12 +241,12 @@ class Stage:
             oauth=self.oauth,
             delegated=DelegatedTokens(
                 oauth=self.oauth,
-                directory=WorkspaceDirectory(http, ENDPOINTS, self.clock),
+                directory=self.workspace,
                 delegations=self.delegations,
                 tenants=self.delegated,
                 now=self.clock.seconds,
             ),
-            people=People(http, ENDPOINTS, self.clock, AT_ONCE),
+            people=self.people,
             tenants=self.synced,
             interval=self.interval,
             pacer=pacer,
@@ -259,7 +263,7 @@ class Stage:
             client=PhotoClient(http, ENDPOINTS, self.clock),
             tenants=self.synced,
             pacer=pacer,
-            scale_in_process=AT_ONCE,
+            scale_in_process=lambda *call: self.scale_in_process(*call),
             publish=self.publisher.refresh,
         )
 

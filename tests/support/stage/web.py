@@ -424,8 +424,7 @@ class Stage:
         return self.visitor("/acme/signin", account=ROOT)
 
     def accounts(self) -> tuple[Account, ...]:
-        with self.database.begin() as connection:
-            return accounts.read_all(connection)
+        return self.database.run(accounts.read_all)
 
     def account(self, address: str, tenant: str = "acme") -> Account:
         """Return the account of an address."""
@@ -434,8 +433,7 @@ class Stage:
 
     def do(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Call a function of the store."""
-        with self.database.begin() as connection:
-            return function(connection, *args, **kw)
+        return self.database.run(function, *args, **kw)
 
 
 class Browser:
