@@ -66,6 +66,18 @@ def test_labels_are_listed_when_a_person_asks() -> None:
     assert stage.labels_of() == {group: "Freunde"}
 
 
+def test_labels_that_failed_are_listed_again_in_the_next_round() -> None:
+    """Not a day later."""
+    stage = Stage()
+    group = stage.world.add_label(ALICE, "Kunden")
+    stage.connect()
+    stage.world.faults.inject("error_internal_500", times=1, path=GROUPS)
+    stage.start()
+    assert stage.labels_of() == {}
+    stage.clock.advance(INTERVAL)
+    assert stage.labels_of() == {group: "Kunden"}
+
+
 # --- full syncs -----------------------------------------------------------------------------------------------------
 
 QUERY = SourceQuery(Source.CONTACTS, "DE")
