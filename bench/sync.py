@@ -204,7 +204,8 @@ class _Thousands:
     def _seed(self) -> None:
         made = []
         for at in range(self.given.accounts):
-            tenant = tenant_name(at % self.given.tenants)
+            # Some work for a change depends on the number of accounts in its tenant: half of them are in one company.
+            tenant = tenant_name(at % self.given.tenants if at % 2 else 0)
             first = at % _GROUPS * self.given.each
             address = f"user{at}@{tenant}.example" if at else OWNER
             made.append(Account(address, range(first, first + self.given.each), tenant=tenant))
