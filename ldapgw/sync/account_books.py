@@ -267,7 +267,7 @@ class AccountBooks:
         try:
             await self._build(accounts, is_anew=is_anew)
         except Exception as error:
-            self.outdated.update(ids)
+            self.outdated.update(each for each in ids if each in self.state.accounts)
             if isinstance(error, (CancelledError, StoreError)):
                 raise
             if len(accounts) > 1:
@@ -295,7 +295,7 @@ class AccountBooks:
                 postponed.add(task.account.id)
         for task in await self._build_by_thread([task for task in tasks if task.account.id not in postponed]):
             self._put(task)
-        self.outdated |= postponed
+        self.outdated.update(each for each in postponed if each in self.state.accounts)
 
     async def _revise(self, tasks: Sequence[BuildTask]) -> list[BuildTask]:
         """Apply the changes of the contacts to the books, unless the changes are unknown or too many."""
@@ -451,17 +451,16 @@ class AccountBooks:
     def _replace(self, key: BookId, built: BuiltBook | None) -> None:
         """Set or remove a book, and remember the replaced book, whose memory is freed later."""
         before = self._built.pop(key, None)
-        changed = built or before
         if built is not None:
             self._built[key] = built
-        if changed is None or before is built:
+        if before is built:
             return
         if before is not None and not before.shares_entries(built):
             self._replaced.append(before.book)
         if built is not None and self._cache is not None and not built.is_cache_current:
             self._unsaved.add(key)
-        context, *_ = changed.build_key
-        self._note_changed((context.name,))
+        # An id that now belongs to another account may have had a book in another tenant.
+        self._note_changed(each.build_key[0].name for each in (before, built) if each is not None)
 
     # --- the books in the cache ---------------------------------------------------------------------------------------
 
@@ -471,6 +470,7 @@ class AccountBooks:
             task = self._task(account)
             for key in task.book_ids:
                 self._replace(key, await self._load(task, key))
+            self._adapt(account.id)  # a cached book has no shared label
 
     async def _load_current(self, task: BuildTask) -> BuildTask:
         """Return the task with its cached books, if all of them exist and are of the account's generation."""

@@ -103,7 +103,10 @@ class Publisher:
 
     @property
     def position(self) -> int:
-        """Return the number of the first change that is possibly not served yet, or 0 if nothing was read."""
+        """Return the number of the first change that was not read yet, or 0 if nothing was read.
+
+        Phones find removed and private books no more some milliseconds after the change was read.
+        """
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
 
@@ -401,7 +404,7 @@ class Publisher:
         snapshot = self._catalog.snapshot
         served = {directory.context.name: directory for directory in snapshot.dit.directories}
         served |= {tenant: directory for tenant, directory in replaced.items() if tenant not in snapshot.unserved}
-        dit, directories = snapshot.dit, [served[tenant] for tenant in self._books.contexts]
+        dit, directories = snapshot.dit, [served[tenant] for tenant in self._books.contexts if tenant in served]
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
         names, self._outdated_phones = self._outdated_phones, set()

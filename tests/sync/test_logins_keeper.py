@@ -101,6 +101,16 @@ def _scene(tmp_path: Path) -> Iterator[Scene]:
     assert not scene.clock.getDelayedCalls()
 
 
+def test_a_start_without_the_database_shares_only_the_shared_label(scene: Scene) -> None:
+    """A cached book has no shared label: the label is stored with the account."""
+    bob = scene.account(BOB)
+    scene.database.run(accounts.set_sharing, bob.id, Sharing.SHARED, "Team")
+    scene.start_away()
+    (directory,) = scene.catalog.dit().directories
+    (book,) = [book for book in directory.books if book.name == BOB]
+    assert (book.sharing, book.shared_label, book.shared_branch) == (Sharing.SHARED, "team", None)
+
+
 def test_it_is_written_when_logins_have_changed(scene: Scene) -> None:
     """At once, however new it is; contacts alone are no reason."""
     scene.look()
