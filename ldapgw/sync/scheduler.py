@@ -549,7 +549,7 @@ class SyncScheduler(Service):
             raise
         except (ConsentRevoked, *TENANT_ERRORS) as error:
             # An account without other sources, whose own sync has made no call, notices this error only here.
-            _log_error("directory through account {account}", account, error)
+            _log_error("sync of the directory through account {account}", account, error)
             return error, None
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             _log_error("sync of the directory through account {account}", account, error)
@@ -613,7 +613,7 @@ class SyncScheduler(Service):
             # An alarm is about the tenant's OAuth client, so the accounts themselves show this error.
             if account.error is None or account.error.code != error.code:
                 log.error(
-                    "tenant {tenant}: the service account: {code} {detail}",
+                    "tenant {tenant}: Google refuses the service account: {code} {detail}",
                     event="service_account_refused",
                     tenant=account.tenant,
                     code=error.code,

@@ -465,7 +465,7 @@ def test_a_sync_of_the_directory_ends_in_silence_when_the_lead_is_lost(
     caplog_twisted.clear()
     refused[0].errback(ConsentRevoked("invalid_grant"))
     assert (stage.account(ALICE).error, stage.scheduler._loops) == (None, {})
-    assert caplog_twisted == ["directory through account 1 failed: consent_revoked invalid_grant"]
+    assert caplog_twisted == ["sync of the directory through account 1 failed: consent_revoked invalid_grant"]
 
 
 def test_a_call_that_waits_for_its_turn_is_not_made_once_the_lead_is_lost() -> None:

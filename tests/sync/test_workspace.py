@@ -369,7 +369,7 @@ def test_an_api_that_is_off_for_the_service_account_concerns_no_consent(caplog_t
     assert [found.error and found.error.code for found in stage.known] == ["api_disabled", "api_disabled", None]
     assert [found.alarm for found in stage.known] == [None, None, None]
     (told,) = caplog_twisted
-    assert told.startswith("tenant acme: the service account: api_disabled HTTP 403 SERVICE_DISABLED ")
+    assert told.startswith("tenant acme: Google refuses the service account: api_disabled HTTP 403 SERVICE_DISABLED ")
     stage.world.faults.clear()
     stage.scheduler.stopService()
     stage.scheduler = stage.new_scheduler()
