@@ -165,12 +165,13 @@ class Commands(click.Group):
         _never_fail_to_print()
         try:
             outcome = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as with ">&-"
+                sys.stdout.flush()
         except OSError as error:
             if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
                 raise
             _discard_output()
-            problems: Sequence[str] = (f"the output cannot be written: {os.strerror(error.errno)}",)
+            problems: Sequence[str] = (f"the output or a file cannot be written: {os.strerror(error.errno)}",)
         except UnicodeEncodeError as error:
             # Python reads octets that are not UTF-8 as lone surrogates, which no database takes.
             if error.reason != "surrogates not allowed":

@@ -190,7 +190,7 @@ def test_root_creates_no_database_for_another_user(gateway: Gateway, monkeypatch
         (NetworkFailure("DNSLookupError"), (1, "ldapgw: Google: network: DNSLookupError\n")),
         (KeyboardInterrupt(), (130, "")),
         (BrokenPipeError(32, "Broken pipe"), (1, "")),
-        (OSError(5, "Input/output error"), (1, "ldapgw: the output cannot be written: Input/output error\n")),
+        (OSError(5, "Input/output error"), (1, "ldapgw: the output or a file cannot be written: Input/output error\n")),
     ],
     ids=["google", "ctrl-c", "broken pipe", "broken device"],
 )
@@ -214,6 +214,13 @@ def test_a_closed_pipe_is_quiet(gateway: Gateway) -> None:
     assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).stderr == b""
 
 
+def test_a_command_without_an_output_succeeds() -> None:
+    """A job of cron may close the output; only a process can begin without an output."""
+    command = f"{sys.executable} -m ldapgw completion bash >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_output_on_a_full_disk_is_one_line(gateway: Gateway) -> None:
     """Only a process writes its output at the end; this output fits into a buffer."""
     gateway.connect("alice@acme.example")
@@ -221,7 +228,8 @@ def test_output_on_a_full_disk_is_one_line(gateway: Gateway) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, env=environment)
-    assert (done.returncode, done.stderr) == (1, b"ldapgw: the output cannot be written: No space left on device\n")
+    said = b"ldapgw: the output or a file cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 @pytest.mark.parametrize("pasted", [b"http://[\n", b"https://phonebook.example.com/acme/\n"])
