@@ -244,7 +244,7 @@ class Selection:
         selected: dict[str, tuple[bytes, AttributeType]] = {}
         for kind in (kind for name in requested for kind in _named(name)):
             selected.setdefault(kind.name, (octets(spellings.get(kind.name, kind.name).encode()), kind))
-        all_user = not requested or "*" in requested
+        all_user = not any(map(str.strip, attributes)) or "*" in requested
         has_copy = TELEPHONE_NUMBER in spellings and not all_user
         return cls(
             named=tuple((name, kind.name) for name, kind in selected.values() if not kind.operational),

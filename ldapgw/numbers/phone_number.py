@@ -524,7 +524,10 @@ def _with_country_code(digits: str, region: str) -> list[str]:
         if plan.has_zero_trunk and len(digits) >= numbering_plan.SHORTEST_WITHOUT_TRUNK:
             found.append(f"+{plan.country}{digits}")
     if plan.omits_trunk and plan.begins_with_trunk_prefix(digits):
-        found.append(f"+{plan.country}{digits.removeprefix(plan.national_prefix)}")
+        rest = digits.removeprefix(plan.national_prefix)
+        # With fewer digits, nearly all numbers of the country would be found.
+        if len(rest) > 1 and rest[0] != "0":
+            found.append(f"+{plan.country}{rest}")
     return found
 
 

@@ -72,6 +72,8 @@ def test_all_operational_attributes() -> None:
         (("commonName", "cn"), ["commonName"]),
         (("cn sn",), ["cn", "sn"]),
         (("cn,sn", "mobile, telephoneNumber,"), ["cn", "sn", "mobile", "telephoneNumber"]),
+        ((",",), []),
+        ((" ", "cn"), ["cn"]),
         (("cn", "CN", "cn"), ["cn"]),
         (("mobile", "homePhone", "shoeSize", "\udcff", "ü"), ["mobile"]),
         (("cn;lang-de",), []),
