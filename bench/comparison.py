@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import floor, inf, isfinite, isnan, log10, nan
+from math import floor, isfinite, isnan, log10, nan
 from statistics import median
 
 from bench.asking import WORKLOADS, Workload
@@ -131,9 +131,10 @@ class Comparison:
 
 
 def _median(rounds: Sequence[Round] | None, others: Sequence[Round] | None, figure: Callable[[Round], float]) -> float:
-    """Return the median of the rounds' ratios; nan if one of both did not take part."""
+    """Return the median of the rounds' ratios; nan if one of both did not take part or gave no answer in a round."""
     pairs = zip(rounds or (), others or (), strict=bool(rounds and others))
-    return median([figure(one) / figure(other) if figure(other) else inf for one, other in pairs] or [nan])
+    ratios = [figure(one) / figure(other) if figure(other) else nan for one, other in pairs]
+    return nan if any(map(isnan, ratios)) else median(ratios or [nan])
 
 
 def compare(

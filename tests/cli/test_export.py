@@ -296,6 +296,12 @@ def test_another_program_reads_it(contact: Contact) -> None:
     """Many scripts, and every sign that has a meaning."""
     card = vobject.readOne("\r\n".join(vcard_lines(contact)) + "\r\n")
     assert (card.version.value, card.uid.value) == ("4.0", f"{contact.uid}/alice@acme.example")
+    if contact is FULL:
+        assert (card.n.value.family, card.n.value.given) == ("Müller; Lüdenscheidt", "Jörg")
+        assert card.org.value == ["Müller, Sons & Co", "R&D"]
+        assert [tel.value for tel in card.tel_list] == ["tel:+49301234567;ext=204", "tel:+491712345678",
+                                                        "tel:+49301234599", "204"]  # fmt: skip
+        assert (card.adr.value.street, card.adr.value.city, card.adr.value.code) == ("Weg 1", "Berlin", "12345")
     assert card.fn.value == (contact.name or contact.organization)
     assert len(getattr(card, "tel_list", ())) == len(contact.phones)
 

@@ -368,6 +368,16 @@ def test_a_revoked_phone(stage: Stage, browser: Browser) -> None:
         assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
+def test_the_feed_without_a_book_that_has_become_private(stage: Stage, browser: Browser) -> None:
+    """An unchanged feed is answered by its ETag; a kept feed ends with the directory that it was read from."""
+    [etag] = browser.get(FEED, basic()).headers["etag"]
+    assert browser.get(SECRET_FEED, {"If-None-Match": etag}).status == 304
+    publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
+    found = contacts(browser.get(FEED, basic() | {"If-None-Match": etag}))
+    assert [contact["name"] for contact in found] == ["Anna Berg"]
+    assert fed(browser, login="hall") == []
+
+
 # --- how books are kept -----------------------------------------------------------------------------------------------
 
 EDITION = object()

@@ -135,7 +135,8 @@ class Gateway:
     def connect(self, address: str, tenant: str = "acme", *, sharing: Sharing = Sharing.PRIVATE, sub: str = "") -> int:
         """An account that has given consent."""
         grant = NewGrant(sub or address, address, frozenset(), "at", THEN + 3600, f"rt-{address}", None)
-        account_id: int = self.do(accounts.connect, self.secret_box, tenant, grant, sharing, THEN, shared_label="")
+        account_id = self.do(accounts.connect, self.secret_box, tenant, grant, sharing, THEN, shared_label="")
+        assert isinstance(account_id, int)
         return account_id
 
     def fill(self, account_id: int, *found: Contact) -> None:
