@@ -586,7 +586,7 @@ def _check_mac(connection: Connection, login: PhoneLogin) -> None:
 def _check_target(target: str | None, *, as_json: bool) -> None:
     """Refuse to write both JSON and settings to standard output."""
     if target is not None and as_json:
-        raise click.UsageError("--json has the settings already: leave out the file.")
+        raise click.UsageError("--json prints the settings too: leave out the option that writes the settings.")
 
 
 def _find_accounts(connection: Connection, addresses: Sequence[str], tenant: str) -> list[Account]:
