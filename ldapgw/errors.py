@@ -20,7 +20,7 @@ class LdapgwError(Exception):
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, for "did you mean"; None if no known word is similar."""
-    # Most commands find no error, and start more quickly without this module.
+    # `difflib` is imported here, because most commands find no error, and start more quickly without `difflib`.
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, list(known), 1, cutoff=0.7)), None)

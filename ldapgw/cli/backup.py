@@ -180,9 +180,10 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
     print_line(f"Restored {file}. {ending}")
 
 
-# The maximum number of seconds that the command waits until each gateway has published the new key, and until all
-# gateways use the new key.  A gateway publishes its keys with each heartbeat, every three seconds.  All gateways use
-# the new key at the third heartbeat after each gateway has the key.
+# The command fails if a gateway has not published the new key after `_TELL_SECONDS`, or if a gateway does not use the
+# new key after `_READY_SECONDS`.  Both times count from the beginning of the wait.  A gateway publishes its keys with
+# each heartbeat, every three seconds.  Once every gateway has the new key, each gateway uses the key from its third
+# heartbeat on at the latest.
 _TELL_SECONDS = 8.0
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.5

@@ -455,8 +455,9 @@ async def _try_scopes(
         elif scope != next(iter(refused)):
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
-            # Each request has a single scope, so Google answers NOT_AUTHORIZED, no matter whether the Workspace allows
-            # other scopes.  Only the results for all scopes show whether the Workspace allows some scopes.
+            # Each request has a single scope.  If the Workspace does not allow this scope, Google answers
+            # NOT_AUTHORIZED, even if the Workspace allows other scopes.  Only the results for all scopes show whether
+            # the Workspace allows some scopes.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)

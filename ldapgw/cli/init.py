@@ -533,7 +533,7 @@ def _own_names() -> Iterator[str]:
             probe.connect((anywhere, 9))
             yield str(probe.getsockname()[0])
     yield from _LOOPBACK
-    # OpenLDAP's client takes "localhost" for the machine's own name, and checks the certificate for that name.
+    # If the host is "localhost", OpenLDAP's client checks whether the certificate is for the machine's own name.
     for name in (socket.gethostname(), socket.getfqdn()):
         if _HOST.fullmatch(name.lower()):
             yield name.lower()

@@ -227,8 +227,8 @@ def _explain(
 
 # --- the numbers of contacts ------------------------------------------------------------------------------------------
 
-# The kind of the numbers that telephone networks may refuse, and of the texts that contain nothing to dial.  Each other
-# kind is a rule (`Rule`).
+# The command counts numbers by kind.  A number of the kind `_NOT_UNDERSTOOD` is a number that telephone networks may
+# refuse, or a text that contains nothing to dial.  Each other kind is named after the `Rule` that changed the number.
 _NOT_UNDERSTOOD = "not_understood"
 _KINDS = (_NOT_UNDERSTOOD, *(rule.value for rule in Rule))
 _MEANINGS = {_NOT_UNDERSTOOD: "telephone networks may refuse the number"} | {rule: REASONS[rule] for rule in Rule}

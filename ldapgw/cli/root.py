@@ -165,7 +165,7 @@ class Commands(click.Group):
         _never_fail_to_print()
         try:
             outcome = super().invoke(ctx)
-            if sys.stdout is not None:  # as with ">&-"
+            if sys.stdout is not None:  # None if standard output is closed (">&-")
                 sys.stdout.flush()
         except OSError as error:
             if error.errno not in _OUTPUT_ERRORS or error.filename is not None:

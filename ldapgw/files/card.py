@@ -181,7 +181,8 @@ _ORGANIZATION: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 )
 _LISTS: Final = MappingProxyType({"NICKNAME": "nicknames", "EMAIL": "emailAddresses", "URL": "urls"})
 _ADDRESS: Final = ("poBox", "extendedAddress", "streetAddress", "city", "region", "postalCode", "country")
-# The separator between the parts of a property's value; the values of other properties have no parts.
+# The separators between the parts of values, by property.  The values of a property that is not in this table have no
+# parts.
 _SEPARATORS: Final = MappingProxyType({"N": ";", "ORG": ";", "ADR": ";", "NICKNAME": ",", "CATEGORIES": ","})
 # The categories that are no labels of the user: Google's own groups, and the empty part behind the last separator.
 _OWN_GROUPS: Final = ("", "mycontacts", "starred")

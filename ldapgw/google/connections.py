@@ -95,7 +95,7 @@ def uninspected(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
 
 
 class _Policy(BrowserLikePolicyForHTTPS):
-    """A policy that trusts the system's root certificates, with changes for each connection.
+    """A policy that trusts the system's root certificates, and lets a function change each connection.
 
     :param prepare: called with each connection, which has its own context, and with the connection's TLS protocol.
     """
@@ -126,8 +126,8 @@ class _Creator:
 class GoogleEndpointFactory:
     """A factory of the endpoints to which an `Agent` connects.
 
-    :param proxy: the proxy for all connections, or None to use for TLS connections the proxy that the environment
-        names, if any.
+    :param proxy: the proxy for all connections.  If None, TLS connections use the proxy that the environment names, if
+        any, and other connections use no proxy.
     """
 
     def __init__(self, reactor: Any, policy: IPolicyForHTTPS | None = None, proxy: Proxy | None = None) -> None:

@@ -410,8 +410,9 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-# Lone surrogates stay in the texts until `ldapgw.google.person_text` cleans them.  A number that is out of range
-# becomes infinity, because no field needs such a number.
+# Lone surrogates stay in the texts until `ldapgw.google.person_text` cleans them.  An integer with more than
+# `MOST_DIGITS` digits becomes infinity: no field needs such a number, and Python's `int` converts many digits slowly or
+# raises an error.
 _lenient_decoder = json.JSONDecoder(
     strict=False, parse_int=lambda digits: int(digits) if len(digits) <= MOST_DIGITS else math.inf
 )

@@ -66,7 +66,8 @@ def _good_items(field: str, texts: Mapping[str, int]) -> Any:
 
 
 # This msgspec type accepts a person only if no value has a flaw; fields and keys that are not in `_TEXTS` may have any
-# value.  A page has a thousand persons, so a single call of msgspec checks a person.
+# value.  The check has to be quick, because a page has a thousand persons: a single call of msgspec checks a whole
+# person.
 _GOOD_PERSON: Final = msgspec.defstruct(
     "GoodPerson", [(field, _good_items(field, texts), None) for field, texts in _TEXTS.items()], gc=False
 )

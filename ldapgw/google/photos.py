@@ -67,7 +67,9 @@ def scale(photo: bytes) -> bytes:
 
     :returns: the JPEG, or empty octets if the photo is no JPEG, PNG or WebP, or is damaged or too large.
     """
-    from PIL import Image, ImageOps  # imported here, because a work process scales the photos
+    # Pillow is imported here, because only a work process scales photos: the gateway's own process, which imports this
+    # module too, need not load Pillow.
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(BytesIO(photo), formats=("JPEG", "PNG", "WEBP")) as opened:

@@ -367,7 +367,10 @@ class LogLine:
 
     @property
     def client(self) -> str:
-        """Return the client's network for the log; in front of an IPv6 network, the address of the last event."""
+        """Return the client's network for the log.
+
+        An IPv6 network is written in brackets behind the address of the last event.
+        """
         return f"{self.address} ({self.origin})" if self.address and "/" in self.origin else self.origin
 
 

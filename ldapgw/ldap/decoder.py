@@ -340,8 +340,9 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
-# RFC 4511 4.5.1.7: a filter of an unknown kind is Undefined.  A match by an unknown rule is Undefined too, so such a
-# match stands for the filter.  Later versions of the protocol may add kinds of filters, with context-specific tags.
+# RFC 4511 4.5.1.7: a filter of an unknown kind is Undefined.  The decoder replaces such a filter by a match with an
+# unknown matching rule, because this match is Undefined too.  Later versions of the protocol may add kinds of filters,
+# with context-specific tags.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
 _CLASS, _CONTEXT_SPECIFIC = 0xC0, 0x80
 

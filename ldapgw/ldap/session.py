@@ -113,8 +113,8 @@ class DirectoryPort:
 class Credentials:
     """A name and a password to check.
 
-    :ivar authzid: the authorization identity, for `acts_for`; empty if the client sent none, or sent the
-        name.
+    :ivar authzid: the authorization identity, for `acts_for`; empty if the client sent no authorization identity, or
+        sent the same text as for the name.
     """
 
     name: str = field(repr=False)

@@ -361,7 +361,7 @@ class _Slices:
 
     def work(self, seconds: float) -> bool:
         end = self._seconds() + seconds
-        return any(self._seconds() >= end for _ in self._steps)  # any() takes steps until `end`
+        return any(self._seconds() >= end for _ in self._steps)  # `any` stops at the first step that ends after `end`
 
 
 class _Waiter:

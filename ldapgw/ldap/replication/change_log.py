@@ -144,7 +144,8 @@ class ChangeLog:
         """Return this log's own CSN for the content that a given CSN names.
 
         :param csn: a CSN of this log, or of another gateway that has had the same content.
-        :returns: the CSN, or None if this log has never had the content, or lacks a later change.
+        :returns: the CSN, or None if this log has never had the content, or no longer has every change that was made
+            after the content.
         """
         own = csn if csn in self._csns and csn >= self._floor else self._latest.get(csn.state)
         return own if own is not None and own >= self._floor else None
