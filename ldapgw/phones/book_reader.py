@@ -334,7 +334,10 @@ class BookReader:
         length.search = None if prepared.numbers else search
 
     async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
-        """Wait for the first turn of a login, and log the search of a list whose former answer is sent again."""
+        """Wait for the first turn of a login, and log a search for a list, but do not search.
+
+        The caller already has the list: the former answer to the same search, or all contacts of a book.
+        """
         started = self._seconds()
         await self._first_turn_of(viewer.login)
         self._log(viewer, address, search, started)

@@ -39,7 +39,8 @@ from ldapgw.phones.explain.query import filter_items
 
 # The names of attributes that may hold a password: a filter on such an attribute contains a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
-# The beginning of the numbers of a company's extensions in the search text of a number attribute.
+# If an entry has the number of a company's switchboard, the search text of the number attribute contains the beginning
+# of the numbers of all extensions, and behind this beginning the `SWITCHBOARD_MARK`.
 _EXTENSIONS = re.compile(rf"\t(\+\d+){re.escape(SWITCHBOARD_MARK)}\t")
 _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
 

@@ -62,7 +62,7 @@ _MAX_NAME: Final = 512
 # The maximum number of unknown names that the administrator sees, and the maximum number of characters of each name.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
-# Refused logins from elsewhere are remembered for at most this many phones.
+# Refusals from elsewhere, as the module's docstring defines them, are remembered for at most this many phones.
 MAX_ELSEWHERE: Final = 100
 # One message to other gateways contains at most this many refusals of each kind.
 MAX_SENT: Final = 100

@@ -108,8 +108,8 @@ def card_of_entry(entry: Entry, formatter: NumberFormatter | None, categories: t
     texts = entry.texts(_ATTRIBUTES, formatter)
     first = {name: next(iter(values), "") for name, values in texts.items()}
     operational = entry.operational()
-    # An entry always has a value of sn, which may be the last word of a company's name, or a given name that stands
-    # alone.  So the whole name is the family name of an entry without a given name.
+    # An entry always has a value of sn: if the contact has no family name, sn is the last word of its name.  This word
+    # may belong to the name of a company.  So if the entry has no given name, the card's family name is the whole name.
     family_name = first["sn"] if first["givenName"] else first["cn"]
     has_family = first["cn"] not in (first["givenName"], "" if first["givenName"] else first["o"])
     numbers = {number: types for attribute, types in _TYPES.items() for number in texts[attribute]}

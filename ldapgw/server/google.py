@@ -206,9 +206,10 @@ def entered_delegations(
 
 
 class TenantsWithClients(UserDict[str, T]):
-    """Tenants by name, each with its present OAuth client, which is looked up at each access.
+    """Tenants by name; each access returns the tenant with its present OAuth client.
 
-    :param tenants: dataclasses with a field ``client``, whose value is used for a tenant without a client.
+    :param tenants: dataclasses with a field ``client``.  The value of this field is used as long as `clients` has no
+        client for the tenant.
     """
 
     def __init__(self, tenants: Mapping[str, T], clients: Mapping[str, Client]) -> None:

@@ -84,7 +84,7 @@ def has_free_descriptors() -> bool:
     try:
         lowest = os.dup(0)  # any open file would do
     except OSError as error:
-        return error.errno == errno.EBADF  # descriptor 0 itself is free
+        return error.errno == errno.EBADF  # no file is open at descriptor 0, so the descriptor is free
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     # The kernel assigns the lowest free descriptor, so all descriptors below the lowest free descriptor are taken.

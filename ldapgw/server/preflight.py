@@ -41,8 +41,8 @@ from ldapgw.store.sqlite import LOG_LIMIT
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.workspace import Delegation
 
-# Octets that should be free on the disk of the state directory.  An upgrade keeps a copy of the database, and the
-# write-ahead log and the cached books of some 100,000 contacts need as much as the database.
+# Octets that should be free on the disk of the state directory.  An upgrade keeps a copy of the database.  For some
+# 100,000 contacts, the write-ahead log and the cached books together need as much space as the database.
 MIN_FREE = 200_000_000
 # Inodes that should be free.  A gateway has some dozens of files, and a cached book for each account.
 MIN_INODES = 1000

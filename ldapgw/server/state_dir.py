@@ -64,7 +64,8 @@ class StateDirLock:
         """
         pid = f"{os.getpid()}\n".encode()
         with suppress(OSError):
-            # The id is written first, because a full disk may have no room for the id after a truncation.
+            # The id is written over the former content, and then the rest is cut off.  If the file were emptied first,
+            # another program could take the freed space of a full disk, and the id could not be written.
             os.pwrite(self._file, pid, 0)
             os.ftruncate(self._file, len(pid))
 

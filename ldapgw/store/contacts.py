@@ -43,7 +43,7 @@ from ldapgw.store.database import CHUNK, chunks, database_of, keeping_alive
 from ldapgw.store.tables import account, contact, label, photo, removed_contact, source
 
 # The largest number of records in one statement.  PostgreSQL has no statistics yet of the rows that a first sync has
-# just written, and may scan the whole account for each statement that deletes persons.  So few large statements take
+# just written, and may scan the whole account for each statement that deletes persons.  So a few large statements take
 # less time than many small statements.
 WRITTEN_AT_ONCE = 5000
 

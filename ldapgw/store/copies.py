@@ -216,7 +216,7 @@ def _delete_rows(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     cleared = [f"{column} = NULL" for column in _columns(connection, "account") if column in CLEARED_COLUMNS]
     statements = [f"DELETE FROM {table} WHERE account_id = ?" for table in _tables_of_accounts(connection)]  # noqa: S608
     recordings = [table for table in _RECORDINGS if _columns(connection, table)]
-    # An old copy may lack the table of further accounts.
+    # An old copy may lack the table `further_account`, which has the accounts of a phone besides its first account.
     owned = (_IS_OF_PHONE, _IS_OF_FURTHER) if _columns(connection, "further_account") else (_IS_OF_PHONE,)
     statements += [f"DELETE FROM {table} WHERE {is_owned}" for table in recordings for is_owned in owned]  # noqa: S608
     statements.append(f"UPDATE account SET {', '.join(cleared)} WHERE id = ?")  # noqa: S608  our own names

@@ -263,7 +263,10 @@ class Database(ABC):
 
     @abstractmethod
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
-        """Check that the database can be written to (see the function `check_writable`)."""
+        """Check that the database can be written to.
+
+        Other modules call the function `check_writable` of this module, which explains the parameter and the errors.
+        """
 
     @abstractmethod
     def end_hanging(self) -> UnreachableStore:

@@ -129,7 +129,8 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
 
 def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
     """Read the revocations to attempt or give up now, and delete revocations whose token cannot be decrypted."""
-    # A time beyond the longest wait was computed while the clock was ahead.
+    # A time that is further away than the longest wait must have been computed while the clock was ahead.  So such a
+    # revocation is due now.
     is_due = or_(revocation.c.next_try <= now, revocation.c.next_try > now + LONGEST_WAIT)
     ids = connection.execute(select(revocation.c.id).where(is_due)).scalars().all()
     due = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}

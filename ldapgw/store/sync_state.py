@@ -40,7 +40,9 @@ INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "di
 
 _SHRINK = "suspicious_shrink"
 
-# A fingerprint that no request has, for labels that were fetched before and have to be fetched in full.
+# The fingerprint of labels that have to be fetched in full again (`LabelState.outdated`).  No request has this
+# fingerprint, so the next sync fetches all labels; the text is not empty, because an empty fingerprint would mean that
+# labels were never fetched.
 _OUTDATED = "outdated"
 
 # If one of these columns of an account changes, the page of the account's owner changes too.

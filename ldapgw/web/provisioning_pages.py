@@ -471,7 +471,8 @@ _INTERVAL_SECONDS = 60.0
 # Some mail programs cut a ``mailto:`` URL after about 2,000 characters.
 _MAX_MAIL_ADDRESS = 1800
 
-# Five digits in a row are a telephone number rather than a menu; people put other characters between the digits.
+# Five digits are a telephone number rather than the name of a menu, even if blanks or punctuation marks separate the
+# digits, as people write telephone numbers.
 _NUMBER = re.compile(r"\d(?:[ ./()-]*\d){4}")
 _VERSION = re.compile(r"[0-9A-Za-z._()-]*")
 # A version has dots between its numbers, so six digits in a row are no version.

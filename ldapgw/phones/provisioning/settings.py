@@ -177,8 +177,8 @@ def filters_for(placeholder: str) -> tuple[str, str]:
     if placeholder == NO_PLACEHOLDER:
         return _ANYBODY, _ANYBODY
     text = placeholder or PLACEHOLDERS[0]
-    # The name filter has a star, because the phone may not add a star itself, and two stars do no harm.  The number
-    # filter has no star, because for a caller without a number, the star would match everybody.
+    # The name filter has a star, because some phones add no star, and two stars do no harm.  The number filter has no
+    # star, because for a caller without a number, the star would match everybody.
     name = text if text.startswith("%") and text != "%s" else f"{text}*"
     return name_filter(name), number_filter(text.removesuffix("*"))
 

@@ -166,7 +166,8 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
     """Replace values of a decoded TOML document by settings.
 
     :returns: the document; and the variables that gave values, by the path of the value, such as ``ldap.size_limit``.
-    :raises UserError: with the variables of tenants that are not in the document and lack a required setting.
+    :raises UserError: if a tenant that is not in the document lacks a required setting; the error names the tenant's
+        variables.
     """
     merged: dict[str, Any] = dict(document)
     names: dict[str, str] = {}

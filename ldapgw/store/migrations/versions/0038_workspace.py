@@ -9,7 +9,7 @@ down_revision = "0037"
 # An older gateway would ask the persons of delegated accounts for a new consent.
 readable_from = "0038"
 
-# Another service account, or other members of a group, may concern all accounts of the tenant.
+# If a tenant gets another service account, or a group gets other members, all accounts of the tenant may be affected.
 _MARK_TENANT = """
 CREATE TRIGGER change_{table}_{name} AFTER {event} ON {table} BEGIN
     INSERT INTO change (kind, key, number)
