@@ -162,7 +162,8 @@ def without_affixes(text: str, affixes: Sequence[str]) -> str:
 def affix_of(text: str) -> str:
     """Return the text that a PBX seems to put in front of a long number or behind the number, or an empty text.
 
-    A parameter of RFC 3966 and what is dialled after the connection are no such text: searches leave them out.
+    Neither a parameter of RFC 3966 nor the text that is dialled after the connection counts, because searches leave out
+    both anyway.
     """
     core = split_afterwards(unwrapped(clean(text)))[0].partition(";")[0]
     found = _IN_FRONT.fullmatch(core) or _BEHIND.fullmatch(core)

@@ -88,7 +88,7 @@ class Dialling:
         as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
-    :ivar zero_from: the minimum number of digits of numbers that are always dialled with a "0" and no other prefix;
+    :ivar zero_from: a number with at least this many digits is always dialled with a "0" in front and no other prefix;
         None if the region has no such rule.
     :ivar shortest: the minimum number of digits of a public number; shorter numbers are internal.
     """
@@ -373,7 +373,7 @@ def has_direct_dialling(number: str) -> bool:
 
 @lru_cache(maxsize=_CACHED)
 def in_area_of(number: str, digits: str) -> str:
-    """Return the number, in E.164, that digits without an area code reach when dialled in the area of another number.
+    """Return the number, in E.164, that somebody in the area of another number reaches by dialling local digits.
 
     :param number: the other number, in E.164.
     :param digits: the digits that are dialled behind the area code; for a mobile number in Argentina, these digits

@@ -330,9 +330,9 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If any reading has a country, a reading without a country is a local number, such as the digits that remain when the
-    digits for an outside line are removed.  Such a local number is not compared with foreign numbers, because the last
-    digits of a foreign number may be equal by chance.
+    If at least one reading has a country, the readings without a country are local numbers.  A local number results,
+    for example, if the digits for an outside line are removed.  Local numbers are not compared with foreign numbers,
+    because the last digits of a foreign number may be equal by chance.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -341,7 +341,9 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        # The only short numbers behind an outside line are those of social value.
+        # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number behind the
+        # digits for an outside line is a public number, such as a number of social value: `readings` drops any other
+        # short number there.
         neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
         return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
@@ -507,10 +509,12 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 
 
 def _with_country_code(digits: str, region: str) -> list[str]:
-    """Return the ways in which the digits of a beginning are the beginning of a number in E.164.
+    """Return the beginnings of numbers in E.164 that somebody may mean by `digits`.
 
-    The digits may begin with an international prefix, a "+" or a trunk prefix may be missing in front, or the digits
-    may begin with a trunk prefix that national forms lack, such as 1 in North America.
+    The digits may begin with an international prefix.  A "+" or a trunk prefix may be missing in front of the digits.
+    Or the digits may begin with a trunk prefix that national forms lack, such as 1 in North America.
+
+    :param digits: the digits with which the searched numbers begin, as somebody has typed these digits.
     """
     plan = numbering_plan.dialling(region)
     found = ["+" + number for number in plan.strip_international_prefix(digits)]

@@ -301,10 +301,15 @@ def _foreign(digits: str) -> list[Reading]:
 def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bool:
     """Decide whether digits have lost a "+", or are a number of the region without a trunk prefix.
 
-    The lost "+" is likelier in three cases.  First, the result is a mobile number.  Second, the first group of digits
-    is a country code, and two further groups follow or the country code is the region's.  Third, there is only one
-    group of digits, which begins with the region's country code.  In "4931 123456", the first group shows that an area
-    code is meant.
+    The lost "+" is likelier in these cases:
+
+    * the number with a "+" is a mobile number;
+    * the first group of digits is a country code, and at least two further groups follow;
+    * the first group of digits is the region's country code;
+    * there is only one group of digits, and this group begins with the region's country code.
+
+    "4931 123456" is none of these cases in Germany: the first group is longer than the country code 49, so this group
+    is an area code.
 
     :param with_plus: the number with a "+".
     :returns: True if the lost "+" is likelier.

@@ -372,7 +372,10 @@ class _Field:
         return None
 
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
-        """Return the number `before` with `digits` in place of the digits behind its hyphen, or of its last digits.
+        """Return the number that results if `digits` replace the ending of the number `before`.
+
+        If there is a hyphen in the gap and in `before`, the ending is the digits behind the last hyphen of `before`.
+        Otherwise, the ending has as many digits as `digits`.
 
         :returns: the number, or None if the number fits its numbering plan worse than `before`.
         """
@@ -412,9 +415,9 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
-    The caller makes sure that the whole text is an assigned number; "044/555/01/71/72" is not an assigned number, but
-    two numbers.  In "030/5550171/72", the digits "72" are a second number: these digits replace the last digits of a
-    longer group.
+    The caller makes sure that the whole text is an assigned number.  So the function is not called for
+    "044/555/01/71/72", which has two numbers.  In "030/5550171/72", the digits "72" are a second number, because the
+    group in front of the slash is longer: the digits replace the last digits of this group.
 
     :param number: the number in front of the slash.
     """
@@ -442,8 +445,9 @@ def _complete(number: Number, before: Number | None, _gap: str, _behind: str) ->
 
 
 def _local(number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-    """Accept a number as long as a local number, an internal number, or the digits of a remark in front of a number.
+    """Accept local numbers, internal numbers, and digits that belong to a remark in front of a number.
 
+    A number counts as local if the number has at least `SHORTEST_PUBLIC` digits.  A shorter number counts as internal.
     An internal number is accepted if the number is the first number, or if the number follows an internal number and a
     comma or semicolon.
     """
