@@ -82,8 +82,8 @@ class AccountState:
     def books_of_phone(self, login: PhoneLogin) -> tuple[str, ...]:
         """Return the keys of the books of a phone's accounts in order; empty if no account is connected.
 
-        An account that is not connected has an empty key in the result, so that no other account moves to the first
-        place: only the groups of the first account count.
+        An account that is not connected has an empty key in the result.  If the first account had no key, another
+        account would take the first place, and the groups of that account would count for the phone.
         """
         found = [self.accounts.get(account_id) for account_id in login.account_ids]
         return tuple(["" if account is None else account.sub for account in found]) if any(found) else ()
@@ -130,7 +130,8 @@ class AccountState:
     def _with_removed(self, found: Changes) -> tuple[dict[int, Account | None], dict[str, PhoneLogin | None]]:
         """Return the changed accounts and phones, with None for each removed account or phone.
 
-        If everything was read, each known account or phone that is not in `found` was removed.
+        If the whole database was read instead of the changes, each known account or phone that is not in `found` was
+        removed.
         """
         accounts, phones = dict(found.accounts), dict(found.phones)
         if found.is_whole:

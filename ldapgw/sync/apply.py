@@ -264,7 +264,8 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
     is_full = any(fetched.is_full for fetched in result.fetched)
-    # A source without a row has contacts only after a new consent, which is followed by a full sync.
+    # A removed source that has a row may have contacts to delete.  Without a row, the source has contacts only after a
+    # new consent, and a full sync follows each new consent.
     if is_full or before.keys() & result.removed_sources:
         removed = contacts.delete_sources(connection, account.id, result.removed_sources)
         changed = removed is not None or changed

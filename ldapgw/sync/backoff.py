@@ -169,9 +169,11 @@ class CircuitBreaker:
         return self if self.code in {error.code for error in TENANT_ERRORS} else CircuitBreaker()
 
     def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
-        """Return the seconds until the next trial: doubled from trip to trip up to the interval or `MAX_OPEN_SECONDS`.
+        """Return the seconds until the next trial.
 
-        Google may ask for a longer wait.
+        The wait doubles with each failure that opens the circuit or keeps the circuit open (`trips`), up to the
+        interval or `MAX_OPEN_SECONDS`, whichever is shorter.  Up to half of the wait is taken off at random.  Google
+        may ask for a longer wait.
         """
         longest = min(MAX_OPEN_SECONDS, interval)
         seconds = min(MINUTE * 2.0 ** min(self.trips, 16), longest) * (0.5 + 0.5 * jitter)

@@ -175,9 +175,9 @@ def make_plan(
     """
     listed: dict[str, _ListedPerson] = {}
     deleted: dict[str, None] = {}
-    # A listing may contain a person without the person's stored uid.  This happens if the person got a second uid since
-    # the last sync, and was then deleted under the second uid, or got a third uid.  The source id identifies such a
-    # person.
+    # A listing may contain a stored person, but not the uid under which the person is stored.  This happens if the
+    # person got a second uid since the last sync, and then was deleted under the second uid, or got a third uid.  The
+    # source id still identifies the person.
     source_ids: set[str] = set()
     seen_uids: set[str] = set()
     without_uid = 0

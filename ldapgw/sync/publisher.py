@@ -105,7 +105,8 @@ class Publisher:
     def position(self) -> int:
         """Return the number of the first change that was not read yet, or 0 if nothing was read.
 
-        Phones find removed and private books no more some milliseconds after the change was read.
+        Some milliseconds after a change was read, phones no longer find the books that the change has removed or made
+        private.
         """
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
@@ -313,8 +314,8 @@ class Publisher:
     def _gone(self, found: Changes) -> list[tuple[str, str]]:
         """Return the tenant and the sub of each account that is no longer connected, or was removed.
 
-        If everything was read, no account is returned: the database may have been restored, and then accounts that are
-        missing were not removed.
+        If the whole database was read instead of the changes, no account is returned.  The database may have been
+        restored from a backup, and nobody has removed the accounts that are missing in the backup.
         """
         present = found.accounts if not found.is_whole else {}
         known = self._books.state.accounts

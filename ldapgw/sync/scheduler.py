@@ -114,7 +114,7 @@ class _Outcome:
 class _Synced:
     """A sync whose contacts are stored, and whose outcome is still to be published and recorded.
 
-    :ivar end: what is recorded if the sync has succeeded.
+    :ivar end: the end that is recorded if the sync has succeeded.
     :ivar is_ended: whether the end is recorded already.
     """
 
@@ -423,7 +423,7 @@ class SyncScheduler(Service):
         return _Outcome(None)
 
     async def _postpone(self, account: Account, wait: float) -> _Outcome:
-        """Postpone the sync while the circuit is open; another account's trial closes the circuit."""
+        """Postpone the sync while the circuit is open; a successful trial of another account closes the circuit."""
         now, circuit = self._clock.seconds(), self._circuits[_grantor(account)]
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
@@ -548,7 +548,8 @@ class SyncScheduler(Service):
         except (CancelledError, LeadLost, SyncOutdated):
             raise
         except (ConsentRevoked, *TENANT_ERRORS) as error:
-            # An account without other sources, whose own sync has made no call, notices this error only here.
+            # If the directory is the only source of the account, the sync of the account's own sources has not called
+            # Google, and could not notice this error.
             _log_error("sync of the directory through account {account}", account, error)
             return error, None
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
@@ -610,7 +611,8 @@ class SyncScheduler(Service):
             wait = self._circuits[_grantor(account)].wait(now)  # only one account of the tenant keeps trying
         next_sync = None if wait is None else now + wait
         if isinstance(error, TENANT_ERRORS) and account.uses_delegation:
-            # An alarm is about the tenant's OAuth client, so the accounts themselves show this error.
+            # A tenant's alarm tells people of a problem with the OAuth client.  A refused service account raises no
+            # alarm: the error is stored for each account instead, and is logged when the account gets the error.
             if account.error is None or account.error.code != error.code:
                 log.error(
                     "tenant {tenant}: Google refuses the service account: {code} {detail}",
