@@ -169,8 +169,8 @@ def renew(
 
     During a sync nothing is stored: the sync fails if the account gets another generation meanwhile.
 
-    :param renewed: for each contact, the stored contact, the same contact read anew, and the number of the contact's
-        texts that contain nothing to dial.
+    :param renewed: for each contact, the stored contact; the same contact read anew; and the count of texts in the
+        contact that contain nothing to dial.
     :returns: whether a contact has changed, or None if a sync of the account is running.
     """
     accounts.lock(connection, account_id)

@@ -96,8 +96,8 @@ class Facts:
 class Decision:
     """The outcome of a run for a tenant.
 
-    :ivar considered: the ids of the accounts about which it is known whether their persons have left.
-    :ivar gone: the reasons by the ids of those considered accounts whose persons have left.
+    :ivar considered: the ids of the accounts whose persons are known to have left, or known not to have left.
+    :ivar gone: the reason why a person has left, by the id of the person's account.
     :ivar removed: the marks of the accounts to remove now.
     :ivar held: the number of accounts whose removal waits for an administrator.
     """

@@ -195,8 +195,8 @@ class SyncScheduler(Service):
             raise
         if not self.running:
             return
-        # A changed cursor shows that this gateway has become the leader meanwhile: the next refresh has to read
-        # everything.
+        # If the cursor has changed meanwhile, `begin_anew` has stopped all syncs, because the lead has changed.  The
+        # cursor then stays as `begin_anew` has set it, so that the next refresh reads everything.
         if self._cursor is cursor:
             self._cursor = found.cursor
         for account_id in list(self._loops) if found.is_whole else ():
@@ -225,7 +225,7 @@ class SyncScheduler(Service):
             if account_id in self._loops:
                 self._stop(account_id)
         elif account_id in self._unserved:
-            self.is_outdated = True  # the sync has ended meanwhile, maybe after the account was read
+            self.is_outdated = True  # a sync has ended since this refresh began, maybe after the account was read
         else:
             was_idle = account_id in self._loops and not was_busy
             self._update_loop(account, interrupted=account.syncing and was_idle)
@@ -374,7 +374,9 @@ class SyncScheduler(Service):
         is_requested, loop.is_requested = loop.is_requested, False
         if is_requested:
             return await self._sync_with(self._priority_slots, account_id, loop, is_requested=True)
-        if self._circuits[loop.grantor].wait(self._clock.seconds()):  # the sync will not call Google
+        # While the circuit is open, a timed sync is only postponed.  The sync then makes no call to Google, so the sync
+        # needs no slot of the Google project.
+        if self._circuits[loop.grantor].wait(self._clock.seconds()):
             return await self._sync_with(self._slots, account_id, loop)
         # A project whose calls have to wait must not occupy all slots, nor thousands of places in the queue for slots.
         project = self._project(loop)
@@ -428,7 +430,7 @@ class SyncScheduler(Service):
         wait += min(self._interval, SPREAD_SECONDS) * self._random()
         postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
         is_tenant_wide = circuit.code in _ALARMS
-        # The tenant's alarm shows the error of an OAuth client.
+        # The tenant's alarm shows the error of an OAuth client, so such an error is not stored for each account.
         code = circuit.code if account.uses_delegation or not is_tenant_wide else ""
         await self._leader.store.run(postpone, account, now, now + wait, code)
         return _Outcome(wait, is_tenant_wide=is_tenant_wide, outage="" if is_tenant_wide else self._project(account))
