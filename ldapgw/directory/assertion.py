@@ -29,10 +29,11 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings, at least one of which a search text has to contain.  Two kinds of strings begin with a control character, and
-# are looked up in another way.  A string that begins with `NUMBER_END` is the tail of a number
-# (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits, which the search text on
-# the keys has to contain.  An index has keypad digits only for the beginning of each word, and for all parts of a word
+# Strings of which a search text has to contain at least one.  Two kinds of strings begin with a control character, and
+# an index looks up these strings in another way than other strings.  A string that begins with `NUMBER_END` is the tail
+# of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits.  The search
+# text has to contain these digits after each of its letters is replaced by its digit on the telephone keypad
+# (`name_folding.on_keys`).  An index has keypad digits only for the beginning of each word, and for all parts of a word
 # in a script other than Latin.  So the middle or the end of a Latin word is looked up by the letters for which the
 # digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
@@ -49,8 +50,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if there are no such bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: true if every search text of a single value passes that contains a string of each required set, in
-        any order and in any line.
+    :ivar anywhere: true if a search text of a single value passes as soon as the text contains a string of each
+        required set, in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -93,8 +94,8 @@ _HIGHEST_LINE: Final = "\U0010ffff"
 _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
-# The attributes that hold names.  A person may type a name as digits on the keypad, and each part of a word
-# ("Jean-Luc") is a word too.
+# The attributes that hold names.  Only a name may be typed as digits on the telephone keypad.  In a name, a part of a
+# word counts as a word too, such as "Luc" in "Jean-Luc".
 _NAMES: Final = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
 _COMPARISONS: Final = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
@@ -286,7 +287,10 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 
 
 def _same_text(kind: AttributeType, text: str) -> Assertion:
-    """Return the assertion that one value equals a text; for a text of several words, that one value has all words."""
+    """Return the assertion that one value equals a text.
+
+    If the text has two to `MAX_WORDS` words, a value that has all these words, in any order, matches too.
+    """
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
         return _on_keys([(f"\n {digits} \n",), *[words for words in _keypad_words(digits, " ") if len(words) > 1]])
@@ -443,8 +447,8 @@ def _count(text: str, strings: Iterable[str]) -> int:
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     """Return whether the searched words can be at different positions in a line (bipartite matching).
 
-    If n words are searched, at most n positions of each word are looked for, because the other words can take fewer
-    than n of these positions.
+    If n words are searched, at most n positions of each word are looked for, because the other words take at most n - 1
+    of these positions.
     """
     # In most cases, looking for one position of each word is enough, because these positions all differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
@@ -533,8 +537,9 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    A single part behind a star with at least `SHORTEST_PUBLIC` digits also matches the numbers that equal this part.
-    If a star follows such a part, the part matches the numbers that begin with this part, too.
+    More numbers match if the assertion has a single part of at least `SHORTEST_PUBLIC` digits, and a star precedes the
+    part (``*12345``).  Then a number that equals the part matches too, even if the number is stored in another form.
+    If a star also follows the part (``*12345*``), a number that begins with the part matches too.
     """
     if context.strip:
         texts = [dial_string.without_affixes(text, context.strip) for text in texts]
@@ -581,7 +586,8 @@ def _strict_part(family: Family, text: str, at: int, last: int) -> str:
     """Prepare a part of a substring assertion (RFC 4518 2.6.1).
 
     A prepared value has one blank at each end, and two blanks between words.  A prepared part has a blank at its
-    beginning only if the part began with a blank, and a blank at its end only if the part ended with a blank.
+    beginning if the part is the initial part, or if the part began with a blank.  A prepared part has a blank at its
+    end if the part is the final part, or if the part ended with a blank.
     """
     text = normalization.mapped(text)
     inner = "  ".join(normalization.words(text, exact=family is Family.EXACT))
@@ -602,7 +608,8 @@ def _any_of(strings: Alternatives) -> Assertion:
 def _in_order(parts: Sequence[_Part], separator: str) -> Assertion:
     """Return the assertion that one line contains all parts in their order.
 
-    :param separator: the separator of the lines: a line break, or a tab between the forms of a number.
+    :param separator: the character between two lines: a line break; or a tab, so that each form of a number is tested
+        as a line.
     """
     assertions = [_part_assertion(part) for part in parts]
     if len(assertions) == 1:
@@ -641,7 +648,7 @@ def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
 def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
     """Return whether a line contains the parts in order.
 
-    Each part is matched at the place where the part ends first, which leaves most of the line to the next part.
+    Each part is matched where the part ends first, so that as much of the line as possible is left for the next part.
     """
     position = 0
     for part in parts:
@@ -652,7 +659,7 @@ def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
 
 
 def _find_end(part: _Part, line: str, position: int) -> int:
-    """Return the first end of a part that begins at or after a position; -1 if the line has no such part."""
+    """Return the first end of the matches of a part that begin at or after a position; -1 if there is no match."""
     if part.on_keys:
         line = name_folding.on_keys(line)  # the converted line has the same length
     matches = ((line.find(string, position), len(string)) for string in part.strings)
@@ -673,5 +680,6 @@ def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tupl
 
 
 ANY_VALUE: Final = Assertion(lambda _search_text: True)
-# The only set of required strings is empty, so no search text passes.
+# A search text has to contain a string of each required set.  The only required set of `NO_VALUE` has no strings, so an
+# index finds no entries.
 NO_VALUE: Final = Assertion(lambda _search_text: False, ((),))

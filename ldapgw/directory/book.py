@@ -88,8 +88,8 @@ class Book:
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: the resource names of contact groups that have no label, but to which contacts of the book
-        belong or once belonged.
+    :ivar unlabelled_groups: the resource names of further contact groups to which contacts of the book belong or once
+        belonged.  The book has no labels for these groups.
     :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
         are shared; empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that other viewers see.

@@ -3,7 +3,7 @@
 
 From a book that is shared only for caller ID, `find_callers` makes reduced entries.  The filter is then evaluated on
 the reduced entries, so that no filter can probe hidden attributes.  Clients could try numbers one after the other, so a
-`CallerIdBudget` limits how many unknown numbers a client asks for.
+`CallerIdBudget` limits the unknown numbers for which a client may ask.
 
 Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
 from their extensions, such as +497736 5559 123.  If no contact has the number of a caller, the search finds the contact
@@ -34,7 +34,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.numbers import phone_number
 
 _SORT_KEY: Final = attrgetter("sort_key")
-# A requested number, identified by the strings by which an index finds the number in any spelling.
+# A requested number, identified by the required strings and the sufficient strings of its assertion.
 _Number = tuple[tuple[Alternatives, ...], Alternatives]
 
 
@@ -67,8 +67,8 @@ def find_callers(
         return None
     known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    # The attributes are in the schema's order, not in the filter's order, because the first number that matches becomes
-    # a part of the entry's DN.
+    # The attributes are in the schema's order, not in the filter's order.  So the entry's DN, which contains the first
+    # number that matches, does not depend on the order of the filter's terms.
     assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in NUMBER_TYPES]
     assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
@@ -167,7 +167,7 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# The text behind the company's name, because the caller may or may not belong to the company.
+# In an entry, this text follows the company's name, because the caller may not belong to the company.
 _PERHAPS: Final = " ?"
 # The maximum number of digits of an extension.
 _LONGEST_EXTENSION: Final = 6

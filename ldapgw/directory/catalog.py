@@ -144,7 +144,8 @@ class Catalog:
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :param over_tls: whether nobody on the way could read the password.
-        :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
+        :raises DirectoryError: unavailable, when the login is unknown, but the store could not be read and may have the
+            login.
         """
         login = self.find_login(name)
         is_present = self._is_right(password, login, login.password_hash if login else "")
@@ -161,7 +162,8 @@ class Catalog:
         """Return the viewer of the XML phone book with a secret in its URL, or None if there is no such phone book.
 
         :param secret: the phone's name, a dot and the secret itself.
-        :raises DirectoryError: unavailable, when the store could not be read and may have such a login.
+        :raises DirectoryError: unavailable, when the login is unknown, but the store could not be read and may have the
+            login.
         """
         name, _, secret = secret.rpartition(".")
         login = self.snapshot.logins.get(name.lower())
@@ -232,7 +234,8 @@ class Catalog:
 def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
     """Return whether a phone's next password has become its password, and nothing else has changed for its sessions.
 
-    Such a phone may be in the middle of its first search with the new password.
+    The sessions of such a phone do not end, because the phone may be in the middle of its first search with the new
+    password.
     """
     return (
         present is not None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Duplicates: finds the entries of one person in several books, and decides which entry a phone gets.
 
-Two entries with the same name are one person only if they also share a telephone number or a mail address
+Two entries with the same name are one person only if the entries also share a telephone number or a mail address
 (`is_same_person`).  Two entries that share nothing with each other stay two persons, even if each of them shares a
 number with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
 
@@ -102,8 +102,9 @@ class SameName:
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
                 before = [shown.get(point, precedence) for point in points]
-                # A starred contact has the precedence before all books; but two contacts of one book are always two
-                # persons.
+                # Two contacts of one book are always two persons, so the namespaces of the books have to differ too.
+                # Without this test, a starred contact, which comes before all books, could hide another contact of its
+                # own book.
                 if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:

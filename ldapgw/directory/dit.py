@@ -138,7 +138,7 @@ class Directory:
         return tuple([f"{self.context.name}/{key}" for key in access.books])
 
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
-        """Return at most `MAX_FAVOURITES` entries of starred contacts in the viewer's first book, or None.
+        """Return at most `MAX_FAVOURITES` starred contacts of the viewer's first book; None if nobody is starred.
 
         If a contact is in several of the viewer's own books, a search shows the entry in the first book.  So only the
         stars in the first book count.
@@ -183,8 +183,8 @@ class _SeenLabels(NamedTuple):
 class FlagReader:
     """The reader of the flags of contacts that one viewer has found.
 
-    Mutable: the labels of the books whose contacts were read, so that a long list finds the labels only once; and the
-    names of the contacts' labels (`read_names`).
+    Mutable: the labels of the books whose contacts were read, and the names of the contacts' labels (`read_names`).  So
+    the labels of a book are looked up only once for a long list.
     """
 
     def __init__(self, directory: Directory, access: Access) -> None:
@@ -463,8 +463,9 @@ class _View:
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
                 continue  # the book is among the shared books
-            # A viewer sees all of an own book, even if other viewers see only its shared label.  Containers that other
-            # viewers see are already among the containers of the shared books.
+            # A viewer sees all of an own book, even if other viewers see only its shared label.  If other viewers see
+            # the shared label, the containers of the book and of this label are already among the containers of the
+            # shared books, and only the other containers are added.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())
             rest = [container for container in book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else book.containers)

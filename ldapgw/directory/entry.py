@@ -121,8 +121,8 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
     }
 
 
-# The formats that a single phone can have.  Entries do not hold the text that was typed, so only a whole tenant can
-# have the format "typed".
+# The formats that a single phone can have.  Only a whole tenant can have the format "typed": the tenant's entries are
+# then built with the texts that were typed, and these texts cannot be restored from entries in another format.
 PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)
 
 

@@ -112,7 +112,9 @@ class Scope(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A search request (RFC 4511 4.5.1).  This tree has no alias entries, so ``derefAliases`` is checked and dropped.
+    """A search request (RFC 4511 4.5.1).
+
+    The directory has no alias entries, so ``derefAliases`` is checked, but not stored.
 
     :ivar base: the base object as it was sent, which may be no DN.
     :ivar size_limit: the client's limit on the number of entries; 0 for no limit.
