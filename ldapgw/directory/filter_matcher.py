@@ -143,7 +143,7 @@ class PreparedFilter:
 
         The predicate is None if no test is needed.  If one condition of an AND has far fewer candidates than all other
         conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out.
-        Such plans make searches for a name and any number nine times as fast (``scripts/bench parts``).
+        Such plans make searches like ``(&(telephoneNumber=*)(sn=mü*))`` nine times as fast (``scripts/bench parts``).
 
         :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """
@@ -414,7 +414,8 @@ class _Preparation:
             if rule is None and key not in assertions:
                 assertions[key] = assertion.equality(subtype, term.value, context)
             found = ruled if rule else assertions[key]
-            # The rule may not apply to the attribute, or the asserted value may make no sense for the rule.
+            # An attribute is left out if the rule does not apply to the attribute, or if the asserted value does not
+            # fit the rule.
             if found is None or (rule is not None and not rule.applies(subtype, lenient=context.lenient)):
                 continue
             if rule or term.dn_attributes:

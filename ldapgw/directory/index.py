@@ -237,7 +237,8 @@ class IndexBuilder:
         postings, attributes, offsets = array("I"), array("B"), array("I", [0])
         whole = count * postings.itemsize
         everywhere = frozenset(term for term, kept in found.items() if len(kept.documents) == whole)
-        # A caller may keep the postings of terms that no document has.
+        # Prefixes and terms without documents are left out: a caller may have requested the postings without adding a
+        # document.
         terms = sorted(prefix for prefix, kept in prefixes.items() if kept.documents)
         for prefix in terms:
             of_prefix = prefixes.pop(prefix)
@@ -279,7 +280,7 @@ class Index:
     _checksums: array[int]
     _key_documents: array[int]
     # Keys are divided into parts by the highest bits of their checksums.  `_starts` has the start of each part, and
-    # `_below` is the number of the other bits of a checksum.
+    # `_below` is the number of the remaining, lower bits of a checksum.
     _starts: array[int]
     _below: int
 

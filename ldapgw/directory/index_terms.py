@@ -43,8 +43,8 @@ from ldapgw.directory.packed_attributes import ALIAS_LETTER, SAME_AS_CN, attribu
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
-# A term contains only this many first characters of a word (`_WORD`) or of an ordered value (`_VALUE`), which are
-# enough to tell most words apart.
+# A term contains only the first `WORD_LENGTH` characters of a word, or the first `VALUE_LENGTH` characters of an
+# ordered value.  These characters are enough to tell most words and values apart.
 WORD_LENGTH: Final = 8
 VALUE_LENGTH: Final = 12
 
@@ -52,9 +52,9 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # The maximum number of characters of a prefix.
 MAX_PREFIX: Final = 3
-# The bits that are stored for each prefix in an entry.  A bit of `_WORD_BITS` says that a word of the attribute begins
-# with the prefix.  A bit of `_VALUE_BITS` says that a value of the attribute begins with the prefix.  The words of an
-# alias count as words of each attribute of the entry that holds a name.
+# The bits that an index stores for each prefix of a document.  A bit of `WORD_BITS` says that a word of the attribute
+# begins with the prefix.  A bit of `VALUE_BITS` says that a value of the attribute begins with the prefix.  The words
+# of an alias count as words of all attributes of `_NAMES` that the entry has.
 WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in WORD_BITS.items() if name in _NAMES)
@@ -78,24 +78,25 @@ _SHORTEST_DIALLED: Final = 3
 # terms for pairs; this number is prime, which spreads the pairs evenly.
 PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# The maximum number of different beginnings of words whose pairs are made for a value.  A value with more beginnings
-# gets all `_PAIR_TERMS` terms, so that each search for a pair tests the value.  Nearly all values have fewer than ten
-# beginnings.  Making the pairs for a name of a thousand characters would take as long as indexing a thousand other
-# names.
+# The maximum number of different beginnings of words for which the pairs of a value are made.  A value with more
+# beginnings gets all `_PAIR_TERMS` terms, so that each search for a pair tests the value.  Nearly all values have fewer
+# than ten beginnings.  Making the pairs for a name of a thousand characters would take as long as indexing a thousand
+# other names.
 _MAX_PAIRED: Final = 64
 # The maximum number of words, and of names of organizations, whose postings are kept.
 _MAX_KEPT: Final = 10_000
 
+# For each attribute, the letter that stands for the attribute (`ldapgw.directory.packed_attributes`).
 _LETTERS: Final = {kind.name: attribute_tag(kind)[1] for kind in ATTRIBUTE_TYPES if not kind.operational}
-# The bits of `WORD_BITS` and of `VALUE_BITS`, by the attributes' letters.
+# The same bits as in `WORD_BITS` and `VALUE_BITS`, but the keys are the letters that stand for the attributes.
 _LETTER_BITS: Final = {_LETTERS[name]: bit for name, bit in WORD_BITS.items()}
 _LETTER_VALUE_BITS: Final = {_LETTERS[name]: bit for name, bit in VALUE_BITS.items()}
-# The terms of the attributes that an entry has.
+# For each attribute's letter, the term of all entries that have the attribute.
 _PRESENT: Final = {letter: "P" + letter for letter in _LETTERS.values()}
 _CN, _OBJECT_CLASS, _UID = _LETTERS["cn"], _LETTERS["objectClass"], _LETTERS["uid"]
 # The term of entries that have the number of a switchboard.
 _SWITCHBOARD: Final = "P" + SWITCHBOARD_MARK
-# Attributes with terms for ordering; each has a single value.
+# The letters of the attributes with terms for ordering.  Each of these attributes has a single value.
 ORDERED: Final = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 
@@ -378,8 +379,8 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
 
     :param words: the words of the text, which holds all variants of the value.
     :param paired: the beginnings of words whose pairs the entry has already; an empty set is filled with the beginnings
-        of this value.  A value that has only these beginnings, like nearly all further names of an entry, gets no terms
-        for words with different beginnings.
+        of this value.  If the set contains all beginnings of a value, the entry already has the terms for words with
+        different beginnings.  Nearly all further names of an entry have only beginnings that are in the set.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}
@@ -431,7 +432,7 @@ def pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the folded uid, as in a DN; nothing if the uid consists of letters, digits, hyphens and underscores."""
+    """Return the uid, folded as in a DN; no uid if the uid has only letters, digits, hyphens and underscores."""
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 

@@ -40,8 +40,8 @@ NUMBER_ATTRIBUTES: Final[Mapping[Kind, str]] = {
 # of hyphens.
 _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 
-# Nobody answers these numbers, so such a number is used as telephoneNumber only if the contact has no other number.  A
-# pager precedes a fax.
+# Nobody answers a call to a pager or a fax.  So the number of a pager or a fax is used as telephoneNumber only if the
+# contact has no other number.  The number of a pager is preferred to the number of a fax.
 _LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
@@ -237,7 +237,7 @@ class ParentEntry:
     _dn_suffix: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Encode once the end that the DNs of all entries have in common."""
+        """Encode the end that the DNs of all entries have in common, once for all entries."""
         object.__setattr__(self, "_dn_suffix", octets_of(f",{self.dn}"))
 
     @property

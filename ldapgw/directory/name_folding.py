@@ -251,7 +251,7 @@ def on_keys(text: str) -> str:
 def keypad_readings(digits: str) -> tuple[str, ...]:
     """Return the ways to split keypad digits into words: a zero is a blank, or stands for itself.
 
-    Of several zeros in a row, the first or the last zero may be a blank: "Taxi 3000" is 829403000.
+    Of several zeros in a row, the first or the last zero may be a blank: a person types "Taxi 3000" as 829403000.
     """
     runs = [
         (" ", "0") if run == "0" else (run, " " + run[1:], run[1:] + " ") if run[0] == "0" else (run,)
@@ -296,7 +296,8 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     if stored and _SPELT_LETTER.search(shaped):
         spelt_out = "".join(_SPELLINGS.get(char, char) for char in shaped)
         spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
-    # Accented Latin letters end before U+0370; texts in other scripts are also typed in their own script.
+    # A text with a letter from U+0370 on is also typed in its own script: without accents, nearly all Latin letters
+    # come before U+0370.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
         # This variant is the text as people type the text on the keypad.  For example, "ة" is on the key 2, but "ه", to

@@ -32,7 +32,8 @@ class NamingContext:
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
     :ivar groups: the groups of accounts with which a book can be shared.  The value for a group's name holds the folded
         names of the accounts' books, and the keys of the books of a Google Group's members.
-    :ivar google_groups: the addresses of the Google Groups whose members belong to `groups` too, by the group's name.
+    :ivar google_groups: for the name of a group in `groups`, the address of the Google Group whose members are added to
+        the group.
     """
 
     name: str

@@ -3,8 +3,8 @@
 
 A hundred thousand entries are in memory, so an entry has no object for each attribute.  All values are one string of
 octets: the time of the last change, and for each attribute its number and the encoding of its SET.  All search texts
-are one string: for each attribute a tag, which begins with `TAG_START`, and the search text of the attribute's values
-(`ldapgw.directory.normalization`).
+are one string: for each attribute a tag, and the search text of the attribute's values
+(`ldapgw.directory.normalization`).  A tag consists of `TAG_START` and a *letter*, which stands for the attribute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _UID_NUMBER: Final = _ATTRIBUTE_NUMBERS["uid"]
 TAG_START: Final = "\x1e"
 ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
 
-# The letter that stands for aliases in place of an attribute: names that find an entry without being shown.
+# The letter that stands for aliases, which are names that find an entry without being shown.  Aliases belong to no
+# attribute.
 ALIAS_LETTER: Final = "@"
 # Placeholders for a display name that equals cn: a character in place of the search text of the display name, and an
 # octet in place of the display name's SET.

@@ -35,7 +35,7 @@ class CombinedPredicate(Predicate):
     """An AND or OR (RFC 4511 4.5.1.7.1).
 
     The result is `decisive` if any predicate has this result.  Otherwise the result is Undefined if any predicate is
-    Undefined.
+    Undefined.  In all other cases, the result is the opposite of `decisive`.
 
     :param decisive: False for an AND, True for an OR.
     """
@@ -156,7 +156,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
         """Return the documents whose entries match, in one loop.
 
-        The loop is a third faster than a call for each entry (measured with substrings, not compiled).
+        The loop is a third faster than a call for each entry (measured with substrings, in code that was not compiled).
         """
         sufficient, tag_letters = self._sufficient, self._tag_letters
         found: list[int] = []

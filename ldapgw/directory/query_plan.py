@@ -34,7 +34,8 @@ _FAR_MORE: Final = 8
 # If an AND has at most this many postings, all postings are read, which is faster than reading postings up to a bound.
 _FEW: Final = 512
 
-# The maximum number of ranges that are cut at a bound in one slice of work, which takes some 0.3 ms.
+# If there are this many ranges or more, `_first` returns None.  Finding the documents below a bound in so many ranges
+# would take some 0.3 ms of a slice of work.
 _MAX_RANGES: Final = 1000
 
 # The maximum number of postings of several prefixes that are read in one slice of work, which takes some 3 ms.
@@ -359,8 +360,8 @@ def _postings_of(
 def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
     """Return the start and the end of the documents whose names lie in a range.
 
-    Names without letters are sorted after all other names, although such names may lie in the range.  If the range has
-    names with letters and names without letters, the result also includes all documents that are sorted in between.
+    A name without letters may lie in the range too, but is sorted after all names with letters.  If the range has names
+    with letters and names without letters, the result also includes all documents that are sorted in between.
     """
     start = _first_from(entries, query.low)
     last = _first_from(entries, NO_LETTERS)
@@ -374,7 +375,7 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
 
 
 def _first_from(entries: Sequence[_Sorted], name: str, start: int = 0) -> int:
-    """Return the first document from `start` on whose name equals or follows the given name."""
+    """Return the first document at or after `start` whose name equals or follows the given name."""
     return bisect_left(entries, name.encode("utf-8", "surrogatepass"), start, key=_SORT_KEY)
 
 

@@ -197,8 +197,8 @@ def _definition(syntax: str) -> Comparison:
     return Comparison(_SYNTAX + syntax, Family.DEFINITION, "objectIdentifierFirstComponentMatch")
 
 
-# Names that phones and PBXs use for numbers: names of Active Directory and of Grandstream's UCM (CallerIDName too),
-# defaults of Fanvil, and names that administrators are known to enter.
+# Names that phones and PBXs use for numbers: names of Active Directory and of Grandstream's UCM, defaults of Fanvil,
+# and names that administrators are known to enter.  The alias CallerIDName of cn comes from Grandstream's UCM, too.
 _WORK_ALIASES = ("ipPhone", "otherTelephone", "AccountNumber", "workPhone", "businessPhone", "phone")
 _MOBILE_ALIASES = ("cellphone", "cell", "MobileNumber", "mobilePhone", "otherMobile")
 _HOME_ALIASES = ("HomeNumber", "otherHomePhone", "other")
@@ -311,7 +311,7 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether a name may be configured as an alias: the name must not be an attribute's name in a standard."""
+    """Return whether `alias` may be an alias of an attribute: `alias` must not be another attribute's standard name."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 

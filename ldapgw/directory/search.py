@@ -408,7 +408,7 @@ class _SegmentMatches:
         :param size: the maximum number of candidates to take.
         """
         at, candidates = self._at, self._candidates
-        if at >= len(candidates):  # all candidates that were found first are read
+        if at >= len(candidates):  # all candidates of the first lookup, which was limited, have been read
             start = candidates[-1] + 1 if candidates else 0
             self._candidates = candidates = self.segment.find_documents(self._query, start)
             self._has_more = False
@@ -492,10 +492,10 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
-    """Return the sort key behind which the search continues: the octets of `after` behind the key prefix.
+    """Return the sort key after which the matches with a key prefix continue; None to begin with the first match.
 
-    Return None if `after` does not begin with the key prefix: then the matches begin with the first match that has the
-    prefix.
+    :param after: the key after which the search continues (`Match.key`): a key prefix, and then a sort key.  If `after`
+        begins with `key_prefix`, this sort key is returned; otherwise None is returned.
     """
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 

@@ -96,10 +96,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room, the new selection replaces the cached
-    selection whose last request is the oldest, but only if nobody has requested the cached selection between the last
-    two requests for the new selection.  So if more selections are in use than can be cached, the selections that were
-    cached first stay cached.
+    A selection is cached from its second request on.  If there is no room, the new selection is compared with the
+    cached selection whose last request is the oldest.  The new selection replaces this cached selection only if nobody
+    has requested the cached selection between the last two requests for the new selection.  So if more selections are
+    in use than can be cached, the selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -232,7 +232,7 @@ class Segment:
     # --- finding ----------------------------------------------------------------------------------------------------
 
     def find_documents(self, query: Query, start: int = 0) -> Sequence[int]:
-        """Return the documents from `start` on that a query finds, ascending; deleted documents are among them."""
+        """Return the documents at or after `start` that a query finds, ascending; deleted documents may be included."""
         found = None if self.index is None else query_plan.find_documents(query, self.index, self.entries)
         if found is None:
             return range(start, len(self.entries))
@@ -360,8 +360,8 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # A text in UTF-8 never contains the octet 0xC0, but a BER length may contain 0xC0.  So an octet is chosen that
-        # the messages do not contain.
+        # No octet is absent from all messages: even an octet that UTF-8 never contains, such as 0xC0, may be in a BER
+        # length.  So each page gets an octet that the messages of this page do not contain.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))

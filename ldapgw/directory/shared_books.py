@@ -112,8 +112,8 @@ def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
-    # Two segments are the same if they have the same tuple of entries, because deleting entries does not replace this
-    # tuple.
+    # A segment is recognized by the identity of its tuple of entries.  If entries are deleted, another `Segment` object
+    # takes the place of the segment, but the new object has the same tuple.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
     for merged in before:
@@ -130,7 +130,9 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
     """Return a merged segment without the entries that were deleted after the merge.
 
     :param wanted: the present segments of the books, by the identity of their tuple of entries.
-    :returns: the segment, or None if too few of its entries are left, or if the segment has only one source.
+    :returns: the segment, or None if the segment is not used again.  A segment that was merged is not used again if
+        fewer than half of its entries are left.  A segment that is its own source is not used again if the segment has
+        changed.
     """
     now = [wanted.get(id(segment.entries)) for segment in merged.sources]
     sources = tuple(segment for segment in now if segment is not None)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Sorts search results by keys that the client names (RFC 2891), and cuts windows from the sorted list (VLV).
 
-The *rank* of an entry is a short string of octets by which entries are sorted.  A rank holds the values of the sort
-keys, one after the other, and then the key of the entry's match.  A rank is cut at `LONGEST`, so that a paged search
-can send the rank of its last entry to the client.  A rank ends with the entry's tiebreaker, so that no two ranks are
-equal.  Entries whose ranks agree in their first `LONGEST` octets are sorted by their tiebreakers.
+The *rank* of an entry is a short string of octets by which entries are sorted.  A rank has two parts.  The first part
+holds the values of the sort keys, one after the other, and then the key of the entry's match.  The first part is cut at
+`LONGEST` octets, so that a paged search can send the rank of its last entry to the client.  The second part is the
+entry's tiebreaker, so that no two ranks are equal.  Entries whose ranks have equal first parts are sorted by their
+tiebreakers.
 
 Text is sorted as people sort names if the tenant's matching is lenient: a text without letters comes last.  Otherwise
 text is sorted by the rules of RFC 4517.
@@ -313,7 +314,7 @@ def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - the bool
 
 
 class OffsetOutOfRange(LdapgwError):
-    """Raised when the offset of a request is 0 or exceeds the request's content count, or the count is negative."""
+    """Raised when an offset is less than 1 or exceeds the content count, or when the content count is negative."""
 
     code = ResultCode.OFFSET_RANGE_ERROR
 

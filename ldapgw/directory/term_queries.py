@@ -197,7 +197,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
     One word begins with a string of digits of `one`, and the second word begins with a string of digits of `other`.
 
-    If a string has three digits or more, only this string is looked up, without the other string.
+    If the longer of two strings has three digits or more, only the longer string is looked up, and not the pair of the
+    strings.
 
     :returns: the query, or None if a string may be within a word.
     """
@@ -270,8 +271,8 @@ def _keypad_query(group: str, string: str) -> Query:
 def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
     """Return the query for texts that may contain a word or a part of a word.
 
-    :param begins: whether the string is the beginning of the word.
-    :param ends: whether the string is the end of the word.
+    :param begins: whether `word` is the beginning of a word of the text.
+    :param ends: whether `word` is the end of a word of the text.
     """
     if begins and (ends or len(word) >= WORD_LENGTH):
         return f"{group}w{word[:WORD_LENGTH]}"
@@ -308,8 +309,8 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    # In strict matching, a line break stands for the beginning or the end of a number.  A line break alone excludes no
-    # number.
+    # In strict matching, a line break stands for the beginning or the end of a number.  Every number has a beginning
+    # and an end, so a string that is only a line break excludes no number.
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
