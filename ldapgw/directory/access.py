@@ -239,13 +239,16 @@ NOBODY = Viewer()
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A client that asked for too many unknown numbers, so that its searches found nobody in caller-ID books.
+    """A client that asked for too many unknown numbers.
+
+    A search of the client is *refused* if the gateway does not look up the searched numbers in caller-ID books.  A
+    refused search may still find contacts in other books.
 
     :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.
-    :ivar address: the address from which the last of these searches came.
-    :ivar count: the number of these searches; a filter with several numbers counts once.
-    :ivar last: the time of the last of these searches, in the clock's seconds.
+    :ivar address: the address from which the last refused search came.
+    :ivar count: the number of refused searches; a search for several numbers counts once.
+    :ivar last: the time of the last refused search, in the clock's seconds.
     """
 
     login: str

@@ -8,7 +8,7 @@ text may pass.  The search text of an attribute holds its normalized values, one
 digit on a telephone keypad (`name_folding.on_keys`).
 
 Matching is lenient, as a person expects, or strict, by the rules of RFC 4517 (`NamingContext.lenient`).  Functions that
-return an assertion return None if the assertion value does not fit the attribute: the filter's term is Undefined then
+return an assertion return None if the assertion value does not fit the attribute: then the filter's term is Undefined
 (RFC 4511 4.5.1.7).
 """
 
@@ -48,7 +48,7 @@ class Assertion:
 
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
-        if there are no such bounds.
+        if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
     :ivar anywhere: true if a search text of a single value passes as soon as the text contains a string of each
         required set, in any order and in any line.
@@ -305,7 +305,7 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
     """Return the assertion that each word of a text is the beginning of a different word of one value.
 
     :param after: a blank if each word has to be a whole word of the value; otherwise empty.
-    :returns: the assertion, or None if the text has no words, or too many.
+    :returns: the assertion, or None if the text has no words, or more than `MAX_WORDS` words.
     """
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
@@ -342,8 +342,8 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     # Searched words with the same initial have to be in one line.  Otherwise two variants of a single word of the value
     # could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
-    # The list is filled only when a search text with several values is tested for the first time: few searches test
-    # such a text.
+    # The list stays empty until a search text with several values is tested for the first time: few searches test a
+    # search text with several values.
     of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:

@@ -36,7 +36,8 @@ DIRECTORY = "directory"
 # The label that stands for Google's star.
 FAVOURITES = "Favourites"
 
-# The beginning of the keys of files' books; no account has such a key, because Google's keys have no colon.
+# The keys of files' books begin with this text.  No account's key begins with this text, because Google's keys have no
+# colon.
 FILE_PREFIX = "file:"
 
 # The name of the viewer's own book in `NamingContext.book_order`.

@@ -6,9 +6,9 @@ the reduced entries, so that no filter can probe hidden attributes.  Clients cou
 `CallerIdBudget` limits the unknown numbers for which a client may ask.
 
 Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
-from their extensions, such as +497736 5559 123.  If no contact has the number of a caller, the search finds the contact
-whose switchboard's number has the longest beginning in common with the caller's number (`find_switchboards`).  " ?"
-follows the company's name, because anybody in the company may be the caller.
+from the numbers of their extensions, such as "+49 7736 5559-123".  If no contact has the number of a caller, the search
+finds the contact whose switchboard's number has the longest beginning in common with the caller's number
+(`find_switchboards`).  " ?" follows the company's name, because anybody in the company may be the caller.
 """
 
 from __future__ import annotations

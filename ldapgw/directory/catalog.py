@@ -2,7 +2,7 @@
 """The catalog holds the current snapshot of directories and logins, which sync publishes and LDAP reads.
 
 Mutable: `Catalog.snapshot`, which is replaced by one assignment, and the recorded logins of phones.  A search keeps the
-directories with which it started.
+directories with which the search started.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Catalog:
 
     :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
-    :param is_own_test: returns, for a bind DN and a client address, whether the login is a test by the gateway itself;
-        such a login is not recorded.
+    :param is_own_test: returns, for a bind DN and a client address, whether the login is a test by the gateway itself.
+        The gateway does not record its own tests.
     """
 
     def __init__(
@@ -139,8 +139,9 @@ class Catalog:
     def authenticate(self, name: str, password: bytes, address: str, over_tls: bool = True) -> Viewer | None:  # noqa: FBT001, FBT002 - the session's port has no keywords
         """Return the viewer who binds with a name and a password, or None if the name or the password is wrong.
 
-        An unknown name and a wrong password both take the time of one hash.  The server also delays each refusal, which
-        hides the remaining difference in time.
+        A refusal takes the time of one hash, even if the name is unknown.  Only a wrong password for a phone with a
+        next password takes the time of two hashes.  The server also delays each refusal, which hides the remaining
+        difference in time.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :param over_tls: whether nobody on the way could read the password.
@@ -234,7 +235,7 @@ class Catalog:
 def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
     """Return whether a phone's next password has become its password, and nothing else has changed for its sessions.
 
-    The sessions of such a phone do not end, because the phone may be in the middle of its first search with the new
+    If so, the phone's sessions do not end, because the phone may be in the middle of its first search with the new
     password.
     """
     return (

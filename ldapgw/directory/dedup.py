@@ -2,8 +2,9 @@
 """Duplicates: finds the entries of one person in several books, and decides which entry a phone gets.
 
 Two entries with the same name are one person only if the entries also share a telephone number or a mail address
-(`is_same_person`).  Two entries that share nothing with each other stay two persons, even if each of them shares a
-number with a third entry.  A contact of a book and the same contact below a label of the book are one person too.
+(`is_same_person`).  Two entries that share nothing with each other stay two persons, even if each of the two entries
+shares a number with a third entry.  A contact of a book and the same contact below a label of the book are one person
+too.
 
 Of the entries of one person, a search shows the entry in the first book, and leaves the other entries out.  The books
 that the tenant's `book_order` names come first, then the viewer's own books, the shared books, the Workspace directory,
@@ -28,7 +29,7 @@ _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
 # The precedence of a book (`precedence_of`): two numbers, and the UUID namespace of the book.
 _Precedence = tuple[int, int, str]
-# The first number of a precedence that comes before all books.
+# The first number in the precedence of a starred contact that comes before the contacts of all books.
 _FIRST: Final = -1
 
 # The number of entries that are compared in one slice of work.

@@ -209,8 +209,8 @@ class FlagReader:
     def read_names(self, entry: Entry) -> Iterator[None]:
         """Read the names of the labels of all contacts in an entry's book; yield None after each slice of work.
 
-        Without this call, `flags` looks for each entry in each label.  Such lookups take long for a long list and many
-        labels.
+        Without this call, `flags` looks for each entry in each label.  For a long list and many labels, these lookups
+        take long.
         """
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
@@ -303,7 +303,7 @@ class Dit:
     def tenant_scopes(self, viewer: Viewer, context: NamingContext) -> tuple[SearchScope, ...]:
         """Return the scopes of a search in the whole tenant of a login.
 
-        A telephone system sends such a search for each call, so the scopes are cached.
+        A telephone system searches the whole tenant for each call, so the scopes are cached.
 
         :param viewer: a login that belongs to only one tenant: the tenant of `context`.
         """

@@ -236,8 +236,8 @@ class Selection:
     def parse(cls, attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Self:
         """Parse an attribute selection; a name that is not in the schema (``1.1``) selects nothing.
 
-        Some phones send "cn sn" as one name, or "cn,sn" if somebody has entered commas; such a name selects both
-        attributes (`names_in`).
+        Some phones send "cn sn" as one name, or "cn,sn" if somebody has entered commas.  Both names select the
+        attributes cn and sn (`names_in`).
         """
         requested = [name for text in attributes for name in names_in(text)]
         spellings = {kind.name: name for name in reversed(requested) if (kind := attribute_type(name))}
@@ -319,8 +319,8 @@ class Entry:
     """An entry of the directory.  The entry never changes.
 
     :ivar text: the tagged search texts of the entry's own attributes.
-    :ivar sort_key: the key that sorts entries as people sort names; empty for an entry without such a key, such as the
-        root DSE.
+    :ivar sort_key: the key that sorts entries as people sort names; empty for the root DSE, the subschema, and the
+        entry of a tenant.
     """
 
     __slots__ = ("_values", "parent", "sort_key", "text")

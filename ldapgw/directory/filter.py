@@ -236,7 +236,7 @@ _KEYS = 12
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 # A pattern of a word of a value, or of a part of a word.  Each word or part may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
-# The cost, in units, of each word of a text that is not ASCII: such a text is transliterated in several ways.
+# The cost, in units, of each word of a text that is not ASCII, because this text is transliterated in several ways.
 _SCRIPT = 4
 # The number of attributes or substrings that cost one unit.
 _ATTRIBUTES = 3

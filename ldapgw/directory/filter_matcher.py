@@ -266,8 +266,8 @@ class _AttributeSet:
     ) -> PreparedFilter:
         """Prepare an assertion about any of these attributes.
 
-        :param caller: the complete telephone number that the term names; empty if the term names no complete number, or
-            if the tenant does not show a company's name for an unknown caller.
+        :param caller: the complete telephone number that the term names; empty if the term names no complete number.
+            Also empty if the tenant does not show a company's name for an unknown caller.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()

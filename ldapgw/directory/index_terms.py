@@ -20,9 +20,9 @@ The first letter of a term says its group:
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
 *Prefixes* are the first one to three letters of a word in a name or an organization, preceded by the number of these
-letters.  The bits of a prefix tell which attributes contain such a word (`WORD_BITS`), and which attributes have a
-value that begins with such a word (`VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`), and
-uids.
+letters.  The bits of a prefix tell which attributes contain a word with this prefix (`WORD_BITS`), and which attributes
+have a value that begins with this prefix (`VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`),
+and uids.
 
 Only this module and `term_queries` know the form of terms.
 """
@@ -305,9 +305,9 @@ class _Indexer:
         builder = self._builder
         if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
             return [builder.term(term) for term in _trigram_terms("Dt", form)]
-        # Nearly all forms consist of digits behind a plus sign.  The postings of a trigram of such a form are found by
-        # a number, which is computed from the code points of the three characters.  Making a string of the characters
-        # would take longer.
+        # Nearly all forms consist of digits behind a plus sign.  The postings of a trigram of digits, or of a plus sign
+        # and two digits, are found by a number, which is computed from the code points of the three characters.  Making
+        # a string of the characters would take longer.
         kept, postings = self._trigrams, []
         first, second = ord(form[0]) - _FIRST_DIALLED, ord(form[1]) - _FIRST_DIALLED
         for at in range(2, len(form)):
@@ -360,8 +360,8 @@ def _keypad_terms(word: str) -> list[str]:
 def _trigram_terms(group: str, text: str) -> list[str]:
     """Return the terms of the trigrams of a text, and of its last characters.
 
-    The last character gets a term of its own only if the text is a name.  In other texts, such a term would occur in
-    nearly all entries.
+    The last character gets a term of its own only if the text is a name.  For any other text, a term of the last
+    character alone would occur in nearly all entries.
     """
     return [group + text[at : at + TRIGRAM] for at in range(len(text) + 1 - shortest_part(group))]
 

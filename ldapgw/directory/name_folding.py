@@ -10,9 +10,10 @@ A *sort key* sorts entries as people sort names, and is the same in each search.
 text does and takes less memory than a text with letters of several scripts.  A sort key has three parts.  The first
 part is the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters.  The
 second part is the name as it is written.  The third part is a *tiebreaker*, which never changes while the entry exists.
-With the tiebreaker, no two sort keys are equal, and an entry is found again after a sync.  `NO_LETTERS` precedes the
-collation key of a name without letters.  The length of a sort key is limited, because a paged search sends the sort key
-to the client.  So names that agree in their first `MAX_SORT_NAME` characters are sorted by their tiebreakers.
+With the tiebreaker, no two sort keys are equal, and a paged search that continues after a sync finds the place where
+the last page ended.  `NO_LETTERS` precedes the collation key of a name without letters.  The length of a sort key is
+limited, because a paged search sends the sort key to the client.  So names that agree in their first `MAX_SORT_NAME`
+characters are sorted by their tiebreakers.
 
 The time of all work is proportional to the length of the text.  Only the first `MAX_TEXT` characters are read.
 """

@@ -2,9 +2,9 @@
 """The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
 A query finds every document for which its filter can be true, and may find other documents.  For an AND, only the
-condition with the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  A
-NOT has no query, and an assertion without index terms has no query, because a NOT or such an assertion may be true for
-any entry.
+condition with the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  Two
+sorts of filters have no query, because these filters may be true for any entry: a NOT, and an assertion without index
+terms.
 
 `first_documents` finds only the first documents.  The function reads only documents before a bound, and intersects all
 conditions of an AND that exclude many documents.
@@ -28,7 +28,8 @@ _SORT_KEY: Final = attrgetter("sort_key")
 _MAX_PART: Final = 3
 
 # In an AND, the condition with the fewest postings is the first condition.  A condition with more than `_FAR_MORE`
-# times as many postings is left out, because such a condition excludes few documents.
+# times as many postings is left out, because the condition excludes few of the documents that the first condition
+# finds.
 _FAR_MORE: Final = 8
 
 # If an AND has at most this many postings, all postings are read, which is faster than reading postings up to a bound.
@@ -99,7 +100,7 @@ class CommonPrefixQuery(NamedTuple):
 class ValueRange(NamedTuple):
     """A query for documents with a value of a single-valued attribute.
 
-    The value begins with `low`, with `high`, or with a text between the two.
+    The value begins with `low`, with `high`, or with a text between `low` and `high`.
     """
 
     attribute: str
@@ -108,7 +109,7 @@ class ValueRange(NamedTuple):
 
 
 class NameRange(NamedTuple):
-    """A query for documents whose name begins with `low`, with `high`, or with a text between the two."""
+    """A query for documents whose name begins with `low`, with `high`, or with a text between `low` and `high`."""
 
     low: str
     high: str

@@ -45,7 +45,7 @@ class Use(Enum):
 _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
 # In lenient matching, the rules for a Directory String also compare mail addresses and postal addresses, because a
-# person who names such a rule in a filter means any text.
+# person who names one of these rules in a filter means any text.
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 

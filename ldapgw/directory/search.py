@@ -540,8 +540,8 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
 
     :param request: the request; its size limit is obeyed, and a size limit of 0 means that there is no limit.
     :returns: entries, and None after each slice of work, so that the caller can serve other clients.
-    :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; after
-        the last entry, when there are more entries than the size limit allows.
+    :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.  Also
+        after the last entry, when there are more entries than the size limit allows.
     """
     return limited((match and match.entry for match in matches(dit, viewer, request)), request.size_limit)
 
@@ -590,7 +590,7 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
 
     :raises DirectoryError: in the same cases as a search whose base is this entry.  Further cases are
         undefinedAttributeType if the attribute is unknown, noSuchAttribute if the entry lacks the attribute, and
-        invalidAttributeSyntax if the comparison is Undefined, and so neither true nor false (RFC 4511 4.10).
+        invalidAttributeSyntax if the comparison is Undefined, which means neither true nor false (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     [entry] = found.containers[0]

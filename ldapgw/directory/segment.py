@@ -5,8 +5,8 @@ A segment is built once.  A book has few segments: `Segments` says when segments
 
 Two answers with the same entries differ only by the messageID, which stands in each message (RFC 4511 4.1.1).  So
 entries are cached as whole messages with `PLACEHOLDER_ID`.  The sender joins the messages, and replaces all
-placeholders by the messageID in one pass.  Messages are cached for the few attribute selections that are requested
-again and again, because phones of one model send the same selection; a whole list is cached as *pages* of messages.
+placeholders by the messageID in one pass.  Phones of one model send the same attribute selection, so messages are
+cached for the few selections that are requested again and again.  A whole list is cached as *pages* of messages.
 """
 
 from __future__ import annotations

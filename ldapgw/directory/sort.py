@@ -275,8 +275,8 @@ def _people_lines(kind: AttributeType) -> Lines:
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # The contact's name has no letters.  The text may have letters nevertheless, because a word for the kind of a
-        # number ("mobile") may follow the name.
+        # The contact's name has no letters.  The attribute's value may have letters even then, because a word for the
+        # kind of a number ("mobile") may follow the name.
         if is_name and is_of_bare_name(entry.sort_key):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]

@@ -22,7 +22,7 @@ _VERSIONS = (b"2", b"3")
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The features of the server on a connection with TLS, which the root DSE lists.
+    """The features of the server that the root DSE lists on a connection with TLS.
 
     A feature is listed if, and only if, the feature works (RFC 4512 5.1).
 

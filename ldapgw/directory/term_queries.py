@@ -77,9 +77,9 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     """Return a query that finds exactly the entries for which an assertion is true of one of the attributes.
 
-    :returns: the query, or None if there is no such query.  A query exists only under three conditions: the assertion
-        is about the beginning of a word or a value; the beginning has at most three characters; and the index has
-        prefixes for each attribute.
+    :returns: the query, or None if there is no such query.  A query exists only if the assertion is about the beginning
+        of a word or of a value, and if the beginning has at most three characters.  The index must also have prefixes
+        for each of the attributes.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -136,7 +136,7 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
     paired: set[Alternatives] = set()
     if kind.name in WORD_BITS:
         # The words are sorted, so that two words with the same beginning are neighbours, and are looked up as a pair.
-        # Few values contain such a pair, so the query finds few candidates.
+        # Few values have two words with the same beginning, so the query finds few candidates.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > PAIRED])
         for one, other in pairwise(words):
             is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)
