@@ -94,8 +94,8 @@ class TenantViewer(NamedTuple):
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
     :ivar groups: the groups to which the account of the first of these books belongs.  The groups of the viewer's other
-        accounts do not count.  Otherwise all people at the phone would see contacts that are shared only with a group
-        of one of these people.
+        accounts do not count: several people may use the phone, and all of them would see contacts that are shared only
+        with one person's group.
     """
 
     books: tuple[str, ...] = ()

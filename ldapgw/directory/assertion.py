@@ -148,7 +148,7 @@ def equality(kind: AttributeType, value: bytes, context: NamingContext) -> Asser
 def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> Assertion | None:
     """Return the assertion that an attribute has a value approximately equal to the asserted value.
 
-    In lenient matching, a text is approximately equal if it has all words of the asserted value.
+    In lenient matching, a text is approximately equal if the text has all words of the asserted value.
     """
     text = text_of(value, lenient=context.lenient)
     if text is None or not context.lenient or kind.comparison.family is not _TEXT:

@@ -109,7 +109,7 @@ class Book:
 
     @property
     def shared_branch(self) -> Book | Label | None:
-        """Return the shared part: the book, or the branch of the shared label; None if the book has no such label."""
+        """Return the shared part: the book, or the branch of the shared label; None if the book lacks this label."""
         if not self.shared_label:
             return self
         return next((label for label in self.labels if folded(label.name) == self.shared_label), None)

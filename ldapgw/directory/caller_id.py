@@ -183,7 +183,7 @@ _KEPT: Final = ("objectClass", "uid", "o")
 def find_switchboards(
     segments: Iterable[Segment], callers: Iterable[str], context: NamingContext, own_namespaces: tuple[str, ...]
 ) -> Segment | None:
-    """Return the entries of the companies that callers may belong to; None if there is no such company.
+    """Return the entries of the companies to which callers may belong; None if no company is found.
 
     If several contacts have the same company and switchboard, the entry of the contact in the first book is returned.
 

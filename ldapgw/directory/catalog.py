@@ -24,8 +24,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 class PhoneAccess:
     """A phone that may bind.
 
-    :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if there is no such
-        URL.
+    :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if the phone has no
+        XML phone book.
     :ivar next_password_hash: the hash of a password that the phone may have fetched and not used yet; empty if there is
         no next password.  Until the phone uses the next password, both passwords are accepted.  The sessions of a phone
         do not end when the phone gets a next password.

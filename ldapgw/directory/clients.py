@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# The address of clients on a UNIX socket; such clients are always on this machine.
+# Clients on a UNIX socket have this address, because these clients are always on this machine.
 LOCAL: Final = "127.0.0.1"
 
 # The maximum number of buckets that are remembered.  If there are more buckets, the least recently used bucket is
@@ -42,7 +42,7 @@ def is_in_local_network(address: str) -> bool:
 
 
 def network_of(host: str) -> str:
-    """Return the network of an address: the normalized address itself if it is an IPv4 address, else its /64."""
+    """Return the network of an address: the normalized address of an IPv4 client, or the /64 of an IPv6 client."""
     address = normalize_address(host)
     return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
 

@@ -14,8 +14,8 @@ from typing import Final, Self
 
 from ldapgw.directory.schema import attribute_type
 
-# A DN with more characters is refused before it is parsed.  The DNs of this directory are much shorter.  Normalizing n
-# combining marks in a row takes n squared steps; with this limit, the time stays below 10 ms.
+# A DN with more characters is refused before the DN is parsed.  The DNs of this directory are much shorter.
+# Normalizing n combining marks in a row takes n squared steps; with this limit, the time stays below 10 ms.
 LONGEST: Final = 4096
 MOST_RDNS: Final = 64
 

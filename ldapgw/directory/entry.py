@@ -58,7 +58,7 @@ class Parent(Protocol):
 
     @property
     def shared(self) -> PackedAttributes:
-        """Return the attributes that all entries of this parent share, which precede each entry's own attributes."""
+        """Return the attributes that all entries of this parent share, and that precede each entry's own attributes."""
 
     @property
     def uuid_namespace(self) -> str:

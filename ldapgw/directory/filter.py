@@ -148,8 +148,7 @@ def search_kind(request: SearchRequest) -> SearchKind:
 def filter_kind(filter_: Filter) -> SearchKind:
     """Return the kind of a search below a base.
 
-    Three sorts of terms do not count, because such terms only shorten a list: terms in a NOT, orderings, and object
-    classes.
+    Terms in a NOT, orderings and object classes do not count, because these terms only shorten a list.
     """
     kinds = set()
     for term, is_negated in _terms(filter_):

@@ -127,7 +127,7 @@ class PreparedFilter:
 
     @property
     def query(self) -> Query:
-        """Return the query, which finds every entry that matches and may find others."""
+        """Return the query, which finds every entry that matches and may find other entries."""
         if self.conditions:
             return query_plan.all_of([part.query for part in self.conditions])
         return self._query
@@ -143,7 +143,7 @@ class PreparedFilter:
 
         The predicate is None if no test is needed.  If one condition of an AND has far fewer candidates than all other
         conditions, only this condition is looked up.  Conditions that all entries of the segment fulfil are left out.
-        Such plans make searches like ``(&(telephoneNumber=*)(sn=mü*))`` nine times as fast (``scripts/bench parts``).
+        The plan makes searches like ``(&(telephoneNumber=*)(sn=mü*))`` nine times as fast (``scripts/bench parts``).
 
         :param index: the segment's index, or None if the segment has no index, so that all entries are candidates.
         """
@@ -164,8 +164,8 @@ class PreparedFilter:
 
 _COUNT: Final = itemgetter(0)
 # In an AND, the condition with the fewest candidates is looked up first.  If each other condition has at least
-# `_FAR_MORE` times as many candidates, the other conditions are not looked up, because they would exclude few
-# candidates.
+# `_FAR_MORE` times as many candidates, the other conditions are not looked up, because these conditions would exclude
+# few candidates.
 _FAR_MORE: Final = 8
 
 
@@ -483,7 +483,7 @@ class _AlikeTerms:
 
     @classmethod
     def of(cls, terms: tuple[Filter, ...], context: NamingContext) -> _AlikeTerms | None:
-        """Return the terms of an OR as one object; None if the terms assert different things."""
+        """Return the terms of an OR as one object; None if the terms cannot be tested together."""
         first = terms[0] if terms else None
         if not isinstance(first, Equality | Substrings) or (isinstance(first, Substrings) and _has_no_text(first)):
             return None
@@ -553,7 +553,7 @@ class _CombinedTemplate:
 
 
 # A part of a template: a filter that does not depend on the value, or terms that assert the value, or an AND or OR of
-# such parts.
+# parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 

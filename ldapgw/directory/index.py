@@ -7,7 +7,7 @@ up one by one or by ranges.  *Prefixes* are the first one to three letters of wo
 words stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.
 Terms and keys give candidates, which the filter then tests.
 
-An index is written to a file as records: values and arrays one behind the other, each preceded by its length, with a
+An index is written to a file as records: values and arrays one after the other, each preceded by its length, with a
 checksum of all records at the end.  Arrays are written and read in place, so that the writer and the reader never hold
 two copies of an index.
 """
@@ -136,8 +136,8 @@ _FEW: Final = 16
 # The number of postings of one prefix that are read in one step.  In the same step, the postings of the other prefixes
 # are read up to the same document.
 _READ: Final = 1024
-# If there are more than this many postings for each document, looking up each document among the postings is faster
-# than reading all postings.
+# If a prefix has more than this many postings for each document that the preceding prefixes have in common, looking up
+# each of these documents among the postings is faster than reading all postings.
 _FAR_MORE: Final = 32
 
 # The number of terms that are written in one record.

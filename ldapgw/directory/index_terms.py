@@ -5,8 +5,8 @@ The first letter of a term says its group:
 
 * ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  This letter is followed by
   ``w`` and the first letters of a word, or by ``t`` and a part of a word.  The part is a trigram or the last two
-  letters; a name also has a term with the last letter alone.  Mail addresses have no trigrams, because they would have
-  more trigrams than all other values.
+  letters; a name also has a term with the last letter alone.  Mail addresses have no trigrams, because mail addresses
+  would have more trigrams than all other values.
 * ``D`` a telephone number.  This letter is followed by ``b`` and the prefix of a form of the number, or by ``t`` and a
   part of a form.  The part is a trigram or the last two digits.
 * ``K`` a word in digits of the telephone keypad.  This letter is followed by ``N`` or ``O``, and by the digits of the
@@ -167,7 +167,7 @@ class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
     Mutable: the postings of the words, texts and trigrams that were indexed last.  Many entries share words, and the
-    entries come in the order of their names, so most words of an entry have come before.
+    entries come in the order of their names, so most words of an entry were indexed shortly before.
     """
 
     __slots__ = ("_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
@@ -374,8 +374,8 @@ def shortest_part(group: str) -> int:
 def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -> list[str]:
     """Return the terms of the pairs of words of a value.
 
-    Two words with the same beginning are a pair only if they are in the same line.  Two words with different beginnings
-    are always a pair.
+    Two words with the same beginning are a pair only if both words are in the same line.  Two words with different
+    beginnings are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
     :param paired: the beginnings of words whose pairs the entry has already; an empty set is filled with the beginnings

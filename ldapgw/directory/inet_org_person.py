@@ -154,14 +154,14 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return the common beginning of a company's extension numbers, in E.164; empty if this is no switchboard's number.
+    """Return the common beginning of a company's extension numbers, in E.164; empty if no switchboard has the number.
 
     A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
     and no person.
     """
     number = phone.number
     is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
-    # Few numbers end in "0", so few numbers are looked up in the numbering plans.  Such a lookup takes as long as all
+    # Few numbers end in "0", so few numbers are looked up in the numbering plans.  This lookup takes as long as all
     # other work for a number.
     if not contact.organization or not (is_main or number.e164.endswith("0")):
         return ""

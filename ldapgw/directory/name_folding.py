@@ -145,15 +145,15 @@ def _stored_variants(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     words = (*_latin_forms(read), *read.spelt, *read.native)
     if not is_address:
         return words, read.raw
-    # Nobody types a whole e-mail address as one word, without its dots and "@".  Such a variant would be a tenth of all
-    # search text.
+    # Nobody types a whole e-mail address as one word, without its dots and "@".  These variants of addresses would be a
+    # tenth of all search text.
     return (words[0], *[form for form in words[1:] if " " in form], *_closed_address(text, stored=True)), read.raw
 
 
 def _closed_address(text: str, *, stored: bool) -> list[str]:
     """Return an e-mail address with its local part as one word: "obrien shop example" for "o'brien@shop.example".
 
-    The result is empty if a text is no e-mail address, or if the local part has no punctuation.
+    The result is empty if the text is no e-mail address, or if the local part has no punctuation.
     """
     local, at, domain = text.partition("@")
     if not at or local.isalnum():
@@ -356,8 +356,8 @@ def _shape(char: str) -> str:
 def _apostrophe(char: str) -> str:
     """Return an apostrophe for a spacing accent or a trade mark sign, and any other character unchanged.
 
-    People type a spacing accent in place of an apostrophe ("D´Angelo").  The letters of a trade mark sign belong to no
-    name.
+    People type a spacing accent in place of an apostrophe ("D´Angelo").  A trade mark sign would otherwise become the
+    letters TM or SM, which belong to no name.
     """
     accent = len(unicodedata.normalize("NFKC", char)) > 1 and unicodedata.category(char) == "Sk"
     return "'" if accent or char in _TRADE_MARKS else char

@@ -237,7 +237,7 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that are not stored with entries, but made when the terms of a filter test an entry.
 
-    Such a text includes values of the DN, or is normalized by another rule than the attribute's own rule (RFC 4511
+    A made text includes values of the DN, or is normalized by another rule than the attribute's own rule (RFC 4511
     4.5.1.7.7).  A text is made once for each entry, even if several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.

@@ -2,8 +2,9 @@
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
 One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
-come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Ordering rules
-and rules for numbers are added where the directory evaluates such rules.
+come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  For some
+attributes, the directory also evaluates ordering rules and rules for telephone numbers that the RFCs do not name for
+these attributes.
 """
 
 from __future__ import annotations

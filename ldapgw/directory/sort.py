@@ -87,7 +87,7 @@ class Ranked(NamedTuple):
 class Sorter:
     """Prepared sort keys.
 
-    :raises Unsortable: when an attribute or a rule is unknown, when two keys name one attribute, and when there are too
+    :raises Unsortable: when an attribute or a rule is unknown, when two keys name one attribute, or when there are too
         many keys.
     """
 
