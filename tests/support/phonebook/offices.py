@@ -274,8 +274,8 @@ def callers(place: Office, desk: Desk) -> dict[Key, Attributes]:
     for book in told_of_callers(place, desk):
         for person in book.persons:
             held = _numbers_of(person)
-            for text in {text for texts in held.values() for text in texts}:
-                rdn = (("cn", person.name), ("telephonenumber", text))
+            for kind, text in {(kind, text) for kind, texts in held.items() for text in texts}:
+                rdn = (("cn", person.name), (kind.lower(), text))
                 name = Dn((rdn, *Dn.parse(base_of(book.tenant)).rdns)).key
                 entry = {name: frozenset((person.name,)) for name in ("cn", "displayName")}
                 # Two books may have somebody of that name with that number, filed as another kind or beside others.
