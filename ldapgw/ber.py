@@ -19,6 +19,10 @@ ENUMERATED: Final = 0x0A
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
 
+# The two bits of a tag that name its class, and their value in tags that only the surrounding element defines.
+CLASS: Final = 0xC0
+CONTEXT_SPECIFIC: Final = 0x80
+
 # The maximum number of octets of an INTEGER.  RFC 4511 4.1.1 has no INTEGER above 2147483647; a longer INTEGER is an
 # attack on naive decoders.
 LONGEST_INTEGER: Final = 4
@@ -160,6 +164,19 @@ class BerReader:
         if end - start != 1:
             raise ProtocolViolation(f"{field}: boolean of a wrong length")
         return self._data[start] != 0
+
+    def skip_extensions(self, field: str, *known: int) -> None:
+        """Skip the elements behind the last known element of a SEQUENCE, which later versions of LDAP may add.
+
+        RFC 4511 4 wants elements with unknown tags to be ignored there.  A new element has a context-specific tag.
+
+        :param known: the context-specific tags of the known elements of the SEQUENCE.
+        :raises ProtocolViolation: if another element follows, because no other check would look at this element.
+        """
+        while self._position != self._end:
+            tag, _, _ = self.element(field)
+            if tag & CLASS != CONTEXT_SPECIFIC or tag in known:
+                raise ProtocolViolation(f"{field}: unexpected element behind the last one")
 
     def finish(self, field: str) -> None:
         """Check that no octets are left.

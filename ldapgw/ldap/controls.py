@@ -257,7 +257,7 @@ def read(message: BerReader) -> tuple[Control, ...]:
         control_type = content.text("controlType")
         critical = content.boolean("criticality") if content.peek() == BOOLEAN else False
         value = content.octets("controlValue") if content.peek() == OCTET_STRING else None
-        content.finish("control")
+        content.skip_extensions("control")
         controls.append(Control(control_type, critical, value))
     return tuple(controls)
 

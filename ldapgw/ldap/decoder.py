@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from ldapgw.ber import ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
+from ldapgw.ber import CLASS, CONTEXT_SPECIFIC, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, BerReader
 from ldapgw.directory.entry import names_in
 from ldapgw.directory.filter import (
     And,
@@ -173,8 +173,8 @@ def decode(octets: bytes) -> Message:
     if decoder is None:
         raise ProtocolViolation("protocolOp: not a request")
     operation, read = decoder
-    message_controls = controls.read(message) if message else ()
-    message.finish("message")
+    message_controls = controls.read(message) if message.peek() == controls.CONTROLS_TAG else ()
+    message.skip_extensions("message", controls.CONTROLS_TAG)
     request: Request
     try:
         request = read(content)
@@ -227,7 +227,7 @@ def _search(content: BerReader) -> SearchRequest:
         raise protocol_error("sizeLimit or timeLimit: negative")
     filter_ = decode_filter(content)
     attributes = _attributes(content.enter(SEQUENCE, "attributes"))
-    content.finish("searchRequest")
+    content.skip_extensions("searchRequest")
     return SearchRequest(base, scope, filter_, size_limit, time_limit, types_only, attributes)
 
 
@@ -246,13 +246,13 @@ def _bind(content: BerReader) -> BindRequest:
     version = content.integer("version")
     name = content.text("name")
     tag, choice = content.inside("authentication")
-    content.finish("bindRequest")
+    content.skip_extensions("bindRequest", _SIMPLE, _SASL)
     if tag == _SIMPLE:
         return BindRequest(version, name, Simple(choice.rest()))
     if tag == _SASL:
         mechanism = choice.text("mechanism")
-        credentials = choice.octets("credentials") if choice else None
-        choice.finish("sasl")
+        credentials = choice.octets("credentials") if choice.peek() == OCTET_STRING else None
+        choice.skip_extensions("sasl")
         return BindRequest(version, name, Sasl(mechanism, credentials))
     return BindRequest(version, name, None)
 
@@ -260,9 +260,9 @@ def _bind(content: BerReader) -> BindRequest:
 def _compare(content: BerReader) -> CompareRequest:
     entry = content.text("entry")
     assertion = content.enter(SEQUENCE, "ava")
-    content.finish("compareRequest")
+    content.skip_extensions("compareRequest")
     request = CompareRequest(entry, assertion.text("attributeDesc"), assertion.octets("assertionValue"))
-    assertion.finish("ava")
+    assertion.skip_extensions("ava")
     if len(request.value) > FILTER_OCTETS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "assertionValue: too long")
     return request
@@ -270,8 +270,8 @@ def _compare(content: BerReader) -> CompareRequest:
 
 def _extended(content: BerReader) -> ExtendedRequest:
     name = content.text("requestName", _REQUEST_NAME)
-    value = content.octets("requestValue", _REQUEST_VALUE) if content else None
-    content.finish("extendedRequest")
+    value = content.octets("requestValue", _REQUEST_VALUE) if content.peek() == _REQUEST_VALUE else None
+    content.skip_extensions("extendedRequest", _REQUEST_NAME, _REQUEST_VALUE)
     return ExtendedRequest(name, value)
 
 
@@ -344,7 +344,6 @@ class _Budget:
 # unknown matching rule, because this match is Undefined too.  Later versions of the protocol may add kinds of filters,
 # with context-specific tags.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
-_CLASS, _CONTEXT_SPECIFIC = 0xC0, 0x80
 
 
 def decode_filter(parent: BerReader) -> Filter:
@@ -367,7 +366,7 @@ def _filter(parent: BerReader, depth: int, budget: _Budget) -> Filter:
     tag, content = parent.inside("filter")
     decoder = _DECODERS.get(tag)
     if decoder is None:
-        if tag & _CLASS != _CONTEXT_SPECIFIC:
+        if tag & CLASS != CONTEXT_SPECIFIC:
             raise protocol_error("filter: unknown kind")
         return _UNKNOWN_KIND
     decoded = decoder(content, depth + 1, budget)
@@ -397,7 +396,9 @@ def _assertion(filter_class: Callable[[str, bytes], Filter]) -> Callable[[BerRea
     """Return a function that decodes an AttributeValueAssertion into a filter of the given class."""
 
     def read_assertion(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
-        return filter_class(content.text("attributeDesc"), content.octets("assertionValue"))
+        decoded = filter_class(content.text("attributeDesc"), content.octets("assertionValue"))
+        content.skip_extensions("filter")
+        return decoded
 
     return read_assertion
 
@@ -425,6 +426,7 @@ def _substrings(content: BerReader, _depth: int, budget: _Budget) -> Filter:
         else:
             raise protocol_error("substrings: unknown part")
         first = False
+    content.skip_extensions("filter")
     return Substrings(attribute, initial, tuple(any_parts), final)
 
 
@@ -436,7 +438,8 @@ def _extensible(content: BerReader, _depth: int, _budget: _Budget) -> Filter:
     rule = content.text("matchingRule", _RULE) if content.peek() == _RULE else None
     attribute = content.text("type", _TYPE) if content.peek() == _TYPE else None
     value = content.octets("matchValue", _VALUE)
-    dn_attributes = content.boolean("dnAttributes", _DN_ATTRIBUTES) if content else False
+    dn_attributes = content.boolean("dnAttributes", _DN_ATTRIBUTES) if content.peek() == _DN_ATTRIBUTES else False
+    content.skip_extensions("filter", _RULE, _TYPE, _VALUE, _DN_ATTRIBUTES)
     if rule is None and attribute is None:
         raise protocol_error("extensibleMatch: neither rule nor type")
     return Extensible(rule, attribute, value, dn_attributes)

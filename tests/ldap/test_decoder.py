@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.ber import OCTET_STRING, SEQUENCE, integer, octets, tlv
-from ldapgw.directory.filter import Present, Scope, SearchRequest
+from ldapgw.directory.filter import Equality, Extensible, Present, Scope, SearchRequest, Substrings
 from ldapgw.errors import ProtocolViolation, ResultCode
 from ldapgw.ldap.decoder import cancel_id, decode, is_unbind, simple_bind
 from ldapgw.ldap.encoder import encode_search
@@ -169,7 +169,11 @@ UNREADABLE = {
     "assertion with more": pdu.message(1, tlv(0x6E, ANY + tlv(SEQUENCE, ANY * 3))),
     "compare with more": pdu.message(1, tlv(0x6E, ANY + tlv(SEQUENCE, ANY * 2) + ANY)),
     "empty extended": pdu.message(1, tlv(0x77, b"")),
-    "extended with more": pdu.message(1, tlv(0x77, octets(b"1", 0x80) + octets(b"", 0x81) + octets(b"", 0x82))),
+    "extended with more": pdu.message(1, tlv(0x77, octets(b"1", 0x80) + octets(b"", 0x81) + octets(b"", 0x81))),
+    "two passwords": pdu.message(1, tlv(0x60, integer(3) + ANY + octets(b"a", 0x80) + octets(b"b", 0x80))),
+    "controls twice": pdu.message(1, pdu.search(), pdu.controls() + pdu.controls()),
+    "cut off behind the end": pdu.message(1, tlv(0x63, pdu.search()[2:] + b"\x8b\x05x")),
+    "two filters under not": pdu.message(1, pdu.search(filter_=tlv(0xA2, b"\x87\x01a" * 2))),
     "constructed string": pdu.message(1, pdu.search()[:2] + b"\x24" + pdu.search()[3:]),
     "search with more": pdu.message(1, tlv(0x63, pdu.search()[2:] + octets(b"x"))),
     "controls of another tag": pdu.message(1, pdu.search(), b"\x30\x00"),
@@ -183,6 +187,40 @@ def test_what_cannot_be_read_ends_the_session(octets_):
     with pytest.raises(ProtocolViolation) as raised:
         decode(octets_)
     assert ": " in raised.value.diagnostic
+
+
+EXTENSION = b"\x8b\x01x"
+NAMED = octets(b"cn") + octets(b"x")
+EXTENDED = {
+    "message": (pdu.UNBIND, Empty(), EXTENSION),
+    "bind": (tlv(0x60, integer(3) + ANY + octets(b"x", 0x80) + EXTENSION), BindRequest(3, "", Simple(b"x"))),
+    "SASL": (tlv(0x60, integer(3) + ANY + tlv(0xA3, octets(b"X") + EXTENSION)), BindRequest(3, "", Sasl("X", None))),
+    "search": (tlv(0x63, pdu.search()[2:] + EXTENSION), SearchRequest("", Scope.BASE_OBJECT, FILTER)),
+    "compare": (tlv(0x6E, ANY + tlv(SEQUENCE, NAMED + EXTENSION) + EXTENSION), CompareRequest("", "cn", b"x")),
+    "extended": (tlv(0x77, octets(b"1", 0x80) + EXTENSION), ExtendedRequest("1", None)),
+    "assertion": (
+        pdu.search(filter_=tlv(0xA3, NAMED + EXTENSION)),
+        SearchRequest("", Scope.BASE_OBJECT, Equality("cn", b"x")),
+    ),
+    "substrings": (
+        pdu.search(filter_=tlv(0xA4, octets(b"cn") + tlv(SEQUENCE, octets(b"x", 0x80)) + EXTENSION)),
+        SearchRequest("", Scope.BASE_OBJECT, Substrings("cn", b"x", (), None)),
+    ),
+    "extensible": (
+        pdu.search(filter_=tlv(0xA9, octets(b"cn", 0x82) + octets(b"x", 0x83) + EXTENSION)),
+        SearchRequest("", Scope.BASE_OBJECT, Extensible(None, "cn", b"x")),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EXTENDED.values(), ids=EXTENDED)
+def test_an_element_of_a_later_version_is_ignored(case) -> None:
+    """RFC 4511 4: an element with an unknown tag behind the last one, in each kind of SEQUENCE."""
+    request, expected, *behind = case
+    control = tlv(0xA0, tlv(SEQUENCE, octets(b"1.2") + EXTENSION))
+    for controls, found in ((b"", ()), (control, (Control("1.2"),))):
+        message = decode(pdu.message(1, request, controls + b"".join(behind)))
+        assert (message.request, message.controls) == (expected, found)
 
 
 def test_a_cancel_names_a_message():

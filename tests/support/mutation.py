@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
-from ldapgw.ber import SEQUENCE, head
+from ldapgw.ber import CLASS, CONTEXT_SPECIFIC, SEQUENCE, head
 
 Session = tuple[bytes, ...]
 
@@ -75,9 +75,20 @@ def parse(octets: bytes, *, hidden: bool = True) -> list[Node]:
         if at > len(octets):
             raise ValueError("longer than its parent")
         content = octets[start:at]
-        within = parse(content, hidden=hidden) if tag & _CONSTRUCTED else _hidden(content) if hidden else []
-        found.append(Node(tag, content, within))
+        found.append(Node(tag, content, _within(tag, content, hidden=hidden)))
     return found
+
+
+def _within(tag: int, content: bytes, *, hidden: bool) -> list[Node]:
+    """What an element is made of."""
+    if not tag & _CONSTRUCTED:
+        return _hidden(content) if hidden else []
+    try:
+        return parse(content, hidden=hidden)
+    except ValueError:
+        if tag & CLASS != CONTEXT_SPECIFIC:
+            raise
+        return []  # nobody looks into an element that a later version of LDAP may have added (RFC 4511 4)
 
 
 def _hidden(content: bytes) -> list[Node]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ldapgw.ber import ENUMERATED, INTEGER, LONGEST_INTEGER, integer, octets, tlv
+from ldapgw.ber import CLASS, CONTEXT_SPECIFIC, ENUMERATED, INTEGER, LONGEST_INTEGER, integer, octets, tlv
 from ldapgw.directory.filter import And, Extensible, Filter, Not, Or, SearchRequest
+from ldapgw.ldap.controls import CONTROLS_TAG
 from ldapgw.ldap.messages import (
     AbandonRequest,
     BindRequest,
@@ -79,7 +80,8 @@ def _is_kept(filter_: Filter) -> bool:
 def meaning(data: bytes) -> Any:
     """A message's elements, however they were encoded: lengths, integers, booleans and texts in one form.
 
-    What may be left out is left out: values that are defaults, and derefAliases, because there are none here.
+    What may be left out is left out: values that are defaults, derefAliases, because there are none here, and elements
+    that a later version of LDAP may have added (RFC 4511 4).
 
     :raises ValueError: when the elements do not lie within each other, or an integer is too long.
     """
@@ -87,9 +89,23 @@ def meaning(data: bytes) -> Any:
     return _meaning(message)
 
 
+def _known(node: Node) -> list[Node]:
+    """The parts of a node without those that a later version of LDAP may have added behind the last one."""
+    parts = list(node.parts)
+    if node.tag in _CHOSEN:
+        return [part for part in parts if part.tag in _CHOSEN[node.tag]]
+    # If the first part has a universal tag, the last has one too, except in a bind and in a message with controls.
+    is_sequence = bool(parts) and parts[0].tag & CLASS == 0
+    has_controls = len(parts) > 2 and (parts[0].tag, parts[2].tag) == (INTEGER, CONTROLS_TAG)
+    least = 3 if node.tag == Operation.BIND.value or has_controls else 1
+    while is_sequence and len(parts) > least and parts[-1].tag & CLASS == CONTEXT_SPECIFIC:
+        parts.pop()
+    return parts
+
+
 def _meaning(node: Node) -> Any:
     if node.tag & 0x20:
-        parts = [_meaning(part) for part in node.parts]
+        parts = [_meaning(part) for part in _known(node)]
         if node.tag == Operation.SEARCH.value:
             del parts[2]
         return node.tag, [part for part in parts if part not in _DEFAULTS]
@@ -107,5 +123,7 @@ def _meaning(node: Node) -> Any:
         return node.tag, node.content.decode("latin-1")
 
 
+# The tags of the parts of an extended request and of an extensible match.
+_CHOSEN = {0x77: {0x80, 0x81}, 0xA9: {0x81, 0x82, 0x83, 0x84}}
 # typesOnly and criticality, dnAttributes, controls; a filter that is always true looks like the last, on both sides.
-_DEFAULTS = ((_BOOLEAN, False), (_DN_ATTRIBUTES, False), (0xA0, []))
+_DEFAULTS: tuple[Any, ...] = ((_BOOLEAN, False), (_DN_ATTRIBUTES, False), (0xA0, []))
