@@ -309,7 +309,7 @@ def _warn_of_delegation(account: Account) -> None:
     if account.delegated:
         hint(
             f"! If Google Workspace still has this user, the service account of {account.tenant} reads the contacts "
-            f"again within an hour, unless exclude names {account.address}."
+            f"again within an hour, unless {account.address} is in the setting exclude."
         )
 
 

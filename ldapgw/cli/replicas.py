@@ -67,7 +67,7 @@ def print_replica(site: Site, login: PhoneLogin, password: str, *, as_json: bool
     several = f" --tenant {tenant.name}" if len(site.config.tenant) > 1 else ""
     hint(f"Next: ldapgw replica-config {login.name}{several} prints the configuration of OpenLDAP.")
     if is_private(login):
-        hint("! The page of each person with connected contacts says from now on that this copy exists.")
+        hint("! From now on, each person's page says that this replica may copy all contacts, including private ones.")
 
 
 def is_private(login: PhoneLogin) -> bool:

@@ -298,7 +298,7 @@ def test_a_delegated_account(gateway: Gateway, command: tuple[str, ...]) -> None
     )
     assert done.stderr == (
         "! If Google Workspace still has this user, the service account of acme reads the contacts again within an "
-        "hour, unless exclude names alice@acme.example.\n"
+        "hour, unless alice@acme.example is in the setting exclude.\n"
     )
     assert [one["delegated"] for one in gateway.json("accounts")] == ([False] if command == ("disconnect",) else [])
 

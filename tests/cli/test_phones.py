@@ -541,7 +541,10 @@ def test_replicas_are_listed_apart(gateway: Gateway) -> None:
     assert (added["bind_dn"], added["replica"], added["extra_values"]) == (dn, "shared", True)
     private = gateway.run("phones", "add", "vault", "--replica", "--private", "--no-extra-values")
     assert "all books, private ones too" in private.stdout
-    assert "The page of each person" in private.stderr
+    assert private.stderr == (
+        "Next: ldapgw replica-config vault prints the configuration of OpenLDAP.\n"
+        "! From now on, each person's page says that this replica may copy all contacts, including private ones.\n"
+    )
     [branch, vault] = json.loads(gateway.run("phones", "list", "--json").stdout)
     assert (branch["name"], branch["replica"], vault["replica"], vault["extra_values"]) == (
         "branch1", "shared", "private", False,
