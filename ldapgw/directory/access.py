@@ -60,8 +60,8 @@ class BookAccess(StrEnum):
         return for_number if self is BookAccess.CALLERS else not self.is_hidden
 
 
-# `TenantViewer.seen` sorts books by these positions of the viewer's access.  An access that is not in this table has
-# position 1.
+# `TenantViewer.seen` sorts books by the viewer's access to each book: an access with a lower number comes first.  An
+# access that is not in this table has the number 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 

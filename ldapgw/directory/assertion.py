@@ -492,8 +492,7 @@ def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
     :param readings: the lists of words, one for each way to split the digits into words.
     """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # Set n of the required strings holds the n-th word of each list.  A list with fewer words adds its last word to the
-    # set.
+    # The n-th set of required strings holds the n-th word of each list, or the last word of a list with fewer words.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))

@@ -112,8 +112,8 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # The keys of `_seen` and `_last_seen` are the names of phones.  `_seen` holds each phone's last login since the
-        # last call of `take_seen_phones`.  `_last_seen` holds each phone's last login before this call.
+        # Both dictionaries hold the last login of each phone, by the phone's name.  A login is first in `_seen`.  The
+        # next call of `take_seen_phones` moves the login to `_last_seen`.
         self._seen: dict[str, PhoneBind] = {}
         self._last_seen: dict[str, PhoneBind] = {}
 

@@ -103,9 +103,9 @@ class SameName:
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
                 before = [shown.get(point, precedence) for point in points]
-                # Two contacts of one book are always two persons, so the namespaces of the books have to differ too.
-                # Without this test, a starred contact, which comes before all books, could hide another contact of its
-                # own book.
+                # The last part of a precedence is the book's namespace.  Two contacts with one namespace are in one
+                # book, and two contacts of one book are always two persons.  Without the comparison of the namespaces,
+                # a starred contact, which comes before all books, could hide another contact of its own book.
                 if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:
@@ -130,8 +130,8 @@ def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
     Entries with the same sort name may have different names in two cases.  A sort key holds only the beginning of a
-    long name.  A name in Chinese characters may be sorted by its pronunciation.  In these cases the whole name follows
-    each string.
+    long name.  A name in Chinese characters may be sorted by its pronunciation.  In these cases, the whole name is
+    appended to each string, so that entries with different names have no string in common.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

@@ -45,7 +45,7 @@ _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 _LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# The numbers by the attribute's name, and then by the form of the number in the entry.
+# The outer keys are the names of attributes.  The inner keys are the texts of the numbers in the entry.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 

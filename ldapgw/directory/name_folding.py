@@ -119,9 +119,9 @@ def variants(text: str) -> tuple[str, ...]:
 def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
-    The unchanged text is looked for only by queries without letters and digits, such as "@" and "&" (`query_variants`).
-    So a placeholder replaces the letters and digits of the unchanged text.  Without the placeholder, unchanged texts
-    would be a seventh of all search text.
+    One variant is the text with its punctuation.  Only queries without letters and digits, such as "@" and "&", look
+    for this variant (`query_variants`).  So a placeholder replaces the variant's letters and digits.  Without the
+    placeholder, such variants would be a seventh of all search text.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))
@@ -297,8 +297,8 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     if stored and _SPELT_LETTER.search(shaped):
         spelt_out = "".join(_SPELLINGS.get(char, char) for char in shaped)
         spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
-    # A text with a letter from U+0370 on is also typed in its own script: without accents, nearly all Latin letters
-    # come before U+0370.
+    # Nearly all Latin letters without accents come before U+0370.  So a text with a later character has letters of
+    # another script, and people may also type the text in this script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
         # This variant is the text as people type the text on the keypad.  For example, "ة" is on the key 2, but "ه", to

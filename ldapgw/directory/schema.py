@@ -351,7 +351,10 @@ def matching_rule(name: str) -> MatchingRule | None:
 
 
 def oid_of(name: str) -> str | None:
-    """Return the OID of an object class, attribute type or matching rule with a name or OID, or None."""
+    """Return the OID of a definition of the schema, or None if there is no such definition.
+
+    :param name: a name or the OID of an object class, attribute type or matching rule.
+    """
     definition = object_class(name) or attribute_type(name) or matching_rule(name)
     return definition.oid if definition else None
 

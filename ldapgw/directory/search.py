@@ -431,7 +431,8 @@ class _SegmentMatches:
 def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | None) -> tuple[list[_Row], bool]:
     """Take the matches that sort before all unread matches; return these matches, and whether no match follows.
 
-    :param own_namespaces: if not None, all matches of one name are taken together.
+    :param own_namespaces: None if the caller removes no duplicates.  Otherwise the caller compares all matches of a
+        name, so the result contains either all matches of a name or none.
     """
     bound: bytes | None = None
     for stream in streams:

@@ -115,7 +115,7 @@ class Sorter:
         return (keys + match.key)[:LONGEST] + match.key[-TIEBREAKER_LENGTH:]
 
     def start(self, value: bytes, context: NamingContext) -> bytes:
-        """Return the rank of a value; each entry whose first sort key equals or follows the value has a higher rank.
+        """Return a rank just below the ranks of all entries whose first sort key equals or follows a value.
 
         :raises Unsortable: when the value does not fit the syntax of the first sort key's rule.
         """

@@ -186,7 +186,7 @@ def dialling(region: str) -> Dialling:
         has_direct_dialling=len(metadata.fixed_line.possible_length if metadata.fixed_line else ()) >= _FEWEST_LENGTHS,
         rewrites_trunk=bool(metadata.national_prefix_transform_rule),
         zero_from=_zero_from(metadata),
-        # Without a trunk prefix, numbers of a small country may have fewer digits.
+        # A small country whose trunk prefix is not 0 may have numbers with fewer digits.
         shortest=SHORTEST_PUBLIC if has_zero_trunk else min(SHORTEST_PUBLIC, *lengths),
     )
 

@@ -188,8 +188,9 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         return ()
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
-        # A stored text with a letter ("*0120e000000") is read without a service code.  In the same digits without the
-        # letter, a service code is recognized.  So the reading without a service code is added here.
+        # The stored text "*0120e000000" has no service code, because of the letter, and is dialled as "*01203000000".
+        # In these digits, "*01" is recognized as a service code.  So a reading of all digits without a service code is
+        # added.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.
@@ -297,8 +298,8 @@ def is_same_number(stored: Number, query: Number) -> bool:
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
     internal, and belongs to the region in which both numbers were parsed.  If a number without a country has at least
-    seven digits, like a public number, the number is compared with the ends of numbers of this region.  A shorter
-    number is compared exactly.
+    seven digits, like a public number, the number is the same as another number of this region when one of the two
+    numbers ends in the other number.  A shorter number is the same only as a number with equal digits.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -341,9 +342,9 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number behind the
-        # digits for an outside line is a public number, such as a number of social value: `readings` drops any other
-        # short number there.
+        # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number that follows
+        # the digits for an outside line is a public number, because `readings` returns such a short number only if the
+        # number is public, such as a number of social value.
         neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
         return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
@@ -423,10 +424,10 @@ def _prefix_forms(text: str, region: str, outside_line: str, area_code: str) -> 
 
 
 def _at_site(beginning: str, region: str, area_code: str) -> Iterator[str]:
-    """Yield other forms of the beginning of a number of the site's area.
+    """Yield the typed beginning of a number with the site's area code added or removed.
 
-    For the beginning of a local number, yield the beginning with the country code and the area code.  For a beginning
-    with the area code, yield the beginning without the area code.
+    If the beginning may be the beginning of a local number, the country code and the area code are added.  If the
+    beginning has the area code, the area code and all digits in front of the area code are removed.
     """
     plan = numbering_plan.dialling(region)
     in_full = f"+{plan.country}{area_code}"

@@ -112,9 +112,8 @@ class ErrorStatus:
 class Account:
     """A Google user's grant in a tenant, with the state of its sync: a row of the table ``account``.
 
-    :ivar error: the error that somebody has to solve first, or None.  If the tenant has an alarm, this is the alarm,
-        unless the account has an error of `OWN_ERRORS`.  Otherwise this is an error of the account or of one of its
-        sources.
+    :ivar error: the error that somebody has to solve first, or None.  An error that `OWN_ERRORS` lists comes
+        first, then the tenant's alarm, and then any other error of the account or of one of its sources.
     :ivar alarm: the tenant's alarm, if the account's syncs depend on the tenant's OAuth client.
     :ivar requested_sync: a sync that a person has requested and that has not begun.
     :ivar pending_sync: the kind of sync that persons have requested, until such a sync has succeeded; None if there is
@@ -459,7 +458,7 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
     The caller disconnects the account first, so that its grant is revoked
     (`ldapgw.store.revocations.disconnect_account`).
 
-    Phones that belong to further accounts too stay with these accounts.
+    A phone that also belongs to other accounts still belongs to these other accounts afterwards.
 
     :param with_phones: whether the phones that belong to no other account are deleted too; otherwise these phones
         belong to nobody from now on (`ldapgw.store.phones.set_accounts`).

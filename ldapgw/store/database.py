@@ -196,7 +196,7 @@ class Database(ABC):
         """
 
     def look(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction, even if the database is not open, and create no files beside the database."""
+        """Open a read transaction without a call of `open` before, and create no files beside the database."""
         return self.begin_read()
 
     def call(

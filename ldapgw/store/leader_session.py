@@ -32,8 +32,8 @@ IDLE_SECONDS: Final = 10
 IN_TRANSACTION_SECONDS: Final = 30
 _NETWORK_SECONDS: Final = 10
 
-# `is_pooled` compares sessions several times: equal sessions prove a pool, but a pool may also return different
-# sessions.
+# `is_pooled` compares the sessions of two connections this many times.  Only a pool can give both connections the same
+# session, but a pool may also give the connections different sessions.
 _LOOKS: Final = 3
 
 # The largest number of attempts of a transaction that conflicts with other transactions.

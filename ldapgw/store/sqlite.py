@@ -310,7 +310,7 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def look(self) -> Iterator[Connection]:
-        """Open a read transaction, even if the database is not open, and create no files beside the database.
+        """Open a read transaction without a call of `open` before, and create no files beside the database.
 
         In WAL mode, SQLite creates the files ``-wal`` and ``-shm`` even for reading, unless the URI declares the
         database immutable.  A database without a log may be declared immutable, because nobody has such a

@@ -264,8 +264,8 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
     is_full = any(fetched.is_full for fetched in result.fetched)
-    # A removed source that has a row may have contacts to delete.  Without a row, the source has contacts only after a
-    # new consent, and a full sync follows each new consent.
+    # An incremental sync has no contacts to delete if none of `removed_sources` has a row in the table ``source``.
+    # Contacts of a source without a row remain only after a new consent, and a full sync follows each new consent.
     if is_full or before.keys() & result.removed_sources:
         removed = contacts.delete_sources(connection, account.id, result.removed_sources)
         changed = removed is not None or changed
@@ -396,7 +396,8 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
     # is due.
     token = fetched.sync_token or (stored.sync_token if NO_SYNC_TOKEN not in stored.warnings else None)
     return SyncState(
-        # A token that was removed during the sync stays removed: stored contacts are damaged, and a full sync is due.
+        # If the stored token was removed during the sync, because stored contacts are damaged, no new token is stored,
+        # so that the next sync is full.
         stored.sync_token and token,
         # Changed parameters are in effect only after a full sync.
         stored.fingerprint,

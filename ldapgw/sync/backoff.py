@@ -84,7 +84,7 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
 
 
 def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
-    """Return the seconds until the next attempt to fetch a source that failed while the account's contacts did not.
+    """Return the seconds until the next attempt to fetch a failed source of an account whose contacts were fetched.
 
     :param failing_seconds: seconds since the first failure.  The wait is as long as this time, up to an hour, or up to
         half a day after answers that make no sense.

@@ -167,7 +167,8 @@ def renew(
 ) -> bool | None:
     """Store contacts that were read anew, unless a sync has written them meanwhile.
 
-    During a sync nothing is stored: the sync fails if the account gets another generation meanwhile.
+    During a sync nothing is stored, because a changed contact gives the account another generation, and then the sync
+    would fail.
 
     :param renewed: for each contact, the stored contact; the same contact read anew; and the count of texts in the
         contact that contain nothing to dial.

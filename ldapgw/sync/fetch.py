@@ -433,8 +433,8 @@ class Fetcher:
                 on_progress(SyncProgress(query.source, person_count, total or None))
             is_full = sync_token is None
             if is_full and not (person_count or total or next_sync_token):
-                # Google sends a sync token even for an account without contacts, so this answer may come from another
-                # server.
+                # Google sends a sync token even for an account without contacts.  So an empty listing without a sync
+                # token may come from another server than Google's.
                 raise BadResponse("an empty listing without a sync token")
             undo.pop_all()
         return FetchedSource(query, buffer, next_sync_token or None, is_full, person_count, total, frozenset(labels))

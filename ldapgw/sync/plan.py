@@ -175,9 +175,10 @@ def make_plan(
     """
     listed: dict[str, _ListedPerson] = {}
     deleted: dict[str, None] = {}
-    # A listing may contain a stored person, but not the uid under which the person is stored.  This happens if the
-    # person got a second uid since the last sync, and then was deleted under the second uid, or got a third uid.  The
-    # source id still identifies the person.
+    # A listing may report a stored person without the stored uid.  For example, since the last sync the person's uid
+    # changed from A, which is stored, to B; then the person was deleted, or the uid changed again from B to C.  The
+    # listing then reports that B was deleted, or that C was B before, and does not mention A.  The source id still
+    # identifies the person.
     source_ids: set[str] = set()
     seen_uids: set[str] = set()
     without_uid = 0

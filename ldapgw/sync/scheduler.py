@@ -162,8 +162,8 @@ class SyncScheduler(Service):
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
-        # The accounts to read again, because a sync was requested during another sync of the account, or because a sync
-        # has ended, maybe without a record of its end.
+        # The accounts that the next refresh reads even if the database reports no change of these accounts.  A sync was
+        # requested during another sync of the account, or a sync has ended and may have recorded nothing.
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits: dict[str, CircuitBreaker] = {}
@@ -482,7 +482,7 @@ class SyncScheduler(Service):
         return before.is_open and not after.is_open
 
     def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
-        """Return whether Google refuses the tenant's OAuth client to all accounts that gave the client their grants."""
+        """Return whether Google refuses the tenant's OAuth client in the syncs of all accounts that use the client."""
         is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
         if account.id in self._loops:
             self._loops[account.id].is_client_refused = is_refused

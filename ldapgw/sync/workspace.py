@@ -57,7 +57,7 @@ RETRY_SECONDS = 600.0
 POLL_SECONDS = 15.0
 # A list that lacks most users is used only if all lists of the last `SHORT_SECONDS` were that short.
 SHORT_SECONDS = 7 * 86400.0
-# The code by which the database names the failure that a list lacks most users.
+# The error code that the database holds if a list lacks most users.
 SHORT_LIST = "short_list"
 # The maximum number of users with whom a service account is tried: Google refuses a user who has never signed in.
 _TRIED_USERS = 3
@@ -207,7 +207,8 @@ class DelegatedTokens:
         if user.is_suspended or user.is_archived:
             raise GoogleRefused("the user is suspended or archived", by=LeaverReason.SUSPENDED)
         selection = _Selection(delegation.settings, self._tenants[account.tenant].allowed)
-        # The members of groups are read only once an hour.  Until the next read, every user counts as a member.
+        # Only the hourly read of the Workspace asks Google for the members of groups.  Here, every user counts as
+        # a member.
         if not selection.covers(user, {user.id} if selection.has_groups else ()):
             raise GoogleRefused("the settings do not include the user", by=LeaverReason.MOVED)
         return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))

@@ -47,8 +47,8 @@ MAX_REVOCATIONS = 4
 # The reminder of an expiring consent appears this many seconds before the end.
 EXPIRY_REMINDER_SECONDS = 3 * 86400.0
 
-# The maximum number of people of the directory whose names the page shows, and of people to whom the page's links for
-# invitations by mail are addressed.
+# Of the people in the directory who have no account, the page shows `MAX_LISTED` names at most.  The page's links write
+# invitations by mail to `MAX_INVITED` of these people at most.
 MAX_LISTED, MAX_INVITED = 50, 2000
 # The maximum number of removals that an administrator approves at once, so that the form stays small.
 MAX_APPROVED = 200
@@ -122,7 +122,7 @@ class PersonRow:
 
     @property
     def can_sync(self) -> bool:
-        """Return whether a sync can call Google, because nobody has ended the gateway's access to the account."""
+        """Return whether the gateway still has access to the account, so that a sync can call Google."""
         return self.account.is_connected and not self.account.revoked and not self.account.has_left
 
     @property

@@ -130,7 +130,7 @@ class CardDav:
         return HttpResponse(200, b"", "text/plain; charset=utf-8", (_DAV, ("Allow", "OPTIONS, PROPFIND")))
 
     async def read_entrance(self, request: HttpRequest) -> HttpResponse:
-        """``/dav/``: name the home of the login, whose tenant is not known before the login."""
+        """``/dav/``: send the path of the client's home; only the client's login tells the client's tenant."""
         gateway = self._layout.dependencies
         viewer = await log_in(request, None, None, gateway.book_clients, gateway.clock)
         paths = self._paths(viewer)

@@ -332,8 +332,9 @@ class AuthorizationCodeFlow:
 
         :param address: the client's IP address, for the activity log.
         :param person: the person at the browser, who is not the account's Google user if another account is added.
-        :returns: the account's id, or None if there is no refresh token to store, if the account whose source is
-            switched on was disconnected meanwhile, or if a person signs in who has never connected.
+        :returns: the account's id.  None if there is no refresh token to store, or if the person who signs in has never
+            connected an account.  Also None if the consent is for one more source of an account, but the account was
+            disconnected meanwhile.
         """
         now = self._dependencies.clock.seconds()
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)

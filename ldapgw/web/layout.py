@@ -389,7 +389,8 @@ class Visit(TenantVisit):
 
         :param action: the path below the tenant's page that the form is posted to.
         :param cancel: the path below the tenant's page that "Cancel" leads to; empty for the tenant's page.
-        :param page_query: the query of this page, for the links to other languages; never any part of the request.
+        :param page_query: the query in the links to this page in other languages.  The caller makes the query from
+            stored values, and copies nothing from the request.
         """
         return self.page(
             "confirm.html",

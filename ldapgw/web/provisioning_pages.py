@@ -104,7 +104,8 @@ class ProvisioningWindows:
         run_off_thread = self._dependencies.book_clients.run_off_thread
         rows = await run_off_thread(window_rows, logins, window, fetched, now)
         address = window_address(visit.url, window) if window else ""
-        # After a window for chosen phones, the other phones of `rows` can fetch their settings only in another window.
+        # After the end of a window for chosen phones, `rows` also has phones that were not chosen.  The page does not
+        # show these phones, because such a phone can fetch its settings only in another window.
         shown = [row for row in rows if row.fetch is not None] if window and window.chosen else rows
         return visit.page(
             "admin_window.html",

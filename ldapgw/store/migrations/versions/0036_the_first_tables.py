@@ -6,8 +6,9 @@ from alembic import op
 
 revision = "0036"
 down_revision = None
-# The oldest revision whose gateways can read and write these tables.  A later migration sets this name to its own
-# revision if older gateways cannot use its tables.  The value of the latest migration that sets this name counts.
+# The oldest revision whose gateways can read and write these tables.  If older gateways cannot use the tables of a
+# later migration, the later migration names its own revision as `readable_from`.  The latest `readable_from` of all
+# migrations counts.
 readable_from = "0036"
 
 _MARK = """

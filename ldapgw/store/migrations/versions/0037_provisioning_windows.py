@@ -6,7 +6,8 @@ from alembic import op
 
 revision = "0037"
 down_revision = "0036"
-# An older gateway would refuse a phone's next password, and keep it when the phone gets another password.
+# An older gateway does not know next passwords.  So the older gateway would refuse a phone that logs in with its next
+# password, and would not clear the next password when the phone gets another password.
 readable_from = "0037"
 
 _MARK = """
