@@ -81,7 +81,8 @@ class Books(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
         reactor = MemoryReactorClock()
-        self.world = World(now=lambda: NOW + reactor.seconds(), random=Random(1).randbytes, issuer=GOOGLE)
+        self._random = Random(1).randbytes
+        self.world = World(now=lambda: NOW + reactor.seconds(), random=self._random, issuer=GOOGLE)
         self.world.faults = Faults(ALL_FAULTS)
         self.world.register(RegisteredClient("client", "GOCSPX-EXAMPLE", ("https://x.example/cb",)))
         self.company = Company(self.world)
