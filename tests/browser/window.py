@@ -161,6 +161,7 @@ class Window:
 
     def speaks(self, page: Any) -> None:
         """Nothing English is left on a page of another language, names of buttons and descriptions included."""
+        page.wait_for_load_state("domcontentloaded")  # a click waits only until the next page begins to come
         tag, text = page.evaluate(_SPOKEN)
         assert tag == self.language.tag
         left = english_in(text, tag) if tag != "en" else []
