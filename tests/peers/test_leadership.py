@@ -102,6 +102,7 @@ def _database() -> Iterator[Database]:
 @pytest.fixture(name="gateways")
 def _gateways(database: Database) -> Iterator[list[Gateway]]:
     gateways = [Gateway(database), Gateway(database)]
+    wait_for_lock(database)  # the database may be one of an earlier test, whose leader has just ended
     for gateway in gateways:
         gateway.leadership.startService()
     yield gateways
