@@ -29,13 +29,12 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
 
-# Strings of which a search text has to contain at least one.  Two kinds of strings begin with a control character, and
-# an index looks up these strings in another way than other strings.  A string that begins with `NUMBER_END` is the tail
-# of a number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits.  The search
-# text has to contain these digits after each of its letters is replaced by its digit on the telephone keypad
-# (`name_folding.on_keys`).  An index has keypad digits only for the beginning of each word, and for all parts of a word
-# in a script other than Latin.  So the middle or the end of a Latin word is looked up by the letters for which the
-# digits can stand (`_required_on_keys`).
+# A set of strings: a search text has to contain at least one of these strings.  An index looks up two special kinds of
+# strings, each of which begins with a control character.  A string that begins with `NUMBER_END` is the tail of a
+# number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text on
+# the keys has to contain these digits (`name_folding.on_keys`).  An index has keypad digits only for the beginning of
+# each word, and for all parts of a word in a script other than Latin.  So the middle or the end of a Latin word is
+# looked up by the letters for which the digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -317,7 +316,8 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
     """Return the assertion that one value has all words of a text; in a name, parts of a word count as words too.
 
-    The text "k-h" stands for a word that begins with "k-h" or "kh", and for two words that begin with "k" and "h".
+    In a name, the text "k-h" matches a single word that begins with "k-h" or "kh".  The text also matches a word that
+    begins with "k" together with another word that begins with "h".
     """
     strings = [tuple([f" {form}{after}" for form in forms]) for forms in words]
     as_typed = _in_any_order(strings)
@@ -402,7 +402,7 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
     """Group searched words that share an initial; leave out each word that shares no initial with another word.
 
-    The initials of a searched word are the first letters of the words in its alternatives.
+    A searched word may have several initials: each word of each alternative contributes its first letter.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # the words of most names share no initial
@@ -658,7 +658,10 @@ def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
 
 
 def _find_end(part: _Part, line: str, position: int) -> int:
-    """Return the first end of the matches of a part that begin at or after a position; -1 if there is no match."""
+    """Return the earliest position at which a match of a part ends; -1 if there is no match.
+
+    :param position: the position at or behind which the match begins.
+    """
     if part.on_keys:
         line = name_folding.on_keys(line)  # the converted line has the same length
     matches = ((line.find(string, position), len(string)) for string in part.strings)

@@ -122,7 +122,7 @@ def _caller_id_entry(
 
     :param assertions: for each attribute, its assertions in the filter.  If one of these assertions is true of a value,
         the filter names the value.
-    :param known: a set to which the contact's numbers are added.
+    :param known: a set to which the function adds the requested numbers that the contact has.
     """
     numbers = {
         kind.name: _matching_values(entry, kind, assertions_of_kind, known) for kind, assertions_of_kind in assertions
@@ -175,7 +175,8 @@ _LONGEST_EXTENSION: Final = 6
 _SHORTEST_BEGINNING: Final = 7
 
 # Two groups of attributes: the attributes of `_SHOWN` get the company's name as their value, and the attributes of
-# `_KEPT` are copied.  All other attributes are left out, because their values may be about a person.
+# `_KEPT` are copied.  All other attributes, except the number of the switchboard, are left out, because their values
+# may be about a person.
 _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 

@@ -38,7 +38,7 @@ class PhoneAccess:
     next_password_hash: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
-        return f"<PhoneAccess {self.name}>"  # the description leaves out the hashes
+        return f"<PhoneAccess {self.name}>"  # a log must not contain the hashes
 
 
 class Freshness(Enum):
@@ -145,8 +145,8 @@ class Catalog:
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :param over_tls: whether nobody on the way could read the password.
-        :raises DirectoryError: unavailable, when the login is unknown, but the store could not be read and may have the
-            login.
+        :raises DirectoryError: with the result code unavailable, if the login is unknown and the gateway could not read
+            all logins from the store.
         """
         login = self.find_login(name)
         is_present = self._is_right(password, login, login.password_hash if login else "")
@@ -163,8 +163,8 @@ class Catalog:
         """Return the viewer of the XML phone book with a secret in its URL, or None if there is no such phone book.
 
         :param secret: the phone's name, a dot and the secret itself.
-        :raises DirectoryError: unavailable, when the login is unknown, but the store could not be read and may have the
-            login.
+        :raises DirectoryError: with the result code unavailable, if the login is unknown and the gateway could not read
+            all logins from the store.
         """
         name, _, secret = secret.rpartition(".")
         login = self.snapshot.logins.get(name.lower())
@@ -202,7 +202,9 @@ class Catalog:
         return seen
 
     def last_login(self, phone: str) -> PhoneBind | None:
-        """Return a phone's last login since the gateway started, or None if the phone has not logged in.
+        """Return a phone's last login since the gateway started, or None if no login is recorded.
+
+        `publish` drops the record of a phone in `names`, unless `take_seen_phones` has not returned the record yet.
 
         :param phone: the phone's name, as it is stored.
         """

@@ -463,9 +463,9 @@ class _View:
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
                 continue  # the book is among the shared books
-            # A viewer sees all of an own book, even if other viewers see only its shared label.  If other viewers see
-            # the shared label, the containers of the book and of this label are already among the containers of the
-            # shared books, and only the other containers are added.
+            # A viewer sees all of an own book.  If the book's shared label is also shared with the viewer, the scope
+            # already has the book's shared containers (`Book.shared_containers`), and only the other containers of the
+            # book are added.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())
             rest = [container for container in book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else book.containers)

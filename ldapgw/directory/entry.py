@@ -129,8 +129,8 @@ PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not Number
 def parse_written(text: str, form: NumberFormat, region: str, outside_line: str) -> Number | None:
     """Parse a number that was written in a format; return None if the number cannot be parsed.
 
-    :param form: the format.  With ``dial``, digits for an outside line may precede the number, so the number is
-        accepted only if its country is known without these digits.
+    :param form: the format.  In the format ``dial``, digits for an outside line may precede the number.  These digits
+        are removed, and the number is accepted only if the country of the remaining number is known.
     """
     if form is not NumberFormat.DIAL:
         return phone_number.parse(text, region)

@@ -133,11 +133,11 @@ _PARTS, _PART_SHIFT = 16, 28
 
 # The maximum number of keys for which a linear search is faster than a binary search.
 _FEW: Final = 16
-# The number of postings of one prefix that are read in one step.  In the same step, the postings of the other prefixes
-# are read up to the same document.
+# The maximum number of postings of the rarest prefix that are read in one step.  In the same step, the postings of the
+# other prefixes are read up to the same document.
 _READ: Final = 1024
-# If a prefix has more than this many postings for each document that the preceding prefixes have in common, looking up
-# each of these documents among the postings is faster than reading all postings.
+# In each step, the documents that have all preceding prefixes are known.  If the step has more than `_FAR_MORE` times
+# as many postings of the next prefix, looking up each document is faster than reading the postings.
 _FAR_MORE: Final = 32
 
 # The number of terms that are written in one record.

@@ -120,7 +120,7 @@ def build_index(entries: Iterable[Entry]) -> Index:
     for entry in entries:
         builder.begin_document()
         indexer.add(entry)
-    del indexer  # so the indexer keeps no postings, and `build` frees the postings one after the other
+    del indexer  # the indexer would keep the postings in memory that `build` frees one after the other
     return builder.build()
 
 
@@ -378,9 +378,9 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     beginnings are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: the beginnings of words whose pairs the entry has already; an empty set is filled with the beginnings
-        of this value.  If the set contains all beginnings of a value, the entry already has the terms for words with
-        different beginnings.  Nearly all further names of an entry have only beginnings that are in the set.
+    :param paired: the beginnings of words for which the entry already has the terms of all pairs.  If the set contains
+        all beginnings of the value, as for nearly all further names of an entry, no terms for pairs of different
+        beginnings are returned.  If the set is empty, the function adds the beginnings of the value to the set.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}
@@ -432,7 +432,10 @@ def pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the uid, folded as in a DN; no uid if the uid has only letters, digits, hyphens and underscores."""
+    """Return the folded uid of an entry (`ldapgw.directory.dn.folded`).
+
+    The list is empty if the uid has only ASCII letters, digits, hyphens and underscores.
+    """
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]
 

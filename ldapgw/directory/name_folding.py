@@ -239,7 +239,10 @@ def has_chinese(text: str) -> bool:
 
 
 def keypad_digits(text: str) -> str:
-    """Return the digits of a text that may stand for letters of the telephone keypad; empty for any other text."""
+    """Return the digits that a person may have typed for letters on the telephone keypad.
+
+    The result is empty if the text has other characters than digits, or more than `MAX_KEYS` digits.
+    """
     digits = text.strip()
     return digits if digits.isascii() and digits.isdigit() and len(digits) <= MAX_KEYS else ""
 

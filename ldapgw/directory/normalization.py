@@ -68,7 +68,7 @@ def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
         return tuple((text if exact else text.lower()).split())
     if exact:
         return tuple(unicodedata.normalize("NFKC", text).split())
-    # The normalization replaces some characters without lower case by capitals, such as a trade mark sign by "TM".
+    # NFKC replaces some characters by capitals, such as a trade mark sign by "TM", so the result is case-folded again.
     folded = unicodedata.normalize("NFKC", text.casefold()).casefold()
     return tuple(unicodedata.normalize("NFKC", folded).split())
 
@@ -94,7 +94,7 @@ def telephone(text: str) -> str:
 
 
 def identifier(text: str) -> str | None:
-    """Return the OID of a name or an OID; None if the name is unknown (RFC 4517 4.2.26)."""
+    """Return the OID for a known name, or an OID unchanged; None for any other text (RFC 4517 4.2.26)."""
     text = text.strip()
     return oid_of(text) or (text if _OID.fullmatch(text) else None)
 

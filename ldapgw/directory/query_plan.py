@@ -127,7 +127,7 @@ class OrQuery(NamedTuple):
     queries: frozenset[Narrowing]
 
 
-# A query that excludes some documents.  A string is a term.
+# A query that excludes some documents.  A string stands for a query for documents with this term.
 Narrowing = str | PrefixQuery | CommonPrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
 # None stands for all documents.
 Query = Narrowing | None
@@ -207,7 +207,8 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     Because this function stops after `most` documents, the server answers 12 % more searches by a part of a name per
     second (``scripts/bench parts``).
 
-    :param most: the number of documents that is enough; fewer documents may be returned although more documents exist.
+    :param most: the maximum number of documents to return.  Fewer documents are returned if there are no more, or if
+        finding more documents would take too long.
     """
     if query is None:
         return range(min(most, index.count)), index.count > most

@@ -43,8 +43,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The maximum number of search texts that are tested in one slice of work.  The tests take a fraction of a millisecond
 # for an ordinary filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# Two limits: the maximum number of candidates that are tested in one slice of work, and the maximum number of
-# candidates that are taken at once if no test is needed.
+# Two limits: the maximum number of candidates that are tested in one slice of work; and the maximum number of
+# candidates that are taken at once if no test is needed, but some entries are deleted.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # The number of candidates that an index has to find at first: twice the number of entries that a phone shows, because
@@ -63,8 +63,7 @@ class SearchCursor:
     Mutable: the progress of the search.
 
     :param prepared: the filter, prepared for each scope.
-    :param after: the key behind which the matches begin (`ResultBatch.key_prefix`); an entry with this key need not
-        exist any more.
+    :param after: the key behind which the matches begin (`Match.key`); an entry with this key need not exist any more.
     :param budget: the client's budget for caller-ID books, or None if there is no limit.
     """
 
@@ -257,7 +256,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
-            wanted = 0  # without rows, all read matches have one name, and the next step reads more matches
+            wanted = 0  # without rows, the first name may have more matches than were read, so `wanted` is doubled
         parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
         for part in parts:
             if part is None:
@@ -493,10 +492,9 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
-    """Return the sort key after which the matches with a key prefix continue; None to begin with the first match.
+    """Return the sort key in `after` if `after` begins with `key_prefix`; otherwise None.
 
-    :param after: the key after which the search continues (`Match.key`): a key prefix, and then a sort key.  If `after`
-        begins with `key_prefix`, this sort key is returned; otherwise None is returned.
+    :param after: the key of the match after which the search continues (`Match.key`): a key prefix and a sort key.
     """
     return after[len(key_prefix) :] if after.startswith(key_prefix) else None
 

@@ -96,10 +96,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room, the new selection is compared with the
-    cached selection whose last request is the oldest.  The new selection replaces this cached selection only if nobody
-    has requested the cached selection between the last two requests for the new selection.  So if more selections are
-    in use than can be cached, the selections that were cached first stay cached.
+    A selection is cached from its second request on.  If there is no room, the new selection may replace the cached
+    selection whose last request is the oldest.  The new selection replaces the cached selection only if the last
+    request for the cached selection is older than the previous request for the new selection.  So if more selections
+    are in use than can be cached, the selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """

@@ -130,9 +130,9 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
     """Return a merged segment without the entries that were deleted after the merge.
 
     :param wanted: the present segments of the books, by the identity of their tuple of entries.
-    :returns: the segment, or None if the segment is not used again.  A segment that was merged is not used again if
-        fewer than half of its entries are left.  A segment that is its own source is not used again if the segment has
-        changed.
+    :returns: the segment, or None if the segment is not used again.  A segment that was merged from several segments is
+        not used again if fewer than half of its entries are left.  Any other segment is not used again if the segment
+        has changed.
     """
     now = [wanted.get(id(segment.entries)) for segment in merged.sources]
     sources = tuple(segment for segment in now if segment is not None)

@@ -161,7 +161,7 @@ def _shortest(strings: Alternatives) -> int:
 
 
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
-    """Return the query for a name, if a search gives one to three letters of each of several words; otherwise None."""
+    """Return the query for several words of a name that begin with one to three letters each; otherwise None."""
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
