@@ -199,8 +199,8 @@ def _shortest_before(group: str | None, more: str | None) -> int:
     """Return the number of digits that have to precede a text, so that the text is dialled after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
-    5550171 1234#56#").  The group belongs to the dialled text if the group is long, or if a complete number precedes
-    the group.
+    5550171 1234#56#").  The group belongs to the dialled text if enough digits precede the group; fewer digits are
+    enough in front of a long group.
 
     :param group: the digits in front of the hash; None if another character begins the text that is dialled after the
         connection.

@@ -110,8 +110,8 @@ _NO_END: Final = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-])
 _DAY: Final = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR: Final = r"(?:19|20)\d{2}"
 _MONEY: Final = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# The end of digits that stand alone: no digit follows directly.  Behind a gap, digits may follow only if these digits
-# are a telephone number with the trunk prefix 0 or a "+".
+# The end of digits that stand alone: no digit, dot, slash or hyphen follows directly.  Behind a blank, a telephone
+# number may follow only if the telephone number begins with "0" or "+".
 _ALONE: Final = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.

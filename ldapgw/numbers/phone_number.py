@@ -297,9 +297,13 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
-    internal, and belongs to the region in which both numbers were parsed.  If a number without a country has at least
-    seven digits, like a public number, the number is the same as another number of this region when one of the two
-    numbers ends in the other number.  A shorter number is the same only as a number with equal digits.
+    internal, and belongs to the region in which both numbers were parsed.  Such a number is the same as another number
+    in these cases:
+
+    * both numbers have equal digits, or an E.164 form in common (`Number.others`);
+    * one number ends in the other number, and both numbers have at least seven digits (a number with a country is
+      compared in its national form);
+    * the number without a country ends in the E.164 form of the other number.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -442,8 +446,8 @@ def _at_site(beginning: str, region: str, area_code: str) -> Iterator[str]:
 def format_number(number: Number, form: NumberFormat, region: str, outside_line: str = "") -> str:
     """Format a number for an entry, so that phones can dial it.
 
-    :param form: the format.  In the format ``dial``, the result has the digits for an outside line, and then the
-        number.  A number of `region` is then in its national form.
+    :param form: the format.  In the format ``dial``, the digits for an outside line precede each number that is not
+        internal, and a number of `region` is in its national form.
     """
     if form is NumberFormat.TYPED and set(number.rules) <= _AS_TYPED:
         return number.typed

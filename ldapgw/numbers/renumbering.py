@@ -153,7 +153,7 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return the same text for both forms of a number if both forms connect; return any other number unchanged."""
+    """Return a key that both forms of a number share if both forms connect; return any other number unchanged."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

@@ -37,12 +37,12 @@ _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9
 # The number of last digits by which Google's form is compared with the field.  If these digits are not in the field,
 # the form belongs to another number.
 _SHORTEST_WITNESS: Final = 6
-# Digits may be a number of another country without the "+" only if there are at least `SHORTEST_ABROAD` digits.  If the
+# `_with_plus` reads digits as a number of another country only if there are at least `SHORTEST_ABROAD` digits.  If the
 # country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# A first group of at most this many digits may be an area code, as in "220 217 7294".  So such a group does not prove
-# that the number has a country code.
+# A first group of this many digits may be an area code, as in "220 217 7294".  So only a first group with fewer digits
+# proves that the number has a country code.
 _AREA_CODE: Final = 3
 # The minimum number of digits of an Italian number that has lost its first digit "0".
 _SHORTEST_WITHOUT_ZERO: Final = 8
@@ -245,9 +245,9 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     typed, quality = numbering_plan.e164(parsed), numbering_plan.quality(parsed)
     has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
-        # The digits are too many for a number without a country code, so the digits begin with the country code.  In
-        # North America, a 1 in front may be the country code or the trunk prefix.  If the 1 is the trunk prefix, no "+"
-        # was lost.
+        # All digits together are no number of the region, so `phonenumbers` has read the first digits as the country
+        # code.  In North America, a 1 in front may be the country code or the trunk prefix.  If the 1 is the trunk
+        # prefix, no "+" was lost.
         return [Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
@@ -264,7 +264,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
         return [*with_plus, *home]
     subscriber = f"+{plan.country}{plan.strip_trunk_prefix(digits)}"
     present = _present(typed) or (_present(subscriber) if subscriber != typed else [])
-    # In this region, numbers begin with a zero.  So digits without a zero may also be a caller's number from abroad.
+    # In a region with the trunk prefix "0", digits without a zero in front may be a foreign number that lost its "+".
     abroad = with_plus or (_foreign(digits) if plan.has_zero_trunk and not has_trunk_prefix else [])
     if home and quality is Quality.VALID:
         return [*present, *home, *abroad]
