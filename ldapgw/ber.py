@@ -19,7 +19,7 @@ ENUMERATED: Final = 0x0A
 SEQUENCE: Final = 0x30
 SET: Final = 0x31
 
-# The two bits of a tag that name its class, and their value in tags that only the surrounding element defines.
+# The two bits of a tag that hold its class, and the value of these bits in a context-specific tag.
 CLASS: Final = 0xC0
 CONTEXT_SPECIFIC: Final = 0x80
 
@@ -144,7 +144,7 @@ class BerReader:
         return self._data[start:end]
 
     def text(self, field: str, tag: int = OCTET_STRING) -> str:
-        """Read an LDAPString (RFC 4511 4.1.2) as UTF-8, or if it is not UTF-8, as ISO 8859-1, which old phones send."""
+        """Read an LDAPString (RFC 4511 4.1.2) in UTF-8, or in ISO 8859-1, which old phones send."""
         value = self.octets(field, tag)
         try:
             return value.decode()
@@ -166,12 +166,12 @@ class BerReader:
         return self._data[start] != 0
 
     def skip_extensions(self, field: str, *known: int) -> None:
-        """Skip the elements behind the last known element of a SEQUENCE, which later versions of LDAP may add.
+        """Skip the elements that a later version of LDAP has added to the end of a SEQUENCE (RFC 4511 4).
 
-        RFC 4511 4 wants elements with unknown tags to be ignored there.  A new element has a context-specific tag.
+        An added element has an unknown, context-specific tag.
 
         :param known: the context-specific tags of the known elements of the SEQUENCE.
-        :raises ProtocolViolation: if another element follows, because no other check would look at this element.
+        :raises ProtocolViolation: if an element has any other tag, because no other check would look at this element.
         """
         while self._position != self._end:
             tag, _, _ = self.element(field)

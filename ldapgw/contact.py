@@ -82,7 +82,7 @@ class Phone:
 
     :ivar label: the purpose in the person's own words; empty if the purpose is one of Google's types, or is missing.
     :ivar stored: the text of the whole field that the number was read from; empty if that text is `Number.typed`.
-    :ivar canonical: Google's ``canonicalForm`` of the field; empty if there is none.
+    :ivar canonical: Google's ``canonicalForm`` of the field; empty if Google has no such form.
     """
 
     kind: Kind
@@ -161,13 +161,13 @@ class Contact:
     """The data of one person that phones may see.
 
     Texts are in NFC, without control or invisible characters and without surrounding blanks.  If a field has several
-    values, the best value comes first.  Notes (biographies) are missing on purpose: they never leave Google.
+    values, the best value comes first.  Notes (biographies) are left out, so that no note leaves Google.
 
     :ivar uid: the id in the ``resourceName`` (``c1234567``); ``other-ID`` for an "other contact".
     :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; this key stays the same when `uid`
         changes.
     :ivar name: the display name; empty for a company, or for a number without a name.
-    :ivar also: nicknames, former and phonetic names; searches match them, but they are not shown.
+    :ivar also: nicknames, former names and phonetic names, which find the contact without being shown.
     :ivar phonetic: the pronunciation, by which a name in Chinese characters is sorted; None if unknown.
     :ivar photo: a JPEG, scaled for phones; empty if there is no photo.
     :ivar labels: resource names of the contact groups that have the contact as a member.

@@ -30,8 +30,8 @@ class UserError(LdapgwError):
     """Raised when an operator has to change a file, a command or the machine.
 
     :param problems: complete sentences, one per line; each says what is wrong, where, and what is expected.
-    :ivar is_setting: whether each problem begins with a key of the configuration, so that `lines` puts the name of the
-        file before it; the code that raises the error does not know the file.
+    :ivar is_setting: whether each problem begins with a key of the configuration.  If so, `lines` puts the name of the
+        file in front of each problem, because the code that raises the error does not know the file.
     """
 
     def __init__(self, problems: str | Iterable[str], *, is_setting: bool = False) -> None:
@@ -52,7 +52,7 @@ class StoreError(UserError):
 
 
 class UnfitKey(StoreError):
-    """Raised when a stored secret was encrypted with a key that we do not have; other data can be used."""
+    """Raised when a stored secret was encrypted with a key that the gateway does not have; other data can be used."""
 
 
 class UnwritableStore(StoreError):
@@ -91,7 +91,7 @@ class GoogleError(LdapgwError):
     """Raised when a call to Google fails; the subclass names the failure.
 
     :param detail: a short phrase for the log; contains no token, name or number.
-    :param retry_after: seconds that Google asked us to wait, or None if Google named no time.
+    :param retry_after: the seconds for which Google asked the gateway to wait, or None if Google named no time.
     """
 
     code: ClassVar[str] = "internal"
@@ -108,7 +108,7 @@ class GoogleError(LdapgwError):
 
 
 class ConsentRevoked(GoogleError):
-    """Raised when Google no longer accepts the grant, so that its user has to consent again.
+    """Raised when Google no longer accepts the grant, so that the user has to consent again.
 
     :param by: who has ended the grant: ``user``, ``admin`` (of the Workspace), ``disabled`` (the admin has disabled the
         account), ``session`` (the Workspace's session control), or ``client`` (the tenant has another OAuth client
@@ -127,9 +127,10 @@ class ConsentRevoked(GoogleError):
 
 
 class AccessTokenRejected(GoogleError):
-    """Raised when an API answers 401.
+    """Raised when an API rejects the access token (401).
 
-    The caller renews the access token once, because the token endpoint says whether the grant has ended.
+    The grant may still be valid.  So the caller requests a new access token once, and the token endpoint reports
+    whether the grant has ended.
     """
 
     code = "consent_revoked"
@@ -204,7 +205,7 @@ class ApiDisabled(GoogleError):
 
 
 class QuotaExceeded(GoogleError):
-    """Raised when Google asks us to slow down, with status 429, or with status 403 in the old format of errors.
+    """Raised when Google asks for fewer calls, with status 429, or with status 403 in the old format of errors.
 
     :param full_sync: whether the call began a full listing, for which Google has a separate small quota.
     :param limit: Google's name for the limit that was exceeded (``quota_limit``); empty if Google named no limit.
@@ -272,7 +273,7 @@ class BadResponse(GoogleError):
 
 
 class UnknownRefusal(BadResponse):
-    """Raised when the token endpoint refuses with an error code that we do not know.
+    """Raised when the token endpoint refuses with an unknown error code.
 
     :param word: Google's error code.
     """
@@ -291,7 +292,7 @@ class IdentityUnverified(BadResponse):
 
 
 class PageTooLarge(BadResponse):
-    """Raised when the body of an answer has more octets than we accept; requesting smaller pages may help."""
+    """Raised when the body of an answer has too many octets; requesting smaller pages may help."""
 
 
 class SyncTokenExpired(GoogleError):
@@ -307,7 +308,9 @@ class SourceUnavailable(GoogleError):
 
 
 class SuspiciousShrink(GoogleError):
-    """Raised when a full sync would remove more than half of a book of 20 contacts or more.
+    """Raised when a full sync would remove more than half of the contacts of a book, or of one source of the book.
+
+    The error is raised only if the book or the source has at least 20 contacts.
 
     :param before: number of contacts before the sync.
     :param lost: number of contacts that the sync would remove.

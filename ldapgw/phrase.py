@@ -66,9 +66,9 @@ Translatable = str | Phrase
 
 
 class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of the classes for a file of texts.
+    """The base of the classes into which files of texts are read.
 
-    Each key of the file becomes a field, and each table becomes an object of another such class.
+    Each key of a file becomes a field.  Each table becomes an object of another subclass of `Texts`.
     """
 
 
