@@ -633,7 +633,7 @@ def _has_no_text(term: Substrings) -> bool:
 
 
 def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
-    """Replace a value in all terms that assert only this value."""
+    """Replace a value in all equality and substring terms that assert only this value; leave each NOT unchanged."""
     match search_filter:
         case And(terms):
             return And(tuple([replace_value(term, value, other) for term in terms]))

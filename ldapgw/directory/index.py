@@ -269,8 +269,8 @@ class Index:
 
     count: int
     everywhere: frozenset[str]
-    # `_terms` holds all prefixes and then all terms.  For each prefix and term, `_offsets` holds the position at which
-    # the postings start.
+    # `_terms` holds all prefixes, and then all terms that are not in `everywhere`.  For each prefix and term,
+    # `_offsets` holds the position at which the postings start.
     _terms: list[str]
     _offsets: array[int]
     _postings: array[int]
@@ -311,7 +311,7 @@ class Index:
     def prefix_postings(self, prefix: str, attributes: int, wanted: int) -> tuple[list[int], bool]:
         """Return the first documents with a prefix in any of the attributes, and whether there may be more documents.
 
-        :param wanted: the number of documents that is enough; a few more documents may be returned.
+        :param wanted: the number of documents that is enough; more documents may be returned.
         """
         start, end = self._span(prefix)
         masked = _mask(attributes)
@@ -340,8 +340,7 @@ class Index:
         """Return the first documents that have all of the prefixes, each in any of the attributes.
 
         :param wanted: the number of documents that is enough.
-        :param most: the maximum number of postings, of all prefixes together, that are read; a few more postings may be
-            read.
+        :param most: the number of postings, of all prefixes together, after which no further step begins.
         :returns: the documents, and whether there may be more documents.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)

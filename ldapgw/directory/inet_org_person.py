@@ -111,7 +111,7 @@ def shown_name(contact: Contact, numbers: Numbers) -> str:
 def other_names(contact: Contact) -> tuple[str, ...]:
     """Return the aliases, which find a contact without being shown.
 
-    The aliases are nicknames, pronunciations, and the family name in front of the given name.
+    The aliases are the contact's other names (`Contact.also`), and the family name in front of the given name.
     """
     return (*contact.also, f"{contact.family_name} {contact.given_name}") if contact.family_name else contact.also
 

@@ -419,7 +419,7 @@ _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker: two entries of one name share a tiebreaker once in 2.8 * 10**14
-# times.
+# times.  In a book that precedes all other books, three of these digits give way to the position of the book.
 TIEBREAKER_LENGTH: Final = 12
 
 
