@@ -167,7 +167,7 @@ class Contact:
     :ivar source_id: Google's stable key, the id of the ``metadata.sources`` entry; this key stays the same when `uid`
         changes.
     :ivar name: the display name; empty for a company, or for a number without a name.
-    :ivar also: nicknames, former names and phonetic names, which find the contact without being shown.
+    :ivar also: other names, such as nicknames and phonetic names, which find the contact without being shown.
     :ivar phonetic: the pronunciation, by which a name in Chinese characters is sorted; None if unknown.
     :ivar photo: a JPEG, scaled for phones; empty if there is no photo.
     :ivar labels: resource names of the contact groups that have the contact as a member.
