@@ -48,8 +48,8 @@ _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above this many changes, reading the summaries of all stored persons is quicker than reading the summaries of the
 # changed persons alone.
 MAX_KEYED_READ = 2000
-# Google reports no total for a directory, so a full listing gets a warning if it lacks more than this fraction of the
-# stored contacts.
+# Google reports no total for a directory, so a full listing gets a warning if more than this fraction of the stored
+# contacts is missing.
 MAX_DIRECTORY_LOSS = 0.1
 
 
@@ -112,7 +112,7 @@ class BegunSync:
 
 @dataclass(frozen=True, slots=True)
 class SyncEnd:
-    """The end of a sync, as the store records it if the sync succeeds.
+    """The end of a sync, which the store records if the sync succeeds.
 
     :ivar begun_at: when the sync began, in seconds since the epoch.
     :ivar wait: the seconds from the end of this sync to the next sync.

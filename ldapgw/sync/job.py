@@ -81,8 +81,8 @@ class Applied:
     """The outcome of a sync of an account's own sources, once the sync's result is written.
 
     :ivar changed: whether the account's contacts have changed.
-    :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The
-        transaction does so if nothing has changed and the account is not the directory account.
+    :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The end is
+        recorded only if nothing has changed and the account is not the directory account.
     :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.
     """
 

@@ -48,7 +48,7 @@ from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, Delegatio
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.plan import is_suspicious
 
-# An access token is not used in the last seconds before it expires, so that it does not expire between two pages.
+# An access token is not used in the last seconds of its validity, so that no token expires between two pages.
 REFRESH_EARLY_SECONDS = 60.0
 # Seconds between two reads of a Workspace, and between two attempts after a failure.
 READ_SECONDS = 3600.0
