@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The contacts of vCard files and of phone books of a FRITZ!Box, as cards: persons of the People API.
+"""The contacts of vCard files and of phone books of a FRITZ!Box, in the form of persons of the People API.
 
-The reader of each format makes a `FileCard` for each contact; `ldapgw.files.csv_file` is the reader of CSV.  So
-`ldapgw.google.person` reads names, numbers and addresses of files by the same rules as those of Google's contacts.
+The reader of each format makes a `FileCard` for each contact; `ldapgw.files.csv_file` is the reader of CSV.  A card
+becomes a person of the People API, so `ldapgw.google.person` reads contacts of files by the same rules as contacts of
+Google.
 
 Mutable: `FileCard`, until its reader has yielded the card.
 """
@@ -216,7 +217,7 @@ class _Open:
 
 
 def read_vcards(text: str) -> Iterator[FileCard | FileProblem]:
-    """Yield the contact of each vCard, or each problem of the file; vCards of groups are left out."""
+    """Yield the contact of each vCard, and each problem of the file; vCards of groups are left out."""
     card: _Open | None = None
     for number, line in _unfolded(text):
         found = _read_property(number, line)

@@ -135,7 +135,7 @@ class ColumnUse(Enum):
     ID = auto()
     NAME = auto()  # detail: the part of the name
     ORGANIZATION = auto()  # detail: the part of the organization
-    LIST = auto()  # detail: the list of values that the People API has
+    LIST = auto()  # detail: the field of the People API to which the value is added, such as ``urls``
     NUMBER = auto()  # detail: the type of the number
     TYPED_NUMBER = auto()  # slot: the number in the column's name, such as 2 in "Phone 2 - Value"
     NUMBER_TYPE = auto()  # slot: the number in the column's name, as for `TYPED_NUMBER`
@@ -306,7 +306,7 @@ def _comparable(title: str) -> str:
 
 # Google separates several values in a cell by this sign.
 _SEPARATOR: Final = ":::"
-# Outlook separates categories by semicolons, people also separate labels by commas.
+# Outlook separates categories by semicolons, and people also separate labels by commas.
 _LABEL_SEPARATOR: Final = re.compile("[;,]")
 # A number in the format of a spreadsheet that has lost digits, such as 4,93012E+11, or 5E+11 in a narrow column.
 _SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?E\+[0-9]+", re.IGNORECASE)
@@ -327,7 +327,7 @@ class CsvFile:
         self.ignored: tuple[Translatable, ...] = ()
 
     def read(self) -> Iterator[FileCard | FileProblem]:
-        """Yield each contact, or each problem of the file."""
+        """Yield each contact and each problem of the file."""
         columns: Sequence[Column] = ()
         try:
             for number, cells in read_lines(self._text):
@@ -389,7 +389,7 @@ def _card(line: int, values: Sequence[tuple[Column, str]]) -> FileCard:
                 extension = extensions.pop(column.slot, "")
                 number = f"{value} x{extension}" if extension and extension != value else value
                 card.add_number(number, phone_type(written.removeprefix(_STAR)), place, is_primary=is_primary)
-    for slot, extension in extensions.items():  # extensions without a number
+    for slot, extension in extensions.items():  # an extension without a number counts as a number
         title = next(column.title for column, _ in values if (column.use, column.slot) == (ColumnUse.EXTENSION, slot))
         card.add_number(extension, "work", (line, title))
     return card

@@ -69,7 +69,7 @@ class DelegationRefusal(StrEnum):
     """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
 
     The members up to `POLICY` are answers of the token endpoint.  The members from `NOT_AN_ADMIN` on are answers of the
-    Directory API, which also answers `SOME_SCOPES` and `POLICY`.
+    Directory API, which also answers `SOME_SCOPES`, `DELETED_USER` and `POLICY`.
     """
 
     # NOT_AUTHORIZED: no requested scope is authorized.  SOME_SCOPES: only some of the requested scopes are authorized.

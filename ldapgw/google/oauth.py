@@ -235,8 +235,8 @@ class OAuth:
 
         If Google accepts the client, the answer is ``invalid_grant``.
 
-        :raises ClientRejected: if Google rejects the client, or, with ``redirect_uri_mismatch``, rejects only the
-            redirect URI.
+        :raises ClientRejected: if Google rejects the client or the redirect URI; for the redirect URI, the detail of
+            the error begins with ``redirect_uri_mismatch``.
         """
         form = WebApplicationClient(client.client_id).prepare_request_body(
             code=_UNISSUED_CODE, redirect_uri=redirect_uri, client_secret=client.client_secret

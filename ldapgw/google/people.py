@@ -324,7 +324,7 @@ class People:
 
 
 def fingerprint(source: Source | None, page_size: int = PAGE_SIZE, *, photos: bool = False) -> str:
-    """Return a short hash of all request parameters, because a sync token is valid only with the same parameters.
+    """Return a short hash of the request parameters that have to stay the same for a sync token to be valid.
 
     :param source: the listed source, or None for contact groups.
     :param photos: whether the addresses of photos are requested.
@@ -353,11 +353,11 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
 def _early_page_token(body: bytes) -> str:
     """Find the token of the next page, so that the next page is fetched while the present page is decoded.
 
-    The function searches for the key ``"nextPageToken"``.  A text cannot contain this key with its quotation marks,
-    because quotation marks in texts are escaped; and Google uses the key only once.  `_list_pages` compares the found
-    token with the token of the decoded page.
+    The function searches for the key ``"nextPageToken"`` with its colon.  A text cannot contain both, because quotation
+    marks in texts are escaped; and Google uses the key only once.  `_list_pages` compares the found token with the
+    token of the decoded page.
 
-    :returns: the token, or "" if there is no token, or if only decoding the page can find the token.
+    :returns: the token, or "" if the search finds no token; the decoded page may have a token nevertheless.
     """
     found = _PAGE_TOKEN.match(body, max(body.rfind(b'"nextPageToken"'), 0))
     token = found[1].decode("ascii", "replace") if found else ""

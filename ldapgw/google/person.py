@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The conversion of a person of the People API (people/v1, resource ``people``) into a contact.
 
-Nearly every field of a person can be missing, and people type anything into the other fields.  So the type of every
-value is checked.  `repair` removes values of a wrong type, and items beyond the largest number of items.  `repair`
-reports *flaws* of the person (`ldapgw.contact.Flaw`).  All other values are read.  Google returns the items of a field
-in no fixed order.  Here the primary item comes first, then the items of the user's own contact, then the items of a
-profile.  Otherwise the items stay in the order of the answer.
+Nearly every field of a person can be missing, and a field can contain anything, so the type of every value is checked.
+`repair` removes values of a wrong type and items beyond the largest number of items, and reports *flaws* of the person
+(`ldapgw.contact.Flaw`).  Google returns the items of a field in no fixed order.  Here the primary item comes first,
+then the items of the user's own contact, then the items of a profile.  Otherwise the items stay in the order of the
+answer.
 
 `ldapgw.google.person_numbers` reads the telephone numbers.
 """

@@ -55,9 +55,8 @@ class NumberField(NamedTuple):
     :ivar canonical: Google's ``canonicalForm``, or empty if Google gives no such form.
     :ivar label: the user's own label for the number, or empty for Google's types.
     :ivar is_typed: whether the user has chosen a type for the number.
-    :ivar known: a number that an earlier version of ldapgw has read from the field, without storing Google's
-        ``canonicalForm``.  If the text alone does not give this number, the number takes the place of the
-        ``canonicalForm``.
+    :ivar known: the number that was read from the field before, if no ``canonicalForm`` was stored.  If the text alone
+        gives another number, `known` is used as the ``canonicalForm``, which earlier versions of ldapgw did not store.
     """
 
     text: str

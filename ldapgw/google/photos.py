@@ -20,7 +20,7 @@ from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 SIZE = 160
 # The maximum number of octets of a scaled photo; an ordinary scaled photo has 8 KiB.
 LARGEST_SCALED = 16 * 1024
-# The maximum number of pixels of a fetched photo, for a photo that Google sends in its original size.
+# The maximum number of pixels of a fetched photo; Google may send a photo in its original size.
 _MOST_PIXELS = 4096 * 4096
 _QUALITIES = (80, 60, 40)
 _MEDIA_TYPES = frozenset(("image/jpeg", "image/png", "image/webp"))
@@ -43,7 +43,7 @@ class PhotoClient:
     async def fetch(self, url: str) -> bytes:
         """Fetch a photo.
 
-        :returns: the file, or empty octets if the address has no photo, or a photo that may not be fetched.
+        :returns: the file, or empty octets if there is no photo, or if the photo is too large or may not be fetched.
         :raises GoogleError: `NetworkFailure`, `GoogleUnavailable` or `QuotaExceeded` if the host cannot answer now;
             `BadResponse` if the answer says nothing about the photo, for example if the answer is a page of a proxy.
         """

@@ -24,9 +24,9 @@ from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
 from ldapgw.google.people import LARGEST_LIST_TOKEN, MOST_PAGES, decode_object
 from ldapgw.google.person_text import clean
 
-# The maximum number of users and members on a page that Google allows.
+# The largest numbers of users and of members that Google returns on a page.
 _USERS_ON_PAGE, _MEMBERS_ON_PAGE = 500, 200
-# The maximum number of groups within a group that are read.
+# The maximum number of groups that are read for a group: the group itself and the groups within the group.
 MOST_GROUPS = 1000
 
 _USER_FIELDS = "id,primaryEmail,aliases,name/fullName,suspended,archived,orgUnitPath,isGuestUser,customerId"
@@ -68,8 +68,8 @@ class UserListing:
     """All users of a Workspace.
 
     :ivar users: the users whose state is known.
-    :ivar skipped: the ids of users whose entries do not say whether the users are suspended or archived.  Such users
-        exist, and so are neither joiners nor leavers.
+    :ivar skipped: the ids of users whose entries do not say whether the users are suspended or archived.  These users
+        get no account, and do not count as leavers.
     """
 
     users: tuple[WorkspaceUser, ...]

@@ -196,8 +196,8 @@ class ChangeFeed(MultiService):
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)
-        # A successful write proves too little: while tables are being restored, the gateway can write to the tables,
-        # but cannot publish their content yet.
+        # A successful write is not enough: while tables are being restored, the gateway can write to the tables, but
+        # cannot publish their content yet.
         await self._publisher.publish_accounts()
         self._store.mark_recovered()
         self._is_outdated = True

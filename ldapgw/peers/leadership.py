@@ -6,7 +6,8 @@ which all syncs write (`ldapgw.store.leader_session`).  A gateway loses the lock
 a gateway that loses the lead during a sync cannot write any more, and PostgreSQL rolls back the sync's transaction.
 The other gateways stand by, and try to get the lock every `TURN_SECONDS`.
 
-PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network, which frees the lock.
+PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network.  The end of the session frees
+the lock.
 
 Each gateway writes a heartbeat every `BEAT_SECONDS`.  Heartbeats do not decide which gateway syncs.  They tell pages
 and commands which gateways are running, which keys all these gateways have, and whether a running gateway would be too
@@ -230,8 +231,8 @@ class Heartbeat(PeriodicService):
         super().__init__(clock, BEAT_SECONDS, self._beat, failed, waits=True, last=self._leave)
 
     async def _beat(self) -> None:
-        # Each change of the lead requests a heartbeat, even after this service has stopped.  When this service stops,
-        # it deletes the row of this gateway, and a late heartbeat must not write the row again.
+        # Each change of the lead requests a heartbeat, even after this service has stopped.  The stop deletes the row
+        # of this gateway, and a late heartbeat must not write the row again.
         if not self.running:
             return
         peers = await self._store.run(gateways.beat, self._describe())
@@ -239,5 +240,5 @@ class Heartbeat(PeriodicService):
             self._on_beat(peers)
 
     def _leave(self) -> Deferred[Any]:
-        """Delete the row of this gateway, so that lists of gateways no longer show it."""
+        """Delete the row of this gateway, so that lists of gateways no longer show the gateway."""
         return self._store.run(gateways.leave, self._gateway_id)

@@ -4,10 +4,10 @@
 The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the books of accounts.
 
 `AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
-process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown, or the
-account's address has changed, the book is built anew.  The books of small accounts are built together; a large book is
-built in another process, and no other book waits for the large book.  `Publisher` (`ldapgw.sync.publisher`) publishes
-the built books.
+process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown or too many,
+or the book has other inputs now (such as the account's address), the book is built anew.  The books of small accounts
+are built together; a large book is built in another process, and no other book waits for the large book.  `Publisher`
+(`ldapgw.sync.publisher`) publishes the built books.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class AccountBooks:
         return known[1]
 
     def clear(self) -> None:
-        """Drop all accounts and books, so that the state is the same as before the first read of the store."""
+        """Return to the state before the first read of the store: no accounts, and no books but the books of files."""
         self.state = AccountState(self.contexts.keys())
         self.outdated = set()
         self._note_changed(self.contexts)
@@ -413,8 +413,8 @@ class AccountBooks:
         """Store the books of a finished task in memory, if the books still belong to an account."""
         present = self.state.accounts.get(task.account.id)
         for key, built in zip(task.book_ids, task.books, strict=True):
-            # The account may be gone or have another sharing, or the directory may have been built from another account
-            # meanwhile.
+            # During the build, the account may have been removed, or another account may have become the directory
+            # account.
             if present is not None and (isinstance(key, int) or self.state.has_directory(present)):
                 self._replace(key, built)
         self._adapt(task.account.id)
@@ -459,7 +459,7 @@ class AccountBooks:
             self._replaced.append(before.book)
         if built is not None and self._cache is not None and not built.is_cache_current:
             self._unsaved.add(key)
-        # An id that now belongs to another account may have had a book in another tenant.
+        # The two books may be in different tenants, because an id can pass to an account of another tenant.
         self._note_changed(each.build_key[0].name for each in (before, built) if each is not None)
 
     # --- the books in the cache ---------------------------------------------------------------------------------------
@@ -507,8 +507,8 @@ class AccountBooks:
             ids, holders = list(self.state.accounts), [account.id for account in self.state.directory_accounts.values()]
             await self._run_off_thread(self._cache.prune, ids, holders, unfinished=not is_start)
         if names:
-            # During `prune`, a former directory account may have become the directory account again; its cached book
-            # stays.
+            # During `prune`, a former directory account may have become the directory account again.  The cached book
+            # of this account stays.
             names -= {cache_name(account.id, directory=True) for account in self.state.directory_accounts.values()}
             await self._delete_off_thread(self._cache.delete, names)
 

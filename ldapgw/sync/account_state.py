@@ -80,10 +80,10 @@ class AccountState:
         return self.cursor.history if self.cursor is not None else NO_HISTORY
 
     def books_of_phone(self, login: PhoneLogin) -> tuple[str, ...]:
-        """Return the keys of the books of a phone's accounts in order; empty if no account is connected.
+        """Return the keys of the books of a phone's accounts in order, or an empty tuple if no account is connected.
 
-        An account that is not connected has an empty key in the result.  If the first account had no key, another
-        account would take the first place, and the groups of that account would count for the phone.
+        If only some accounts are connected, each other account has an empty text as its key.  Without this text,
+        another account could take the first place, and the groups of this other account would count for the phone.
         """
         found = [self.accounts.get(account_id) for account_id in login.account_ids]
         return tuple(["" if account is None else account.sub for account in found]) if any(found) else ()
@@ -113,7 +113,7 @@ class AccountState:
     def parts(self, found: Changes, size: int) -> Iterator[Changes]:
         """Divide changes into parts that are applied one after the other, so that no part takes long.
 
-        Only the last part has the cursor, so all changes are read again if one part was not applied.
+        Only the last part has the new cursor, so all changes are read again if one part was not applied.
 
         :param size: the largest number of accounts and phones in a part.
         """
@@ -276,7 +276,7 @@ def _served(account: Account) -> Iterable[object]:
 
 
 def _place(account: Account) -> tuple[str, int]:
-    """Return the values by which the accounts of a tenant are in order."""
+    """Return the values by which the accounts of a tenant are sorted."""
     return account.address, account.id
 
 

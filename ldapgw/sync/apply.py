@@ -45,10 +45,11 @@ log = Logger()
 
 # The sources of an account's book; the directory is a book by itself.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
-# Above this many changes, it is quicker to read the summaries of all stored persons than only of the changed persons.
+# Above this many changes, reading the summaries of all stored persons is quicker than reading the summaries of the
+# changed persons alone.
 MAX_KEYED_READ = 2000
-# Google reports no total for a directory, so a full listing gets a warning if it lacks more than this fraction of the
-# stored contacts.
+# Google reports no total for a directory, so a full listing gets a warning if more than this fraction of the stored
+# contacts is missing.
 MAX_DIRECTORY_LOSS = 0.1
 
 
@@ -111,7 +112,7 @@ class BegunSync:
 
 @dataclass(frozen=True, slots=True)
 class SyncEnd:
-    """The end of a sync, as the store records it if the sync succeeds.
+    """The end of a sync, which the store records if the sync succeeds.
 
     :ivar begun_at: when the sync began, in seconds since the epoch.
     :ivar wait: the seconds from the end of this sync to the next sync.
@@ -264,8 +265,8 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
     is_full = any(fetched.is_full for fetched in result.fetched)
-    # An incremental sync has no contacts to delete if none of `removed_sources` has a row in the table ``source``.
-    # Contacts of a source without a row remain only after a new consent, and a full sync follows each new consent.
+    # Contacts to delete are in a source with a row in the table ``source``, except after a new consent: a new consent
+    # deletes the rows, and requests a full sync.
     if is_full or before.keys() & result.removed_sources:
         removed = contacts.delete_sources(connection, account.id, result.removed_sources)
         changed = removed is not None or changed

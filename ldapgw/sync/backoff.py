@@ -43,8 +43,8 @@ API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
 # The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
 FAILURES_TO_OPEN = 3
-# The longest wait between two trials; this wait is short because only a trial shows the end of an outage.  An account
-# that fails waits for at least an interval, so another account makes the next trial.
+# The longest wait between two trials in an outage; this wait is short because only a trial shows the end of the outage.
+# An account that fails waits for at least an interval, so another account makes the next trial.
 MAX_OPEN_SECONDS = 300.0
 # The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
 TRIAL_SECONDS = 90.0
@@ -86,8 +86,8 @@ def after_failure(error: Exception, failures: int, interval: float, jitter: floa
 def after_source_failure(error: GoogleError, failing_seconds: float) -> float:
     """Return the seconds until the next attempt to fetch a failed source of an account whose contacts were fetched.
 
-    :param failing_seconds: seconds since the first failure.  The wait is as long as this time, up to an hour, or up to
-        half a day after answers that make no sense.
+    :param failing_seconds: seconds since the first failure.  The wait grows with this time, at most to an hour, or to
+        half a day if Google's answer makes no sense (`BadResponse`).
     """
     longest = DAY / 2 if isinstance(error, BadResponse) else HOUR
     return max(after_failure(error, 1, 0.0, 1.0) or 0.0, min(failing_seconds, longest))
@@ -109,9 +109,11 @@ def _doubled(first: float, failures: int, cap: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """The circuit breaker of a tenant, which is open while no account of the tenant can sync.
+    """The circuit breaker of all accounts that use a tenant's OAuth client, or that use the tenant's service account.
 
-    :ivar failed: ids of the accounts that could not reach Google since Google last answered an account of the tenant.
+    The circuit is open while none of these accounts can sync.
+
+    :ivar failed: ids of the accounts that could not reach Google since Google last answered one of the accounts.
     :ivar trips: the number of failures that have opened the circuit, or kept the circuit open, since the circuit was
         last closed.
     :ivar until: the time until which no account syncs, or None if the circuit is closed.

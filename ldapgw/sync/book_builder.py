@@ -201,8 +201,8 @@ class _StoredContacts:
 def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
     """Build an account's books from the stored contacts and write them to the book cache; called in another process.
 
-    On an error of the database nothing is written, and the caller has to build the books itself.  If the account was
-    disconnected during the build, nothing is written either.
+    After an error of the database no further book is written, and the caller has to build the books itself.  If the
+    account is disconnected during the build, no further book is written either.
 
     :param url: URL of the database.
     :param folder: folder of the book cache.
@@ -217,7 +217,7 @@ def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
         for book in books:
             with database.begin_read() as connection:
                 present = accounts.read(connection, account.id)
-            # Save nothing after the gateway has ended: nobody would delete the file when the account is removed.
+            # After the end of the gateway nothing is saved, because nobody would delete the file of a removed account.
             if os.getppid() == gateway and present is not None and present.is_connected:
                 name = cache_name(account.id, directory=book.key == DIRECTORY)
                 book_cache.save(name, task.built(book))

@@ -38,7 +38,8 @@ _ENDING = ".image"
 # A file with this ending is being written, and is renamed when it is complete.
 _UNFINISHED = ".new"
 
-# The inputs of a book besides contacts: context, account id, sub, address, whether each number has an entry.
+# The inputs of an account's book besides contacts: context, account id, sub, address, whether each number has an entry.
+# The book of a file has other inputs of the same types (`ldapgw.sync.book_builder.FileTask`).
 BuildKey = tuple[NamingContext, int, str, str, bool]
 
 # The number of generations by which a cached book may lag behind.  The store keeps the changes of twice as many

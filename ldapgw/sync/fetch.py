@@ -48,8 +48,8 @@ DAY = 86400
 HOUR = 3600.0
 # A full sync is due after this many days, or up to a day earlier; Google's sync tokens last seven days.
 FULL_SYNC_DAYS = 6
-# Without a sync token, each sync is a full sync.  Google allows few full syncs, so such a sync is due only after this
-# many intervals, within the two limits below.
+# A source without a sync token needs a full sync each time, and Google allows few full syncs.  So the source waits
+# for this many intervals, at least for the minimum and at most for the maximum.
 INTERVALS_WITHOUT_TOKEN = 6
 MIN_SECONDS_WITHOUT_TOKEN = 3600.0
 MAX_SECONDS_WITHOUT_TOKEN = 6 * 3600.0
@@ -159,8 +159,8 @@ class FullSyncLimits:
     """The limits of full syncs that neither a person nor Google has asked for.
 
     :ivar pause: seconds between two full syncs of a source.
-    :ivar seconds_per_account: if parameters of all accounts have changed (because of another version or region), full
-        syncs are spread over this many seconds for each account, at most `MAX_SPREAD_SECONDS` altogether.
+    :ivar seconds_per_account: if parameters of all accounts have changed (such as the region), full syncs are spread
+        over this many seconds for each account, at most `MAX_SPREAD_SECONDS` altogether.
     """
 
     pause: float = HOUR
@@ -267,8 +267,8 @@ def choose_directory_account(
     if current is not None and current.account_id == requested_account_id:
         return requested_account_id
     if current is not None and current.directory_error == SuspiciousShrink.code:
-        # A listing through another account would lack the same contacts.  So no other account is tried until a person
-        # has accepted the loss.
+        # The directory has suddenly lost many contacts, and a listing through another account would lack the same
+        # contacts.  So no other account is tried until a person has accepted the loss.
         eligible = [current]
     waiting = [
         candidate
@@ -282,11 +282,10 @@ def choose_directory_account(
 def is_directory_kept(current: Collection[DirectoryCandidate], account_id: int, now: float) -> bool:
     """Return whether an account other than `account_id` is sure to stay the directory account.
 
-    If the directory account is eligible and has no error, `choose_directory_account` chooses this account or no
-    account, so the caller need not compare other candidates.
+    For `choose_directory_account`, an eligible directory account without an error is better than all other candidates,
+    so the caller need not read the other candidates.
 
     :param current: the result of `ldapgw.store.directory_accounts.read_current_candidates`.
-    :param account_id: the account that asks.
     """
     is_other = all(candidate.account_id != account_id for candidate in current)
     return is_other and any(

@@ -285,7 +285,7 @@ def preview_replacement(path: Path, octets: bytes, region: str) -> FilePreview:
 
 
 def may_replace(path: Path) -> bool:
-    """Return whether the gateway may replace a file, which needs a new file in the same folder."""
+    """Return whether the gateway may replace a file: a replacement creates a new file in the same folder."""
     file = _real_path(path)
     return os.access(file.parent, os.W_OK | os.X_OK) and not file.is_dir()
 
@@ -310,7 +310,7 @@ def _replace_content(path: Path, octets: bytes, version: int) -> bool:
 
 
 def _real_path(path: Path) -> Path:
-    """Return the path of the file itself, so that a symbolic link stays; unlike `Path.resolve`, accept a loop."""
+    """Return a path without symbolic links, so that a replacement keeps the link; a loop of links is no error."""
     return Path(os.path.realpath(path))
 
 

@@ -81,8 +81,8 @@ class Applied:
     """The outcome of a sync of an account's own sources, once the sync's result is written.
 
     :ivar changed: whether the account's contacts have changed.
-    :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The
-        transaction does so if nothing has changed and the account is not the directory account.
+    :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The end is
+        recorded only if nothing has changed and the account is not the directory account.
     :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.
     """
 
@@ -157,7 +157,7 @@ class SyncJob:
     ) -> Applied:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
-        Sources that a person has switched off are neither fetched nor changed, whether they are granted or not.
+        Sources that a person has switched off are not fetched and stay off, whether they are granted or not.
 
         :param max_loss: the number of contacts that may vanish even if the loss is suspicious.
         :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
@@ -411,7 +411,7 @@ class SyncJob:
         an account whose labels were never fetched.
 
         :param before: the labels before the sync.
-        :param failed: the errors so far; gets the error when the sync goes on without the labels.
+        :param failed: the errors so far; gets the error, except a refusal if the tenant does not filter by labels.
         """
         try:
             return await self._list_labels(account, before)
@@ -438,7 +438,7 @@ class SyncJob:
 
         Otherwise these contacts would be served until the next full sync.
 
-        :param fetched: the listings, which are replaced.
+        :param fetched: the listings; a listing that is fetched again is replaced.
         """
         for number, listing in enumerate(fetched):
             source = listing.query.source
@@ -498,5 +498,8 @@ class SyncJob:
 
 
 def _quota_user(account: Account) -> str:
-    """Return the user whose quota a call uses; Google would charge all calls of a service account to a single user."""
+    """Return the user to whom Google charges a call, or an empty text for the owner of the access token.
+
+    Without such a user, Google would charge all calls of a service account to a single user.
+    """
     return account.sub if account.uses_delegation else ""

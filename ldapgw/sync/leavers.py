@@ -43,7 +43,8 @@ INTERVAL = 3600.0
 DAY = 86400.0
 # A directory or a list of users that was last read longer ago than this does not show who has left.
 MAX_AGE = 2 * DAY
-# At most this many accounts, and at most a tenth of the tenant's accounts, are removed within a day without approval.
+# At most this many accounts, and at most a tenth of the tenant's accounts (or one account), are removed within a day
+# without approval.
 MAX_REMOVED = 20
 
 
@@ -96,7 +97,7 @@ class Facts:
 class Decision:
     """The outcome of a run for a tenant.
 
-    :ivar considered: the ids of the accounts whose persons are known to have left, or known not to have left.
+    :ivar considered: the ids of the accounts whose marks may be set or deleted.
     :ivar gone: the reason why a person has left, by the id of the person's account.
     :ivar removed: the marks of the accounts to remove now.
     :ivar held: the number of accounts whose removal waits for an administrator.
@@ -161,7 +162,7 @@ def _is_ended(account: Account) -> bool | None:
 
 
 def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple[set[int], set[int]]:
-    """Divide the accounts whose access was ended and whose users are missing from the directory.
+    """Find the users who are missing from the directory, among the accounts whose access was ended.
 
     If more than half of a domain's connected accounts are missing, the directory does not list the domain's people, or
     lists only some of them, and nothing is known about the domain's accounts.
@@ -300,9 +301,8 @@ def read_listing(connection: Connection, tenant: str, now: float) -> DirectoryLi
     state = sync_state.read_sync_states(connection, holder.account_id)[Source.DIRECTORY]
     if state.full_sync_at is None or state.asked_at is None or now - state.asked_at > MAX_AGE:
         return None
-    # A missing sync token means that the contacts came from another account or have to be fetched anew.  The token is
-    # also missing if Google sent no token with the last listing (`NO_SYNC_TOKEN`); the stored directory is current
-    # then.
+    # Without a sync token, the stored directory is current only if Google sent no token with the last listing
+    # (`NO_SYNC_TOKEN`).  Otherwise the contacts came from another account, or have to be fetched anew.
     is_current = state.sync_token is not None or NO_SYNC_TOKEN in state.warnings
     if not is_current or not state.warnings.keys().isdisjoint({INCOMPLETE, DIRECTORY_SHRUNK}):
         return None

@@ -83,7 +83,7 @@ class PhotoFetcher(PeriodicService):
                 return
 
     async def _fetch(self, due: Sequence[DuePhoto]) -> bool:
-        """Fetch and store some photos, and return whether all of them were stored or postponed."""
+        """Fetch and store some photos; return False if the photos of an account could not be stored now."""
         fetched: list[tuple[DuePhoto, bytes]] = []
         for due_photo in due:
             try:

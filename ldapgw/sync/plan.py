@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The persons of a listing as records for the store, and the plan of a sync: which persons it adds, changes, deletes.
+"""The persons of a listing as records for the store, and the plan of a sync: the persons to add, change and delete.
 
 The functions are pure.  The conversion of Google's persons to records is the slowest part of a sync and runs in another
 process.  A converted page is passed on and buffered in encoded form (`FetchedPage.encoded_persons`), so that a large

@@ -105,8 +105,8 @@ class Publisher:
     def position(self) -> int:
         """Return the number of the first change that was not read yet, or 0 if nothing was read.
 
-        Some milliseconds after a change was read, phones no longer find the books that the change has removed or made
-        private.
+        If a change has removed a book or made a book private, phones can find the book for some milliseconds after
+        the change was read.
         """
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
@@ -228,8 +228,8 @@ class Publisher:
 
         :param account_id: the account whose books to build, or None for all accounts.
         """
-        # Phones wait for the end of the start.  So a start saves no books to the cache; the next refresh saves them a
-        # moment later.
+        # Phones wait for the end of the start.  So a start saves no books to the cache; the next refresh saves the
+        # books a moment later.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
         await self._books.update(account_id, self._publish_built)
@@ -356,7 +356,7 @@ class Publisher:
         """Publish the directories of the tenants whose books have changed, and the changed logins.
 
         :param defer_merge: whether to leave segments unmerged.
-        :param ends_start: whether the start ends when all directories are published; then they are published together.
+        :param ends_start: whether this call ends the start, and so publishes all directories together.
         """
         waiting = sorted(self._books.unpublished, reverse=True)
         while True:
@@ -382,7 +382,7 @@ class Publisher:
             await self._next_turn()
 
     async def _make_directory(self, tenant: str, *, defer_merge: bool) -> Directory:
-        """Return a tenant's directory with the present books: the served directory if nothing is left to do for it."""
+        """Return a tenant's directory with the present books; the served directory is reused if possible."""
         served = self._catalog.dit().directory(tenant)
         if served is not None and self._is_present(served) and (defer_merge or not served.needs_merge):
             return served

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The scheduler: syncs each account on its own timer, a few accounts at once, but no account twice at the same time.
 
-Mutable: the loops by account, their running syncs, and the circuit breakers by tenant.
+Mutable: the loops by account, their running syncs, and the circuit breakers.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Loop:
         account was read again.
     :ivar is_requested: whether a person has requested the sync that begins next.
     :ivar grantor: the key of the account's circuit breaker.
-    :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
+    :ivar is_tenant_wide: whether to sync early when another account with the same circuit breaker succeeds.
     :ivar outage: a Google project; the next successful answer to any account of this project ends the wait.  Empty if
         no answer ends the wait.
     :ivar called_at: the time at which a sync last began to call Google, in seconds since the epoch.
@@ -101,7 +101,7 @@ class _Outcome:
     """The end of a sync.
 
     :ivar wait: seconds until the next sync, or None if a person has to act first.
-    :ivar is_tenant_wide: whether to sync early when another account of the tenant succeeds.
+    :ivar is_tenant_wide: see `_Loop`.
     :ivar outage: see `_Loop`.
     """
 
@@ -241,7 +241,7 @@ class SyncScheduler(Service):
         return account.is_connected and account.tenant in self._job.tenants and self._leader.is_leader
 
     def stopService(self) -> Deferred[list[None]]:
-        """Cancel all running syncs, which have written nothing; the next start begins with these syncs."""
+        """Cancel all running syncs; the next start begins with these syncs."""
         super().stopService()
         runs = [loop.run for loop in self._loops.values() if loop.run is not None]
         for account_id in list(self._loops):
@@ -459,7 +459,7 @@ class SyncScheduler(Service):
             if directory_error is not None or (directory_changed is not None and not has_called):
                 has_called, is_closed = True, self._end_trial(account, error)
         if not has_called and self._circuits[_grantor(account)] is trial:
-            self._circuits[_grantor(account)] = untried  # another account has to try
+            self._circuits[_grantor(account)] = untried  # a sync without a call to Google is no trial
         if is_closed:
             await self._restart_grantees(account)
         if is_closed or (has_called and error is None):
@@ -467,10 +467,7 @@ class SyncScheduler(Service):
         return _Synced(account, error, changed, end, applied.is_ended)
 
     def _require_loop(self, account: Account, loop: _Loop | None) -> None:
-        """End a sync whose loop is gone, because after an error this gateway is no longer the leader.
-
-        Only a sync of the leader has a result.
-        """
+        """End a sync whose loop was stopped, for example because this gateway is no longer the leader."""
         if self._loops.get(account.id) is not loop:
             raise CancelledError
 
@@ -499,8 +496,8 @@ class SyncScheduler(Service):
         """Publish the changes of a sync, and record its end."""
         account = synced.account
         if synced.changed:
-            # The contacts are published before the success is recorded, because a person who sees the success looks at
-            # a phone.
+            # The contacts are published before the success is recorded, because a person who sees the success may
+            # search for a contact on a phone at once.
             await self._publish(account.id)
         begun_at, now = synced.end.begun_at, self._clock.seconds()
         self._observe(_result(synced.error), now - begun_at)
@@ -593,9 +590,9 @@ class SyncScheduler(Service):
             self._start(account_id, loop, rest + spread * (0.1 + 0.9 * self._random()))
 
     async def _restart_grantees(self, account: Account) -> None:
-        """Sync soon the accounts that wait because of the OAuth client or service account that Google accepts again.
+        """Start the syncs that wait until Google accepts the account's OAuth client or service account again.
 
-        :param account: the account whose sync has shown this.
+        :param account: the account whose sync has closed the circuit.
         """
         tenant = account.tenant
         if not account.uses_delegation and await self._leader.store.run(tenants.clear_alarm, tenant):

@@ -48,14 +48,14 @@ from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, Delegatio
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.plan import is_suspicious
 
-# An access token is not used in the last seconds before it expires, so that it does not expire between two pages.
+# An access token is not used in the last seconds of its validity, so that no token expires between two pages.
 REFRESH_EARLY_SECONDS = 60.0
 # Seconds between two reads of a Workspace, and between two attempts after a failure.
 READ_SECONDS = 3600.0
 RETRY_SECONDS = 600.0
 # Seconds between two checks of which Workspaces are due.
 POLL_SECONDS = 15.0
-# A list that lacks most users is used only if all lists of the last `SHORT_SECONDS` were that short.
+# A list that lacks most of the known users is used only if the lists have lacked most users for this many seconds.
 SHORT_SECONDS = 7 * 86400.0
 # The error code that the database holds if a list lacks most users.
 SHORT_LIST = "short_list"
@@ -79,7 +79,7 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class DelegatedTenant:
-    """The configuration of a tenant that the read of its Workspace needs.
+    """The settings of a tenant for reading the tenant's Workspace.
 
     :ivar sharing: the sharing of new accounts.
     :ivar shared_label: new accounts share only the contacts with this label; empty for all contacts.
@@ -106,9 +106,8 @@ class _Turn:
 class _Selection:
     """The users whose contacts a service account may read, by a delegation's settings.
 
-    :param allowed: the rules of the tenant's ``allowed_users``.  Several companies may have delegated their users to
-        one service account; because of these rules, the gateway reads for each tenant only the users of the tenant's
-        own company.
+    :param allowed: see `DelegatedTenant`.  Several companies may have delegated their users to one service account;
+        because of these rules, the gateway reads for each tenant only the users of the tenant's own company.
     """
 
     def __init__(self, settings: DelegationSettings, allowed: Iterable[str]) -> None:
@@ -416,7 +415,7 @@ class WorkspaceReader(PeriodicService):
 
 
 def _advice(code: str) -> str:
-    """Return what has happened and what to do, for a refusal by Google; empty for another error."""
+    """Return the text of a refusal by Google, with instructions; empty for another error."""
     text = {refusal.value: text for refusal, text in REFUSAL_TEXTS.items()}.get(code)
     return "" if text is None else f"({text.what} {text.todo})"
 
