@@ -245,7 +245,7 @@ def with_phones(view: AccountView, phones: Sequence[tuple[PhoneLogin, PhoneState
     troubles = [(login, state) for login, state in phones if state.kind in ("bad", "warn")]
     if not troubles or not view.connected or view.state.kind != "good":
         return view
-    login, trouble = min(troubles, key=lambda phone: phone[1].kind)  # "bad" comes before "warn"
+    login, trouble = min(troubles, key=lambda phone: phone[1].kind)  # "bad" sorts before "warn"
     text = ACCOUNT_STATE_TEXTS["phone_refused" if trouble.kind == "bad" else "phone"]
     title = Phrase(str(text.title), {"phone": login.title, "state": trouble.title})
     return replace(view, state=replace_text(text, title=title, sentence=trouble.sentence), phone_to_fix=login.name)

@@ -177,8 +177,8 @@ class WebDependencies(ConsentDependencies):
     :ivar sends_hsts: whether browsers may be told to use only HTTPS.
     :ivar disconnected: called after an account was disconnected, to delete the account's data from copies of the
         database.
-    :ivar removed: called with the tenant and the sub of removed accounts, which the database no longer names, to delete
-        their data from the copies too.
+    :ivar removed: called with the tenant and the sub of accounts that were removed from the database, to delete the
+        data of these accounts from copies of the database.
     :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of these
         gateways.
     :ivar contacts: browses and searches the contacts that phones find.

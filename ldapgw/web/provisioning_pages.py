@@ -390,7 +390,7 @@ class ProvisioningPages:
     async def serve(self, visit: TenantVisit, secret: str, file: str) -> HttpResponse:
         """``/{tenant}/provision/{secret}/{file}``: send the phone's settings, in the vendor's format.
 
-        :param secret: the secret of an address, or the token of the tenant's provisioning window, which has no dot.
+        :param secret: the secret of an address, or the token of the tenant's provisioning window; a token has no dot.
         """
         if "." not in secret:
             return await self._windows.serve(visit, secret, file)
@@ -591,6 +591,6 @@ def mail_address(text: str) -> str:
 
     The person enters the recipient.
     """
-    body = quote(text.replace("\n", "\r\n"))  # RFC 6068 5
+    body = quote(text.replace("\n", "\r\n"))  # RFC 6068 5: lines end with CRLF
     address = f"mailto:?subject={quote(_SUBJECT)}&body={body}"
     return address if len(address) <= _MAX_MAIL_ADDRESS else ""
