@@ -119,7 +119,7 @@ class Lane(Generic[_W]):
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
-        """Mark a worker as queued, and return the queue of its login or network; the caller adds the worker there."""
+        """Mark a worker as queued, and return the queue to which the caller must add the worker."""
         worker.is_queued = True
         requester = worker.requester
         waiting = self._waiting.get(requester)
