@@ -483,7 +483,7 @@ class BookClients:
     async def _kept_book(
         self, request: HttpRequest, viewer: Viewer, book: BookFormat, key: BookKey
     ) -> HttpResponse | None:
-        """Wait for the login's turn, and return the answer with a kept book; return None if the book is not kept."""
+        """Return the answer with a kept book, in the login's turn; return None if the book is not kept."""
         reader = self._dependencies.reader
         kept = self._kept.find(key, reader.edition(viewer))
         if kept is None:

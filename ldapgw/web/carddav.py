@@ -301,7 +301,7 @@ class CardDav:
         return _refusal(DavRefusal(403, dav("need-privileges")))
 
     async def _answer(self, request: HttpRequest, viewer: Viewer, handle: _Handle) -> HttpResponse:
-        """Wait until it is the login's turn, and answer a request."""
+        """Wait for the login's turn, and answer a request."""
         try:
             async with self._reads.place(viewer.login) as run:
                 return await handle(run)

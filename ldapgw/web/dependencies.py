@@ -301,8 +301,8 @@ class AdminDependencies:
     :ivar sync_interval: seconds between syncs of an account.
     :ivar calls_per_minute: the limit on the calls to the People API for each Google project, or None if there is no
         limit.
-    :ivar metrics: the body and the content type of ``/metrics``.
-    :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
+    :ivar metrics: returns the body and the content type of ``/metrics``.
+    :ivar left_out: returns the clients of a tenant that searched for too many unknown numbers in caller-ID books.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     :ivar config_file: the path of the configuration file.
     """

@@ -38,8 +38,8 @@ from ldapgw.web.i18n import LANGUAGES, best_language
 # The maximum number of octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each
 # selected row of a table; Google's redirect has eight parameters.
 MAX_FORM_SIZE = 8 * 1024
-# The maximum number of octets of any request's body.  Only routes for lists of hundreds of phones or people allow this
-# size (`Route.max_body_size`).
+# The maximum number of octets of a request's body, unless the method is REPORT.  Forms without long lists and without
+# files may have only `MAX_FORM_SIZE` octets (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 # The maximum number of octets of the body of a request that names many contacts by their addresses (the method REPORT
 # of CardDAV).

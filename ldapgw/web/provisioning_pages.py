@@ -8,8 +8,9 @@ page with a button, so that a link preview fetches no settings.
 
 In a provisioning window, a phone asks for the file that has the phone's MAC address in its name, at an address with the
 window's token.  The answer has a new password, so a window is short, a phone gets one answer, and only
-`provisioning_networks` get answers.  The gateway answers any other request with the right token as if there were no
-such file, counts the request as a wrong login from the client's address, and shows the request to the administrator.
+`provisioning_networks` get answers.  If a phone may not get the settings for which it asks with the right token, the
+gateway answers that there is no such file, counts the request as a wrong login from the client's address, and shows the
+request to the administrator.
 
 A report says which steps of a phone's settings worked, for people who enter the settings by hand.  The counts of
 reports stay in the gateway.  An administrator can send the counts to the developers of ldapgw as a mail; the gateway
@@ -228,8 +229,9 @@ class ProvisioningWindows:
     async def _boot_file(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, file: str
     ) -> HttpResponse | None:
-        """Return the boot file, which names the phone's file of settings; None if the phone may not fetch its settings.
+        """Return the boot file, which names the phone's file of settings.
 
+        The result is None if `file` is no boot file, or if the phone may not fetch its settings.
         Another phone of this model must not get this file, because the file may make the other phone drop its settings
         from another server.
         """
