@@ -224,7 +224,7 @@ class TurnScheduler:
         return waiter.deferred
 
     def first_turn_of(self, requester: str) -> Awaitable[None]:
-        """Wait until a new request may begin: at the end of this turn, or later if the requester's slice is used up."""
+        """Wait until a new request may begin: at the end of this turn, or later if the requester has no time left."""
         waiter = _Waiter(requester)
         waiter.is_queued = True
         self._requests.append(waiter)

@@ -126,7 +126,7 @@ class ReplicaEntry:
 
     @property
     def depth(self) -> int:
-        """Return a number that is greater for children than for parents, and equal for siblings."""
+        """Return a number that is greater for children than for parents."""
         return 9
 
     def entry_uuid(self) -> bytes:
