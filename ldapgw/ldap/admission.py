@@ -4,9 +4,9 @@
 Clients are counted by network (`ldapgw.directory.clients`).  `ConnectionLimits` counts connections, in total and by
 network.  `BindBackoff` delays the answers to wrong passwords, by network and by login.  Only the answer to a wrong
 password is delayed, so neither a colleague behind the same address nor the phone whose login is being guessed is slowed
-down.  `CallerIdLimits` counts the unknown numbers that a login asks caller-ID books for, because a login that could try
-all numbers could copy the whole book.  `LogThrottle` keeps a client from filling the log: for each kind of event and
-each origin, it allows one line a minute, with the number of events.  `Deadlines` has no timers: one sweep a second
+down.  `CallerIdLimits` counts the unknown numbers that a login searches for in caller-ID books, because a login that
+could try all numbers could copy a whole book.  `LogThrottle` keeps a client from filling the log: each kind of event
+from each origin gets one line a minute, with the number of events.  `Deadlines` has no timers: one sweep a second
 compares `Deadlines.earliest` of all connections with the clock, so 10,000 idle connections cost only a loop over 10,000
 floats.
 
@@ -168,11 +168,11 @@ MAX_SHOWN_LEFT_OUT: Final = 100
 
 
 class CallerIdLimits:
-    """The limit on the unknown numbers that a login may ask caller-ID books for, with a token bucket for each login.
+    """The limit on the unknown numbers that a login may search for in caller-ID books, with token buckets.
 
-    An *unknown number* is a number that no contact has.  A phone that rings asks for only one number.  Clients that are
-    not bound share the bucket of their network.  A client without tokens is *left out*: the gateway refuses the client
-    the caller-ID books, and answers the client's searches without these books.
+    An *unknown number* is a number that no contact has.  A phone that rings searches for only one number.  Each login
+    has a token bucket; clients that are not bound share the bucket of their network.  A client without tokens is *left
+    out*: the gateway refuses the client the caller-ID books, and answers the client's searches without these books.
 
     :param seconds: tells the time.
     :param on_left_out: called with the viewer and the address for each search that is answered without the caller-ID
@@ -227,7 +227,7 @@ class CallerIdLimits:
             self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
-        """Count numbers as unknown, and return whether the client may ask caller-ID books for these numbers."""
+        """Count numbers as unknown, and return whether the client may search for these numbers in caller-ID books."""
         key = viewer.login or network_of(address)
         if self._buckets.take(key, count):
             self._note(key, viewer, address, self._seconds())

@@ -139,7 +139,7 @@ class LdapProtocol(Protocol):
 
     @property
     def tenant(self) -> str:
-        """Return the tenant of the viewer that the client is bound as; empty if the viewer has no tenant or several."""
+        """Return the viewer's tenant; empty if the viewer has no tenant, or has several tenants."""
         return self._session.viewer.tenant
 
     # --- called by Twisted -------------------------------------------------------------------------------------------
@@ -218,8 +218,8 @@ class LdapProtocol(Protocol):
     def _end_fruitless_search(self, response: SearchResponse | None, sent: int) -> None:
         """End the connection if the running search has found nothing since `_watch_search`.
 
-        :param response: the search that was running at that time.
-        :param sent: the entries that `response` had found at that time.
+        :param response: the search that was running when `_watch_search` was called.
+        :param sent: the number of entries that `response` had sent when `_watch_search` was called.
         """
         if self._core.closing:
             return
@@ -345,7 +345,8 @@ class LdapProtocol(Protocol):
             step = self._session.advance()
             if step is not None:
                 self._perform(step)
-                self._continue_search(self._operation_began)  # a short search ends before later messages are read
+                # The search sends entries at once, so that a short search ends before the next message is read.
+                self._continue_search(self._operation_began)
                 return True
         if not self._session.full:
             message = self._framer.take()
@@ -444,7 +445,7 @@ class LdapProtocol(Protocol):
         self._core.write(octets)
 
     def _pause_or_resume_reading(self, *, is_busy: bool = False) -> None:
-        """Read only while the client takes the output and the session has room for another request.
+        """Read only while the client takes the output, and while the connection has room for further requests.
 
         :param is_busy: whether the last slice has left work to do.
         """

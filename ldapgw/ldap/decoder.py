@@ -236,7 +236,7 @@ def _attributes(content: BerReader) -> tuple[str, ...]:
     names = 0
     while content:
         attributes.append(content.text("attributes"))
-        names += max(1, len(names_in(attributes[-1])))  # some phones write several names into one string
+        names += max(1, len(names_in(attributes[-1])))  # some phones write several attributes into one string
         if names > ATTRIBUTES:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "attributes: too many")
     return tuple(attributes)

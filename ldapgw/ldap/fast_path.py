@@ -327,9 +327,9 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
         size, start = _long_length(octets, start - 1)
     if start + size != len(octets) or octets[start + 1] >= 0x80:
         return None
-    middle = start + 8 + octets[start + 1]  # behind baseObject, scope and derefAliases
-    middle += 2 + octets[middle + 1]  # behind sizeLimit
-    middle += 5 + octets[middle + 1]  # behind timeLimit and typesOnly
+    middle = start + 8 + octets[start + 1]  # skip baseObject, scope and derefAliases
+    middle += 2 + octets[middle + 1]  # skip sizeLimit
+    middle += 5 + octets[middle + 1]  # skip timeLimit and typesOnly
     size, end = octets[middle + 1], middle + 2
     if size >= 0x80:
         size, end = _long_length(octets, middle + 1)
@@ -339,7 +339,7 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
 def _long_length(octets: bytes, at: int) -> tuple[int, int]:
     """Decode a length in the long form (X.690 8.1.3.5); return the length and the offset of the content.
 
-    :raises ProtocolViolation: if the length has more than two octets, which the slow path decodes.
+    :raises ProtocolViolation: if the length has more than two octets; the slow path decodes such a length.
     """
     form = octets[at]
     if form == 0x81:

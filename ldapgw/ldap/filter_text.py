@@ -39,8 +39,8 @@ def read_filter(text: str) -> Filter:
 
     :raises UserError: if the text is not a filter, or the filter exceeds our limits.
     """
-    # ldaptor decodes \c3\bc into two characters and encodes each character.  So ldaptor gets a character for each
-    # octet, and `_restored` turns the characters back into octets.
+    # ldaptor decodes an escaped octet such as \c3 into a character.  So all other octets are also given to ldaptor as
+    # one character each, and `_restored` turns the characters back into octets.
     octets = re.sub(r"\*+", "*", text.strip()).encode("utf-8", "surrogatepass").decode("latin-1")
     filled = _EMPTY_SET.sub(rf"(\1{_NO_TERM})", octets.replace("=)", f"={_EMPTY_VALUE})"))
     try:

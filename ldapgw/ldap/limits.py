@@ -32,11 +32,11 @@ CONTROLS: Final = 32
 # server stops reading from the connection.  OpenLDAP has the same limit (conn_max_pending).
 WAITING: Final = 100
 # The maximum number of octets of messages that are joined before the messages are written.  Pre-encoded pages of
-# entries are not joined: one call writes several pages.  To a plain socket, a call writes at most `GATHERED` octets
-# (mostly three pages), and the next call waits until the socket has taken all octets of this call.  Under TLS, a call
-# writes at most 64 KiB, and the next call waits until Twisted's buffer has less than 64 KiB.  The kernel accepts octets
-# as long as less than 64 KiB are unsent (`ldapgw.server.listener`), and so the kernel buffers at most 128 KiB.  So a
-# client that reads nothing costs less than 256 KiB.
+# entries are not joined, because one call writes several pages.  On a plain socket, a call writes at most `GATHERED`
+# octets (mostly three pages); the server writes again only after the socket has taken these octets.  Under TLS, a call
+# writes at most 64 KiB; the server writes again only while Twisted's buffer has less than 64 KiB.  The kernel takes
+# octets only while less than 64 KiB are unsent (`ldapgw.server.listener`), and so buffers at most 128 KiB.  So a client
+# that reads nothing costs less than 256 KiB.
 JOINED: Final = 32 << 10
 GATHERED: Final = 128 << 10
 # Seconds that one login or network (a *requester*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new

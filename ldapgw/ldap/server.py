@@ -58,7 +58,7 @@ SWEEP = 1.0
 class Guesses:
     """The counts of wrong passwords and unknown numbers at one gateway since the last exchange.
 
-    The gateways on a database exchange these counts, because each limit holds for all these gateways together.
+    The gateways that share a database exchange these counts, because each limit holds for all these gateways together.
 
     :ivar passwords: counts of wrong passwords, by network and by hash of the login (`BindBackoff`).
     :ivar numbers: counts of unknown numbers, by login or network (`CallerIdLimits`).

@@ -161,8 +161,8 @@ class SocketWriter:
         """Close the connection once everything is written."""
         transport, all_sent = self._transport, self._send is not None and not self.blocked
         self.end()
-        # `loseConnection` would take another step of the reactor, only to find nothing to write.  The transport may
-        # also be a wrapper, which is not a FileDescriptor and whose `connectionLost` does not close the socket.
+        # If everything is sent, `loseConnection` only waits for another step of the reactor.  A transport that wraps
+        # another transport is not a FileDescriptor, and the `connectionLost` of such a transport closes no socket.
         if all_sent and isinstance(transport, FileDescriptor):
             transport.connectionLost(connectionDone)
         else:

@@ -119,7 +119,7 @@ class Lane(Generic[_W]):
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
-        """Mark a worker as queued, and return the queue of its login or network; the caller adds the worker there."""
+        """Mark a worker as queued, and return the queue to which the caller must add the worker."""
         worker.is_queued = True
         requester = worker.requester
         waiting = self._waiting.get(requester)
@@ -224,7 +224,7 @@ class TurnScheduler:
         return waiter.deferred
 
     def first_turn_of(self, requester: str) -> Awaitable[None]:
-        """Wait until a new request may begin: at the end of this turn, or later if the requester's slice is used up."""
+        """Wait until a new request may begin: at the end of this turn, or later if the requester has no time left."""
         waiter = _Waiter(requester)
         waiter.is_queued = True
         self._requests.append(waiter)

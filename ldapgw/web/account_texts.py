@@ -240,12 +240,12 @@ def account_view(
 
 
 def with_phones(view: AccountView, phones: Sequence[tuple[PhoneLogin, PhoneState]]) -> AccountView:
-    """Return the view of the overview, whose state is the worst state of the account and of the person's phones."""
+    """Return the view of the overview; a problem of a phone replaces the state of an account without a problem."""
     view = replace(view, is_used=any(login.worked_at or state.kind == "good" for login, state in phones))
     troubles = [(login, state) for login, state in phones if state.kind in ("bad", "warn")]
     if not troubles or not view.connected or view.state.kind != "good":
         return view
-    login, trouble = min(troubles, key=lambda phone: phone[1].kind)  # "bad" comes before "warn"
+    login, trouble = min(troubles, key=lambda phone: phone[1].kind)  # "bad" sorts before "warn"
     text = ACCOUNT_STATE_TEXTS["phone_refused" if trouble.kind == "bad" else "phone"]
     title = Phrase(str(text.title), {"phone": login.title, "state": trouble.title})
     return replace(view, state=replace_text(text, title=title, sentence=trouble.sentence), phone_to_fix=login.name)

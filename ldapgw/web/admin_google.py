@@ -280,7 +280,7 @@ class AdminDelegation:
 
 
 def _problem_of(code: str) -> Problem | None:
-    """Return the texts about the error with a code, or None if the code is empty."""
+    """Return the texts about an error code, or None if the code is empty."""
     if not code:
         return None
     if code in DelegationRefusal.__members__.values():
@@ -354,7 +354,7 @@ class AdminGoogle:
     def routes(self) -> tuple[Route, ...]:
         return (
             get("/<tenant>/admin/google", self.show, RequiredRole.ADMIN),
-            # A rejected form is shown at the form's address, which page.js then fetches with GET.
+            # After a rejected form, the browser shows the form's address, and page.js fetches this address with GET.
             get("/<tenant>/admin/client", self.show, RequiredRole.ADMIN),
             post("/<tenant>/admin/client", self.enter, RequiredRole.ADMIN),
             post("/<tenant>/admin/client/try", self.try_client, RequiredRole.ADMIN),
@@ -366,10 +366,10 @@ class AdminGoogle:
         )
 
     async def enter(self, visit: Visit) -> HttpResponse:
-        """``POST /{tenant}/admin/client``: try and store an OAuth client, which is given as a file or as id and secret.
+        """``POST /{tenant}/admin/client``: store an OAuth client, unless Google rejects the client.
 
-        If the id differs from the present client's id, the form must contain ``replace``, because everyone then has to
-        reconnect.
+        The form has a file, or the id and the secret of the client.  If the id differs from the present client's id,
+        the form must contain ``replace``, because everyone then has to reconnect.
         """
         if visit.tenant.name in self._dependencies.admin.tenants_with_configured_client:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)

@@ -132,7 +132,7 @@ class _Overview:
     :ivar has_working_phone: whether a phone has ever found a contact.
     :ivar reminded: the address of each person to remind, and the reason.
     :ivar held: the number of leavers' accounts whose removal waits for an administrator.
-    :ivar is_unused: whether no account of any tenant has ever connected.
+    :ivar is_unused: whether the database has no account of any tenant.
     :ivar gateways: all gateways that share the database; empty if there is only this gateway.
     """
 

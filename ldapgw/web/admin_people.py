@@ -398,8 +398,8 @@ class AdminPeople:
             await store.run(activity.record, entry)
         if act is Act.ACCOUNT_REMOVED:
             await store.run(_remove_account, account.id, entry, with_phones=with_phones)
-            # The disconnection has begun to clean the copies of the database.  If this cleaning reads the database
-            # after the removal, the cleaning does not find the account there.  So the removed account is named here.
+            # The cleaning of the database's copies, which a disconnection begins, may read the database only after the
+            # removal, and then does not find the account.  So the cleaner also gets the identity of the account.
             self._dependencies.removed([account.identity])
             await self._dependencies.changed()
         log.info(
@@ -514,7 +514,10 @@ def _share(
 
 
 def _remove_account(connection: Connection, account_id: int, entry: ActivityEntry, *, with_phones: bool) -> None:
-    """Delete a disconnected account, and record an entry like `entry` for each phone removed with the account."""
+    """Delete a disconnected account, and record the removal of each phone that is removed with the account.
+
+    :param entry: the entry about the account, from which the entries about phones are made.
+    """
     names = accounts.remove(connection, account_id, with_phones=with_phones)
     activity.record(connection, *(replace(entry, act=Act.PHONE_REMOVED, subject=name) for name in names))
 
@@ -592,7 +595,7 @@ def _link(recipients: Sequence[str], text: str, last: int) -> MailLink:
 
 
 def _may_connect(tenant: WebTenant, address: str, domains: set[str]) -> bool:
-    """Return whether the person with an address may connect, and is no external contact of the company.
+    """Return whether the owner of an address may connect, and is no external contact of the company.
 
     The directory also has external contacts.  If the configuration lets everybody connect, a person counts as an
     external contact unless the address has one of the company's `domains`.

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The administration's pages about phones: a table of all phones, forms to add one or many, and actions on many.
 
-A page with a ZIP file hands out the passwords that many phones got at once.  As on the phones' own pages, the passwords
-are available for ten minutes, in the session that made the passwords (`ldapgw.web.one_time_passwords`).  The
-`batch_key` is made from the time at which passwords were made: this time is the same for all phones that got their
-passwords with one form.
+If many phones get new passwords with one form, a page hands out the passwords in a ZIP file.  For ten minutes, the
+session that made the passwords can get this file (`ldapgw.web.one_time_passwords`).  The gateway stores the same time
+with all passwords of one form, so the `batch_key` is made from this time.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ _FIELDS = ("name", "label", "model", "placeholder", "mac", "further", "error")
 # The form's value for a phone without an owner.
 NOBODY = "nobody"
 _NO_FILE = gettext_noop("Choose a CSV file first.")
-# The name of the filter for the phones whose passwords are in one ZIP file: this word, followed by their `batch_key`.
+# The name of the filter for the phones whose passwords are in one ZIP file consists of this word and the `batch_key`.
 _BATCH = "zip-"
 
 

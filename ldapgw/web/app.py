@@ -117,7 +117,7 @@ def web_resource(dependencies: WebDependencies) -> IResource:
 
 @cache
 def _url_map(rules: Sequence[tuple[str, str]]) -> Map:
-    """Return a router that finds the index of a method and path in `rules`; a process compiles the router once."""
+    """Return a router that finds the index of a method and path in `rules`; the router is compiled only once."""
     return Map([Rule(path, methods=[method], endpoint=number) for number, (method, path) in enumerate(rules)])
 
 
@@ -199,7 +199,7 @@ class _WebResource(Resource):
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise PageError(error_pages.PAGES.wrong_method, headers=(("Allow", allowed),)) from None
-        except (UnicodeDecodeError, HTTPException):  # Werkzeug also redirects to a normalized path by an HTTPException
+        except (UnicodeDecodeError, HTTPException):  # Werkzeug also raises a redirect to a normalized path
             pages = error_pages.PAGES
             is_provisioning = segments[1:2] == [b"provision"]
             raise PageError(pages.no_provisioning_address if is_provisioning else pages.not_found) from None

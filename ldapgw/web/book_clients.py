@@ -74,7 +74,7 @@ _MAX_KEPT, _MAX_KEPT_BOOK = 32 << 20, 8 << 20
 _LEAST_KEPT = 4 << 10
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
-# The delay in seconds of the answer to a wrong login, if an earlier answer to the same network and login name is still
+# The answer to a wrong login is delayed by this many seconds while another answer to the same network and login name is
 # delayed.
 LONGEST_DELAY = 8.0
 
@@ -483,7 +483,7 @@ class BookClients:
     async def _kept_book(
         self, request: HttpRequest, viewer: Viewer, book: BookFormat, key: BookKey
     ) -> HttpResponse | None:
-        """Wait for the login's turn, and return the answer with a kept book; return None if the book is not kept."""
+        """Return the answer with a kept book, in the login's turn; return None if the book is not kept."""
         reader = self._dependencies.reader
         kept = self._kept.find(key, reader.edition(viewer))
         if kept is None:

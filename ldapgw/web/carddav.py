@@ -130,7 +130,7 @@ class CardDav:
         return HttpResponse(200, b"", "text/plain; charset=utf-8", (_DAV, ("Allow", "OPTIONS, PROPFIND")))
 
     async def read_entrance(self, request: HttpRequest) -> HttpResponse:
-        """``/dav/``: send the path of the client's home; only the client's login tells the client's tenant."""
+        """``/dav/``: send the path of the client's home, which depends on the tenant of the client's login."""
         gateway = self._layout.dependencies
         viewer = await log_in(request, None, None, gateway.book_clients, gateway.clock)
         paths = self._paths(viewer)
@@ -156,7 +156,7 @@ class CardDav:
                 for count, book in enumerate(books, start=1):
                     tokens[book.name] = await self._token(book, run)
                     if not count % _TOKENS:
-                        await deferLater(self._layout.dependencies.clock, 0.0)  # phones are served meanwhile
+                        await deferLater(self._layout.dependencies.clock, 0.0)  # the reactor can serve phones now
             responses = (
                 _resource(
                     request, paths.book(book), answers.book_properties(paths, book, tokens.get(book.name, "")), wanted
@@ -301,7 +301,7 @@ class CardDav:
         return _refusal(DavRefusal(403, dav("need-privileges")))
 
     async def _answer(self, request: HttpRequest, viewer: Viewer, handle: _Handle) -> HttpResponse:
-        """Wait until it is the login's turn, and answer a request."""
+        """Wait for the login's turn, and answer a request."""
         try:
             async with self._reads.place(viewer.login) as run:
                 return await handle(run)

@@ -40,9 +40,9 @@ log = Logger()
 CONNECT = "connect"
 ADD = "add"
 SIGN_IN = "signin"
-# The purpose of a consent that switches a source on begins with one of these words (`switch_on_purpose`).  The purpose
-# begins with `_SWITCH_ON_AGAIN` if the consent is repeated with a consent screen, because Google has issued no refresh
-# token for the new scope.
+# The purpose of a consent that switches a source on begins with one of these words (`switch_on_purpose`).  If no
+# refresh token covers the new scope, the consent is repeated with `_SWITCH_ON_AGAIN`, so that Google shows a consent
+# screen.
 _SWITCH_ON = "switch-on"
 _SWITCH_ON_AGAIN = "switch-on-again"
 
@@ -332,9 +332,9 @@ class AuthorizationCodeFlow:
 
         :param address: the client's IP address, for the activity log.
         :param person: the person at the browser, who is not the account's Google user if another account is added.
-        :returns: the account's id.  None if there is no refresh token to store, or if the person who signs in has never
-            connected an account.  Also None if the consent is for one more source of an account, but the account was
-            disconnected meanwhile.
+        :returns: the account's id.  The result is None in three cases: there is no refresh token to store; the person
+            who signs in has never connected an account; or the account whose source the consent switches on was
+            disconnected or removed meanwhile.
         """
         now = self._dependencies.clock.seconds()
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)
@@ -490,7 +490,11 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
 
 
 def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether a consent's account is the account to connect, and the visitor's own; `ADD` allows any account."""
+    """Return whether a consent is from an account that the flow allows; the purpose `ADD` allows any account.
+
+    Any other purpose allows only the expected account, if the flow expects a certain account.  If the visitor is signed
+    in as a person, the account must also be this person's own account, or be on this person's page.
+    """
     if flow.purpose == ADD:
         return True
     if flow.expected not in ("", sub):
@@ -508,7 +512,7 @@ def _retry_target(flow: ConsentFlow, visitor: Visitor | None) -> str:
     if flow.purpose == ADD:
         return "connect?add"
     if _source_to_switch_on(flow.purpose) is not None:
-        return _account_page(flow, visitor)  # a form of this page begins the consent
+        return _account_page(flow, visitor)  # the consent begins with a form on this page
     number = _expected_number(flow, visitor)
     return f"connect?account={number}" if number else flow.purpose
 

@@ -119,7 +119,7 @@ class ContactRow:
     """A contact in a list.
 
     :ivar id: the contact's id on the pages; empty for a contact without a page.
-    :ivar book: the name of the contact's book; empty for a book of the reader's own.
+    :ivar book: the name of the contact's book; empty if the book is the reader's own.
     :ivar colour: the number of the colour of the picture with initials.
     """
 

@@ -177,8 +177,8 @@ class WebDependencies(ConsentDependencies):
     :ivar sends_hsts: whether browsers may be told to use only HTTPS.
     :ivar disconnected: called after an account was disconnected, to delete the account's data from copies of the
         database.
-    :ivar removed: called with the tenant and the sub of removed accounts, which the database no longer names, to delete
-        their data from the copies too.
+    :ivar removed: called with the tenant and the sub of accounts that were removed from the database, to delete the
+        data of these accounts from copies of the database.
     :ivar is_shared: whether several gateways can use the database, so that a proxy may lead a browser to any of these
         gateways.
     :ivar contacts: browses and searches the contacts that phones find.
@@ -301,8 +301,8 @@ class AdminDependencies:
     :ivar sync_interval: seconds between syncs of an account.
     :ivar calls_per_minute: the limit on the calls to the People API for each Google project, or None if there is no
         limit.
-    :ivar metrics: the body and the content type of ``/metrics``.
-    :ivar left_out: the clients of a tenant that asked caller-ID books for too many unknown numbers.
+    :ivar metrics: returns the body and the content type of ``/metrics``.
+    :ivar left_out: returns the clients of a tenant that searched for too many unknown numbers in caller-ID books.
     :ivar may_be_new_store: whether the gateway may have begun with a new database by accident.
     :ivar config_file: the path of the configuration file.
     """

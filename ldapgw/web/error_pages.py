@@ -44,7 +44,7 @@ class ErrorPageLink(Texts, frozen=True):
         """Return the link's address.
 
         :param home: the path of the tenant's page.
-        :param popup: whether the page is in a pop-up; the link back then closes the pop-up.
+        :param popup: whether the page is in a pop-up; in a pop-up, the link back closes the pop-up.
         """
         if self.target.startswith("https://"):
             return self.target
@@ -166,10 +166,10 @@ REDIRECT_ERRORS: Mapping[str, ErrorPage] = {
 
 
 def sign_in_first(path: str, *, had_session: bool) -> ErrorPage:
-    """Return the error page that asks a visitor to sign in, with a link that then leads to the requested page.
+    """Return the error page that asks a visitor to sign in, with a link that leads to the requested page afterwards.
 
     :param path: the requested page's path below the tenant's page.
-    :param had_session: whether the browser sent a session; the session has ended then.
+    :param had_session: whether the visitor had a session, which has ended.
     """
     error_page = PAGES.session_ended if had_session else PAGES.sign_in_first
     if not is_page_path(path):
@@ -209,8 +209,8 @@ def for_google_error(error: GoogleError) -> ErrorPage:
 def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
     """Return the error page with links that retry the original action.
 
-    :param retry_target: the target that replaces ``connect``; with ``choose`` added, the target replaces
-        ``connect?choose``.
+    :param retry_target: the target that replaces ``connect``.  The target that replaces ``connect?choose`` has the
+        parameter ``choose`` too.
     """
     choose = f"{retry_target}{'&' if '?' in retry_target else '?'}choose"
     targets = {"connect": retry_target, "connect?choose": choose}

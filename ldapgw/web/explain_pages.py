@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The pages that explain why a phone did not find somebody: common problems, and explanations of a search.
 
-The query is sent in a form (POST), so that no name and no number gets into an address.  If the phone does not see
-another person's book, a visitor learns nothing about this book.  An administrator learns whether such a book has a
-number, but only if the query is the complete number; the command ``ldapgw explain`` tells more.
+The query is sent in a form (POST), so that no name and no number gets into an address.  A visitor learns nothing about
+another person's book that the phone does not see.  If the query is a complete number, an administrator learns whether
+such a book contains the number; the command ``ldapgw explain`` shows more.
 """
 
 from __future__ import annotations

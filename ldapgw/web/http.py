@@ -38,8 +38,8 @@ from ldapgw.web.i18n import LANGUAGES, best_language
 # The maximum number of octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each
 # selected row of a table; Google's redirect has eight parameters.
 MAX_FORM_SIZE = 8 * 1024
-# The maximum number of octets of any request's body.  Only routes for lists of hundreds of phones or people allow this
-# size (`Route.max_body_size`).
+# The maximum number of octets of a request's body, unless the method is REPORT.  Forms without long lists and without
+# files may have only `MAX_FORM_SIZE` octets (`Route.max_body_size`).
 MAX_BODY_SIZE = 64 * 1024
 # The maximum number of octets of the body of a request that names many contacts by their addresses (the method REPORT
 # of CardDAV).
@@ -148,7 +148,8 @@ def _read_hop(hop: str) -> str:
     match = _HOP.fullmatch(hop)
     address = (match[1] or match[2] or "") if match else hop
     try:
-        return normalize_address(str(ipaddress.ip_address(address.partition("%")[0])))  # a zone may be any text
+        # The zone of an IPv6 address is removed, because a zone may be any text.
+        return normalize_address(str(ipaddress.ip_address(address.partition("%")[0])))
     except ValueError:
         return UNKNOWN_ADDRESS
 
@@ -222,7 +223,7 @@ class HttpCookies:
     the prefix only for the path ``/``.  If the gateway is served below a path, other programs on the host must not get
     the cookies: the cookies then have this path and the prefix ``__Secure-`` (RFC 6265bis 4.1.3).
 
-    :param secure: False on http, which only loopback addresses use: browsers refuse the prefixes there.
+    :param secure: whether ``public_url`` has https.  On http, browsers refuse the prefixes.
     :param path: `PublicUrl.path`.
     """
 
@@ -257,7 +258,7 @@ class HttpCookies:
     def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
         """Return the session cookies in a request, by tenant name."""
         cookies = _parse_cookies(headers)
-        if not cookies:  # a phone has no cookies, and there may be many tenants
+        if not cookies:  # phones send no cookies, and names for many tenants take time
             return {}
         names = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
         return {tenant: cookies[name] for tenant, name in names.items() if name in cookies}

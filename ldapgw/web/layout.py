@@ -111,9 +111,9 @@ class RequiredRole(Enum):
 
     PUBLIC = auto()  # handler(request)
     TENANT = auto()  # handler(TenantVisit): anybody, at the path of an existing tenant
-    PHONE = auto()  # handler(request, tenant, viewer): a phone's login, or the path's <secret>
+    PHONE = auto()  # handler(request, tenant, viewer): the client sends a phone's login, or the <secret> in the path
     SIGNED_IN = auto()  # handler(Visit)
-    PERSON = auto()  # handler(Visit): not an administrator by link, who has no account
+    PERSON = auto()  # handler(Visit): an administrator who signed in by a link has no account, and is refused
     ADMIN = auto()  # handler(Visit)
 
 
@@ -125,7 +125,7 @@ class Route:
     :ivar over_http: whether the route also answers plain HTTP where the gateway itself serves HTTPS, because phones and
         monitoring may not follow a redirect.
     :ivar runs_to_end: whether a request is handled to its end even when the client has gone, because the handler
-        changes something; all other requests are cancelled then.
+        changes something; any other request is cancelled when its client has gone.
     :ivar is_unlimited: whether the limit on a session's forms does not apply to the form: either the handler limits the
         form itself, or the form must always work.
     """
@@ -332,7 +332,7 @@ class TenantVisit:
         """Return an entry of the activity log for an act of the visitor, or of somebody who opens an admin link.
 
         :param subject: the address of an account or the name of a phone; empty for the tenant.
-        :param detail: the new value, where the act has one.
+        :param detail: the new value; empty if the act has no new value.
         """
         name = self.visitor.person.address if self.visitor is not None else ""
         actor = Actor(name or activity.ADMIN_LINK, self.request.address)

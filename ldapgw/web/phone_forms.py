@@ -146,7 +146,7 @@ class PhoneForms:
         return await self._done(visit, login, "got a new password", "phone-reset")
 
     async def test(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/test``: test the phone's connection, and its login if ``password`` is sent."""
+        """``POST /{tenant}/phones/{name}/test``: test the phone's connection, and the login if a password is known."""
         wait = self._test_limiter.take(visit.visitor.session)
         if wait or self._tests_running >= MAX_TESTS:
             raise PageError(error_pages.PAGES.too_many, visit.tenant, headers=(("Retry-After", str(ceil(wait) or 10)),))

@@ -454,7 +454,10 @@ def _own_phones(connection: Connection, visitor: Visitor) -> tuple[PhoneLogin, .
 
 
 def form_model(visit: Visit) -> tuple[str, str]:
-    """Return the model that a form names, or else an empty model and the placeholder that the form names.
+    """Return the model that a form names, and an empty placeholder.
+
+    If the form names no model, or `OTHER_MODEL`, return an empty model and the placeholder that the form names.  Phones
+    replace a placeholder in their search filters by the text that the user has typed.
 
     :raises PageError: when no phone has such a placeholder.
     """

@@ -8,8 +8,9 @@ page with a button, so that a link preview fetches no settings.
 
 In a provisioning window, a phone asks for the file that has the phone's MAC address in its name, at an address with the
 window's token.  The answer has a new password, so a window is short, a phone gets one answer, and only
-`provisioning_networks` get answers.  The gateway answers any other request with the right token as if there were no
-such file, counts the request as a wrong login from the client's address, and shows the request to the administrator.
+`provisioning_networks` get answers.  If a phone may not get the settings for which it asks with the right token, the
+gateway answers that there is no such file, counts the request as a wrong login from the client's address, and shows the
+request to the administrator.
 
 A report says which steps of a phone's settings worked, for people who enter the settings by hand.  The counts of
 reports stay in the gateway.  An administrator can send the counts to the developers of ldapgw as a mail; the gateway
@@ -228,8 +229,9 @@ class ProvisioningWindows:
     async def _boot_file(
         self, visit: TenantVisit, window: ProvisioningWindow, login: PhoneLogin, file: str
     ) -> HttpResponse | None:
-        """Return the boot file, which names the phone's file of settings; None if the phone may not fetch its settings.
+        """Return the boot file, which names the phone's file of settings.
 
+        The result is None if `file` is no boot file, or if the phone may not fetch its settings.
         Another phone of this model must not get this file, because the file may make the other phone drop its settings
         from another server.
         """
@@ -390,7 +392,7 @@ class ProvisioningPages:
     async def serve(self, visit: TenantVisit, secret: str, file: str) -> HttpResponse:
         """``/{tenant}/provision/{secret}/{file}``: send the phone's settings, in the vendor's format.
 
-        :param secret: the secret of an address, or the token of the tenant's provisioning window, which has no dot.
+        :param secret: the secret of an address, or the token of the tenant's provisioning window; a token has no dot.
         """
         if "." not in secret:
             return await self._windows.serve(visit, secret, file)
@@ -591,6 +593,6 @@ def mail_address(text: str) -> str:
 
     The person enters the recipient.
     """
-    body = quote(text.replace("\n", "\r\n"))  # RFC 6068 5
+    body = quote(text.replace("\n", "\r\n"))  # RFC 6068 5: lines end with CRLF
     address = f"mailto:?subject={quote(_SUBJECT)}&body={body}"
     return address if len(address) <= _MAX_MAIL_ADDRESS else ""

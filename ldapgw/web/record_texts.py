@@ -50,7 +50,7 @@ class Bar:
     """A day in the strip of fourteen days.
 
     :ivar failed: the height of the bar's part for failed syncs, which is proportional to the share of failed syncs.
-    :ivar kind: the CSS class of the color of the bar's other part.
+    :ivar kind: the CSS class of the colour of the bar's other part.
     :ivar when: noon of the day, in seconds since the epoch.
     """
 

@@ -58,7 +58,7 @@ _ICONS = ("favicon.ico", "apple-touch-icon.png", "apple-touch-icon-precomposed.p
 class SignInPages:
     """The pages that need no sign-in.
 
-    Apart from consents and administration links, GET changes only the session's last use and the language.
+    Apart from consents, a GET request changes only the session's last use and the language.
 
     Mutable: the rate limiter.
     """

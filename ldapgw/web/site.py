@@ -217,7 +217,7 @@ class WebChannel(HTTPChannel):
 
     @property
     def method(self) -> bytes:
-        """Return the method of the request whose body arrives; Twisted tells the request its method only afterwards."""
+        """Return the method of the request whose body arrives; Twisted sets `Request.method` only after the body."""
         method: bytes = self._command
         return method
 
@@ -254,7 +254,7 @@ class WebChannel(HTTPChannel):
         self.release()
 
     def forceAbortClient(self) -> None:  # noqa: N802 - Twisted's name
-        """Abort a connection whose client does not close its half."""
+        """Abort a connection that is still open some seconds after its timeout."""
         self._abortingCall = None
         self.abort("a connection that timed out")
 

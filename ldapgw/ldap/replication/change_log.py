@@ -391,7 +391,7 @@ def _only_in(segments: Iterable[Segment], others: Iterable[Segment]) -> Generato
 
 
 def ordered(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
-    """Order changes so that a replica can apply them: deletions, children first, then other changes, parents first."""
+    """Return the deletions with children first, and the other changes with parents first, for a replica to apply."""
     deleted = [change for change in changes if change.is_deleted]
     stored = [change for change in changes if not change.is_deleted]
     deleted.sort(key=lambda change: -change.entry.depth)

@@ -126,7 +126,7 @@ class ReplicaEntry:
 
     @property
     def depth(self) -> int:
-        """Return a number that is greater for children than for parents, and equal for siblings."""
+        """Return a number that is greater for children than for parents."""
         return 9
 
     def entry_uuid(self) -> bytes:
@@ -206,7 +206,7 @@ class LoginEntry(ReplicaEntry):
     ) -> None:
         super().__init__(parent)
         name = "" if access is None else f"/{access.name.lower()}"
-        # No book has the same UUID: the text below has a blank, which no key of a book has.
+        # No book has the same UUID, because the hashed text has a blank, and no key of a book has a blank.
         self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
         self._dn = dn
         self.access = access
