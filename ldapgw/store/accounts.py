@@ -181,7 +181,7 @@ class Account:
     def identity(self) -> tuple[str, str]:
         """Return the tenant and the `sub`.
 
-        Two accounts with different identities are different, even if they have the same id.
+        After the database was replaced, another account may have the same id, but not the same tenant and `sub`.
         """
         return self.tenant, self.sub
 

@@ -34,8 +34,8 @@ class NumberMode(StrEnum):
 class ReplicaBooks(StrEnum):
     """The contents of a replica of the directory.
 
-    A replica has only the shared books, or the private books too.  Its entries have extra values for servers that
-    compare values literally; with "plain", these values are left out.
+    A replica has only the shared books, or the private books too.  The entries have extra values for servers that
+    compare values literally, unless the content is "plain".
     """
 
     SHARED = "shared"
@@ -181,7 +181,7 @@ class LastBind:
     """A phone's last successful bind.
 
     :ivar password: the hash of the password at that time.
-    :ivar over_tls: whether nobody on the way could read the password.
+    :ivar over_tls: whether the password was protected on the network, as with TLS.
     """
 
     when: float
