@@ -68,8 +68,8 @@ class Mode(Enum):
     BESIDE: the transaction locks only rows, so that pages need not wait for the transaction; without
         `Database.runs_beside`, the same as WRITE.
     READ: the transaction only reads, and waits for no transaction that writes.
-    PROBE: the same as BESIDE, but for functions that only read.  The transaction fails if the database cannot be
-        written.
+    PROBE: the same as BESIDE, but for functions that only read.  On SQLite, the transaction fails if another program
+        keeps the database locked.
     """
 
     WRITE = "write"

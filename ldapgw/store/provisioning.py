@@ -301,7 +301,7 @@ def forget_window(connection: Connection, tenant: str) -> bool:
 def read_window(connection: Connection, tenant: str, secret_box: SecretBox) -> ProvisioningWindow | None:
     """Read a tenant's provisioning window, which may be closed.
 
-    :returns: None if no window was ever opened, or if the token was sealed with another key.
+    :returns: None if the tenant has no window, or if the token was sealed with another key.
     """
     row = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant)).first()
     if row is None:
