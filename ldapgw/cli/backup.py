@@ -182,8 +182,8 @@ def restore(site: Site, file: Path, *, yes: bool) -> None:
 
 # The command fails if a gateway has not published the new key after `_TELL_SECONDS`, or if a gateway does not use the
 # new key after `_READY_SECONDS`.  Both times count from the beginning of the wait.  A gateway publishes its keys with
-# each heartbeat, every three seconds.  Once every gateway has the new key, each gateway uses the key from its third
-# heartbeat on at the latest.
+# each heartbeat, every three seconds.  After all gateways have the new key, each gateway uses the key within three
+# heartbeats.
 _TELL_SECONDS = 8.0
 _READY_SECONDS = 20.0
 _POLL_SECONDS = 0.5

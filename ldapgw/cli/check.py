@@ -159,7 +159,7 @@ def check_public_name(config: Config) -> Iterator[CheckResult]:
 
 
 def _inspection(subject: Subject) -> Iterator[CheckResult]:
-    """Warn of the data that a proxy can read if the proxy inspects TLS."""
+    """Warn of the data that a proxy can read if the proxy inspects TLS with the authority in ``google.ca_file``."""
     config = subject.config
     if config.google.ca_file:
         message = (

@@ -263,9 +263,10 @@ _KEYS_INSPECTED = (
 )
 
 
-# Differences in seconds between this machine's clock and Google's clock: above the first, the check warns, and above
-# the second, the check fails.  Smaller differences prove nothing, because Google's dates have whole seconds and an
-# answer takes some seconds.  A greater difference makes valid tokens seem invalid.
+# The check warns if the difference in seconds between this machine's clock and Google's clock is greater than
+# `_CLOCK_WARNING`, and fails if the difference is greater than `_CLOCK_FAILURE`.  Smaller differences prove nothing,
+# because Google's dates have whole seconds and an answer takes some seconds.  A great difference makes valid tokens
+# seem invalid.
 _CLOCK_WARNING, _CLOCK_FAILURE = 60, 300
 
 
@@ -455,9 +456,8 @@ async def _try_scopes(
         elif scope != next(iter(refused)):
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
-            # Each request has a single scope.  If the Workspace does not allow this scope, Google answers
-            # NOT_AUTHORIZED, even if the Workspace allows other scopes.  Only the results for all scopes show whether
-            # the Workspace allows some scopes.
+            # Each request has a single scope, so Google answers NOT_AUTHORIZED if the Workspace does not allow this
+            # scope.  If the Workspace allows another scope, the reason is SOME_SCOPES.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)

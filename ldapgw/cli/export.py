@@ -292,7 +292,7 @@ class Library:
     :param file_cache: the books of files that the gateway has built.
     :param phone: the phone that searches, or None to search as a phone without an owner.
     :ivar context: the naming context of the tenant.
-    :ivar viewer: the viewer as whom the phone searches.
+    :ivar viewer: the phone with its access to the directory, for searches.
     :ivar tenant_viewer: tells which access the phone has to each book of the tenant.
     :raises StoreError: when the database cannot be used.
     """

@@ -185,8 +185,8 @@ def init(site: Site, /, **given: Any) -> None:
         hint(line)
 
 
-# A function that asks a question, unless an option has the value.  Its arguments are the option's name, the question,
-# the type and the default.
+# A function that returns the value of an option, or else asks a question.  The arguments are the option's name, the
+# question, the type and the default.
 _Ask = Callable[..., Any]
 
 
@@ -296,7 +296,7 @@ def _ask_page(given: dict[str, Any], ask: _Ask, default: str) -> str:
 def _ask_encryption(given: dict[str, Any], ask: _Ask) -> None:
     """Ask how connections are encrypted, and for the ports."""
     if given["encryption"] is None and given["public_url"].startswith("http:"):
-        given["encryption"] = "none"  # the page is for this machine alone, and no certificate is for localhost
+        given["encryption"] = "none"  # an http URL has a loopback address, which needs no encryption
     ask("encryption", _ENCRYPTION_QUESTION, Choice(_ENCRYPTION), "create")
     if given["encryption"] == "files":
         ask("certificate", "Where is the certificate with its chain, a PEM file?", _read_file)

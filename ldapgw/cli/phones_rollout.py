@@ -142,7 +142,7 @@ def provision(
 
 
 def _tenant_of(connection: Connection, names: Sequence[str]) -> str | None:
-    """Return the tenant of the named phones; None without names.
+    """Return the tenant of the first named phone; None without names.
 
     :raises UserError: when there is no such phone.
     """

@@ -150,7 +150,7 @@ class Site:
 
     @contextmanager
     def create_store(self) -> Iterator[Database]:
-        """Open the database to add data; creates the database and its folder when they do not exist.
+        """Open the database to add data; create the database and its folder if they do not exist.
 
         :raises StoreError: when the database cannot be created or used.
         """

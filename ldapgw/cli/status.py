@@ -379,10 +379,9 @@ def _begun_at(site: Site) -> float | None:
 
 
 def _stale_since(site: Site) -> float | None:
-    """Return the time of the snapshot from which the gateway started.
+    """Return the time of the snapshot from which the gateway started; None if the gateway has read the database since.
 
-    Return None if the gateway has read the database since its start, because the gateway then writes a new snapshot at
-    once.
+    A gateway that has read the database writes a new snapshot at once.
     """
     snapshot, begun_at = status_of(site.state.path / LOGINS_FILE), _begun_at(site)
     if snapshot is None or begun_at is None or site.state.database_file is not None:

@@ -19,7 +19,7 @@ from ldapgw.store.phones import PhoneLogin, Refusal, wrong_password
 
 
 class _PageTexts(Texts, frozen=True):
-    """The messages of a page, which has a button where the other messages name a command."""
+    """The messages of pages; each replaces a message that names a command, because the page has a button."""
 
     shrink: str
     directory_shrink: str

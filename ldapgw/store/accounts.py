@@ -181,7 +181,7 @@ class Account:
     def identity(self) -> tuple[str, str]:
         """Return the tenant and the `sub`.
 
-        Two accounts with different identities are different, even if they have the same id.
+        After the database was replaced, another account may have the same id, but not the same tenant and `sub`.
         """
         return self.tenant, self.sub
 
@@ -318,7 +318,7 @@ def read_for_person(connection: Connection, tenant: str, sub: str) -> tuple[Acco
 def lock(connection: Connection, account_id: int) -> None:
     """Lock an account until the transaction ends: other transactions cannot write the account meanwhile.
 
-    On PostgreSQL, each transaction that writes rows of an account calls this function first.
+    The function does nothing on SQLite, where transactions that write exclude each other anyway.
     """
     if database_of(connection).runs_beside:
         connection.execute(_LOCK, {"account_id": account_id})

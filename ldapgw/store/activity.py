@@ -176,7 +176,7 @@ def read_page(
     """Read a page of a tenant's log.
 
     :param act: the code of an act, or empty for all acts.
-    :param person: part of an actor, a subject or a detail, regardless of case, or empty for all entries.
+    :param person: a text that the actor, the subject or the detail contains, regardless of case; empty for all entries.
     :param number: the page, counted from 1; if there is no such page, the nearest page is read.
     """
     found = _filtered(select(activity), tenant, act, person)

@@ -95,8 +95,8 @@ def restore_server(file: Path, database: Database, secret_box: SecretBox, kept: 
     """Restore a backup into a database on a server, in one transaction.
 
     :param secret_box: see `restore`.
-    :param kept: the path of two files without their endings, which are ``.restoring`` for the prepared backup, and
-        ``.before-restore`` for a copy of the present database.
+    :param kept: a path; the prepared backup has this path with the ending ``.restoring``, and a copy of the present
+        database has this path with the ending ``.before-restore``.
     :raises StoreError: when the restore fails; the database is unchanged then.
     """
     work = kept.with_name(kept.name + ".restoring")
@@ -159,7 +159,7 @@ def _prepare(work: Path, file: Path, secret_box: SecretBox, last_ids: Mapping[st
     All secrets are encrypted with the present key.
 
     :param last_ids: the highest ids in the database that will be replaced (`Database.last_ids`).  New rows get higher
-        ids, so that no id gets another meaning.
+        ids, so that no new row has the id of a former row.
     """
     try:
         with _database_in(work) as copy:

@@ -57,11 +57,11 @@ _MARKED = (
     ("phone", "phone", "name", _PHONE_COLUMNS),
     ("further_account", "phone", "phone", ()),
 )
-# Each inserted or deleted row of these tables marks all accounts of the row's tenant as changed.  An update marks the
-# accounts too if the update matches the table's event, which is part of the CREATE TRIGGER statement.
+# When a row of one of these tables is inserted, deleted or updated, a trigger marks all accounts of the row's tenant as
+# changed.  The value is the event for updates in CREATE TRIGGER.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
-# PostgreSQL notifies the gateways when one of these tables changes.  A table in `_MARKED` need not be listed here,
-# because a trigger writes the mark of its change into the table "change".
+# PostgreSQL notifies the gateways when one of these tables changes.  The tables in `_MARKED` are not listed, because
+# their triggers write into the table "change".
 _TOLD = ("change", "recording", "recording_part", "alarm", *_MARKING_TENANT, "sync_progress")
 
 _UPSERT = """
@@ -246,8 +246,8 @@ class Delta:
     """The changes of an account's contacts since a generation, and all labels of the account.
 
     :ivar changed: new and changed contacts.
-    :ivar removed: the source and uid of persons who no longer have a contact on phones, or never had a contact on
-        phones.
+    :ivar removed: the source and uid of persons who were deleted or are skipped.  A skipped person may never have had a
+        contact on phones.
     :ivar labels: the names of the labels by resource name.
     """
 

@@ -350,12 +350,12 @@ def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequ
 
 
 def delete_duplicates(connection: Connection, account_id: int) -> bool:
-    """Delete the "other contacts" that have become contacts, even contacts that are left out because of labels.
+    """Delete the "other contacts" of persons who have become contacts.
 
-    Google does not always report that such persons have left the "other contacts".  Without this function, phones would
-    still find a person who has become a contact with an excluded label.
+    Google does not always report that such persons have left the "other contacts".  If the new contact of a person is
+    left out because of its labels, the other contact is deleted too, so that phones do not find the person.
 
-    :returns: whether there were such persons.
+    :returns: whether an "other contact" was deleted.
     """
     original, other = contact.alias(), contact.c
     is_same = or_(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Copies beside the database: the database before an upgrade or a restore, and damaged database files.
 
-The contacts and tokens of disconnected accounts are removed from the copies.  If the removal fails, the copy is
-deleted, and every copy is deleted after 30 days.  The database shows which accounts are disconnected, and each copy
-shows which accounts are left in the copy, so after a power cut the next start completes the removal.  A gateway that
-does not run while another gateway removes an account from the database does not learn of this removal: its own copies
-keep the contacts of the account until the copies are deleted.
+The contacts and tokens of disconnected accounts are removed from the copies.  A copy is deleted after 30 days, or when
+the removal fails.  The database shows which accounts are disconnected, so the next start completes a removal that a
+power cut has interrupted.  If another gateway removes an account from the database while this gateway does not run, or
+if an account was removed just before a power cut, the copies may keep the contacts of the account until the copies are
+deleted.
 
 A copy may have the tables of an older version, so the names of tables are read from the copy itself.
 """
@@ -75,7 +75,7 @@ class CopyCleaner(PeriodicService):
         super().__init__(clock, CLEAN_SECONDS, self._clean, failed)
 
     def clean(self) -> Deferred[None]:
-        """Clean the copies now, even if a run is under way: that run may not know the latest disconnected account."""
+        """Clean the copies now, even if a run is under way, which may not know the latest disconnected account."""
         return self.attempt(self._clean)
 
     def clean_removed(self, removed: Collection[tuple[str, str]]) -> Deferred[None]:

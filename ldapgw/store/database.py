@@ -65,10 +65,11 @@ class Mode(Enum):
     """The kind of a transaction.
 
     WRITE: no other WRITE transaction of any gateway runs at the same time.
-    BESIDE: the transaction locks only the rows that it writes, so that pages need not wait for the transaction.
+    BESIDE: the transaction locks only rows, so that pages need not wait for the transaction; without
+        `Database.runs_beside`, the same as WRITE.
     READ: the transaction only reads, and waits for no transaction that writes.
-    PROBE: the same as BESIDE, but for functions that only read.  The transaction fails if the database cannot be
-        written.
+    PROBE: the same as BESIDE, but for functions that only read.  On SQLite, the transaction fails if another program
+        keeps the database locked.
     """
 
     WRITE = "write"
@@ -116,8 +117,8 @@ class Position:
 class Database(ABC):
     """The database and its transactions.  All methods raise `StoreError` if the database cannot be used.
 
-    :ivar runs_beside: whether a transaction that is not exclusive runs at the same time as other transactions that
-        write, and locks only rows.
+    :ivar runs_beside: whether a transaction that is not exclusive locks only rows, so that other transactions can write
+        at the same time.
     :ivar unfinished_copy_of: the name of the source if this database is opened as the target of a copy, otherwise None.
         Without this name, a database with an unfinished copy is not opened.
     :ivar name: the name of the database in messages, without a password.
@@ -398,7 +399,7 @@ def is_current(connection: Connection, database: Database) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Create the tables, or upgrade them to the newest version; the tables of a new copy are marked as unfinished."""
-    # Alembic is imported only here: the import takes a fifth of a start, and few starts upgrade anything.
+    # Alembic is imported here, because the import takes a fifth of the time of a start, and few starts upgrade tables.
     from alembic import command
     from alembic.config import Config
 
@@ -413,7 +414,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def readable_from() -> str:
-    """Return the oldest revision whose gateways can use the tables of this version."""
+    """Return the revision of the oldest gateways that can use the tables of this version."""
     from alembic.script import ScriptDirectory
 
     modules = (script.module for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())

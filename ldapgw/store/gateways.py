@@ -79,7 +79,8 @@ class Peers:
 
 def beat(connection: Connection, info: GatewayInfo) -> Peers:
     """Write a gateway's heartbeat, and read the other living gateways."""
-    from sqlalchemy.dialects.postgresql import insert  # commands import this module, and most need no PostgreSQL
+    # imported here, because commands import this module, and few commands use PostgreSQL
+    from sqlalchemy.dialects.postgresql import insert
 
     columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
     new = insert(gateway).values(**columns, started_at=_NOW)
@@ -95,7 +96,7 @@ def leave(connection: Connection, gateway_id: str) -> None:
 
 
 def begin_lead(connection: Connection, revision: str) -> bool:
-    """Remove the marks of former leaders, and let the syncs that another gateway had begun be due at once.
+    """Remove the marks of former leaders, and make the unfinished syncs of other gateways due at once.
 
     :param revision: the newest revision of the database that this gateway knows.
     :returns: False if this gateway may not sync, because its version cannot use the tables; nothing is changed then.
@@ -141,7 +142,7 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
     for died in sorted(dead, key=lambda gateway: gateway.seen_at):
         for later in starts:
             if later.info.name == died.info.name and later.started_at > died.seen_at:
-                starts.remove(later)  # one start replaces only one dead gateway
+                starts.remove(later)  # each start counts as the replacement of only one gateway
                 left.remove(died)
                 break
     return tuple(gateway for gateway in known if gateway in left)

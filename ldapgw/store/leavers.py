@@ -122,7 +122,7 @@ def undo_keep(connection: Connection, account_id: int) -> bool:
 
 
 def _set_kept(connection: Connection, account_id: int, *, kept: bool) -> bool:
-    accounts.lock(connection, account_id)  # the account may be about to be removed
+    accounts.lock(connection, account_id)  # another transaction may be removing the account
     # An approval given before the account was kept must not remove the account afterwards.
     change = update(leaver).where(leaver.c.account_id == account_id, leaver.c.kept != kept)
     return connection.execute(change.values(kept=kept, approved=False)).rowcount > 0

@@ -167,7 +167,7 @@ class LoginsFile:
             raise StoreError(f"{self.path}: is of another database, or of another version of ldapgw")
         age = now - snapshot.taken_at
         if age < -CLOCK_SECONDS:
-            raise StoreError(f"{self.path}: was written later than now; set the clock")
+            raise StoreError(f"{self.path}: the time in the file is in the future; set the clock")
         if age >= max_age:
             self.delete()
             raise StoreError(f"{self.path}: is too old: the database was read {age_in_words(age)} ago")

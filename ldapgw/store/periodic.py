@@ -26,9 +26,9 @@ Work = Callable[[], Awaitable[object] | object]
 class PeriodicService(Service):
     """A service that does a piece of work at its start and then periodically, one run at a time.
 
-    A run that fails is reported, and the next run begins on schedule.  The same failure is not reported again until the
-    work has succeeded.  Failures of the database and the loss of the lead are not reported here, because the store and
-    the leadership report each such event once for all services.
+    A run that fails is reported, and the next run begins on schedule.  If successive runs fail in the same way, only
+    the first failure is reported.  Failures of the database and the loss of the lead are not reported here, because the
+    store and the leadership report each such event once for all services.
 
     :param seconds: the time from the beginning of a run to the beginning of the next run; runs that are due during a
         longer run are left out.

@@ -34,8 +34,8 @@ class NumberMode(StrEnum):
 class ReplicaBooks(StrEnum):
     """The contents of a replica of the directory.
 
-    A replica has only the shared books, or the private books too.  Its entries have extra values for servers that
-    compare values literally; with "plain", these values are left out.
+    A replica has only the shared books, or the private books too.  The entries have extra values for servers that
+    compare values literally, unless the content is "plain".
     """
 
     SHARED = "shared"
@@ -181,7 +181,7 @@ class LastBind:
     """A phone's last successful bind.
 
     :ivar password: the hash of the password at that time.
-    :ivar over_tls: whether nobody on the way could read the password.
+    :ivar over_tls: whether the password was protected on the network, as with TLS.
     """
 
     when: float
@@ -312,7 +312,7 @@ def read_by_name(connection: Connection, name: str) -> PhoneLogin | None:
 
 
 def read_names(connection: Connection, prefix: str) -> frozenset[str]:
-    """Read the names of all phones that begin with a prefix, in lower case."""
+    """Read the names of all phones and replicas that begin with a prefix, in lower case."""
     name = func.lower(phone.c.name)
     return frozenset(connection.execute(select(name).where(name.startswith(prefix, autoescape=True))).scalars())
 
@@ -402,7 +402,9 @@ def remove(connection: Connection, name: str) -> bool:
 
 
 def rename(connection: Connection, name: str, new_name: str) -> bool:
-    """Give a phone another name, with which the phone logs in from now on; the password and everything else stay.
+    """Give a phone another name, with which the phone logs in from now on; the password and the settings stay.
+
+    The refused logins are cleared, and the provisioning address ends.
 
     :returns: False if the phone does not exist, or the new name is taken, regardless of case; nothing is changed then.
     """

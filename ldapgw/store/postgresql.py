@@ -408,7 +408,7 @@ class PostgresqlDatabase(Database):
     def insert_rows(
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
-        """Insert rows with ``COPY``, which takes a third of the time of an INSERT for each row."""
+        """Insert rows with ``COPY``, which is three times as fast as an INSERT for each row."""
         if len(rows) > 1:
             names = ", ".join(f'"{name}"' for name in columns)
             connection.exec_driver_sql(f'{COPY} "{table.name}" ({names}) FROM STDIN', [tuple(row) for row in rows])

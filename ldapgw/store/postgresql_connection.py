@@ -33,8 +33,8 @@ from ldapgw.store.changes import BULLETIN_CHANNEL, CHANGES_CHANNEL
 
 log = Logger()
 
-# The time limit of a page's statement, and the time limit of a statement of a sync or a reader, which may concern a
-# million contacts.
+# The time limits of a page's statement, and of a statement of a sync or a reader.  The statement of a sync or a reader
+# may concern a million contacts.
 PAGE_SECONDS = 30
 SYNC_SECONDS = 600
 # The time limit for locks is the same as with SQLite, because transactions write for milliseconds.
@@ -42,8 +42,8 @@ LOCK_SECONDS = 10
 # PostgreSQL ends a transaction after this time without a statement, so that a stopped gateway does not keep its locks.
 # Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.
 IDLE_SECONDS = 12
-# A reader may be idle longer, because a reader may build a large book between two statements, and keeps no lock for
-# which other transactions wait.
+# A reader may be idle for longer, because a reader may build a large book between two statements.  Other transactions
+# do not wait for a reader.
 READER_IDLE_SECONDS = 60
 CONNECT_SECONDS = 5
 
@@ -284,7 +284,7 @@ class ChangeListener:
                 if any(key.fileobj is wakened for key, _ in ready):
                     return
                 if not ready:
-                    line.execute("SELECT 1")  # the server of a dead connection does not answer
+                    line.execute("SELECT 1")  # fails if the connection is dead
                 if self._take(line):
                     self._stopped.wait(RING_SECONDS)
                     self._take(line)

@@ -133,7 +133,7 @@ class Reason(StrEnum):
     NOT_CHOSEN = "not_chosen"
     HAS_LOGIN = "has_login"  # the phone has a working login, and was not chosen
     FETCHED = "fetched"  # the phone has fetched its file, and was not chosen again
-    NO_FILE = "no_file"  # phones of this model do not ask for such a file, or cannot connect
+    NO_FILE = "no_file"  # phones of this model fetch other files, or cannot connect to the gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +301,7 @@ def forget_window(connection: Connection, tenant: str) -> bool:
 def read_window(connection: Connection, tenant: str, secret_box: SecretBox) -> ProvisioningWindow | None:
     """Read a tenant's provisioning window, which may be closed.
 
-    :returns: None if no window was ever opened, or if the token was sealed with another key.
+    :returns: None if the tenant has no window, or if the token was sealed with another key.
     """
     row = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant)).first()
     if row is None:
@@ -359,7 +359,7 @@ def note_fetch(
     :param window: the window as `read_window` returned it.
     :returns: None, or the reason for which the phone may not fetch the file; nothing is stored then.
     """
-    # The lock lets two requests for the same file wait for each other, so that only one of them is answered.
+    # The lock makes the second of two simultaneous requests for a file wait, so that `hindrance` refuses this request.
     name = login.name
     connection.execute(select(phone.c.name).where(phone.c.name == name).with_for_update())
     if reason := hindrance(connection, window, login, new.when):
@@ -469,8 +469,8 @@ def _read_next_unused(connection: Connection) -> float | None:
 class ExpiryCleaner(Service):
     """The service that calls `remove_expired` when something expires.
 
-    At its start, the service deletes what expired earlier.  The service runs at least every `LONGEST_WAIT` seconds, and
-    each new address or password is valid for a longer time.  So the service need not be told of new addresses.
+    At its start, the service deletes what expired earlier.  Nobody tells the service of new addresses and passwords,
+    because each is valid for longer than `LONGEST_WAIT`, the longest time between two runs.
 
     :param clock: a clock with seconds since the epoch.
     """
@@ -493,7 +493,7 @@ class ExpiryCleaner(Service):
         Deferred.fromCoroutine(self._clean()).addCallback(self._schedule)
 
     async def _clean(self) -> float:
-        """Delete the expired addresses, and return the seconds until the next run."""
+        """Delete what has expired, and return the seconds until the next run."""
         try:
             end = await self._store.read(read_next_end)
             if end is not None and end <= self._clock.seconds():

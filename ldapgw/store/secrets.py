@@ -4,8 +4,8 @@
 To seal is to encrypt a secret with a key, and to unseal is to decrypt.  The key file has one key per line.  `SecretBox`
 seals with the first key, and unseals with any of the keys.  `SecretBox` checks the file before each use, so that a key
 can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file only if the
-file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may be the
-file of another gateway, put there by mistake.  The secrets that are sealed with its key could not be unsealed after
+file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may belong
+to another gateway.  If `SecretBox` sealed secrets with a key of such a file, nobody could unseal these secrets after
 somebody has put the right file back and started the gateway again.  The keys of the setting ``encryption_key`` do not
 change until the gateway reads its configuration again.
 
@@ -141,7 +141,8 @@ class SecretBox:
     def limit_sealing(self, common: frozenset[str] | None) -> None:
         """Seal secrets with the first key that all gateways have, if they have a common key.
 
-        :param common: fingerprints (`ldapgw.store.gateways.read_common_keys`), or None if there is no other gateway.
+        :param common: the fingerprints of these keys (`ldapgw.store.gateways.read_common_keys`), or None to use the
+            first key of the source.
         """
         if common != self._common:
             self._common = common
@@ -198,7 +199,7 @@ class SecretBox:
         if sealing not in keys and not any(sealing in read_keys(kept) for kept in kept_key_files(path)):
             raise StoreError(
                 f"{path}: does not have the key that encrypts now, so the file may belong to another gateway; put the "
-                "former file back, or write the keys of both files into it, one per line"
+                "former file back, or write the keys of both files into this file, one per line"
             )
         self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
         self._use(keys)

@@ -51,9 +51,9 @@ from ldapgw.store.tables import change
 # The seconds for which a transaction waits for the lock, because a command and the gateway may write at the same time.
 # Each of them writes for milliseconds.
 BUSY_SECONDS = 10
-# The seconds for which one attempt to begin a transaction waits for the lock.  After all attempts of a transaction have
-# failed, each later transaction makes only one attempt until a transaction succeeds, so that not every transaction
-# waits ten seconds.
+# The seconds for which one attempt to begin a transaction waits for the lock.  A transaction makes attempts for
+# `BUSY_SECONDS`.  If all attempts fail, later transactions make only one attempt each until a transaction succeeds,
+# because otherwise each transaction would wait for `BUSY_SECONDS`.
 TRY_SECONDS = 0.25
 
 # SQLite writes its log (the file ``-wal``) from the beginning again when the whole content of the log is in the
@@ -234,7 +234,7 @@ class SqliteDatabase(Database):
 
             log = Logger()
             log.error(
-                "{file}: has been deleted while the gateway runs; the database has its content again, and nothing is "
+                "{file}: has been deleted while the gateway runs; the content is in the database now, and nothing is "
                 "lost; do not delete this file while the gateway runs",
                 event="write_ahead_log_gone",
                 file=str(file),

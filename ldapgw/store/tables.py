@@ -521,7 +521,7 @@ schema_version = Table(
     "schema_version",
     metadata,
     Column("revision", String, primary_key=True, comment="the last migration that has run"),
-    _not_null("readable_from", String, comment="the oldest revision whose gateways can use these tables"),
+    _not_null("readable_from", String, comment="the revision of the oldest gateways that can use these tables"),
     Column("copied_from", String, comment="source of an unfinished copy into this database; null: no unfinished copy"),
     Column("key", String, comment="fingerprint of the new key of the last complete rotation; null: no rotation"),
 )

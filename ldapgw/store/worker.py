@@ -52,8 +52,8 @@ class Store:
 
     The Deferreds fail with `ldapgw.errors.StoreError` if the database cannot be used.
 
-    :param transact: calls a function with a connection and arguments in a transaction of a mode, as the result of
-        `on_threads` does.
+    :param transact: takes a mode, a function and the function's arguments, and calls the function in a transaction of
+        this mode (`on_threads`).
     :param writing: the mode of `run`.
     """
 

@@ -277,8 +277,8 @@ def apply_users(
         elif before.is_connected:
             _continue(connection, before, user, scopes, now)
         else:
-            # The person had disconnected the account.  The former sharing was a decision about contacts that are gone,
-            # and another person whose page showed the account must not see the contacts without a new decision.
+            # The person had disconnected the account, which deleted the contacts.  Nobody has decided yet who may see
+            # the new contacts, so the book is private, and no other person's page shows the account.
             own = {"sharing": Sharing.PRIVATE, "owner": None}
             is_disconnected = account.c.id == before.id, account.c.connected_at.is_(None)
             connection.execute(update(account).where(*is_disconnected).values({**values, **own}))

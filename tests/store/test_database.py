@@ -186,7 +186,7 @@ def test_a_log_that_has_gone_is_written_into_the_file(
     database.close()
     assert stored(file) == ["desk1", "desk2"]
     assert caplog_twisted == [
-        f"{file}-wal: has been deleted while the gateway runs; the database has its content again, and nothing is "
+        f"{file}-wal: has been deleted while the gateway runs; the content is in the database now, and nothing is "
         "lost; do not delete this file while the gateway runs"
     ]
 

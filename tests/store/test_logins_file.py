@@ -74,7 +74,7 @@ def test_a_changed_file_is_not_used(file: LoginsFile, saved: SavedLogins) -> Non
     ("named", "later", "problem", "stays"),
     [
         (DATABASE, DAY, "is too old: the database was read 24 hours ago", False),
-        (DATABASE, -CLOCK_SECONDS - 1, "was written later than now; set the clock", True),
+        (DATABASE, -CLOCK_SECONDS - 1, "the time in the file is in the future; set the clock", True),
         ("postgresql://db/other", 0.0, "is of another database", False),
     ],
     ids=["old", "late clock", "another database"],

@@ -53,7 +53,7 @@ LOSSES = {
     "another machine's": (
         lambda path: write_keys(path, [new_key()]),
         "does not have the key that encrypts now, so the file may belong to another gateway; put the former file back, "
-        "or write the keys of both files into it, one per line",
+        "or write the keys of both files into this file, one per line",
     ),
     "open to others": (lambda path: path.chmod(0o644), "other users can read the key file; run: chmod 600 KEY"),
     "no key": (lambda path: path.write_text("not a key"), "is not a key file; put it back from a backup"),

@@ -6,9 +6,9 @@ from alembic import op
 
 revision = "0036"
 down_revision = None
-# The oldest revision whose gateways can read and write these tables.  If older gateways cannot use the tables of a
-# later migration, the later migration names its own revision as `readable_from`.  The latest `readable_from` of all
-# migrations counts.
+# The revision of the oldest gateways that can read and write these tables.  If earlier gateways cannot use the tables
+# of a later migration, `readable_from` in the later migration is the revision of that migration.  The `readable_from`
+# of the newest migration counts.
 readable_from = "0036"
 
 _MARK = """
@@ -31,7 +31,7 @@ _EVENTS = (
     ("phone", f"UPDATE OF {_PHONE_COLUMNS} ON phone", "NEW.name"),
     ("phone", "DELETE ON phone", "OLD.name"),
 )
-# Another OAuth client may end the errors of all accounts of its tenant, so all these accounts are marked.
+# If a tenant gets another OAuth client, the errors of all accounts of the tenant may end, so all accounts are marked.
 _MARK_TENANT = """
 CREATE TRIGGER change_oauth_client_{verb} AFTER {verb} ON oauth_client BEGIN
     INSERT INTO change (kind, key, number)
