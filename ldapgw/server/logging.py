@@ -86,7 +86,7 @@ class _LevelPredicate:
             for level, name in _LEVELS.items()
         }
 
-    def __call__(self, event: LogEvent) -> Any:  # a constant of PredicateResult
+    def __call__(self, event: LogEvent) -> Any:  # returns a constant of `PredicateResult`
         is_logged = self._logged.get((part_of(event), event.get("log_level")), True)
         return PredicateResult.maybe if is_logged else PredicateResult.no
 

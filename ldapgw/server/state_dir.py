@@ -243,7 +243,7 @@ class StateDir:
             )
             raise StoreError(
                 f"{database.name}: {missing} in {self.path}; restore a backup, or start the gateway once with --accept "
-                "to go on without what is missing"
+                "to accept this loss"
             )
 
 
@@ -402,8 +402,8 @@ def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySou
         if other.is_alive and other.info.keys and own.isdisjoint(other.info.keys):
             own_key = "encryption_key" if source.configured else source.file.name
             raise StoreError(
-                f"{source.name}: is another key than that of the gateway on {other.info.name}; copy the {own_key} of "
-                "that gateway here",
+                f"{source.name}: differs from the key of the gateway on {other.info.name}; copy the {own_key} of that "
+                "gateway to this gateway",
                 is_setting=bool(source.configured),
             )
 

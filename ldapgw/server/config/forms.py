@@ -405,7 +405,7 @@ class Groups(tuple[Group, ...]):
 
 
 class AttributeAliases(tuple[tuple[str, str], ...]):
-    """Further names of attributes, each with the attribute that it stands for."""
+    """The aliases of attributes: pairs of an alias and the attribute's name."""
 
     __slots__ = ()
     expected: ClassVar[str] = (
