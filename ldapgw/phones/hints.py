@@ -279,7 +279,7 @@ class _SearchFacts:
 
     @property
     def is_empty_result(self) -> bool:
-        """Return whether the search succeeded and returned no entry."""
+        """Return whether the search looked for entries, succeeded, and returned no entry."""
         return self.decoded.search.entries == 0 and self.code is ResultCode.SUCCESS and self.decoded.is_list
 
 

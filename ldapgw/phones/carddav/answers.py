@@ -120,7 +120,7 @@ def book_properties(paths: Paths, book: AddressBook, token: str) -> Properties:
         dav("resourcetype"): "<D:collection/><C:addressbook/>",
         dav("displayname"): xml_text(book.title),
         dav("current-user-principal"): home,
-        # The owner of another account's book is left empty, because a login can read only its own principal.
+        # The owner of any other book is left empty, because a login can read only its own principal.
         dav("owner"): home if book.is_own else "",
         dav("current-user-privilege-set"): _READ,
         dav("supported-report-set"): _REPORTS,

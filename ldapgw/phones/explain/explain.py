@@ -489,7 +489,7 @@ def book_sync_states(
     *,
     commands: bool = True,
 ) -> Iterator[BookSyncState]:
-    """Return the sync states of the accounts whose books the phone sees.
+    """Yield the sync states of the accounts whose books the phone sees.
 
     :param viewer: the phone.
     :param now: seconds since the epoch.
