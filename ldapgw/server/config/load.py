@@ -116,7 +116,7 @@ def take(environment: MutableMapping[str, str]) -> Config | None:
 
 
 def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = MappingProxyType({})) -> Config:
-    """Convert a decoded TOML document to a `Config`; make paths absolute, and read client files and password files.
+    """Convert a decoded TOML document to a `Config`; make paths absolute, and read client files and the password file.
 
     :param file: the name of the file, for messages and for relative paths.
     :param names: the environment variables that gave values, by the path of the value in the document.
