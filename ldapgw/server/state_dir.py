@@ -363,7 +363,7 @@ def _book_cache(state_dir: Path) -> BookCache:
 def create_state_dir(path: Path, encryption_key: str = "") -> None:
     """Create a state directory with an empty database and a key; an existing database stays as it is.
 
-    The files belong to the owner of the folder, so that root can create them for a gateway of another user.
+    The files belong to the owner of the folder, so that root can create the files for a gateway of another user.
 
     :param encryption_key: the setting ``encryption_key``; empty to create a key file.
     :raises StoreError: when the files cannot be created.
