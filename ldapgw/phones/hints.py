@@ -304,7 +304,7 @@ def _needs_unknown_attribute(search_filter: Filter) -> bool:
     """Return whether a filter is never true because of attributes that contacts don't have.
 
     An AND is never true if one of its terms has an unknown attribute, such as the objectCategory of Active Directory.
-    A negated term counts too.
+    A negated comparison counts too.
     """
     match search_filter:
         case And(terms):

@@ -96,7 +96,7 @@ class AuthorityFiles:
 
     @classmethod
     def of(cls, tls: Tls) -> Self | None:
-        """Return the files if the authority is in the folder of the certificate of ``[tls]``, or else None."""
+        """Return the files if ``[tls]`` names the certificate and key in the folder of an authority, or else None."""
         files = cls.within(Path(tls.certificate).parent)
         is_own = (Path(tls.certificate), Path(tls.private_key)) == (files.certificate, files.private_key)
         return files if is_own and files.authority.exists() else None
