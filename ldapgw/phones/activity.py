@@ -115,7 +115,7 @@ class SearchRecorder(PeriodicService):
         """Store the updates that are due.
 
         An update is due `WRITE_SECONDS` after the last write for the phone, or immediately after the phone's first
-        successful search.
+        successful search since the gateway's start.
         """
         self._collect()
         now = self._clock.seconds()

@@ -115,7 +115,7 @@ _LINE_ENDS = {"\r": "&#13;"}
 
 def xml_text(value: str) -> str:
     """Return a text as the content of an element; a character that XML cannot hold becomes a blank."""
-    # Nearly all values need no change, and to find this out is quicker than to look for each character.
+    # Nearly all values need no change, and this test is quicker than the replacements below.
     if value.isprintable() and not ("&" in value or "<" in value or ">" in value):
         return value
     return escape(_UNPRINTABLE.sub(" ", value), _LINE_ENDS)

@@ -47,7 +47,7 @@ from ldapgw.phones.contact_list import (
 from ldapgw.phones.explain.query import PERSON
 from ldapgw.phones.explain.view import book_of, text_of
 
-# The maximum number of characters of a telephone number that is looked up.  A SIP address with a number is shorter.
+# The maximum number of characters of a telephone number that is looked up.  The limit leaves room for SIP addresses.
 MAX_NUMBER = 256
 
 # The number of contacts that are read in one turn of the reactor, which takes about a millisecond.
@@ -61,9 +61,9 @@ _COUNTED = 1000
 
 
 class ListSearch(NamedTuple):
-    """The search that has found the contacts of a list, or a caller.
+    """A search that has found the contacts of a list, the contacts of a book, or the contact of a caller.
 
-    :ivar edition: the edition of the directory that was searched (`Directory.edition`).
+    :ivar edition: the edition of the directory that was searched (`Directory.edition`), or the book that was read.
     :ivar message: the LDAP message of a search that would find the same contacts.
     :ivar found: the number of contacts that were found.
     :ivar total: the number of matching contacts, as in `ListLength`.
@@ -91,9 +91,8 @@ class ListLength:
         beginning.  If the reader of the list has not asked to count all contacts, the search may end before all
         matching contacts are found.
     :ivar has_more: whether more contacts follow the last contact that was read.
-    :ivar search: the list's search if all logins with the same access find the same contacts in the same directory, or
-        else None.  A search for a complete number may find other contacts at another time, because such a search draws
-        on the budget for caller-ID books.
+    :ivar search: the list's search; None if the search names a complete number.  Such a search draws on the budget for
+        caller-ID books, and so may find other contacts at another time.
     """
 
     total: int = 0

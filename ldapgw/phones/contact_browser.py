@@ -148,7 +148,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: the uid; a digest of the book follows, except for the reader's first book.
+    """Return a contact's id on the pages: the uid, with a digest of the book unless the book is the reader's first.
 
     :param own_book: the key of the reader's first book.
     """

@@ -21,8 +21,8 @@ from ldapgw.phones.provisioning.settings import NUMBER_ATTRIBUTES
 # The kinds of numbers that lists contain: only numbers that people dial.
 DIALLED = ("work", "mobile", "home")
 
-# The kind of a number, by its attribute.  telephoneNumber comes last, because its value may repeat the best number of
-# another kind.
+# The kind of a number, by its attribute.  telephoneNumber comes last, because its value may repeat a number of another
+# attribute.
 KINDS = {
     "mobile": "mobile",
     "homePhone": "home",

@@ -97,7 +97,7 @@ _UNNAMED = "phone"
 
 
 def read_label(text: str) -> str:
-    """Return a label as it is stored: each run of blanks is one blank, and there is no blank at an end.
+    """Return a label as it is stored: without blanks at both ends, and with one blank for each run of blanks.
 
     :raises ValueError: when the label is too long, or has a character that is not printable.
     """

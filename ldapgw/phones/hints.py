@@ -279,7 +279,7 @@ class _SearchFacts:
 
     @property
     def is_empty_result(self) -> bool:
-        """Return whether the search succeeded and returned no entry."""
+        """Return whether the search looked for entries, succeeded, and returned no entry."""
         return self.decoded.search.entries == 0 and self.code is ResultCode.SUCCESS and self.decoded.is_list
 
 
@@ -303,7 +303,8 @@ def _attribute(term: Filter) -> str:
 def _needs_unknown_attribute(search_filter: Filter) -> bool:
     """Return whether a filter is never true because of attributes that contacts don't have.
 
-    A single unknown attribute in an AND is enough, such as the objectCategory of Active Directory, even in a NOT.
+    An AND is never true if one of its terms has an unknown attribute, such as the objectCategory of Active Directory.
+    A negated comparison counts too.
     """
     match search_filter:
         case And(terms):

@@ -37,7 +37,7 @@ def photo_png(jpeg: bytes) -> bytes:
 
 
 def initials_png(name: str) -> bytes:
-    """Draw the initials of a name as PNG, always in the same colour."""
+    """Draw the initials of a name as PNG; the name determines the colour."""
     from PIL import Image, ImageDraw, ImageFont
 
     picture = Image.new("RGB", (SIZE, SIZE), _COLOURS[crc32(name.encode()) % len(_COLOURS)])
@@ -47,7 +47,7 @@ def initials_png(name: str) -> bytes:
 
 
 def initials(name: str) -> str:
-    """Return the first letters of the first and the last word, in Latin because of the font, or "#"."""
+    """Return the first letters of the first and the last word, in Latin because of the font; "#" without a word."""
     words = [word for word in collation_key(name).split() if word[0].isalpha()]
     return "".join(word[0].upper() for word in (words[0], *words[1:][-1:])) if words else "#"
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Pseudonyms replace names, numbers and addresses in a recording; the recorded filters still find the same entries.
 
-Each distinct word becomes a random word of another length.  Two pseudonyms have a beginning or a part in common only if
+Each distinct word becomes a random word of random length.  Two pseudonyms have a beginning or a part in common only if
 a filter of the recording asks for this beginning or part.  For example, a filter for ``mü*`` becomes a filter for two
-random letters.  The pseudonym of each word that begins with ``mü`` then begins with these two letters.  Each digit of a
-number is replaced by a permutation of the ten digits.  The permutation depends on all digits in front of the digit, as
-in Crypto-PAn.  These permutations form a *tree*.  There is one tree for national numbers, one tree for foreign numbers
-and one tree for local numbers.  So if two numbers have their first n digits in common, their pseudonyms have the first
-n digits in common too, and the pseudonym of a digit says nothing about any other digit.  Two things stay unchanged: the
-country code of the tenant's own region, and prefixes that are dialled in front of a number.
+random letters.  The pseudonym of each word that begins with ``mü`` then begins with these two letters.  A permutation
+of the ten digits replaces each digit of a number.  The permutation depends on all digits in front of the digit, as in
+Crypto-PAn.  These permutations form a *tree*.  There is one tree for national numbers, one tree for foreign numbers and
+one tree for local numbers.  So if two numbers have their first n digits in common, their pseudonyms have the first n
+digits in common too, and the pseudonym of a digit says nothing about any other digit.  Last digits for which a filter
+asks have a tree of their own if several numbers end in these digits.  Two things stay unchanged: the country code of
+the tenant's own region, and prefixes that are dialled in front of a number.
 
-Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, which
-some filters must not find, so that each filter has to choose between entries.
+Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, so
+that a filter has to choose between entries.
 
 The tables are random and are not kept.  A reader who knows some of the people can still recognize them by shared names
 or companies, and by the texts and times of searches: the file remains personal data.
@@ -100,8 +101,8 @@ class Pseudonyms:
         # Filters ask for parts of words.  This table has the substitute of each letter in such a part.  The key is the
         # beginning of the part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # For each beginning of such a part, the substitutes that the letters directly behind the beginning have already
-        # got: different letters behind the same beginning must get different substitutes.  The key is the beginning.
+        # The substitutes of the letters that follow the same beginning of a part; the key is the beginning.  Different
+        # letters behind the same beginning must have different substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.
@@ -184,8 +185,8 @@ class Pseudonyms:
     def _random_letters(self, path: str, least: int, most: int) -> str:
         """Return random letters to follow the substitute of a part for which a filter asks.
 
-        The letters must not match another part by chance.  So no letter continues this substitute in the same way as
-        the substitute of a longer part, and no letter is the first letter of another part's substitute.
+        The letters must not match another part by chance.  So no letter begins the substitute of an inner part or of an
+        ending.  The first letter also differs from each letter with which the substitute of a longer part goes on.
         """
         made = ""
         for at in range(self._random.randint(least, most)):
@@ -222,10 +223,10 @@ class Pseudonyms:
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
         """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
-        The prefix stays unchanged, except an area code of the site at its end.  Behind this area code, a number has the
-        same pseudonym as the local number without the area code, if the country has a trunk prefix (0 in Germany).
+        The prefix stays unchanged, but an area code of the site at the end of the prefix is replaced.  If the country
+        has a trunk prefix (0 in Germany), a number with this area code has the same pseudonym as the local number.
 
-        :returns: the prefix as it is in the file, the name of the tree, and the digits to replace.
+        :returns: the prefix for the file, the name of the tree, and the digits to replace.
         """
         head, tree, rest = self._split_prefix(digits, has_plus)
         area_code = self._context.area_code
@@ -353,7 +354,7 @@ class Pseudonyms:
         return (" ".join(words),)
 
     def search(self, search: RecordedSearch) -> RecordedSearch:
-        """Replace the request and the result of a search, and shuffle the entries of the result."""
+        """Replace the request and the result of a search, and sort the entries of the result by their pseudonyms."""
         request = replace(search.request, base=self.dn(search.request.base), filter=self.filter(search.request.filter))
         return replace(search, request=request, found=tuple(sorted(map(self.dn, search.found))))
 
@@ -467,11 +468,11 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
-    """Return the country code and the trunk prefix that the numbers of a region have; empty if no number has these.
+    """Return the country code and the trunk prefix of a region's numbers; empty if no number shows these codes.
 
     The E.164 form and the national form of a number end with the same digits.  In front of these digits, the E.164 form
-    has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits there.
-    So the shortest prefix of all numbers is returned.  A prefix that is longer than a country code is ignored.
+    has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits in front
+    of the common digits, so the shortest codes are returned.  A prefix that is longer than a country code is ignored.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):

@@ -168,7 +168,7 @@ class RefusedLogins(PeriodicService):
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
         # The refusals that were stored within the last `WRITE_SECONDS`.  These refusals stay in memory, because a page
-        # may have read the phone's row just before the refusals were written there.
+        # may have read the phone's row just before the refusals were stored.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -499,8 +499,8 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 def house_words(names: Iterable[str]) -> frozenset[str]:
     """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    Digits are left out, but a part of a name that is a number counts as a word of as many zeros.  A MAC address has no
-    words.
+    A word has no digits.  A number between separators becomes a word of zeros with the same length.  A MAC address has
+    no words.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The replay of a recording: repeats the recorded searches, among the recorded entries or at a gateway, and compares.
+"""The replay of a recording: searches are repeated in the recorded entries or at a gateway, and results are compared.
 
 `RecordedDirectory` is the directory that the recorded entries make.  A recorded answer may have been cut by a limit or
 a page.  Such a search is repeated without the limit, and may find more entries than were recorded.

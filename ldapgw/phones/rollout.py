@@ -108,12 +108,11 @@ class ImportLine:
 
     :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
     :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
-    :ivar model: a key of `MODELS`, or the text as written if the model is unknown; empty for a phone of any
-        other model.
-    :ivar mac: 12 hexadecimal digits in lower case, or the text as written if it is no MAC address; empty if there is no
-        MAC address.
+    :ivar model: a key of `MODELS`, or empty for a phone of any other model; the text as written if there is an error.
+    :ivar mac: 12 hexadecimal digits in lower case, or empty if there is no MAC address; the text as written if there is
+        an error.
     :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
-    :ivar label: the text by which people know the phone; empty if there is no label.
+    :ivar label: the text by which people know the phone, as written if there is an error; empty if there is no label.
     :ivar errors: the reasons why the phone cannot be added; empty if the phone can be added.
     """
 

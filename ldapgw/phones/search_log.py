@@ -118,8 +118,8 @@ class SearchLog:
     def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the maximum number of searches to return.  If there are more searches, the phones are taken in the
-            order of their first searches since the previous call, the latest first, until the limit is reached.
+        :param limit: the maximum number of searches to return.  If there are more searches, a phone whose first search
+            since the previous call came later has priority.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []

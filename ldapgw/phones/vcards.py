@@ -83,8 +83,8 @@ class Card:
     updated: float = 0.0
 
 
-# The types of numbers, by the attribute of the entry.  telephoneNumber comes first: a value of telephoneNumber may
-# repeat the best number of another kind, whose attribute then tells the types.
+# The types of numbers, by the attribute of the entry.  telephoneNumber comes first, because its value may repeat a
+# number of another attribute, and the last attribute with a number determines the types of the number.
 _TYPES: Final = {
     "telephoneNumber": "work,voice",
     "mobile": "cell",

@@ -60,7 +60,7 @@ log = Logger()
 FOLDER: Final = "tls"
 # The authority outlives the phones, because a new authority has to be loaded into each phone.
 _AUTHORITY_DAYS: Final = 20 * 365
-# Clients refuse certificates of servers that are valid for more than 398 days.
+# Clients refuse a server's certificate that is valid for more than 398 days.
 _CERTIFICATE_DAYS: Final = 397
 # Days before expiry at which the certificate is renewed, which is before the first warning (`WARN_DAYS` in
 # `ldapgw.server.tls`).
@@ -81,7 +81,7 @@ RENEW_INTERVAL_SECONDS: Final = 86400.0
 class AuthorityFiles:
     """The files of the authority and of the certificate that the authority issued.
 
-    :ivar certificate: the gateway's certificate and then the authority's, in PEM.
+    :ivar certificate: the gateway's certificate, followed by the authority's certificate, in PEM.
     """
 
     authority: Path
@@ -96,7 +96,7 @@ class AuthorityFiles:
 
     @classmethod
     def of(cls, tls: Tls) -> Self | None:
-        """Return the files if ``[tls]`` names a certificate with its authority beside it, or else None."""
+        """Return the files if ``[tls]`` names the certificate and key in the folder of an authority, or else None."""
         files = cls.within(Path(tls.certificate).parent)
         is_own = (Path(tls.certificate), Path(tls.private_key)) == (files.certificate, files.private_key)
         return files if is_own and files.authority.exists() else None

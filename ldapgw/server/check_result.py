@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The terms of `ldapgw.server.preflight`: a check, the moments at which checks run, their subject and their results."""
+"""The terms of `ldapgw.server.preflight`: a check, the moments and the subject of checks, and the results of checks."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Moment(Enum):
 class Subject:
     """The configuration to check, and the moment of the checks.
 
-    :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if no other
-        process does.
+    :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if there is
+        no such process.
     :ivar current: the configuration that this process uses, or None if this process does not serve yet.
     :ivar ports: the endpoints whose listening sockets this process has already.
     :ivar keys: the keys that fit the database; a reload tries the stored tokens only if one of these keys was removed.

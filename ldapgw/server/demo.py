@@ -96,7 +96,7 @@ def run_demo(folder: Path, ports: Ports, print_line: Callable[[str], None], *, w
     """
     pid = lock_holder_pid(folder)
     if pid is not None:
-        raise UserError(f"{folder}: another demo runs there (process {pid})")
+        raise UserError(f"{folder}: another demo runs in this folder (process {pid})")
     free = Ports(*(_port(getattr(ports, name), getattr(PREFERRED_PORTS, name)) for name in ("web", "ldap", "sandbox")))
     failures: list[Failure] = []
     _prepare_folder(folder)

@@ -274,14 +274,14 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
     transliteration.load()
     phone_number.load()
     if "web" in config.roles:
-        all_vendors()  # so that no phone waits for the files when a page first needs the vendors
+        all_vendors()  # read now, because phones would wait if a page were the first to read the files
     if state.database.is_read_only:
         # This attempt to write makes the store notice and log that the database is read-only, as any later write would.
         with suppress(UnwritableStore):
             _run_synchronously(store.run(check_writable, thoroughly=False))
     if state.is_unused and config.new_store:
         log.warn(
-            "the database {file} is new: no account has connected; if phones were served from here before, stop the "
+            "the database {file} is new: no account has connected; if this gateway has served phones before, stop the "
             "gateway, and mount the disk or restore a backup",
             event="database_new",
             file=state.database.file or state.database.name,

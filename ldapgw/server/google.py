@@ -53,7 +53,7 @@ class GoogleClients:
     :param reactor: the reactor on which the HTTP clients run.
     :param clock: the clock for the time of day.
     :param observe: called for each call to Google.
-    :ivar http: the client for the token endpoint, the revocation endpoint and the People API.
+    :ivar http: the client for all endpoints except the endpoint of Google's published keys.
     :ivar keys: Google's published keys; None without ``ca_file``, because the keys are needed only if a proxy inspects
         TLS.
     :raises UserError: when ``ca_file`` cannot be used.

@@ -7,7 +7,7 @@ Each connection and each open file takes a file descriptor.  Without a free desc
 a connection nor open a file, such as the database's journal.  The gateway therefore raises its limit to the number of
 descriptors that the configuration needs.  While few descriptors are left, the gateway closes new connections at once,
 because open connections, the database and Google need the rest.  If the system allows fewer descriptors than needed,
-browsers may use only a share of them, so that phones can connect however many connections browsers open.
+browsers may use only a share of the descriptors, so that many connections of browsers cannot shut phones out.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
 def has_free_descriptors() -> bool:
     """Return whether enough descriptors are free for another connection; the check costs three short system calls."""
     try:
-        lowest = os.dup(0)  # any open file would do
+        lowest = os.dup(0)  # descriptor 0 stands for any open file
     except OSError as error:
         return error.errno == errno.EBADF  # no file is open at descriptor 0, so the descriptor is free
     os.close(lowest)

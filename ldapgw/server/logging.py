@@ -2,8 +2,8 @@
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name comes
-from a library, whatever its namespace: when Twisted logs for a class of ldapgw that derives from a class of Twisted,
-the event has ldapgw's namespace.
+from a library, even if the event has a namespace of ldapgw: Twisted logs under this namespace for a class of ldapgw
+that derives from a class of Twisted.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """
@@ -86,7 +86,7 @@ class _LevelPredicate:
             for level, name in _LEVELS.items()
         }
 
-    def __call__(self, event: LogEvent) -> Any:  # a constant of PredicateResult
+    def __call__(self, event: LogEvent) -> Any:  # returns a constant of `PredicateResult`
         is_logged = self._logged.get((part_of(event), event.get("log_level")), True)
         return PredicateResult.maybe if is_logged else PredicateResult.no
 

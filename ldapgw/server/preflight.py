@@ -446,7 +446,7 @@ def _check_ports(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _reload_problem(endpoint: str, address: ListenAddress | None, config: Config, current: Config) -> str:
-    """Return the reason why a reload cannot serve an endpoint; empty if a reload can."""
+    """Return the reason why a reload cannot serve an endpoint; empty if there is no such reason."""
     served = {endpoint for _, endpoint in role_endpoints(current)}
     own = {address.port for address in map(ListenAddress.parse, served) if address is not None}
     changed = ipv6_only_endpoints(config) ^ ipv6_only_endpoints(current)
@@ -464,7 +464,7 @@ def _unavailable(item: str, address: ListenAddress, error: OSError, moment: Mome
     if error.errno == errno.EADDRINUSE or (error.errno in _NOT_ALLOWED and _accepts(address)):
         message = f"{address} is in use by another program; end that program, or set another port"
     elif error.errno in _NOT_ALLOWED:
-        # The gateway may have the capability even if the user of the command does not have the capability.
+        # The gateway may have CAP_NET_BIND_SERVICE even if the user of the command does not have this capability.
         status = CheckStatus.WARNING if moment is Moment.CHECK else CheckStatus.FAILED
         message = (
             f"{address} needs the capability CAP_NET_BIND_SERVICE, which this user does not have; the systemd unit "

@@ -81,7 +81,7 @@ def read_header(octets: bytes | bytearray) -> ProxyHeader | None:
     """Read the header at the beginning of the octets of a connection.
 
     :returns: None while more octets are needed.
-    :raises InvalidHeader: when these octets do not begin with a header, whatever follows.
+    :raises InvalidHeader: when no valid header begins with these octets.
     """
     if octets[: len(_V1_SIGNATURE)] == _V1_SIGNATURE[: len(octets)]:
         return _read_v1(octets)

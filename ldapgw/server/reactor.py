@@ -35,7 +35,7 @@ from zope.interface import implementer
 # Seconds after which a process that stops is ended; the documentation promises an end within 5 s of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
-# Seconds between two measurements of the lag, which cost next to nothing.
+# Seconds between two measurements of the lag; a measurement takes hardly any time.
 LAG_SECONDS: Final = 0.25
 
 log = Logger()

@@ -243,7 +243,7 @@ class StateDir:
             )
             raise StoreError(
                 f"{database.name}: {missing} in {self.path}; restore a backup, or start the gateway once with --accept "
-                "to go on without what is missing"
+                "to accept this loss"
             )
 
 
@@ -363,7 +363,7 @@ def _book_cache(state_dir: Path) -> BookCache:
 def create_state_dir(path: Path, encryption_key: str = "") -> None:
     """Create a state directory with an empty database and a key; an existing database stays as it is.
 
-    The files belong to the owner of the folder, so that root can create them for a gateway of another user.
+    The files belong to the owner of the folder, so that root can create the files for a gateway of another user.
 
     :param encryption_key: the setting ``encryption_key``; empty to create a key file.
     :raises StoreError: when the files cannot be created.
@@ -402,8 +402,8 @@ def check_same_key(connection: Connection, secret_box: SecretBox, source: KeySou
         if other.is_alive and other.info.keys and own.isdisjoint(other.info.keys):
             own_key = "encryption_key" if source.configured else source.file.name
             raise StoreError(
-                f"{source.name}: is another key than that of the gateway on {other.info.name}; copy the {own_key} of "
-                "that gateway here",
+                f"{source.name}: differs from the key of the gateway on {other.info.name}; copy the {own_key} of that "
+                "gateway to this gateway",
                 is_setting=bool(source.configured),
             )
 

@@ -61,7 +61,7 @@ class Options(UsageOptions):
         twistd: Mapping[str, object] = self.parent or {}
         with _exit_on_user_error(""):
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
-                raise UserError("--uid and --gid come too late for state_dir; start twistd as the user who owns it")
+                raise UserError("--uid and --gid come too late for state_dir; start twistd as the owner of state_dir")
             self.config = load(self["config"])
         levels = self.config.log_level.followed_by(LogLevels(self._log_levels))
         self.config = msgspec.structs.replace(self.config, log_level=levels)
@@ -153,7 +153,8 @@ def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogOb
 def _refuse_reload() -> None:
     # Executing twistd anew would write the file of the process id, and go to the background, a second time.
     log.error(
-        "SIGHUP: twistd cannot read the configuration again; restart it, or use ldapgw run", event="reload_impossible"
+        "SIGHUP: twistd cannot read the configuration again; restart twistd, or use ldapgw run",
+        event="reload_impossible",
     )
 
 

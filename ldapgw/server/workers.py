@@ -3,8 +3,8 @@
 
 A thread is for work that blocks, such as reading files and building small books.  A process is for calculations that
 would hold the interpreter lock: parsing one page of a thousand persons takes a third of a second.  `WorkerProcess`
-keeps one process for such calls, which runs one call after another and exits after some idle time.  `ChildProcess` by
-itself runs each call in a new process.
+keeps one process for such calls, which runs one call after another and exits after some idle time.  `ChildProcess`
+runs each call in a new process unless the process is kept.
 
 A process reads calls from one pipe and writes answers to another.  The process ends when the gateway ends: after the
 current call if the gateway closes the pipe of calls, and at once if nobody reads the pipe of answers any more.
@@ -100,7 +100,7 @@ class WorkerThread(Service):
 
     def _ended(self, result: T, asked_at: float, began_at: list[float]) -> T:
         self.calls -= 1
-        if began_at:  # else the call was cancelled while it waited
+        if began_at:  # empty if the call was cancelled before it began
             self.waits.observe(began_at[0] - asked_at)
         return result
 

@@ -299,8 +299,8 @@ def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment
         database.call(Mode.BESIDE, gateways.beat, there)
     key = f"{site.state_dir}/ldapgw.key"
     expected = [
-        f"key file {key}: is another key than that of the gateway on south.example; copy the ldapgw.key of that "
-        "gateway here"
+        f"key file {key}: differs from the key of the gateway on south.example; copy the ldapgw.key of that "
+        "gateway to this gateway"
     ]
     assert at_each_moment(site) == expected
 

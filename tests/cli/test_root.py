@@ -149,8 +149,8 @@ def test_a_missing_configuration(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--config", str(tmp_path / "no.toml"), "accounts"])
     assert result.exit_code == 1
     assert result.stderr == (
-        f"ldapgw: {tmp_path / 'no.toml'}: there is no such configuration file; create one with ldapgw init, or name "
-        "yours with --config or LDAPGW_CONFIG (a demo prints the line to paste)\n"
+        f"ldapgw: {tmp_path / 'no.toml'}: there is no such configuration file; create a file with ldapgw init, or name "
+        "your file with --config or LDAPGW_CONFIG (a demo prints the line that sets LDAPGW_CONFIG)\n"
     )
 
 

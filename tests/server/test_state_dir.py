@@ -208,8 +208,7 @@ def test_a_database_that_has_lost_accounts_is_told_at_the_start(tmp_path: Path) 
         OpenStateDir(StateDir(tmp_path))
     assert refused.value.problems == (
         f"{tmp_path / 'ldapgw.db'}: 1 account is missing from the database, although the account has a cached "
-        f"book in {tmp_path}; restore a backup, or start the gateway once with --accept to go on without what is "
-        "missing",
+        f"book in {tmp_path}; restore a backup, or start the gateway once with --accept to accept this loss",
     )
     accept_lost_accounts(tmp_path)
     state = OpenStateDir(StateDir(tmp_path))

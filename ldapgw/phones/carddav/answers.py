@@ -106,7 +106,7 @@ def home_properties(paths: Paths, title: str) -> Properties:
 
 
 def entrance_properties(paths: Paths) -> Properties:
-    """Return the properties of ``/dav/``, the address for logins of all tenants, which only names the login's home."""
+    """Return the properties of ``/dav/``, where clients of all tenants learn the address of their login's home."""
     return {dav("resourcetype"): "<D:collection/>", dav("current-user-principal"): _href(paths.home)}
 
 
@@ -120,7 +120,7 @@ def book_properties(paths: Paths, book: AddressBook, token: str) -> Properties:
         dav("resourcetype"): "<D:collection/><C:addressbook/>",
         dav("displayname"): xml_text(book.title),
         dav("current-user-principal"): home,
-        # A login can read only its own principal, and so learns no owner of other books.
+        # The owner of any other book is left empty, because a login can read only its own principal.
         dav("owner"): home if book.is_own else "",
         dav("current-user-privilege-set"): _READ,
         dav("supported-report-set"): _REPORTS,
@@ -263,7 +263,7 @@ def _propstat(properties: str, status: str) -> str:
 def _element(name: str, content: str) -> str:
     namespace, _, local = name.rpartition("}")
     prefix = PREFIXES.get(f"{namespace}}}")
-    if prefix is None:  # a property that only the client knows
+    if prefix is None:  # the root element does not declare the namespace
         declaration = f" xmlns={xml_attribute(namespace.removeprefix('{'))}"
         return f"<{local}{declaration}>{content}</{local}>" if content else f"<{local}{declaration}/>"
     return f"<{prefix}{local}>{content}</{prefix}{local}>" if content else f"<{prefix}{local}/>"

@@ -89,7 +89,7 @@ class AddressBook:
 
     @property
     def editions(self) -> tuple[object, ...]:
-        """Return objects that are the same for as long as the contacts and the labels are the same."""
+        """Return objects that are replaced whenever the contacts or the labels change."""
         labels = ((label.name, label.segments.edition) for label in self._labels)
         return (self.branch.segments.edition, *chain.from_iterable(labels))
 
@@ -396,7 +396,7 @@ class BookVersions:
         return history
 
     def _drop(self, present: _BookHistory) -> None:
-        """Drop the tags and then the tokens of the books that were not used for the longest time."""
+        """Drop the tags of the books that were not used for the longest time, and the tokens of surplus books."""
         # A locked history is being read.
         free = [key for key, history in self._histories.items() if history is not present and not history.lock.locked]
         for key in free:

@@ -360,8 +360,8 @@ def _text_match(element: Element) -> TextMatch:
 
 # --- filters of the directory -----------------------------------------------------------------------------------------
 
-# The attributes of each property.  The searches of cn also find nicknames.  No card has a property that is neither in
-# this table nor in `_NOT_SEARCHED`.
+# The attributes of each property.  A search of cn also finds nicknames.  All properties of cards except VERSION are in
+# this table or in `_NOT_SEARCHED`.
 _ATTRIBUTES: Final = MappingProxyType(
     {
         "FN": ("cn",),

@@ -168,7 +168,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
-        elif not number.typed:  # the code in front, or the rest behind the area code, is a part of the text
+        elif not number.typed:  # all digits including a service code, or the digits behind an area code
             has_code = len(number.digits) > len(readings[0].digits)
             reading = NumberReading.TYPED if has_code else NumberReading.WITHOUT_AREA_CODE
         elif len(number.digits) > len(readings[0].digits):
@@ -489,7 +489,7 @@ def book_sync_states(
     *,
     commands: bool = True,
 ) -> Iterator[BookSyncState]:
-    """Return the sync states of the accounts whose books the phone sees.
+    """Yield the sync states of the accounts whose books the phone sees.
 
     :param viewer: the phone.
     :param now: seconds since the epoch.

@@ -150,7 +150,8 @@ class MissClassifier:
             TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
-        # A number with more equal digits at its end is nearer, and a number with more different digits is farther.
+        # With another beginning, more equal digits at the end make a number nearer; more different digits make a number
+        # farther.
         distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
         values = {"attribute": DIALLED_TYPES[index].name, "value": value, "digits": digits}
         return MissCause(difference.reason, values, distance)

@@ -86,10 +86,10 @@ class _ExplanationTexts(Texts, frozen=True):
         obvious.
     :ivar private_book_message: the text about private books if the reader is not allowed to know the contacts of these
         books; there is no other text about such books.
-    :ivar own_book_advice: the advice if the contact is in a book of the reader that is hidden from the phone.
-    :ivar file_sharing_advice: the advice if the contact is in a file whose sharing hides the file from the phone.
-    :ivar last_digit: a text for a placeholder in other texts; the next three texts have the same use.
-    :ivar unknown_attribute: a note; the texts that follow are notes too.  Most names of these texts are codes of
+    :ivar own_book_advice: the advice if the phone does not see the reader's own book, which contains the contact.
+    :ivar file_sharing_advice: the advice if the sharing of the contact's file hides the file from the phone.
+    :ivar last_digit: the first of four texts that replace placeholders in other texts.
+    :ivar unknown_attribute: the first of the notes; `trouble` is the last note.  Most names of notes are codes of
         `ExplanationNote`.
     :ivar access: texts that are added to another reason if the contact's book is hidden from the phone too.
     :ivar states: texts by the state of a book's sync.

@@ -81,7 +81,7 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return, for each word, the name of an attribute that contains the word, or an empty text."""
+        """Return, for each of several words, an attribute in which a word begins with this word, or an empty text."""
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Queries: makes, from a name or a number, the filter that phones send, and reads the name or number from a filter."""
+"""Queries: the filter that phones send for a name or a number, and the name or the number that a filter contains."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def _whole_number(text: str) -> tuple[Filter, ...]:
 
 
 def octets(text: str) -> bytes:
-    """Encode a text.  Octets that are not UTF-8 are encoded unchanged, as a phone may send such octets."""
+    """Encode a text in UTF-8; a surrogate escape becomes its octet again, because phones may send other encodings."""
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The terms of a filter: reads the text and the attribute of a term, and tests whether a value matches a term.
+"""The terms of a filter: the text and the attribute of a term, and the test whether a value matches the term.
 
-`matched_terms` finds out why an entry matches, by finding the values of the entry that fulfil terms of the filter.
+`matched_terms` explains why an entry matches: the function finds the values of the entry that fulfil terms of the
+filter.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def _filter_term(item: FilterItem) -> FilterTerm:
 
 
 def term_predicate(item: Filter, kind: AttributeType, context: NamingContext) -> TextPredicate | None:
-    """Return a term's test of an attribute's search text; None if the term is Undefined, or has no such test."""
+    """Return a term's test of an attribute's search text; None if the term is Undefined, or tests no search text."""
     match item:
         case Substrings(initial=initial, any=middle, final=final):
             return _predicate(assertion.substrings(kind, initial, middle, final, context))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The sheet of settings for a phone: the text of the vendor's file, or fields to enter by hand, with advice.
 
-The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  Each value that a template prints is reduced to one line,
-so that no value can add a line or an element, or end its quotes.  In XML, each value is also escaped, so that it fits
-into an attribute or a text.  The templates have the filters ``label(n)``, ``quoted``, ``json`` and ``text``.
+The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  A value in text or XML is reduced to one line, so that no
+value can add a line or an element, or end its quotes.  In XML, each value is also escaped, so that the value fits into
+an attribute or a text.  In JSON, only the filter ``json`` changes values.  The templates have the filters
+``label(n)``, ``quoted``, ``json`` and ``text``.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The phones of a provisioning window: the phones that may fetch a file, and what keeps other phones from fetching."""
+"""The phones of a provisioning window: the phones that may fetch a file, and the obstacles for other phones."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[s
             yield name, path, Path(text) if is_in_file else text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         for file in Path(folder).glob(f"{PREFIX}*"):
-            name = file.name.removesuffix(_FROM_FILE)  # a file may be named with the suffix ``__FROM_FILE`` too
+            name = file.name.removesuffix(_FROM_FILE)  # the name of a file may end in ``__FROM_FILE``
             yield file.name, _path(name.removeprefix(PREFIX).lower()), file
 
 
@@ -180,8 +180,8 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
             table[key] = setting.text if hint is None else _value(hint, setting.text)
             names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
             if is_of_tenant:
-                # If a tenant is not in the file, the name is known only from the names of the tenant's variables, so a
-                # problem with the name is reported for one of these variables.
+                # The names of variables determine the name of a tenant that is not in the file, so a problem with the
+                # tenant's name is reported for a variable.
                 names.setdefault(where + "name", setting.name)
     if problems := list(_unknown_tenants(document, merged, settings)):
         raise UserError(problems)

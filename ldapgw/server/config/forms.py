@@ -56,7 +56,7 @@ class Duration(float):
     units: ClassVar[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
     def __str__(self) -> str:
-        """Return the duration as written in the file."""
+        """Return the duration in the notation of the file."""
         if not self:
             return "0s"
         unit = next(unit for unit in reversed(list(self.units)) if self % self.units[unit] == 0)
@@ -87,7 +87,7 @@ class LeaverDelay(Duration):
     expected: ClassVar[str] = 'a duration of a day or more, such as "14d", or "": never'
 
     def __str__(self) -> str:
-        """Return the duration as written in the file."""
+        """Return the duration in the notation of the file."""
         return super().__str__() if self else ""
 
     @classmethod
@@ -261,7 +261,8 @@ class LogLevels(tuple[str, ...]):
     def of(self, part: str) -> str:
         """Return the lowest level at which messages of a part are logged.
 
-        A level without a part is for the gateway's own parts; for libraries, the default is ``warning``.
+        A level without a part is for the gateway's own parts that have no level of their own.  For libraries, the
+        default is ``warning``.
         """
         found = "warning" if part == "twisted" else "info"
         general = [item for item in self if "=" not in item and part != "twisted"]
@@ -405,7 +406,7 @@ class Groups(tuple[Group, ...]):
 
 
 class AttributeAliases(tuple[tuple[str, str], ...]):
-    """Further names of attributes, each with the attribute that it stands for."""
+    """The aliases of attributes: pairs of an alias and the attribute's name."""
 
     __slots__ = ()
     expected: ClassVar[str] = (

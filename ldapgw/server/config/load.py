@@ -3,8 +3,8 @@
 
 Each message names the file, the key, the value and the expected form; the value of a secret is left out.
 
-At a reload, the program that the process executes next starts with the configuration that was checked, whatever the
-file contains by then (`keep`).
+A reload executes the program anew with the configuration that was checked, even if the file has changed since the
+check (`keep`).
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
     except FileNotFoundError:
         if not settings or file != DEFAULT_FILE:
             raise UserError(
-                f"{file}: there is no such configuration file; create one with ldapgw init, or name yours with "
-                "--config or LDAPGW_CONFIG (a demo prints the line to paste)"
+                f"{file}: there is no such configuration file; create a file with ldapgw init, or name your file with "
+                "--config or LDAPGW_CONFIG (a demo prints the line that sets LDAPGW_CONFIG)"
             ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
@@ -116,7 +116,7 @@ def take(environment: MutableMapping[str, str]) -> Config | None:
 
 
 def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = MappingProxyType({})) -> Config:
-    """Turn a decoded TOML document into a `Config`; makes paths absolute and reads client files.
+    """Convert a decoded TOML document to a `Config`; make paths absolute, and read client files and the password file.
 
     :param file: the name of the file, for messages and for relative paths.
     :param names: the environment variables that gave values, by the path of the value in the document.
