@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Marks the accounts and phones that change, and reads the accounts and phones that have changed since an earlier read.
 
-Triggers mark each changed account and phone in the transaction of the change; the migrations make the triggers of
-SQLite, and `postgresql_triggers` makes the triggers of PostgreSQL, which also notify the gateways.  A mark is a row of
+Triggers mark each changed account and phone in the transaction of the change (`sqlite_triggers`,
+`postgresql_triggers`); the triggers of PostgreSQL also notify the gateways.  A mark is a row of
 the table ``change``, with the number of the last change of the account or phone; later changes have higher numbers.  So
 the time of a read depends on the number of changes, not on the number of accounts.  The comparison of numbers depends
 on the engine (`ldapgw.store.database.Database.position`).
@@ -37,6 +37,7 @@ KEPT_SECONDS = 86400.0
 CHANGES_CHANNEL: Final = "ldapgw"
 BULLETIN_CHANNEL: Final = "ldapgw_bulletin"
 
+# Changes of a phone's last bind and search are not marked, because no gateway has to read these changes.
 _PHONE_COLUMNS = (
     "name",
     "tenant",
@@ -58,11 +59,20 @@ _MARKED = (
     ("further_account", "phone", "phone", ()),
 )
 # When a row of one of these tables is inserted, deleted or updated, a trigger marks all accounts of the row's tenant as
-# changed.  The value is the event for updates in CREATE TRIGGER.
+# changed, because the change may affect all these accounts.  The value is the event for updates in CREATE TRIGGER.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
 # PostgreSQL notifies the gateways when one of these tables changes.  The tables in `_MARKED` are not listed, because
 # their triggers write into the table "change".
 _TOLD = ("change", "recording", "recording_part", "alarm", *_MARKING_TENANT, "sync_progress")
+
+_SQLITE_NUMBER = "(SELECT coalesce(max(number), 0) + 1 FROM change)"
+_SQLITE_TRIGGER = """
+CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN
+    INSERT INTO change (kind, key, number)
+    {marks}
+    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
+END
+"""
 
 _UPSERT = """
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number, marked_at = excluded.marked_at
@@ -326,6 +336,23 @@ def postgresql_triggers() -> Iterator[str]:
     yield _TELL
     for table in _TOLD:
         yield from _trigger("ldapgw_tell", table, "AFTER INSERT OR UPDATE OR DELETE", "STATEMENT", "ldapgw_tell")
+
+
+def sqlite_triggers() -> Iterator[str]:
+    """Yield the statements that let an SQLite database mark changes."""
+    for table, kind, key, columns in _MARKED:
+        update = f"UPDATE OF {', '.join(columns)}" if columns else "UPDATE"
+        yield from _sqlite_triggers(table, update, f"VALUES ('{kind}', {{row}}.{key}, {_SQLITE_NUMBER})")
+    tenant = f"SELECT 'account', id, {_SQLITE_NUMBER} FROM account WHERE tenant = {{row}}.tenant"  # noqa: S608  our names
+    for table, update in _MARKING_TENANT.items():
+        yield from _sqlite_triggers(table, update, tenant)
+
+
+def _sqlite_triggers(table: str, update: str, marks: str) -> Iterator[str]:
+    for verb, event, row in (("insert", "INSERT", "NEW"), ("update", update, "NEW"), ("delete", "DELETE", "OLD")):
+        name = f"change_{table}_{verb}"
+        yield f"DROP TRIGGER IF EXISTS {name}"
+        yield _SQLITE_TRIGGER.format(name=name, event=event, table=table, marks=marks.format(row=row))
 
 
 def _trigger(name: str, table: str, event_: str, level: str, function: str, when: str = "") -> Iterator[str]:

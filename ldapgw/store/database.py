@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Table, event, insert, inspect, select, text, update
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ldapgw.errors import StoreError, UnreachableStore
-from ldapgw.store.tables import schema_version
+from ldapgw.store.tables import metadata, schema_version
 
 if TYPE_CHECKING:
     from ldapgw.store.leader_session import LeaderSession
@@ -406,7 +407,15 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if inspect(connection).get_table_names():
+        command.upgrade(config, "head")
+    else:
+        # `MetaData.create_all` would also store the comments of the columns in PostgreSQL.
+        for table in metadata.sorted_tables:
+            connection.execute(CreateTable(table))
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                connection.execute(CreateIndex(index))
+        command.stamp(config, "head")
     version = {"revision": revisions()[0], "readable_from": readable_from()}
     if not connection.execute(update(schema_version).values(version)).rowcount:
         copied_from = database_of(connection).unfinished_copy_of

@@ -153,6 +153,9 @@ class SqliteDatabase(Database):
 
         When a migration replaces a table, SQLite would otherwise delete the rows that refer to the table.
         """
+        # imported here, because commands import this module, and few commands upgrade a database
+        from ldapgw.store.changes import sqlite_triggers
+
         with self.engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
@@ -160,6 +163,8 @@ class SqliteDatabase(Database):
             try:
                 with connection.begin():
                     upgrade(connection)
+                    for statement in sqlite_triggers():
+                        connection.exec_driver_sql(statement)
             finally:
                 driver.execute("PRAGMA foreign_keys = ON")
 

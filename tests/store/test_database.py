@@ -43,8 +43,11 @@ from ldapgw.store.database import Database, check_writable, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.sqlite import LOG_LIMIT, SqliteDatabase
+from tests.support.checkout import ROOT
 from tests.support.stage.databases import one_more_migration
 from tests.support.stage.sync import DESK
+
+TABLES_OF_1_0_0 = ROOT / "tests" / "data" / "tables-1.0.0.sql"
 
 
 def opened(path: Path) -> Database:
@@ -76,14 +79,34 @@ def test_files_of_migrations_begin_with_their_revisions() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
-def test_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
-    """A column added without its migration is noticed here."""
+def test_a_new_database_has_the_tables_that_the_code_uses(database: Database) -> None:
     with database.begin() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, tables.metadata)
         # The comments are for readers of the code.
         assert [one for one in differences if not (isinstance(one, list) and one[0][0] == "modify_comment")] == []
         assert all(column.comment for table in tables.metadata.tables.values() for column in table.columns)
+
+
+def test_a_database_of_the_first_release_becomes_like_a_new_one(tmp_path: Path) -> None:
+    """A change of the tables or triggers without its migration is noticed here."""
+    release, new = tmp_path / "release.db", tmp_path / "new.db"
+    with closing(sqlite3.connect(release)) as connection, connection:
+        connection.executescript(TABLES_OF_1_0_0.read_text())
+    for path in (release, new):
+        opened(path).close()
+    assert schema(release) == schema(new)
+
+
+def schema(path: Path) -> dict[tuple[str, str], object]:
+    """The columns, keys and indexes of each table, in any order; the statement of each index and trigger."""
+    found: dict[tuple[str, str], object] = {}
+    with closing(sqlite3.connect(path)) as connection:
+        for kind, name, sql in connection.execute("SELECT type, lower(name), sql FROM sqlite_schema").fetchall():
+            pragmas = ("table_info", "foreign_key_list", "index_list") if kind == "table" else ()
+            parts = [{row[1:] for row in connection.execute(f"PRAGMA {pragma}({name})")} for pragma in pragmas]
+            found[kind, name] = parts or " ".join((sql or "").lower().split())
+    return found
 
 
 def test_rows_are_inserted_as_they_are(database: Database) -> None:

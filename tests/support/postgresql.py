@@ -241,7 +241,7 @@ _numbers = iter(range(1, 1_000_000))
 
 
 def new_url(template: str = TEMPLATE) -> URL:
-    """The URL of a new database on the shared server, as the migrations make it.
+    """The URL of a new database on the shared server, with the tables of ldapgw.
 
     :param template: the database to copy; "template0" is empty.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Databases as the migrations make them, without running those for every test: one is made and copied.
+"""Databases without the time that their making takes: one is made and copied.
 
 The gateway's own way to a new database is tested where that is the subject (``store/test_database.py``), and by every
 test that starts a gateway.
