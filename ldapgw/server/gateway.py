@@ -186,7 +186,7 @@ def _assemble(base: Base) -> Gateway:
         sync_parts.revoker,
         base.copy_cleaner,
         base.record_pruner,
-        base.provisioning_cleaner,
+        base.expiry_pruner,
         sync_parts.photo_fetcher,
         sync_parts.contact_renewal,
         sync_parts.workspace_reader,

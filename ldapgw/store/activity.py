@@ -219,7 +219,7 @@ def table(entries: Iterable[ActivityEntry]) -> Iterator[tuple[str, ...]]:
         yield time, entry.tenant, entry.actor, entry.act, entry.subject, entry.detail, entry.address
 
 
-def prune(connection: Connection, keep: Mapping[str, float], now: float) -> None:
+def prune(connection: Connection, now: float, keep: Mapping[str, float]) -> None:
     """Delete old entries.
 
     :param keep: the age in seconds at which entries are deleted, by tenant; entries of other tenants stay.

@@ -2,9 +2,9 @@
 """Provisioning: the ways in which phones get their settings, and reports on the steps that people take by hand.
 
 A *provisioning address* is a secret address, valid for a day, from which a phone fetches its settings and password.
-The secret is stored as a hash, and the password is stored encrypted.  The secret and the password are deleted when the
-address ends.  An address ends after a day (`ExpiryCleaner`), or earlier when the address is revoked, or when the
-phone gets a new password, another name or another owner, or is removed.
+The secret is stored as a hash, and the password is stored encrypted.  The secret and the password are deleted within a
+minute after the end of the address (`remove_expired`).  An address ends after a day, or earlier when the address is
+revoked, or when the phone gets a new password, another name or another owner, or is removed.
 
 A *provisioning window* is a time during which phones on the office's network may fetch their settings by MAC address.
 A tenant has one window at most.  A phone fetches its file once in a window.  The file has a new password, which is only
@@ -25,11 +25,8 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, text, update
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from ldapgw.errors import StoreError, UnfitKey
+from ldapgw.errors import UnfitKey
 from ldapgw.store import unfit_clients
 from ldapgw.store.phones import PhoneLogin, set_password
 from ldapgw.store.secrets import SecretBox
@@ -43,7 +40,6 @@ from ldapgw.store.tables import (
     window_phone,
     window_refusal,
 )
-from ldapgw.store.worker import Store
 
 # The seconds for which an address is valid.
 ADDRESS_SECONDS: Final = 86_400.0
@@ -56,9 +52,8 @@ UNUSED_SECONDS: Final = 30 * 86_400.0
 MAX_REFUSALS: Final = 50
 # The largest number of rows with reports of a tenant; otherwise a signed-in person could fill the database.
 MAX_REPORTS: Final = 200
-# The longest time between two searches for expired addresses.  The time is limited, because somebody may set the
-# machine's clock forward.
-LONGEST_WAIT: Final = 3600.0
+# The time between two calls of `remove_expired`.
+EXPIRY_SECONDS: Final = 60.0
 
 # The fetched passwords that can end.  The gateway does not learn of logins at a replica, so a fetched password of a
 # tenant with replicas never ends.
@@ -439,70 +434,6 @@ def remove_reports(connection: Connection, tenant: str) -> bool:
 def remove_expired(connection: Connection, now: float) -> None:
     """Delete expired provisioning addresses, expired fetched passwords, and old rows of the table ``unfit_client``."""
     connection.execute(delete(provisioning).where(provisioning.c.until <= now))
-    _remove_unused(connection, now)
-    unfit_clients.remove_old(connection, now)
-
-
-def _remove_unused(connection: Connection, now: float) -> None:
-    """End the fetched passwords that nobody has used for `UNUSED_SECONDS`."""
     is_old = _CAN_END & (phone.c.next_password_at <= now - UNUSED_SECONDS)
     connection.execute(update(phone).where(is_old).values(next_password=None, next_password_at=None))
-
-
-def read_next_end(connection: Connection) -> float | None:
-    """Return the earliest time at which `remove_expired` can delete something, or None if nothing can expire.
-
-    The time may be in the past.
-    """
-    end: float | None = connection.execute(select(func.min(provisioning.c.until))).scalar_one()
-    ends = end, _read_next_unused(connection), unfit_clients.read_next_end(connection)
-    return min((time for time in ends if time is not None), default=None)
-
-
-def _read_next_unused(connection: Connection) -> float | None:
-    """Return the earliest end of an unused fetched password, maybe a past time; None if there is no such password."""
-    fetched = select(func.min(phone.c.next_password_at)).where(_CAN_END)
-    first: float | None = connection.execute(fetched).scalar_one()
-    return None if first is None else first + UNUSED_SECONDS
-
-
-class ExpiryCleaner(Service):
-    """The service that calls `remove_expired` when something expires.
-
-    At its start, the service deletes what expired earlier.  Nobody tells the service of new addresses and passwords,
-    because each is valid for longer than `LONGEST_WAIT`, the longest time between two runs.
-
-    :param clock: a clock with seconds since the epoch.
-    """
-
-    def __init__(self, *, clock: IReactorTime, store: Store) -> None:
-        self._clock = clock
-        self._store = store
-        self._next: IDelayedCall | None = None
-
-    def startService(self) -> None:
-        super().startService()
-        self._look()
-
-    def stopService(self) -> None:
-        super().stopService()
-        if self._next is not None and self._next.active():
-            self._next.cancel()
-
-    def _look(self) -> None:
-        Deferred.fromCoroutine(self._clean()).addCallback(self._schedule)
-
-    async def _clean(self) -> float:
-        """Delete what has expired, and return the seconds until the next run."""
-        try:
-            end = await self._store.read(read_next_end)
-            if end is not None and end <= self._clock.seconds():
-                await self._store.run(remove_expired, self._clock.seconds())
-                end = await self._store.read(read_next_end)
-        except StoreError:  # the store logs the error
-            return LONGEST_WAIT / 60
-        return LONGEST_WAIT if end is None else min(max(end - self._clock.seconds(), 0.0), LONGEST_WAIT)
-
-    def _schedule(self, seconds: float) -> None:
-        if self.running:
-            self._next = self._clock.callLater(seconds, self._look)
+    unfit_clients.remove_old(connection, now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.store.tables import columns_of, unfit_client, value_of
 
@@ -47,12 +47,6 @@ class UnfitClient:
 def remove_old(connection: Connection, now: float) -> None:
     """Delete the clients whose last connection is too old."""
     connection.execute(delete(unfit_client).where(unfit_client.c.at <= now - KEEP_SECONDS))
-
-
-def read_next_end(connection: Connection) -> float | None:
-    """Return the earliest time at which a client has to be deleted, maybe a past time; None if no client is stored."""
-    first: float | None = connection.execute(select(func.min(unfit_client.c.at))).scalar_one()
-    return None if first is None else first + KEEP_SECONDS
 
 
 def add(connection: Connection, clients: Iterable[UnfitClient], now: float) -> None:

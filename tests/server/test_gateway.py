@@ -277,7 +277,7 @@ def test_old_records_are_deleted_at_the_start_and_daily(tmp_path: Path, reactor:
     """Entries of the activity log after ``activity_keep``, and days that no summary of syncs shows."""
     with running(tmp_path, reactor, LDAP, {"activity_keep": f"{SUMMARY_DAYS}d"}) as gateway:
         database = gateway._state.database
-        [pruner] = [service for service in gateway.services if isinstance(service, RecordPruner)]
+        pruner, _ = [service for service in gateway.services if isinstance(service, RecordPruner)]
         with database.begin() as connection:
             account_id = connect(connection, gateway._state.secret_box)
             for day in range(3):

@@ -76,7 +76,7 @@ def test_old_entries_are_deleted(connection: Connection) -> None:
     """As each tenant says; those of a tenant that left the configuration stay."""
     for tenant in ("acme", "other", "gone"):
         record(connection, *(entry(NOW + age, tenant, GATEWAY, Act.CONNECTED) for age in (0, 100)))
-    activity.prune(connection, {"acme": 50.0, "other": 500.0}, NOW + 100)
+    activity.prune(connection, NOW + 100, {"acme": 50.0, "other": 500.0})
     left = [(one.tenant, one.when - NOW) for one in activity.read_since(connection, None, 0)]
     assert left == [("other", 0), ("gone", 0), ("acme", 100), ("other", 100), ("gone", 100)]
     assert [one.tenant for one in activity.read_since(connection, "acme", 0)] == ["acme"]

@@ -8,14 +8,16 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 from twisted.internet.defer import Deferred, fail
 
 from ldapgw.directory.passwords import verify_password
 from ldapgw.errors import StoreError
 from ldapgw.ldap.admission import FIRST_DELAY, MAX_DELAY
-from ldapgw.store import phones, provisioning
+from ldapgw.server.parts.base import RecordPruner
+from ldapgw.store import phones, provisioning, tables
 from ldapgw.store.database import Mode
-from ldapgw.store.provisioning import ADDRESS_SECONDS, ExpiryCleaner
+from ldapgw.store.provisioning import ADDRESS_SECONDS, EXPIRY_SECONDS
 from ldapgw.store.worker import Store
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.readers import yealink
@@ -23,6 +25,7 @@ from tests.support.stage.book_clients import Pbx
 from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Stage, owner, words_on
 
 PHONE = "/acme/phones/desk1"
+_COUNT = select(func.count()).select_from(tables.provisioning)
 
 
 @pytest.fixture
@@ -123,31 +126,33 @@ def test_an_address_ends(stage: Stage, alice: Browser, end: str) -> None:
     assert rows == 0
 
 
-def test_an_address_ends_on_the_dot(stage: Stage) -> None:
-    """Its password is deleted then, by the gateway's clock; and at a start, when the gateway was down at that time."""
+def passwords(stage: Stage) -> int:
+    """How many passwords of provisioning addresses are stored."""
+    count: int = stage.do(lambda connection: connection.execute(_COUNT).scalar_one())
+    return count
 
-    def passwords() -> int:
-        return stage.do(lambda connection: connection.exec_driver_sql("select count(*) from provisioning").scalar())
 
-    cleaner = ExpiryCleaner(clock=stage.clock, store=stage.store)
+def test_the_password_of_an_expired_address_is_deleted_within_a_minute(stage: Stage) -> None:
+    """By the gateway's clock; and at a start, when the gateway was down at that time."""
+    cleaner = RecordPruner(stage.clock, stage.store, EXPIRY_SECONDS, provisioning.remove_expired)
     cleaner.startService()
     browser = owner(stage, model="yealink")
     stage.clock.advance(1234)
     made(browser)
-    for _ in range(24 * 60 - 1):
+    until = stage.clock.seconds() + ADDRESS_SECONDS
+    while stage.clock.seconds() < until - 60:
         stage.clock.advance(60)
-    stage.clock.advance(59)
-    assert passwords() == 1
-    stage.clock.advance(1)
-    assert passwords() == 0
+    assert passwords(stage) == 1
+    stage.clock.advance(until - stage.clock.seconds() + 60)
+    assert passwords(stage) == 0
     cleaner.stopService()
     stage.do(
         provisioning.create_address, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds()
     )
     stage.clock.advance(ADDRESS_SECONDS + 1)
-    assert passwords() == 1
+    assert passwords(stage) == 1
     cleaner.startService()
-    assert passwords() == 0
+    assert passwords(stage) == 0
     cleaner.stopService()
     assert stage.clock.getDelayedCalls() == []
 
@@ -163,13 +168,13 @@ def test_an_address_ends_within_a_minute_after_an_outage(stage: Stage) -> None:
         provisioning.create_address, "desk1", stage.gate.secret_box, "password", "hash", "hash", stage.clock.seconds()
     )
     stage.clock.advance(ADDRESS_SECONDS)
-    cleaner = ExpiryCleaner(clock=stage.clock, store=Store(transact))
+    cleaner = RecordPruner(stage.clock, Store(transact), EXPIRY_SECONDS, provisioning.remove_expired)
     cleaner.startService()
     stage.clock.advance(59)
     is_lost = False
-    assert stage.do(provisioning.read_next_end) is not None
+    assert passwords(stage) == 1
     stage.clock.advance(1)
-    assert stage.do(provisioning.read_next_end) is None
+    assert passwords(stage) == 0
     cleaner.stopService()
 
 

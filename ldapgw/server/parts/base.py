@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from socket import socket
 from typing import Any
 
+from sqlalchemy import Connection
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -23,7 +24,7 @@ from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.provisioning import ExpiryCleaner
+from ldapgw.store.provisioning import EXPIRY_SECONDS, remove_expired
 from ldapgw.store.worker import MonitoredStore, Store
 
 log = Logger()
@@ -117,12 +118,11 @@ class Base:
         self.clients = TenantClients(self.store, state.secret_box, config.clients)
         self.delegations = TenantDelegations(self.store, state.secret_box, config.tenant)
         self.copy_cleaner = self._copy_cleaner()
+        keep: dict[str, float] = {tenant.name: float(tenant.activity_keep) for tenant in config.tenant}
         self.record_pruner = RecordPruner(
-            clock=wall_clock,
-            store=self.store,
-            keep={tenant.name: float(tenant.activity_keep) for tenant in config.tenant},
+            wall_clock, self.store, _DAY_SECONDS, partial(activity.prune, keep=keep), sync_history.prune_days
         )
-        self.provisioning_cleaner = ExpiryCleaner(clock=wall_clock, store=self.store)
+        self.expiry_pruner = RecordPruner(wall_clock, self.store, EXPIRY_SECONDS, remove_expired)
 
     def certificate_expiry(self) -> float | None:
         return self.tls.loaded.validity.not_after.timestamp() if self.tls else None
@@ -143,19 +143,22 @@ class Base:
 
 
 class RecordPruner(PeriodicService):
-    """The service that deletes old records at the gateway's start, and then daily.
+    """A service that deletes old records at the gateway's start, and then periodically.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param keep: the number of seconds for which entries of the activity log are kept, by tenant.
+    :param seconds: the time from one run to the next run.
+    :param functions: called in each run, each in a transaction, with a connection and the seconds since the epoch.
     """
 
-    def __init__(self, *, clock: IReactorTime, store: Store, keep: Mapping[str, float]) -> None:
+    def __init__(
+        self, clock: IReactorTime, store: Store, seconds: float, *functions: Callable[[Connection, float], None]
+    ) -> None:
         self._clock = clock
         self._store = store
-        self._keep = keep
+        self._functions = functions
         failed = partial(log.failure, "deleting old records failed", event="pruning_failed")
-        super().__init__(clock, _DAY_SECONDS, self._prune, failed)
+        super().__init__(clock, seconds, self._prune, failed)
 
     async def _prune(self) -> None:
-        await self._store.run(activity.prune, self._keep, self._clock.seconds())
-        await self._store.run(sync_history.prune_days, self._clock.seconds())
+        for function in self._functions:
+            await self._store.run(function, self._clock.seconds())
