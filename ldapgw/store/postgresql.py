@@ -75,10 +75,9 @@ OLDEST_SERVER = 140000
 AWAY_SECONDS = 1.0
 # The largest number of attempts of a transaction that conflicts with other transactions.
 TRIES = 5
-# A sync may lock a row for seconds.  A page's transaction waits for the row for `ROW_SECONDS`, then lets other pages
-# write for `ROW_PAUSE_SECONDS`, and then tries again.
+# A sync may lock a row for seconds.  A page's transaction waits for the row for `ROW_SECONDS`, and then begins again.
+# Pages that wait meanwhile come first, because PostgreSQL gives the advisory lock to the page that has waited longest.
 ROW_SECONDS = 0.2
-ROW_PAUSE_SECONDS = 0.2
 # An upgrade waits only briefly for the lock of a table, because all other transactions queue behind the waiting
 # upgrade.
 UPGRADE_LOCK_SECONDS = 2
@@ -292,7 +291,6 @@ class PostgresqlDatabase(Database):
                 except DBAPIError as error:
                     state = sql_state(error)
                     if exclusively and state == _LOCKED and time.monotonic() < until:
-                        time.sleep(ROW_PAUSE_SECONDS)
                         continue
                     tries_left -= 1
                     is_lost = error.connection_invalidated and not is_complete
