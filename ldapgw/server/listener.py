@@ -18,10 +18,11 @@ import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
@@ -167,15 +168,7 @@ class Listener(Service):
         reuse_port: bool = False,
         shared: socket.socket | None = None,
     ) -> None:
-        address = ListenAddress.parse(endpoint) if ipv6_only or reuse_port else None
-        family = shared.family if shared is not None else None
-        self._endpoint: IStreamServerEndpoint = (
-            AdoptedStreamServerEndpoint(reactor, shared.detach(), family)
-            if shared is not None
-            else _SocketEndpoint(reactor, address, ipv6_only=ipv6_only, reuse_port=reuse_port)
-            if address is not None
-            else serverFromString(reactor, endpoint + _backlog(endpoint))
-        )
+        self._make_endpoint = partial(_endpoint, reactor, endpoint, shared, ipv6_only=ipv6_only, reuse_port=reuse_port)
         self.endpoint = endpoint
         self._name = f'{setting} "{endpoint}"'
         self._factory = DescriptorLimitedFactory(self._name, factory, reactor, has_free_descriptors)
@@ -191,7 +184,8 @@ class Listener(Service):
         super().privilegedStartService()
         # Twisted's own endpoints listen, or fail, at once; a later failure of another kind of endpoint is logged.
         self._starting = True
-        self._endpoint.listen(self._factory).addCallbacks(self._listen_succeeded, self._listen_failed)
+        listening = maybeDeferred(lambda: self._make_endpoint().listen(self._factory))
+        listening.addCallbacks(self._listen_succeeded, self._listen_failed)
         self._starting = False
         if self._problem:
             raise UserError(self._problem, is_setting=True)
@@ -271,30 +265,25 @@ def _backlog(endpoint: str) -> str:
     return f":backlog={BACKLOG}" if endpoint.startswith(("tcp:", "tcp6:")) and "backlog=" not in endpoint else ""
 
 
-@implementer(IStreamServerEndpoint)
-class _SocketEndpoint:
-    """A TCP port whose socket has options that Twisted's endpoints do not have.
+def _endpoint(
+    reactor: Any, endpoint: str, shared: socket.socket | None, *, ipv6_only: bool, reuse_port: bool
+) -> IStreamServerEndpoint:
+    """Return Twisted's endpoint for an endpoint string; for the parameters, see `Listener`.
 
-    :param ipv6_only: whether another endpoint may listen on the port with IPv4.
-    :param reuse_port: whether other programs of the same user may listen on the port (``SO_REUSEPORT``).
+    Twisted's own endpoints do not have the options `ipv6_only` and `reuse_port`.
+
+    :raises OSError: when a port with one of these options is not available.
     """
-
-    def __init__(self, reactor: Any, address: ListenAddress, *, ipv6_only: bool, reuse_port: bool) -> None:
-        self._reactor = reactor
-        self._address = address
-        self._ipv6_only = ipv6_only
-        self._reuse_port = reuse_port
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:  # noqa: N803 - Twisted's name
-        """Listen; the Deferred fails with CannotListenError if the port is not available."""
-        address = self._address
-        try:
-            with listening_socket(address, ipv6_only=self._ipv6_only, reuse_port=self._reuse_port) as listening:
-                listening.settimeout(0)
-                return succeed(self._reactor.adoptStreamPort(listening.fileno(), listening.family, protocolFactory))
-        except OSError as error:
-            reason = OSError(error.errno, os.strerror(error.errno or 0))
-            return fail(CannotListenError(address.interface, address.port, reason))
+    address = ListenAddress.parse(endpoint) if ipv6_only or reuse_port else None
+    if shared is None and address is not None:
+        shared = listening_socket(address, ipv6_only=ipv6_only, reuse_port=reuse_port)
+    found: IStreamServerEndpoint
+    if shared is None:
+        found = serverFromString(reactor, endpoint + _backlog(endpoint))
+    else:
+        family = shared.family
+        found = AdoptedStreamServerEndpoint(reactor, shared.detach(), family)
+    return found
 
 
 class SessionCloser(Service):

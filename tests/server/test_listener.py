@@ -192,7 +192,7 @@ def test_an_endpoint_that_fails_later_is_told_in_the_log(caplog_twisted):
     """Nobody waits for it any more."""
     listener = Listener(MemoryReactorClock(), "ldap.listen", "tcp:389", Factory())
     later = Deferred()
-    listener._endpoint = type("Slow", (), {"listen": lambda _self, _factory: later})()
+    listener._make_endpoint = type("Slow", (), {"listen": lambda _self, _factory: later})
     listener.privilegedStartService()
     later.errback(CannotListenError("", 389, OSError(13, "Permission denied")))
     assert caplog_twisted == ['ldap.listen "tcp:389": cannot listen: Permission denied']
