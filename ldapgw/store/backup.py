@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes, sync_state
@@ -276,13 +276,20 @@ def copy_all(source: Connection, target: Connection) -> None:
     for table in reversed(TABLES):
         target.execute(delete(table))
     for table in TABLES:
-        for rows in chunks(_read(source, table)):
-            _insert(target, table, rows)
+        _copy_table(source, target, table)
     _finish(source, target)
 
 
+def _copy_table(source: Connection, target: Connection, table: Table) -> None:
+    """Replace the rows of a table; the rows of later tables that refer to the former rows are deleted too."""
+    target.execute(delete(table))
+    names = [column.name for column in table.columns]
+    for rows in chunks(_read(source, table)):
+        database_of(target).insert_rows(target, table, names, rows)
+
+
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
-    """Make the target equal to the source in many transactions that write only the rows which differ.
+    """Make the target equal to the source in a transaction for each table that differs.
 
     After an interruption, another call continues the copy.  Until `mark_complete` no gateway uses the target.
 
@@ -292,27 +299,17 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
     :returns: the number of rows.
     :raises StoreError: if one of the databases cannot be used, or a table differs after the copy.
     """
-    for table in reversed(TABLES):
-        with target.begin_read() as present:
-            gone = [found for expected, found in _differences(source, present, table) if expected is None]
-        for rows in chunks(gone):
-            with target.begin() as connection:
-                for row in rows:
-                    connection.execute(delete(table).where(_is(table, row)))
     total = 0
     for table in TABLES:
-        with target.begin_read() as present:
-            for changed in chunks(_differences(source, present, table)):
-                with target.begin() as connection:
-                    if new := [expected for expected, found in changed if found is None]:
-                        _insert(connection, table, new)
-                    for expected, found in changed:
-                        if found is not None:
-                            _update(connection, table, expected)
         source_digest = digest(source, table)
-        with target.begin_read() as copied:
-            if digest(copied, table) != source_digest:
-                raise StoreError(f"{target.name}: the table {table.name} differs from the source; run the copy again")
+        with target.begin() as connection:
+            target.lift_time_limit(connection)
+            if digest(connection, table) != source_digest:
+                _copy_table(source, connection, table)
+                if digest(connection, table) != source_digest:
+                    raise StoreError(
+                        f"{target.name}: the table {table.name} differs from the source; run the copy again"
+                    )
         report(table.name, source_digest.rows)
         total += source_digest.rows
     return total
@@ -358,39 +355,3 @@ def _read(connection: Connection, table: Table) -> Iterator[Row]:
     with connection.execute(query, execution_options={"yield_per": CHUNK}) as rows:
         for row in rows:
             yield tuple(value.replace("\0", "") if isinstance(value, str) else value for value in row)
-
-
-def _key(table: Table, row: Row) -> Row:
-    return tuple(value for column, value in zip(table.columns, row, strict=True) if column.primary_key)
-
-
-def _differences(source: Connection, target: Connection, table: Table) -> Iterator[tuple[Any, Any]]:
-    """Yield a pair for each key whose rows differ: the source's row and the target's row, or None for a missing row."""
-    all_expected, all_found = _read(source, table), _read(target, table)
-    expected, found = next(all_expected, None), next(all_found, None)
-    while expected is not None or found is not None:
-        if found is None or (expected is not None and _key(table, expected) < _key(table, found)):
-            yield expected, None
-            expected = next(all_expected, None)
-        elif expected is None or _key(table, found) < _key(table, expected):
-            yield None, found
-            found = next(all_found, None)
-        else:
-            if expected != found:
-                yield expected, found
-            expected, found = next(all_expected, None), next(all_found, None)
-
-
-def _is(table: Table, row: Row) -> Any:
-    """Return the SQL condition that selects the row of `table` with the key of `row`."""
-    return and_(*(column == value for column, value in zip(table.primary_key.columns, _key(table, row), strict=True)))
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    names = [column.name for column in table.columns]
-    database_of(connection).insert_rows(connection, table, names, rows)
-
-
-def _update(connection: Connection, table: Table, row: Row) -> None:
-    values = {column.name: value for column, value in zip(table.columns, row, strict=True) if not column.primary_key}
-    connection.execute(update(table).where(_is(table, row)).values(values))
