@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, and_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import DamagedStore, GoogleError
@@ -61,6 +60,8 @@ class DirectoryPerson(msgspec.Struct, frozen=True, gc=False):
         return "<DirectoryPerson>"
 
 
+_IS_DIRECTORY_ACCOUNT = contacts.has_source(Source.DIRECTORY)
+
 _person_decoder = msgspec.json.Decoder(DirectoryPerson)
 
 
@@ -82,25 +83,21 @@ def read_people(connection: Connection, account_id: int, most: int | None = None
 
 def find_directory_account(connection: Connection, tenant: str) -> DirectoryCandidate | None:
     """Return the account under which the tenant's Workspace directory is stored, or None if no directory is stored."""
-    candidates = read_candidates(connection, tenant)
-    return next((candidate for candidate in candidates if candidate.is_directory_account), None)
+    return next(iter(read_candidates(connection, tenant, _IS_DIRECTORY_ACCOUNT)), None)
 
 
-def read_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
-    """Read all connected accounts of a tenant, the oldest first."""
-    rows = connection.execute(_candidates(tenant)).all()
-    directory_account_ids = contacts.accounts_with_source(
-        connection, Source.DIRECTORY, [row.account_id for row in rows]
+def read_candidates(connection: Connection, tenant: str, *where: ColumnElement[bool]) -> tuple[DirectoryCandidate, ...]:
+    """Read the connected accounts of a tenant that meet all conditions, the oldest first."""
+    on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
+    account_columns = account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")
+    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("directory_error"), source.c.next_try
+    query = (
+        select(*account_columns, account.c.hd, *source_columns, _IS_DIRECTORY_ACCOUNT.label("is_directory_account"))
+        .join_from(account, source, on, isouter=True)
+        .where(account.c.tenant == tenant, account.c.connected_at.is_not(None), *where)
+        .order_by(account.c.id)
     )
-    return tuple(
-        value_of(
-            DirectoryCandidate,
-            row,
-            scopes=row.scopes.split(),
-            is_directory_account=row.account_id in directory_account_ids,
-        )
-        for row in rows
-    )
+    return tuple(value_of(DirectoryCandidate, row, scopes=row.scopes.split()) for row in connection.execute(query))
 
 
 def read_current_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
@@ -109,24 +106,12 @@ def read_current_candidates(connection: Connection, tenant: str) -> tuple[Direct
     Each sync of each account needs the directory account, and in a large tenant a list of all accounts
     (`read_candidates`) would cost more than the rest of the sync.
     """
-    is_current = source.c.asked_at.is_not(None), contacts.has_source(Source.DIRECTORY)
-    return tuple(
-        value_of(DirectoryCandidate, row, scopes=row.scopes.split(), is_directory_account=True)
-        for row in connection.execute(_candidates(tenant).where(*is_current))
-    )
-
-
-def _candidates(tenant: str) -> Select[Any]:
-    on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
-    account_columns = account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")
-    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("directory_error"), source.c.next_try
-    query = select(*account_columns, account.c.hd, *source_columns).join_from(account, source, on, isouter=True)
-    return query.where(account.c.tenant == tenant, account.c.connected_at.is_not(None)).order_by(account.c.id)
+    return read_candidates(connection, tenant, source.c.asked_at.is_not(None), _IS_DIRECTORY_ACCOUNT)
 
 
 def read_directory_account(connection: Connection, tenant: str) -> Account | None:
     """Read the account to which the tenant's stored directory belongs, or None if no directory is stored."""
-    where = and_(account.c.tenant == tenant, contacts.has_source(Source.DIRECTORY))
+    where = and_(account.c.tenant == tenant, _IS_DIRECTORY_ACCOUNT)
     return next(iter(accounts.read_some(connection, where)), None)
 
 
