@@ -33,7 +33,6 @@ from ldapgw.server import preflight
 from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.check_result import Check, CheckResult, CheckStatus, Moment, Subject
 from ldapgw.server.config import Config, Tenant, read_settings
-from ldapgw.server.config.forms import is_loopback_url
 from ldapgw.server.endpoints import ListenAddress
 from ldapgw.server.state_dir import lock_holder_pid
 from ldapgw.server.tls import WARN_DAYS, ValidityPeriod, certificate_names, read_certificates
@@ -239,7 +238,7 @@ def _encryption(subject: Subject) -> Iterator[CheckResult]:
     open_to_network = [
         endpoint
         for endpoint in config.ldap.listen
-        if (address := ListenAddress.parse(endpoint)) and not _is_local(address.interface)
+        if (address := ListenAddress.parse(endpoint)) and not address.is_loopback
     ]
     if open_to_network and not config.tls:
         message = "phones' passwords and people's numbers cross the network unencrypted; set [tls]"
@@ -273,10 +272,6 @@ def _logins_in_clear(subject: Subject) -> Iterator[CheckResult]:
             "give these phones new passwords"
         )
         yield _warning("ldap.listen", message)
-
-
-def _is_local(interface: str) -> bool:
-    return bool(interface) and is_loopback_url(f"//[{interface}]" if ":" in interface else f"//{interface}")
 
 
 def _tenant(subject: Subject, tenant: Tenant) -> Iterator[CheckResult]:
