@@ -153,7 +153,14 @@ class SyncJob:
         return await self._leader.store.run(begin_sync, self._secret_box, account_id)
 
     async def sync(
-        self, begun: BegunSync, *, full: bool, max_loss: float = 0, account_count: int = 1, end: SyncEnd | None = None
+        self,
+        begun: BegunSync,
+        *,
+        full: bool,
+        max_loss: float = 0,
+        account_count: int = 1,
+        end: SyncEnd | None = None,
+        tries_client: bool = False,
     ) -> Applied:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
@@ -164,9 +171,14 @@ class SyncJob:
             if there are more accounts.
         :param end: the end that the transaction of the result records if no other step follows, or None to record no
             end.
+        :param tries_client: whether Google has rejected the OAuth client.  A new access token is then the first call,
+            because an old access token would hide that Google still rejects the client.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         """
         account, stored = begun.account, begun.stored
+        if tries_client:
+            await self.access_tokens.refresh(account, self.client(account))
+            stored = replace(stored, tokens=None)
         tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
         states = {
@@ -232,7 +244,7 @@ class SyncJob:
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return replace(await self._apply(account, result, end), has_called=bool(due))
+            return replace(await self._apply(account, result, end), has_called=bool(due) or tries_client)
 
     async def sync_directory(
         self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = ""
