@@ -72,6 +72,10 @@ from ldapgw.sync.workspace import DelegatedTokens
 
 log = Logger()
 
+# An account that fetches nothing gets a new access token after this time, because Google ends a consent that was not
+# used for six months.
+UNUSED_SECONDS = 14 * DAY
+
 # Errors that can affect a single source; all other errors affect the account or the tenant.
 _SOURCE_ERRORS = (BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded)
 
@@ -83,7 +87,8 @@ class Applied:
     :ivar changed: whether the account's contacts have changed.
     :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The end is
         recorded only if nothing has changed and the account is not the directory account.
-    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.
+    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.  A new access
+        token that only keeps the consent is no such call: it does not show that Google answers calls.
     """
 
     changed: bool
@@ -176,9 +181,6 @@ class SyncJob:
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         """
         account, stored = begun.account, begun.stored
-        if tries_client:
-            await self.access_tokens.refresh(account, self.client(account))
-            stored = replace(stored, tokens=None)
         tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
         states = {
@@ -197,6 +199,9 @@ class SyncJob:
             and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
             and due_sync_of(stored.query(tenant, source)) is not DueSync.NONE
         ]
+        if tries_client or (not due and self._is_unused(account, stored)):
+            await self.access_tokens.refresh(account, self.client(account))
+            stored = replace(stored, tokens=None)
         failed: dict[Source, GoogleError] = {}
         with self._listings(account) as fetched:
             labels = await self._labels(account, stored, failed, due_sync_of) if Source.CONTACTS in due else None
@@ -348,6 +353,12 @@ class SyncJob:
             limits=UNLIMITED if is_requested else self._full_syncs,
             account_count=account_count,
         )
+
+    def _is_unused(self, account: Account, stored: StoredState) -> bool:
+        """Return whether the gateway has not used the user's consent for weeks, so that Google may end the consent."""
+        tokens = stored.tokens
+        is_old = tokens is not None and tokens.access_expires_at + UNUSED_SECONDS <= self._now()
+        return is_old and not account.uses_delegation
 
     def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
         """Return whether a source has failed or was refused so recently that the source is not requested now."""
