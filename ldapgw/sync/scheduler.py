@@ -389,7 +389,7 @@ class SyncScheduler(Service):
             self._start_released(grantor)
         if is_closed or (has_called and error is None):
             self._start_released(self._project(grantor))
-        return _Synced(account, error, replace(applied, changed=changed), end)
+        return _Synced(account, error, replace(applied, changed=changed, has_called=has_called), end)
 
     def _require_loop(self, account: Account, loop: _Loop) -> None:
         """End a sync whose loop was stopped, for example because this gateway is no longer the leader."""
@@ -403,6 +403,9 @@ class SyncScheduler(Service):
             # The contacts are published before the success is recorded, because a person who sees the success may
             # search for a contact on a phone at once.
             await self._publish(account.id)
+        is_unproven = synced.error is None and not synced.applied.has_called and not synced.applied.is_ended
+        if is_unproven and self._circuits.of(Grantor.of(account)).is_open:
+            return await self._postpone(account, synced.end.wait)
         begun_at, now = synced.end.begun_at, self._clock.seconds()
         self._observe(_result(synced.error), now - begun_at)
         if synced.error is not None:
@@ -418,9 +421,10 @@ class SyncScheduler(Service):
         """Sync the account's own sources; return the error, and what the sync has written."""
         account = begun.account
         try:
-            is_rejected = self._circuits.of(Grantor.of(account)).code == ClientRejected.code
+            circuit = self._circuits.of(Grantor.of(account))
+            end_now = None if circuit.is_open else end  # a sync without a call does not end the error
             sync = partial(self._job.sync, max_loss=account.max_loss("book"), account_count=len(self._loops))
-            return None, await sync(begun, full=full, end=end, tries_client=is_rejected)
+            return None, await sync(begun, full=full, end=end_now, tries_client=circuit.code == ClientRejected.code)
         except (CancelledError, LeadLost, SyncOutdated):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
