@@ -58,6 +58,7 @@ from ldapgw.cli.site import (
     pass_site,
     password_option,
     phone_name,
+    read_file,
     run_in_reactor,
     setting_type,
     text_type,
@@ -543,7 +544,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     """
     from ldapgw.phones.reachability import WRONG_PASSWORD, read_ca, try_phone
 
-    ca = ca_file.read() if ca_file else site.trust_anchor
+    ca = read_file(ca_file) if ca_file else site.trust_anchor
     if ca_file:
         read_ca(ca)
     with site.open_store() as database, database.begin() as connection:

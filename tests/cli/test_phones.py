@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ldapgw.cli import main
+from ldapgw.cli import main, site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.description import MODELS
@@ -623,3 +623,21 @@ def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("\n")
     said = gateway.refused("replica-config", "branch1", "--password-file", str(tmp_path / "secret"))
     assert "--password-file: the first line is empty" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("phones", "import", "/dev/zero"),
+        ("replay", "/dev/zero"),
+        ("phones", "test", "desk1", "--ca-file", "/dev/zero"),
+    ],
+    ids=" ".join,
+)
+def test_an_endless_file_is_refused(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """The command reads no more than the largest file that it needs."""
+    monkeypatch.setattr(site, "MAX_FILE_SIZE", 1_000_000)
+    gateway.run("phones", "add", "desk1")
+    assert gateway.refused(*arguments) == "/dev/zero: is larger than 1 MB\n"
