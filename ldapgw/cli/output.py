@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -179,6 +179,27 @@ def write_target(target: str, content: bytes) -> None:
         return
     with new_file(Path(target)) as write:
         write(content)
+
+
+def discard_output() -> None:
+    """Discard the rest of the output, which Python would otherwise try to write once more when the process ends."""
+    with suppress(OSError, ValueError):
+        descriptor = sys.stdout.fileno()
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), descriptor)
+
+
+@contextmanager
+def required_output() -> Iterator[None]:
+    """Undo the transaction around the ``with`` block if the output of the block cannot be written.
+
+    :raises UserError: when the output cannot be written.  An `OSError` would count as an error of the database.
+    """
+    try:
+        yield
+    except OSError as error:
+        discard_output()
+        raise UserError(f"the output cannot be written, so nothing was changed: {error.strerror}") from None
 
 
 def some(names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from ldapgw.cli.output import (
     print_json,
     print_line,
     print_table,
+    required_output,
     write_target,
     yes_option,
 )
@@ -57,6 +58,7 @@ from ldapgw.cli.site import (
     pass_site,
     password_option,
     phone_name,
+    read_file,
     run_in_reactor,
     setting_type,
     text_type,
@@ -257,31 +259,38 @@ def add(
     _check_placeholder(model, placeholder)
     password, hashed = make_password(os.urandom)
     _check_target(target, as_json=as_json)
-    with nullcontext() if target in (None, "-") else new_file(Path(str(target))) as write:
-        with site.create_store() as database, database.begin() as connection:
-            found = _find_accounts(connection, owners, chosen.name)
-            login = PhoneLogin(
-                name=name,
-                tenant=chosen.name,
-                account_id=None,
-                numbers=NumberMode(numbers) if numbers else number_mode(model),
-                model=model,
-                password=hashed,
-                created_at=now(),
-                number_format=number_format,
-                placeholder=placeholder or "",
-                area_code=dialling(chosen.region).area_code(area_code or ""),
-                mac=mac or "",
-                label=label or "",
-            ).with_accounts([account.id for account in found])
-            _check_mac(connection, login)
-            if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
-                raise _name_taken(name)
-            warn_of_phones_that_find_nobody(connection, chosen, [] if found else [name])
+    to_stdout = target in (None, "-")
+    with (
+        nullcontext() if to_stdout else new_file(Path(str(target))) as write,
+        site.create_store() as database,
+        database.begin() as connection,
+    ):
+        found = _find_accounts(connection, owners, chosen.name)
+        login = PhoneLogin(
+            name=name,
+            tenant=chosen.name,
+            account_id=None,
+            numbers=NumberMode(numbers) if numbers else number_mode(model),
+            model=model,
+            password=hashed,
+            created_at=now(),
+            number_format=number_format,
+            placeholder=placeholder or "",
+            area_code=dialling(chosen.region).area_code(area_code or ""),
+            mac=mac or "",
+            label=label or "",
+        ).with_accounts([account.id for account in found])
+        _check_mac(connection, login)
+        if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
+            raise _name_taken(name)
+        warn_of_phones_that_find_nobody(connection, chosen, [] if found else [name])
+        # The phone is not added if the output fails, because the password would be lost.
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())
-    print_login(site, login, [account.address for account in found], password, sheet, target=target, as_json=as_json)
+        addresses = [account.address for account in found]
+        with required_output():
+            print_login(site, login, addresses, password, sheet, target=target, as_json=as_json)
     site.wait_for_gateway()
 
 
@@ -432,12 +441,15 @@ def move(site: Site, name: str, *, owners: Sequence[str], nobody: bool, keep_pas
         if password:
             entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
-    whose = "these accounts'" if len(addresses) > 1 else "that account's"
-    finds = f"finds {whose} contacts" if addresses else "finds only the shared books and the Workspace directory"
-    if not as_json:
-        print_line(f"{login.name} now belongs to {_names(addresses)}: it {finds}.")
+        whose = "these accounts'" if len(addresses) > 1 else "that account's"
+        finds = f"finds {whose} contacts" if addresses else "finds only the shared books and the Workspace directory"
+        # The phone is not moved if the output fails, because the new password would be lost.
+        with required_output():
+            if not as_json:
+                print_line(f"{login.name} now belongs to {_names(addresses)}: it {finds}.")
+            if password:
+                print_login(site, login, addresses, password, login_sheet(site, login, password), as_json=as_json)
     if password:
-        print_login(site, login, addresses, password, login_sheet(site, login, password), as_json=as_json)
         site.wait_for_gateway()
 
 
@@ -503,11 +515,14 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
                 _check_mac(connection, login)
                 entry = act(login.tenant, Act.PHONE_MAC, login.name, show_mac(mac))
                 activity.recorded(connection, entry, stored.set_mac, login.name, mac)
-    if login.replica:
-        print_replica(site, login, password, as_json=as_json)
-        return
-    print_login(site, login, owners, password, login_sheet(site, login, password), as_json=as_json)
-    site.wait_for_gateway()
+            # The old password stays valid if the output fails, because the new password would be lost.
+            with required_output():
+                if login.replica:
+                    print_replica(site, login, password, as_json=as_json)
+                else:
+                    print_login(site, login, owners, password, login_sheet(site, login, password), as_json=as_json)
+    if not login.replica:
+        site.wait_for_gateway()
 
 
 @phones.command(
@@ -529,7 +544,7 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     """
     from ldapgw.phones.reachability import WRONG_PASSWORD, read_ca, try_phone
 
-    ca = ca_file.read() if ca_file else site.trust_anchor
+    ca = read_file(ca_file) if ca_file else site.trust_anchor
     if ca_file:
         read_ca(ca)
     with site.open_store() as database, database.begin() as connection:

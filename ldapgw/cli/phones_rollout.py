@@ -30,7 +30,7 @@ from ldapgw.cli.output import (
 )
 from ldapgw.cli.phone_output import no_protection, phone_site, warn_of_phones_that_find_nobody
 from ldapgw.cli.root import Choice, examples
-from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site
+from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site, read_file
 from ldapgw.directory.passwords import generate_password, make_password
 from ldapgw.errors import UserError
 from ldapgw.files.csv_file import decode
@@ -310,7 +310,7 @@ def import_phones(
     chosen = site.tenant(tenant)
     with site.create_store() as database:
         with database.begin() as connection:
-            lines = _checked(connection, file.read(), chosen.name)
+            lines = _checked(connection, read_file(file), chosen.name)
         errors = [line for line in lines if line.errors]
         if errors or not (out or zip_file):
             _show(lines, chosen, as_json=as_json)

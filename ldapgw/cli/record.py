@@ -17,7 +17,7 @@ import click
 from ldapgw.ber import SEQUENCE, integer, octets, tlv
 from ldapgw.cli.output import console, counted, hint, new_file, print_json, print_line
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, as_json, find_phone, first_line, now, pass_site, password_option
+from ldapgw.cli.site import Site, act, as_json, find_phone, first_line, now, pass_site, password_option, read_file
 from ldapgw.directory.filter import SearchRequest, to_string
 from ldapgw.directory.schema import configure_aliases
 from ldapgw.errors import ProtocolViolation, ResultCode, UserError
@@ -154,8 +154,9 @@ def replay(
     The command shows the searches whose results differ from the recorded results. The exit status is 1 if a result
     differs.
     """
+    text = read_file(file)
     try:
-        parts = load(file.read())
+        parts = load(text)
     except UserError as error:
         raise UserError(f"{file.name}: {error}") from None
     differences: list[tuple[RecordedSearch, Difference]] = []

@@ -9,7 +9,16 @@ from typing import Any, TextIO
 
 import click
 
-from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table, write_target
+from ldapgw.cli.output import (
+    NEVER,
+    hint,
+    local_time,
+    print_json,
+    print_line,
+    print_table,
+    required_output,
+    write_target,
+)
 from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, act, find_replica, first_line, now, only_tenant, pass_site, password_option
 from ldapgw.directory.dn import Dn
@@ -46,7 +55,9 @@ def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, ext
                 f"a phone or replica named {name} already exists; names are unique on a gateway, regardless of upper "
                 "and lower case"
             )
-    print_replica(site, login, password, as_json=as_json)
+        # The login is not added if the output fails, because the password would be lost.
+        with required_output():
+            print_replica(site, login, password, as_json=as_json)
 
 
 def print_replica(site: Site, login: PhoneLogin, password: str, *, as_json: bool) -> None:

@@ -11,7 +11,6 @@ import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -170,7 +169,9 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
                 raise
-            _discard_output()
+            from ldapgw.cli.output import discard_output
+
+            discard_output()
             problems: Sequence[str] = (f"the output or a file cannot be written: {os.strerror(error.errno)}",)
         except UnicodeEncodeError as error:
             # Python reads octets that are not UTF-8 as lone surrogates, which no database takes.
@@ -243,14 +244,6 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     click.echo(completer(ctx.find_root().command, {}, "ldapgw", "_LDAPGW_COMPLETE").source().strip())
     # The hint is at the end, because zsh needs "#compdef" on the first line.
     click.echo(f"\n# To install this script:\n#   ldapgw completion {shell} > {_COMPLETION_FILES[shell]}")
-
-
-def _discard_output() -> None:
-    """Discard the rest of the output, which Python would otherwise try to write once more when the process ends."""
-    with suppress(OSError, ValueError):
-        descriptor = sys.stdout.fileno()
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), descriptor)
 
 
 def _never_fail_to_print() -> None:

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar
+from typing import IO, TYPE_CHECKING, Any, AnyStr, Concatenate, ParamSpec, TextIO, TypeVar
 
 import click
 from sqlalchemy import Connection, make_url
@@ -338,6 +338,10 @@ account_tenant = click.option(
 only_tenant = click.option("--tenant", metavar="T", help="The tenant. You can leave it out if there is only one.")
 
 
+# The largest number of octets or characters that a command reads from a file.  Without this limit, an endless file such
+# as /dev/zero would fill the memory.
+MAX_FILE_SIZE = 50_000_000
+
 # Octets that are not UTF-8 are replaced, so that a wrong file fails in the same way as a wrong password or certificate.
 TEXT_FILE = click.File(encoding="utf-8", errors="replace")
 
@@ -346,7 +350,18 @@ password_option = click.option("--password-file", type=TEXT_FILE, help="A file w
 
 def first_line(file: TextIO | None) -> str | None:
     """Return the first line of a file, or None if there is no file."""
-    return file.readline().strip() if file else None
+    return file.readline(MAX_FILE_SIZE).strip() if file else None
+
+
+def read_file(file: IO[AnyStr]) -> AnyStr:
+    """Return the content of a file.
+
+    :raises UserError: when the file is larger than any file that a command needs.
+    """
+    content = file.read(MAX_FILE_SIZE + 1)
+    if len(content) > MAX_FILE_SIZE:
+        raise UserError(f"{file.name}: is larger than {MAX_FILE_SIZE // 1_000_000} MB")
+    return content
 
 
 def setting_type(kind: Any) -> Callable[[str], str]:

@@ -19,6 +19,10 @@ _VENDOR = "ldapgw"
 # The versions of LDAP that the server speaks: 2 (RFC 1777) for old phones, and 3 (RFC 4511).
 _VERSIONS = (b"2", b"3")
 
+# Clients keep a copy of the schema until `modifyTimestamp` changes (RFC 4512 4.2).  Change the second time with the
+# schema.
+_SCHEMA_CREATED, _SCHEMA_MODIFIED = b"20261120000000Z", b"20261130000000Z"
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -94,6 +98,8 @@ def subschema() -> Entry:
         "subschemaSubentry": (SUBSCHEMA_DN.encode(),),
         "hasSubordinates": (b"FALSE",),
         "entryDN": (SUBSCHEMA_DN.encode(),),
+        "createTimestamp": (_SCHEMA_CREATED,),
+        "modifyTimestamp": (_SCHEMA_MODIFIED,),
         "ldapSyntaxes": _encoded(f"( {oid} DESC '{name}' )" for oid, name in schema.SYNTAXES.items()),
         "matchingRules": _encoded(
             f"( {rule.oid} NAME '{rule.name}' SYNTAX {rule.syntax} )" for rule in schema.MATCHING_RULES

@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Back-off after failed syncs: the wait until an account's next sync, and a circuit breaker for each tenant.
+"""Back-off: the wait until an account's next sync, after each way in which a sync can end.
 
-The functions and classes are pure.  An interval is the seconds between successful syncs, a jitter is a random number
-from 0 to 1, and times are seconds since the epoch.  The first wait is the interval, so that an account that fails never
-calls Google more often than a healthy account.  Waits double from failure to failure up to a cap; half of a wait is
-random ("equal jitter"), so that accounts which failed together do not retry together.  A wait that Google asks for is a
-minimum.
-
-When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail for the same reason.
-Then the tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the
-success of a trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same
-Google project (`ldapgw.sync.scheduler`).
+The functions are pure.  An interval is the seconds between successful syncs, and a jitter is a random number from 0 to
+1.  The first wait is the interval, so that an account that fails never calls Google more often than a healthy account.
+Waits double from failure to failure up to a cap; half of a wait is random ("equal jitter"), so that accounts which
+failed together do not retry together.  A wait that Google asks for is a minimum.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
 
 from ldapgw.errors import (
     ApiDisabled,
@@ -25,8 +17,6 @@ from ldapgw.errors import (
     DelegationRefused,
     GoogleError,
     GoogleRefused,
-    GoogleUnavailable,
-    NetworkFailure,
     QuotaExceeded,
     ScopeMissing,
     SuspiciousShrink,
@@ -36,23 +26,8 @@ from ldapgw.errors import (
 MINUTE = 60.0
 HOUR = 3600.0
 DAY = 86400.0
-# The times of the first trials, in seconds since Google first answered that the People API is not enabled; later trials
-# are hourly.  New administrators often forget to enable the API; enabling the API takes minutes to have an effect.
-API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
 # Google's quota of full syncs is small and fixed, so these waits are minutes, not seconds.
 FULL_SYNC_WAITS = (300.0, 900.0, HOUR)
-# The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
-FAILURES_TO_OPEN = 3
-# The longest wait between two trials in an outage; this wait is short because only a trial shows the end of the outage.
-# An account that fails waits for at least an interval, so another account makes the next trial.
-MAX_OPEN_SECONDS = 300.0
-# The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
-TRIAL_SECONDS = 90.0
-
-# Errors of a tenant's OAuth client, not of an account.
-TENANT_ERRORS = (ClientRejected, ApiDisabled)
-# Errors which show that no account can use Google now.
-OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
 
 
 def after_success(interval: float, jitter: float) -> float:
@@ -105,89 +80,3 @@ def _after_quota(error: QuotaExceeded, failures: int, jitter: float) -> float:
 
 def _doubled(first: float, failures: int, cap: float) -> float:
     return min(first * 2.0 ** min(failures - 1, 16), cap)
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitBreaker:
-    """The circuit breaker of all accounts that use a tenant's OAuth client, or that use the tenant's service account.
-
-    The circuit is open while none of these accounts can sync.
-
-    :ivar failed: ids of the accounts that could not reach Google since Google last answered one of the accounts.
-    :ivar trips: the number of failures that have opened the circuit, or kept the circuit open, since the circuit was
-        last closed.
-    :ivar until: the time until which no account syncs, or None if the circuit is closed.
-    :ivar code: the error code that opened the circuit.
-    :ivar since: the time of the first error of `code` if `code` belongs to `TENANT_ERRORS`, otherwise None.
-    """
-
-    failed: frozenset[int] = frozenset()
-    trips: int = 0
-    until: float | None = None
-    code: str = ""
-    since: float | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether accounts have to wait for a trial."""
-        return self.until is not None
-
-    def wait(self, now: float) -> float:
-        """Return the seconds to wait: two hours at most, because a clock that was ahead may have set `until`."""
-        return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
-
-    def begin_trial(self, now: float) -> CircuitBreaker:
-        """Return the state of the circuit breaker while one account tries a sync and the other accounts wait."""
-        return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
-
-    def after_outcome(
-        self, error: Exception | None, account_id: int, now: float, interval: float, jitter: float
-    ) -> CircuitBreaker:
-        """Return the circuit breaker after an account's sync.
-
-        :param error: the error of the sync, or None if the sync succeeded.
-        """
-        if isinstance(error, TENANT_ERRORS):
-            since = self.since if self.since is not None and self.code == error.code else now
-            trials = [since + trial for trial in API_DISABLED_TRIALS if isinstance(error, ApiDisabled)]
-            until = next((trial for trial in trials if now < trial), now + HOUR * (0.9 + 0.2 * jitter))
-            return replace(self, trips=self.trips + 1, until=until, code=error.code, since=since)
-        if isinstance(error, OUTAGE_ERRORS):
-            failed = self.failed | {account_id}
-            if len(failed) < FAILURES_TO_OPEN and not self.is_open:
-                return replace(self, failed=failed)
-            until = now + self._open_seconds(error, interval, jitter)
-            return replace(self, failed=failed, trips=self.trips + 1, until=until, code=self.code or error.code)
-        if isinstance(error, QuotaExceeded) and self.is_open:
-            # Google answers again and wants fewer calls, so the circuit stays open.
-            return replace(self, until=now + self._open_seconds(error, interval, jitter))
-        return CircuitBreaker() if self._is_refuted(error) else self
-
-    def after_outage(self) -> CircuitBreaker:
-        """Return the circuit breaker after Google has answered another account.
-
-        The circuit is closed, unless one of the `TENANT_ERRORS` has opened the circuit.
-        """
-        return self if self.code in {error.code for error in TENANT_ERRORS} else CircuitBreaker()
-
-    def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
-        """Return the seconds until the next trial.
-
-        The wait doubles with each failure that opens the circuit or keeps the circuit open (`trips`), up to the
-        interval or `MAX_OPEN_SECONDS`, whichever is shorter.  Up to half of the wait is taken off at random.  Google
-        may ask for a longer wait.
-        """
-        longest = min(MAX_OPEN_SECONDS, interval)
-        seconds = min(MINUTE * 2.0 ** min(self.trips, 16), longest) * (0.5 + 0.5 * jitter)
-        return max(seconds, error.retry_after or 0.0)
-
-    def _is_refuted(self, error: Exception | None) -> bool:
-        """Return whether an outcome shows that the cause of the open circuit is over.
-
-        An internal error of ldapgw says nothing about Google.
-        """
-        if error is None:
-            return True
-        if self.code == ClientRejected.code:
-            return isinstance(error, ConsentRevoked)
-        return isinstance(error, GoogleError) and self.code != ApiDisabled.code

@@ -72,6 +72,10 @@ from ldapgw.sync.workspace import DelegatedTokens
 
 log = Logger()
 
+# An account that fetches nothing gets a new access token after this time, because Google ends a consent that was not
+# used for six months.
+UNUSED_SECONDS = 14 * DAY
+
 # Errors that can affect a single source; all other errors affect the account or the tenant.
 _SOURCE_ERRORS = (BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded)
 
@@ -83,7 +87,8 @@ class Applied:
     :ivar changed: whether the account's contacts have changed.
     :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The end is
         recorded only if nothing has changed and the account is not the directory account.
-    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.
+    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.  A new access
+        token that only keeps the consent is no such call: it does not show that Google answers calls.
     """
 
     changed: bool
@@ -153,7 +158,14 @@ class SyncJob:
         return await self._leader.store.run(begin_sync, self._secret_box, account_id)
 
     async def sync(
-        self, begun: BegunSync, *, full: bool, max_loss: float = 0, account_count: int = 1, end: SyncEnd | None = None
+        self,
+        begun: BegunSync,
+        *,
+        full: bool,
+        max_loss: float = 0,
+        account_count: int = 1,
+        end: SyncEnd | None = None,
+        tries_client: bool = False,
     ) -> Applied:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
@@ -164,6 +176,8 @@ class SyncJob:
             if there are more accounts.
         :param end: the end that the transaction of the result records if no other step follows, or None to record no
             end.
+        :param tries_client: whether Google has rejected the OAuth client.  A new access token is then the first call,
+            because an old access token would hide that Google still rejects the client.
         :raises GoogleError: Google's error, `SuspiciousShrink`, or `ScopeMissing` when no source is granted.
         """
         account, stored = begun.account, begun.stored
@@ -185,6 +199,9 @@ class SyncJob:
             and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
             and due_sync_of(stored.query(tenant, source)) is not DueSync.NONE
         ]
+        if tries_client or (not due and self._is_unused(account, stored)):
+            await self.access_tokens.refresh(account, self.client(account))
+            stored = replace(stored, tokens=None)
         failed: dict[Source, GoogleError] = {}
         with self._listings(account) as fetched:
             labels = await self._labels(account, stored, failed, due_sync_of) if Source.CONTACTS in due else None
@@ -232,7 +249,7 @@ class SyncJob:
                 max_loss=max_loss,
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
-            return replace(await self._apply(account, result, end), has_called=bool(due))
+            return replace(await self._apply(account, result, end), has_called=bool(due) or tries_client)
 
     async def sync_directory(
         self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = ""
@@ -336,6 +353,12 @@ class SyncJob:
             limits=UNLIMITED if is_requested else self._full_syncs,
             account_count=account_count,
         )
+
+    def _is_unused(self, account: Account, stored: StoredState) -> bool:
+        """Return whether the gateway has not used the user's consent for weeks, so that Google may end the consent."""
+        tokens = stored.tokens
+        is_old = tokens is not None and tokens.access_expires_at + UNUSED_SECONDS <= self._now()
+        return is_old and not account.uses_delegation
 
     def _is_resting(self, state: SourceState, stored: SyncState | None) -> bool:
         """Return whether a source has failed or was refused so recently that the source is not requested now."""

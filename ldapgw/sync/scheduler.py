@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The scheduler: syncs each account on its own timer, a few accounts at once, but no account twice at the same time.
 
-Mutable: the loops by account, their running syncs, and the circuit breakers.
+Mutable: the loops by account, and their running syncs.
 """
 
 from __future__ import annotations
@@ -16,39 +16,31 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock, Defer
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ldapgw.errors import (
-    ApiDisabled,
     BadResponse,
     ClientRejected,
     ConsentRevoked,
-    DelegationRefused,
     GoogleError,
-    GoogleRefused,
     LeadLost,
     StoreError,
     SuspiciousShrink,
     SyncOutdated,
 )
-from ldapgw.google.delegation import REFUSED_TENANT
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import accounts, changes, sync_state, tenants
+from ldapgw.store import accounts, changes, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.changes import Cursor
 from ldapgw.store.worker import Store
 from ldapgw.sync import backoff
 from ldapgw.sync.apply import BegunSync, SyncEnd
-from ldapgw.sync.backoff import OUTAGE_ERRORS, TENANT_ERRORS, CircuitBreaker
+from ldapgw.sync.circuits import TENANT_CODES, TENANT_ERRORS, CircuitBreakers, Grantor, log_error
 from ldapgw.sync.job import Applied, SyncJob
 
 # The longest wait, in seconds, that Google can ask for.
 MAX_WAIT = 86400.0
 # The seconds over which the syncs of accounts that have waited for the same event are spread.
 SPREAD_SECONDS = 60.0
-
-_ALARMS = frozenset(error.code for error in TENANT_ERRORS)
-_OUTAGES = frozenset(error.code for error in OUTAGE_ERRORS)
 # The number of accounts that get their timers in one turn of the reactor, which takes a few milliseconds.
 _ACCOUNTS_AT_ONCE = 200
 
@@ -66,63 +58,28 @@ class _Loop:
     :ivar begins_anew: whether the result of the last sync was outdated, so that the next sync begins as soon as the
         account was read again.
     :ivar is_requested: whether a person has requested the sync that begins next.
-    :ivar grantor: the key of the account's circuit breaker.
-    :ivar is_tenant_wide: whether to sync early when another account with the same circuit breaker succeeds.
-    :ivar outage: a Google project; the next successful answer to any account of this project ends the wait.  Empty if
-        no answer ends the wait.
     :ivar called_at: the time at which a sync last began to call Google, in seconds since the epoch.
-    :ivar is_client_refused: whether Google has refused the tenant's OAuth client for this account's grant.
     """
 
     identity: tuple[str, str]
-    grantor: str = ""
+    grantor: Grantor
     next: IDelayedCall | None = None
     run: Deferred[Any] | None = None
     queued: Deferred[Any] | None = None
     is_requested: bool = False
     is_requested_again: bool = False
     begins_anew: bool = False
-    is_tenant_wide: bool = False
-    outage: str = ""
     called_at: float = 0.0
-    is_client_refused: bool = False
-
-    @property
-    def tenant(self) -> str:
-        return self.identity[0]
-
-    @property
-    def uses_delegation(self) -> bool:
-        return self.grantor != self.tenant
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The end of a sync.
-
-    :ivar wait: seconds until the next sync, or None if a person has to act first.
-    :ivar is_tenant_wide: see `_Loop`.
-    :ivar outage: see `_Loop`.
-    """
-
-    wait: float | None
-    is_tenant_wide: bool = False
-    outage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Synced:
-    """A sync whose contacts are stored, and whose outcome is still to be published and recorded.
-
-    :ivar end: the end that is recorded if the sync has succeeded.
-    :ivar is_ended: whether the end is recorded already.
-    """
+    """A sync whose contacts are stored, and whose outcome is still to be published and recorded."""
 
     account: Account
     error: Exception | None
-    changed: bool
-    end: SyncEnd
-    is_ended: bool
+    applied: Applied
+    end: SyncEnd  # the end that is recorded if the sync has succeeded
 
 
 class SyncScheduler(Service):
@@ -166,9 +123,7 @@ class SyncScheduler(Service):
         # requested during another sync of the account, or a sync has ended and may have recorded nothing.
         self._unserved: set[int] = set()
         self.is_outdated = False
-        self._circuits: dict[str, CircuitBreaker] = {}
-        # By Google project, the ids of the accounts that wait until Google answers any account of the project.
-        self._outages: dict[str, set[int]] = {}
+        self._circuits = CircuitBreakers(leader, interval, self._project)
         self._slots = DeferredSemaphore(concurrency)
         self._priority_slots = DeferredSemaphore(concurrency)
         # The slots of each Google project.  A sync first takes a slot of its project, and then one of the slots that
@@ -219,16 +174,35 @@ class SyncScheduler(Service):
         :param was_busy: whether the account's sync was running, or waiting in a queue, before the account was read.
         """
         loop = self._loops.get(account_id)
-        if loop is not None and account is not None and loop.identity != account.identity:
-            self._stop(account_id)  # the id belongs to another account now
+        if loop is not None and (account is None or loop.identity != account.identity or not self._may_sync(account)):
+            self._stop(account_id)  # the id may belong to another account now
+            loop = None
         if account is None or not self._may_sync(account):
-            if account_id in self._loops:
-                self._stop(account_id)
-        elif account_id in self._unserved:
+            return
+        if account_id in self._unserved:
             self.is_outdated = True  # a sync has ended since this refresh began, maybe after the account was read
-        else:
-            was_idle = account_id in self._loops and not was_busy
-            self._update_loop(account, interrupted=account.syncing and was_idle)
+            return
+        is_interrupted = account.syncing and loop is not None and not was_busy  # the end of the last sync is missing
+        grantor = Grantor.of(account)
+        if loop is None or loop.grantor != grantor:
+            self._circuits.add(account, self._clock.seconds())
+            loop = self._loops.setdefault(account.id, _Loop(account.identity, grantor))
+            loop.grantor = grantor
+        if account.requested_sync is not None and loop.queued is not None:
+            loop.queued.cancel()  # a requested sync waits for a priority slot
+        if loop.run is not None:
+            if account.requested_sync is not None:
+                self._unserved.add(account.id)
+                loop.is_requested_again = True
+            return
+        loop.is_requested = account.requested_sync is not None
+        begins_anew, loop.begins_anew = loop.begins_anew, False
+        if loop.is_requested or is_interrupted or begins_anew or (account.revoked and not self._is_revoked(account)):
+            self._start(account.id, loop, 0.0)
+        elif loop.next is None and account.next_sync is not None:
+            # A time later than `longest` must have been computed while the clock was wrong.
+            longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
+            self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def begin_anew(self) -> None:
         """Stop all syncs; the next refresh begins as after a start, if this gateway is the leader."""
@@ -244,51 +218,13 @@ class SyncScheduler(Service):
         """Cancel all running syncs; the next start begins with these syncs."""
         super().stopService()
         runs = [loop.run for loop in self._loops.values() if loop.run is not None]
-        for account_id in list(self._loops):
-            self._stop(account_id)
+        self.begin_anew()
         return gatherResults(runs, consumeErrors=True)
-
-    def _update_loop(self, account: Account, *, interrupted: bool) -> None:
-        """Create or start the account's timer as needed.
-
-        :param interrupted: whether the last sync ended without a record of its end.
-        """
-        loop = self._loops.get(account.id)
-        if loop is None:
-            loop = self._loops[account.id] = _Loop(account.identity)
-            code = account.error.code if account.error is not None else ""
-            loop.is_tenant_wide = account.alarm is not None or code in _ALARMS
-            if code in _OUTAGES and account.failures:
-                self._await_answer(account.id, loop, self._project(account))
-        loop.grantor = _grantor(account)
-        if loop.grantor not in self._circuits:
-            alarm = account.alarm
-            self._circuits[_grantor(account)] = (
-                CircuitBreaker(until=self._clock.seconds(), code=alarm.code, since=alarm.since)
-                if alarm
-                else CircuitBreaker()
-            )
-        if account.requested_sync is not None and loop.queued is not None:
-            loop.queued.cancel()  # a requested sync waits for a priority slot
-        if loop.run is not None:
-            if account.requested_sync is not None:
-                self._unserved.add(account.id)
-                loop.is_requested_again = True
-            return
-        loop.is_requested = account.requested_sync is not None
-        begins_anew, loop.begins_anew = loop.begins_anew, False
-        if loop.is_requested or interrupted or begins_anew or (account.revoked and not self._is_revoked(account)):
-            self._start(account.id, loop, 0.0)
-        elif loop.next is None and account.next_sync is not None:
-            # A time later than `longest` must have been computed while the clock was wrong.
-            longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
-            self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def _start(self, account_id: int, loop: _Loop, wait: float) -> None:
         """Begin the next sync of an account after `wait` seconds, or at once if `wait` is 0."""
         if loop.next is not None:
             loop.next.cancel()
-            loop.next = None
         if wait:
             loop.next = self._clock.callLater(wait, self._turn, account_id, loop)
         else:
@@ -296,9 +232,9 @@ class SyncScheduler(Service):
 
     def _stop(self, account_id: int) -> None:
         loop = self._loops.pop(account_id)
+        self._circuits.remove(account_id)
         if loop.next is not None:
             loop.next.cancel()
-            loop.next = None
         if loop.run is not None:
             loop.run.cancel()
 
@@ -308,19 +244,7 @@ class SyncScheduler(Service):
         self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
         loop.run = Deferred.fromCoroutine(self._run(account_id, loop))
-        loop.run.addErrback(self._log_fault, account_id, loop.tenant).addCallback(self._ended, account_id, loop)
-
-    def _log_fault(self, failure: Failure, account_id: int, tenant: str) -> float:
-        """Log the failure of a sync, and return the seconds to the next sync."""
-        if not failure.check(CancelledError):
-            log.failure(
-                "sync of account {account} ended with an internal error",
-                failure,
-                event="sync_crashed",
-                tenant=tenant,
-                account=account_id,
-            )
-        return self._interval
+        loop.run.addCallback(self._ended, account_id, loop)
 
     def _ended(self, wait: float | None, account_id: int, loop: _Loop) -> None:
         loop.run = None
@@ -339,199 +263,172 @@ class SyncScheduler(Service):
 
         :returns: the seconds to the next sync, or None if a person has to act first.
         """
+        self._circuits.await_end(account_id, loop.grantor, "")  # the wait has ended
+        tenant = loop.grantor.tenant
         try:
             result = await self._sync_in_slot(account_id, loop)
             # Building a large book takes many seconds, so `_sync_in_slot` has given back the slot.
-            outcome = await self._conclude(result) if isinstance(result, _Synced) else result
+            return await self._conclude(result) if isinstance(result, _Synced) else result
         except StoreError as error:
             # `MonitoredStore` logs the problem once, for all accounts.
             log.debug(
                 "sync of account {account} cannot use the database: {problem}",
                 event="sync_not_stored",
-                tenant=loop.tenant,
+                tenant=tenant,
                 account=account_id,
                 problem=error.problems[0],
             )
-            return self._interval
-        except LeadLost:
-            return self._interval
         except SyncOutdated as error:
             log.info(
                 "sync of account {account} begins anew: {reason}",
                 event="sync_outdated",
-                tenant=loop.tenant,
+                tenant=tenant,
                 account=account_id,
                 reason=str(error),
             )
             loop.begins_anew = True
-            return self._interval
-        loop.is_tenant_wide = outcome.is_tenant_wide
-        self._await_answer(account_id, loop, outcome.outage)
-        return outcome.wait
+        except (CancelledError, LeadLost):
+            pass
+        except Exception:  # noqa: BLE001  an unexpected error must not end the account's loop
+            log.failure(
+                "sync of account {account} ended with an internal error",
+                event="sync_crashed",
+                tenant=tenant,
+                account=account_id,
+            )
+        return self._interval
 
-    async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | _Outcome:
+    async def _sync_in_slot(self, account_id: int, loop: _Loop) -> _Synced | float | None:
         """Sync when a slot is free; a requested sync gets a priority slot and does not wait for timed syncs."""
         is_requested, loop.is_requested = loop.is_requested, False
         if is_requested:
-            return await self._sync_with(self._priority_slots, account_id, loop, is_requested=True)
+            return await self._sync_with(self._priority_slots, account_id, loop)
         # While the circuit is open, a timed sync is only postponed.  The sync then makes no call to Google, so the sync
         # needs no slot of the Google project.
-        if self._circuits[loop.grantor].wait(self._clock.seconds()):
+        if self._circuits.of(loop.grantor).wait(self._clock.seconds()):
             return await self._sync_with(self._slots, account_id, loop)
         # A project whose calls have to wait must not occupy all slots, nor thousands of places in the queue for slots.
-        project = self._project(loop)
+        project = self._project(loop.grantor)
         project_slots = self._project_slots.setdefault(project, DeferredSemaphore(self._slots.limit))
         await _queue(loop, project_slots.acquire())
         try:
             await _queue(loop, self._job.pacer.of(project).wait_for_quota())
-            if self._project(loop) == project:
+            if self._project(loop.grantor) == project:
                 return await self._sync_with(self._slots, account_id, loop)
         finally:
             project_slots.release()
         return await self._sync_in_slot(account_id, loop)  # the tenant has an OAuth client of another project now
 
-    def _project(self, of: _Loop | Account) -> str:
-        return self._job.project(of.tenant, uses_delegation=of.uses_delegation)
+    def _project(self, grantor: Grantor) -> str:
+        return self._job.project(grantor.tenant, uses_delegation=grantor.uses_delegation)
 
-    async def _sync_with(
-        self, slots: DeferredSemaphore, account_id: int, loop: _Loop, *, is_requested: bool = False
-    ) -> _Synced | _Outcome:
+    async def _sync_with(self, slots: DeferredSemaphore, account_id: int, loop: _Loop) -> _Synced | float | None:
+        is_requested = slots is self._priority_slots
         await _queue(loop, slots.acquire(), is_requested=is_requested)
         try:
             begun = await self._job.begin(account_id)
             if begun is None:
-                return _Outcome(None)
+                return None
             account = begun.account
             if self._is_revoked(account):
-                return await self._stay_revoked(account)
+                # The sync makes no call, even when a person has requested the sync.
+                now, postpone = self._clock.seconds(), partial(sync_state.postpone, reason=ConsentRevoked.code)
+                await self._leader.store.run(postpone, account, now, None, begun_at=now)
+                return None
             # A person may have requested the sync since it was queued.
             is_requested = is_requested or account.requested_sync is not None
-            wait = self._circuits[_grantor(account)].wait(self._clock.seconds())
-            return await (self._sync(begun) if is_requested or not wait else self._postpone(account, wait))
+            wait = self._circuits.of(Grantor.of(account)).wait(self._clock.seconds())
+            return await (self._sync(begun, loop) if is_requested or not wait else self._postpone(account, wait))
         finally:
             slots.release()
 
     def _is_revoked(self, account: Account) -> bool:
         """Return whether the consent has ended for a cause that still exists, or the user has left."""
-        if account.has_left:
-            return True
         by_client = account.error is not None and account.error.facts.get("by") == "client"
-        return account.revoked and not (by_client and account.client_id == self._job.client(account).client_id)
+        is_client_back = by_client and account.client_id == self._job.client(account).client_id
+        return account.has_left or (account.revoked and not is_client_back)
 
-    async def _stay_revoked(self, account: Account) -> _Outcome:
-        """Make no call for an account whose consent is revoked, even when a person has requested a sync."""
-        now = self._clock.seconds()
-        await self._leader.store.run(sync_state.postpone, account, now, None, reason=ConsentRevoked.code, begun_at=now)
-        return _Outcome(None)
-
-    async def _postpone(self, account: Account, wait: float) -> _Outcome:
+    async def _postpone(self, account: Account, wait: float) -> float:
         """Postpone the sync while the circuit is open; a successful trial of another account closes the circuit."""
-        now, circuit = self._clock.seconds(), self._circuits[_grantor(account)]
-        wait += min(self._interval, SPREAD_SECONDS) * self._random()
-        postpone = partial(sync_state.postpone, reason=circuit.code, begun_at=now, is_outage=True)
-        is_tenant_wide = circuit.code in _ALARMS
+        now, grantor = self._clock.seconds(), Grantor.of(account)
+        reason = self._circuits.of(grantor).code
         # The tenant's alarm shows the error of an OAuth client, so such an error is not stored for each account.
-        code = circuit.code if account.uses_delegation or not is_tenant_wide else ""
+        code = "" if reason in TENANT_CODES and not grantor.uses_delegation else reason
+        wait += min(self._interval, SPREAD_SECONDS) * self._random()
+        postpone = partial(sync_state.postpone, reason=reason, begun_at=now, is_outage=True)
         await self._leader.store.run(postpone, account, now, now + wait, code)
-        return _Outcome(wait, is_tenant_wide=is_tenant_wide, outage="" if is_tenant_wide else self._project(account))
+        self._circuits.await_end(account.id, grantor, reason)
+        return wait
 
-    async def _sync(self, begun: BegunSync) -> _Synced:
+    async def _sync(self, begun: BegunSync, loop: _Loop) -> _Synced:
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
-        account, now = begun.account, self._clock.seconds()
+        account, now, grantor = begun.account, self._clock.seconds(), Grantor.of(begun.account)
+        self._require_loop(account, loop)
         end = SyncEnd(now, backoff.after_success(self._interval, self._random()))
-        untried = self._circuits[_grantor(account)]
-        trial = self._circuits[_grantor(account)] = untried.begin_trial(now)
-        loop = self._loops.get(account.id)
-        if loop is not None:
-            loop.called_at = now
+        untried = self._circuits.begin_trial(grantor, now)
+        loop.called_at = now
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
         error, applied = await self._sync_account(begun, end, full=full)
         self._require_loop(account, loop)
-        if self._is_client_refused_to_all(account, error):
-            error = ClientRejected("unauthorized_client for all accounts")
+        active = (key for key, its in self._loops.items() if its.grantor == grantor and (its.next or its.run))
+        error = self._circuits.common_error(account, error, active)
         changed, has_called = applied.changed, applied.has_called
-        is_closed = has_called and self._end_trial(account, error)
+        is_closed = has_called and self._circuits.end_trial(account, error, self._clock.seconds(), self._random())
         if not applied.is_ended and (error is None or isinstance(error, SuspiciousShrink | BadResponse)):
             own_error = error.code if error is not None else ""
             directory_error, directory_changed = await self._sync_directory(account, full=full, own_error=own_error)
             self._require_loop(account, loop)
             changed, error = bool(directory_changed) or changed, directory_error or error
             if directory_error is not None or (directory_changed is not None and not has_called):
-                has_called, is_closed = True, self._end_trial(account, error)
-        if not has_called and self._circuits[_grantor(account)] is trial:
-            self._circuits[_grantor(account)] = untried  # a sync without a call to Google is no trial
+                has_called = True
+                is_closed = self._circuits.end_trial(account, error, self._clock.seconds(), self._random())
+        if not has_called:
+            self._circuits.withdraw_trial(grantor, now, untried)
         if is_closed:
-            await self._restart_grantees(account)
+            await self._circuits.clear_alarm(grantor)
+            self._start_released(grantor)
         if is_closed or (has_called and error is None):
-            self._end_outage(self._project(account))
-        return _Synced(account, error, changed, end, applied.is_ended)
+            self._start_released(self._project(grantor))
+        return _Synced(account, error, replace(applied, changed=changed, has_called=has_called), end)
 
-    def _require_loop(self, account: Account, loop: _Loop | None) -> None:
+    def _require_loop(self, account: Account, loop: _Loop) -> None:
         """End a sync whose loop was stopped, for example because this gateway is no longer the leader."""
         if self._loops.get(account.id) is not loop:
             raise CancelledError
 
-    def _end_trial(self, account: Account, error: Exception | None) -> bool:
-        """Update the circuit breaker after calls to Google, and return whether the circuit was closed."""
-        before = self._circuits[_grantor(account)]
-        after = before.after_outcome(error, account.id, self._clock.seconds(), self._interval, self._random())
-        self._circuits[_grantor(account)] = after
-        return before.is_open and not after.is_open
-
-    def _is_client_refused_to_all(self, account: Account, error: Exception | None) -> bool:
-        """Return whether Google refuses the tenant's OAuth client in the syncs of all accounts that use the client."""
-        is_refused = isinstance(error, GoogleRefused) and error.by == "client" and account.client_id is not None
-        if account.id in self._loops:
-            self._loops[account.id].is_client_refused = is_refused
-        if not is_refused:  # the usual case needs no look at the tenant's other loops
-            return False
-        active = [
-            loop
-            for loop in self._loops.values()
-            if loop.grantor == _grantor(account) and (loop.next is not None or loop.run is not None)
-        ]
-        return all(loop.is_client_refused for loop in active)
-
-    async def _conclude(self, synced: _Synced) -> _Outcome:
-        """Publish the changes of a sync, and record its end."""
+    async def _conclude(self, synced: _Synced) -> float | None:
+        """Publish the changes of a sync, record its end, and return the seconds until the next sync."""
         account = synced.account
-        if synced.changed:
+        if synced.applied.changed:
             # The contacts are published before the success is recorded, because a person who sees the success may
             # search for a contact on a phone at once.
             await self._publish(account.id)
+        is_unproven = synced.error is None and not synced.applied.has_called and not synced.applied.is_ended
+        if is_unproven and self._circuits.of(Grantor.of(account)).is_open:
+            return await self._postpone(account, synced.end.wait)
         begun_at, now = synced.end.begun_at, self._clock.seconds()
         self._observe(_result(synced.error), now - begun_at)
         if synced.error is not None:
-            is_outage = isinstance(synced.error, OUTAGE_ERRORS) and synced.error.retry_after is None
-            return _Outcome(
-                await self._record_failure(account, synced.error, begun_at),
-                is_tenant_wide=isinstance(synced.error, TENANT_ERRORS) and synced.error.retry_after is None,
-                outage=self._project(account) if is_outage else "",
-            )
-        wait = synced.end.wait
-        if not synced.is_ended:
-            await self._leader.store.run(sync_state.end, account, now, now + wait, begun_at=begun_at)
+            return await self._record_failure(account, synced.error, begun_at)
+        if not synced.applied.is_ended:
+            await self._leader.store.run(sync_state.end, account, now, now + synced.end.wait, begun_at=begun_at)
         log.debug(
             "sync of account {account} has succeeded", event="sync_done", tenant=account.tenant, account=account.id
         )
-        return _Outcome(wait)
+        return synced.end.wait
 
     async def _sync_account(self, begun: BegunSync, end: SyncEnd, *, full: bool) -> tuple[Exception | None, Applied]:
         """Sync the account's own sources; return the error, and what the sync has written."""
         account = begun.account
         try:
-            is_client_tried = self._circuits[_grantor(account)].code == ClientRejected.code
-            if is_client_tried:
-                # An old access token would hide that Google still rejects the client.
-                await self._job.access_tokens.refresh(account, self._job.client(account))
-                begun = replace(begun, stored=replace(begun.stored, tokens=None))
-            max_loss, count = account.max_loss("book"), len(self._loops)
-            applied = await self._job.sync(begun, full=full, max_loss=max_loss, account_count=count, end=end)
-            return None, replace(applied, has_called=applied.has_called or is_client_tried)
+            circuit = self._circuits.of(Grantor.of(account))
+            end_now = None if circuit.is_open else end  # a sync without a call does not end the error
+            sync = partial(self._job.sync, max_loss=account.max_loss("book"), account_count=len(self._loops))
+            return None, await sync(begun, full=full, end=end_now, tries_client=circuit.code == ClientRejected.code)
         except (CancelledError, LeadLost, SyncOutdated):
             raise
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
-            _log_error("sync of account {account}", account, error)
+            log_error("sync of account {account}", account, error)
             return error, Applied(changed=False)
 
     async def _sync_directory(
@@ -546,13 +443,12 @@ class SyncScheduler(Service):
             return None, await self._job.sync_directory(account, full=full, max_loss=max_loss, own_error=own_error)
         except (CancelledError, LeadLost, SyncOutdated):
             raise
-        except (ConsentRevoked, *TENANT_ERRORS) as error:
-            # If the directory is the only source of the account, the sync of the account's own sources has not called
-            # Google, and could not notice this error.
-            _log_error("sync of the directory through account {account}", account, error)
-            return error, None
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
-            _log_error("sync of the directory through account {account}", account, error)
+            log_error("sync of the directory through account {account}", account, error)
+            if isinstance(error, (ConsentRevoked, *TENANT_ERRORS)):
+                # If the directory is the only source of the account, the sync of the account's own sources has not
+                # called Google, and could not notice this error.
+                return error, None
             google_error = error if isinstance(error, GoogleError) else GoogleError()
             wait = backoff.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
             await self._job.record_directory_failure(account, google_error, self._clock.seconds() + wait)
@@ -567,94 +463,42 @@ class SyncScheduler(Service):
         if successor is not None and loop is not None and loop.next is not None:
             self._start(successor.id, loop, 1.0 + self._random())
 
-    def _await_answer(self, account_id: int, loop: _Loop, project: str) -> None:
-        """End the loop's wait at the next successful answer to any account of a project, if a project is given."""
-        loop.outage = project
-        if project:
-            self._outages.setdefault(project, set()).add(account_id)
+    def _start_released(self, event: Grantor | str) -> None:
+        """Sync the accounts that have awaited an event (`CircuitBreakers.release`), spread over a minute.
 
-    def _end_outage(self, project: str) -> None:
-        """Sync the project's accounts that wait because of an outage, except where Google has set the wait.
-
-        An account calls Google at the latest two intervals from now, but not before an interval has passed since its
-        last call.  This function runs after each successful sync.  Without this minimum wait, an account that fails
-        while other accounts succeed would call Google after each sync of another account.
+        After an outage, an account waits at most two intervals, but at least until an interval after its last call: an
+        account that fails would otherwise call Google after each successful sync of another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
-        for account_id in self._outages.pop(project, ()):
+        for account_id in self._circuits.release(event):
             loop = self._loops.get(account_id)
-            if loop is None or loop.outage != project or loop.next is None:
-                continue
-            self._circuits[loop.grantor] = self._circuits[loop.grantor].after_outage()
-            rest = min(max(loop.called_at + self._interval - now, 0.0), self._interval)
-            self._start(account_id, loop, rest + spread * (0.1 + 0.9 * self._random()))
-
-    async def _restart_grantees(self, account: Account) -> None:
-        """Start the syncs that wait until Google accepts the account's OAuth client or service account again.
-
-        :param account: the account whose sync has closed the circuit.
-        """
-        tenant = account.tenant
-        if not account.uses_delegation and await self._leader.store.run(tenants.clear_alarm, tenant):
-            log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
-        for account_id, loop in self._loops.items():
-            if loop.grantor == _grantor(account) and loop.is_tenant_wide and loop.next is not None:
-                loop.is_tenant_wide = False
-                self._start(account_id, loop, 1.0 + min(self._interval, SPREAD_SECONDS) * self._random())
+            if loop is not None and loop.next is not None:
+                rest = min(max(loop.called_at + self._interval - now, 0.0), self._interval)
+                least, most = (1.0, spread) if isinstance(event, Grantor) else (rest + 0.1 * spread, 0.9 * spread)
+                self._start(account_id, loop, least + most * self._random())
 
     async def _record_failure(self, account: Account, error: Exception, begun_at: float) -> float | None:
         """Record a failure; return the seconds until the next attempt, or None if a person has to act first."""
         wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         if isinstance(error, TENANT_ERRORS):
-            wait = self._circuits[_grantor(account)].wait(now)  # only one account of the tenant keeps trying
+            wait = self._circuits.of(Grantor.of(account)).wait(now)  # only one account of the tenant keeps trying
         next_sync = None if wait is None else now + wait
-        if isinstance(error, TENANT_ERRORS) and account.uses_delegation:
-            # A tenant's alarm tells people of a problem with the OAuth client.  A refused service account raises no
-            # alarm: the error is stored for each account instead, and is logged when the account gets the error.
-            if account.error is None or account.error.code != error.code:
-                log.error(
-                    "tenant {tenant}: Google refuses the service account: {code} {detail}",
-                    event="service_account_refused",
-                    tenant=account.tenant,
-                    code=error.code,
-                    detail=error.detail,
-                )
-        elif isinstance(error, TENANT_ERRORS):
-            link = error.activation_url if isinstance(error, ApiDisabled) else ""
-            if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
-                log.error(
-                    "tenant {tenant}: no account can sync: {code} {detail}",
-                    event="client_refused",
-                    tenant=account.tenant,
-                    code=error.code,
-                    detail=error.detail,
-                )
-            await self._leader.store.run(
-                sync_state.postpone, account, now, next_sync, reason=error.code, begun_at=begun_at
-            )
-            return wait
         code, facts = _result(error), error.facts if isinstance(error, GoogleError) else {}
-        await self._leader.store.run(sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at)
+        if isinstance(error, TENANT_ERRORS) and await self._circuits.raise_alarm(account, error, now):
+            await self._leader.store.run(sync_state.postpone, account, now, next_sync, reason=code, begun_at=begun_at)
+        else:
+            await self._leader.store.run(sync_state.fail, account, code, now, next_sync, facts=facts, begun_at=begun_at)
+        if isinstance(error, GoogleError) and error.retry_after is None:
+            self._circuits.await_end(account.id, Grantor.of(account), code)
         if wait is None:
             await self._start_successor(account)
         return wait
 
 
-def _grantor(account: Account) -> str:
-    """Return the key of an account's circuit breaker; accounts that would fail together have the same key.
-
-    The accounts that people have connected depend on the tenant's OAuth client, and the delegated accounts depend on
-    the tenant's service account.
-    """
-    return f"{account.tenant}/delegation" if account.uses_delegation else account.tenant
-
-
 def _result(error: Exception | None) -> str:
     """Return ``ok``, or the code of an error."""
-    if error is None:
-        return "ok"
-    return error.code if isinstance(error, GoogleError) else "internal"
+    return "ok" if error is None else error.code if isinstance(error, GoogleError) else "internal"
 
 
 async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = False) -> None:
@@ -664,30 +508,3 @@ async def _queue(loop: _Loop, place: Deferred[Any], *, is_requested: bool = Fals
         await place
     finally:
         loop.queued = None
-
-
-def _log_error(what: str, account: Account, error: Exception) -> None:
-    """Log an error of a sync, except errors of a whole tenant, which are logged once for all accounts."""
-    is_of_tenant = isinstance(error, DelegationRefused) and error.refusal in REFUSED_TENANT
-    if is_of_tenant or isinstance(error, TENANT_ERRORS):
-        return
-    if isinstance(error, GoogleError):
-        log.warn(
-            what + " failed: {code} {detail}",
-            event="sync_failed",
-            tenant=account.tenant,
-            account=account.id,
-            code=error.code,
-            detail=error.detail,
-        )
-    elif isinstance(error, StoreError):
-        # `MonitoredStore` logs the problem once, for all accounts.
-        log.debug(
-            what + " cannot use the database: {problem}",
-            event="sync_interrupted",
-            tenant=account.tenant,
-            account=account.id,
-            problem=error.problems[0],
-        )
-    else:
-        log.failure(what + " failed", Failure(error), event="sync_fault", tenant=account.tenant, account=account.id)

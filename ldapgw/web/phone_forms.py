@@ -183,7 +183,9 @@ class PhoneForms:
 
     async def end_book_address(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``POST /{tenant}/phones/{name}/book-address/end``: end the secret address, which is refused at once."""
-        await visit.change(visit.entry(Act.BOOK_ADDRESS_ENDED, login.name), phones.set_book_secret, login.name, "")
+        entry = visit.entry(Act.BOOK_ADDRESS_ENDED, login.name)
+        if not await visit.change(entry, phones.set_book_secret, login.name, ""):
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         self._pages.one_time.book_secrets.forget(login.name)
         return await self._done(visit, login, "lost its secret address", "address-ended")
 
@@ -241,11 +243,13 @@ class PhoneForms:
             (new.name != login.name, Act.PHONE_RENAMED, new_name),
         ]
         entries = [visit.entry(act, login.name, detail) for is_new, act, detail in acts if is_new]
-        errors = await visit.store.run(_change, login, new, entries, self._layout.now())
-        if errors:
-            if "mac" in errors and not visit.is_by_admin:
-                errors = {"mac": _MAC_TAKEN}
-            return await self._pages.show(visit, login, errors=errors)
+        taken = await visit.store.run(_change, login, new, entries, self._layout.now())
+        if taken is None:
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
+        if taken:
+            if "mac" in taken and not visit.is_by_admin:
+                taken = {"mac": _MAC_TAKEN}
+            return await self._pages.show(visit, login, errors=taken)
         if new.name != login.name:
             self._pages.one_time.forget(login.name)
         if password:
@@ -369,12 +373,14 @@ def _add(connection: Connection, login: PhoneLogin, entry: ActivityEntry) -> dic
 
 def _change(
     connection: Connection, login: PhoneLogin, new: PhoneLogin, entries: Sequence[ActivityEntry], now: float
-) -> dict[str, Translatable]:
+) -> dict[str, Translatable] | None:
     """Store the changed name, label, model, MAC address, owner and password of a phone.
 
     :returns: the errors by the names of the form's fields; if another phone has the name or the MAC address, there is
-        an error, and nothing is stored.
+        an error, and nothing is stored.  The result is None if the phone was removed meanwhile.
     """
+    if phones.read_by_name(connection, login.name) is None:
+        return None
     if mac_error := taken_mac(connection, new, login.name):
         return {"mac": mac_error}
     if new.name != login.name and not phones.rename(connection, login.name, new.name):

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ldapgw.cli import main, site
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import verify_password
 from ldapgw.phones.description import MODELS
@@ -365,6 +367,39 @@ def test_a_phone_that_cannot_be(gateway: Gateway, arguments: tuple[str, ...], me
     assert not gateway.state_dir.exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("add", "desk1"),
+        ("add", "desk1", "--json"),
+        ("add", "desk1", "--model", "yealink", "--settings", "-"),
+        ("add", "desk1", "--model", "yealink", "--settings", "desk1.cfg"),
+        ("add", "--replica", "desk1"),
+        ("reset", "desk2", "--yes"),
+        ("reset", "branch2", "--yes"),
+        ("move", "desk2", "--account", "alice@acme.example"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_changes_if_the_password_cannot_be_printed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """The password is shown only once, so nobody could use the phone or the replica; no settings file is left."""
+    gateway.write(LISTENING)
+    gateway.connect("alice@acme.example")
+    gateway.run("phones", "add", "desk2")
+    gateway.run("phones", "add", "--replica", "branch2")
+    before = gateway.do(phones.read_all), gateway.do(activity.read_since, None, 0.0)
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        patch.chdir(gateway.folder)
+        code = main(["--config", str(gateway.file), "phones", *arguments], standalone_mode=False)
+    message = "ldapgw: the output cannot be written, so nothing was changed: No space left on device"
+    assert (code, capsys.readouterr().err.splitlines()[-1]) == (1, message)
+    assert (gateway.do(phones.read_all), gateway.do(activity.read_since, None, 0.0)) == before
+    assert not (gateway.folder / "desk1.cfg").exists()
+
+
 def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
     """Also in another tenant: phones bind with the bare name."""
     gateway.write(HEAD + ACME + BETA)
@@ -588,3 +623,21 @@ def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("\n")
     said = gateway.refused("replica-config", "branch1", "--password-file", str(tmp_path / "secret"))
     assert "--password-file: the first line is empty" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("phones", "import", "/dev/zero"),
+        ("replay", "/dev/zero"),
+        ("phones", "test", "desk1", "--ca-file", "/dev/zero"),
+    ],
+    ids=" ".join,
+)
+def test_an_endless_file_is_refused(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """The command reads no more than the largest file that it needs."""
+    monkeypatch.setattr(site, "MAX_FILE_SIZE", 1_000_000)
+    gateway.run("phones", "add", "desk1")
+    assert gateway.refused(*arguments) == "/dev/zero: is larger than 1 MB\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 
@@ -104,6 +105,14 @@ def test_subschema_is_whole() -> None:
         assert set(re.findall(r"SUP (\w+)", text)) <= classes
         listed = re.findall(r"(?:MUST|MAY) (?:\(([^)]*)\)|(\w+))", text)
         assert {name for pair in listed for part in pair for name in part.replace("$", " ").split()} <= types
+
+
+def test_the_subschema_says_when_it_was_changed() -> None:
+    """Clients keep a copy of the schema: a change of the schema needs another time here, and another checksum."""
+    kinds = ("ldapSyntaxes", "matchingRules", "matchingRuleUse", "attributeTypes", "objectClasses")
+    checksum = crc32("\n".join(text for kind in kinds for text in definitions(kind)).encode())
+    times = [*subschema().attribute("createTimestamp"), *subschema().attribute("modifyTimestamp")]
+    assert (times, checksum) == ([b"20261120000000Z", b"20261130000000Z"], 2964437066)
 
 
 def test_every_matching_rule_says_what_it_can_be_used_for() -> None:

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""When to sync next, after each way that a sync can end.
-
-When a tenant's accounts leave Google alone, and who finds out that it is well again.
-"""
+"""When to sync next, after each way that a sync can end."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from ldapgw.errors import (
     ScopeMissing,
     SuspiciousShrink,
 )
-from ldapgw.sync.backoff import TRIAL_SECONDS, CircuitBreaker, after_failure, after_source_failure, after_success
+from ldapgw.sync.backoff import after_failure, after_source_failure, after_success
 
 TEN_MINUTES, MINUTE = 600.0, 60.0
 
@@ -87,143 +84,3 @@ def test_after_a_sync_that_failed(
 def test_a_source_that_cannot_be_had(error: GoogleError, waits: list[float]) -> None:
     """At first, after ten minutes, after a day: twice as long, up to a cap, and not before Google wants it."""
     assert [after_source_failure(error, lasted) for lasted in (0.0, 600.0, 86400.0)] == waits
-
-
-NOW = 1_800_000_000.0
-DOWN = GoogleUnavailable()
-CLOSED = CircuitBreaker()
-
-
-def failing(*account_ids: int, error: Exception = DOWN, circuit: CircuitBreaker = CLOSED) -> CircuitBreaker:
-    for account_id in account_ids:
-        circuit = circuit.after_outcome(error, account_id, NOW, TEN_MINUTES, 1.0)
-    return circuit
-
-
-DOWN_NOW = failing(1, 2, 3)
-REJECTED = failing(1, error=ClientRejected())
-DISABLED = failing(1, error=ApiDisabled())
-
-
-def test_it_is_closed_at_first() -> None:
-    """Nobody waits."""
-    assert not CircuitBreaker().is_open
-    assert CircuitBreaker().wait(NOW) == 0.0
-    assert CircuitBreaker().begin_trial(NOW) == CircuitBreaker()
-
-
-def test_three_accounts_in_a_row_open_it() -> None:
-    """The same one three times is its own trouble."""
-    assert not failing(1, 1, 1).is_open
-    assert not failing(1, 2).is_open
-    opened = failing(1, 2, 3)
-    assert (opened.is_open, opened.wait(NOW), opened.code) == (True, 60.0, "google_unavailable")
-
-
-def test_an_outcome_in_between_begins_anew() -> None:
-    """Whatever Google answers, it answers."""
-    for error in (None, QuotaExceeded(), BadResponse(), SuspiciousShrink(20, 11), ConsentRevoked()):
-        assert not failing(3, circuit=failing(1, 2).after_outcome(error, 9, NOW, TEN_MINUTES, 1.0)).is_open
-
-
-def test_a_fault_of_ours_shows_nothing() -> None:
-    """It closes nothing and opens nothing."""
-    assert failing(3, circuit=failing(1, 2).after_outcome(ZeroDivisionError(), 9, NOW, TEN_MINUTES, 1.0)).is_open
-
-
-@pytest.mark.parametrize(
-    ("trips", "least", "most"), [(1, 30, 60), (2, 60, 120), (3, 120, 240), (4, 150, 300), (50, 150, 300)]
-)
-def test_it_stays_open_longer_and_longer(trips: int, least: float, most: float) -> None:
-    """Up to five minutes, half of it in any case."""
-    for jitter, wait in ((0.0, least), (1.0, most)):
-        circuit = CircuitBreaker(failed=frozenset({1, 2}))
-        for _ in range(trips):
-            circuit = circuit.after_outcome(NetworkFailure(), 3, NOW, TEN_MINUTES, jitter)
-        assert circuit.wait(NOW) == wait
-
-
-def test_one_account_is_enough_for_what_is_the_tenants() -> None:
-    """It is tried again after an hour, a tenth more or less."""
-    waits = [
-        CircuitBreaker().after_outcome(ClientRejected(), 1, NOW, TEN_MINUTES, jitter).wait(NOW) for jitter in (0.0, 1.0)
-    ]
-    assert waits == pytest.approx([3240.0, 3960.0])
-
-
-def test_an_api_that_is_off_is_asked_for_soon_and_then_hourly() -> None:
-    """Two, five and ten minutes later, however many accounts find out at the same time."""
-    circuit, now, waits = CircuitBreaker(), NOW, []
-    for _ in range(5):
-        for account_id in (1, 2, 3):
-            circuit = circuit.after_outcome(ApiDisabled(), account_id, now + account_id, TEN_MINUTES, 0.5)
-        waits.append(circuit.wait(now + 3))
-        now += circuit.wait(now)
-    assert waits == pytest.approx([118.0, 297.0, 597.0, 3600.0, 3600.0], abs=4)
-    other = circuit.after_outcome(ClientRejected(), 1, now, TEN_MINUTES, 0.5)
-    assert (other.code, other.since) == ("client_rejected", now)
-
-
-def test_one_tries_for_all() -> None:
-    """Once the wait is over the first one asks; the others wait for what comes of it."""
-    assert DOWN_NOW.wait(NOW + 61) == 0.0
-    trying = DOWN_NOW.begin_trial(NOW + 61)
-    assert (trying.is_open, trying.wait(NOW + 61)) == (True, TRIAL_SECONDS)
-    assert trying.after_outcome(None, 1, NOW + 62, TEN_MINUTES, 1.0) == CircuitBreaker()
-    again = trying.after_outcome(DOWN, 1, NOW + 62, TEN_MINUTES, 1.0)
-    assert (again.wait(NOW + 62), again.code) == (120.0, "google_unavailable")
-
-
-def test_no_trial_waits_longer_than_an_interval() -> None:
-    """A healthy account does not either."""
-    circuit = failing(1, 2)
-    for account_id in range(3, 9):
-        circuit = circuit.after_outcome(DOWN, account_id, NOW, 5.0, 1.0)
-        assert circuit.wait(NOW) == 5.0
-
-
-@pytest.mark.parametrize(("circuit", "closes"), [(DOWN_NOW, True), (REJECTED, False), (DISABLED, False)])
-def test_what_an_answer_to_another_tenants_account_closes(circuit: CircuitBreaker, closes: bool) -> None:
-    """An outage of their common project, and nothing that is wrong with the tenant's own client."""
-    assert circuit.after_outage().is_open == (not closes)
-
-
-@pytest.mark.parametrize(
-    ("circuit", "error", "closes"),
-    [
-        (DOWN_NOW, QuotaExceeded(), False),
-        (DOWN_NOW, BadResponse(), True),
-        (DOWN_NOW, ConsentRevoked(), True),
-        (DOWN_NOW, ZeroDivisionError(), False),
-        (REJECTED, None, True),
-        (REJECTED, ConsentRevoked(), True),
-        (REJECTED, QuotaExceeded(), False),
-        (REJECTED, DOWN, False),
-        (DISABLED, None, True),
-        (DISABLED, ConsentRevoked(), False),
-        (DISABLED, QuotaExceeded(), False),
-    ],
-)
-def test_what_closes_it(circuit: CircuitBreaker, error: Exception | None, closes: bool) -> None:
-    """Only what shows that its reason is gone: a grant that is refused shows that the client was taken."""
-    assert circuit.after_outcome(error, 1, NOW + 4000, TEN_MINUTES, 1.0).is_open == (not closes)
-
-
-@pytest.mark.parametrize("error", [GoogleUnavailable, QuotaExceeded], ids=lambda error: error.code)
-def test_as_long_as_google_says(error: type[GoogleError]) -> None:
-    """But not shorter than it would be otherwise."""
-    waits = [
-        DOWN_NOW.after_outcome(error(retry_after=asked), 4, NOW, TEN_MINUTES, 1.0).wait(NOW)
-        for asked in (None, 5.0, 700.0)
-    ]
-    assert waits == [120.0, 120.0, 700.0]
-
-
-def test_a_wrong_client_stays_what_it_is_while_google_is_down() -> None:
-    """The reason that it opened for is the one that counts."""
-    assert failing(5, circuit=REJECTED).code == "client_rejected"
-
-
-def test_a_clock_that_was_wrong_does_not_lock_it() -> None:
-    """Two hours are more than any wait of its own."""
-    assert REJECTED.wait(NOW - 86400 * 365) == 7200.0

@@ -6,17 +6,13 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from sqlalchemy import update
 
-from ldapgw.google.endpoints import Client
-from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store import sync_history
 from ldapgw.store.accounts import SyncRequest
-from ldapgw.store.tables import account as account_table
-from ldapgw.sync.fetch import SyncedTenant
+from ldapgw.sync.circuits import Grantor
 from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS, HOUR
-from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person
+from tests.support.stage.sync import ALICE, BOB, CAROL, INTERVAL, Stage, person
 
 
 @pytest.fixture(autouse=True)
@@ -61,34 +57,11 @@ def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage) -> None
     assert (code(stage, ALICE), code(stage, BOB)) == ("", "")
 
 
-def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> None:
-    """Their circuit closes with it, so that none of them waits for a trial of its own; another project's stay."""
-    acme, other = stage.job.tenants["acme"], Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
-    stage.world.register(RegisteredClient(other.client_id, other.client_secret, ()))
-    stage.job.tenants = {"acme": acme, "same": acme, "other": SyncedTenant(other, acme.sources, (), "DE")}
-    *same, strange = addresses = stage.add_users(5)
-    for address in addresses:
-        stage.connect(address, client=other if address == strange else CLIENT)
-    with stage.database.begin() as connection:
-        connection.execute(update(account_table).values(tenant="same"))
-        connection.execute(update(account_table).values(tenant="other").filter_by(address=strange))
-    begin_outage(stage, ALICE)
-    assert stage.scheduler._circuits["same"].is_open
-    pass_time_until_called(stage, strange)
-    before = stage.account(strange)
-    stage.world.faults.clear()
-    stage.request(ALICE)
-    assert not stage.scheduler._circuits["same"].is_open
-    pass_time(stage, 2 * INTERVAL)
-    assert [code(stage, address) for address in (ALICE, *same)] == [""] * 5
-    assert (code(stage, strange), stage.account(strange)) == ("google_unavailable", before)
-
-
 def test_a_request_counts_that_comes_while_a_sync_is_queued(stage: Stage) -> None:
     """That sync calls Google, though the circuit is open: whoever asked is told of this account, not of the others."""
     addresses = [ALICE, *stage.add_users(4)]
     begin_outage(stage, *addresses)
-    assert stage.scheduler._circuits["acme"].is_open
+    assert stage.scheduler._circuits.of(Grantor("acme", uses_delegation=False)).is_open
     slots = [result_of(stage.scheduler._slots.acquire()) for _ in range(stage.scheduler._slots.limit)]
     next_one = min(map(stage.account, addresses), key=lambda account: account.next_sync or 0.0)
     stage.clock.advance((next_one.next_sync or 0.0) - stage.clock.seconds() + 1)
@@ -96,7 +69,7 @@ def test_a_request_counts_that_comes_while_a_sync_is_queued(stage: Stage) -> Non
     stage.world.faults.clear()
     stage.world.revoke(next_one.address)
     stage.world.expire_access_tokens(next_one.address)
-    assert stage.scheduler._circuits["acme"].wait(stage.clock.seconds())
+    assert stage.scheduler._circuits.of(Grantor("acme", uses_delegation=False)).wait(stage.clock.seconds())
     stage.request(next_one.address, looks=False)
     for slot in slots:
         slot.release()

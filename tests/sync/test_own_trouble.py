@@ -16,6 +16,7 @@ from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.tables import account as account_table
+from ldapgw.sync.circuits import Grantor
 from tests.support.results import result_of
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, HOUR, TOKEN
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CLIENT, INTERVAL, Stage, person
@@ -138,7 +139,10 @@ def test_two_401_in_a_row_are_the_accounts_own() -> None:
     stage.world.faults.inject("error_unauthenticated_401", account=ALICE)
     pass_time(stage, 6 * HOUR)
     error = error_of(stage)
-    assert (error["code"], stage.scheduler._circuits["acme"].failed) == ("bad_response", frozenset())
+    assert (error["code"], stage.scheduler._circuits.of(Grantor("acme", uses_delegation=False)).failed) == (
+        "bad_response",
+        frozenset(),
+    )
     assert error_of(stage, BOB) == {}
 
 

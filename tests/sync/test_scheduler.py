@@ -18,8 +18,9 @@ from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, changes, contacts, sync_state, tables
 from ldapgw.store.accounts import ErrorStatus, SourceState, SyncRequest
 from ldapgw.store.worker import MonitoredStore
+from ldapgw.sync.job import Applied
 from tests.support.results import result_of
-from tests.support.stage.paths import COLLEAGUES, CONNECTIONS
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY
 from tests.support.stage.sync import ALICE, ALL_SOURCES, AT_ONCE, BOB, CAROL, INTERVAL, NOW, HeldStore, Stage, person
 
 
@@ -632,6 +633,32 @@ def test_a_consent_that_has_ended_is_noticed_without_other_sources() -> None:
     account = stage.account(ALICE)
     assert (stage.trouble(ALICE).code, account.revoked, account.next_sync) == ("consent_revoked", True, None)
     assert (stage.account(BOB).error, stage.names("directory")) == (None, ["Dora Dienst", "Emil Erst"])
+
+
+def test_a_consent_that_fetches_nothing_is_used_before_google_ends_it() -> None:
+    """Google ends a consent that was not used for six months; the directory then has no second account."""
+    stage = DirectoryOnly(interval=30 * DAY)
+    stage.clock.pump([30 * DAY] * 8)
+    stage.world.revoke(ALICE)
+    stage.world.add_person(BOB, person("Emil Erst"), "directory")
+    stage.clock.pump([30 * DAY] * 2)
+    assert (stage.trouble(ALICE).code, stage.account(BOB).error) == ("consent_revoked", None)
+    assert stage.names("directory") == ["Dora Dienst", "Emil Erst"]
+
+
+def test_a_new_access_token_for_an_unused_consent_is_rare_and_ends_no_alarm() -> None:
+    """The sync says that it has not called Google, because a new access token does not show that the API is enabled."""
+    stage = DirectoryOnly(interval=DAY)
+    stage.scheduler.stopService()
+    stage.calls()
+    calls, applied = [], set()
+    for _ in range(30):
+        stage.clock.advance(DAY)
+        applied.add(result_of(stage.job.sync(stage.begun(stage.account(BOB)), full=False)))
+        calls.append(stage.calls())
+    assert [day for day, made in enumerate(calls, 1) if made] == [15, 30]
+    assert [made for made in calls if made] == [{"/token": 1}] * 2
+    assert applied == {Applied(changed=False, has_called=False)}
 
 
 def test_when_google_is_down_few_ask(stage: Stage) -> None:

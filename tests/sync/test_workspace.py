@@ -23,7 +23,7 @@ from ldapgw.google.sandbox import delegation as sandbox
 from ldapgw.google.workspace import WorkspaceUser
 from ldapgw.server.config import load
 from ldapgw.server.google import TenantDelegations
-from ldapgw.store import accounts, leavers, tables, workspaces
+from ldapgw.store import accounts, leavers, revocations, tables, workspaces
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import metadata
@@ -376,6 +376,22 @@ def test_an_api_that_is_off_for_the_service_account_concerns_no_consent(caplog_t
     stage.start()
     stage.clock.pump([stage.interval] * 6)
     assert [found.error for found in stage.known] == [None, None, None]
+
+
+def test_a_requested_sync_that_fetches_nothing_does_not_hide_that_the_api_is_off(stage: Workspace) -> None:
+    """The sync has made no call, so the account waits as before; the first call that succeeds ends the wait."""
+    for source in stage.sources:
+        stage.database.run(revocations.switch_off, stage.account(BOB).id, source)
+    stage.world.faults.inject("error_service_disabled_403")
+    stage.clock.advance(2 * stage.interval)
+    before = stage.trouble(BOB)
+    stage.request(BOB)
+    account = stage.account(BOB)
+    assert (before.code, account.error, account.syncing) == ("api_disabled", before, False)
+    stage.world.faults.clear()
+    stage.request(ALICE)
+    stage.clock.advance(stage.interval)
+    assert [found.error for found in stage.known] == [None, None]
 
 
 def test_the_end_of_an_outage_for_delegated_accounts_ends_no_alarm(caplog_twisted: list[str]) -> None:

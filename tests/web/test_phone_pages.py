@@ -7,7 +7,7 @@ import html
 import json
 import re
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import pytest
@@ -29,7 +29,7 @@ from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.rollout import NewPhone, print_sheet
-from ldapgw.store import activity, phones
+from ldapgw.store import activity, phones, sign_ins
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastBind, LastSearch, NumberMode, PhoneLogin
 from ldapgw.web import one_time_passwords, phone_forms, rendering
@@ -480,6 +480,35 @@ def test_a_phone_is_removed(stage: Stage, alice: Browser) -> None:
     assert "Phone removed." in words_on(alice.get("/acme/"))
     assert alice.get(PHONE).status == 404
     assert stage.do(phones.read_all) == ()
+
+
+@pytest.mark.parametrize(
+    ("act", "fields"),
+    [
+        ("change", {"name": "desk1", "label": "Hall", "model": "yealink", "owner": "alice"}),
+        ("dialing", {"number_format": "", "area_code": "030"}),
+        ("book-address/end", {}),
+        ("reset", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_phone_that_is_removed_in_the_same_moment_is_not_changed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, act: str, fields: dict[str, str]
+) -> None:
+    """The answer says that there is no such phone, and the activity log has no change of the phone."""
+    browser, run = owner(stage, model="yealink"), stage.store.run
+    before = stage.do(activity.read_since, "acme", 0.0)
+
+    def run_after_the_removal(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is not sign_ins.extend_sign_in:
+            run(phones.remove, "desk1")
+        return run(function, *args, **kw)
+
+    monkeypatch.setattr(stage.store, "run", run_after_the_removal)
+    if "owner" in fields:
+        fields = fields | {"owner": stage.account(ALICE).sub}
+    assert browser.submit(f"{PHONE}/{act}", **fields).status == 404
+    assert stage.do(activity.read_since, "acme", 0.0) == before
 
 
 def test_a_phone_is_changed(stage: Stage) -> None:

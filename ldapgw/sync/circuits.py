@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""Circuit breakers: the errors that accounts share, and the accounts that wait until Google answers one of them again.
+
+When Google is down, or a tenant's OAuth client is rejected, all accounts of the tenant would fail for the same reason.
+Then the tenant's circuit breaker is open: only one account at a time tries to sync.  This sync is a trial, and the
+success of a trial lets all accounts sync.  After an outage, a success also ends the waits of all accounts of the same
+Google project.
+
+Intervals and jitters are as in `ldapgw.sync.backoff`; times are seconds since the epoch.  `CircuitBreakers` is mutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ldapgw.errors import (
+    ApiDisabled,
+    ClientRejected,
+    ConsentRevoked,
+    DelegationRefused,
+    GoogleError,
+    GoogleRefused,
+    GoogleUnavailable,
+    NetworkFailure,
+    QuotaExceeded,
+    StoreError,
+)
+from ldapgw.google.delegation import REFUSED_TENANT
+from ldapgw.peers.leadership import Leader
+from ldapgw.store import tenants
+from ldapgw.store.accounts import Account
+from ldapgw.sync.backoff import HOUR, MINUTE
+
+# The times of the first trials, in seconds since Google first answered that the People API is not enabled; later trials
+# are hourly.  New administrators often forget to enable the API; enabling the API takes minutes to have an effect.
+API_DISABLED_TRIALS = (120.0, 420.0, 1020.0)
+# The circuit opens when this many accounts in a row could not reach Google, which is no coincidence.
+FAILURES_TO_OPEN = 3
+# The longest wait between two trials in an outage; this wait is short because only a trial shows the end of the outage.
+# An account that fails waits for at least an interval, so another account makes the next trial.
+MAX_OPEN_SECONDS = 300.0
+# The seconds for which the other accounts wait for the outcome of a trial.  The call of a trial takes no longer.
+TRIAL_SECONDS = 90.0
+
+# Errors of a tenant's OAuth client, not of an account.
+TENANT_ERRORS = (ClientRejected, ApiDisabled)
+# Errors which show that no account can use Google now.
+OUTAGE_ERRORS = (GoogleUnavailable, NetworkFailure)
+TENANT_CODES = frozenset(error.code for error in TENANT_ERRORS)
+_OUTAGE_CODES = frozenset(error.code for error in OUTAGE_ERRORS)
+
+log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreaker:
+    """The circuit breaker of all accounts that use a tenant's OAuth client, or that use the tenant's service account.
+
+    The circuit is open while none of these accounts can sync.
+
+    :ivar failed: ids of the accounts that could not reach Google since Google last answered one of the accounts.
+    :ivar trips: the number of failures that have opened the circuit, or kept the circuit open, since the circuit was
+        last closed.
+    :ivar until: the time until which no account syncs, or None if the circuit is closed.
+    :ivar code: the error code that opened the circuit.
+    :ivar since: the time of the first error of `code` if `code` belongs to `TENANT_ERRORS`, otherwise None.
+    """
+
+    failed: frozenset[int] = frozenset()
+    trips: int = 0
+    until: float | None = None
+    code: str = ""
+    since: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether accounts have to wait for a trial."""
+        return self.until is not None
+
+    def wait(self, now: float) -> float:
+        """Return the seconds to wait: two hours at most, because a clock that was ahead may have set `until`."""
+        return min(max(self.until - now, 0.0), 2 * HOUR) if self.until is not None else 0.0
+
+    def begin_trial(self, now: float) -> CircuitBreaker:
+        """Return the state of the circuit breaker while one account tries a sync and the other accounts wait."""
+        return replace(self, until=now + TRIAL_SECONDS) if self.is_open else self
+
+    def after_outcome(
+        self, error: Exception | None, account_id: int, now: float, interval: float, jitter: float
+    ) -> CircuitBreaker:
+        """Return the circuit breaker after an account's sync.
+
+        :param error: the error of the sync, or None if the sync succeeded.
+        """
+        if isinstance(error, TENANT_ERRORS):
+            since = self.since if self.since is not None and self.code == error.code else now
+            trials = [since + trial for trial in API_DISABLED_TRIALS if isinstance(error, ApiDisabled)]
+            until = next((trial for trial in trials if now < trial), now + HOUR * (0.9 + 0.2 * jitter))
+            return replace(self, trips=self.trips + 1, until=until, code=error.code, since=since)
+        if isinstance(error, OUTAGE_ERRORS):
+            failed = self.failed | {account_id}
+            if len(failed) < FAILURES_TO_OPEN and not self.is_open:
+                return replace(self, failed=failed)
+            until = now + self._open_seconds(error, interval, jitter)
+            return replace(self, failed=failed, trips=self.trips + 1, until=until, code=self.code or error.code)
+        if isinstance(error, QuotaExceeded) and self.is_open:
+            # Google answers again and wants fewer calls, so the circuit stays open.
+            return replace(self, until=now + self._open_seconds(error, interval, jitter))
+        return CircuitBreaker() if self._is_refuted(error) else self
+
+    def after_outage(self) -> CircuitBreaker:
+        """Return the circuit breaker after Google has answered another account.
+
+        The circuit is closed, unless one of the `TENANT_ERRORS` has opened the circuit.
+        """
+        return self if self.code in TENANT_CODES else CircuitBreaker()
+
+    def _open_seconds(self, error: GoogleError, interval: float, jitter: float) -> float:
+        """Return the seconds until the next trial.
+
+        The wait doubles with each failure that opens the circuit or keeps the circuit open (`trips`), up to the
+        interval or `MAX_OPEN_SECONDS`, whichever is shorter.  Up to half of the wait is taken off at random.  Google
+        may ask for a longer wait.
+        """
+        longest = min(MAX_OPEN_SECONDS, interval)
+        seconds = min(MINUTE * 2.0 ** min(self.trips, 16), longest) * (0.5 + 0.5 * jitter)
+        return max(seconds, error.retry_after or 0.0)
+
+    def _is_refuted(self, error: Exception | None) -> bool:
+        """Return whether an outcome shows that the cause of the open circuit is over.
+
+        An internal error of ldapgw says nothing about Google.
+        """
+        if error is None:
+            return True
+        if self.code == ClientRejected.code:
+            return isinstance(error, ConsentRevoked)
+        return isinstance(error, GoogleError) and self.code != ApiDisabled.code
+
+
+class Grantor(NamedTuple):
+    """The tenant's OAuth client or service account; the accounts with the same grantor would fail together."""
+
+    tenant: str
+    uses_delegation: bool
+
+    @classmethod
+    def of(cls, account: Account) -> Grantor:
+        return cls(account.tenant, account.uses_delegation)
+
+
+class CircuitBreakers:
+    """The circuit breakers of all grantors, the tenants' alarms, and the events that accounts await.
+
+    :param interval: seconds between syncs of an account.
+    :param project: returns the Google project whose quota the accounts of a grantor use.
+    """
+
+    def __init__(self, leader: Leader, interval: float, project: Callable[[Grantor], str]) -> None:
+        self._leader = leader
+        self._interval = interval
+        self._project = project
+        self._breakers: dict[Grantor, CircuitBreaker] = {}
+        # By the ids of accounts, the event that ends the wait: Google accepts the grantor, or answers the project.
+        self._awaited: dict[int, tuple[Grantor, Grantor | str]] = {}
+        # The ids of the accounts for whose grants Google has refused the tenant's OAuth client.
+        self._refused: set[int] = set()
+
+    def of(self, grantor: Grantor) -> CircuitBreaker:
+        return self._breakers.get(grantor, CircuitBreaker())
+
+    def add(self, account: Account, now: float) -> None:
+        """Learn the grantor of an account, and restore what the stored errors of the account say."""
+        grantor, alarm, error = Grantor.of(account), account.alarm, account.error
+        code = error.code if error is not None and (account.failures or error.code in TENANT_CODES) else ""
+        if alarm is not None:
+            code = alarm.code
+            self._breakers.setdefault(grantor, CircuitBreaker(until=now, code=code, since=alarm.since))
+        self.await_end(account.id, grantor, code)
+
+    def clear(self) -> None:
+        """Close all circuits."""
+        self._breakers.clear()
+
+    def remove(self, account_id: int) -> None:
+        self._awaited.pop(account_id, None)
+        self._refused.discard(account_id)
+
+    def await_end(self, account_id: int, grantor: Grantor, code: str) -> None:
+        """Let an account wait for the end of an error (`release`) if accounts share the errors of this code."""
+        self._awaited.pop(account_id, None)
+        if code in TENANT_CODES:
+            self._awaited[account_id] = grantor, grantor
+        elif code in _OUTAGE_CODES:
+            self._awaited[account_id] = grantor, self._project(grantor)
+
+    def release(self, event: Grantor | str) -> list[int]:
+        """Return the accounts that have awaited an event; the end of an outage also closes their circuits.
+
+        :param event: the grantor that Google accepts again, or the Google project that has had an answer.
+        """
+        released = [account_id for account_id, (_, awaited) in self._awaited.items() if awaited == event]
+        for account_id in released:
+            grantor, _ = self._awaited.pop(account_id)
+            if event != grantor:
+                self._breakers[grantor] = self.of(grantor).after_outage()
+        return released
+
+    def begin_trial(self, grantor: Grantor, now: float) -> CircuitBreaker:
+        """Let other accounts wait for a sync's outcome if the circuit is open; return the state before the trial."""
+        untried = self.of(grantor)
+        self._breakers[grantor] = untried.begin_trial(now)
+        return untried
+
+    def withdraw_trial(self, grantor: Grantor, now: float, untried: CircuitBreaker) -> None:
+        """Undo `begin_trial` after a sync that has made no call to Google, unless another account has ended a trial."""
+        if self.of(grantor) == untried.begin_trial(now):
+            self._breakers[grantor] = untried
+
+    def end_trial(self, account: Account, error: Exception | None, now: float, jitter: float) -> bool:
+        """Update the circuit breaker after an account's calls to Google, and return whether the circuit was closed."""
+        before = self.of(Grantor.of(account))
+        after = self._breakers[Grantor.of(account)] = before.after_outcome(
+            error, account.id, now, self._interval, jitter
+        )
+        return before.is_open and not after.is_open
+
+    def common_error(self, account: Account, error: Exception | None, active: Iterable[int]) -> Exception | None:
+        """Return the error of an account's sync, or `ClientRejected` if Google refuses the client to all accounts.
+
+        :param active: ids of the accounts with the same grantor, except the accounts that wait until a person acts.
+        """
+        if not isinstance(error, GoogleRefused) or error.by != "client" or account.client_id is None:
+            self._refused.discard(account.id)
+            return error
+        self._refused.add(account.id)
+        return ClientRejected("unauthorized_client for all accounts") if self._refused.issuperset(active) else error
+
+    async def raise_alarm(self, account: Account, error: GoogleError, now: float) -> bool:
+        """Report one of the `TENANT_ERRORS`; return whether the tenant's alarm shows the error, as of OAuth clients."""
+        if account.uses_delegation:
+            if account.error is None or account.error.code != error.code:
+                log.error(
+                    "tenant {tenant}: Google refuses the service account: {code} {detail}",
+                    event="service_account_refused",
+                    tenant=account.tenant,
+                    code=error.code,
+                    detail=error.detail,
+                )
+            return False
+        link = error.activation_url if isinstance(error, ApiDisabled) else ""
+        if await self._leader.store.run(tenants.raise_alarm, account.tenant, error.code, now, link):
+            log.error(
+                "tenant {tenant}: no account can sync: {code} {detail}",
+                event="client_refused",
+                tenant=account.tenant,
+                code=error.code,
+                detail=error.detail,
+            )
+        return True
+
+    async def clear_alarm(self, grantor: Grantor) -> None:
+        """End the alarm of a tenant whose OAuth client Google accepts again."""
+        tenant = grantor.tenant
+        if not grantor.uses_delegation and await self._leader.store.run(tenants.clear_alarm, tenant):
+            log.info("tenant {tenant}: Google accepts the OAuth client again", event="client_accepted", tenant=tenant)
+
+
+def log_error(what: str, account: Account, error: Exception) -> None:
+    """Log an error of a sync, except errors of a whole tenant, which are logged once for all accounts."""
+    if isinstance(error, TENANT_ERRORS) or (isinstance(error, DelegationRefused) and error.refusal in REFUSED_TENANT):
+        return
+    if isinstance(error, GoogleError):
+        log.warn(
+            what + " failed: {code} {detail}",
+            event="sync_failed",
+            tenant=account.tenant,
+            account=account.id,
+            code=error.code,
+            detail=error.detail,
+        )
+    elif isinstance(error, StoreError):
+        # `MonitoredStore` logs the problem once, for all accounts.
+        log.debug(
+            what + " cannot use the database: {problem}",
+            event="sync_interrupted",
+            tenant=account.tenant,
+            account=account.id,
+            problem=error.problems[0],
+        )
+    else:
+        log.failure(what + " failed", Failure(error), event="sync_fault", tenant=account.tenant, account=account.id)
