@@ -166,8 +166,11 @@ class CircuitBreakers:
         self._interval = interval
         self._project = project
         self._breakers: dict[Grantor, CircuitBreaker] = {}
-        # By the ids of accounts, the event that ends the wait: Google accepts the grantor, or answers the project.
-        self._awaited: dict[int, tuple[Grantor, Grantor | str]] = {}
+        # The event that ends the wait of an account, by the account's id: Google accepts the grantor, or answers the
+        # project.  By event, the accounts that wait, with their grantors: most syncs release nobody, and must not look
+        # at all accounts.
+        self._awaited: dict[int, Grantor | str] = {}
+        self._waiting: dict[Grantor | str, dict[int, Grantor]] = {}
         # The ids of the accounts for whose grants Google has refused the tenant's OAuth client.
         self._refused: set[int] = set()
 
@@ -188,28 +191,32 @@ class CircuitBreakers:
         self._breakers.clear()
 
     def remove(self, account_id: int) -> None:
-        self._awaited.pop(account_id, None)
+        self._end_wait(account_id)
         self._refused.discard(account_id)
 
     def await_end(self, account_id: int, grantor: Grantor, code: str) -> None:
         """Let an account wait for the end of an error (`release`) if accounts share the errors of this code."""
-        self._awaited.pop(account_id, None)
-        if code in TENANT_CODES:
-            self._awaited[account_id] = grantor, grantor
-        elif code in _OUTAGE_CODES:
-            self._awaited[account_id] = grantor, self._project(grantor)
+        self._end_wait(account_id)
+        if code in TENANT_CODES or code in _OUTAGE_CODES:
+            event = self._awaited[account_id] = grantor if code in TENANT_CODES else self._project(grantor)
+            self._waiting.setdefault(event, {})[account_id] = grantor
+
+    def _end_wait(self, account_id: int) -> None:
+        event = self._awaited.pop(account_id, None)
+        if event is not None:
+            del self._waiting[event][account_id]
 
     def release(self, event: Grantor | str) -> list[int]:
         """Return the accounts that have awaited an event; the end of an outage also closes their circuits.
 
         :param event: the grantor that Google accepts again, or the Google project that has had an answer.
         """
-        released = [account_id for account_id, (_, awaited) in self._awaited.items() if awaited == event]
-        for account_id in released:
-            grantor, _ = self._awaited.pop(account_id)
+        released = self._waiting.pop(event, {})
+        for account_id, grantor in released.items():
+            del self._awaited[account_id]
             if event != grantor:
                 self._breakers[grantor] = self.of(grantor).after_outage()
-        return released
+        return list(released)
 
     def begin_trial(self, grantor: Grantor, now: float) -> CircuitBreaker:
         """Let other accounts wait for a sync's outcome if the circuit is open; return the state before the trial."""
