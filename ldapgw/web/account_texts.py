@@ -15,7 +15,6 @@ from ldapgw.directory.dn import folded
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.oauth import sources_of
 from ldapgw.google.person import MOST_VALUES
-from ldapgw.phones.contact_browser import ContactSummary
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import consent_ended_by, is_of_testing
 from ldapgw.store.accounts import Account, SourceState
@@ -188,7 +187,8 @@ class AccountDetails:
     :ivar shared_labels: the names of the labels to which the sharing of the book can be limited.
     :ivar shared_label: the label whose contacts are shared, or the label to offer first if the book is private; empty
         if all contacts are shared.
-    :ivar example: a contact of the book for the sharing examples, or None if the page has to invent a contact.
+    :ivar example: name and number of a contact of the book for the sharing examples, or None if the page has to invent
+        a contact.
     :ivar flawed: the first contacts that should be corrected at Google.
     """
 
@@ -200,7 +200,7 @@ class AccountDetails:
     choices: tuple[SharingOption, ...]
     shared_labels: tuple[str, ...]
     shared_label: str
-    example: ContactSummary | None
+    example: tuple[str, str] | None
     flawed: tuple[FlawedRow, ...]
 
 
@@ -258,7 +258,7 @@ def account_details(
     *,
     labels: Iterable[str] = (),
     sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
-    example: ContactSummary | None = None,
+    example: tuple[str, str] | None = None,
     flawed: Iterable[FlawedPerson] = (),
     directory_account: Account | None = None,
 ) -> AccountDetails:
