@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as NoResultInTime
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.web.iweb import IRequest
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header, parse_options_header
@@ -33,7 +34,7 @@ from zope.interface import implementer
 from ldapgw.directory.clients import is_loopback, normalize_address
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
-from ldapgw.web.i18n import LANGUAGES, best_language
+from ldapgw.web.i18n import LANGUAGES
 
 # The maximum number of octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each
 # selected row of a table; Google's redirect has eight parameters.
@@ -448,6 +449,13 @@ def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpRes
     :param location: a path of the gateway, or Google's consent page; never any part of the request.
     """
     return HttpResponse(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
+
+
+def best_language(accept_language: str) -> str:
+    """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
+    # The text after 500 characters is ignored, because no browser names more than a handful of languages.
+    accepted = parse_accept_header(accept_language[:500], LanguageAccept)
+    return accepted.best_match(LANGUAGES, default=next(iter(LANGUAGES)))
 
 
 def max_body_size(method: bytes) -> int:
