@@ -154,7 +154,7 @@ def _authenticate(
         viewer = dependencies.authenticate_secret(secret, request.address)
         name, refusal = secret.rpartition(".")[0], text_response("There is no such phone book.", 404)
     else:
-        credentials = read_credentials(request.authorization)
+        credentials = read_credentials(request.header("Authorization"))
         if credentials is None:
             raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
         viewer = dependencies.authenticate(credentials.name, credentials.password, request.address)
@@ -370,7 +370,7 @@ class BookClients:
         found = await self._dependencies.reader.find_caller(viewer, request.address, number)
         if found is None:
             return HttpResponse(404, b"", f"{_TEXT}; charset=utf-8")
-        if prefers_json(request.accept):
+        if prefers_json(request.header("Accept")):
             return json_response(caller_object(found))
         return HttpResponse(200, found.name.encode(), f"{_TEXT}; charset=utf-8")
 

@@ -251,7 +251,7 @@ class CardDav:
             headers = (*headers, ("Last-Modified", format_date_time(entry.updated)))
         if request.has_current(tag):
             return HttpResponse(304, b"", _VCARD, headers)
-        asked = AddressData(VCardVersion.V4 if "version=4.0" in request.accept else VCardVersion.V3)
+        asked = AddressData(VCardVersion.V4 if "version=4.0" in request.header("Accept") else VCardVersion.V3)
         octets = answers.card_octets(found, entry, version, asked)
         return HttpResponse(200, octets, _VCARD, headers)
 
@@ -330,13 +330,14 @@ def _depth(request: HttpRequest) -> int:
 
     :raises DavRefusal: for the depth "infinity", which servers may refuse (RFC 4918 9.1).
     """
-    if request.depth == "infinity":
+    depth = request.header("Depth").strip().lower()  # RFC 4918 10.2
+    if depth == "infinity":
         raise DavRefusal(403, dav("propfind-finite-depth"))
-    return int(request.depth == "1")
+    return int(depth == "1")
 
 
 def _is_minimal(request: HttpRequest) -> bool:
-    return "return=minimal" in request.prefer.replace(" ", "")
+    return "return=minimal" in request.header("Prefer").replace(" ", "")
 
 
 def _headers(request: HttpRequest) -> Headers:
