@@ -13,7 +13,7 @@ An explanation searches the directory dozens of times, which is too long for the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import nsmallest
 from itertools import islice
 from typing import Any
@@ -383,23 +383,6 @@ def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
 MAX_QUERY_LENGTH = 1000
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ExplainRequest:
-    """A page's request to explain a search.
-
-    :ivar text: a name, a number or a filter.
-    :ivar base: the phone's search base; empty for the tenant's base.
-    :ivar accounts: the accounts for which the reader may see the state of the sync.
-    :ivar page_name: the name of the page that shows these accounts.
-    """
-
-    text: str
-    base: str
-    reader: ExplanationReader
-    accounts: tuple[Account, ...]
-    page_name: Translatable
-
-
 class PhoneExplainer:
     """The explainer of searches in the directory's published snapshot.
 
@@ -419,9 +402,21 @@ class PhoneExplainer:
         self._run_off_thread = run_off_thread
         self._now = now
 
-    async def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Explanation | None:
+    async def explain(
+        self,
+        phone: PhoneLogin,
+        text: str,
+        base: str,
+        reader: ExplanationReader,
+        accounts: Iterable[Account],
+        page_name: Translatable,
+    ) -> Explanation | None:
         """Explain which contacts a phone finds and why; None if the directory does not serve the phone yet.
 
+        :param text: a name, a number or a filter.
+        :param base: the phone's search base; empty for the tenant's base.
+        :param accounts: the accounts for which the reader may see the state of the sync.
+        :param page_name: the name of the page that shows these accounts.
         :raises UserError: if the query is a filter that cannot be parsed.
         :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
         """
@@ -430,31 +425,25 @@ class PhoneExplainer:
         if login is None:
             return None
         view = PhoneView(snapshot.dit, login.viewer, phone.tenant)
-        states = book_sync_states(
-            request.accounts,
-            view.tenant_viewer,
-            self._now(),
-            lambda _: request.page_name,
-            commands=request.reader.is_admin,
-        )
-        explanation: Explanation = await self._run_off_thread(self._explain, view, request, tuple(states), phone.model)
+        viewer = view.tenant_viewer
+        states = [*book_sync_states(accounts, viewer, self._now(), lambda _: page_name, commands=reader.is_admin)]
+
+        def make() -> Explanation:
+            from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
+
+            return explain(
+                parse_query(text, read_filter, view.context.strip),
+                view,
+                private=view.hidden_books(),
+                states=states,
+                size_limit=self._size_limit,
+                base=base,
+                reader=reader,
+                model=phone.model,
+            )
+
+        explanation: Explanation = await self._run_off_thread(make)
         return explanation
-
-    def _explain(
-        self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState], model: str
-    ) -> Explanation:
-        from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
-
-        return explain(
-            parse_query(request.text, read_filter, view.context.strip),
-            view,
-            private=view.hidden_books(),
-            states=states,
-            size_limit=self._size_limit,
-            base=request.base,
-            reader=request.reader,
-            model=model,
-        )
 
 
 def read_number_notes(
