@@ -175,35 +175,6 @@ class AccountView:
     is_used: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AccountDetails:
-    """The values of a connected account that only the account page shows.
-
-    :ivar ended_at: the time at which the consent ended, in seconds since the epoch, or None if Google still accepts the
-        consent.
-    :ivar is_testing: whether the consent ends because the Google client is in "Testing".
-    :ivar has_unused_scope: whether the grant still has the scope of a source that is switched off.
-    :ivar labels: name, CSS class and state of each label, and of each configured label that Google does not have.
-    :ivar shared_labels: the names of the labels to which the sharing of the book can be limited.
-    :ivar shared_label: the label whose contacts are shared, or the label to offer first if the book is private; empty
-        if all contacts are shared.
-    :ivar example: name and number of a contact of the book for the sharing examples, or None if the page has to invent
-        a contact.
-    :ivar flawed: the first contacts that should be corrected at Google.
-    """
-
-    ended_at: float | None
-    is_testing: bool
-    sources: tuple[SourceRow, ...]
-    has_unused_scope: bool
-    labels: tuple[tuple[str, str, str], ...]
-    choices: tuple[SharingOption, ...]
-    shared_labels: tuple[str, ...]
-    shared_label: str
-    example: tuple[str, str] | None
-    flawed: tuple[FlawedRow, ...]
-
-
 # Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; only another sync shows whether such an error is gone.
@@ -261,38 +232,45 @@ def account_details(
     example: tuple[str, str] | None = None,
     flawed: Iterable[FlawedPerson] = (),
     directory_account: Account | None = None,
-) -> AccountDetails:
-    """Return the values that only the account page shows of a connected account.
+) -> Mapping[str, Any]:
+    """Return the template values of a connected account that only the account page shows.
 
     :param status: the account object.
     :param directory_account: the account through which the tenant's directory is fetched, or None.
     :param labels: the names of the account's labels at Google.
+    :param example: name and number of a contact of the book for the sharing examples, or None if the page has to invent
+        a contact.
+    :param flawed: the first contacts that should be corrected at Google.
     """
     names = tuple(labels)
     shared_labels = shareable_labels(names, account.shared_label)
     shared_label = account.label_to_share(tenant.shared_label)
-    return AccountDetails(
-        ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
-        is_testing=is_of_testing(account),
-        sources=tuple(
+    return {
+        # The time at which the consent ended, or None if Google still accepts the consent.
+        "ended_at": account.error.since if account.error and account.error.code == "consent_revoked" else None,
+        "is_testing": is_of_testing(account),
+        "sources": [
             replace(
                 row,
                 switch=source_switch(tenant, account, Source(row.name)),
                 note=_directory_note(account, directory_account) if row.name == Source.DIRECTORY else "",
             )
             for row in source_rows(tenant, account, status, sync_states)
+        ],
+        "has_unused_scope": not sources_of(account.scopes).isdisjoint(
+            account.switched_off.intersection(tenant.sources)
         ),
-        has_unused_scope=not sources_of(account.scopes).isdisjoint(account.switched_off.intersection(tenant.sources)),
-        labels=_labels(tenant, names),
-        choices=sharing_options(tenant, account.sharing),
-        shared_labels=shared_labels,
-        shared_label=next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
-        example=example,
-        flawed=tuple(
+        "labels": _labels(tenant, names),
+        "choices": sharing_options(tenant, account.sharing),
+        "shared_labels": shared_labels,
+        # If the book is private, this is the label to offer first; empty if all contacts are shared.
+        "shared_label": next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
+        "example": example,
+        "flawed": [
             FlawedRow(person.name, contact_page(person.uid, account.address), tuple(_sentences(person)))
             for person in flawed
-        ),
-    )
+        ],
+    }
 
 
 def _sentences(person: FlawedPerson) -> Iterator[Translatable]:

@@ -344,7 +344,7 @@ def test_each_source_has_its_state_and_its_switch(
     shown_rows = [
         f"{names[row.label]} {row.state.replace('not available for this account', 'away')}"
         + (f" [{row.switch}]" if row.switch else "")
-        for row in details.sources
+        for row in details["sources"]
     ]
     assert "; ".join(shown_rows) == rows
     may_reconnect = states[0] is NONE
