@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes, shared_scopes
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     Filter,
@@ -32,6 +31,7 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
+from ldapgw.phones.carddav.books import AddressBook
 from ldapgw.phones.contact_browser import contact_id
 from ldapgw.phones.contact_list import (
     KINDS,
@@ -151,22 +151,6 @@ class Caller:
         return self.directory.flags(self.entry, self.access)
 
 
-class ReadBook(Protocol):
-    """A book, or the part of a book that a login sees, which the login reads as a whole.
-
-    :ivar base: the DN at which a search over LDAP finds the same contacts.
-    """
-
-    @property
-    def base(self) -> Dn: ...
-
-    @property
-    def scope(self) -> SearchScope: ...
-
-    def __len__(self) -> int:
-        """Return the number of contacts."""
-
-
 class BookReader:
     """The reader of the published directory for logins of phones.
 
@@ -202,7 +186,7 @@ class BookReader:
         return None if directory is None else directory.edition
 
     async def entries(
-        self, viewer: Viewer, address: str, book: ReadBook, asked: Filter, limit: int = 0
+        self, viewer: Viewer, address: str, book: AddressBook, asked: Filter, limit: int = 0
     ) -> tuple[list[Entry], bool]:
         """Return the entries of a book that match a filter, and whether further entries match.
 
@@ -222,7 +206,7 @@ class BookReader:
         self._log(viewer, address, _book_search(book, asked, len(found)), started)
         return found, has_more
 
-    async def log_whole(self, viewer: Viewer, address: str, book: ReadBook) -> None:
+    async def log_whole(self, viewer: Viewer, address: str, book: AddressBook) -> None:
         """Wait for the first turn of a login, and log that the login has read the whole of a book."""
         await self.repeat(viewer, address, _book_search(book, PERSON, len(book)))
 
@@ -366,7 +350,7 @@ def _scopes(dit: Dit, viewer: Viewer, context: NamingContext, choice: BookChoice
         return ()
 
 
-def _book_search(book: ReadBook, asked: Filter, found: int) -> ListSearch:
+def _book_search(book: AddressBook, asked: Filter, found: int) -> ListSearch:
     request = SearchRequest(str(book.base), Scope.WHOLE_SUBTREE, asked)
     return ListSearch(book, encode_search(request), found, search_kind(request))
 

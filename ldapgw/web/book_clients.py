@@ -22,7 +22,7 @@ import base64
 import binascii
 import gzip
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -450,7 +450,10 @@ class BookClients:
                     before=self._kept.before(key),
                 )
                 contacts = [book.contact(contact) async for part in reading for contact in part]
-                write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
+
+                def write() -> WrittenBook:
+                    return _packed(book.write(contacts, query, length, address), takes_gzip=request.takes_gzip)
+
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
                 written = write() if len(contacts) <= _FEW else await run(write)
                 if length.search is not None:
@@ -504,18 +507,6 @@ def caller_object(caller: Caller) -> dict[str, object]:
         "favourite": flags.favourite,
         "blocked": flags.blocked,
     }
-
-
-def _written(
-    book: BookFormat,
-    contacts: Sequence[Sequence[str]],
-    query: ListQuery,
-    length: ListLength,
-    address: ListAddress,
-    *,
-    takes_gzip: bool,
-) -> WrittenBook:
-    return _packed(book.write(contacts, query, length, address), takes_gzip=takes_gzip)
 
 
 def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:

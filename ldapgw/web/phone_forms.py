@@ -381,8 +381,7 @@ def _change(
         return {"name": _NAME_TAKEN}
     phones.set_label(connection, new.name, new.label)
     phones.set_mac(connection, new.name, new.mac)
-    phones.set_model(connection, new.name, new.model, new.numbers)
-    phones.set_placeholder(connection, new.name, new.placeholder)
+    phones.set_model(connection, new.name, new.model, new.numbers, new.placeholder)
     phones.set_accounts(connection, new.name, new.account_ids)
     if new.password != login.password:
         phones.set_password(connection, new.name, new.password, now)
