@@ -151,34 +151,26 @@ class Caller:
         return self.directory.flags(self.entry, self.access)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class BookReader:
     """The reader of the published directory for logins of phones.
 
-    :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
-    :param observers: functions that are called for each search, as for a search over LDAP.
-    :param first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
-    :param turn_of: waits for the next turn of a login.
+    :ivar budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
+    :ivar observers: functions that are called for each search, as for a search over LDAP.
+    :ivar first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
+    :ivar turn_of: waits for the next turn of a login.
     """
 
-    def __init__(
-        self,
-        dit: Callable[[], Dit],
-        budget: Callable[[Viewer, str], CallerIdBudget],
-        observers: Sequence[Observer],
-        seconds: Callable[[], float],
-        first_turn_of: TurnOf,
-        turn_of: TurnOf,
-    ) -> None:
-        self._dit = dit
-        self._budget = budget
-        self._observers = observers
-        self._seconds = seconds
-        self._first_turn_of = first_turn_of
-        self._turn_of = turn_of
+    dit: Callable[[], Dit]
+    budget: Callable[[Viewer, str], CallerIdBudget]
+    observers: Sequence[Observer]
+    seconds: Callable[[], float]
+    first_turn_of: TurnOf
+    turn_of: TurnOf
 
     def directory(self, viewer: Viewer) -> Directory | None:
         """Return the directory that a login reads now, or None if there is no such directory."""
-        return self._dit().directory(viewer.access[0].tenant)
+        return self.dit().directory(viewer.access[0].tenant)
 
     def edition(self, viewer: Viewer) -> object | None:
         """Return the edition of the directory that a login reads now, or None if there is no such directory."""
@@ -192,15 +184,15 @@ class BookReader:
 
         :param limit: the maximum number of entries to return; 0 if there is no limit.
         """
-        started = self._seconds()
-        await self._first_turn_of(viewer.login)
+        started = self.seconds()
+        await self.first_turn_of(viewer.login)
         cursor = SearchCursor((book.scope,), (prepare(asked, book.scope.context),))
         found: list[Entry] = []
         while not cursor.finished and not (limit and len(found) > limit):
             for batch in cursor.next(_SLICE):
                 found += batch.entries()
             if not cursor.finished:
-                await self._turn_of(viewer.login)
+                await self.turn_of(viewer.login)
         has_more = bool(limit) and len(found) > limit
         found = found[:limit] if has_more else found
         self._log(viewer, address, _book_search(book, asked, len(found)), started)
@@ -217,9 +209,9 @@ class BookReader:
 
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
-        started, access = self._seconds(), viewer.access[0]
-        await self._first_turn_of(viewer.login)
-        directory = self._dit().directory(access.tenant)
+        started, access = self.seconds(), viewer.access[0]
+        await self.first_turn_of(viewer.login)
+        directory = self.dit().directory(access.tenant)
         if directory is None or len(number) > MAX_NUMBER:
             return None
         asked = number_filter(number, directory.context)
@@ -227,7 +219,7 @@ class BookReader:
             str(directory.context.base), Scope.WHOLE_SUBTREE, asked, size_limit=1, attributes=LIST_ATTRIBUTES
         )
         prepared = prepare(asked, directory.context)
-        scopes = self._dit().tenant_scopes(viewer, directory.context)
+        scopes = self.dit().tenant_scopes(viewer, directory.context)
         cursor = self._cursor(viewer, address, scopes, prepared)
         found: Caller | None = None
         while found is None and not cursor.finished:
@@ -237,7 +229,7 @@ class BookReader:
                 caller = Caller(entry, prepared.numbers, directory, access, viewer.number_formatter)
                 found = caller if may_be_for_callers or caller.book else None
             if not batches and not cursor.finished:
-                await self._turn_of(viewer.login)
+                await self.turn_of(viewer.login)
         self._log(viewer, address, _search(directory, request, int(found is not None)), started)
         return found
 
@@ -262,9 +254,9 @@ class BookReader:
         :param before: the search that has found the `query.count` contacts in front of this list, or None.  If the
             directory is still the same, the list begins behind these contacts, and no contacts are counted again.
         """
-        started, access = self._seconds(), viewer.access[0]
-        await self._first_turn_of(viewer.login)
-        dit = self._dit()
+        started, access = self.seconds(), viewer.access[0]
+        await self.first_turn_of(viewer.login)
+        dit = self.dit()
         directory = dit.directory(access.tenant)
         if directory is None or len(query.number) > MAX_NUMBER:
             return
@@ -294,7 +286,7 @@ class BookReader:
                 for entry in entries:
                     if has_origin:
                         for _ in flags.read_names(entry):
-                            await self._turn_of(login)
+                            await self.turn_of(login)
                         listed = listed_contact(entry, flags.flags(entry), viewer.number_formatter)
                         listed = listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
                     else:
@@ -311,7 +303,7 @@ class BookReader:
                     length.total = max(length.total, total)
                     break
             if not cursor.finished:
-                await self._turn_of(login)
+                await self.turn_of(login)
         search = _search(directory, request, given)._replace(total=length.total, end=end)
         self._log(viewer, address, search, started)
         length.search = None if prepared.numbers else search
@@ -321,18 +313,18 @@ class BookReader:
 
         The caller already has the list: the former answer to the same search, or all contacts of a book.
         """
-        started = self._seconds()
-        await self._first_turn_of(viewer.login)
+        started = self.seconds()
+        await self.first_turn_of(viewer.login)
         self._log(viewer, address, search, started)
 
     def _cursor(
         self, viewer: Viewer, address: str, scopes: Sequence[SearchScope], prepared: PreparedFilter, after: bytes = b""
     ) -> SearchCursor:
-        return SearchCursor(scopes, [prepared] * len(scopes), after, self._budget(viewer, address))
+        return SearchCursor(scopes, [prepared] * len(scopes), after, self.budget(viewer, address))
 
     def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:
-        seconds = self._seconds() - started
-        for observe in self._observers:
+        seconds = self.seconds() - started
+        for observe in self.observers:
             observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
 
 

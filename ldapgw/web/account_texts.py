@@ -58,20 +58,6 @@ class _SharingText(Texts, frozen=True):
     is_searchable: bool
 
 
-class _SharingTexts(Texts, frozen=True):
-    """The ways to share a book.
-
-    :ivar group: the text for a group of the configuration.
-    :ivar former_group: the text for a group that is no longer in the configuration.
-    """
-
-    private: _SharingText
-    callers: _SharingText
-    shared: _SharingText
-    group: _SharingText
-    former_group: _SharingText
-
-
 class _AccountTexts(Texts, frozen=True):
     """The texts of accounts.
 
@@ -81,6 +67,8 @@ class _AccountTexts(Texts, frozen=True):
         ``other`` or ``nobody``; ``standby`` is for an account that takes over if the present account fails.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected,
         ``phone_refused`` and ``phone`` are for an account without a problem whose phone has a problem.
+    :ivar sharing: the texts by the value of a `Sharing`; ``group`` is for all groups of the configuration, and
+        ``former_group`` for a group that is no longer in the configuration.
     """
 
     only_label: str
@@ -90,7 +78,7 @@ class _AccountTexts(Texts, frozen=True):
     label_states: Mapping[str, StateWords]
     flaws: Mapping[Flaw, str]
     states: Mapping[str, AccountStateText]
-    sharing: _SharingTexts
+    sharing: Mapping[str, _SharingText]
 
 
 _TEXTS = read_texts("web/texts/accounts", _AccountTexts)
@@ -396,9 +384,7 @@ def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
 
     :param size: the number of accounts in the sharing's group, or None if the group is not in the configuration.
     """
-    texts = _TEXTS.sharing
-    of_all = {Sharing.PRIVATE: texts.private, Sharing.CALLERS: texts.callers, Sharing.SHARED: texts.shared}
-    return of_all.get(sharing, texts.former_group if size is None else texts.group)
+    return _TEXTS.sharing.get(sharing.value) or _TEXTS.sharing["former_group" if size is None else "group"]
 
 
 def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:

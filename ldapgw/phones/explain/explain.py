@@ -13,7 +13,7 @@ An explanation searches the directory dozens of times, which is too long for the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import islice
 from typing import Any
@@ -383,24 +383,18 @@ def _index_term_text(term: str, *, is_prefix: bool) -> tuple[str, str]:
 MAX_QUERY_LENGTH = 1000
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class PhoneExplainer:
     """The explainer of searches in the directory's published snapshot.
 
-    :param served: returns the snapshot of the directory that phones search now.
-    :param now: returns the seconds since the epoch.
+    :ivar served: returns the snapshot of the directory that phones search now.
+    :ivar now: returns the seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        served: Callable[[], Snapshot],
-        size_limit: int,
-        run_off_thread: Callable[..., Awaitable[Any]],
-        now: Callable[[], float],
-    ) -> None:
-        self._served = served
-        self._size_limit = size_limit
-        self._run_off_thread = run_off_thread
-        self._now = now
+    served: Callable[[], Snapshot]
+    size_limit: int
+    run_off_thread: Callable[..., Awaitable[Any]]
+    now: Callable[[], float]
 
     async def explain(
         self,
@@ -420,13 +414,13 @@ class PhoneExplainer:
         :raises UserError: if the query is a filter that cannot be parsed.
         :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
         """
-        snapshot = self._served()
+        snapshot = self.served()
         login = snapshot.logins.get(phone.name.lower())
         if login is None:
             return None
         view = PhoneView(snapshot.dit, login.viewer, phone.tenant)
         viewer = view.tenant_viewer
-        states = [*book_sync_states(accounts, viewer, self._now(), lambda _: page_name, commands=reader.is_admin)]
+        states = [*book_sync_states(accounts, viewer, self.now(), lambda _: page_name, commands=reader.is_admin)]
 
         def make() -> Explanation:
             from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
@@ -436,13 +430,13 @@ class PhoneExplainer:
                 view,
                 private=view.hidden_books(),
                 states=states,
-                size_limit=self._size_limit,
+                size_limit=self.size_limit,
                 base=base,
                 reader=reader,
                 model=phone.model,
             )
 
-        explanation: Explanation = await self._run_off_thread(make)
+        explanation: Explanation = await self.run_off_thread(make)
         return explanation
 
 
