@@ -253,11 +253,8 @@ class AccountPages:
         """Return the page that leads to the consent which switches a source on."""
         authorization = await self._consent.begin(visit.tenant, switch_on_purpose(source), visit.request, account.sub)
         cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
-        return self._layout.page(
-            visit.request,
+        return visit.page(
             "to_google.html",
-            tenant=visit.tenant,
-            visitor=visit.visitor,
             headers=(cookie, ("Refresh", f"0; url={authorization.url}")),
             url=authorization.url,
             box=CONSENT_CHECKBOXES[source],
