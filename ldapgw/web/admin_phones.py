@@ -33,6 +33,7 @@ from ldapgw.phones.rollout import (
     make_zip,
     new_phone,
     print_sheet,
+    read_written_mac,
 )
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
@@ -45,7 +46,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
-from ldapgw.web.phone_forms import read_form_mac, read_form_names, taken_mac
+from ldapgw.web.phone_forms import read_form_names, taken_mac
 from ldapgw.web.phone_pages import PhonePages, attachment, form_model, new_login
 from ldapgw.web.provisioning_pages import ProvisioningWindows
 from ldapgw.web.sessions import Visitor
@@ -190,7 +191,7 @@ class AdminPhones:
             error = TEXTS.bad_further
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
-        mac, mac_error = read_form_mac(visit.form.get("mac", "").strip())
+        mac, mac_error = read_written_mac(visit.form.get("mac", "").strip())
         errors |= {"mac": mac_error} if mac_error else {}
         login, password = new_login(visit, name, tuple(dict.fromkeys((*first, *(further or ())))))
         login = replace(login, mac=mac, label=label)
