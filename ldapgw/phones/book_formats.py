@@ -33,7 +33,7 @@ Parameters = Mapping[str, str]
 Elements = Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ListAddress:
     """The address of a phone book, for links in its answers.
 
@@ -43,9 +43,6 @@ class ListAddress:
 
     url: str
     parameters: Parameters
-
-    def __repr__(self) -> str:
-        return "<ListAddress>"
 
     def link(self, **parameters: object) -> str:
         """Return the URL with further parameters."""

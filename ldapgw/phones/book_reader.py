@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
 from ldapgw.directory.caller_id import CallerIdBudget, matching_numbers
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes, shared_scopes
-from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import (
     Filter,
@@ -32,6 +31,7 @@ from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import encode_search
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
+from ldapgw.phones.carddav.books import AddressBook
 from ldapgw.phones.contact_browser import contact_id
 from ldapgw.phones.contact_list import (
     KINDS,
@@ -151,50 +151,26 @@ class Caller:
         return self.directory.flags(self.entry, self.access)
 
 
-class ReadBook(Protocol):
-    """A book, or the part of a book that a login sees, which the login reads as a whole.
-
-    :ivar base: the DN at which a search over LDAP finds the same contacts.
-    """
-
-    @property
-    def base(self) -> Dn: ...
-
-    @property
-    def scope(self) -> SearchScope: ...
-
-    def __len__(self) -> int:
-        """Return the number of contacts."""
-
-
+@dataclass(frozen=True, slots=True, repr=False)
 class BookReader:
     """The reader of the published directory for logins of phones.
 
-    :param budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
-    :param observers: functions that are called for each search, as for a search over LDAP.
-    :param first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
-    :param turn_of: waits for the next turn of a login.
+    :ivar budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
+    :ivar observers: functions that are called for each search, as for a search over LDAP.
+    :ivar first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
+    :ivar turn_of: waits for the next turn of a login.
     """
 
-    def __init__(
-        self,
-        dit: Callable[[], Dit],
-        budget: Callable[[Viewer, str], CallerIdBudget],
-        observers: Sequence[Observer],
-        seconds: Callable[[], float],
-        first_turn_of: TurnOf,
-        turn_of: TurnOf,
-    ) -> None:
-        self._dit = dit
-        self._budget = budget
-        self._observers = observers
-        self._seconds = seconds
-        self._first_turn_of = first_turn_of
-        self._turn_of = turn_of
+    dit: Callable[[], Dit]
+    budget: Callable[[Viewer, str], CallerIdBudget]
+    observers: Sequence[Observer]
+    seconds: Callable[[], float]
+    first_turn_of: TurnOf
+    turn_of: TurnOf
 
     def directory(self, viewer: Viewer) -> Directory | None:
         """Return the directory that a login reads now, or None if there is no such directory."""
-        return self._dit().directory(viewer.access[0].tenant)
+        return self.dit().directory(viewer.access[0].tenant)
 
     def edition(self, viewer: Viewer) -> object | None:
         """Return the edition of the directory that a login reads now, or None if there is no such directory."""
@@ -202,27 +178,27 @@ class BookReader:
         return None if directory is None else directory.edition
 
     async def entries(
-        self, viewer: Viewer, address: str, book: ReadBook, asked: Filter, limit: int = 0
+        self, viewer: Viewer, address: str, book: AddressBook, asked: Filter, limit: int = 0
     ) -> tuple[list[Entry], bool]:
         """Return the entries of a book that match a filter, and whether further entries match.
 
         :param limit: the maximum number of entries to return; 0 if there is no limit.
         """
-        started = self._seconds()
-        await self._first_turn_of(viewer.login)
+        started = self.seconds()
+        await self.first_turn_of(viewer.login)
         cursor = SearchCursor((book.scope,), (prepare(asked, book.scope.context),))
         found: list[Entry] = []
         while not cursor.finished and not (limit and len(found) > limit):
             for batch in cursor.next(_SLICE):
                 found += batch.entries()
             if not cursor.finished:
-                await self._turn_of(viewer.login)
+                await self.turn_of(viewer.login)
         has_more = bool(limit) and len(found) > limit
         found = found[:limit] if has_more else found
         self._log(viewer, address, _book_search(book, asked, len(found)), started)
         return found, has_more
 
-    async def log_whole(self, viewer: Viewer, address: str, book: ReadBook) -> None:
+    async def log_whole(self, viewer: Viewer, address: str, book: AddressBook) -> None:
         """Wait for the first turn of a login, and log that the login has read the whole of a book."""
         await self.repeat(viewer, address, _book_search(book, PERSON, len(book)))
 
@@ -233,9 +209,9 @@ class BookReader:
 
         :param may_be_for_callers: whether a contact of a caller-ID book is returned too.
         """
-        started, access = self._seconds(), viewer.access[0]
-        await self._first_turn_of(viewer.login)
-        directory = self._dit().directory(access.tenant)
+        started, access = self.seconds(), viewer.access[0]
+        await self.first_turn_of(viewer.login)
+        directory = self.dit().directory(access.tenant)
         if directory is None or len(number) > MAX_NUMBER:
             return None
         asked = number_filter(number, directory.context)
@@ -243,7 +219,7 @@ class BookReader:
             str(directory.context.base), Scope.WHOLE_SUBTREE, asked, size_limit=1, attributes=LIST_ATTRIBUTES
         )
         prepared = prepare(asked, directory.context)
-        scopes = self._dit().tenant_scopes(viewer, directory.context)
+        scopes = self.dit().tenant_scopes(viewer, directory.context)
         cursor = self._cursor(viewer, address, scopes, prepared)
         found: Caller | None = None
         while found is None and not cursor.finished:
@@ -253,7 +229,7 @@ class BookReader:
                 caller = Caller(entry, prepared.numbers, directory, access, viewer.number_formatter)
                 found = caller if may_be_for_callers or caller.book else None
             if not batches and not cursor.finished:
-                await self._turn_of(viewer.login)
+                await self.turn_of(viewer.login)
         self._log(viewer, address, _search(directory, request, int(found is not None)), started)
         return found
 
@@ -278,9 +254,9 @@ class BookReader:
         :param before: the search that has found the `query.count` contacts in front of this list, or None.  If the
             directory is still the same, the list begins behind these contacts, and no contacts are counted again.
         """
-        started, access = self._seconds(), viewer.access[0]
-        await self._first_turn_of(viewer.login)
-        dit = self._dit()
+        started, access = self.seconds(), viewer.access[0]
+        await self.first_turn_of(viewer.login)
+        dit = self.dit()
         directory = dit.directory(access.tenant)
         if directory is None or len(query.number) > MAX_NUMBER:
             return
@@ -310,7 +286,7 @@ class BookReader:
                 for entry in entries:
                     if has_origin:
                         for _ in flags.read_names(entry):
-                            await self._turn_of(login)
+                            await self.turn_of(login)
                         listed = listed_contact(entry, flags.flags(entry), viewer.number_formatter)
                         listed = listed._replace(id=contact_id(entry, context, ""), book=book_of(entry, context))
                     else:
@@ -327,7 +303,7 @@ class BookReader:
                     length.total = max(length.total, total)
                     break
             if not cursor.finished:
-                await self._turn_of(login)
+                await self.turn_of(login)
         search = _search(directory, request, given)._replace(total=length.total, end=end)
         self._log(viewer, address, search, started)
         length.search = None if prepared.numbers else search
@@ -337,18 +313,18 @@ class BookReader:
 
         The caller already has the list: the former answer to the same search, or all contacts of a book.
         """
-        started = self._seconds()
-        await self._first_turn_of(viewer.login)
+        started = self.seconds()
+        await self.first_turn_of(viewer.login)
         self._log(viewer, address, search, started)
 
     def _cursor(
         self, viewer: Viewer, address: str, scopes: Sequence[SearchScope], prepared: PreparedFilter, after: bytes = b""
     ) -> SearchCursor:
-        return SearchCursor(scopes, [prepared] * len(scopes), after, self._budget(viewer, address))
+        return SearchCursor(scopes, [prepared] * len(scopes), after, self.budget(viewer, address))
 
     def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:
-        seconds = self._seconds() - started
-        for observe in self._observers:
+        seconds = self.seconds() - started
+        for observe in self.observers:
             observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
 
 
@@ -366,7 +342,7 @@ def _scopes(dit: Dit, viewer: Viewer, context: NamingContext, choice: BookChoice
         return ()
 
 
-def _book_search(book: ReadBook, asked: Filter, found: int) -> ListSearch:
+def _book_search(book: AddressBook, asked: Filter, found: int) -> ListSearch:
     request = SearchRequest(str(book.base), Scope.WHOLE_SUBTREE, asked)
     return ListSearch(book, encode_search(request), found, search_kind(request))
 

@@ -8,7 +8,7 @@ a page lets the reactor do other work at each yield point.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import groupby
@@ -55,9 +55,10 @@ _SECOND_SCOPE = b"0001"
 class BrowsedContact:
     """A contact as the phones of an account see it.
 
-    :ivar id: the contact's id on the pages (`contact_id`).
+    :ivar id: the contact's id on the pages (`contact_id`); empty for a contact from a caller-ID book, which cannot be
+        browsed.
     :ivar book: the key of the contact's book.
-    :ivar book_name: the value of the book's ou.
+    :ivar book_name: the value of the book's ou; empty for a caller-ID book.
     :ivar is_own: whether the book belongs to the reader.
     :ivar section: the contact's section in the list; `STARRED` only in a list with starred contacts first.
     :ivar flags: the flags from the contact's labels; None in a list.
@@ -71,6 +72,10 @@ class BrowsedContact:
     is_own: bool
     section: str
     flags: ContactFlags | None = None
+
+    @property
+    def name(self) -> str:
+        return text_of(self.entry, "cn")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,31 +124,13 @@ class BookSizes:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ContactSummary:
-    """A contact that a search has found.
-
-    :ivar numbers: pairs of a number, in E.164 if the country is known, and the LDAP attribute that holds this number.
-        No number occurs twice.
-    :ivar book: name of the contact's book; empty for a contact from a caller-ID book, which cannot be browsed.
-    :ivar id: the contact's id on the pages (`contact_id`); empty if `book` is empty.
-    """
-
-    name: str
-    organization: str
-    numbers: tuple[tuple[str, str], ...]
-    mails: tuple[str, ...]
-    book: str
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class LookupResult:
     """The contacts that a search has found.
 
     :ivar complete: false if more contacts match.
     """
 
-    contacts: tuple[ContactSummary, ...] = ()
+    contacts: tuple[BrowsedContact, ...] = ()
     complete: bool = True
 
 
@@ -255,7 +242,7 @@ class ContactBrowser:
         branch = with_sharing(found, Sharing.SHARED, label).shared_branch
         return len(branch.segments) if branch is not None else 0
 
-    async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
+    async def find(self, tenant: str, books: Sequence[str], text: str) -> LookupResult:
         """Return the contacts that the phones of some accounts find while a name or a number is typed.
 
         :param books: the keys (``sub``) of the accounts; if empty, the search is the search of a phone without an
@@ -265,17 +252,17 @@ class ContactBrowser:
         if not query or directory is None:
             return LookupResult()
         entries: dict[str, Entry] = {}
-        own_books, context = tuple(books) or ("",), directory.context
-        for book in own_books:
-            for entry in await self._search(tenant, book, context.base, typeahead_filter(query), MAX_CONTACTS + 1):
+        base = directory.context.base
+        for book in books or ("",):
+            for entry in await self._search(tenant, book, base, typeahead_filter(query), MAX_CONTACTS + 1):
                 entries.setdefault(entry.dn, entry)
-        contacts = tuple(_contact_summary(entry, context, own_books[0]) for entry in entries.values())
+        contacts = tuple(_browsed(entry, directory, books, section_of(entry)) for entry in entries.values())
         return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
 
-    async def example(self, tenant: str, book: str) -> ContactSummary | None:
-        """Return an example from a book: a contact with a given name and a number; None if there is no such contact.
+    async def example(self, tenant: str, book: str) -> tuple[str, str] | None:
+        """Return the name and a number of a contact with a given name; None if the book has no such contact.
 
-        The numbers have the format in which the tenant's phones get them.
+        The number has the format in which the tenant's phones get it.
 
         :param book: the book's key.
         """
@@ -287,8 +274,9 @@ class ContactBrowser:
         if directory is None or own_book is None:  # the book is not built yet
             return None
         base = directory.context.base.child("ou", own_book.name)
-        entries = await self._search(tenant, book, base, example_filter, 1)
-        return _contact_summary(entries[0], directory.context, book, number_format=None) if entries else None
+        for entry in await self._search(tenant, book, base, example_filter, 1):
+            return text_of(entry, "cn"), next(iter(numbers_of(entry, directory.context, None)))
+        return None
 
     async def _search(self, tenant: str, book: str, base: Dn, search_filter: Filter, limit: int) -> list[Entry]:
         entries: list[Entry] = []
@@ -333,30 +321,15 @@ def _visible_books(directory: Directory, books: Sequence[str]) -> Iterator[tuple
 
 def _browsed(entry: Entry, directory: Directory, books: Sequence[str], section: str) -> BrowsedContact:
     context = directory.context
-    key = book_key(entry, context)
-    book = directory.book(key)
+    key, name = book_key(entry, context), book_of(entry, context)
     return BrowsedContact(
-        id=contact_id(entry, context, books[0] if books else ""),
+        id=contact_id(entry, context, books[0] if books else "") if name else "",
         entry=entry,
         context=context,
         book=key,
-        book_name=book.name if book else "",
+        book_name=name,
         is_own=key in books,
         section=section,
-    )
-
-
-def _contact_summary(
-    entry: Entry, context: NamingContext, own_book: str, number_format: NumberFormat | None = NumberFormat.E164
-) -> ContactSummary:
-    book = book_of(entry, context)
-    return ContactSummary(
-        name=text_of(entry, "cn"),
-        organization=text_of(entry, "o"),
-        numbers=tuple(numbers_of(entry, context, number_format).items()),
-        mails=tuple(texts_of(entry, "mail")),
-        book=book,
-        id=contact_id(entry, context, own_book) if book else "",
     )
 
 

@@ -209,14 +209,14 @@ def check_rows(
         name, account, written = row.get("name", ""), row.get("account", ""), row.get("model", "")
         model = written.casefold()
         model = titles.get(model, model)
-        mac = _mac(row.get("mac", ""))
+        mac, bad_mac = read_written_mac(row.get("mac", ""))
         placeholder, label = row.get("placeholder", ""), row.get("label", "")
         owners = find_owners(account, account_ids)
         found: Iterable[Translatable] = (
             _name_error(name, names, taken),
             TEXTS.no_account if owners is None else "",
             _model_error(written, model),
-            _mac_error(mac, row, macs, taken_macs),
+            bad_mac or _mac_error(mac, macs, taken_macs),
             _placeholder_error(placeholder, model),
             label_error(label),
         )
@@ -230,7 +230,7 @@ def check_rows(
                 name,
                 account,
                 written if errors else "" if model == OTHER_MODEL else model,
-                row.get("mac", "") if errors else mac or "",
+                row.get("mac", "") if errors else mac,
                 owners or (),
                 placeholder,
                 label if errors else read_label(label),
@@ -276,23 +276,19 @@ def _model_error(written: str, model: str) -> Translatable:
     return Phrase(TEXTS.unknown_model, {"model": written, "models": _models()})
 
 
-def _mac(written: str) -> str | None:
-    """Return a MAC address; None if the text is no MAC address."""
+def read_written_mac(written: str) -> tuple[str, Translatable]:
+    """Return the MAC address that somebody has written, and an error message, which is empty if there is no error."""
     try:
-        return read_mac(written)
+        return read_mac(written), ""
     except ValueError:
-        return None
+        return "", Phrase(TEXTS.bad_mac, {"mac": written})
 
 
-def _mac_error(
-    mac: str | None, row: Mapping[str, str], macs: Mapping[str, int], taken_macs: Mapping[str, str]
-) -> Translatable:
+def _mac_error(mac: str, macs: Mapping[str, int], taken_macs: Mapping[str, str]) -> Translatable:
     """Return the error message for a MAC address; empty if the MAC address is allowed.
 
     :param macs: for each MAC address in an earlier line, the number of the line.
     """
-    if mac is None:
-        return Phrase(TEXTS.bad_mac, {"mac": row["mac"]})
     if mac in macs:
         return Phrase(TEXTS.same_mac, {"line": macs[mac]})
     return Phrase(TEXTS.taken_mac, {"phone": taken_macs[mac]}) if mac in taken_macs else ""

@@ -457,20 +457,14 @@ def leave(connection: Connection, name: str, account_ids: Collection[int]) -> bo
     return bool(rest) and set_accounts(connection, name, rest)
 
 
-def set_model(connection: Connection, name: str, model: str, numbers: NumberMode) -> bool:
+def set_model(connection: Connection, name: str, model: str, numbers: NumberMode, placeholder: str = "") -> bool:
     """Store a phone's model, and whether the phone gets one entry for each contact or one entry for each number.
 
     :param model: a model of `ldapgw.phones.description`, or empty if the model is unknown.
+    :param placeholder: the placeholder that stands for the typed text in the phone's filters; empty if the placeholder
+        is unknown, or if the phone's model determines it.
     """
-    return _set(connection, name, model=model, numbers=numbers)
-
-
-def set_placeholder(connection: Connection, name: str, placeholder: str) -> bool:
-    """Store the placeholder that stands for the typed text in the filters of a phone.
-
-    :param placeholder: the placeholder; empty if the placeholder is unknown, or if the phone's model determines it.
-    """
-    return _set(connection, name, placeholder=placeholder or None)
+    return _set(connection, name, model=model, numbers=numbers, placeholder=placeholder or None)
 
 
 def set_password(connection: Connection, name: str, password: str, now: float) -> bool:

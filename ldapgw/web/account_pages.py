@@ -37,7 +37,6 @@ from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import (
-    AccountDetails,
     AccountView,
     account_details,
     account_view,
@@ -254,11 +253,8 @@ class AccountPages:
         """Return the page that leads to the consent which switches a source on."""
         authorization = await self._consent.begin(visit.tenant, switch_on_purpose(source), visit.request, account.sub)
         cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
-        return self._layout.page(
-            visit.request,
+        return visit.page(
             "to_google.html",
-            tenant=visit.tenant,
-            visitor=visit.visitor,
             headers=(cookie, ("Refresh", f"0; url={authorization.url}")),
             url=authorization.url,
             box=CONSENT_CHECKBOXES[source],
@@ -329,7 +325,7 @@ class AccountPages:
         sizes = self._dependencies.contacts.sizes(visit.tenant.name, account.sub)
         return sizes if sizes.total else BookSizes(account.contacts)
 
-    async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> AccountDetails | None:
+    async def _details(self, tenant: WebTenant, account: Account | None, view: AccountView) -> Mapping[str, Any] | None:
         """Return the values that the account page shows of an account, or None if the account is not connected."""
         if account is None or view.status is None or not view.connected:
             return None

@@ -15,7 +15,6 @@ from ldapgw.directory.dn import folded
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.oauth import sources_of
 from ldapgw.google.person import MOST_VALUES
-from ldapgw.phones.contact_browser import ContactSummary
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 from ldapgw.store.account_status import consent_ended_by, is_of_testing
 from ldapgw.store.accounts import Account, SourceState
@@ -59,20 +58,6 @@ class _SharingText(Texts, frozen=True):
     is_searchable: bool
 
 
-class _SharingTexts(Texts, frozen=True):
-    """The ways to share a book.
-
-    :ivar group: the text for a group of the configuration.
-    :ivar former_group: the text for a group that is no longer in the configuration.
-    """
-
-    private: _SharingText
-    callers: _SharingText
-    shared: _SharingText
-    group: _SharingText
-    former_group: _SharingText
-
-
 class _AccountTexts(Texts, frozen=True):
     """The texts of accounts.
 
@@ -82,6 +67,8 @@ class _AccountTexts(Texts, frozen=True):
         ``other`` or ``nobody``; ``standby`` is for an account that takes over if the present account fails.
     :ivar states: the texts by the state of the account object; ``new`` is for a person who never connected,
         ``phone_refused`` and ``phone`` are for an account without a problem whose phone has a problem.
+    :ivar sharing: the texts by the value of a `Sharing`; ``group`` is for all groups of the configuration, and
+        ``former_group`` for a group that is no longer in the configuration.
     """
 
     only_label: str
@@ -91,7 +78,7 @@ class _AccountTexts(Texts, frozen=True):
     label_states: Mapping[str, StateWords]
     flaws: Mapping[Flaw, str]
     states: Mapping[str, AccountStateText]
-    sharing: _SharingTexts
+    sharing: Mapping[str, _SharingText]
 
 
 _TEXTS = read_texts("web/texts/accounts", _AccountTexts)
@@ -176,34 +163,6 @@ class AccountView:
     is_used: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AccountDetails:
-    """The values of a connected account that only the account page shows.
-
-    :ivar ended_at: the time at which the consent ended, in seconds since the epoch, or None if Google still accepts the
-        consent.
-    :ivar is_testing: whether the consent ends because the Google client is in "Testing".
-    :ivar has_unused_scope: whether the grant still has the scope of a source that is switched off.
-    :ivar labels: name, CSS class and state of each label, and of each configured label that Google does not have.
-    :ivar shared_labels: the names of the labels to which the sharing of the book can be limited.
-    :ivar shared_label: the label whose contacts are shared, or the label to offer first if the book is private; empty
-        if all contacts are shared.
-    :ivar example: a contact of the book for the sharing examples, or None if the page has to invent a contact.
-    :ivar flawed: the first contacts that should be corrected at Google.
-    """
-
-    ended_at: float | None
-    is_testing: bool
-    sources: tuple[SourceRow, ...]
-    has_unused_scope: bool
-    labels: tuple[tuple[str, str, str], ...]
-    choices: tuple[SharingOption, ...]
-    shared_labels: tuple[str, ...]
-    shared_label: str
-    example: ContactSummary | None
-    flawed: tuple[FlawedRow, ...]
-
-
 # Errors that another consent resolves.
 _CONSENT_ERRORS = frozenset({"consent_revoked", "scope_missing"})
 # Errors that an administrator fixes; only another sync shows whether such an error is gone.
@@ -258,41 +217,48 @@ def account_details(
     *,
     labels: Iterable[str] = (),
     sync_states: Mapping[Source, SyncState] = MappingProxyType({}),
-    example: ContactSummary | None = None,
+    example: tuple[str, str] | None = None,
     flawed: Iterable[FlawedPerson] = (),
     directory_account: Account | None = None,
-) -> AccountDetails:
-    """Return the values that only the account page shows of a connected account.
+) -> Mapping[str, Any]:
+    """Return the template values of a connected account that only the account page shows.
 
     :param status: the account object.
     :param directory_account: the account through which the tenant's directory is fetched, or None.
     :param labels: the names of the account's labels at Google.
+    :param example: name and number of a contact of the book for the sharing examples, or None if the page has to invent
+        a contact.
+    :param flawed: the first contacts that should be corrected at Google.
     """
     names = tuple(labels)
     shared_labels = shareable_labels(names, account.shared_label)
     shared_label = account.label_to_share(tenant.shared_label)
-    return AccountDetails(
-        ended_at=account.error.since if account.error and account.error.code == "consent_revoked" else None,
-        is_testing=is_of_testing(account),
-        sources=tuple(
+    return {
+        # The time at which the consent ended, or None if Google still accepts the consent.
+        "ended_at": account.error.since if account.error and account.error.code == "consent_revoked" else None,
+        "is_testing": is_of_testing(account),
+        "sources": [
             replace(
                 row,
                 switch=source_switch(tenant, account, Source(row.name)),
                 note=_directory_note(account, directory_account) if row.name == Source.DIRECTORY else "",
             )
             for row in source_rows(tenant, account, status, sync_states)
+        ],
+        "has_unused_scope": not sources_of(account.scopes).isdisjoint(
+            account.switched_off.intersection(tenant.sources)
         ),
-        has_unused_scope=not sources_of(account.scopes).isdisjoint(account.switched_off.intersection(tenant.sources)),
-        labels=_labels(tenant, names),
-        choices=sharing_options(tenant, account.sharing),
-        shared_labels=shared_labels,
-        shared_label=next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
-        example=example,
-        flawed=tuple(
+        "labels": _labels(tenant, names),
+        "choices": sharing_options(tenant, account.sharing),
+        "shared_labels": shared_labels,
+        # If the book is private, this is the label to offer first; empty if all contacts are shared.
+        "shared_label": next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
+        "example": example,
+        "flawed": [
             FlawedRow(person.name, contact_page(person.uid, account.address), tuple(_sentences(person)))
             for person in flawed
-        ),
-    )
+        ],
+    }
 
 
 def _sentences(person: FlawedPerson) -> Iterator[Translatable]:
@@ -418,9 +384,7 @@ def _sharing_text(sharing: Sharing, size: int | None) -> _SharingText:
 
     :param size: the number of accounts in the sharing's group, or None if the group is not in the configuration.
     """
-    texts = _TEXTS.sharing
-    of_all = {Sharing.PRIVATE: texts.private, Sharing.CALLERS: texts.callers, Sharing.SHARED: texts.shared}
-    return of_all.get(sharing, texts.former_group if size is None else texts.group)
+    return _TEXTS.sharing.get(sharing.value) or _TEXTS.sharing["former_group" if size is None else "group"]
 
 
 def shareable_labels(labels: Iterable[str], current: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection
@@ -24,7 +24,6 @@ from ldapgw.google.delegation import (
     RESPONSIBLE,
     USERS_SCOPE,
     DelegationRefusal,
-    ServiceAccount,
     UnfitKeyFile,
 )
 from ldapgw.google.endpoints import Client, UnfitClientFile, read_client_file
@@ -94,189 +93,39 @@ class Problem:
     todo: Translatable = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DelegationForm:
-    """The values of the form, as an administrator has typed them; lists have one entry per line."""
-
-    administrator: str = ""
-    users: str = ""
-    groups: str = ""
-    org_units: str = ""
-    exclude: str = ""
-
-    @classmethod
-    def of(cls, settings: DelegationSettings) -> DelegationForm:
-        lists = ("\n".join(getattr(settings, name)) for name in _ENTRIES)
-        return cls(settings.administrator, *lists)
-
-    def settings(self) -> DelegationSettings:
-        """Return the settings.
-
-        :raises _InvalidForm: when a value does not have the required form.
-        """
-        if not re.fullmatch(_ADDRESS, self.administrator.strip()):
-            raise _InvalidForm(Problem(_DELEGATION_TEXTS.fields["administrator"]))
-        found = {name: tuple(_entries(getattr(self, name), name)) for name in _ENTRIES}
-        if not (found["users"] or found["groups"] or found["org_units"]):
-            raise _InvalidForm(Problem(_DELEGATION_TEXTS.nobody))
-        return DelegationSettings(self.administrator.strip(), **found)
-
-
-class _InvalidForm(Exception):
-    """Raised when a service account cannot be stored."""
+class _Invalid(Exception):
+    """Raised when a client or a service account cannot be stored."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
         self.problem = problem
 
 
+def _typed(settings: DelegationSettings) -> dict[str, str]:
+    """Return the values of the form as an administrator would type them; lists have one entry per line."""
+    return {"administrator": settings.administrator, **{name: "\n".join(getattr(settings, name)) for name in _ENTRIES}}
+
+
+def _delegation_settings(form: Mapping[str, str]) -> DelegationSettings:
+    """Return the settings in a form.
+
+    :raises _Invalid: when a value does not have the required form.
+    """
+    administrator = form["administrator"].strip()
+    if not re.fullmatch(_ADDRESS, administrator):
+        raise _Invalid(Problem(_DELEGATION_TEXTS.fields["administrator"]))
+    found = {name: tuple(_entries(form[name], name)) for name in _ENTRIES}
+    if not (found["users"] or found["groups"] or found["org_units"]):
+        raise _Invalid(Problem(_DELEGATION_TEXTS.nobody))
+    return DelegationSettings(administrator, **found)
+
+
 def _entries(text: str, name: str) -> Iterable[str]:
     separator = r"[,\n]" if name == "org_units" else r"[\s,;]+"
     for entry in filter(None, (part.strip() for part in re.split(separator, text))):
         if not _ENTRIES[name].fullmatch(entry):
-            raise _InvalidForm(Problem(Phrase(_DELEGATION_TEXTS.fields[name], {"entry": entry})))
+            raise _Invalid(Problem(Phrase(_DELEGATION_TEXTS.fields[name], {"entry": entry})))
         yield entry
-
-
-@dataclass(frozen=True, slots=True)
-class DelegationView:
-    """The values that the page shows about a tenant's service account.
-
-    :ivar service_account: the present service account, or the service account whose key file is in memory; None if
-        there is no service account.
-    :ivar scopes: the scopes that the Workspace's administrator has to allow.
-    :ivar refused: the scopes of the tenant's sources that the Workspace does not allow.
-    :ivar problem: why the Workspace could not be read, or why the entered service account was not stored.
-    :ivar is_pending: whether `service_account` is not stored yet.
-    """
-
-    service_account: ServiceAccount | None
-    is_configured: bool
-    is_pending: bool
-    form: DelegationForm
-    scopes: tuple[str, ...]
-    status: WorkspaceStatus
-    refused: tuple[str, ...] = ()
-    groups: tuple[tuple[GroupStatus, Problem | None], ...] = ()
-    problem: Problem | None = None
-    is_rejected: bool = False
-    entered_at: float | None = None
-
-    @property
-    def console_url(self) -> str:
-        """Return the address of Google's form, with the client ID and the scopes filled in."""
-        client_id = self.service_account.client_id if self.service_account else ""
-        values = {"clientScopeToAdd": ",".join(self.scopes), "clientIdToAdd": client_id, "overwriteClientId": "true"}
-        return _CONSOLE + urlencode(values)
-
-
-class AdminDelegation:
-    """The forms about a tenant's service account."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._dependencies = layout.dependencies.delegations
-        self._pending = OneTimePasswords(KEY_FILE_SECONDS)
-
-    async def view(
-        self, visit: Visit, problem: Problem | None = None, form: DelegationForm | None = None
-    ) -> DelegationView:
-        """Return the values that the page shows about the service account.
-
-        :param problem: why the service account in `form` was not stored.
-        """
-        tenant = visit.tenant
-        status, groups, entered_at = await visit.store.read(_read, tenant.name)
-        present = self._dependencies.present(tenant.name)
-        pending = self._pending.get(visit.visitor.session, tenant.name, self._layout.now())
-        service_account = await self._dependencies.read_key_file(pending) if pending else None
-        settings = present[1] if present else DelegationSettings(self._administrator(visit), self._everybody(tenant))
-        scopes = _scopes(tenant)
-        wanted = {SCOPE_OF[source] for source in tenant.sources}
-        return DelegationView(
-            service_account=service_account or (present[0] if present else None),
-            is_configured=tenant.name in self._dependencies.configured,
-            is_pending=service_account is not None,
-            form=form or DelegationForm.of(settings),
-            scopes=scopes,
-            status=status,
-            refused=tuple(sorted(wanted - status.scopes)) if present and status.read_at and status.scopes else (),
-            groups=tuple((group, _problem_of(group.error_code)) for group in groups),
-            problem=problem or (_problem_of(status.error_code) if present else None),
-            is_rejected=problem is not None,
-            entered_at=entered_at,
-        )
-
-    async def enter(self, visit: Visit) -> tuple[Problem, DelegationForm] | HttpResponse:
-        """Try the service account in a form at Google, and store the service account if Google accepts it.
-
-        :returns: a redirect, or the reason why the service account was not stored, with the values of the form.
-        """
-        if visit.tenant.name in self._dependencies.configured:
-            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
-        form = DelegationForm(**{name: visit.form.get(name, "") for name in ("administrator", *_ENTRIES)})
-        try:
-            settings = form.settings()
-            key_file = await self._key_file(visit)
-            trial = await self._dependencies.try_delegation(visit.tenant.name, key_file, settings)
-        except _InvalidForm as error:
-            return error.problem, form
-        except GoogleError as error:
-            log.warn(
-                "web: the trial of the service account of tenant {tenant} failed: {code} {detail}",
-                event="delegation_trial_failed",
-                tenant=visit.tenant.name,
-                code=error.code,
-                detail=error.detail,
-            )
-            code = error.refusal if isinstance(error, DelegationRefused) else error.code
-            return _problem_of(code) or Problem(_DELEGATION_TEXTS.errors["other"]), form
-        now = self._layout.now()
-        new = EnteredDelegation(visit.tenant.name, key_file, settings, now)
-        entry = visit.entry(Act.DELEGATION_ENTERED, detail=str(trial.users))
-        secret_box = self._layout.dependencies.secret_box
-        await visit.change(entry, workspaces.enter_delegation, secret_box, new)
-        self._pending.forget(visit.tenant.name)
-        await self._layout.dependencies.changed()
-        return visit.redirect("delegation-entered", "admin/google")
-
-    async def ask_to_remove(self, visit: Visit) -> HttpResponse:
-        """Ask before the service account is removed."""
-        return visit.confirmation(CONFIRMATIONS.delegation, {}, action="admin/delegation/remove", cancel="admin/google")
-
-    async def remove(self, visit: Visit) -> HttpResponse:
-        """Delete the entered service account."""
-        self._pending.forget(visit.tenant.name)
-        entry = visit.entry(Act.DELEGATION_REMOVED)
-        await visit.change(entry, workspaces.remove_delegation, visit.tenant.name)
-        await self._layout.dependencies.changed()
-        return visit.redirect("delegation-removed", "admin/google")
-
-    async def _key_file(self, visit: Visit) -> str:
-        """Return the key file in the form, or else the key file in memory, or else the stored key file.
-
-        :raises _InvalidForm: when the form has a file that is no key file, or there is no key file.
-        """
-        session, name, now = visit.visitor.session, visit.tenant.name, self._layout.now()
-        text = visit.form.get("key_file", "").strip()
-        if not text:
-            text = self._pending.get(session, name, now) or await visit.store.read(
-                _stored_key_file, self._layout.dependencies.secret_box, name
-            )
-        if not text:
-            raise _InvalidForm(Problem(_DELEGATION_TEXTS.no_file))
-        try:
-            await self._dependencies.read_key_file(text)
-        except UnfitKeyFile as error:
-            raise _InvalidForm(Problem(error.problems[0])) from None
-        self._pending.add(session, name, text, now)
-        return text
-
-    def _administrator(self, visit: Visit) -> str:
-        return "" if visit.visitor.person.is_by_link else visit.visitor.person.address
-
-    def _everybody(self, tenant: WebTenant) -> tuple[str, ...]:
-        return tuple(rule for rule in tenant.allowed_users if rule.startswith("@"))
 
 
 def _problem_of(code: str) -> Problem | None:
@@ -287,14 +136,6 @@ def _problem_of(code: str) -> Problem | None:
         texts = REFUSAL_TEXTS[DelegationRefusal(code)]
         return Problem(texts.what, RESPONSIBLE[texts.who], texts.todo)
     return Problem(_DELEGATION_TEXTS.errors.get(code, _DELEGATION_TEXTS.errors["other"]))
-
-
-def _scopes(tenant: WebTenant) -> tuple[str, ...]:
-    """Return the scopes that a service account needs.
-
-    The result always has the scope for groups, because an administrator may choose groups at any time.
-    """
-    return (*(SCOPE_OF[source] for source in tenant.sources), USERS_SCOPE, GROUPS_SCOPE)
 
 
 def _read(connection: Connection, tenant: str) -> tuple[WorkspaceStatus, Collection[GroupStatus], float | None]:
@@ -310,7 +151,7 @@ def _stored_key_file(connection: Connection, secret_box: SecretBox, tenant: str)
     return next((delegation.key_file for delegation in entered if delegation.tenant == tenant), "")
 
 
-# --- the page and the OAuth client ------------------------------------------------------------------------------------
+# --- the OAuth client, and the page -----------------------------------------------------------------------------------
 
 # The names of the scopes, as the Google console shows them.
 _IDENTITY_SCOPES = ("openid", "https://www.googleapis.com/auth/userinfo.email")
@@ -332,24 +173,13 @@ class _GoogleTexts(Texts, frozen=True):
 _CLIENT_TEXTS = read_texts("web/texts/admin_google", _GoogleTexts)
 
 
-class _InvalidClient(Exception):
-    """Raised when a client cannot be accepted.
-
-    :param message: the reason, and what to do.
-    """
-
-    def __init__(self, message: Translatable) -> None:
-        super().__init__()
-        self.message = message
-
-
 class AdminGoogle:
-    """The page about the client, and its forms."""
+    """The page about the client and the service account, and its forms."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies
-        self._delegation = AdminDelegation(layout)
+        self._pending = OneTimePasswords(KEY_FILE_SECONDS)
 
     def routes(self) -> tuple[Route, ...]:
         return (
@@ -361,8 +191,8 @@ class AdminGoogle:
             get("/<tenant>/admin/delegation", self.show, RequiredRole.ADMIN),
             # The lists of addresses may be long.
             post("/<tenant>/admin/delegation", self.enter_delegation, RequiredRole.ADMIN, MAX_BODY_SIZE),
-            get("/<tenant>/admin/delegation/remove", self._delegation.ask_to_remove, RequiredRole.ADMIN),
-            post("/<tenant>/admin/delegation/remove", self._delegation.remove, RequiredRole.ADMIN),
+            get("/<tenant>/admin/delegation/remove", self.ask_to_remove_delegation, RequiredRole.ADMIN),
+            post("/<tenant>/admin/delegation/remove", self.remove_delegation, RequiredRole.ADMIN),
         )
 
     async def enter(self, visit: Visit) -> HttpResponse:
@@ -376,9 +206,9 @@ class AdminGoogle:
         try:
             client, known_uris = _client_of(visit.form, visit.tenant.client)
             registered = await self._verify_client(visit.tenant, client)
-        except _InvalidClient as error:
+        except _Invalid as error:
             client_id = visit.form.get("client_id", "")
-            return await self.show(visit, status=400, client_error=error.message, client_id=client_id)
+            return await self.show(visit, 400, client_error=error.problem.what, client_id=client_id)
         new = EnteredClient(visit.tenant.name, client.client_id, client.client_secret, self._layout.now())
         entry = visit.entry(Act.CLIENT_ENTERED, detail=client.client_id)
         await visit.store.run(
@@ -391,11 +221,102 @@ class AdminGoogle:
 
     async def enter_delegation(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/delegation``: store a service account after a successful trial at Google."""
-        outcome = await self._delegation.enter(visit)
-        if isinstance(outcome, HttpResponse):
-            return outcome
-        problem, form = outcome
-        return await self.show(visit, status=400, delegation=await self._delegation.view(visit, problem, form))
+        name, delegations = visit.tenant.name, self._dependencies.delegations
+        if name in delegations.configured:
+            raise PageError(error_pages.PAGES.bad_form, visit.tenant)
+        form = {field: visit.form.get(field, "") for field in ("administrator", *_ENTRIES)}
+        try:
+            settings = _delegation_settings(form)
+            key_file = await self._key_file(visit)
+            trial = await delegations.try_delegation(name, key_file, settings)
+        except _Invalid as error:
+            return await self.show(visit, 400, delegation=await self._delegation(visit, error.problem, form))
+        except GoogleError as error:
+            log.warn(
+                "web: the trial of the service account of tenant {tenant} failed: {code} {detail}",
+                event="delegation_trial_failed",
+                tenant=name,
+                code=error.code,
+                detail=error.detail,
+            )
+            code = error.refusal if isinstance(error, DelegationRefused) else error.code
+            problem = _problem_of(code) or Problem(_DELEGATION_TEXTS.errors["other"])
+            return await self.show(visit, 400, delegation=await self._delegation(visit, problem, form))
+        new = EnteredDelegation(name, key_file, settings, self._layout.now())
+        entry = visit.entry(Act.DELEGATION_ENTERED, detail=str(trial.users))
+        await visit.change(entry, workspaces.enter_delegation, self._dependencies.secret_box, new)
+        self._pending.forget(name)
+        return await visit.done("delegation-entered", "admin/google")
+
+    async def ask_to_remove_delegation(self, visit: Visit) -> HttpResponse:
+        """Ask before the service account is removed."""
+        return visit.confirmation(CONFIRMATIONS.delegation, {}, action="admin/delegation/remove", cancel="admin/google")
+
+    async def remove_delegation(self, visit: Visit) -> HttpResponse:
+        """Delete the entered service account."""
+        self._pending.forget(visit.tenant.name)
+        await visit.change(visit.entry(Act.DELEGATION_REMOVED), workspaces.remove_delegation, visit.tenant.name)
+        return await visit.done("delegation-removed", "admin/google")
+
+    async def _key_file(self, visit: Visit) -> str:
+        """Return the key file in the form, or else the key file in memory, or else the stored key file.
+
+        :raises _Invalid: when the form has a file that is no key file, or there is no key file.
+        """
+        session, name, now = visit.visitor.session, visit.tenant.name, self._layout.now()
+        text = visit.form.get("key_file", "").strip()
+        if not text:
+            text = self._pending.get(session, name, now) or await visit.store.read(
+                _stored_key_file, self._dependencies.secret_box, name
+            )
+        if not text:
+            raise _Invalid(Problem(_DELEGATION_TEXTS.no_file))
+        try:
+            await self._dependencies.delegations.read_key_file(text)
+        except UnfitKeyFile as error:
+            raise _Invalid(Problem(error.problems[0])) from None
+        self._pending.add(session, name, text, now)
+        return text
+
+    async def _delegation(
+        self, visit: Visit, problem: Problem | None = None, form: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """Return the values that the page shows about the service account.
+
+        :param problem: why the service account in `form` was not stored.
+        """
+        tenant, delegations = visit.tenant, self._dependencies.delegations
+        status, groups, entered_at = await visit.store.read(_read, tenant.name)
+        present = delegations.present(tenant.name)
+        pending = self._pending.get(visit.visitor.session, tenant.name, self._layout.now())
+        # Until the service account whose key file is in memory is stored, the page shows this service account.
+        service_account = await delegations.read_key_file(pending) if pending else present[0] if present else None
+        if present:
+            settings = present[1]
+        else:
+            administrator = "" if visit.visitor.person.is_by_link else visit.visitor.person.address
+            settings = DelegationSettings(
+                administrator, tuple(rule for rule in tenant.allowed_users if rule[:1] == "@")
+            )
+        wanted = {SCOPE_OF[source] for source in tenant.sources}
+        # The scope for groups is always needed, because an administrator may choose groups at any time.
+        scopes = (*(SCOPE_OF[source] for source in tenant.sources), USERS_SCOPE, GROUPS_SCOPE)
+        client_id = service_account.client_id if service_account else ""
+        console = {"clientScopeToAdd": ",".join(scopes), "clientIdToAdd": client_id, "overwriteClientId": "true"}
+        return {
+            "service_account": service_account,
+            "is_configured": tenant.name in delegations.configured,
+            "is_pending": bool(pending),
+            "form": form or _typed(settings),
+            "scopes": scopes,
+            "console_url": _CONSOLE + urlencode(console),
+            "status": status,
+            "refused": sorted(wanted - status.scopes) if present and status.read_at and status.scopes else (),
+            "groups": [(group, _problem_of(group.error_code)) for group in groups],
+            "problem": problem or (_problem_of(status.error_code) if present else None),
+            "is_rejected": problem is not None,
+            "entered_at": entered_at,
+        }
 
     async def try_client(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/client/try``: try the current client at Google."""
@@ -404,8 +325,8 @@ class AdminGoogle:
         try:
             registered = await self._verify_client(visit.tenant, visit.tenant.client)
             message = "client-known" if registered else "client-known-unregistered"
-        except _InvalidClient as error:
-            message = "client-refused" if error.message == _CLIENT_TEXTS.rejected else "client-not-tried"
+        except _Invalid as error:
+            message = "client-refused" if error.problem.what == _CLIENT_TEXTS.rejected else "client-not-tried"
         self._log("tried", visit)
         return visit.redirect(message, "admin/google")
 
@@ -413,7 +334,7 @@ class AdminGoogle:
         """Try a client at Google.
 
         :returns: False if Google reports that the gateway's redirect URI is not registered with the client.
-        :raises _InvalidClient: when Google rejects the client, or cannot be reached.
+        :raises _Invalid: when Google rejects the client, or cannot be reached.
         """
         try:
             await self._dependencies.oauth.try_client(client, self._layout.public_url.redirect_uri)
@@ -427,19 +348,18 @@ class AdminGoogle:
             )
             if isinstance(error, ClientRejected) and error.detail.startswith("redirect_uri_mismatch"):
                 return False
-            raise _InvalidClient(
-                _CLIENT_TEXTS.rejected if isinstance(error, ClientRejected) else _CLIENT_TEXTS.unverified
-            ) from None
+            text = _CLIENT_TEXTS.rejected if isinstance(error, ClientRejected) else _CLIENT_TEXTS.unverified
+            raise _Invalid(Problem(text)) from None
         return True
 
     async def show(
         self,
         visit: Visit,
-        *,
         status: int = 200,
+        *,
         client_error: Translatable = "",
         client_id: str = "",
-        delegation: DelegationView | None = None,
+        delegation: Mapping[str, Any] | None = None,
     ) -> HttpResponse:
         """``/{tenant}/admin/google``: show the client, and the guide.
 
@@ -471,7 +391,7 @@ class AdminGoogle:
             public_url=self._layout.public_url,
             scopes=[*_IDENTITY_SCOPES, *(SCOPE_OF[source] for source in visit.tenant.sources)],
             client_error=client_error,
-            delegation=delegation or await self._delegation.view(visit),
+            delegation=delegation or await self._delegation(visit),
             client_id=client_id,
         )
 
@@ -489,23 +409,24 @@ class AdminGoogle:
 def _client_of(form: Mapping[str, str], before: Client | None) -> tuple[Client, tuple[str, ...]]:
     """Return the client in a form, and the redirect URIs in the form's client file.
 
-    :raises _InvalidClient: when the form contains no valid client, or lacks the checkbox with which an administrator
+    :raises _Invalid: when the form contains no valid client, or lacks the checkbox with which an administrator
         accepts that everyone has to reconnect.
     """
-    text = form.get("file", "").strip()
-    if text:
+    file = form.get("file", "").strip()
+    if file:
         try:
-            client, uris = read_client_file(text.encode())
+            client, uris = read_client_file(file.encode())
         except UnfitClientFile as error:
-            raise _InvalidClient(_CLIENT_TEXTS.desktop if error.is_desktop else _CLIENT_TEXTS.no_client_file) from None
+            text = _CLIENT_TEXTS.desktop if error.is_desktop else _CLIENT_TEXTS.no_client_file
+            raise _Invalid(Problem(text)) from None
     else:
         client, uris = Client(form.get("client_id", "").strip(), form.get("client_secret", "").strip()), ()
     if not (_CREDENTIAL.fullmatch(client.client_id) and _CREDENTIAL.fullmatch(client.client_secret)):
-        raise _InvalidClient(_CLIENT_TEXTS.incomplete if not text else _CLIENT_TEXTS.no_client_file)
+        raise _Invalid(Problem(_CLIENT_TEXTS.no_client_file if file else _CLIENT_TEXTS.incomplete))
     # The form itself has the checkbox ``replace``, because a separate page of confirmation would have to contain the
     # client's secret.
     if _is_another(before, client) and "replace" not in form:
-        raise _InvalidClient(_CLIENT_TEXTS.unconfirmed)
+        raise _Invalid(Problem(_CLIENT_TEXTS.unconfirmed))
     return client, uris
 
 

@@ -39,6 +39,13 @@ _MAX_PERSON = 254
 # At most this many page links come before the present page's number, and at most this many come after the number.
 _NEAR_PAGES = 4
 
+# The pages with the phones of a condition, the worst condition first.
+_PHONE_PATHS = {
+    PhoneCondition.REFUSED: "admin/phones?show=refused",
+    PhoneCondition.PROBLEMS: "admin/phones?show=settings",
+    PhoneCondition.WAITING: "admin/phones",
+}
+
 # The page of the Google console that takes a client out of "Testing".
 _AUDIENCE = "https://console.cloud.google.com/auth/audience"
 
@@ -65,21 +72,13 @@ class _StepText(Texts, frozen=True):
     document: str = ""
 
 
-class _PhoneHints(Texts, frozen=True):
-    """The hints of the checklist's step "First phone works"; the phone with the worst problem determines the hint."""
-
-    refused: str
-    problems: str
-    waiting: str
-
-
 class _OverviewTexts(Texts, frozen=True):
     """The texts of the page.
 
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
     :ivar testing_with_next: replaces the text ``testing`` if the gateway knows when the next consent ends.
     :ivar alarms: the texts by the code of a tenant's alarm.
-    :ivar phone_hints: the hints of `phone_step` if there are phones.
+    :ivar phone_hints: the hints of `phone_step` if there are phones, by the phones' conditions.
     """
 
     calls: str
@@ -99,7 +98,7 @@ class _OverviewTexts(Texts, frozen=True):
     address_step: _StepText
     person_step: _StepText
     phone_step: _StepText
-    phone_hints: _PhoneHints
+    phone_hints: Mapping[PhoneCondition, str]
 
 
 _TEXTS = read_texts("web/texts/admin_overview", _OverviewTexts)
@@ -277,14 +276,9 @@ class AdminOverview:
 
 def _phone_item(overview: _Overview) -> ChecklistItem:
     """Return the checklist's step "First phone works", which says what to do about the phones that do not work."""
-    phones_in, hints = overview.summary.phones_in, _TEXTS.phone_hints
-    path, hint = "admin/phones", ""
-    if phones_in(PhoneCondition.REFUSED):
-        path, hint = "admin/phones?show=refused", hints.refused
-    elif phones_in(PhoneCondition.PROBLEMS):
-        path, hint = "admin/phones?show=settings", hints.problems
-    elif phones_in(PhoneCondition.WAITING):
-        hint = hints.waiting
+    # The phone with the worst problem determines the hint.
+    worst = next(filter(overview.summary.phones_in, _PHONE_PATHS), None)
+    path, hint = (_PHONE_PATHS[worst], _TEXTS.phone_hints[worst]) if worst else ("admin/phones", "")
     return ChecklistItem(overview.has_working_phone, _TEXTS.phone_step, path, hint)
 
 

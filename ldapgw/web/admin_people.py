@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.logger import Logger
 
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Source
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, directory_accounts, leavers, phones, sync_state
@@ -327,8 +327,14 @@ class AdminPeople:
         if sharing is None:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         entries = self._entries(visit, Act.SHARING_CHANGED, people, sharing.value)
-        labels = [account.label_to_share(visit.tenant.shared_label) for account in people]
-        await visit.store.run(_share, people, sharing, labels, entries)
+
+        def share(connection: Connection) -> None:
+            for account in people:
+                label = account.label_to_share(visit.tenant.shared_label)
+                accounts.set_sharing(connection, account.id, sharing, label)
+            activity.record(connection, *entries)
+
+        await visit.store.run(share)
         return await visit.done("shared", _PAGE)
 
     async def _disconnect(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
@@ -498,18 +504,6 @@ def _approve(connection: Connection, people: Sequence[Account], entries: Sequenc
 def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[ActivityEntry]) -> None:
     for account in people:
         sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
-    activity.record(connection, *entries)
-
-
-def _share(
-    connection: Connection,
-    people: Sequence[Account],
-    sharing: Sharing,
-    labels: Sequence[str],
-    entries: Sequence[ActivityEntry],
-) -> None:
-    for account, label in zip(people, labels, strict=True):
-        accounts.set_sharing(connection, account.id, sharing, label)
     activity.record(connection, *entries)
 
 

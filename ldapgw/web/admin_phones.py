@@ -33,11 +33,12 @@ from ldapgw.phones.rollout import (
     make_zip,
     new_phone,
     print_sheet,
+    read_written_mac,
 )
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, ActivityEntry
-from ldapgw.store.phones import NumberMode, PhoneLogin
+from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.admin_tables import Question, Table, TablePage, TableQuery
 from ldapgw.web.dependencies import WebTenant
@@ -45,7 +46,7 @@ from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import MAX_BODY_SIZE, HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
-from ldapgw.web.phone_forms import read_form_mac, read_form_names, taken_mac
+from ldapgw.web.phone_forms import read_form_names, taken_mac
 from ldapgw.web.phone_pages import PhonePages, attachment, form_model, new_login
 from ldapgw.web.provisioning_pages import ProvisioningWindows
 from ldapgw.web.sessions import Visitor
@@ -190,7 +191,7 @@ class AdminPhones:
             error = TEXTS.bad_further
         elif model not in {OTHER_MODEL, *MODELS}:
             error = TEXTS.no_model
-        mac, mac_error = read_form_mac(visit.form.get("mac", "").strip())
+        mac, mac_error = read_written_mac(visit.form.get("mac", "").strip())
         errors |= {"mac": mac_error} if mac_error else {}
         login, password = new_login(visit, name, tuple(dict.fromkeys((*first, *(further or ())))))
         login = replace(login, mac=mac, label=label)
@@ -272,7 +273,7 @@ class AdminPhones:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         entries = self._entries(visit, Act.PHONE_MODEL, selected, model)
         stored, placeholder = form_model(visit)
-        await visit.store.run(_set_models, entries, stored, number_mode(stored), placeholder)
+        await visit.store.run(_for_each, entries, phones.set_model, stored, number_mode(stored), placeholder)
         return await visit.done("phones-model", _PAGE)
 
     async def _open_window(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
@@ -434,14 +435,6 @@ def _for_each(
     activity.record(connection, *(entry for entry in entries if function(connection, entry.subject, *args)))
 
 
-def _set_models(
-    connection: Connection, entries: Sequence[ActivityEntry], model: str, numbers: NumberMode, placeholder: str
-) -> None:
-    for entry in entries:
-        phones.set_placeholder(connection, entry.subject, placeholder)
-    _for_each(connection, entries, phones.set_model, model, numbers)
-
-
 # --- passwords that many phones got at once ---------------------------------------------------------------------------
 
 
@@ -554,16 +547,16 @@ class AdminPasswords:
 
         :raises PageError: when there is no phone of this batch.
         """
-        read = await visit.store.read(_read_phones, visit.tenant.name)
-        found = [(login, owner) for login, owner in read if batch_key(login.password_made_at) == batch]
+        rows = await visit.store.read(_read, visit.tenant, self._layout.now())
+        found = [row for row in rows if batch_key(row.login.password_made_at) == batch]
         if not found:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         handed_out = [
-            NewPhone(login, password, owner)
-            for login, owner in found
-            if (password := self._phone_pages.new_password(visit.visitor, login))
+            NewPhone(row.login, password, row.owner)
+            for row in found
+            if (password := self._phone_pages.new_password(visit.visitor, row.login))
         ]
-        return [login for login, _ in found], handed_out
+        return [row.login for row in found], handed_out
 
 
 def _give(
@@ -587,9 +580,3 @@ def _give(
 
 def _path(batch: str) -> str:
     return f"admin/phones/passwords/{batch}"
-
-
-def _read_phones(connection: Connection, tenant: str) -> list[tuple[PhoneLogin, str]]:
-    """Return the phones of a tenant by name, each with the owners' addresses; empty if there is no owner."""
-    addresses = dict(accounts.read_addresses(connection, tenant))
-    return [(login, ", ".join(login.owners(addresses))) for login in phones.read_by_tenant(connection, tenant)]

@@ -143,11 +143,7 @@ class _WebResource(Resource):
             if not route.over_http and self._is_to_redirect(request):
                 return self._redirect_to_https(request, route)
         except PageError as error:
-            response = self._error_response(self._read_request(request), error)
-            self._observe(_UNKNOWN, _UNKNOWN, _UNKNOWN, response.status, 0.0)
-            write_response(request, response)
-            request.finish()
-            return NOT_DONE_YET
+            return self._finish(request, None, self._error_response(self._read_request(request), error))
         answering = Deferred.fromCoroutine(self._answer(route, request, path_values))
         if not route.runs_to_end:
             request.notifyFinish().addErrback(lambda _: answering.cancel())
@@ -173,11 +169,19 @@ class _WebResource(Resource):
         path = b"/".join(segments[len(self._path) :] if segments[: len(self._path)] == self._path else segments)
         _, mark, query = request.uri.partition(b"?")
         location = f"{self._layout.public_url.url}/" + (quote(path) + (mark + query).decode("ascii", "ignore"))
-        response = redirect(location, status=307)
-        self._observe(route.method, route.template, route.required_role.name.lower(), response.status, 0.0)
+        return self._finish(request, route, redirect(location, status=307))
+
+    def _finish(self, request: Any, route: Route | None, response: HttpResponse) -> int:
+        """Write a response that no handler has made."""
+        self._count(route, response, 0.0)
         write_response(request, response)
         request.finish()
         return NOT_DONE_YET
+
+    def _count(self, route: Route | None, response: HttpResponse, seconds: float) -> None:
+        """Count a request for the metrics; `route` is None if no route answers the request."""
+        labels = (route.method, route.template, route.required_role.name.lower()) if route else (_UNKNOWN,) * 3
+        self._observe(*labels, response.status, seconds)
 
     def _find_route(self, request: Any) -> tuple[Route, dict[str, str]]:
         """Return the route of a request, and the variables of its path.
@@ -206,8 +210,9 @@ class _WebResource(Resource):
         return self._routes[number], dict(path_values)
 
     async def _answer(self, route: Route, request: Any, path_values: dict[str, str]) -> None:
-        http_request = self._read_request(request)
-        response = await self._respond(route, http_request, path_values, _body_size(request))
+        http_request, began = self._read_request(request), self._seconds()
+        response = await self._handle(route, http_request, path_values, _body_size(request))
+        self._count(route, response, self._seconds() - began)
         if http_request.query.get("language") in LANGUAGES:
             cookie = self._layout.cookies.set(Cookie.LANGUAGE, http_request.language, seconds=_LANGUAGE_SECONDS)
             response = replace(response, headers=(*response.headers, cookie))
@@ -255,15 +260,6 @@ class _WebResource(Resource):
             error_page=error_page,
             popup=error.popup,
         )
-
-    async def _respond(
-        self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int
-    ) -> HttpResponse:
-        began = self._seconds()
-        response = await self._handle(route, request, path_values, body_size)
-        role, seconds = route.required_role.name.lower(), self._seconds() - began
-        self._observe(route.method, route.template, role, response.status, seconds)
-        return response
 
     async def _handle(
         self, route: Route, request: HttpRequest, path_values: dict[str, str], body_size: int

@@ -22,15 +22,14 @@ import base64
 import binascii
 import gzip
 import hashlib
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, DeferredSemaphore, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from werkzeug.http import parse_accept_header
@@ -55,7 +54,8 @@ _MAX_READS = 4
 # At most this many feeds are read at a time, because the number of contacts in a feed is not limited: a read of 100,000
 # contacts takes some 150 MB of memory.
 _MAX_FEED_READS = 1
-# At most this many reads of one login wait.  A phone sends one request at a time, but asks again if no answer comes.
+# At most this many reads of one login wait behind another read of the login.  A phone sends one request at a time, but
+# asks again if no answer comes.
 _MAX_WAITING = 8
 _TOO_MANY = "Too many requests at once from this login."
 # The realm of a login that may be of any tenant.
@@ -154,7 +154,7 @@ def _authenticate(
         viewer = dependencies.authenticate_secret(secret, request.address)
         name, refusal = secret.rpartition(".")[0], text_response("There is no such phone book.", 404)
     else:
-        credentials = read_credentials(request.authorization)
+        credentials = read_credentials(request.header("Authorization"))
         if credentials is None:
             raise LoginRefused(_unauthorized(tenant, "This needs the login of a phone."))
         viewer = dependencies.authenticate(credentials.name, credentials.password, request.address)
@@ -192,10 +192,9 @@ class ReadQueue:
         self, run_off_thread: Callable[[Callable[[], Any]], Deferred[Any]], max_reads: int = _MAX_READS
     ) -> None:
         self._run_off_thread = run_off_thread
-        self._max_reads = max_reads
-        self._running: set[str] = set()
-        # The waiting reads by login; the first login is the next login to get a turn.
-        self._waiting: dict[str, deque[Deferred[None]]] = {}
+        self._reads = DeferredSemaphore(max_reads)
+        # A login's lock exists as long as a read of the login runs or waits.
+        self._logins: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def place(
@@ -207,16 +206,15 @@ class ReadQueue:
         :returns: a function that calls functions on another thread.
         :raises TooManyReads: when too many reads of the login wait already.
         """
-        waiting = self._waiting.setdefault(login, deque())
-        if len(waiting) >= _MAX_WAITING and not goes_on:
+        lock = self._logins.setdefault(login, DeferredLock())
+        if len(lock.waiting) >= _MAX_WAITING and not goes_on:
             raise TooManyReads
-        place: Deferred[None] = Deferred()
-        waiting.append(place)
-        self._begin()
+        await lock.acquire()
         try:
-            await place
+            # Only one read of each login waits here, so the logins take turns.
+            await self._reads.acquire()
         except CancelledError:
-            self._leave(login, place)
+            lock.release()
             raise
         thread = succeed(None)
 
@@ -226,33 +224,14 @@ class ReadQueue:
             thread = self._run_off_thread(function).addBoth(result.callback)
             return result
 
+        def end(_: None) -> None:
+            self._reads.release()
+            lock.release()
+
         try:
             yield run
         finally:
-            thread.addCallback(lambda _: self._end(login))
-
-    def _end(self, login: str) -> None:
-        self._running.discard(login)
-        self._begin()
-
-    def _begin(self) -> None:
-        """Begin as many waiting reads as may run now."""
-        for login in tuple(islice(self._waiting, 2 * self._max_reads)):
-            waiting = self._waiting.get(login)
-            if len(self._running) == self._max_reads or login in self._running or waiting is None:
-                continue
-            place = waiting.popleft()
-            del self._waiting[login]
-            if waiting:
-                self._waiting[login] = waiting
-            self._running.add(login)
-            place.callback(None)
-
-    def _leave(self, login: str, place: Deferred[None]) -> None:
-        waiting = self._waiting[login]
-        waiting.remove(place)
-        if not waiting:
-            del self._waiting[login]
+            thread.addCallback(end)
 
 
 class WrittenBook(NamedTuple):
@@ -391,7 +370,7 @@ class BookClients:
         found = await self._dependencies.reader.find_caller(viewer, request.address, number)
         if found is None:
             return HttpResponse(404, b"", f"{_TEXT}; charset=utf-8")
-        if prefers_json(request.accept):
+        if prefers_json(request.header("Accept")):
             return json_response(caller_object(found))
         return HttpResponse(200, found.name.encode(), f"{_TEXT}; charset=utf-8")
 
@@ -471,7 +450,10 @@ class BookClients:
                     before=self._kept.before(key),
                 )
                 contacts = [book.contact(contact) async for part in reading for contact in part]
-                write = partial(_written, book, contacts, query, length, address, takes_gzip=request.takes_gzip)
+
+                def write() -> WrittenBook:
+                    return _packed(book.write(contacts, query, length, address), takes_gzip=request.takes_gzip)
+
                 # Writing half a megabyte takes longer than phones should wait for the reactor.
                 written = write() if len(contacts) <= _FEW else await run(write)
                 if length.search is not None:
@@ -525,18 +507,6 @@ def caller_object(caller: Caller) -> dict[str, object]:
         "favourite": flags.favourite,
         "blocked": flags.blocked,
     }
-
-
-def _written(
-    book: BookFormat,
-    contacts: Sequence[Sequence[str]],
-    query: ListQuery,
-    length: ListLength,
-    address: ListAddress,
-    *,
-    takes_gzip: bool,
-) -> WrittenBook:
-    return _packed(book.write(contacts, query, length, address), takes_gzip=takes_gzip)
 
 
 def _packed(text: str, *, takes_gzip: bool) -> WrittenBook:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from wsgiref.handlers import format_date_time
 
@@ -40,7 +40,6 @@ from ldapgw.phones.carddav.requests import (
     AddressData,
     DavRefusal,
     Multiget,
-    Query,
     SyncCollection,
     WantedProperties,
     dav,
@@ -78,7 +77,16 @@ _PIECE = 128 << 10
 _TOKENS, _BOOKS = 200, 100
 _NO_BOOK, _NO_CARD = "There is no such address book.", "There is no such contact."
 
-_Handle = Callable[[RunOffThread], Awaitable[HttpResponse]]
+
+class _Turn(NamedTuple):
+    """A request whose login has its turn (`ReadQueue`).
+
+    :ivar run: calls functions off the reactor's thread.
+    """
+
+    request: HttpRequest
+    viewer: Viewer
+    run: RunOffThread
 
 
 class CardDav:
@@ -100,12 +108,12 @@ class CardDav:
         card = "/<tenant>/dav/<book>/<card>"
         entrances = ("/dav", "/dav/")
         return (
-            *(_route("PROPFIND", path, self.read_home) for path in homes),
-            *(_route("REPORT", path, self.report_on_other) for path in (*homes, card)),
-            *(_route("PROPFIND", path, self.read_book) for path in books),
-            *(_route("REPORT", path, self.report) for path in books),
-            _route("PROPFIND", card, self.read_card),
-            _route("GET", card, self.card),
+            *(_route("PROPFIND", path, partial(self._answer, self.read_home)) for path in homes),
+            *(_route("REPORT", path, partial(self._answer, self.report_on_other)) for path in (*homes, card)),
+            *(_route("PROPFIND", path, partial(self._answer, self.read_book)) for path in books),
+            *(_route("REPORT", path, partial(self._answer, self.report)) for path in books),
+            _route("PROPFIND", card, partial(self._answer, self.read_card)),
+            _route("GET", card, partial(self._answer, self.card)),
             *(_route("OPTIONS", path, self.options) for path in (*homes, *books, card)),
             *(_route(method, path, self.refuse) for method in _WRITING for path in (*homes, *books, card)),
             *(
@@ -133,160 +141,119 @@ class CardDav:
         """``/dav/``: send the path of the client's home, which depends on the tenant of the client's login."""
         gateway = self._layout.dependencies
         viewer = await log_in(request, None, None, gateway.book_clients, gateway.clock)
-        paths = self._paths(viewer)
+        return await self._answer(self._entrance, request, None, viewer)
 
-        async def handle(run: RunOffThread) -> HttpResponse:
-            wanted = await run(partial(read_propfind, request.body))
-            entrance = self._layout.public_url.path + "/dav/"
-            return _document(request, (_resource(request, entrance, answers.entrance_properties(paths), wanted),))
+    async def _entrance(self, turn: _Turn) -> HttpResponse:
+        wanted = await turn.run(partial(read_propfind, turn.request.body))
+        path = self._layout.public_url.path + "/dav/"
+        properties = answers.entrance_properties(self._paths(turn.viewer))
+        return _document(turn.request, (_resource(turn.request, path, properties, wanted),))
 
-        return await self._answer(request, viewer, handle)
-
-    async def read_home(self, request: HttpRequest, tenant: WebTenant, viewer: Viewer) -> HttpResponse:
+    async def read_home(self, turn: _Turn) -> HttpResponse:
         """``/{tenant}/dav/``: send the properties of the login's principal and, with depth 1, of its address books."""
-        paths = self._paths(viewer)
-
-        async def handle(run: RunOffThread) -> HttpResponse:
-            wanted = await run(partial(read_propfind, request.body))
-            home = _resource(request, paths.home, answers.home_properties(paths, tenant.heading), wanted)
-            directory = self._directory(viewer) if _depth(request) else None
-            books = await run(partial(address_books, directory, viewer)) if directory is not None else ()
-            tokens = {}
-            if answers.needs_token(wanted):
-                for count, book in enumerate(books, start=1):
-                    tokens[book.name] = await self._token(book, run)
-                    if not count % _TOKENS:
-                        await deferLater(self._layout.dependencies.clock, 0.0)  # the reactor can serve phones now
-            responses = (
-                _resource(
-                    request, paths.book(book), answers.book_properties(paths, book, tokens.get(book.name, "")), wanted
-                )
-                for book in books
+        request, viewer, run = turn
+        paths, tenant = self._paths(viewer), self._layout.dependencies.tenants[viewer.access[0].tenant]
+        wanted = await run(partial(read_propfind, request.body))
+        home = _resource(request, paths.home, answers.home_properties(paths, tenant.heading), wanted)
+        directory = self._directory(viewer) if _depth(request) else None
+        books = await run(partial(address_books, directory, viewer)) if directory is not None else ()
+        tokens = {}
+        if answers.needs_token(wanted):
+            for count, book in enumerate(books, start=1):
+                tokens[book.name] = await self._token(book, run)
+                if not count % _TOKENS:
+                    await deferLater(self._layout.dependencies.clock, 0.0)  # the reactor can serve phones now
+        responses = (
+            _resource(
+                request, paths.book(book), answers.book_properties(paths, book, tokens.get(book.name, "")), wanted
             )
-            return await self._in_pieces(request, viewer, answers.pieces((home,), responses, (), _BOOKS), run)
+            for book in books
+        )
+        return await self._in_pieces(turn, answers.pieces((home,), responses, (), _BOOKS))
 
-        return await self._answer(request, viewer, handle)
-
-    async def read_book(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str) -> HttpResponse:
+    async def read_book(self, turn: _Turn, book: str) -> HttpResponse:
         """``/{tenant}/dav/{book}/``: send the properties of an address book and, with depth 1, of its cards."""
+        request, viewer, run = turn
+        found = self._find(viewer, book)
+        if found is None:
+            return text_response(_NO_BOOK, 404)
+        wanted, paths, depth = await run(partial(read_propfind, request.body)), self._paths(viewer), _depth(request)
+        needs_token = answers.needs_token(wanted)
+        if needs_token or depth:
+            await self._dependencies.reader.log_whole(viewer, request.address, found)
+        token = await self._token(found, run) if needs_token else ""
+        properties = answers.book_properties(paths, found, token)
+        own = _resource(request, paths.book(found), properties, wanted)
+        if not depth:
+            return _document(request, (own,))
+        version = await self._versions.read(found, run)
+        cards = CardResponses(paths, found, version, wanted, is_minimal=_is_minimal(request))
+        responses = (cards.of(name, tag) for name, tag in version.tags.items())
+        return await self._in_pieces(turn, answers.pieces((own,), responses, (), cards.slice_size))
 
-        async def handle(run: RunOffThread) -> HttpResponse:
-            found = self._find(viewer, book)
-            if found is None:
-                return text_response(_NO_BOOK, 404)
-            wanted, paths, depth = await run(partial(read_propfind, request.body)), self._paths(viewer), _depth(request)
-            needs_token = answers.needs_token(wanted)
-            if needs_token or depth:
-                await self._dependencies.reader.log_whole(viewer, request.address, found)
-            token = await self._token(found, run) if needs_token else ""
-            properties = answers.book_properties(paths, found, token)
-            own = _resource(request, paths.book(found), properties, wanted)
-            if not depth:
-                return _document(request, (own,))
-            version = await self._versions.read(found, run)
-            cards = CardResponses(paths, found, version, wanted, is_minimal=_is_minimal(request))
-            responses = (cards.of(name, tag) for name, tag in version.tags.items())
-            return await self._in_pieces(request, viewer, answers.pieces((own,), responses, (), cards.slice_size), run)
-
-        return await self._answer(request, viewer, handle)
-
-    async def report(self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str) -> HttpResponse:
+    async def report(self, turn: _Turn, book: str) -> HttpResponse:
         """``/{tenant}/dav/{book}/``: send the contacts that a report asks for."""
+        request, viewer, run = turn
+        found = self._find(viewer, book)
+        if found is None:
+            return text_response(_NO_BOOK, 404)
+        asked = await run(partial(read_report, request.body))
+        reader, tail = self._dependencies.reader, tuple[str, ...]()
+        if isinstance(asked, SyncCollection):
+            token = self._versions.token(found)
+            if token and asked.token == sync_token(token):
+                tail = (answers.token_element(asked.token),)
+                return await self._in_pieces(turn, answers.pieces((), iter(()), tail, 1))
+            await reader.log_whole(viewer, request.address, found)
+        version = await self._versions.read(found, run)
+        tags, paths = version.tags, self._paths(viewer)
+        cards = CardResponses(paths, found, version, asked.wanted, is_minimal=_is_minimal(request))
+        truncated = (answers.truncated_response(paths.book(found)),)
+        if isinstance(asked, SyncCollection):
+            changes = self._versions.changes(found, version, asked.token, asked.limit)
+            responses: Iterator[str] = (_changed(cards, version, name) for name in changes.names)
+            tail = (*(truncated if changes.is_part else ()), answers.token_element(changes.token))
+        elif isinstance(asked, Multiget):
+            responses = _by_address(cards, version, asked, self._layout.public_url.path, paths.book(found))
+        else:
+            wanted = directory_filter(asked)
+            entries, has_more = await reader.entries(viewer, request.address, found, wanted, asked.limit)
+            responses = (cards.of(name, tags[name]) for entry in entries if (name := card_name(entry.uid)) in tags)
+            tail = truncated if has_more else ()
+        return await self._in_pieces(turn, answers.pieces((), responses, tail, cards.slice_size))
 
-        async def handle(run: RunOffThread) -> HttpResponse:
-            found = self._find(viewer, book)
-            if found is None:
-                return text_response(_NO_BOOK, 404)
-            asked = await run(partial(read_report, request.body))
-            tail: tuple[str, ...]
-            if isinstance(asked, SyncCollection):
-                token = self._versions.token(found)
-                if token and asked.token == sync_token(token):
-                    tail = (answers.token_element(asked.token),)
-                    return await self._in_pieces(request, viewer, answers.pieces((), iter(()), tail, 1), run)
-                await self._dependencies.reader.log_whole(viewer, request.address, found)
-            version = await self._versions.read(found, run)
-            paths = self._paths(viewer)
-            cards = CardResponses(paths, found, version, asked.wanted, is_minimal=_is_minimal(request))
-            tail = ()
-            if isinstance(asked, SyncCollection):
-                changes = self._versions.changes(found, version, asked.token, asked.limit)
-                responses: Iterator[str] = (_changed(cards, version, name) for name in changes.names)
-                truncated = (answers.truncated_response(paths.book(found)),) if changes.is_part else ()
-                tail = (*truncated, answers.token_element(changes.token))
-            elif isinstance(asked, Multiget):
-                responses = _by_address(cards, version, asked, self._layout.public_url.path, paths.book(found))
-            else:
-                responses, tail = await self._search(request, viewer, found, asked, version, cards)
-            return await self._in_pieces(request, viewer, answers.pieces((), responses, tail, cards.slice_size), run)
-
-        return await self._answer(request, viewer, handle)
-
-    async def _search(
-        self,
-        request: HttpRequest,
-        viewer: Viewer,
-        book: AddressBook,
-        asked: Query,
-        version: BookVersion,
-        cards: CardResponses,
-    ) -> tuple[Iterator[str], tuple[str, ...]]:
-        """Return the responses for the contacts that match a query, and a last response if the limit cuts the list."""
-        reader = self._dependencies.reader
-        entries, has_more = await reader.entries(viewer, request.address, book, directory_filter(asked), asked.limit)
-        tags = version.tags
-        responses = (cards.of(name, tags[name]) for entry in entries if (name := card_name(entry.uid)) in tags)
-        path = self._paths(viewer).book(book)
-        return responses, (answers.truncated_response(path),) if has_more else ()
-
-    async def report_on_other(
-        self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, **_path_values: str
-    ) -> HttpResponse:
+    async def report_on_other(self, _turn: _Turn, **_path_values: str) -> HttpResponse:
         """Refuse a report on a resource that is no address book."""
+        raise DavRefusal(403, dav("supported-report"))
 
-        async def handle(_run: RunOffThread) -> HttpResponse:
-            raise DavRefusal(403, dav("supported-report"))
-
-        return await self._answer(request, viewer, handle)
-
-    async def read_card(
-        self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str, card: str
-    ) -> HttpResponse:
+    async def read_card(self, turn: _Turn, book: str, card: str) -> HttpResponse:
         """``/{tenant}/dav/{book}/{card}``: send the properties of a card."""
+        request, viewer, run = turn
+        found = self._find(viewer, book)
+        wanted = await run(partial(read_propfind, request.body))
+        version = None if found is None else await self._versions.read(found, run)
+        if found is None or version is None or card not in version.tags:
+            return text_response(_NO_CARD, 404)
+        cards = CardResponses(self._paths(viewer), found, version, wanted, is_minimal=_is_minimal(request))
+        return _document(request, (cards.of(card, version.tags[card]),))
 
-        async def handle(run: RunOffThread) -> HttpResponse:
-            found = self._find(viewer, book)
-            wanted = await run(partial(read_propfind, request.body))
-            version = None if found is None else await self._versions.read(found, run)
-            if found is None or version is None or card not in version.tags:
-                return text_response(_NO_CARD, 404)
-            cards = CardResponses(self._paths(viewer), found, version, wanted, is_minimal=_is_minimal(request))
-            return _document(request, (cards.of(card, version.tags[card]),))
-
-        return await self._answer(request, viewer, handle)
-
-    async def card(
-        self, request: HttpRequest, _tenant: WebTenant, viewer: Viewer, book: str, card: str
-    ) -> HttpResponse:
+    async def card(self, turn: _Turn, book: str, card: str) -> HttpResponse:
         """``/{tenant}/dav/{book}/{card}``: send a vCard, in version 4.0 if the client accepts only this version."""
-
-        async def handle(run: RunOffThread) -> HttpResponse:
-            found = self._find(viewer, book)
-            version = None if found is None else await self._versions.read(found, run)
-            entry = None if found is None else found.entry(card)
-            if found is None or version is None or entry is None or card not in version.tags:
-                return text_response(_NO_CARD, 404)
-            tag = answers.etag(version.tags[card])
-            headers: Headers = (("ETag", tag), ("Vary", "Accept"), _DAV)
-            if entry.updated > 0:
-                headers = (*headers, ("Last-Modified", format_date_time(entry.updated)))
-            if request.has_current(tag):
-                return HttpResponse(304, b"", _VCARD, headers)
-            asked = AddressData(VCardVersion.V4 if "version=4.0" in request.accept else VCardVersion.V3)
-            octets = answers.card_octets(found, entry, version, asked)
-            return HttpResponse(200, octets, _VCARD, headers)
-
-        return await self._answer(request, viewer, handle)
+        request, viewer, run = turn
+        found = self._find(viewer, book)
+        version = None if found is None else await self._versions.read(found, run)
+        entry = None if found is None else found.entry(card)
+        if found is None or version is None or entry is None or card not in version.tags:
+            return text_response(_NO_CARD, 404)
+        tag = answers.etag(version.tags[card])
+        headers: Headers = (("ETag", tag), ("Vary", "Accept"), _DAV)
+        if entry.updated > 0:
+            headers = (*headers, ("Last-Modified", format_date_time(entry.updated)))
+        if request.has_current(tag):
+            return HttpResponse(304, b"", _VCARD, headers)
+        asked = AddressData(VCardVersion.V4 if "version=4.0" in request.header("Accept") else VCardVersion.V3)
+        octets = answers.card_octets(found, entry, version, asked)
+        return HttpResponse(200, octets, _VCARD, headers)
 
     async def options(
         self, _request: HttpRequest, _tenant: WebTenant, _viewer: Viewer, **_path_values: str
@@ -300,20 +267,26 @@ class CardDav:
         """Refuse a request that would change something, because contacts are changed at Google."""
         return _refusal(DavRefusal(403, dav("need-privileges")))
 
-    async def _answer(self, request: HttpRequest, viewer: Viewer, handle: _Handle) -> HttpResponse:
+    async def _answer(
+        self,
+        handle: Callable[..., Awaitable[HttpResponse]],
+        request: HttpRequest,
+        _tenant: WebTenant | None,
+        viewer: Viewer,
+        **path_values: str,
+    ) -> HttpResponse:
         """Wait for the login's turn, and answer a request."""
         try:
             async with self._reads.place(viewer.login) as run:
-                return await handle(run)
+                return await handle(_Turn(request, viewer, run), **path_values)
         except DavRefusal as refusal:
             return _refusal(refusal)
         except TooManyReads:
             return too_many_reads(request, self._layout.dependencies)
 
-    async def _in_pieces(
-        self, request: HttpRequest, viewer: Viewer, pieces: Iterator[bytes], run: RunOffThread
-    ) -> HttpResponse:
+    async def _in_pieces(self, turn: _Turn, pieces: Iterator[bytes]) -> HttpResponse:
         """Return a response with an answer; each piece after the first two pieces is made when the piece is sent."""
+        request, viewer, run = turn
         first = await run(partial(_next_piece, pieces))
         second = await run(partial(_next_piece, pieces))
         if not second:
@@ -357,13 +330,14 @@ def _depth(request: HttpRequest) -> int:
 
     :raises DavRefusal: for the depth "infinity", which servers may refuse (RFC 4918 9.1).
     """
-    if request.depth == "infinity":
+    depth = request.header("Depth").strip().lower()  # RFC 4918 10.2
+    if depth == "infinity":
         raise DavRefusal(403, dav("propfind-finite-depth"))
-    return int(request.depth == "1")
+    return int(depth == "1")
 
 
 def _is_minimal(request: HttpRequest) -> bool:
-    return "return=minimal" in request.prefer.replace(" ", "")
+    return "return=minimal" in request.header("Prefer").replace(" ", "")
 
 
 def _headers(request: HttpRequest) -> Headers:

@@ -97,6 +97,68 @@ def _source_to_switch_on(purpose: str) -> Source | None:
     return Source(name) if word in (_SWITCH_ON, _SWITCH_ON_AGAIN) else None
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Consent:
+    """A consent that Google's redirect finishes.
+
+    :ivar visitor: the visitor who is signed in at the redirect, or None.
+    :ivar request: Google's redirect.
+    """
+
+    flow: ConsentFlow
+    tenant: WebTenant
+    visitor: Visitor | None
+    request: HttpRequest
+
+    @property
+    def source(self) -> Source | None:
+        """Return the source that the consent switches on, or None if the consent has another purpose."""
+        return _source_to_switch_on(self.flow.purpose)
+
+    @property
+    def former_session(self) -> str:
+        """Return the browser's session until now; empty if there was no session."""
+        return self.request.session(self.tenant.name)
+
+    @property
+    def number(self) -> int:
+        """Return the number of the expected account on the visitor's page; 0 if the visitor has no such account."""
+        numbered = enumerate(self.visitor.accounts if self.visitor else (), start=1)
+        return next((number for number, account in numbered if account.sub == self.flow.expected), 0)
+
+    @property
+    def account_page(self) -> str:
+        """Return the path of the page of the account that the consent is for."""
+        return f"account?account={self.number}" if self.number > 1 else "account"
+
+    @property
+    def retry_target(self) -> str:
+        """Return the target of a link with which the same consent can begin again (`ldapgw.web.sign_in_pages`)."""
+        if self.flow.purpose == ADD:
+            return "connect?add"
+        if self.source is not None:
+            return self.account_page  # the consent begins with a form on this page
+        return f"connect?account={self.number}" if self.number else self.flow.purpose
+
+    def allows(self, sub: str) -> bool:
+        """Return whether a consent may be from a Google user's account; the purpose `ADD` allows any account.
+
+        Any other purpose allows only the expected account, if the flow expects a certain account.  If the visitor is
+        signed in as a person, the account must also be this person's own account, or be on this person's page.
+        """
+        if self.flow.purpose == ADD:
+            return True
+        if self.flow.expected not in ("", sub):
+            return False
+        visitor = self.visitor
+        return (
+            visitor is None
+            or visitor.person.is_by_link
+            or visitor.person.sub == sub
+            or visitor.account_by_sub(sub) is not None
+        )
+
+
 class AuthorizationCodeFlow:
     """The flow that begins and finishes consents; the state of consents in progress is in the store."""
 
@@ -157,10 +219,11 @@ class AuthorizationCodeFlow:
         :raises ConsentRepeated: when the browser has to return to Google once more.
         """
         flow, tenant = await self._take_flow(request)
-        before = request.session(tenant.name)
-        visitor = await self._dependencies.store.read(find_visitor, before, tenant, self._dependencies.clock.seconds())
+        before, now = request.session(tenant.name), self._dependencies.clock.seconds()
+        visitor = await self._dependencies.store.read(find_visitor, before, tenant, now)
+        consent = _Consent(flow, tenant, visitor, request)
         try:
-            return await self._complete(flow, tenant, visitor, request)
+            return await self._complete(consent)
         except PageError as error:
             log.info(
                 "web: a consent ({purpose}) of tenant {tenant} has failed, from {address}: {ending}",
@@ -170,9 +233,8 @@ class AuthorizationCodeFlow:
                 address=request.address,
                 ending=error.error_page.title,
             )
-            raise PageError(
-                error_pages.with_retry_target(error.error_page, _retry_target(flow, visitor)), tenant, popup=flow.popup
-            ) from None
+            error_page = error_pages.with_retry_target(error.error_page, consent.retry_target)
+            raise PageError(error_page, tenant, popup=flow.popup) from None
 
     async def _take_flow(self, request: HttpRequest) -> tuple[ConsentFlow, WebTenant]:
         """Take the browser's consent out of the store; a consent can be used only once, even if the consent fails.
@@ -213,41 +275,35 @@ class AuthorizationCodeFlow:
             )
         return flow, tenant
 
-    async def _complete(
-        self, flow: ConsentFlow, tenant: WebTenant, visitor: Visitor | None, request: HttpRequest
-    ) -> ConsentResult:
+    async def _complete(self, consent: _Consent) -> ConsentResult:
+        flow, tenant, visitor, request = consent.flow, consent.tenant, consent.visitor, consent.request
         # RFC 6749 3.1 forbids repeated parameters: one program may read the first value, and another program the last
         if request.has_repeated_parameters:
             raise PageError(error_pages.PAGES.not_accepted)
-        source = _source_to_switch_on(flow.purpose)
-        code = _code(request.query, self._dependencies.endpoints.issuer, source)
-        client = _client(tenant)
-        grant, identity = await self._exchange(client, code, flow)
+        code = _code(request.query, self._dependencies.endpoints.issuer, consent.source)
+        grant, identity = await self._exchange(consent, code)
         if not tenant.admits(identity):
             if flow.purpose == SIGN_IN:
                 raise PageError(error_pages.PAGES.may_not_sign_in)
-            await self._revoke_unused(tenant, client, grant, identity)
+            await self._revoke_unused(consent, grant, identity)
             raise PageError(error_pages.PAGES.not_allowed)
-        before = request.session(tenant.name)
         person = SignIn(tenant.name, identity.sub, identity.email, identity.hd)
         if flow.purpose != SIGN_IN:
             known = await self._dependencies.store.read(accounts.read_by_sub, tenant.name, identity.sub)
             try:
-                _check_grant(flow, tenant, known, visitor, grant, identity)
+                _check_grant(consent, known, grant, identity)
             except PageError:
                 # Nothing is revoked if an account of this gateway depends on the user's grants.
-                await self._revoke_unused(tenant, client, grant, identity)
+                await self._revoke_unused(consent, grant, identity)
                 raise
             if visitor is not None and not visitor.person.is_by_link and visitor.person.sub != identity.sub:
                 person = visitor.person
-            if source is not None and known is not None and grant.refresh_token is None:
-                grant = await self._refreshed(flow, tenant, client, known, source, request)
+            if consent.source is not None and known is not None and grant.refresh_token is None:
+                grant = await self._refreshed(consent, known, consent.source)
         session = new_secret(self._dependencies.random)
-        account_id = await self._dependencies.store.run(
-            self._store, flow.purpose, tenant, grant, identity, person, session, before, request.address
-        )
+        account_id = await self._dependencies.store.run(self._store, consent, grant, identity, person, session)
         if account_id is None and flow.purpose != SIGN_IN:
-            await self._revoke_unused(tenant, client, grant, identity)
+            await self._revoke_unused(consent, grant, identity)
             raise PageError(error_pages.PAGES.no_refresh_token)
         log.info(
             "web: a consent ({purpose}) of tenant {tenant} was given by user {sub}, from {address}",
@@ -260,28 +316,21 @@ class AuthorizationCodeFlow:
         )
         if flow.purpose != SIGN_IN:
             await self._dependencies.changed()
-        page = "" if source is None else _account_page(flow, visitor)
-        former = before if visitor is not None and visitor.person.sub == person.sub else ""
+        page = "" if consent.source is None else consent.account_page
+        former = consent.former_session if visitor is not None and visitor.person.sub == person.sub else ""
         return ConsentResult(tenant, flow.purpose, session, flow.popup, identity.sub, former, page)
 
-    async def _refreshed(
-        self,
-        flow: ConsentFlow,
-        tenant: WebTenant,
-        client: Client,
-        known: Account,
-        source: Source,
-        request: HttpRequest,
-    ) -> Grant:
+    async def _refreshed(self, consent: _Consent, known: Account, source: Source) -> Grant:
         """Get an access token with the stored refresh token, after Google has issued no new refresh token.
 
         :raises ConsentRepeated: when the stored refresh token does not cover the new scope.
         :raises PageError: when the repeated consent has the same result.
         """
+        flow, tenant = consent.flow, consent.tenant
         tokens = await self._dependencies.store.read(accounts.read_tokens, self._dependencies.secret_box, known.id)
         if tokens is not None:
             try:
-                refreshed = await self._dependencies.oauth.refresh(client, tokens.refresh_token)
+                refreshed = await self._dependencies.oauth.refresh(_client(tenant), tokens.refresh_token)
             except GoogleError as error:
                 log.warn(
                     "web: the token of account {account} could not be refreshed after a consent: {code} {detail}",
@@ -296,9 +345,11 @@ class AuthorizationCodeFlow:
                     return refreshed
         if not flow.purpose.startswith(f"{_SWITCH_ON}:"):
             raise PageError(error_pages.PAGES.no_refresh_token)
-        raise ConsentRepeated(await self.begin(tenant, f"{_SWITCH_ON_AGAIN}:{source.value}", request, flow.expected))
+        purpose = f"{_SWITCH_ON_AGAIN}:{source.value}"
+        raise ConsentRepeated(await self.begin(tenant, purpose, consent.request, flow.expected))
 
-    async def _exchange(self, client: Client, code: str, flow: ConsentFlow) -> tuple[Grant, Identity]:
+    async def _exchange(self, consent: _Consent, code: str) -> tuple[Grant, Identity]:
+        client, flow = _client(consent.tenant), consent.flow
         try:
             grant = await self._dependencies.oauth.exchange(
                 client, code=code, redirect_uri=self._redirect_uri, verifier=flow.verifier, nonce=flow.nonce
@@ -317,35 +368,24 @@ class AuthorizationCodeFlow:
         return grant, grant.identity
 
     def _store(
-        self,
-        connection: Connection,
-        purpose: str,
-        tenant: WebTenant,
-        grant: Grant,
-        identity: Identity,
-        person: SignIn,
-        session: str,
-        before: str,
-        address: str,
+        self, connection: Connection, consent: _Consent, grant: Grant, identity: Identity, person: SignIn, session: str
     ) -> int | None:
         """Connect the account and sign the person in, both or neither.
 
-        :param address: the client's IP address, for the activity log.
         :param person: the person at the browser, who is not the account's Google user if another account is added.
         :returns: the account's id.  The result is None in three cases: there is no refresh token to store; the person
             who signs in has never connected an account; or the account whose source the consent switches on was
             disconnected or removed meanwhile.
         """
-        now = self._dependencies.clock.seconds()
+        now, tenant, source = self._dependencies.clock.seconds(), consent.tenant, consent.source
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)
         act, account_id = Act.SIGNED_IN, known.id if known is not None else None
-        source = _source_to_switch_on(purpose)
         if source is not None:
             if known is None or not known.is_connected:
                 return None
             act, new = Act.SOURCE_SWITCHED_ON, _new_grant(grant, identity, tenant.client)
             revocations.switch_on_with_grant(connection, self._dependencies.secret_box, known, new, source, now)
-        elif purpose != SIGN_IN:
+        elif consent.flow.purpose != SIGN_IN:
             act = Act.CONNECTED if known is None else Act.RECONNECTED
             account_id = accounts.connect(
                 connection,
@@ -361,18 +401,19 @@ class AuthorizationCodeFlow:
                 return None
             states = _source_states(tenant, known, sources_of(grant.scopes))
             sync_state.write_source_states(connection, account_id, states)
-        begin_session(connection, session, before, person, now)
-        actor, detail = Actor(person.address, address), source.value if source is not None else ""
+        begin_session(connection, session, consent.former_session, person, now)
+        actor, detail = Actor(person.address, consent.request.address), source.value if source is not None else ""
         activity.record(connection, activity.entry(now, tenant.name, actor, act, identity.email, detail))
         return account_id
 
-    async def _revoke_unused(self, tenant: WebTenant, client: Client, grant: Grant, identity: Identity) -> None:
+    async def _revoke_unused(self, consent: _Consent, grant: Grant, identity: Identity) -> None:
         """Revoke a grant that is not stored.
 
         Google revokes everything that the user has ever granted to the client.  Nothing is revoked if another account
         of this gateway depends on the user's grants.
         """
-        if await self._dependencies.store.read(revocations.is_shared, self._dependencies.sharers(client), identity.sub):
+        sharers = self._dependencies.sharers(_client(consent.tenant))
+        if await self._dependencies.store.read(revocations.is_shared, sharers, identity.sub):
             return
         try:
             await self._dependencies.oauth.revoke(grant.refresh_token or grant.access_token)
@@ -380,7 +421,7 @@ class AuthorizationCodeFlow:
             log.warn(
                 "web: a grant could not be revoked: {code} {detail}",
                 event="unused_grant_revocation_failed",
-                tenant=tenant.name,
+                tenant=consent.tenant.name,
                 code=error.code,
                 detail=error.detail,
             )
@@ -438,22 +479,15 @@ def _source_states(
     return states
 
 
-def _check_grant(
-    flow: ConsentFlow,
-    tenant: WebTenant,
-    known: Account | None,
-    visitor: Visitor | None,
-    grant: Grant,
-    identity: Identity,
-) -> None:
+def _check_grant(consent: _Consent, known: Account | None, grant: Grant, identity: Identity) -> None:
     """Check that a consent is from the expected account, and that the user has granted what the consent needs.
 
     :raises PageError: when the consent is from another account, or a checkbox was not ticked.
     """
-    source, granted = _source_to_switch_on(flow.purpose), sources_of(grant.scopes)
+    tenant, source, granted = consent.tenant, consent.source, sources_of(grant.scopes)
     if source is None:
         _check_boxes(_sources_to_connect(tenant, known), granted)
-    if not _is_expected_account(flow, visitor, identity.sub):
+    if not consent.allows(identity.sub):
         raise PageError(error_pages.PAGES.wrong_account)
     if source is not None and source not in granted:
         raise PageError(error_pages.not_switched_on(source))
@@ -487,43 +521,3 @@ def _new_grant(grant: Grant, identity: Identity, client: Client | None) -> NewGr
         client_id=client.client_id if client else None,
         hd=identity.hd,
     )
-
-
-def _is_expected_account(flow: ConsentFlow, visitor: Visitor | None, sub: str) -> bool:
-    """Return whether a consent is from an account that the flow allows; the purpose `ADD` allows any account.
-
-    Any other purpose allows only the expected account, if the flow expects a certain account.  If the visitor is signed
-    in as a person, the account must also be this person's own account, or be on this person's page.
-    """
-    if flow.purpose == ADD:
-        return True
-    if flow.expected not in ("", sub):
-        return False
-    return (
-        visitor is None
-        or visitor.person.is_by_link
-        or visitor.person.sub == sub
-        or visitor.account_by_sub(sub) is not None
-    )
-
-
-def _retry_target(flow: ConsentFlow, visitor: Visitor | None) -> str:
-    """Return the target of a link with which the same consent can begin again (`ldapgw.web.sign_in_pages`)."""
-    if flow.purpose == ADD:
-        return "connect?add"
-    if _source_to_switch_on(flow.purpose) is not None:
-        return _account_page(flow, visitor)  # the consent begins with a form on this page
-    number = _expected_number(flow, visitor)
-    return f"connect?account={number}" if number else flow.purpose
-
-
-def _account_page(flow: ConsentFlow, visitor: Visitor | None) -> str:
-    """Return the path of the page of the account that the consent is for."""
-    number = _expected_number(flow, visitor)
-    return f"account?account={number}" if number > 1 else "account"
-
-
-def _expected_number(flow: ConsentFlow, visitor: Visitor | None) -> int:
-    """Return the number of the expected account on the visitor's page, or 0 if the visitor has no such account."""
-    numbered = enumerate(visitor.accounts if visitor else (), start=1)
-    return next((number for number, account in numbered if account.sub == flow.expected), 0)

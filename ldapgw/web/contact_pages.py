@@ -33,7 +33,6 @@ from ldapgw.phones.contact_browser import (
     STARRED,
     BrowsedContact,
     ContactPage,
-    ContactSummary,
     numbers_of,
 )
 from ldapgw.phones.explain.model import note_on, number_text
@@ -207,15 +206,8 @@ class ContactPages:
         query = visit.form.get("sought", "")[:MAX_QUERY_LENGTH]
         books = [account.sub for account in visit.visitor.accounts if account.is_connected]
         result = await self._browser.find(visit.tenant.name, books, query)
-        browsed = [
-            self._browser.contact(visit.tenant.name, books, hit.id) if hit.id else None for hit in result.contacts
-        ]
-        stored = await self._stored(visit.tenant, [contact for contact in browsed if contact is not None])
-        own = [account.address for account in visit.visitor.accounts]
-        rows = [
-            _row(visit.tenant, contact, stored) if contact is not None else row_of_summary(hit, own)
-            for hit, contact in zip(result.contacts, browsed, strict=True)
-        ]
+        stored = await self._stored(visit.tenant, [contact for contact in result.contacts if contact.id])
+        rows = [_row(visit.tenant, contact, stored) for contact in result.contacts]
         return visit.page("search.html", query=query, rows=rows, is_complete=result.complete)
 
     async def contact(self, visit: Visit, contact: str) -> HttpResponse:
@@ -227,7 +219,6 @@ class ContactPages:
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
         numbers, shown = _numbers(found, stored), _shown_numbers(found, stored)
-        name = text_of(found.entry, "cn")
         return visit.page(
             "contact.html",
             contact=found,
@@ -235,13 +226,13 @@ class ContactPages:
             numbers=numbers if owner is not None else [replace(number, note="") for number in numbers],
             mails=texts_of(found.entry, "mail"),
             title=text_of(found.entry, "title"),
-            contact_name=name,
+            contact_name=found.name,
             shown=shown,
             callers=visit.tenant.dial.callers(own_phones) if visit.tenant.dial is not None else {},
             # Phones with one entry per number show the kind of the number behind the name.  If the stored contact is
             # unknown, the kind is unknown too.
             per_number=per_number if stored else [],
-            per_number_lines=[f"{name} ({kind})" for _, kind in shown],
+            per_number_lines=[f"{found.name} ({kind})" for _, kind in shown],
             left_out=list(_left_out(stored, context)) if owner is not None and stored else [],
             google=contact_page(found.entry.uid.decode(), owner.address) if owner is not None else "",
             is_directory=found.book == DIRECTORY,
@@ -354,8 +345,8 @@ def _groups(
 
 
 def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]) -> ContactRow:
-    entry = found.entry
-    name, company = (text_of(entry, attribute) for attribute in ("cn", "o"))
+    entry, name = found.entry, found.name
+    company = text_of(entry, "o")
     numbers = _numbers(found, stored.get(found.id))
     # A contact without a name has its best number as a name.
     is_number = name in texts_of(entry, "telephoneNumber")
@@ -369,26 +360,6 @@ def _row(tenant: WebTenant, found: BrowsedContact, stored: Mapping[str, Contact]
         initials=initials(name),
         colour=crc32(name.encode()) % _COLOURS,
         has_photo=bool(_photo(tenant, found)),
-    )
-
-
-def row_of_summary(hit: ContactSummary, own: Collection[str]) -> ContactRow:
-    """Return the row of a contact that a search has found, and that has no page of its own.
-
-    :param own: the names of the reader's own books.
-    """
-    return ContactRow(
-        id="",
-        name=readable(hit.name),
-        company="" if hit.organization == hit.name else hit.organization,
-        numbers=tuple(
-            NumberText(readable(number), number, _KINDS_BY_ATTRIBUTE[attribute]) for number, attribute in hit.numbers
-        ),
-        mail=next(iter(hit.mails), ""),
-        book="" if hit.book in own else hit.book,
-        initials=initials(hit.name),
-        colour=crc32(hit.name.encode()) % _COLOURS,
-        has_photo=False,
     )
 
 

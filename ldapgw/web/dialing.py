@@ -36,7 +36,7 @@ class DialResult(StrEnum):
     LATE = "dial-late"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class DialAddress:
     """The address at which a telephone system begins a call.
 
@@ -46,9 +46,6 @@ class DialAddress:
 
     template: str
     is_called_by_gateway: bool = False
-
-    def __repr__(self) -> str:
-        return "<DialAddress>"
 
     @property
     def needs_phone(self) -> bool:

@@ -9,7 +9,7 @@ such a book contains the number; the command ``ldapgw explain`` shows more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -21,7 +21,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.google.endpoints import contact_page
 from ldapgw.numbers.phone_number import readable
-from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH, ExplainRequest, read_number_notes
+from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH, read_number_notes
 from ldapgw.phones.explain.model import (
     Explanation,
     ExplanationReader,
@@ -34,6 +34,7 @@ from ldapgw.phones.explain.model import (
 from ldapgw.phones.explain.query import QueryKind, SubjectKind, is_withheld, subject_of
 from ldapgw.phrase import Phrase, Texts, Translatable, gettext_noop, joined, read_texts
 from ldapgw.store import accounts
+from ldapgw.store.accounts import Account
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
@@ -229,10 +230,12 @@ class ExplainPages:
         query, base = (visit.form.get(name, "").strip()[:MAX_QUERY_LENGTH] for name in ("asked", "base"))
         if not query:
             return await self._page(visit, phone, {})
-        explain_request = await self._explain_request(visit, query, base)
+        reader, known_accounts = await self._reader(visit)
         self._running[visit.visitor.token] += 1
         try:
-            explanation = await self._layout.dependencies.explainer.explain(phone, explain_request)
+            explanation = await self._layout.dependencies.explainer.explain(
+                phone, query, base, reader, known_accounts, _OVERVIEW_NAME
+            )
         except (UserError, DirectoryError) as error:
             query_error = _NO_FILTER if isinstance(error, UserError) else _NO_BASE
             return await self._page(visit, phone, visit.form, query_error)
@@ -251,14 +254,15 @@ class ExplainPages:
         known = await visit.store.read(visible_phones, visit)
         return known[0] if known else None
 
-    async def _explain_request(self, visit: Visit, query: str, base: str) -> ExplainRequest:
+    async def _reader(self, visit: Visit) -> tuple[ExplanationReader, Sequence[Account]]:
+        """Return the visitor as a reader of explanations, and the accounts whose syncs the visitor may see."""
         is_admin = visit.is_by_admin
         known_accounts = visit.visitor.accounts
         if is_admin:
             known_accounts = await visit.store.read(accounts.read_all, visit.tenant.name)
         own_books = frozenset(account.sub for account in visit.visitor.accounts)
         reader = ExplanationReader(hides_private_books=True, is_admin=is_admin, own_books=own_books)
-        return ExplainRequest(query, base, reader, known_accounts, _OVERVIEW_NAME)
+        return reader, known_accounts
 
     async def _page(
         self,

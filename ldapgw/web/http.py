@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as NoResultInTime
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.web.iweb import IRequest
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header, parse_options_header
@@ -33,7 +34,7 @@ from zope.interface import implementer
 from ldapgw.directory.clients import is_loopback, normalize_address
 from ldapgw.google.endpoints import is_redirect_uri_refused
 from ldapgw.web.dependencies import WebDependencies
-from ldapgw.web.i18n import LANGUAGES, best_language
+from ldapgw.web.i18n import LANGUAGES
 
 # The maximum number of octets of a form's body.  A form of the gateway has a token, a few fields, and a field for each
 # selected row of a table; Google's redirect has eight parameters.
@@ -303,16 +304,13 @@ class HttpRequest:
     :ivar address: the client's IP address (`client_address`).
     :ivar is_private: whether the request came by TLS or from this machine, so that nobody on the way could read the
         request.
-    :ivar authorization: the header ``Authorization``, which is secret; empty if not sent, like all headers.
+    :ivar headers: the headers that were sent exactly once, by their names in lower case; ``Authorization`` is secret.
     :ivar takes_gzip: whether the body may be compressed with gzip.
-    :ivar fetch_site: the header ``Sec-Fetch-Site``.
     :ivar language: the tag of the response's language.
     :ivar is_live: whether page.js, rather than the browser, fetches the page.
     :ivar is_background: whether page.js sent the request to keep a page up to date, rather than a person.
     :ivar is_head: whether the client wants only the headers of the answer (RFC 9110 9.3.2).
     :ivar body: the octets of the body.
-    :ivar depth: the header ``Depth`` (RFC 4918 10.2), in lower case.
-    :ivar prefer: the header ``Prefer`` (RFC 7240).
     """
 
     query: Mapping[str, str] = field(default_factory=dict)
@@ -323,20 +321,17 @@ class HttpRequest:
     sessions: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
     is_private: bool = False
-    authorization: str = ""
-    accept: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     takes_gzip: bool = False
-    origin: str = ""
-    fetch_site: str = ""
-    if_none_match: str = ""
     language: str = "en"
     is_live: bool = False
     is_background: bool = False
     is_head: bool = False
-    user_agent: str = ""
     body: bytes = b""
-    depth: str = ""
-    prefer: str = ""
+
+    def header(self, name: str) -> str:
+        """Return the value of a header; empty if the header was not sent, or was sent twice."""
+        return self.headers.get(name.lower(), "")
 
     def session(self, tenant: str) -> str:
         """Return the session cookie of a tenant; empty if not sent."""
@@ -347,7 +342,7 @@ class HttpRequest:
 
         The comparison is weak, because a proxy that compresses answers makes their entity tags weak.
         """
-        tags = [tag.strip().removeprefix("W/") for tag in self.if_none_match.split(",")]
+        tags = [tag.strip().removeprefix("W/") for tag in self.header("If-None-Match").split(",")]
         return etag.removeprefix("W/") in tags or tags == ["*"]
 
 
@@ -450,6 +445,13 @@ def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpRes
     return HttpResponse(status, b"", "text/plain; charset=utf-8", (("Location", location), *headers))
 
 
+def best_language(accept_language: str) -> str:
+    """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
+    # The text after 500 characters is ignored, because no browser names more than a handful of languages.
+    accepted = parse_accept_header(accept_language[:500], LanguageAccept)
+    return accepted.best_match(LANGUAGES, default=next(iter(LANGUAGES)))
+
+
 def max_body_size(method: bytes) -> int:
     """Return the maximum number of octets of a request's body, by the request's method."""
     return MAX_REPORT_SIZE if method == b"REPORT" else MAX_BODY_SIZE
@@ -458,15 +460,16 @@ def max_body_size(method: bytes) -> int:
 def read_request(request: IRequest, dependencies: WebDependencies, cookies: HttpCookies) -> HttpRequest:
     """Convert a Twisted request."""
     _, _, query = request.uri.partition(b"?")
-    headers = request.requestHeaders
+    all_headers = request.requestHeaders.getAllRawHeaders()
+    headers = {_text(name).lower(): _text(values[0]) for name, values in all_headers if len(values) == 1}
     body = request.content.read(max_body_size(request.method))
     pairs = _parse_urlencoded(query)
     parameters = _without_duplicates(pairs)
-    cookie_headers = [_text(value) for value in headers.getRawHeaders(b"Cookie", [])]
+    cookie_headers = [_text(value) for value in request.requestHeaders.getRawHeaders(b"Cookie", [])]
     our_cookies = cookies.read(cookie_headers)
-    accept = _header(request, "Accept")
+    live = headers.get("ldapgw-live", "")
     chosen = [tag for tag in (parameters.get("language", ""), our_cookies.get(Cookie.LANGUAGE, "")) if tag in LANGUAGES]
-    form, files = _parse_form(_header(request, "Content-Type"), body)
+    form, files = _parse_form(headers.get("content-type", ""), body)
     return HttpRequest(
         query=parameters,
         has_repeated_parameters=len({name for name, _ in pairs}) < len(pairs),
@@ -476,20 +479,13 @@ def read_request(request: IRequest, dependencies: WebDependencies, cookies: Http
         sessions=cookies.sessions(cookie_headers, dependencies.tenants),
         address=request_address(request, dependencies.is_trusted_proxy),
         is_private=_is_private(request, dependencies.is_trusted_proxy),
-        authorization=_header(request, "Authorization"),
-        accept=accept,
-        takes_gzip=parse_accept_header(_header(request, "Accept-Encoding")).quality("gzip") > 0,
-        origin=_header(request, "Origin"),
-        fetch_site=_header(request, "Sec-Fetch-Site"),
-        if_none_match=_header(request, "If-None-Match"),
-        language=chosen[0] if chosen else best_language(_header(request, "Accept-Language")),
-        is_live=bool(_header(request, "Ldapgw-Live")),
-        is_background=_header(request, "Ldapgw-Live") == "look" or accept == "text/event-stream",
+        headers=headers,
+        takes_gzip=parse_accept_header(headers.get("accept-encoding", "")).quality("gzip") > 0,
+        language=chosen[0] if chosen else best_language(headers.get("accept-language", "")),
+        is_live=bool(live),
+        is_background=live == "look" or headers.get("accept") == "text/event-stream",
         is_head=request.method == b"HEAD",
-        user_agent=_header(request, "User-Agent"),
         body=body,
-        depth=_header(request, "Depth").strip().lower(),
-        prefer=_header(request, "Prefer"),
     )
 
 
@@ -548,12 +544,6 @@ def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     """Return the fields sent exactly once: parameters must not be included more than once (RFC 6749 3.1)."""
     counts = Counter(name for name, _ in pairs)
     return {name: value for name, value in pairs if counts[name] == 1}
-
-
-def _header(request: IRequest, name: str) -> str:
-    """Return the value of a header that was sent exactly once, or else an empty text."""
-    values = request.requestHeaders.getRawHeaders(name.encode(), [])
-    return _text(values[0]) if len(values) == 1 else ""
 
 
 def _text(octets: bytes) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The languages of the pages: negotiation with the browser, translation, and formats of dates, times and numbers.
+"""The languages of the pages: translation, and formats of dates, times and numbers.
 
 English texts are in ``texts/*.toml``, in the templates and in the code; every other language has a catalog,
 ``locale/TAG.po``.  The catalogs are read at start: no compilation step is needed, and no compiled catalog can be out of
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gettext
 import io
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -30,8 +29,6 @@ LANGUAGES: Mapping[str, str] = {"en": "English", "de": "Deutsch"}
 
 # Babel's locale of a language, where the tag alone is not specific enough: British dates are the most widely readable.
 _LOCALES: Mapping[str, str] = {"en": "en_GB"}
-
-_RANGE = re.compile(r"\s*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{1,3})?)\s*)?")
 
 
 class Language:
@@ -80,18 +77,6 @@ class Language:
 def languages() -> Mapping[str, Language]:
     """Read the catalogs, and return all languages by tag."""
     return {tag: Language(tag) for tag in LANGUAGES}
-
-
-def best_language(accept_language: str) -> str:
-    """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
-    best, best_quality = next(iter(LANGUAGES)), 0.0
-    # The text after 500 characters is ignored, because no browser names more than a handful of languages.
-    for language_range in accept_language[:500].split(","):
-        match = _RANGE.fullmatch(language_range)
-        tag, quality = (match[1].lower(), float(match[2] or 1)) if match else ("", 0.0)
-        if tag in LANGUAGES and quality > best_quality:
-            best, best_quality = tag, quality
-    return best
 
 
 def _catalog(tag: str) -> gettext.NullTranslations:

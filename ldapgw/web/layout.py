@@ -300,19 +300,17 @@ class TenantVisit:
         visitor = await self.layout.current_visitor(self.request, self.tenant)
         return Visit(self.layout, self.request, self.tenant, visitor) if visitor is not None else None
 
-    def page(self, template: str, *, status: int = 200, **values: Any) -> HttpResponse:
+    def page(self, template: str, **values: Any) -> HttpResponse:
         """Render a page of the tenant (`Layout.page`)."""
-        return self.layout.page(
-            self.request, template, tenant=self.tenant, visitor=self.visitor, status=status, **values
-        )
+        return self.layout.page(self.request, template, tenant=self.tenant, visitor=self.visitor, **values)
 
-    async def long_page(self, template: str, *, status: int = 200, **values: Any) -> HttpResponse:
+    async def long_page(self, template: str, **values: Any) -> HttpResponse:
         """Render a page that may name thousands of accounts or phones, off the reactor's thread (`page`).
 
         Rendering such a page takes tens of milliseconds, and phones should not wait for the reactor that long.
         """
         run_off_thread = self.layout.dependencies.book_clients.run_off_thread
-        response: HttpResponse = await run_off_thread(partial(self.page, template, status=status, **values))
+        response: HttpResponse = await run_off_thread(partial(self.page, template, **values))
         return response
 
     def redirect(self, message: str = "", path: str = "") -> HttpResponse:

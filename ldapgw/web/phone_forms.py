@@ -21,11 +21,11 @@ from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, show_mac
+from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, show_mac
 from ldapgw.phones.provisioning.settings import choose_endpoint
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.rollout import TEXTS as IMPORT_TEXTS
-from ldapgw.phones.rollout import find_owners, label_error, name_error
+from ldapgw.phones.rollout import find_owners, label_error, name_error, read_written_mac
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, activity, phones, recordings
 from ldapgw.store.activity import Act, ActivityEntry
@@ -216,7 +216,7 @@ class PhoneForms:
         owners = await self._new_owners(visit, login, visit.form["owner"].strip())
         if owners is None:
             return visit.redirect("phone-owner-unknown", f"phones/{login.name}")
-        mac, mac_error = read_form_mac(visit.form.get("mac", login.mac))
+        mac, mac_error = read_written_mac(visit.form.get("mac", login.mac))
         if errors := _only_errors(name=name_error(new_name), label=label_error(label), mac=mac_error):
             return await self._pages.show(visit, login, errors=errors)
         model, placeholder = form_model(visit)
@@ -387,8 +387,7 @@ def _change(
         return {"name": _NAME_TAKEN}
     phones.set_label(connection, new.name, new.label)
     phones.set_mac(connection, new.name, new.mac)
-    phones.set_model(connection, new.name, new.model, new.numbers)
-    phones.set_placeholder(connection, new.name, new.placeholder)
+    phones.set_model(connection, new.name, new.model, new.numbers, new.placeholder)
     phones.set_accounts(connection, new.name, new.account_ids)
     if new.password != login.password:
         phones.set_password(connection, new.name, new.password, now)
@@ -426,14 +425,6 @@ async def read_form_names(visit: Visit) -> tuple[str, str, dict[str, Translatabl
         return name, label, {"label": label_wrong}
     name = name or await visit.store.read(free_name, label)
     return name, read_label(label), _only_errors(name=name_error(name))
-
-
-def read_form_mac(written: str) -> tuple[str, Translatable]:
-    """Return the MAC address in a form, and the error of the field; empty if there is no error."""
-    try:
-        return read_mac(written), ""
-    except ValueError:
-        return "", Phrase(IMPORT_TEXTS.bad_mac, {"mac": written})
 
 
 def taken_mac(connection: Connection, login: PhoneLogin, former_name: str = "") -> Translatable:

@@ -128,7 +128,7 @@ class HintText:
 
 @dataclass(frozen=True, slots=True)
 class SearchLogLine:
-    """A line of the log of searches.
+    """A line of the log of searches: a search, with texts about the search.
 
     :ivar subject: the name or number that was searched for, in plain words.
     :ivar outcome: a text that says why there is no name to show, or what went wrong; empty if the number of entries is
@@ -136,19 +136,12 @@ class SearchLogLine:
     :ivar found_nobody: whether the search was for people and found nobody, so that the page offers an explanation.
     """
 
-    when: float
-    address: str
+    decoded: DecodedSearch
     subject: Translatable
     outcome: Translatable
-    filter: str
-    base: str
     scope: Translatable
-    attributes: str
     controls: tuple[Translatable, ...]
-    limit: int | None
-    entries: int
     code: Translatable
-    milliseconds: float
     found_nobody: bool
 
 
@@ -241,19 +234,12 @@ def search_log_line(decoded: DecodedSearch, region: str) -> SearchLogLine:
     else:
         outcome = "" if search.has_entries else code
     return SearchLogLine(
-        when=search.when,
-        address=search.address,
+        decoded,
         subject=_subject_text(subject, region) if request else _TEXTS.unreadable,
         outcome=outcome,
-        filter=decoded.filter,
-        base=request.base if request else "",
         scope=_TEXTS.scopes[request.scope] if request else "",
-        attributes=" ".join(request.attributes) if request else "",
         controls=tuple(_TEXTS.controls.get(control, control) for control in decoded.controls),
-        limit=request.size_limit if request else None,
-        entries=search.entries,
         code=code,
-        milliseconds=search.seconds * 1000,
         found_nobody=bool(request)
         and not search.entries
         and decoded.is_list

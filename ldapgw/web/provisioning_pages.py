@@ -186,7 +186,7 @@ class ProvisioningWindows:
             await _delay_guess(self._dependencies, request.address, "")
             raise PageError(error_pages.PAGES.no_provisioning_address, tenant)
         mac = mac_of_file(file)
-        own_mac = mac or mac_of_file(request.user_agent)
+        own_mac = mac or mac_of_file(request.header("User-Agent"))
         login = await visit.store.read(phones.read_by_mac, tenant.name, own_mac) if own_mac else None
         boot = await self._boot_file(visit, window, login, file) if login is not None else None
         if boot is not None or not is_settings_file(file):
@@ -212,7 +212,7 @@ class ProvisioningWindows:
             return hindrance
         if login is None:
             return Reason.UNKNOWN_MAC
-        vendor = vendor_of_file(login.model, file, visit.request.user_agent)
+        vendor = vendor_of_file(login.model, file, visit.request.header("User-Agent"))
         if vendor is None:
             return Reason.NO_FILE
         sheet = make_sheet(vendor, settings_of(login, self._dependencies.phones.site(visit.tenant), password))

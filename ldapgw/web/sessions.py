@@ -45,9 +45,10 @@ def is_same_site(request: HttpRequest, origin: str) -> bool:
     With ``Referrer-Policy: no-referrer`` browsers send ``Origin: null`` from the gateway's own pages (Fetch, 3.2), so
     ``null`` proves nothing; ``Sec-Fetch-Site`` decides then.
     """
-    if request.fetch_site not in ("", "same-origin"):
+    if request.header("Sec-Fetch-Site") not in ("", "same-origin"):
         return False
-    return request.origin in ("", "null") or request.origin.lower() == origin
+    sent = request.header("Origin")
+    return sent in ("", "null") or sent.lower() == origin
 
 
 @dataclass(frozen=True, slots=True)

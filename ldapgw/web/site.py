@@ -158,25 +158,24 @@ class WebRequest(Request):
         Twisted is told a limited length, because Twisted would open a temporary file for a long body.
         """
         super().gotLength(0 if length is None else min(length, MAX_BODY_SIZE))
-        release = self.channel.admit_request(self)
-        if release is None:
-            self.is_refused = True
-        else:
-            self.notifyFinish().addBoth(lambda _: release())
+        self._refuse_or_count(self.channel.admit_request(self))
 
     def handleContentChunk(self, data: bytes) -> None:
         limit = max_body_size(self.channel.method)
         if self._received <= MAX_BODY_SIZE < min(self._received + len(data), limit):
-            self._admit_large_body()
+            admission = self.channel.site.admission
+            self._refuse_or_count(admission.admit_large_body(request_address(self, admission.is_trusted_proxy)))
         remaining = max((MAX_BODY_SIZE if self.is_refused else limit) + 1 - self._received, 0)
         self._received += len(data)
         super().handleContentChunk(data[:remaining])
         if self._received > MAX_READ_SIZE:
             self.channel.abort("a request that is too large")
 
-    def _admit_large_body(self) -> None:
-        admission = self.channel.site.admission
-        release = admission.admit_large_body(request_address(self, admission.is_trusted_proxy))
+    def _refuse_or_count(self, release: Release | None) -> None:
+        """Refuse the request, or count the request until its end.
+
+        :param release: ends the counting; None if the request is refused.
+        """
         if release is None:
             self.is_refused = True
         else:

@@ -192,7 +192,7 @@ def test_links_keep_the_part() -> None:
     """Of the menu of one of several books."""
     address = ListAddress(URL, {"book": "own"})
     assert (address.link(letter="a"), address.link()) == (f"{URL}?book=own&letter=a", f"{URL}?book=own")
-    assert (ADDRESS.link(), repr(address)) == (URL, "<ListAddress>")
+    assert (ADDRESS.link(), URL in repr(address)) == (URL, False)
 
 
 # --- Gigaset ---------------------------------------------------------------------------------------------------------

@@ -378,7 +378,7 @@ def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
     waiting: Deferred[None] = Deferred()
 
     class Slow:
-        async def explain(self, _phone: object, _question: object) -> None:
+        async def explain(self, *_question: object) -> None:
             await waiting
 
     slow: Any = Slow()

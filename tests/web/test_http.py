@@ -210,5 +210,5 @@ def test_addresses() -> None:
 )
 def test_entity_tags_that_a_client_has(header: str, is_current: bool) -> None:
     """RFC 9110 13.1.2: a list, or any representation; weak and strong tags are compared alike."""
-    request = HttpRequest(if_none_match=header)
+    request = HttpRequest(headers={"if-none-match": header})
     assert [request.has_current(tag) for tag in ('"a1"', 'W/"a1"')] == [is_current] * 2

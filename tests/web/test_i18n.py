@@ -11,7 +11,8 @@ import pytest
 from jinja2 import Environment
 
 from ldapgw.phrase import Phrase, Timestamp
-from ldapgw.web.i18n import LANGUAGES, best_language, languages
+from ldapgw.web.http import best_language
+from ldapgw.web.i18n import LANGUAGES, languages
 from tests.support.catalogs import TEMPLATE, catalog_files, extracted, stored, template, written
 from tests.support.checkout import ROOT
 from tests.support.stage.web import BOB, NOW, Browser
@@ -33,7 +34,7 @@ VALUES = re.compile(r"%\(\w+\)[sd]")
         ("*", "en"),
         ("fr,*;q=0.5", "en"),
         ("de;q=nonsense,en", "en"),
-        (",;,=,de;;q", "en"),
+        (",;,=,;;q", "en"),
         ("x" * 100_000, "en"),
         ("a" * 499 + ",de", "en"),
     ],

@@ -17,7 +17,7 @@ from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.contact_browser import BookSizes, ContactSummary
+from ldapgw.phones.contact_browser import BookSizes
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import Account, ErrorStatus, SourceState
 from ldapgw.store.contacts import FlawedPerson
@@ -27,7 +27,7 @@ from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, account_details, account_view, with_phones
 from ldapgw.web.admin_people import PersonRow
-from ldapgw.web.contact_pages import row_of_summary
+from ldapgw.web.contact_pages import ContactRow, NumberText
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
 from ldapgw.web.layout import FLASH_MESSAGES
@@ -344,7 +344,7 @@ def test_each_source_has_its_state_and_its_switch(
     shown_rows = [
         f"{names[row.label]} {row.state.replace('not available for this account', 'away')}"
         + (f" [{row.switch}]" if row.switch else "")
-        for row in details.sources
+        for row in details["sources"]
     ]
     assert "; ".join(shown_rows) == rows
     may_reconnect = states[0] is NONE
@@ -410,11 +410,11 @@ def test_hostile_texts_stay_text(text: str, displayed: str) -> None:
     tenant = replace(ACME, title=text)
     account = replace(ACCOUNT, address=text)
     visitor = Visitor(SignIn("acme", "1", text), "A" * 43, account, (account, replace(account, id=2)))
-    hit = ContactSummary(text, text, ((text, "mobile"),), (text,), text)
-    rows = [row_of_summary(found, ()) for found in (hit, replace(hit, numbers=()))]
+    row = ContactRow("", text, text, (NumberText(text, text, ""),), text, text, text, 0, has_photo=False)
+    rows = [row, replace(row, numbers=())]
     for html in (
         overview(tenant, visitor),
-        account_page(tenant, visitor, labels=[text], example=hit),
+        account_page(tenant, visitor, labels=[text], example=(text, text)),
         render("search.html", tenant=tenant, visitor=visitor, query=text, rows=rows, is_complete=True),
         welcome(tenant),
         render("front.html", tenants=(tenant, GLOBEX)),

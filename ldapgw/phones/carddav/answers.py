@@ -78,9 +78,6 @@ class Paths:
     def book(self, book: AddressBook) -> str:
         return f"{self.home}{book.name}/"
 
-    def card(self, book: AddressBook, name: str) -> str:
-        return f"{self.book(book)}{card_path(name)}"
-
 
 def needs_token(wanted: WantedProperties) -> bool:
     """Return whether a client wants a property for which a book's content has to be read."""

@@ -384,77 +384,60 @@ MAX_QUERY_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ExplainRequest:
-    """A page's request to explain a search.
-
-    :ivar text: a name, a number or a filter.
-    :ivar base: the phone's search base; empty for the tenant's base.
-    :ivar accounts: the accounts for which the reader may see the state of the sync.
-    :ivar page_name: the name of the page that shows these accounts.
-    """
-
-    text: str
-    base: str
-    reader: ExplanationReader
-    accounts: tuple[Account, ...]
-    page_name: Translatable
-
-
 class PhoneExplainer:
     """The explainer of searches in the directory's published snapshot.
 
-    :param served: returns the snapshot of the directory that phones search now.
-    :param now: returns the seconds since the epoch.
+    :ivar served: returns the snapshot of the directory that phones search now.
+    :ivar now: returns the seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        served: Callable[[], Snapshot],
-        size_limit: int,
-        run_off_thread: Callable[..., Awaitable[Any]],
-        now: Callable[[], float],
-    ) -> None:
-        self._served = served
-        self._size_limit = size_limit
-        self._run_off_thread = run_off_thread
-        self._now = now
+    served: Callable[[], Snapshot]
+    size_limit: int
+    run_off_thread: Callable[..., Awaitable[Any]]
+    now: Callable[[], float]
 
-    async def explain(self, phone: PhoneLogin, request: ExplainRequest) -> Explanation | None:
+    async def explain(
+        self,
+        phone: PhoneLogin,
+        text: str,
+        base: str,
+        reader: ExplanationReader,
+        accounts: Iterable[Account],
+        page_name: Translatable,
+    ) -> Explanation | None:
         """Explain which contacts a phone finds and why; None if the directory does not serve the phone yet.
 
+        :param text: a name, a number or a filter.
+        :param base: the phone's search base; empty for the tenant's base.
+        :param accounts: the accounts for which the reader may see the state of the sync.
+        :param page_name: the name of the page that shows these accounts.
         :raises UserError: if the query is a filter that cannot be parsed.
         :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
         """
-        snapshot = self._served()
+        snapshot = self.served()
         login = snapshot.logins.get(phone.name.lower())
         if login is None:
             return None
         view = PhoneView(snapshot.dit, login.viewer, phone.tenant)
-        states = book_sync_states(
-            request.accounts,
-            view.tenant_viewer,
-            self._now(),
-            lambda _: request.page_name,
-            commands=request.reader.is_admin,
-        )
-        explanation: Explanation = await self._run_off_thread(self._explain, view, request, tuple(states), phone.model)
+        viewer = view.tenant_viewer
+        states = [*book_sync_states(accounts, viewer, self.now(), lambda _: page_name, commands=reader.is_admin)]
+
+        def make() -> Explanation:
+            from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
+
+            return explain(
+                parse_query(text, read_filter, view.context.strip),
+                view,
+                private=view.hidden_books(),
+                states=states,
+                size_limit=self.size_limit,
+                base=base,
+                reader=reader,
+                model=phone.model,
+            )
+
+        explanation: Explanation = await self.run_off_thread(make)
         return explanation
-
-    def _explain(
-        self, view: PhoneView, request: ExplainRequest, states: Iterable[BookSyncState], model: str
-    ) -> Explanation:
-        from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
-
-        return explain(
-            parse_query(request.text, read_filter, view.context.strip),
-            view,
-            private=view.hidden_books(),
-            states=states,
-            size_limit=self._size_limit,
-            base=request.base,
-            reader=request.reader,
-            model=model,
-        )
 
 
 def read_number_notes(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,8 +13,9 @@ from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.phones.explain.explain import ExplainRequest, PhoneExplainer
-from ldapgw.phones.explain.model import USER
+from ldapgw.phones.explain.explain import PhoneExplainer
+from ldapgw.phones.explain.model import USER, ExplanationReader
+from ldapgw.store.accounts import Account
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.sync.publisher import make_login
 from tests.support.phonebook import naming_context
@@ -36,8 +37,8 @@ class Thread:
         return done
 
 
-def question(asked: str, base: str = "") -> ExplainRequest:
-    return ExplainRequest(asked, base, USER, (), "here")
+def question(asked: str, base: str = "") -> tuple[str, str, ExplanationReader, Sequence[Account], str]:
+    return asked, base, USER, (), "here"
 
 
 def served() -> Snapshot:
@@ -49,7 +50,7 @@ def test_it_is_worked_out_elsewhere() -> None:
     thread = Thread()
     now = [served()]
     explainer = PhoneExplainer(lambda: now[0], 1000, thread, lambda: 0.0)
-    asked = Deferred.fromCoroutine(explainer.explain(DESK, question("meier")))
+    asked = Deferred.fromCoroutine(explainer.explain(DESK, *question("meier")))
     now[0] = Snapshot(Dit((), Features("1")))
     assert not asked.called
     [work] = thread.waiting
@@ -61,7 +62,7 @@ def test_it_is_worked_out_elsewhere() -> None:
 def test_a_phone_that_is_not_served() -> None:
     """There is nothing to tell of it yet."""
     explainer = PhoneExplainer(lambda: Snapshot(Dit((), Features("1"))), 1000, Thread(), lambda: 0.0)
-    assert result_of(explainer.explain(DESK, question("meier"))) is None
+    assert result_of(explainer.explain(DESK, *question("meier"))) is None
 
 
 @pytest.mark.parametrize(
@@ -77,4 +78,4 @@ def test_what_cannot_be_explained(asked: str, base: str, error: type[Exception])
 
     explainer = PhoneExplainer(served, 1000, at_once, lambda: 0.0)
     with pytest.raises(error):
-        result_of(explainer.explain(DESK, question(asked, base)))
+        result_of(explainer.explain(DESK, *question(asked, base)))

@@ -25,10 +25,11 @@ from twisted.python.failure import Failure
 from twisted.web.client import FileBodyProducer
 from twisted.web.resource import Resource
 
-from ldapgw.contact import Sharing, Source
+from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory.access import LeftOut
+from ldapgw.directory.book import build_book
 from ldapgw.directory.catalog import Catalog, Snapshot
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
@@ -45,10 +46,12 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.ldap.turns import TurnOf
+from ldapgw.numbers import phone_number
+from ldapgw.numbers.number import Number
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.contact_browser import ContactBrowser, ContactSummary, LookupResult
+from ldapgw.phones.contact_browser import ContactBrowser, LookupResult
 from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ServerAddress
 from ldapgw.phones.refused_logins import RefusedLogins
@@ -86,6 +89,7 @@ from tests.support import browser as person
 from tests.support import pdu
 from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.filter_text import encode, read_filter
+from tests.support.phonebook import naming_context
 from tests.support.phonebook.turns import Turns
 from tests.support.results import result_of
 from tests.support.stage.databases import open_in_memory
@@ -116,28 +120,36 @@ GLOBEX = replace(ACME, name="globex", title="Globex <b>& Sons</b>", allowed_user
 
 
 class TwoContacts(ContactBrowser):
-    """The contacts that phones find, and a phone book of two for searches."""
+    """The contacts that phones find, and a phone book of two for searches if no book is published.
 
-    def __init__(self, dit: Callable[[], Dit], turn_of: TurnOf, *hits: ContactSummary) -> None:
+    :ivar asked: the searches.
+    """
+
+    def __init__(self, dit: Callable[[], Dit], turn_of: TurnOf) -> None:
         super().__init__(dit, turn_of)
-        self.hits = hits or (
-            ContactSummary(
-                "Anna Berg",
-                "Berg & Söhne",
-                (("+49 30 1234567", "telephoneNumber"),),
-                ("anna@example.net",),
-                "team@acme.example",
-            ),
-            ContactSummary(HOSTILE, HOSTILE, ((HOSTILE, "mobile"),), (HOSTILE,), HOSTILE),
+        anna = Contact(
+            uid="anna",
+            name="Anna Berg",
+            given_name="Anna",
+            organization="Berg & Söhne",
+            phones=(Phone(Kind.WORK, phone_number.parse("+49 30 1234567", "DE") or Number("")),),
+            emails=("anna@example.net",),
         )
+        hostile = Contact(uid="hostile", name=HOSTILE, organization=HOSTILE, emails=(HOSTILE,))
+        context = naming_context()
+        book = build_book(context, "team", "team@acme.example", Sharing.SHARED, (anna, hostile), {}, per_number=False)
+        two = Dit((Directory(context, (book,)),), Features("1"))
+        self._two = ContactBrowser(lambda: two, turn_of)
         self.asked: list[tuple[str, tuple[str, ...], str]] = []
 
-    async def find(self, tenant: str, books: Iterable[str], text: str) -> LookupResult:
+    async def find(self, tenant: str, books: Sequence[str], text: str) -> LookupResult:
         self.asked.append((tenant, tuple(books), text))
-        return LookupResult(tuple(hit for hit in self.hits if text.lower() in hit.name.lower()))
+        if self._dit().directory(tenant) is not None:
+            return await super().find(tenant, books, text)
+        return await self._two.find(tenant, books, text)
 
-    async def example(self, tenant: str, book: str) -> ContactSummary | None:
-        return self.hits[0]
+    async def example(self, tenant: str, book: str) -> tuple[str, str] | None:
+        return await self._two.example(tenant, "team")
 
 
 async def _no_preview(*_: object) -> FilePreview:
