@@ -17,7 +17,6 @@ QUICK = {"test_account_state", "test_labels", "test_restore"}
 SLOW = {"test_day", "test_job_faults"}
 # These modules use no database, are about PostgreSQL alone, or are the same on each engine.
 ONCE = {"test_backoff", "test_contact_renewal", "test_failover", "test_fetch", "test_pacing", "test_plan"}
-ONCE |= {"test_records"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -69,9 +69,8 @@ def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> N
     *same, strange = addresses = stage.add_users(5)
     for address in addresses:
         stage.connect(address, client=other if address == strange else CLIENT)
-    with stage.database.begin() as connection:
-        connection.execute(update(account_table).values(tenant="same"))
-        connection.execute(update(account_table).values(tenant="other").filter_by(address=strange))
+    stage.execute(update(account_table).values(tenant="same"))
+    stage.execute(update(account_table).values(tenant="other").filter_by(address=strange))
     begin_outage(stage, ALICE)
     assert stage.scheduler._circuits["same"].is_open
     pass_time_until_called(stage, strange)
@@ -144,9 +143,7 @@ def test_an_outage_that_a_restart_interrupts_ends_in_the_same_way(stage: Stage) 
     """What the gateway has stored says why an account waits."""
     begin_outage(stage, ALICE, BOB)
     stage.world.faults.clear()
-    stage.scheduler.stopService()
-    stage.scheduler = stage.new_scheduler()
-    stage.start()
+    stage.restart()
     assert code(stage, ALICE) == "google_unavailable"
     stage.request(BOB)
     pass_time(stage, 2 * INTERVAL)
