@@ -86,25 +86,6 @@ def test_one_of_them_syncs(world: World) -> None:
     wait_until(lambda: {one["contacts"] for one in cluster.known()} == {len(cluster.office.now)}, "all serve the same")
 
 
-def test_phones_are_served_without_the_database(world: World) -> None:
-    """From memory, logins too; the log says when it is away and when it is back, once each, and changes go on."""
-    cluster, gateways = world
-    cluster.server.stop(immediately=True)
-    for _ in range(10):
-        assert all(cluster.found(site) == cluster.office.now for site in cluster.sites)
-    wait_until(lambda: all("phones are served from memory" in one.said for one in gateways), "it is told")
-    cluster.server.start()
-    wait_until(lambda: all("can be used again" in one.said for one in gateways), "it is told too")
-    cluster.office.edit()
-    wait_until(lambda: cluster.sites[1].ldapgw("sync", ALICE, "--wait").returncode == 0, "a sync")
-    wait_until(cluster.all_find, "every gateway finds the change")
-    for gateway in gateways:
-        lines = gateway.said.splitlines()
-        assert len([line for line in lines if "phones are served from memory" in line]) <= 2
-        assert len([line for line in lines if "can be used again" in line]) <= 2
-        assert "Traceback" not in gateway.said
-
-
 def test_another_one_takes_over(world: World) -> None:
     """From one that was killed, while phones are served by the others; the killed one comes back as one of them."""
     cluster, gateways = world

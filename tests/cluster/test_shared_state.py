@@ -130,24 +130,6 @@ def test_a_recording_has_a_part_of_each_gateway(world: World, tmp_path: Path) ->
         assert page(cluster, site, "phones/desk1/recording.jsonl") == file.read_text()
 
 
-@pytest.mark.soak  # tests/sync has the progress
-def test_progress_is_shown_by_both_and_ends_with_its_gateway(own: World) -> None:
-    """A listing of everything that Google does not go on with; then the gateway that waits for it dies."""
-    cluster, gateways = own
-    position = syncing(gateways)
-    other = cluster.sites[1 - position]
-    cluster.office.site.turn("inject-fault", name="broken_silence", path="/v1/otherContacts", account=ALICE)
-    assert other.ldapgw("sync", ALICE, "--full").returncode == 0
-    wait_until(lambda: "<progress" in page(cluster, other), "the other gateway shows the progress")
-    assert ": 20 of 20</label>" in page(cluster, other)
-    cluster.office.site.turn("clear-faults")  # what is silent stays so
-    gateways[position].end(signal.SIGKILL)
-    wait_until(lambda: "<progress" not in page(cluster, other), "the progress has ended")
-    cluster.office.edit()
-    assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
-    assert cluster.found(other) == cluster.office.now
-
-
 @pytest.mark.soak  # tests/store/test_key_rotation has the rules
 def test_a_new_key_waits_for_all_gateways(own: World) -> None:
     """The command says where it is missing; all go on meanwhile; afterwards either of them can sync alone."""

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 import ldapgw
-from ldapgw.store.database import readable_from, revisions
+from ldapgw.store.database import revisions
 from tests.cluster.companies import Companies
 from tests.cluster.promises import begin_anew, check_changes, check_steady
 from tests.support.postgresql import needs_postgresql
-from tests.support.site.cluster import ALICE, DATABASE, Cluster, running_cluster
+from tests.support.site.cluster import ALICE, Cluster, running_cluster
 from tests.support.site.line import Phone
 from tests.support.site.running import PATIENCE, Process, Site, wait_until
 
@@ -244,35 +244,3 @@ def test_promises_hold_while_versions_are_mixed(tmp_path: Path) -> None:
         assert companies.execute("SELECT revision FROM schema_version") == [(NEXT,)]
         for gateway in companies.gateways.values():
             assert "Traceback" not in gateway.said
-
-
-@pytest.mark.soak  # tests/store/test_gateways.py has the rules
-def test_tables_keep_what_a_living_gateway_needs(tmp_path: Path) -> None:
-    """A newer version that takes it away says which gateway is to be stopped, and starts when none is left."""
-    later = newer(tmp_path / "later", "9.2", CONTRACTS)
-    with upgrades(tmp_path, 1) as world:
-        [site], [gateway] = world.cluster.sites, world.gateways
-        done = run(site, later, "accounts")
-        [machine] = [one["name"] for one in world.cluster.known()]
-        assert done.status == 1
-        assert done.said == (
-            f"ldapgw: postgresql://127.0.0.1:{world.cluster.server.port}/{DATABASE}: this version needs an upgrade of "
-            f"the database, after which the older gateways on {machine} could not use the database; stop those "
-            "gateways, or upgrade them to a version in between; nothing was changed\n"
-        )
-        assert stored(world.cluster) == (revisions()[0], readable_from())
-        world.changes_are_found()
-        assert gateway.end() == 0
-        assert run(site, later, "accounts").status == 0
-        assert stored(world.cluster) == (LATER, NEXT)
-        # The old version does not start any more.
-        done = site.process("run")
-        assert done.returncode == 1
-        assert "was made by a newer version of ldapgw; install that version" in done.stderr
-        assert "Traceback" not in gateway.said
-
-
-def stored(cluster: Cluster) -> tuple[str, str]:
-    """The revision of the database, and the oldest one whose gateways can use it."""
-    [(revision, oldest)] = cluster.server.execute("SELECT revision, readable_from FROM schema_version", DATABASE)
-    return revision, oldest

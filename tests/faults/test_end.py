@@ -24,6 +24,7 @@ from tests.support.postgresql import Server
 from tests.support.site.office import BOOK, Office
 from tests.support.site.running import PATIENCE, Process, Site, fetch, find_program, wait_until
 from tests.support.site.visitor import connect
+from tests.support.stage.paths import CONNECTIONS, TOKEN
 
 # Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
 pytestmark = pytest.mark.long
@@ -50,23 +51,19 @@ def calls(office: Office, path: str) -> int:
     return int(json.loads(fetch(f"{office.site.google}/sandbox/state")[1])["calls"].get(path, 0))
 
 
-def google_says_nothing(office: Office, stack: ExitStack) -> None:
+def google_says_nothing(office: Office, stack: ExitStack, path: str = CONNECTIONS) -> None:
     """A sync waits for an answer that never comes."""
-    office.site.turn("inject-fault", name="broken_silence")
+    office.site.turn("inject-fault", name="broken_silence", path=path)
     stack.callback(office.site.turn, "clear-faults")
-    before = calls(office, "/v1/people/me/connections")
+    before = calls(office, path)
     assert office.site.ldapgw("sync", ALICE).returncode == 0
-    wait_until(lambda: calls(office, "/v1/people/me/connections") > before, "the sync calls Google")
+    wait_until(lambda: calls(office, path) > before, "the sync calls Google")
 
 
 def token_endpoint_says_nothing(office: Office, stack: ExitStack) -> None:
     """A renewal waits."""
-    office.site.turn("inject-fault", name="broken_silence", path="/token")
     office.site.turn("expire-access-tokens")
-    stack.callback(office.site.turn, "clear-faults")
-    before = calls(office, "/token")
-    assert office.site.ldapgw("sync", ALICE).returncode == 0
-    wait_until(lambda: calls(office, "/token") > before, "the sync calls Google")
+    google_says_nothing(office, stack, TOKEN)
 
 
 def database_is_locked(office: Office, stack: ExitStack) -> None:

@@ -137,29 +137,38 @@ def test_a_gateway_that_cannot_read_a_tenant_is_not_ready(tmp_path: Path, reacto
         gateway.running = True
         bind = pdu.message(1, pdu.bind("cn=desk1,ou=phones,dc=acme,dc=example", b"hush"))
         assert [one.code for one in pdu.responses(asked(reactor, 3389, bind))] == [52]
-        request = b"GET /readyz HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
-        assert asked(reactor, 8081, request).startswith(b"HTTP/1.0 503 ")
+        assert page(reactor, "/readyz").startswith(b"HTTP/1.0 503 ")
 
 
 def test_a_key_file_of_another_machine_is_told(tmp_path: Path, reactor: MemoryReactorClock) -> None:
     """From the first use of a key on, as long as the file is there."""
     with running(tmp_path, reactor, LDAP) as gateway:
-        request = b"GET /metrics HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
-        assert b"\nldapgw_key_file_ok 1.0\n" in asked(reactor, 8081, request)
+        assert b"\nldapgw_key_file_ok 1.0\n" in page(reactor, "/metrics")
         write_keys(tmp_path / "state" / "ldapgw.key", [new_key()])
         gateway._state.secret_box.seal("hush")
-        assert b"\nldapgw_key_file_ok 0.0\n" in asked(reactor, 8081, request)
+        assert b"\nldapgw_key_file_ok 0.0\n" in page(reactor, "/metrics")
+
+
+def connected(reactor: MemoryReactorClock, port: int = 3389, host: str = "127.0.0.1") -> tuple[Any, StringTransport]:
+    """A connection from a host to a port: the protocol of the port, and the transport that has the answers."""
+    [door] = [door for number, door, *_ in reactor.tcpServers if number == port]
+    protocol, transport = door.buildProtocol(IPv4Address("TCP", host, 5)), StringTransport()
+    protocol.makeConnection(transport)
+    return protocol, transport
 
 
 def asked(reactor: MemoryReactorClock, port: int, octets: bytes) -> bytes:
     """What a port answers to octets."""
-    [door] = [door for number, door, *_ in reactor.tcpServers if number == port]
-    protocol, transport = door.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)), StringTransport()
-    protocol.makeConnection(transport)
+    protocol, transport = connected(reactor, port)
     protocol.dataReceived(octets)
     reactor.advance(1)
     protocol.connectionLost(Failure(ConnectionDone()))
     return transport.value()
+
+
+def page(reactor: MemoryReactorClock, path: str) -> bytes:
+    """What the page's port answers."""
+    return asked(reactor, 8081, f"GET {path} HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n".encode())
 
 
 @needs_postgresql
@@ -210,13 +219,8 @@ def test_every_ldap_key_acts(reactor: MemoryReactorClock) -> None:
 @pytest.mark.usefixtures("gateway")
 def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(reactor: MemoryReactorClock) -> None:
     """It is refused with confidentialityRequired."""
-    _, door, *_ = reactor.tcpServers[0]
-    protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.201", 5)), StringTransport()
-    protocol.makeConnection(transport)
-    protocol.dataReceived(pdu.message(1, pdu.bind("desk1", b"secret")))
-    reactor.advance(0)
-    assert [answer.code for answer in pdu.responses(transport.value())] == [13]
-    protocol.connectionLost()
+    answer = asked(reactor, 3389, pdu.message(1, pdu.bind("desk1", b"secret")))
+    assert [response.code for response in pdu.responses(answer)] == [13]
 
 
 def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorClock) -> None:
@@ -229,8 +233,7 @@ def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorCl
         def add(name: str, replica: ReplicaBooks | None) -> None:
             password = hash_password("secret", os.urandom)
             login = PhoneLogin(name, "acme", None, NumberMode.VALUES, password, 0.0, replica=replica)
-            with database.begin() as connection:
-                assert phones.add(connection, login)
+            assert database.run(phones.add, login)
             result_of(watcher.refresh_now())
 
         def received() -> list[pdu.Response]:
@@ -240,9 +243,7 @@ def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorCl
             return pdu.responses(data)
 
         add("branch", ReplicaBooks.SHARED)
-        _, door, *_ = reactor.tcpServers[0]
-        protocol, transport = door.buildProtocol(IPv4Address("TCP", "127.0.0.1", 5)), StringTransport()
-        protocol.makeConnection(transport)
+        protocol, transport = connected(reactor)
         protocol.dataReceived(pdu.message(1, pdu.search("", 0, attributes=("+",))))
         [entry, _done] = received()
         assert SYNC_REQUEST.encode() in dict(entry.attributes)["supportedControl"]
@@ -300,14 +301,12 @@ def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: Memory
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
         [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
-        with database.begin() as connection:
-            for name in ("desk1", "desk2"):
-                login = PhoneLogin(name, "acme", None, NumberMode.VALUES, hash_password("secret", os.urandom), 0.0)
-                assert phones.add(connection, login)
+        for name in ("desk1", "desk2"):
+            login = PhoneLogin(name, "acme", None, NumberMode.VALUES, hash_password("secret", os.urandom), 0.0)
+            assert database.run(phones.add, login)
         result_of(watcher.refresh_now())
         transports = [bound(reactor, name) for name in (b"desk1", b"desk2")]
-        with database.begin() as connection:
-            assert phones.remove(connection, "desk1")
+        assert database.run(phones.remove, "desk1")
         result_of(watcher.refresh_now())
         reactor.advance(1)
         said = [[answer.code for answer in pdu.responses(transport.value())] for transport in transports]
@@ -321,8 +320,7 @@ def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reac
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
         [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
-        with database.begin() as connection:
-            account_id = connect(connection, gateway._state.secret_box)
+        account_id = database.run(connect, gateway._state.secret_box)
         result_of(watcher.refresh_now())
         with closing(sqlite3.connect(tmp_path / "state" / "ldapgw.db")) as connection:
             connection.execute("VACUUM INTO ?", (str(kept),))
@@ -333,17 +331,14 @@ def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reac
                 return connection.execute(query).fetchone() == (1,)
 
         assert is_kept()
-        with database.begin() as connection:
-            accounts.remove(connection, account_id, with_phones=False)
+        database.run(accounts.remove, account_id, with_phones=False)
         result_of(watcher.refresh_now())
         assert not is_kept()
 
 
 def bound(reactor: MemoryReactorClock, name: bytes) -> StringTransport:
     """The transport of a phone that has logged in."""
-    _, door, *_ = reactor.tcpServers[0]
-    protocol, transport = door.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5)), StringTransport()
-    protocol.makeConnection(transport)
+    protocol, transport = connected(reactor, host="192.0.2.1")
     protocol.dataReceived(pdu.message(1, pdu.bind(name.decode(), b"secret")))
     reactor.advance(0)
     return transport
@@ -367,8 +362,7 @@ def names(reactor: MemoryReactorClock) -> Sequence[str]:
 
 
 def metrics(reactor: MemoryReactorClock) -> dict[str, str]:
-    request = b"GET /metrics HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n"
-    lines = asked(reactor, 8081, request).decode().splitlines()
+    lines = page(reactor, "/metrics").decode().splitlines()
     return dict(line.rsplit(" ", 1) for line in lines if line.startswith("ldapgw_file"))
 
 

@@ -68,10 +68,11 @@ def test_an_end_is_spoken_of_when_it_is_near():
 
 def test_a_chain_lasts_as_long_as_all_of_it():
     """The latest begin and the earliest end."""
-    first, second = issue(now=NOW, days=50), issue(now=NOW, days=5, which=1)
+    first, second = issue(now=NOW, since=-50, days=50), issue(now=NOW, days=5, which=1)
     chain = read_certificates(first.pem + second.pem)
     assert chain == (first.certificate, second.certificate)
-    assert ValidityPeriod.of(chain).not_after == second.certificate.not_valid_after_utc
+    begins, ends = first.certificate.not_valid_before_utc, second.certificate.not_valid_after_utc
+    assert ValidityPeriod.of(chain) == ValidityPeriod(begins, ends)
 
 
 @pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
@@ -108,6 +109,16 @@ def files_of(folder: Path, issued: Issued, **more: Any) -> Tls:
 def files(tmp_path: Path) -> Tls:
     """A key and its certificate."""
     return files_of(tmp_path, issue())
+
+
+AUTHORITY = issue("authority", authority=True, which=1)
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> TlsContextFactory:
+    """The contexts of a server that asks phones for a certificate of the authority."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
+    return TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem")))
 
 
 def client_context(*, highest: int = SSL.TLS1_3_VERSION, shows: Issued | None = None) -> SSL.Context:
@@ -200,12 +211,10 @@ def test_nobody_renegotiates(files: Tls) -> None:
     assert server.total_renegotiations() == 0
 
 
-def test_a_session_is_resumed_with_its_ticket(tmp_path: Path) -> None:
+def test_a_session_is_resumed_with_its_ticket(asking: TlsContextFactory) -> None:
     """In TLS 1.2, where the ticket comes in the handshake; also where clients show certificates."""
-    authority = issue("authority", authority=True, which=1)
-    (tmp_path / "ca.pem").write_bytes(authority.pem)
-    server = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
-    context = client_context(highest=SSL.TLS1_2_VERSION, shows=issue("desk1", by=authority, which=2))
+    server = asking.getContext()
+    context = client_context(highest=SSL.TLS1_2_VERSION, shows=issue("desk1", by=AUTHORITY, which=2))
     first, second = SSL.Connection(context), SSL.Connection(context)
     assert shake(server, first)[1] == ""
     session = first.get_session()
@@ -215,7 +224,6 @@ def test_a_session_is_resumed_with_its_ticket(tmp_path: Path) -> None:
     assert second.master_key() == first.master_key()
 
 
-AUTHORITY = issue("authority", authority=True, which=1)
 SHOWN: dict[str, tuple[Callable[[], Issued | None], str]] = {
     "of the authority": (lambda: issue("desk1", by=AUTHORITY, which=2), ""),
     "none": (lambda: None, "peer did not return a certificate"),
@@ -231,21 +239,17 @@ SHOWN: dict[str, tuple[Callable[[], Issued | None], str]] = {
 @pytest.mark.parametrize("highest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
 @pytest.mark.parametrize(("shows", "problem"), SHOWN.values(), ids=SHOWN)
 def test_clients_show_a_certificate_of_the_authority(
-    tmp_path: Path, shows: Callable[[], Issued | None], problem: str, highest: int
+    asking: TlsContextFactory, shows: Callable[[], Issued | None], problem: str, highest: int
 ) -> None:
     """Where ``client_ca`` is set; who has none of it does not get through the handshake."""
-    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
-    server = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
     client = SSL.Connection(client_context(highest=highest, shows=shows()))
-    assert shake(server, client)[1] == problem
+    assert shake(asking.getContext(), client)[1] == problem
 
 
-def test_clients_are_told_whose_certificate_is_wanted(tmp_path: Path) -> None:
+def test_clients_are_told_whose_certificate_is_wanted(asking: TlsContextFactory) -> None:
     """One that has several picks by that."""
-    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
-    server = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem"))).getContext()
     client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
-    shake(server, client)
+    shake(asking.getContext(), client)
     assert [name.CN for name in client.get_client_ca_list()] == ["authority"]
 
 
@@ -266,11 +270,9 @@ def test_the_stamp_is_that_of_the_files(files: Tls, tmp_path: Path) -> None:
 def test_the_lifetime_is_that_of_the_whole_chain(tmp_path: Path) -> None:
     """An intermediate certificate may end before the server's own."""
     authority = issue("authority", authority=True, which=1, days=10)
-    own = issue(by=authority)
-    tls = files_of(tmp_path, own)
-    Path(tls.certificate).write_bytes(own.pem + authority.pem)
-    pair = TlsContextFactory(tls).loaded
-    assert pair.validity.not_after == authority.certificate.not_valid_after_utc
+    tls = files_of(tmp_path, issue())
+    write(tls, issue(by=authority), authority)
+    assert TlsContextFactory(tls).loaded.validity.not_after == authority.certificate.not_valid_after_utc
 
 
 LEAF = issue(by=AUTHORITY)
@@ -322,17 +324,15 @@ def test_a_file_that_cannot_be_read(private: Tls, which: str, content: bytes | N
     assert private_trust_anchor(private) == ""
 
 
-def test_browsers_need_no_certificate_where_phones_do(tmp_path: Path) -> None:
+def test_browsers_need_no_certificate_where_phones_do(asking: TlsContextFactory) -> None:
     """Nor does the session of a browser let a phone in."""
-    (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
-    contexts = TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem")))
     context = client_context(highest=SSL.TLS1_2_VERSION)
     browser, phone = SSL.Connection(context), SSL.Connection(context)
-    assert shake(contexts.for_browsers.getContext(), browser)[1] == ""
+    assert shake(asking.for_browsers.getContext(), browser)[1] == ""
     session = browser.get_session()
     assert session is not None
     phone.set_session(session)
-    assert shake(contexts.getContext(), phone)[1] == "peer did not return a certificate"
+    assert shake(asking.getContext(), phone)[1] == "peer did not return a certificate"
 
 
 @pytest.mark.parametrize(

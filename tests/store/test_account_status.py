@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.server.counters import error_codes
 from ldapgw.store.account_status import (
     STALE_SECONDS,
     TESTING_SECONDS,
@@ -90,21 +91,7 @@ def test_states(account: Account, expected: str) -> None:
     assert state(account, NOW) == expected
 
 
-CODES = (
-    "consent_revoked",
-    "scope_missing",
-    "client_rejected",
-    "api_disabled",
-    "quota",
-    "google_unavailable",
-    "network",
-    "bad_response",
-    "suspicious_shrink",
-    "internal",
-)
-
-
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", error_codes())
 def test_each_code_has_a_sentence_that_says_what_to_do(code: str) -> None:
     """No braces are left, and an unknown code has one as well."""
     text = str(code_message(code, FINE, PAGE))

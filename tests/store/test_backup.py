@@ -48,8 +48,7 @@ class Site:
         self.database.run(phones.add, phones.PhoneLogin(name, "acme", None, DESK.numbers, DESK.password, NOW))
 
     def phones(self) -> list[str]:
-        with self.database.begin() as connection:
-            return [phone.name for phone in phones.read_all(connection)]
+        return [phone.name for phone in self.database.run(phones.read_all)]
 
     def restore(self) -> None:
         restore(self.backup, self.path, self.secret_box)

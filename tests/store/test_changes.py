@@ -99,8 +99,7 @@ def test_a_phone_is_found_once_its_further_accounts_have_changed(
     database: Database, account_id: int, secret_box: SecretBox
 ) -> None:
     """Also when another account has come, or when one of them was removed."""
-    with database.begin() as connection:
-        bob = connect(connection, secret_box, replace(GRANT, sub="bob"))
+    bob = database.run(connect, secret_box, replace(GRANT, sub="bob"))
     before = look(database).cursor
     for write in (
         lambda connection: phones.set_accounts(connection, "desk1", (account_id, bob)),

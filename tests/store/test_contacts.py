@@ -14,36 +14,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, update
 
-from ldapgw.contact import Address, Contact, Flaw, Kind, Phone, Source
-from ldapgw.numbers.phone_number import parse
+from ldapgw.contact import Contact, Flaw, Source
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import SyncState
+from tests.support.phonebook.entries import FULL
 from tests.support.stage.sync import GRANT, NOW, connect, read_account
 
-NUMBER = parse("+49 30 1234567 x9", "DE")
-assert NUMBER is not None
-ADA = Contact(
-    uid="c1",
-    source=Source.CONTACTS,
-    source_id="s1",
-    name="Ada Ünal 🦄",
-    given_name="Ada",
-    family_name="Ünal",
-    also=("Adi",),
-    organization="ACME",
-    department="R&D",
-    title="CTO",
-    phones=(Phone(Kind.WORK, NUMBER), Phone(Kind.MOBILE, NUMBER)),
-    emails=("ada@acme.example",),
-    addresses=(Address(("Weg 1", "Berlin"), "Weg 1", "Berlin", "BE", "10115", "DE"),),
-    urls=("https://acme.example",),
-    labels=("contactGroups/1",),
-    updated=NOW,
-)
-
+ADA = replace(FULL, source_id="s1", name="Ada Ünal 🦄")
 LEFT_OUT = {"c2": "empty", "c3": "empty", "c4": "label"}
 
 
@@ -53,7 +33,7 @@ def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int)
     stored = [ContactRecord.from_contact("c1", "s1", ADA, unreadable=2), *left_out]
     contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, [])
     account = read_account(connection, account_id)
-    assert (account.contacts, account.numbers) == (1, 2)
+    assert (account.contacts, account.numbers) == (1, 4)
     assert account.skipped == {"empty": 2, "label": 1, "unreadable_number": 2}
     assert contacts.read(connection, [account_id]) == [StoredContacts([ADA])]
 
@@ -228,8 +208,10 @@ def test_contacts_that_cannot_be_read_are_counted_and_fetched_anew(connection: C
 
 def test_who_has_contacts_of_a_source(connection: Connection, account_id: int) -> None:
     """Persons that were left out do not count."""
-    stored = [ContactRecord.from_contact("c1", "s1", ADA), ContactRecord.from_contact("c2", "s2", None, "empty")]
+    left_out = ContactRecord.from_contact("c2", "s2", None, "empty")
+    stored = [ContactRecord.from_contact("c1", "s1", ADA), left_out]
     contacts.apply_changes(connection, account_id, Source.DIRECTORY, stored, [])
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, [left_out], [])
     assert contacts.accounts_with_source(connection, Source.DIRECTORY) == {account_id}
     assert contacts.accounts_with_source(connection, Source.CONTACTS) == set()
 

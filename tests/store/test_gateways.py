@@ -34,8 +34,7 @@ def pass_time(database: Database, seconds: float, gateway: str = "") -> None:
 
 def living(database: Database) -> dict[str, bool]:
     """Whether each gateway that lives is the leader."""
-    with database.begin_read() as connection:
-        return {one.info.id: one.info.is_leader for one in gateways.read_all(connection) if one.is_alive}
+    return {one.info.id: one.info.is_leader for one in database.run(gateways.read_all) if one.is_alive}
 
 
 def test_a_stopped_gateway_keeps_no_lock(database: Database) -> None:
@@ -100,22 +99,19 @@ def test_what_is_known_of_gateways(database: Database) -> None:
         values = {"kind": "account", "key": "1", "number": 5, "marked_at": gateways._NOW - 30.0}
         connection.execute(tables.change.insert().values(**values))
     pass_time(database, ALIVE_SECONDS, "old")
-    with database.begin_read() as connection:
-        new, old = gateways.read_all(connection)
+    new, old = database.run(gateways.read_all)
     assert (new.info.name, new.is_alive, new.behind, new.info.keys) == ("b.example", True, 0.0, ("k1", "k2"))
     assert new.info.roles == ("serve", "sync")
     assert (old.info.name, old.is_alive, old.behind >= 30.0) == ("a.example", False, True)
     pass_time(database, FORGET_SECONDS, "old")
     beat(database, ONE)
-    with database.begin_read() as connection:
-        assert [one.info.id for one in gateways.read_all(connection)] == ["new", "one"]
+    assert [one.info.id for one in database.run(gateways.read_all)] == ["new", "one"]
 
 
 def test_who_else_lives_and_which_keys_all_have(database: Database) -> None:
     """A gateway that does not sync learns it too; those that died, and those that tell no keys, do not count."""
     one, two = replace(ONE, keys=("k1", "k2"), roles=("serve", "web")), replace(TWO, keys=("k2", "k3"))
-    with database.begin_read() as connection:
-        assert gateways.read_common_keys(connection) is None
+    assert database.run(gateways.read_common_keys) is None
     assert (beat(database, THREE).others, beat(database, THREE).common_keys) == (frozenset(), None)
     found = beat(database, one)
     assert (found.others, found.common_keys) == ({"three"}, {"k1", "k2"})

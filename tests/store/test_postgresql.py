@@ -12,17 +12,19 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import URL, Connection, text, update
+from sqlalchemy import URL, Connection, select, text, update
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnreachableStore, UnwritableStore
-from ldapgw.store import accounts, changes, phones, recordings, tables
+from ldapgw.store import accounts, changes, gateways, phones, recordings, tables
 from ldapgw.store.database import Database, Mode, check_writable, mark_erased, revisions
 from ldapgw.store.engines import database_at
+from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.recordings import RecordingPart
 from ldapgw.store.secrets import SecretBox
 from tests.support.postgresql import find_postgres, listening, needs_postgresql, new_url, open_new, shared
 from tests.support.site.running import wait_until
+from tests.support.stage.databases import one_more_migration
 from tests.support.stage.sync import DESK, GRANT, NOW, connect
 
 pytestmark = needs_postgresql
@@ -64,9 +66,7 @@ def test_a_disconnect_does_not_wait_for_the_vacuum(database: Database, secret_bo
     with database.engine.connect() as other:
         other.exec_driver_sql("LOCK TABLE contact IN SHARE UPDATE EXCLUSIVE MODE")  # as a VACUUM does
         for _ in range(3):
-            with database.begin() as connection:
-                account_id = connect(connection, secret_box)
-            database.run(accounts.disconnect, account_id)
+            database.run(accounts.disconnect, database.run(connect, secret_box))
         assert count_vacuums(database) == before
         other.rollback()
     wait_until(lambda: count_vacuums(database) == before + 2, "the tables are vacuumed twice")
@@ -186,8 +186,7 @@ def test_a_page_that_waits_for_a_sync_keeps_no_other_page_waiting(database: Data
             assert not waiting.done()
             accounts.set_sharing(sync, account_id, Sharing.CALLERS, "")
         waiting.result(PATIENCE)
-    with database.begin_read() as connection:
-        assert [one.sharing for one in accounts.read_all(connection)] == [Sharing.SHARED]
+    assert [one.sharing for one in database.run(accounts.read_all)] == [Sharing.SHARED]
 
 
 def count_waiting(database: Database) -> int:
@@ -268,26 +267,46 @@ def test_a_replica_is_refused(database: Database) -> None:
         assert told.value.problems[0].endswith("; name the primary server, not a replica")
 
 
-NEWER = {"revision": "9999", "readable_from": revisions()[0]}
-
-
-@pytest.mark.parametrize("readable_from", [revisions()[0], "9998"])
-def test_a_newer_version_is_used_if_it_lets_us(readable_from: str) -> None:
+def test_a_newer_version_is_used_if_it_lets_us() -> None:
     """During an upgrade gateways of both versions run."""
     with closing(database_at(new_url())) as database:
         with database.begin() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-            connection.execute(update(tables.schema_version).values({**NEWER, "readable_from": readable_from}))
-        if readable_from != "9998":
-            database.open()
-            database.run(phones.add, DESK)
-            return
+            newer = {"revision": "9999", "readable_from": revisions()[0]}
+            connection.execute(update(tables.schema_version).values(newer))
+        database.open()
+        assert database.run(phones.add, DESK)
+
+
+def test_tables_keep_what_a_living_gateway_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer version that takes something away names the gateways to stop, and starts once none of them lives."""
+    older = GatewayInfo("one", "one.example", "1.0", revision=revisions()[0])
+    migrations = one_more_migration(tmp_path / "migrations")
+    with (migrations / "versions" / "9999_next.py").open("a") as file:
+        file.write('readable_from = "9999"\n')
+    with closing(database_at(new_url())) as database, closing(another(database)) as newer:
+        database.open()
+        database.run(gateways.beat, older)
+        before = database.run(read_version)
+        monkeypatch.setattr("ldapgw.store.database._MIGRATIONS", migrations)
         with pytest.raises(StoreError) as told:
-            database.open()
+            newer.open()
         assert told.value.problems == (
-            f"{database.name}: was made by a newer version of ldapgw; install that version, or restore a backup from "
-            "before its upgrade; nothing was changed",
+            f"{database.name}: this version needs an upgrade of the database, after which the older gateways on "
+            "one.example could not use the database; stop those gateways, or upgrade them to a version in between; "
+            "nothing was changed",
         )
+        assert database.run(read_version) == before
+        database.run(gateways.leave, "one")
+        newer.open()
+        assert database.run(read_version) == ("9999", "9999")
+
+
+def read_version(connection: Connection) -> tuple[str, str]:
+    """The revision of the database, and the oldest revision whose gateways can use the database."""
+    version = tables.schema_version.c
+    revision, oldest = connection.execute(select(version.revision, version.readable_from)).one()
+    return revision, oldest
 
 
 def test_an_upgrade_waits_for_another_one() -> None:
@@ -353,8 +372,7 @@ def test_a_server_that_answers_later() -> None:
         with pytest.raises(StoreError, match="the key is another one"), database.begin_read():
             pass
         database.run(phones.add, DESK)
-        with database.begin_read() as connection:
-            assert phones.read_all(connection) == (DESK,)
+        assert database.run(phones.read_all) == (DESK,)
         assert calls == [0, 0]
         database.close()
         # Whom the server refuses it has answered.

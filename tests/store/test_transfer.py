@@ -79,6 +79,12 @@ def unfinished(database: Database) -> Database:
     return target
 
 
+def copy(source: Database, target: Database) -> None:
+    """Begin a copy, or go on with it, and compare what was copied."""
+    with source.begin_read() as connection:
+        backup.resume_copy(connection, target, lambda *_: None)
+
+
 class Killed(BaseException):
     """The copy ends in the middle."""
 
@@ -128,15 +134,13 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
 def test_what_has_changed_between_two_attempts_is_copied_too(file: Database, server: Database) -> None:
     """Rows that came, went and changed, in the middle of what was there already."""
     target = unfinished(server)
-    with file.begin_read() as source:
-        backup.resume_copy(source, target, lambda *_: None)
+    copy(file, target)
     with file.begin() as connection:
         connection.execute(delete(tables.contact).where(tables.contact.c.uid == "c7"))
         connection.execute(update(tables.contact).where(tables.contact.c.uid == "c8").values(numbers=9))
         accounts.remove(connection, 3, with_phones=True)
         phones.add(connection, replace(DESK, name="a"))
-    with file.begin_read() as source:
-        backup.resume_copy(source, target, lambda *_: None)
+    copy(file, target)
     assert held(server) == held(file)
     target.close()
 
@@ -182,8 +186,7 @@ def test_a_restore_leaves_the_gateways_as_they_are(server: Database, tmp_path: P
     server.run(gateways.leave, "one")
     server.run(gateways.beat, GatewayInfo("two", "two.example", "1.0"))
     restore_server(tmp_path / "monday.db", server, BOX, tmp_path / "ldapgw.db")
-    with server.begin_read() as connection:
-        assert [one.info.id for one in gateways.read_all(connection)] == ["two"]
+    assert [one.info.id for one in server.run(gateways.read_all)] == ["two"]
 
 
 def test_a_backup_of_sqlite_is_restored_into_postgresql(file: Database, server: Database, tmp_path: Path) -> None:

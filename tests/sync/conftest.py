@@ -17,7 +17,7 @@ QUICK = {"test_account_state", "test_labels", "test_restore"}
 SLOW = {"test_day", "test_job_faults"}
 # These modules use no database, are about PostgreSQL alone, or are the same on each engine.
 ONCE = {"test_backoff", "test_contact_renewal", "test_failover", "test_fetch", "test_pacing", "test_plan"}
-ONCE |= {"test_circuits", "test_records"}
+ONCE |= {"test_circuits"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

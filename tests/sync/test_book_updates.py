@@ -180,9 +180,8 @@ def outdated(stage: Stage) -> list[int]:
         ids.append(stage.connect(address).id)
         stage.sync(address)
     stage.books()
-    with stage.database.begin() as connection:
-        later = tables.account.c.generation + 1
-        connection.execute(update(tables.account).values(generation=later, known_since=later))
+    later = tables.account.c.generation + 1
+    stage.execute(update(tables.account).values(generation=later, known_since=later))
     return ids
 
 
@@ -258,10 +257,9 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(
     stage.books()
     stage.world.add_person(BOB, person("Bo Weg"))
     stage.sync(BOB)
-    with stage.database.begin() as connection:
-        later = tables.account.c.generation + 1000
-        of_alice = update(tables.account).where(tables.account.c.id == alice)
-        connection.execute(of_alice.values(generation=later, known_since=later))
+    later = tables.account.c.generation + 1000
+    of_alice = update(tables.account).where(tables.account.c.id == alice)
+    stage.execute(of_alice.values(generation=later, known_since=later))
     monkeypatch.setattr("ldapgw.sync.account_books.MIN_PROCESS_CONTACTS", 1)
     building: Deferred[None] = Deferred()
     stage.build_in_process = lambda *_: building
@@ -301,10 +299,8 @@ def test_stored_contacts_that_cannot_be_read_come_anew(stage: Stage, caplog_twis
     stage.sync()
     caplog_twisted.clear()
     uid = next(iter(stage.records()))
-    with stage.database.begin() as connection:
-        damaged = update(tables.contact).where(tables.contact.c.uid == uid).values(content=content)
-        sync_state.increment_generation(connection, stage_id)
-        connection.execute(damaged)
+    stage.execute(update(tables.contact).where(tables.contact.c.uid == uid).values(content=content))
+    stage.database.run(sync_state.increment_generation, stage_id)
     assert len(stage.names()) == 1
     assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync fetches them again"]
     stage.sync()

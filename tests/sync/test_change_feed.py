@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +133,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 def add_phone(scene: Scene, numbers: NumberMode = NumberMode.VALUES) -> None:
     """As a command does: in a process, and so on a connection, of its own."""
-    other = scene.new_database()
-    other.open()
-    other.run(phones.add, PhoneLogin("desk1", "acme", None, numbers, UNKNOWN_LOGIN_HASH, NOW))
-    other.close()
+    with closing(scene.new_database()) as other:
+        other.run(phones.add, PhoneLogin("desk1", "acme", None, numbers, UNKNOWN_LOGIN_HASH, NOW))
 
 
 def last_seen(scene: Scene) -> list[tuple[float | None, str | None]]:
@@ -285,10 +284,8 @@ def test_a_fault_of_ours_is_logged_and_looking_goes_on(scene: Scene, step: str) 
         scene.clock.advance(POLL_SECONDS)
         assert tries == [1]
     scene.database.close()
-    other = scene.new_database()
-    other.open()
-    other.run(phones.set_password, "desk1", "sha256$00$11", NOW)
-    other.close()
+    with closing(scene.new_database()) as other:
+        other.run(phones.set_password, "desk1", "sha256$00$11", NOW)
     scene.clock.advance(POLL_SECONDS)
     assert "desk1" in scene.catalog.snapshot.logins
 

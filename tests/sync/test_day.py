@@ -11,11 +11,9 @@ import pytest
 
 from ldapgw.google.endpoints import Client
 from ldapgw.google.sandbox.world import RegisteredClient
-from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.sync.fetch import FullSyncLimits
-from ldapgw.sync.scheduler import SyncScheduler
 from tests.support.results import result_of
 from tests.support.stage.paths import HOUR
 from tests.support.stage.sync import CLIENT, NOW, Stage, person
@@ -43,6 +41,8 @@ class Day(Stage):
         self.in_turns = True
         self.dice = Random(19)
         super().__post_init__()
+        self.scheduler._random = self.dice.random
+        self.scheduler._publish = self.publish_later
         self.world.calls_per_minute = QUOTA
         self.addresses = [f"person{number}@acme.example" for number in range(self.count)]
         self.of_globex = self.addresses[1::2]
@@ -53,22 +53,8 @@ class Day(Stage):
         self.scheduler.startService()
         self.refresh()
 
-    def new_scheduler(self, concurrency: int = 4) -> SyncScheduler:
-        """The product's, with real jitter; books are published by the test, as that is not what it is about."""
-
-        async def publish(_account_id: int) -> None:
-            pass
-
-        return SyncScheduler(
-            clock=self.clock,
-            store=self.sync_store,
-            leader=OnlyGateway(self.sync_store),
-            job=self.job,
-            publish=publish,
-            interval=self.interval,
-            concurrency=concurrency,
-            random=self.dice.random,
-        )
+    async def publish_later(self, account_id: int) -> None:
+        """Leave the books to the test, which is not about them."""
 
     def refresh(self) -> None:
         self.in_time(self.scheduler.refresh())

@@ -306,26 +306,6 @@ def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
     assert stage.names("directory") == ["Dora Dienst"]
 
 
-@pytest.mark.long  # thousands of persons; two pages of one source are quick (test_how_far_a_full_sync_is)
-def test_a_large_account_takes_the_fewest_calls() -> None:
-    """2,500 contacts, 1,200 others, 1,100 colleagues: three pages, two and two; then one a source; deltas too."""
-    stage = connected_stage(sources=ALL_SOURCES)
-    stage.world.add_label(ALICE, "Kunden")
-    for source, count in (("contacts", 2500), ("other_contacts", 1200), ("directory", 1100)):
-        for number in range(count):
-            mails = [{"value": f"{number}@{source}.example"}]
-            stage.world.add_person(ALICE, {"emailAddresses": mails}, source)
-    stage.sync()
-    assert stage.calls() == {CONNECTIONS: 3, OTHERS: 2, COLLEAGUES: 2, GROUPS: 1}
-    stage.sync()
-    assert stage.calls() == {CONNECTIONS: 1, OTHERS: 1, COLLEAGUES: 1, GROUPS: 1}
-    for number in range(1500):
-        stage.world.add_person(ALICE, {"emailAddresses": [{"value": f"new{number}@x.example"}]})
-    stage.sync()
-    assert stage.calls() == {CONNECTIONS: 2, OTHERS: 1, COLLEAGUES: 1, GROUPS: 1}
-    assert stage.account().contacts == 2500 + 1200 + 1100 + 1500
-
-
 def test_how_far_a_full_sync_is(stage: Stage) -> None:
     """Page by page, with Google's own total; a delta is over before anybody asks."""
     for number in range(1200):

@@ -6,13 +6,18 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+from sqlalchemy import update
 
+from ldapgw.google.endpoints import Client
+from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store import sync_history
 from ldapgw.store.accounts import SyncRequest
+from ldapgw.store.tables import account as account_table
 from ldapgw.sync.circuits import Grantor
+from ldapgw.sync.fetch import SyncedTenant
 from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS, HOUR
-from tests.support.stage.sync import ALICE, BOB, CAROL, INTERVAL, Stage, person
+from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +60,28 @@ def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage) -> None
     assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "")
     pass_time(stage, 2 * INTERVAL)
     assert (code(stage, ALICE), code(stage, BOB)) == ("", "")
+
+
+def test_accounts_of_the_projects_other_tenants_come_back_too(stage: Stage) -> None:
+    """Their circuit closes with it, so that none of them waits for a trial of its own; another project's stay."""
+    acme, other = stage.job.tenants["acme"], Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
+    stage.world.register(RegisteredClient(other.client_id, other.client_secret, ()))
+    stage.job.tenants = {"acme": acme, "same": acme, "other": SyncedTenant(other, acme.sources, (), "DE")}
+    *same, strange = addresses = stage.add_users(5)
+    for address in addresses:
+        stage.connect(address, client=other if address == strange else CLIENT)
+    stage.execute(update(account_table).values(tenant="same"))
+    stage.execute(update(account_table).values(tenant="other").filter_by(address=strange))
+    begin_outage(stage, ALICE)
+    assert stage.scheduler._circuits.of(Grantor("same", uses_delegation=False)).is_open
+    pass_time_until_called(stage, strange)
+    before = stage.account(strange)
+    stage.world.faults.clear()
+    stage.request(ALICE)
+    assert not stage.scheduler._circuits.of(Grantor("same", uses_delegation=False)).is_open
+    pass_time(stage, 2 * INTERVAL)
+    assert [code(stage, address) for address in (ALICE, *same)] == [""] * 5
+    assert (code(stage, strange), stage.account(strange)) == ("google_unavailable", before)
 
 
 def test_a_request_counts_that_comes_while_a_sync_is_queued(stage: Stage) -> None:
@@ -117,9 +144,7 @@ def test_an_outage_that_a_restart_interrupts_ends_in_the_same_way(stage: Stage) 
     """What the gateway has stored says why an account waits."""
     begin_outage(stage, ALICE, BOB)
     stage.world.faults.clear()
-    stage.scheduler.stopService()
-    stage.scheduler = stage.new_scheduler()
-    stage.start()
+    stage.restart()
     assert code(stage, ALICE) == "google_unavailable"
     stage.request(BOB)
     pass_time(stage, 2 * INTERVAL)

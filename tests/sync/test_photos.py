@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from ldapgw.errors import ProcessLost
 from ldapgw.google.photos import scale
@@ -64,21 +64,6 @@ def test_a_photo_reaches_the_phones() -> None:
     sync(stage, full=True)
     assert fetch(stage) == 0
     assert served(stage)["Ada Riese"] == scale(jpeg(1, 600))
-
-
-def test_a_photo_changes_and_goes() -> None:
-    stage = connected_stage(photos=True)
-    ada = stage.world.add_person(ALICE, person("Ada Riese"))
-    stage.world.add_photo(ALICE, ada, jpeg(1))
-    sync(stage)
-    fetch(stage)
-    stage.world.add_photo(ALICE, ada, jpeg(2))
-    sync(stage)
-    fetch(stage)
-    assert served(stage) == {"Ada Riese": scale(jpeg(2))}
-    stage.world.change_person(ALICE, ada, {"photos": None})
-    sync(stage)
-    assert served(stage) == {"Ada Riese": b""}
 
 
 def test_every_source_has_photos() -> None:
@@ -204,15 +189,6 @@ def test_a_pause_ends_when_the_clock_is_set_back() -> None:
     stage.clock.rightNow -= 365 * 86400
     assert fetch(stage) == 1
     assert served(stage) == {"Ada Riese": scale(jpeg())}
-
-
-def test_a_sync_that_runs_goes_first() -> None:
-    """A photo is stored when the sync is over: a sync would begin anew with what it does not know."""
-    stage = with_photos("Ada")
-    for syncing in (True, False):
-        stage.execute(update(tables.account).values(syncing=syncing))
-        assert fetch(stage) == (not syncing)
-    assert served(stage) == {"Ada": scale(jpeg())}
 
 
 def test_many_photos_of_several_accounts() -> None:

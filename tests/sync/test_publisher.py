@@ -158,9 +158,8 @@ def test_many_books_are_published_in_several_turns(monkeypatch: pytest.MonkeyPat
     stage = Stage(tenants=("acme", "globex"))
     found = [stage.connect(ALICE, tenant="acme"), stage.connect(BOB, tenant="globex")]
     result_of(stage.publisher.refresh())
-    with stage.database.begin() as connection:
-        for account in found:
-            accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
+    for account in found:
+        stage.database.run(accounts.set_sharing, account.id, Sharing.SHARED, "")
     seen: list[list[Sharing]] = []
     stage.between_turns = lambda: seen.append(
         [book.sharing for directory in stage.catalog.dit().directories for book in directory.books]
@@ -236,10 +235,9 @@ def test_an_address_that_has_changed_hands(stage: Stage) -> None:
         stage.world.add_person(address, person(f"Friend {at}"))
         found[address] = stage.connect(address, sharing=Sharing.SHARED)
         stage.sync(address)
-    with stage.database.begin() as connection:
-        for address in (BOB, CAROL):
-            renamed = update(tables.account).where(tables.account.c.id == found[address].id)
-            connection.execute(renamed.values(address=ALICE.upper()))
+    for address in (BOB, CAROL):
+        renamed = update(tables.account).where(tables.account.c.id == found[address].id)
+        stage.execute(renamed.values(address=ALICE.upper()))
     names = {ALICE: "Friend 0", f"{ALICE.upper()} (2)": "Friend 1", f"{ALICE.upper()} (3)": "Friend 2"}
     assert stage.books().keys() == names.keys()
     viewer = Viewer(access=(Access("acme", (found[BOB].sub,)),))
@@ -324,9 +322,8 @@ def test_how_long_a_change_waits_is_told(stage: Stage) -> None:
     stage.seconds, lags = stage.clock.seconds, stage.lags
     alice, bob = stage.connect(), stage.connect(BOB)
     assert (len(stage.books()), stage.publisher.unserved, lags) == (2, 0, [])
-    with stage.database.begin() as connection:
-        accounts.set_sharing(connection, alice.id, Sharing.SHARED, "")
-        accounts.set_sharing(connection, bob.id, Sharing.SHARED, "")
+    for account in (alice, bob):
+        stage.database.run(accounts.set_sharing, account.id, Sharing.SHARED, "")
     result_of(stage.publisher.publish_accounts())
     assert (stage.publisher.unserved, lags) == (2, [])
     stage.clock.advance(2.0)

@@ -114,13 +114,11 @@ def test_a_sync_that_ends_before_its_turn_is_not_interrupted(stage: Stage, monke
     ids = [stage.connect(name).id for name in (ALICE, BOB, CAROL)]
     refresh(stage)
     stage.clock.advance(10.0)
-    with stage.database.begin() as connection:
-        for account_id in ids[:2]:
-            sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+    for account_id in ids[:2]:
+        stage.database.run(sync_state.request_sync, account_id, SyncRequest.INCREMENTAL)
     refresh(stage)
-    with stage.database.begin() as connection:
-        for account_id in ids[:2]:
-            accounts.set_sharing(connection, account_id, Sharing.SHARED, "")
+    for account_id in ids[:2]:
+        stage.database.run(accounts.set_sharing, account_id, Sharing.SHARED, "")
     syncs = stage.hold_syncs()
     run = stage.sync_store.run
 
@@ -376,19 +374,14 @@ def test_a_start_goes_on_with_the_plan(stage: Stage) -> None:
     stage.scheduler.stopService()
     stage.clock.advance(INTERVAL - 50)
     stage.calls()
-    again = stage.new_scheduler()
-    again.startService()
-    result_of(again.refresh())
+    stage.restart()
     assert synced(stage) == 0
     stage.clock.advance(50)
     assert synced(stage) == 1
-    again.stopService()
+    stage.scheduler.stopService()
     stage.clock.advance(INTERVAL * 5)
-    late = stage.new_scheduler()
-    late.startService()
-    result_of(late.refresh())
+    stage.restart()
     assert synced(stage) == 1
-    late.stopService()
 
 
 def test_a_wish_while_a_sync_runs_is_fulfilled_after_it(stage: Stage) -> None:
@@ -548,16 +541,12 @@ def test_an_alarm_outlives_a_restart(stage: Stage) -> None:
     addresses = crowd(stage, 3)
     stage.world.set_client(state="deleted")
     stage.clock.advance(3600)
-    stage.scheduler.stopService()
     stage.calls()
-    again = stage.new_scheduler()
-    again.startService()
-    result_of(again.refresh())
+    stage.restart()
     stage.connect(addresses[0])
-    result_of(again.refresh())
+    refresh(stage)
     assert stage.calls() == {"/token": 1}
     assert {stage.account(address).error.code for address in addresses} == {"client_rejected"}  # type: ignore[union-attr]
-    again.stopService()
 
 
 def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
@@ -687,9 +676,8 @@ def test_a_lead_knows_nothing_of_an_outage_in_a_former_lead(stage: Stage) -> Non
     stage.clock.pump([1] * int(INTERVAL))
     stage.scheduler.begin_anew()
     stage.world.faults.clear()
-    with stage.database.begin() as connection:
-        well = {"error_code": None, "failures": 0, "next_sync": stage.clock.seconds()}
-        connection.execute(update(tables.account).values(well))
+    well = {"error_code": None, "failures": 0, "next_sync": stage.clock.seconds()}
+    stage.execute(update(tables.account).values(well))
     stage.calls()
     refresh(stage)
     assert synced(stage) == 12
@@ -721,14 +709,13 @@ def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -
 
 def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:
     """It need not wait for that one's interval."""
-    directory = "/v1/people:listDirectoryPeople"
     stage.configure(sources=ALL_SOURCES)
     addresses = crowd(stage, 3)
-    stage.world.faults.inject("error_permission_denied_directory_403", account=addresses[0], path=directory)
+    stage.world.faults.inject("error_permission_denied_directory_403", account=addresses[0], path=COLLEAGUES)
     stage.clock.advance(INTERVAL - 3)
-    assert stage.calls().get(directory) == 1
+    assert stage.calls().get(COLLEAGUES) == 1
     stage.clock.advance(2)
-    assert stage.calls().get(directory) == 1
+    assert stage.calls().get(COLLEAGUES) == 1
     (found,) = stage.database.run(accounts.find_by_address, addresses[1])
     assert found.sources[Source.DIRECTORY] is SourceState.ON
 
@@ -740,7 +727,7 @@ def test_the_next_account_is_not_hurried_when_google_told_it_to_wait(stage: Stag
     stage.make_wait(second)
     stage.request(second)
     told = stage.account(second)
-    stage.world.faults.inject("error_internal_500", account=first, path="/v1/people:listDirectoryPeople")
+    stage.world.faults.inject("error_internal_500", account=first, path=COLLEAGUES)
     stage.clock.advance(INTERVAL)
     assert stage.account(first).error is not None
     stage.clock.advance(10)
@@ -768,21 +755,17 @@ def test_a_fault_of_the_directory_is_logged_and_noted(stage: Stage, logged: list
 def test_as_many_at_a_time_as_is_wanted(stage: Stage) -> None:
     """And a person does not stand behind those that the clock has called."""
     addresses = crowd(stage, 4)
-    stage.scheduler.stopService()
     waiting = stage.hold_syncs()
-    narrow = stage.new_scheduler(concurrency=1)
-    narrow.startService()
+    stage.scheduler.stopService()
     stage.clock.advance(INTERVAL)
-    result_of(narrow.refresh())
+    stage.restart(concurrency=1)
     assert len(waiting) == 1
     for wished, running in ((3, 2), (2, 2)):
-        stage.request(addresses[wished], looks=False)
-        result_of(narrow.refresh())
+        stage.request(addresses[wished])
         assert len(waiting) == running
     waiting[1].callback(False)
     assert len(waiting) == 3
     assert [stage.account(address).syncing for address in addresses] == [True, False, True, False]
-    narrow.stopService()
 
 
 def test_a_place_is_not_kept_while_a_book_is_built(stage: Stage) -> None:

@@ -85,15 +85,6 @@ def test_after_a_day_it_is_given_up(stage: Stage) -> None:
     service.stopService()
 
 
-def test_a_clock_that_is_ahead_ends_nothing_untried(stage: Stage) -> None:
-    """It is tried once, at least."""
-    stage.world.faults.clear()
-    stage.clock.advance(2 * 86400)
-    service = revoker(stage)
-    assert (left(stage), is_granted(stage)) == (0, False)
-    service.stopService()
-
-
 def test_a_grant_that_is_gone_already_is_given_back(stage: Stage) -> None:
     """As the user wanted it."""
     stage.world.faults.clear()
@@ -101,16 +92,6 @@ def test_a_grant_that_is_gone_already_is_given_back(stage: Stage) -> None:
     service = revoker(stage)
     stage.clock.advance(POLL_SECONDS)
     assert left(stage) == 0
-    service.stopService()
-
-
-def test_who_is_back_is_left_alone(stage: Stage) -> None:
-    """The old grant cannot be ended without the new one."""
-    stage.world.faults.clear()
-    stage.connect()
-    service = revoker(stage)
-    stage.clock.advance(POLL_SECONDS)
-    assert (left(stage), is_granted(stage), stage.calls().get(REVOKE)) == (0, True, None)
     service.stopService()
 
 

@@ -359,9 +359,7 @@ def test_an_api_that_is_off_for_the_service_account_concerns_no_consent(caplog_t
     """The People API may be on for the OAuth client, which is of another Google project."""
     stage = Workspace()
     stage.connect(CAROL)
-    stage.start()
-    stage.delegate()
-    stage.follow()
+    stage.begin()
     caplog_twisted.clear()
     for address in (ALICE, BOB):
         stage.world.faults.inject("error_service_disabled_403", account=address)
@@ -371,9 +369,7 @@ def test_an_api_that_is_off_for_the_service_account_concerns_no_consent(caplog_t
     (told,) = caplog_twisted
     assert told.startswith("tenant acme: Google refuses the service account: api_disabled HTTP 403 SERVICE_DISABLED ")
     stage.world.faults.clear()
-    stage.scheduler.stopService()
-    stage.scheduler = stage.new_scheduler()
-    stage.start()
+    stage.restart()
     stage.clock.pump([stage.interval] * 6)
     assert [found.error for found in stage.known] == [None, None, None]
 
@@ -398,12 +394,10 @@ def test_the_end_of_an_outage_for_delegated_accounts_ends_no_alarm(caplog_twiste
     """Google has answered the service account, and still rejects the OAuth client."""
     stage = Workspace()
     stage.connect(CAROL)
-    stage.start()
     others = stage.add_users(3)
     for address in others:
         stage.world.set_user(address, signed_in=True)
-    stage.delegate()
-    stage.follow()
+    stage.begin()
     stage.world.set_client(CLIENT.client_id, state="deleted")
     stage.world.expire_access_tokens(CAROL)
     stage.clock.advance(2 * stage.interval)
@@ -422,9 +416,7 @@ def test_a_client_that_google_refuses_to_all_its_accounts_is_rejected() -> None:
     """Delegated accounts do not count, because Google refuses nothing to the service account."""
     stage = Workspace()
     stage.connect(CAROL)
-    stage.start()
-    stage.delegate()
-    stage.follow()
+    stage.begin()
     stage.world.expire_access_tokens(CAROL)
     stage.world.faults.inject("token_error_unauthorized_client", account=CAROL)
     stage.clock.advance(2 * stage.interval)

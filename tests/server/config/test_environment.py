@@ -97,35 +97,25 @@ def test_every_key_has_its_variable() -> None:
     assert {place.partition(".")[0] for place in names} >= {"google", "ldap", "serve", "sync", "tls", "web"}
 
 
-def test_a_tenant_by_its_name(file: Path) -> None:
-    """Underscores stand for hyphens; what the file has of it stays; an unknown one is added."""
-    found = config(
-        file, {"LDAPGW__TENANT__BIG_CORP__TITLE": "Big", "LDAPGW__TENANT__NEW_ONE__BASE_DN": "dc=new,dc=example"}
-    )
-    assert [(tenant.name, tenant.title, tenant.region) for tenant in found.tenant] == [
-        ("acme", "", "DE"),
-        ("big-corp", "Big", "AT"),
-        ("new-one", "", "DE"),
-    ]
-
-
-def test_each_name_of_a_tenant_has_its_variables(tmp_path: Path) -> None:
-    """Also one with several hyphens in a row."""
-    path = tmp_path / "hyphens.toml"
-    path.write_text(FILE.replace('"big-corp"', '"a--b---c"'))
+def test_a_tenant_by_its_name(file: Path, tmp_path: Path) -> None:
+    """Underscores stand for hyphens, several in a row too; settings of the file stay, unknown tenants are added."""
+    file.write_text(FILE + '[[tenant]]\nname = "a--b---c"\nbase_dn = "dc=abc,dc=example"\n')
     (tmp_path / "title").write_text("X\n")
     found = config(
-        path,
+        file,
         {
             "LDAPGW__TENANT__A__B___C__REGION": "CH",
-            "LDAPGW__TENANT__ACME__REGION": "AT",
+            "LDAPGW__TENANT__BIG_CORP__TITLE": "Big",
+            "LDAPGW__TENANT__NEW_ONE__BASE_DN": "dc=new,dc=example",
             "LDAPGW__TENANT__X____Y__BASE_DN": "dc=x,dc=example",
             "LDAPGW__TENANT__X____Y__TITLE__FROM_FILE": str(tmp_path / "title"),
         },
     )
     assert [(tenant.name, tenant.title, tenant.region) for tenant in found.tenant] == [
-        ("acme", "", "AT"),
+        ("acme", "", "DE"),
+        ("big-corp", "Big", "AT"),
         ("a--b---c", "", "CH"),
+        ("new-one", "", "DE"),
         ("x----y", "X", "DE"),
     ]
 

@@ -297,6 +297,13 @@ class Stage:
         self.scheduler.startService()
         result_of(self.scheduler.refresh())
 
+    def restart(self, concurrency: int = 4) -> None:
+        """Stop the scheduler if it runs, and start another one."""
+        if self.scheduler.running:
+            self.scheduler.stopService()
+        self.scheduler = self.new_scheduler(concurrency)
+        self.start()
+
     def _context(self, tenant: str) -> NamingContext:
         return replace(CONTEXT, name=tenant, base=Dn.parse(f"dc={tenant},dc=example"), photos=self.photos)
 
