@@ -289,8 +289,6 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
         with database.begin() as connection:
             entry = act(chosen.tenant, Act.ACCOUNT_REMOVED, chosen.address)
             activity.recorded(connection, entry, stored.remove, chosen.id, with_phones=with_phones)
-    if error:
-        raise UserError(f"Removed {chosen.address}, but {error}")
     left = f" The phones {', '.join(owned)} belong to nobody now." if owned and not with_phones else ""
     left += f" The phones {', '.join(shared)} stay with their other owners." if shared else ""
     gone = f" and {counted(len(owned), 'phone')}" if owned and with_phones else ""
@@ -298,6 +296,8 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
     if left:
         hint("! Give these phones new passwords (ldapgw phones reset NAME): the former owner may know the old ones.")
     _warn_of_delegation(chosen)
+    if error:
+        raise UserError(f"Removed {chosen.address}, but {error}")
 
 
 def _revoked(account: Account, words: str) -> str:

@@ -13,7 +13,7 @@ finds the contact whose switchboard's number has the longest beginning in common
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import starmap
 from operator import attrgetter
 from typing import Final, Protocol
@@ -26,8 +26,8 @@ from ldapgw.directory.entry import Entry, FixedAttributes, NumberFormatter
 from ldapgw.directory.filter_matcher import NamedNumber
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.normalization import SWITCHBOARD_MARK
-from ldapgw.directory.packed_attributes import PackedAttributes, encoded_texts, octets_of, unpack
+from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_switchboard
+from ldapgw.directory.packed_attributes import PackedAttribute, PackedAttributes, encoded_texts, octets_of, unpack
 from ldapgw.directory.query_plan import ExactKey
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type
 from ldapgw.directory.segment import Segment
@@ -138,10 +138,7 @@ def _caller_id_entry(
         name: (encoded_texts(values), normalization.search_text(Family.TEXT, values, lenient=context.lenient))
         for name, values in texts.items()
     }
-    packed |= {
-        name: (encoded_texts(values), "".join(f"\n{line}" for line in values.values()) + "\n")
-        for name, values in numbers.items()
-    }
+    packed |= {name: _packed_numbers(values) for name, values in numbers.items()}
     return Entry(PackedAttributes.pack(packed), FixedAttributes(octets_of(str(dn))), sort_key=entry.sort_key)
 
 
@@ -159,6 +156,11 @@ def _matching_values(
             known.update(passed)
             found[value.decode()] = line
     return found
+
+
+def _packed_numbers(lines: Mapping[str, str]) -> PackedAttribute:
+    """Pack the values of an attribute, each with its line in the search text."""
+    return encoded_texts(lines), "".join(f"\n{line}" for line in lines.values()) + "\n"
 
 
 def _number_of(assertion: Assertion) -> _Number:
@@ -238,8 +240,8 @@ def _company_of(entry: Entry) -> str:
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
     """Copy an entry, and put the company's name and `_PERHAPS` in the place of the names.
 
-    A number attribute is copied only if one of its values is a switchboard's number.  The other numbers may belong to a
-    person who is not the caller, but works for the same company.
+    Of the numbers, only the numbers of switchboards are copied.  The other numbers may belong to a person who is not
+    the caller, but works for the same company.
     """
     company = _company_of(entry) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""
@@ -248,7 +250,11 @@ def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
         for name, values in entry.sets().items()
         if (kind := attribute_type(name)) is not None and name not in unpack(entry.parent.shared.values)
         for text in [entry.search_text(kind) or ""]
-        if name in _KEPT or f"{SWITCHBOARD_MARK}\t" in text
+        if name in _KEPT
     }
+    for kind in NUMBER_TYPES:
+        pairs = zip(entry.attribute(kind.name), normalization.lines_of(entry.search_text(kind) or ""), strict=True)
+        numbers = {value.decode(): line for value, line in pairs if is_switchboard(line)}
+        packed |= {kind.name: _packed_numbers(numbers)} if numbers else {}
     packed |= {name: (encoded_texts([company]), texts) for name in _SHOWN}
     return Entry(PackedAttributes.pack(packed), entry.parent, sort_key=entry.sort_key)

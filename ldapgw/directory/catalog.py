@@ -124,13 +124,14 @@ class Catalog:
         """
         before, self.snapshot = self.snapshot, snapshot
         former = {name: before.logins[name] for name in names if name in before.logins}
+        changed = {name: login for name, login in former.items() if login != snapshot.logins.get(name)}
         present = [snapshot.logins[name] for name in names if name in snapshot.logins]
-        for login in former.values():
+        for login in changed.values():
             self._last_seen.pop(login.name, None)
         return tuple(
             EndedLogin(login.viewer.login, _successor(login, present))
-            for name, login in former.items()
-            if snapshot.logins.get(name) != login and not _is_promoted(login, snapshot.logins.get(name))
+            for name, login in changed.items()
+            if not _is_promoted(login, snapshot.logins.get(name))
         )
 
     def dit(self) -> Dit:
@@ -204,7 +205,8 @@ class Catalog:
     def last_login(self, phone: str) -> PhoneBind | None:
         """Return a phone's last login since the gateway started, or None if no login is recorded.
 
-        `publish` drops the record of a phone in `names`, unless `take_seen_phones` has not returned the record yet.
+        `publish` drops the record of a phone whose login has changed, unless `take_seen_phones` has not returned the
+        record yet.
 
         :param phone: the phone's name, as it is stored.
         """

@@ -155,11 +155,10 @@ class Directory:
         )
         if book is None or label is None:
             return None
-        starred = chain.from_iterable(label.segments.form(per_number=per_number))
-        uids = [folded(entry.uid.decode()) for entry in islice(starred, MAX_FAVOURITES)]
-        segments = book.segments.form(per_number=per_number)
-        found = [entry for uid in uids for segment in segments if (entry := segment.entry_of_uid(uid)) is not None]
-        return Segment(tuple(sorted(found, key=_SORT_KEY))) if found else None
+        starred = chain.from_iterable(label.segments.contacts)
+        uids = [entry.uid.decode() for entry in islice(starred, MAX_FAVOURITES)]
+        found = sorted(book.segments.entries_of(uids, per_number=per_number), key=_SORT_KEY)
+        return Segment(tuple(found)) if found else None
 
     def _first_book(self, access: Access) -> Book | None:
         """Return the book of the viewer's first account, or None if there is no such book."""

@@ -425,6 +425,15 @@ class Segments:
         found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
         return next(filter(None, found), None)
 
+    def entries_of(self, uids: Sequence[str], *, per_number: bool) -> Iterator[Entry]:
+        """Yield the entries of contacts in one of the two forms (`form`).
+
+        :param uids: the uids of the contacts.
+        """
+        find_documents = _number_documents if per_number and self.numbers else _contact_documents
+        for segment in self.form(per_number=per_number):
+            yield from (segment.entries[document] for document in find_documents(segment, uids))
+
     def updated(
         self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
     ) -> Segments:

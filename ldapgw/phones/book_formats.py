@@ -184,10 +184,10 @@ def _boolean(value: bool) -> str:  # noqa: FBT001 - the boolean is the value to 
     return '"true"' if value else '"false"'
 
 
-def _snom(contacts: Elements, query: ListQuery, _length: ListLength, _address: ListAddress) -> str:
+def _snom(contacts: Elements, query: ListQuery, length: ListLength, _address: ListAddress) -> str:
     # If an answer is marked complete, the phone deletes all its contacts that the answer lacks.  So an answer with a
     # part of the book must not be marked complete.
-    is_whole = not (query.text or query.letter or query.first)
+    is_whole = not (query.text or query.letter or query.first or length.has_more)
     return _document("tbook", chain.from_iterable(contacts), f' e="2" version="2.0" complete={_boolean(is_whole)}')
 
 

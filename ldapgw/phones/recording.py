@@ -468,7 +468,8 @@ def load(text: str) -> tuple[Recording, ...]:
     :raises UserError: when the text is no recording, or has a format that this version cannot read.
     """
     parts: list[tuple[Recording, list[RecordedEntry], list[RecordedBind], list[RecordedSearch]]] = []
-    for number, line in enumerate(text.splitlines() or [""], start=1):
+    # Values may hold other line separators, such as U+2028, which `dump` writes as they are.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             values = json.loads(line)
             if not parts or "format" in values:

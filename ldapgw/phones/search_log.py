@@ -29,8 +29,9 @@ MAX_MESSAGE_BYTES: Final = 2048
 # The maximum number of remembered addresses from which a search without a login was refused.
 MAX_REFUSED_ADDRESSES = 1000
 
-# The fields that follow `login` in a `LoggedSearch`; the log makes the object when a page asks for the search.
-_Record = tuple[str, bytes, int, ResultCode, float, float]
+# The fields that follow `login` in a `LoggedSearch`, and whether this gateway has answered the search.  The log makes
+# the object when a page asks for the search.
+_Record = tuple[str, bytes, int, ResultCode, float, float, bool]
 
 
 class SearchLog:
@@ -62,10 +63,11 @@ class SearchLog:
             if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
                 self._record_refusal(address, now)
             return
-        self._log(login, (address, message if len(message) <= MAX_MESSAGE_BYTES else b"", entries, code, seconds, now))
+        kept = message if len(message) <= MAX_MESSAGE_BYTES else b""
+        self._log(login, (address, kept, entries, code, seconds, now, True))
 
-    def _log(self, login: str, record: _Record, *, is_elsewhere: bool = False) -> None:
-        _, _, entries, code, _, _ = record
+    def _log(self, login: str, record: _Record) -> None:
+        _, _, entries, code, _, _, is_own = record
         records = self._recent.get(login)
         if records is None:
             records = self._recent[login] = deque(maxlen=SEARCHES_PER_PHONE)
@@ -73,19 +75,19 @@ class SearchLog:
             self._recent.move_to_end(login)
         if len(records) < SEARCHES_PER_PHONE:
             self._evict()
-        if is_elsewhere:
-            _insert(records, record)
-        else:
+        if is_own:
             records.append(record)
             self._untold[login] = self._untold.get(login, 0) + 1
             self._latest[login] = record
             if entries and code in SUCCESS_CODES:
                 self._latest_found[login] = record
+        else:
+            _insert(records, record)
         self._on_search(login)
 
     def searches_of(self, login: str) -> tuple[LoggedSearch, ...]:
         """Return a phone's last searches, the newest first."""
-        return tuple(LoggedSearch(login, *record) for record in reversed(self._recent.get(login, ())))
+        return tuple(_logged(login, record) for record in reversed(self._recent.get(login, ())))
 
     def last_refusal(self, address: str) -> float | None:
         """Return the time at which an address was last refused a search without a login; None if unknown.
@@ -126,9 +128,9 @@ class SearchLog:
         for login, count in reversed(untold.items()):
             if limit <= 0:
                 break
-            kept = [*self._recent.get(login, ())][-min(count, limit) :]
-            limit -= len(kept)
-            taken.append([LoggedSearch(login, *record) for record in kept])
+            own = [_logged(login, record) for record in self._recent.get(login, ()) if record[-1]]
+            taken.append(own[-min(count, limit) :])
+            limit -= len(taken[-1])
         refusals, self._new_refusals = self._new_refusals, {}
         searches = sorted((search for searches in reversed(taken) for search in searches), key=attrgetter("when"))
         return NewSearches(tuple(searches), refusals)
@@ -136,8 +138,8 @@ class SearchLog:
     def add(self, received: NewSearches) -> None:
         """Log searches that another gateway has answered; the other gateway stores the summaries of these searches."""
         for search in received.searches:
-            record = search.address, search.message, search.entries, search.code, search.seconds, search.when
-            self._log(search.login, record, is_elsewhere=True)
+            record = search.address, search.message, search.entries, search.code, search.seconds, search.when, False
+            self._log(search.login, record)
         for address, when in received.refusals.items():
             self._record_refusal(address, when, is_elsewhere=True)
 
@@ -147,8 +149,8 @@ class SearchLog:
         self._latest, self._latest_found = {}, {}
         return {
             login: SearchUpdate(
-                LoggedSearch(login, *record),
-                LoggedSearch(login, *latest_found[login]) if login in latest_found else None,
+                _logged(login, record),
+                _logged(login, latest_found[login]) if login in latest_found else None,
             )
             for login, record in latest.items()
         }
@@ -169,10 +171,14 @@ class SearchLog:
             self._count -= len(oldest)
 
 
+def _logged(login: str, record: _Record) -> LoggedSearch:
+    return LoggedSearch(login, *record[:-1])
+
+
 def _insert(records: deque[_Record], record: _Record) -> None:
     """Insert a search of another gateway in the order of time, perhaps before searches of this gateway."""
     later: list[_Record] = []
-    while records and records[-1][-1] > record[-1]:
+    while records and records[-1][-2] > record[-2]:
         later.append(records.pop())
     records.append(record)
     records.extend(reversed(later))

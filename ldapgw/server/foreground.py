@@ -347,7 +347,7 @@ class Reload:
             self._manager.ready()
         else:
             self._kept = self._keep_ports(), result
-            log.info("SIGHUP: the configuration is read again", event="reload_started")
+            log.info("SIGHUP: the new configuration is good; the gateway starts anew", event="reload_started")
             self._reactor.callLater(GRACE_SECONDS, self._end_grace)
 
     def _end_grace(self) -> None:

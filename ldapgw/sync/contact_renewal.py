@@ -147,18 +147,21 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
             func.coalesce(photo.c.url, "").label("url"),
         )
         .select_from(contact.outerjoin(photo, of_photo))
-        .where(contact.c.account_id == account_id, contact.c.content.is_not(None), tuple_(*key) > tuple_(*after))
+        .where(contact.c.account_id == account_id, contact.c.content.is_not(None))
         .order_by(*key)
         .limit(limit)
     )
-    found = []
-    for row in connection.execute(query):
-        decoded = decode_contact(row.content, None)
-        if decoded is not None:
-            flaws = frozenset(map(Flaw, (row.flaws or "").split())) - {Flaw.CHARACTERS, Flaw.NUMBERS}
-            found.append(
-                OutdatedContact(Source(row.source), row.uid, row.source_id, decoded, row.digest, row.url, flaws)
-            )
+    found: list[OutdatedContact] = []
+    # An empty list means that no contact follows, so rows that cannot be decoded are passed over here.
+    while not found and (rows := connection.execute(query.where(tuple_(*key) > tuple_(*after))).all()):
+        for row in rows:
+            decoded = decode_contact(row.content, None)
+            if decoded is not None:
+                flaws = frozenset(map(Flaw, (row.flaws or "").split())) - {Flaw.CHARACTERS, Flaw.NUMBERS}
+                found.append(
+                    OutdatedContact(Source(row.source), row.uid, row.source_id, decoded, row.digest, row.url, flaws)
+                )
+        after = rows[-1].source, rows[-1].uid
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Source
@@ -34,6 +35,8 @@ from ldapgw.store import (
 from ldapgw.store.account_status import account_to_json, rejected_phones
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.activity import Act, ActivityEntry
+from ldapgw.store.revocations import Revocation
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import FLOW_SECONDS
 from ldapgw.web import error_pages, record_texts
 from ldapgw.web.account_texts import (
@@ -383,25 +386,34 @@ async def sync_history_values(layout: Layout, account: Account | None) -> Mappin
 async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: ActivityEntry) -> bool:
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
-    :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later.  The data
-        in the gateway is deleted in either case.
+    :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later, unless the
+        token cannot be decrypted.  The data in the gateway is deleted in either case.
     """
     now = dependencies.clock.seconds()
-    revocation_id = await dependencies.store.run(
-        activity.recorded, entry, revocations.disconnect_account, account_id, now
-    )
+    pending_id, pending = await dependencies.store.run(_disconnect, dependencies.secret_box, account_id, entry, now)
     dependencies.disconnected()
     try:
         await dependencies.changed()
     finally:
-        revoked = revocation_id is None or await _revoke(dependencies, revocation_id, account_id)
+        revoked = pending_id is None or (pending is not None and await _revoke(dependencies, pending, account_id))
     return revoked
 
 
-async def _revoke(dependencies: WebDependencies, revocation_id: int, account_id: int) -> bool:
-    revocation = await dependencies.store.read(revocations.read, dependencies.secret_box, revocation_id)
-    if revocation is None:
-        return False
+def _disconnect(
+    connection: Connection, secret_box: SecretBox, account_id: int, entry: ActivityEntry, now: float
+) -> tuple[int | None, Revocation | None]:
+    """Disconnect an account, and return the id of the pending revocation and the revocation itself.
+
+    The periodic service may make the revocation and delete its row before the page makes the revocation, so the row is
+    read in the same transaction.
+    """
+    revocation_id = activity.recorded(connection, entry, revocations.disconnect_account, account_id, now)
+    if revocation_id is None:
+        return None, None
+    return revocation_id, revocations.read(connection, secret_box, revocation_id)
+
+
+async def _revoke(dependencies: WebDependencies, revocation: Revocation, account_id: int) -> bool:
     tenant = dependencies.tenants.get(revocation.tenant)
     sharers = dependencies.sharers(tenant.client) if tenant and tenant.client else []
     if not await dependencies.store.read(revocations.is_shared, sharers, revocation.sub):
@@ -417,7 +429,7 @@ async def _revoke(dependencies: WebDependencies, revocation_id: int, account_id:
                 detail=error.detail,
             )
             return False
-    await dependencies.store.run(revocations.remove, revocation_id)
+    await dependencies.store.run(revocations.remove, revocation.id)
     return True
 
 

@@ -264,18 +264,16 @@ class AdminGoogle:
         :raises _Invalid: when the form has a file that is no key file, or there is no key file.
         """
         session, name, now = visit.visitor.session, visit.tenant.name, self._layout.now()
-        text = visit.form.get("key_file", "").strip()
-        if not text:
-            text = self._pending.get(session, name, now) or await visit.store.read(
-                _stored_key_file, self._dependencies.secret_box, name
-            )
+        new = visit.form.get("key_file", "").strip() or self._pending.get(session, name, now)
+        text = new or await visit.store.read(_stored_key_file, self._dependencies.secret_box, name)
         if not text:
             raise _Invalid(Problem(_DELEGATION_TEXTS.no_file))
         try:
             await self._dependencies.delegations.read_key_file(text)
         except UnfitKeyFile as error:
             raise _Invalid(Problem(error.problems[0])) from None
-        self._pending.add(session, name, text, now)
+        if new:
+            self._pending.add(session, name, new, now)
         return text
 
     async def _delegation(

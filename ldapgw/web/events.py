@@ -140,7 +140,8 @@ class _Stream:
         finally:
             if over and self._checks.running:
                 self._ended.callback(None)
-        if not over:
+        # The stream may have ended while the session was read, and Twisted then refuses to write.
+        if not over and self._checks.running:
             self._write(b":\n\n")
 
     def _end(self, _result: object) -> None:

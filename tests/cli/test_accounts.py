@@ -278,6 +278,22 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
     assert [one["account"] for one in gateway.json("phones", "list")] == [*nobodys, "bob@acme.example"]
 
 
+def test_remove_without_a_revocation(gateway: Gateway) -> None:
+    """Which phones are left, and that they need new passwords, is said before the trouble at Google."""
+    gateway.connect("alice@acme.example")
+    gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
+    (gateway.state_dir / "ldapgw.key").unlink()
+    done = gateway.run("accounts", "remove", "alice@acme.example", "--yes")
+    assert (done.exit_code, done.stdout) == (1, "Removed alice@acme.example. The phones desk1 belong to nobody now.\n")
+    advice, trouble = done.stderr.splitlines()
+    assert advice == (
+        "! Give these phones new passwords (ldapgw phones reset NAME): the former owner may know the old ones."
+    )
+    assert trouble.partition(" (")[0] == (
+        "ldapgw: Removed alice@acme.example, but its access is not revoked at Google yet"
+    )
+
+
 LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"
 
 

@@ -41,7 +41,7 @@ from tests.cluster.promises import (
 from tests.support.postgresql import needs_postgresql
 from tests.support.site.running import Process, wait_until
 
-READ_AGAIN = "SIGHUP: the configuration is read again"
+IS_GOOD = "SIGHUP: the new configuration is good; the gateway starts anew"
 
 pytestmark = [needs_postgresql, pytest.mark.soak]
 
@@ -415,9 +415,9 @@ def test_an_hour(companies: Companies) -> None:
             let_run(random.uniform(0, 10))
             companies.start_gateway(at)
         elif event == "reloaded":
-            before = gateway.said.count(READ_AGAIN)
+            before = gateway.said.count(IS_GOOD)
             gateway.send(signal.SIGHUP)
-            wait_until(lambda: gateway.said.count(READ_AGAIN) > before, "the configuration is read again")  # noqa: B023
+            wait_until(lambda: gateway.said.count(IS_GOOD) > before, "the configuration is good")  # noqa: B023
         else:
             companies.server.stop(immediately=True)
             companies.server.start()

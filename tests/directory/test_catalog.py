@@ -157,6 +157,7 @@ def test_sessions_end_when_their_login_changes(catalog: Catalog) -> None:
     other_password = replace(EMPTY, logins={"desk1": replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)})
     catalog.authenticate("desk1", b"hush", "10.0.0.7")
     catalog.take_seen_phones()
+    assert catalog.publish(same, ["desk1"]) == ()
     assert catalog.last_login("Desk1") == ("10.0.0.7", LOGIN.password_hash, 7.0, True)
     assert catalog.publish(other_password, ["desk1", "new"]) == ((DN, DN),)
     assert catalog.last_login("Desk1") is None

@@ -205,6 +205,19 @@ def test_very_many_stars(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == ["uid=a1", "uid=a2", "uid=a0", "uid=a3", "uid=a4"]
 
 
+def test_very_many_stars_of_contacts_with_several_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit counts contacts, also for a phone that gets one entry per number."""
+    monkeypatch.setattr(dit_module, "MAX_FAVOURITES", 2)
+    contacts = [
+        replace(one, phones=(*one.phones, phone(Kind.MOBILE, f"+49 171 5550{at:03}")))
+        for at in range(4)
+        for one in [numbered(f"a{at}", at, starred=at != 0)]
+    ]
+    book = build_book(FIRST, "a", "alice", Sharing.PRIVATE, contacts, LABELS, per_number=True)
+    found = [dn.partition(",")[0] for dn in names(dit_of(book, context=FIRST), NUMBERS, "(objectClass=person)")]
+    assert found == [f"uid=a{at}-{number}" for at in (1, 2, 0, 3) for number in (2, 1)]
+
+
 def test_a_long_search_gives_way() -> None:
     """After each slice of work, as any other search does."""
     dit = tree([(at, at == 0) for at in range(2000)], [], Sharing.PRIVATE)

@@ -225,7 +225,9 @@ def test_a_switchboard_of_a_person_names_the_company_alone() -> None:
         photo=b"JPEG",
     )
     private = Phone(Kind.MOBILE, *stored_numbers.read("0171 2345678", "DE"))
-    [entry] = answers(tree(OFFICE, replace(hans, phones=(*hans.phones, private))), caller("077365559223"))
+    direct = Phone(Kind.WORK, *stored_numbers.read("+49 7736 5559-17", "DE"))
+    dit = tree(OFFICE, replace(hans, phones=(direct, *hans.phones, private)))
+    [entry] = answers(dit, caller("077365559223"))
     own = {name: entry.attribute(name) for name in entry.sets() if name not in unpack(entry.parent.shared.values)}
     assert own == {
         **dict.fromkeys(("cn", "displayName", "sn"), (b"Beispiel AG ?",)),
@@ -233,6 +235,8 @@ def test_a_switchboard_of_a_person_names_the_company_alone() -> None:
         "telephoneNumber": (b"+49773655590",),
         "uid": (b"hans",),
     }
+    formatter = NumberFormatter(NumberFormat.NATIONAL, NumberFormat.E164, "DE", "")
+    assert entry.attribute("telephoneNumber", formatter) == (b"07736 55590",)
 
 
 def test_a_switchboard_in_another_form_of_the_book() -> None:

@@ -24,8 +24,8 @@ from tests.support.site.running import Process, Site, free_ports, wait_until
 pytestmark = pytest.mark.long  # starts gateways; tests/server has a reload without
 
 NO_ACCESS = 50
-# What the log says when a reload begins, and when a gateway listens.
-READ_AGAIN, STARTED = "SIGHUP: the configuration is read again", "LDAP ldap://"
+# What the log says when the configuration of a reload is good, and when a gateway listens.
+IS_GOOD, STARTED = "SIGHUP: the new configuration is good; the gateway starts anew", "LDAP ldap://"
 BASES = ("dc=acme,dc=example", "dc=globex,dc=example")
 SECOND = '\n[[tenant]]\nname = "globex"\nbase_dn = "dc=globex,dc=example"\n'
 
@@ -128,7 +128,7 @@ def test_a_tenant_is_added_and_removed(served: Served) -> None:
         before = callers.asked
         wait_until(lambda callers=callers, before=before: callers.asked > before, "somebody was answered")
         assert callers.end() == []
-    assert served.said.count(READ_AGAIN) == 2
+    assert served.said.count(IS_GOOD) == 2
 
 
 def test_who_has_connected_may_still_ask(served: Served) -> None:
@@ -151,7 +151,7 @@ def is_answered_in_a_reload(served: Served, number: int) -> bool:
     with socket.create_connection(("127.0.0.1", served.site.ldap_port), timeout=60) as connection:
         ask()
         served.reload(served.written)
-        wait_until(lambda: served.said.count(READ_AGAIN) == number, "the reload begins")
+        wait_until(lambda: served.said.count(IS_GOOD) == number, "the reload begins")
         wait_until(ask, "the connection is answered, or ends")
     wait_until(lambda: served.said.count(STARTED) == number, "the gateway has started again")
     return answers == [True] * 7
@@ -216,13 +216,13 @@ def test_each_signal_has_the_newest_file_tried(served: Served) -> None:
         served.gateway.send(signal.SIGHUP)
         mended.replace(site.file)
         held.write("nonsense")
-    wait_until(lambda: READ_AGAIN in served.said, "the mended file is good")
+    wait_until(lambda: IS_GOOD in served.said, "the mended file is good")
     served.reload("neither this")
     wait_until(lambda: served.said.count("is not TOML") == 2, "what came in the meantime is tried")
     assert served.gateway.status is None
     assert naming_contexts(site) == list(BASES)
-    told = re.findall("SIGHUP: .*?(is not TOML|is read again)", served.said)
-    assert told == ["is not TOML", "is read again", "is not TOML"]
+    told = re.findall("SIGHUP: .*?(is not TOML|is good)", served.said)
+    assert told == ["is not TOML", "is good", "is not TOML"]
 
 
 def test_settings_are_changed(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_settings_are_changed(tmp_path: Path) -> None:
         told = "! 127.0.0.1 speaks TLS to the port for LDAP without TLS"
         wait_until(lambda: told in site.ldapgw("status").stdout, "the status names the client")
         gateway.send(signal.SIGHUP)
-        wait_until(lambda: gateway.said.count(READ_AGAIN) == 2, "another reload begins")
+        wait_until(lambda: gateway.said.count(IS_GOOD) == 2, "another reload begins")
         assert gateway.end() == 0
         assert gateway.said.count(STARTED) == 2
     assert "Traceback" not in gateway.said

@@ -86,10 +86,18 @@ def test_snom() -> None:
     )
 
 
-@pytest.mark.parametrize("query", [ListQuery(text="an"), ListQuery(letter="a"), ListQuery(first=1000)])
-def test_snom_keeps_what_a_search_does_not_find(query: ListQuery) -> None:
+@pytest.mark.parametrize(
+    ("query", "has_more"),
+    [
+        (ListQuery(text="an"), False),
+        (ListQuery(letter="a"), False),
+        (ListQuery(first=1000), False),
+        (ListQuery(count=1), True),
+    ],
+)
+def test_snom_keeps_what_a_part_of_the_book_lacks(query: ListQuery, has_more: bool) -> None:
     """A phone deletes what is missing in a complete book."""
-    assert written("snom", ANNA, query=query).get("complete") == "false"
+    assert written("snom", ANNA, query=query, has_more=has_more).get("complete") == "false"
 
 
 def test_grandstream() -> None:

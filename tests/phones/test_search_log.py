@@ -223,6 +223,18 @@ def test_searches_of_another_gateway_come_late() -> None:
     assert here.take_unsent() == NewSearches()
 
 
+def test_a_gateway_sends_only_its_own_searches_of_a_phone() -> None:
+    """A search of another gateway that comes between two sendings is not sent back, and no own search stays unsent."""
+    clock = Clock()
+    here, there = SearchLog(clock.seconds), SearchLog(clock.seconds)
+    observe(here, message=b"own")
+    clock.advance(1)
+    observe(there, message=b"foreign")
+    here.add(there.take_unsent())
+    assert messages(here) == [b"foreign", b"own"]
+    assert [search.message for search in here.take_unsent().searches] == [b"own"]
+
+
 def test_refusals_that_are_told_are_bounded(kept: SearchLog, monkeypatch) -> None:
     """Anybody can be refused."""
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)

@@ -18,6 +18,7 @@ from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import contacts, sync_state
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.tables import account
+from ldapgw.store.tables import contact as contact_table
 from ldapgw.sync import contact_renewal
 from ldapgw.sync.apply import BegunSync
 from ldapgw.sync.contact_renewal import INTERVAL, ContactRenewal
@@ -121,6 +122,21 @@ def test_numbers_that_are_not_understood_are_named(stage: Stage) -> None:
     [found] = stage.database.run(contacts.read_flawed, account_id, 10)
     assert (found.name, set(found.flaws), found.numbers) == ("Ada", {Flaw.LENGTH, Flaw.NUMBERS}, ("+49 1", "ask me"))
     assert stage.account().skipped == {"flawed": 1, "unreadable_number": 1}
+
+
+def test_contacts_that_cannot_be_decoded_end_no_reading(stage: Stage) -> None:
+    """The contacts behind a whole step of such contacts are read too."""
+    stage.connect()
+    outdated(stage, ALICE, "Ada", "Ben", "Cem", "Dora", "Eve")
+    account_id = stage.account().id
+    with stage.database.begin() as connection:
+        damaged = contact_table.c.uid.in_(["c0", "c1", "c2", "c3"])
+        connection.execute(update(contact_table).where(damaged).values(content=b"damaged"))
+        read = [
+            [one.contact.name for one in contact_renewal.read_outdated(connection, account_id, after, 2)]
+            for after in (contact_renewal.BEFORE_ALL, ("contacts", "c4"))
+        ]
+    assert read == [["Eve"], []]
 
 
 def test_a_sync_in_between_counts(stage: Stage) -> None:

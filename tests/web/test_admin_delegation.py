@@ -70,6 +70,16 @@ def test_a_service_account_is_tried_and_then_saved(stage: Stage, admin: Browser,
     )
 
 
+def test_a_saved_service_account_stays_in_use_after_a_refusal(stage: Stage, admin: Browser, key_file: str) -> None:
+    """Google refuses new settings; the page still shows the saved service account with its source."""
+    allow(stage)
+    admin.submit(FORM, key_file=key_file, administrator=BOB, users="@acme.example")
+    refused = admin.submit(FORM, administrator=ALICE, users="@acme.example")
+    assert (refused.status, "Not saved." in words_on(refused)) == (400, True)
+    for page in (refused, admin.get(PAGE)):
+        assert "Source entered here on" in words_on(page)
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [

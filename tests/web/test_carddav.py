@@ -1137,6 +1137,25 @@ def test_a_book_that_is_gone_is_forgotten(stage: Stage) -> None:
     assert [bool(versions.token(book)) for book in kept] == [False, True, True]
 
 
+def test_a_book_that_goes_while_it_is_read_is_forgotten_later(stage: Stage) -> None:
+    """The first call after the end of the reading forgets the book."""
+    versions, book, first_slice = BookVersions(), book_of(stage, "a"), Deferred[None]()
+    waits = [first_slice]
+
+    def run(work: Callable[[], Any]) -> Deferred[Any]:
+        return waits.pop().addCallback(lambda _: work()) if waits else succeed(work())
+
+    reading = Deferred.fromCoroutine(versions.read(book, run))
+    acme = stage.catalog.snapshot.dit.directories[0]
+    left = Directory(acme.context, tuple(other for other in acme.books if other.key != "a"))
+    versions.forget_gone(left)
+    first_slice.callback(None)
+    assert reading.called
+    assert versions.token(book)
+    versions.forget_gone(left)
+    assert versions.token(book) == ""
+
+
 def test_only_so_many_versions_are_kept(stage: Stage) -> None:
     """The oldest token is unknown after that many changes."""
     versions = BookVersions()

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, phones, sync_state, tenants
+from ldapgw.store import accounts, contacts, phones, revocations, sync_state, tenants
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, ReplicaBooks
@@ -267,6 +267,21 @@ def test_disconnect_that_the_directory_cannot_follow(stage: Stage, alice: Browse
     assert alice.submit("/acme/disconnect").status == 503
     assert stage.world.grants.use_refresh_token(token) is None
     assert [account.is_connected for account in stage.accounts()] == [False]
+
+
+def test_disconnect_while_the_periodic_service_revokes_the_grant(stage: Stage, alice: Browser) -> None:
+    """The page knows that the grant is revoked, also if the service has deleted the pending revocation meanwhile."""
+
+    def revoke_pending() -> None:
+        due = stage.do(revocations.read_due, stage.secret_box, stage.clock.seconds() + revocations.FIRST_WAIT)
+        assert [pending.sub for pending in due] == [account.sub]
+        stage.world.revoke(ALICE)
+        stage.do(revocations.remove, due[0].id)
+
+    (account,) = stage.accounts()
+    stage.while_changing = revoke_pending
+    alice.submit("/acme/disconnect")
+    assert "Google access is revoked" in alice.get("/acme/").body
 
 
 def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser) -> None:

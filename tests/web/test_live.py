@@ -237,7 +237,8 @@ def test_a_stream_whose_session_cannot_be_read_ends(error: Exception) -> None:
     assert (written, ended, clock.getDelayedCalls()) == ([b"retry: 2000\n\n"], [None], [])
 
 
-def test_a_stream_that_gives_way_during_the_check(caplog_twisted: list[str]) -> None:
+@pytest.mark.parametrize("outcome", [True, False], ids=["over", "not over"])
+def test_a_stream_that_gives_way_during_the_check(caplog_twisted: list[str], outcome: bool) -> None:
     """The outcome of the check changes nothing then."""
     clock, written, over = Clock(), list[bytes](), Deferred[bool]()
 
@@ -248,7 +249,7 @@ def test_a_stream_that_gives_way_during_the_check(caplog_twisted: list[str]) -> 
     stream.run()
     clock.advance(KEEPALIVE_SECONDS)
     stream.give_way()
-    over.callback(True)
+    over.callback(outcome)
     assert (written, clock.getDelayedCalls()) == ([b"retry: 2000\n\n", b"retry: 60000\n\n"], [])
     assert caplog_twisted == []
 

@@ -332,12 +332,14 @@ class BookVersions:
         tenant = directory.context.name
         if self._editions.get(tenant) is directory.edition:
             return
-        self._editions[tenant] = directory.edition
         present = {book.key for book in directory.books}
         gone = [key for key in self._histories if key.tenant == tenant and key.book not in present]
-        for key in gone:
-            if not self._histories[key].lock.locked:
-                self._forget(self._histories.pop(key))
+        free = [key for key in gone if not self._histories[key].lock.locked]
+        for key in free:
+            self._forget(self._histories.pop(key))
+        # A locked history is being read, and a later call forgets the history.
+        if len(free) == len(gone):
+            self._editions[tenant] = directory.edition
 
     def token(self, book: AddressBook) -> str:
         """Return the token of a book's present content; empty if the content was not read yet."""

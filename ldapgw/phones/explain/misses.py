@@ -150,11 +150,8 @@ class MissClassifier:
             TEXTS.last_digit if difference.digits == 1 else TEXTS.last_digits,
             {"count": str(difference.digits)},
         )
-        # With another beginning, more equal digits at the end make a number nearer; more different digits make a number
-        # farther.
-        distance = -difference.digits if difference.reason is MissReason.OTHER_BEGINNING else difference.digits
         values = {"attribute": DIALLED_TYPES[index].name, "value": value, "digits": digits}
-        return MissCause(difference.reason, values, distance)
+        return MissCause(difference.reason, values, difference.distance[1])
 
     def _text_cause(self, entry: Entry) -> MissCause | None:
         texts = ((kind.name, search_text(entry, kind, self._context)) for kind in TEXT_TYPES)

@@ -134,11 +134,13 @@ class NumberDifference:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """Return the sort key: the position of the reason in `MissReason`, nearest first, and the number of digits."""
-        return _REASONS.index(self.reason), self.digits
+        """Return the sort key: the position of the reason in `MissReason`, and the number of digits, nearest first."""
+        return _REASONS.index(self.reason), -self.digits if self.reason in _EQUAL_DIGITS else self.digits
 
 
 _REASONS = tuple(MissReason)
+# The reasons whose `NumberDifference.digits` are the equal digits: more equal digits make a number nearer.
+_EQUAL_DIGITS = (MissReason.OTHER_BEGINNING, MissReason.SHORT_NUMBER)
 
 
 def number_difference(stored: Number, readings: Iterable[Number]) -> NumberDifference | None:

@@ -171,6 +171,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
     """
     merged: dict[str, Any] = dict(document)
     names: dict[str, str] = {}
+    in_file = {f"tenant[{number}]." for number, _ in enumerate(_tables(document), 1)}
     for setting in settings:
         *parents, key = setting.path
         is_of_tenant = parents[:1] == ["tenant"]
@@ -179,7 +180,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
             hint = _hint(setting.path)
             table[key] = setting.text if hint is None else _value(hint, setting.text)
             names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
-            if is_of_tenant:
+            if is_of_tenant and where not in in_file:
                 # The names of variables determine the name of a tenant that is not in the file, so a problem with the
                 # tenant's name is reported for a variable.
                 names.setdefault(where + "name", setting.name)

@@ -41,13 +41,21 @@ def test_how_two_numbers_differ(stored: str, asked: str, expected: NumberDiffere
     assert number_difference(read, phone_number.readings(asked, "DE", "")) == expected
 
 
-def test_the_nearest_reading_counts() -> None:
-    """With an outside line, a number may mean two."""
-    stored = phone_number.parse("+49 30 1234560", "DE")
-    assert stored is not None
-    assert number_difference(stored, phone_number.readings("00301234567", "DE", "0")) == NumberDifference(
-        MissReason.LAST_DIGITS, 1
-    )
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"),
+    [
+        ("+49 30 1234560", ("00301234567",), NumberDifference(MissReason.LAST_DIGITS, 1)),
+        ("+49 30 1234567", ("040 9234567", "089 1234567"), NumberDifference(MissReason.OTHER_BEGINNING, 7)),
+        ("+49 30 1234567", ("567", "4567"), NumberDifference(MissReason.SHORT_NUMBER, 4)),
+    ],
+)
+def test_the_nearest_reading_counts(stored: str, asked: tuple[str, ...], expected: NumberDifference) -> None:
+    """With an outside line, a number may mean two; a filter may name several numbers."""
+    read = phone_number.parse(stored, "DE")
+    assert read is not None
+    readings = [reading for text in asked for reading in phone_number.readings(text, "DE", "0")]
+    for ordered in (readings, readings[::-1]):
+        assert number_difference(read, ordered) == expected
 
 
 def test_one_sign_off() -> None:

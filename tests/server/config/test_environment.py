@@ -150,6 +150,15 @@ def test_a_name_that_no_tenant_can_have(file: Path) -> None:
     )
 
 
+def test_a_name_in_the_file_that_no_tenant_can_have(tmp_path: Path) -> None:
+    """The key of the file is named, also if the tenant has a variable."""
+    path = tmp_path / "dot.toml"
+    path.write_text(FILE.replace('"big-corp"', '"a.b"'))
+    assert problems(path, {"LDAPGW__TENANT__A.B__REGION": "CH"}) == (
+        f'{path}: tenant[2].name = "a.b": expected a name of a-z, 0-9 and -, such as "acme"',
+    )
+
+
 def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it may be in the environment, where nobody has named a file."""
     environment = {

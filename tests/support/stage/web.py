@@ -212,6 +212,7 @@ class Stage:
 
     :ivar set_back: how far the time of day was set back, in seconds.
     :ivar change_error: raised when a page has sync and directory read what it has changed.
+    :ivar while_changing: called while a page waits for sync and directory.
     """
 
     url: str = URL
@@ -221,6 +222,7 @@ class Stage:
     set_back: float = 0.0
     changes: int = 0
     change_error: Exception | None = None
+    while_changing: Callable[[], object] = lambda: None
     is_ready: bool = True
     serves_https: bool = False
     sends_hsts: bool = True
@@ -406,6 +408,7 @@ class Stage:
 
     async def _changed(self) -> None:
         self.changes += 1
+        self.while_changing()
         if self.change_error is not None:
             raise self.change_error
         await self.clients.refresh()
