@@ -91,6 +91,7 @@ def test_only_the_marked_keys_are_needed(tmp_path: Path) -> None:
     assert config.redirect_uri == "https://phonebook.example.com/oauth/callback"
     (tenant,) = config.tenant
     assert tenant == Tenant(name=tenant.name, base_dn=tenant.base_dn)
+    assert (tenant.allowed_users, tenant.admins, tenant.anonymous_networks) == ((), (), ())  # nobody is let in
 
 
 def test_values_are_converted(tmp_path: Path) -> None:
