@@ -18,7 +18,7 @@ import pytest
 
 from ldapgw.ber import INTEGER, SEQUENCE, octets, tlv
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.book import build_book, update_book
+from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Equality, Or
 from ldapgw.errors import ResultCode
@@ -30,6 +30,7 @@ from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE, ENTRY, PING, certified, is_answered
 from tests.support.phonebook.served import serving
 from tests.support.phonebook.talk import NOTICE, Server, best_of_three, in_a_moment
+from tests.support.phonebook.trees import changed_book
 from tests.support.phonebook.wire import BASE, BOOK, CONTEXT, make_dit, make_gate
 
 pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
@@ -271,8 +272,7 @@ def _crowded(request: pytest.FixtureRequest) -> DirectoryPort:
     """A phone's own book, on two segments since a change, and eight others, each too large to be joined."""
     count = request.param
     book = build_book(CONTEXT, "alice", "alice", Sharing.PRIVATE, people(count, 0), {}, per_number=False)
-    own = update_book(book, CONTEXT, people(100, 9), (), {})
-    assert own is not None
+    own = changed_book(book, people(100, 9), context=CONTEXT)
     shared = [
         build_book(CONTEXT, f"s{at}", f"s{at}", Sharing.SHARED, people(count // 10, at), {}, per_number=False)
         for at in range(1, 9)
