@@ -107,28 +107,6 @@ def test_what_did_not_change_is_met_once(
     assert dns(behind) == dns(hit for hit in whole_after if not seen or hit.key > seen[-1].key)
 
 
-def test_a_person_who_was_met_does_not_come_again_from_another_book() -> None:
-    """Wherever among people of one name the walk goes on."""
-    people = [Contact(f"u{at}", name="Ada", phones=(phone(Kind.WORK, f"+4930123456{at}"),)) for at in range(8)]
-    dit = tree({"a": people, "b": people})
-    whole = hits(dit, PHONE, text="(cn=ada)")
-
-    assert len(whole) == 8
-    for at, hit in enumerate(whole, start=1):
-        assert dns(hits(dit, PHONE, text="(cn=ada)", after=hit.key)) == dns(whole[at:])
-
-
-def test_long_names_are_told_apart() -> None:
-    """Two departments with one number stay two, though their names begin with the same hundred signs."""
-    long = "Stiftung zur Förderung der Musikerziehung in ländlichen Regionen, Verwaltung, Abteilung für alles "
-    numbers = (phone(Kind.WORK, "+49301234567"),)
-    own = [Contact("a", name=long + "A", phones=numbers), Contact("s", name=long + "same", phones=numbers)]
-    theirs = [Contact("b", name=long + "B", phones=numbers), Contact("t", name=long + "same", phones=numbers)]
-
-    found = hits(tree({"a": own, "b": theirs}), PHONE, text="(cn=stiftung*)")
-    assert {hit.entry.attribute("uid")[0] for hit in found} == {b"a", b"s", b"b"}
-
-
 def test_orders_are_short() -> None:
     """Whatever the names are: a place goes into a cookie."""
     contact = contact_sort_key("\U0001f600" * 5000, "x" * 5000)

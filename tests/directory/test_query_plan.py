@@ -419,13 +419,6 @@ def test_a_number_of_no_known_country_is_looked_up_with_its_plus(text: str) -> N
     assert found(on, read_filter(f"(telephoneNumber={text})"), lenient=True)
 
 
-def test_signs_alone_are_in_every_number() -> None:
-    """To the letter, hyphens do not count: a part of nothing else is a part of any number."""
-    people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
-    by_index = found(segment(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
-    assert [entry.attribute("cn") for entry in by_index] == [(b"Ada",)]
-
-
 @pytest.mark.parametrize("text", ["*#*", "*#", "*#1234567*", "*67#", "#12*"])
 def test_a_part_of_a_number_that_begins_with_a_hash(text: str) -> None:
     """The part is no end of a number, for which the index has a key."""

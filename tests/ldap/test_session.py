@@ -13,7 +13,6 @@ import pytest
 from ldapgw.directory.access import NOBODY
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
-from ldapgw.ldap.controls import MANAGE_DSA_IT
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.fast_path import FastPath
@@ -257,8 +256,6 @@ def test_a_rejected_request_is_answered_in_its_turn():
         (f"uid=c7,{BOOK}", "cn", b"USER 00007", ResultCode.COMPARE_TRUE),
         (f"uid=c7,{BOOK}", "cn", b"User 00008", ResultCode.COMPARE_FALSE),
         (f"uid=c7,{BOOK}", "mail", b"x", ResultCode.NO_SUCH_ATTRIBUTE),
-        (f"uid=c7,{BOOK}", "nosuch", b"x", ResultCode.UNDEFINED_ATTRIBUTE_TYPE),
-        (f"uid=none,{BOOK}", "cn", b"x", ResultCode.NO_SUCH_OBJECT),
     ],
 )
 def test_compare(entry, attribute, value, code):
@@ -328,12 +325,6 @@ def test_an_abandon_with_an_unknown_critical_control_is_not_performed():
     ask(state, pdu.search(BASE, 2), 2)
     assert state.receive(message(3, pdu.abandon(2), CRITICAL)) == ()
     assert state.busy
-
-
-def test_controls_that_do_not_matter_are_ignored():
-    """Unknown ones that are not critical, and ManageDsaIT."""
-    controls = pdu.controls(pdu.control("1.2.3.4"), pdu.control(MANAGE_DSA_IT, critical=True))
-    assert isinstance(ask(session(), pdu.search(), controls=controls), StartSearch)
 
 
 # --- what requests meet ---------------------------------------------------------------------------------------------
