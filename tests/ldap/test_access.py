@@ -100,16 +100,14 @@ def never_shown(asked: Asked) -> None:
 
 
 @pytest.mark.no_cover
-def test_a_phone_is_never_shown_what_it_may_not_see() -> None:
-    """Some hundreds of searches of anybody's, for anything, anywhere."""
-    for number in range(SOME):
-        never_shown(search(number))
-
-
-@pytest.mark.long
-def test_ten_thousand_searches() -> None:
-    """The same, for others."""
-    for number in range(SOME, SOME + 10_000):
+@pytest.mark.parametrize(
+    "numbers",
+    [range(SOME), pytest.param(range(SOME, SOME + 10_000), marks=pytest.mark.long)],
+    ids=["some", "ten thousand others"],
+)
+def test_a_phone_is_never_shown_what_it_may_not_see(numbers: range) -> None:
+    """In searches of anybody's, for anything, anywhere."""
+    for number in numbers:
         never_shown(search(number))
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -98,7 +98,7 @@ def book_of(
 
 def changed_book(
     book: Book,
-    stored: Sequence[Contact] = (),
+    stored: Collection[Contact] = (),
     deleted: Collection[str] = (),
     labels: Mapping[str, str] = MappingProxyType({}),
     context: NamingContext = CONTEXT,
