@@ -6,10 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, BookAccess, ReplicaAccess, ReplicatedBranch, TenantViewer, Viewer
@@ -29,6 +27,7 @@ from ldapgw.phones.explain.view import PhoneView
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
 from tests.support.phonebook.trees import entries_found
+from tests.support.results import result_of
 
 # Alice's book has Anna, who has the labels Customers and Family, and Bert, who has no label.  Alice and Bob are in the
 # group sales, Carol is in the group staff.  A letter stands for a contact: a capital for a contact that the viewer
@@ -122,12 +121,6 @@ def is_compared(dit: Dit, viewer: Viewer, dn: str, name: str) -> bool:
         return False
 
 
-def result(work: Any) -> Any:
-    done: list[Any] = []
-    Deferred.fromCoroutine(work).addBoth(done.append)
-    return done[0]
-
-
 async def _at_once(_login: str) -> None:
     """Wait for nobody's turn."""
 
@@ -142,13 +135,13 @@ def phone_book(dit: Dit, viewer: Viewer) -> set[str]:
         found = reader(dit).contacts(viewer, "192.0.2.1", ListQuery(), ListLength())
         return {one.name async for part in found for one in part}
 
-    names: set[str] = result(read())
+    names: set[str] = result_of(read())
     return names
 
 
 def called(dit: Dit, viewer: Viewer, *, may_be_for_callers: bool = True) -> set[str]:
     found = [
-        result(reader(dit).find_caller(viewer, "192.0.2.1", number, may_be_for_callers=may_be_for_callers))
+        result_of(reader(dit).find_caller(viewer, "192.0.2.1", number, may_be_for_callers=may_be_for_callers))
         for number in NUMBERS.values()
     ]
     return {caller.name for caller in found if caller is not None}
@@ -163,7 +156,7 @@ def in_address_books(dit: Dit, viewer: Viewer) -> set[str]:
 
 def page(dit: Dit, viewer: Viewer) -> set[str]:
     browser, (access, *_) = ContactBrowser(lambda: dit, _at_once), viewer.access
-    listed = result(browser.page(access.tenant, access.books, (access.books or ("",))[0], "", 1))
+    listed = result_of(browser.page(access.tenant, access.books, (access.books or ("",))[0], "", 1))
     return {one.entry.attribute("cn")[0].decode() for one in listed.contacts}
 
 
@@ -175,7 +168,7 @@ def contact_by_id(dit: Dit, viewer: Viewer) -> set[str]:
 
 def looked_up(dit: Dit, viewer: Viewer, texts: Iterable[str]) -> set[str]:
     finder, (access, *_) = ContactBrowser(lambda: dit, _at_once), viewer.access
-    return {one.name for text in texts for one in result(finder.find(access.tenant, access.books, text)).contacts}
+    return {one.name for text in texts for one in result_of(finder.find(access.tenant, access.books, text)).contacts}
 
 
 def explained(dit: Dit, viewer: Viewer) -> set[str]:

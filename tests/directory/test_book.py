@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -116,20 +116,16 @@ def test_a_small_book_is_read_as_it_was_written(monkeypatch: pytest.MonkeyPatch)
         assert (written.index is None, read.index is None) == (count < 3, count < 3)
 
 
-def found(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[tuple[str, bytes]]:
-    """All that a search tells, and that the first page tells the same if one slice of work is enough."""
-    whole = select(("*", "+"))
-    entries = [entry for entry in search(dit, viewer, request) if entry]
-    seen = first_page(dit, viewer, request, MOST)
-    assert seen in (None, (entries, False))
-    return ((entry.dn, entry.encode(whole)) for entry in entries)
-
-
 def outcome(dit: Dit, viewer: Viewer, request: SearchRequest) -> list[tuple[str, bytes]] | str:
+    """All that a search tells, and that the first page tells the same if one slice of work is enough."""
     try:
-        return list(found(dit, viewer, request))
+        entries = [entry for entry in search(dit, viewer, request) if entry]
+        seen = first_page(dit, viewer, request, MOST)
     except DirectoryError as error:
         return f"{error} {error.matched_dn}"
+    assert seen in (None, (entries, False))
+    whole = select(("*", "+"))
+    return [(entry.dn, entry.encode(whole)) for entry in entries]
 
 
 def bases(book: Book) -> list[str]:

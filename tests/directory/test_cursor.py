@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import update_book
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.filter_matcher import prepare
@@ -34,6 +33,7 @@ from tests.support.phonebook.trees import (
     VIEWERS,
     all_matches,
     book_of,
+    changed_book,
     dit_of,
     first_page,
 )
@@ -107,28 +107,6 @@ def test_what_did_not_change_is_met_once(
     assert dns(behind) == dns(hit for hit in whole_after if not seen or hit.key > seen[-1].key)
 
 
-def test_a_person_who_was_met_does_not_come_again_from_another_book() -> None:
-    """Wherever among people of one name the walk goes on."""
-    people = [Contact(f"u{at}", name="Ada", phones=(phone(Kind.WORK, f"+4930123456{at}"),)) for at in range(8)]
-    dit = tree({"a": people, "b": people})
-    whole = hits(dit, PHONE, text="(cn=ada)")
-
-    assert len(whole) == 8
-    for at, hit in enumerate(whole, start=1):
-        assert dns(hits(dit, PHONE, text="(cn=ada)", after=hit.key)) == dns(whole[at:])
-
-
-def test_long_names_are_told_apart() -> None:
-    """Two departments with one number stay two, though their names begin with the same hundred signs."""
-    long = "Stiftung zur Förderung der Musikerziehung in ländlichen Regionen, Verwaltung, Abteilung für alles "
-    numbers = (phone(Kind.WORK, "+49301234567"),)
-    own = [Contact("a", name=long + "A", phones=numbers), Contact("s", name=long + "same", phones=numbers)]
-    theirs = [Contact("b", name=long + "B", phones=numbers), Contact("t", name=long + "same", phones=numbers)]
-
-    found = hits(tree({"a": own, "b": theirs}), PHONE, text="(cn=stiftung*)")
-    assert {hit.entry.attribute("uid")[0] for hit in found} == {b"a", b"s", b"b"}
-
-
 def test_orders_are_short() -> None:
     """Whatever the names are: a place goes into a cookie."""
     contact = contact_sort_key("\U0001f600" * 5000, "x" * 5000)
@@ -160,8 +138,7 @@ def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
 def test_segments_are_merged_in_one_order() -> None:
     """Changed contacts are in a segment of their own, and sorted among the others all the same."""
     book = book_of([Contact(f"u{at}", name=f"N {at:02}") for at in range(90)])
-    revised = update_book(book, CONTEXT, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)], (), {})
-    assert revised is not None
+    revised = changed_book(book, [Contact(f"u{at}", name=f"N {at:02} x") for at in range(10, 80, 20)])
     assert len(revised.segments.contacts) == 2
     dit = dit_of(revised)
     found = [hit.entry.attribute("cn") for hit in hits(dit, PHONE, f"ou=alice,{BASE}", "(cn=n*)")]
@@ -189,8 +166,7 @@ def _dit() -> Dit:
     people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
     book = book_of(people, "alice")
     changed = [Contact(f"c{at}", name=f"Cem {at:03}") for at in range(0, 20, 5)]
-    revised = update_book(book, CONTEXT, [*changed, Contact("new", name="Anna neu")], ["c7"], {})
-    assert revised is not None
+    revised = changed_book(book, [*changed, Contact("new", name="Anna neu")], ["c7"])
     assert len(revised.segments.contacts) == 2
     return dit_of(revised)
 
@@ -219,9 +195,7 @@ def test_a_revised_book_is_seen_as_it_is_walked(dit: Dit, asked: str, limit: int
 def test_who_is_deleted_is_not_on_the_first_page(text: str, limit: int, sharing: Sharing) -> None:
     """Of a book that is one segment still; beside one that tells callers' names, too."""
     people = [Contact(f"c{at}", name=f"{'Anna' if at % 2 else 'Bo'} {at:03}") for at in range(300)]
-    book = book_of(people, "alice")
-    revised = update_book(book, CONTEXT, [], ["c0", "c1", "c2"], {})
-    assert revised is not None
+    revised = changed_book(book_of(people, "alice"), deleted=["c0", "c1", "c2"])
     assert [len(segment.entries) for segment in revised.segments.contacts] == [300]
     caller = Contact("k", name="Kai", phones=(phone(Kind.WORK, "1"),))
     other = book_of([caller], "carol", "carol", sharing)
@@ -239,8 +213,7 @@ def test_who_is_deleted_is_not_on_the_first_page(text: str, limit: int, sharing:
 def test_matches_far_apart_are_found_at_once(deleted: list[str]) -> None:
     """All names have such words, one in five has them side by side."""
     people = [Contact(f"c{at}", name=f"{at:03} {'Bo Anna' if at % 5 else 'Anna Bo'} Keller") for at in range(2000)]
-    book = book_of(people, "alice")
-    revised = update_book(book, CONTEXT, [], deleted, {}) or book
+    revised = changed_book(book_of(people, "alice"), deleted=deleted)
     [segment] = revised.segments.contacts
     prepared = prepare(read_filter("(cn=*o k*)"), CONTEXT)
     assert segment.index is not None

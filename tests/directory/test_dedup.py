@@ -117,10 +117,6 @@ def position(book: Book, order: Sequence[str]) -> tuple[int, int, str]:
     return min(named, default=len(order)), 2 if book.key == DIRECTORY else book.key != OWN, book.key
 
 
-def is_contact(entry: Entry) -> bool:
-    return bool(entry.attribute("uid"))
-
-
 @pytest.mark.no_cover
 @settings(max_examples=examples(200), deadline=None)
 @given(few | many, st.sampled_from(FILTERS), orders)
@@ -131,7 +127,7 @@ def test_each_person_is_found_once(
     dit = tree(contents, order)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, sought, size_limit=0)
     hits = all_matches(dit, VIEWER, request)
-    contacts = [hit.entry for hit in hits if is_contact(hit.entry)]
+    contacts = [hit.entry for hit in hits if hit.entry.attribute("uid")]
     assert contacts == expected(dit, sought)
     for at, hit in enumerate(hits):
         behind = [one.key for one in all_matches(dit, VIEWER, request, hit.key)]

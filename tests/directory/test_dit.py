@@ -9,7 +9,7 @@ import pytest
 
 from ldapgw.contact import STARRED, Contact, Kind, Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
-from ldapgw.directory.book import FAVOURITES, FILE_PREFIX, build_book, update_book, with_sharing
+from ldapgw.directory.book import FAVOURITES, FILE_PREFIX, build_book, with_sharing
 from ldapgw.directory.dit import ContactFlags, Directory, Dit, FlagReader, own_scopes, search_scopes, shared_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Scope
@@ -21,7 +21,7 @@ from tests.support import work
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import entries_found
+from tests.support.phonebook.trees import PRIVATE, SHARED, book_of, changed_book, entries_found
 
 CONTEXT = naming_context()
 OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))
@@ -95,16 +95,9 @@ def test_a_search_of_the_own_books_alone() -> None:
 
 def test_a_search_of_what_others_share() -> None:
     """Of accounts and of files, at the phone's site; of the own books only those that others see too."""
+    sharings = {"alice": PRIVATE, "bob": PRIVATE, "carol": SHARED, f"{FILE_PREFIX}extensions": SHARED}
     books = [
-        build_book(CONTEXT, key, key, sharing, [Contact(f"c{at}", name=key)], {}, per_number=False)
-        for at, (key, sharing) in enumerate(
-            (
-                ("alice", Sharing.PRIVATE),
-                ("bob", Sharing.PRIVATE),
-                ("carol", Sharing.SHARED),
-                (f"{FILE_PREFIX}extensions", Sharing.SHARED),
-            )
-        )
+        book_of([Contact(f"c{at}", name=key)], key, key, sharing) for at, (key, sharing) in enumerate(sharings.items())
     ]
     assert [book.is_file for book in books] == [False, False, False, True]
     served = Dit((Directory(CONTEXT, tuple(books)),), Features("1"))
@@ -121,15 +114,12 @@ ANNA, BERT = (Contact(f"c{at}", name=name, labels=("g1",)[at:]) for at, name in 
 
 def test_a_shared_label_follows_a_change() -> None:
     """A contact that gets the label is seen, one that loses it is not; a label with another name is another one."""
-    book = build_book(
-        CONTEXT, "alice", "alice@acme.example", Sharing.SHARED, [ANNA, BERT], {"g1": "Customers"}, per_number=False
-    )
+    book = book_of([ANNA, BERT], "alice", "alice@acme.example", Sharing.SHARED, {"g1": "Customers"})
     alice = with_sharing(book, Sharing.SHARED, "customers")
     before = Directory(CONTEXT, (alice,))
 
     def seen(labels: dict[str, str], *changed: Contact) -> list[str]:
-        revised = update_book(alice, CONTEXT, changed, (), labels)
-        assert revised is not None
+        revised = changed_book(alice, changed, labels=labels)
         after = Dit((Directory(CONTEXT, (revised,), before.shared_books),), Features("1"))
         hall = Viewer("cn=hall", (Access("acme"),))
         return [entry.dn.removesuffix(f",{BASE}") for entry in entries_found(after, hall, "(cn=*)")]
@@ -143,11 +133,8 @@ def test_private_books_of_others_cost_nothing() -> None:
     """To find the books that a viewer sees."""
 
     def seen(count: int) -> int:
-        others = [
-            build_book(CONTEXT, f"b{at}", f"b{at}@x", Sharing.PRIVATE, [], {}, per_number=False) for at in range(count)
-        ]
-        shared = build_book(CONTEXT, "carl", "carl@x", Sharing.SHARED, [], {}, per_number=False)
-        own = build_book(CONTEXT, "alice", "alice@x", Sharing.PRIVATE, [], {}, per_number=False)
+        others = [book_of([], f"b{at}", f"b{at}@x") for at in range(count)]
+        shared, own = book_of([], "carl", "carl@x", Sharing.SHARED), book_of([], "alice", "alice@x")
         directory, access = Directory(CONTEXT, (*others, shared, own)), Access("acme", ("alice",))
         assert [book.book.key for book in directory.seen_books(access)] == ["alice", "carl"]
         return work.calls(lambda: directory.seen_books(access))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory import dit as dit_module
 from ldapgw.directory.access import Viewer
-from ldapgw.directory.book import FAVOURITES, build_book, update_book
+from ldapgw.directory.book import FAVOURITES, build_book
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.filter import Scope, SearchRequest
 from tests.support.examples import examples
@@ -27,6 +27,8 @@ from tests.support.phonebook.trees import (
     PHONE,
     SINGLE_LEVEL,
     WHOLE_SUBTREE,
+    book_of,
+    changed_book,
     cursor_over,
     dit_of,
     entries_found,
@@ -93,15 +95,12 @@ def test_the_same_people_in_another_order(
 
 def test_a_starred_contact_does_not_hide_another_one_of_its_book() -> None:
     """Two contacts of one book are two persons, also in a book with several segments."""
-    book = build_book(FIRST, "a", "alice", Sharing.PRIVATE, [numbered("c1", 3, starred=True)], LABELS, per_number=False)
+    book = book_of([numbered("c1", 3, starred=True)], labels=LABELS, context=FIRST)
     others = [Contact(f"x{at}", name=f"X {at}") for at in range(20)]
-    whole = update_book(book, FIRST, others, (), LABELS)
-    assert whole is not None
-    revised = update_book(whole, FIRST, [numbered("c2", 3, starred=False)], (), LABELS)
-    assert revised is not None
+    whole = changed_book(book, others, labels=LABELS, context=FIRST)
+    revised = changed_book(whole, [numbered("c2", 3, starred=False)], labels=LABELS, context=FIRST)
     assert len(revised.segments.contacts) == 2
-    bob = [numbered("b3", 3, starred=False)]
-    shared = build_book(FIRST, "b", "bob", Sharing.SHARED, bob, LABELS, per_number=False)
+    shared = book_of([numbered("b3", 3, starred=False)], "b", "bob", Sharing.SHARED, LABELS, FIRST)
     found = names(dit_of(revised, shared, context=FIRST), PHONE, "(cn=person*)")
     assert found == [f"uid=c1,ou=alice,{BASE}", f"uid=c2,ou=alice,{BASE}"]
 
@@ -151,26 +150,9 @@ def test_where_they_are_first() -> None:
 def test_a_starred_contact_is_in_a_book_that_counts_before(text: str) -> None:
     """The person is listed once, as the owner of the star has them; so is a person without a star."""
     context = replace(FIRST, book_order=("bob",))
-    books = (
-        build_book(
-            context,
-            "a",
-            "alice",
-            Sharing.PRIVATE,
-            [numbered("a2", 2, starred=True), numbered("a3", 3, starred=False)],
-            LABELS,
-            per_number=False,
-        ),
-        build_book(
-            context,
-            "b",
-            "bob",
-            Sharing.SHARED,
-            [numbered("b2", 2, starred=False), numbered("b3", 3, starred=False)],
-            {},
-            per_number=False,
-        ),
-    )
+    own = [numbered("a2", 2, starred=True), numbered("a3", 3, starred=False)]
+    others = [numbered(f"b{at}", at, starred=False) for at in (2, 3)]
+    books = book_of(own, labels=LABELS, context=context), book_of(others, "b", "bob", Sharing.SHARED, context=context)
     found = names(dit_of(*books, context=context), PHONE, text)
     assert [dn.partition(",")[0] for dn in found] == ["uid=a2", "uid=b3"][: len(found)]
     assert len(found) == (2 if text == "(cn=*)" else 1)
@@ -182,7 +164,7 @@ def test_without_stars() -> None:
         "uid=a1",
         "uid=a2",
     ]
-    book = build_book(FIRST, "a", "alice", Sharing.PRIVATE, [numbered("a1", 1, starred=False)], {}, per_number=False)
+    book = book_of([numbered("a1", 1, starred=False)], context=FIRST)
     assert len(names(dit_of(book, context=FIRST), PHONE, "(cn=*)")) == 1
 
 
@@ -191,8 +173,7 @@ def test_a_star_that_is_taken_away() -> None:
     dit = tree(STARRED, [], Sharing.PRIVATE)
     (directory,) = dit.directories
     alice = directory.books[0]
-    revised = update_book(alice, FIRST, [numbered("a2", 2, starred=False)], (), LABELS)
-    assert revised is not None
+    revised = changed_book(alice, [numbered("a2", 2, starred=False)], labels=LABELS, context=FIRST)
     after = dit_of(revised, directory.books[1], context=FIRST)
     assert [dn[:6] for dn in names(after, PHONE, "(objectClass=person)")] == ["uid=a5", "uid=a1", "uid=a2", "uid=a4"]
 

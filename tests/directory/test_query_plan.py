@@ -86,16 +86,16 @@ def segment(people: Sequence[Contact], *, lenient: bool) -> Segment:
     return Segment.build(entry for person in people for entry in binder.entries_of(person).contact)
 
 
-def found(on: Segment, sought: Filter, *, lenient: bool) -> tuple[list[Entry], list[Entry]]:
-    """By the index, and by looking at every entry."""
+def found(on: Segment, sought: Filter, *, lenient: bool) -> list[Entry]:
+    """What the index finds, which is what a look at every entry finds, in the same order."""
     matcher = prepare(sought, naming_context(lenient=lenient))
     query, left = matcher.plan(on.index, on.entries)
     deleted = on.deleted or bytes(len(on.entries))
     indexed = [on.entries[document] for document in on.find_documents(query) if not deleted[document]]
     assert [*on.find_documents(matcher.query)] == sorted({*on.find_documents(matcher.query)})
-    return [entry for entry in indexed if left is None or left.matches(entry)], [
-        entry for entry in on if matcher.predicate.matches(entry)
-    ]
+    by_index = [entry for entry in indexed if left is None or left.matches(entry)]
+    assert by_index == [entry for entry in on if matcher.predicate.matches(entry)]
+    return by_index
 
 
 @pytest.mark.no_cover
@@ -103,8 +103,7 @@ def found(on: Segment, sought: Filter, *, lenient: bool) -> tuple[list[Entry], l
 @given(contacts, filters, st.booleans())
 def test_the_index_finds_what_a_walk_finds(people: list[Contact], sought: Filter, lenient: bool) -> None:
     """No more and no less, in the same order, whatever is asked and however matching is set."""
-    by_index, by_walk = found(segment(people, lenient=lenient), sought, lenient=lenient)
-    assert by_index == by_walk
+    found(segment(people, lenient=lenient), sought, lenient=lenient)
 
 
 WORDS = ["Jörg", "Müller", "Mueller", "Anna", "Maria", "O'Brien", "Иванов", "Łukasz", "山田", "太郎", "Ärmel-Öz", "x",
@@ -165,8 +164,7 @@ combined = st.one_of(alike, filters, *(st.builds(of, st.tuples(alike, filters)) 
 def test_so_it_does_where_rows_are_long(book: tuple[bool, bool], sought: Filter) -> None:
     """In a book of hundreds, some of whom have gone or not, with lenient matching and with strict."""
     is_whole, lenient = book
-    by_index, by_walk = found(large(lenient=lenient, is_whole=is_whole), sought, lenient=lenient)
-    assert by_index == by_walk
+    found(large(lenient=lenient, is_whole=is_whole), sought, lenient=lenient)
 
 
 named = st.lists(st.sampled_from(["cn", "sn", "givenName", "displayName", "o", "title"]), min_size=1, max_size=4)
@@ -177,7 +175,7 @@ named = st.lists(st.sampled_from(["cn", "sn", "givenName", "displayName", "o", "
 def test_several_words_are_found_in_the_text_of_one_attribute(names: list[str], typed: str) -> None:
     """Those are found whom a look at the text of each attribute finds, one attribute after the other."""
     book, kinds = large(lenient=True, is_whole=True), [attribute_type(name) for name in names]
-    by_index, _ = found(book, Or(tuple(Substrings(name, typed.encode(), (), None) for name in names)), lenient=True)
+    by_index = found(book, Or(tuple(Substrings(name, typed.encode(), (), None) for name in names)), lenient=True)
     asserted = [(kind, substrings(kind, typed.encode(), (), None, naming_context())) for kind in kinds if kind]
     looks = [TaggedTextPredicate([attribute_tag(kind)], one.test) for kind, one in asserted if one]
     assert by_index == [entry for entry in book if any(look.matches(entry) for look in looks)]
@@ -190,8 +188,7 @@ def test_a_part_of_a_number_that_has_no_digits(book: tuple[bool, bool], part: by
     is_whole, lenient = book
     for at in (Substrings("telephoneNumber", part, (), None), Substrings("telephoneNumber", None, (part,), None),
                Substrings("telephoneNumber", None, (), part), Equality("telephoneNumber", part)):  # fmt: skip
-        by_index, by_walk = found(large(lenient=lenient, is_whole=is_whole), at, lenient=lenient)
-        assert by_index == by_walk
+        found(large(lenient=lenient, is_whole=is_whole), at, lenient=lenient)
 
 
 @pytest.mark.parametrize(
@@ -338,9 +335,7 @@ def test_more_words_than_are_kept() -> None:
     again = [Contact(uid=f"d{at}", name=f"Bea {at:03}", title="w00000 w00001") for at in range(3)]
     on = segment([*many, *again], lenient=True)
     for word, expected in (("w00000", 4), ("w00001", 4), ("w00002", 1), ("w10199", 1), ("w10200", 0)):
-        indexed, walked = found(on, read_filter(f"(title=*{word}*)"), lenient=True)
-        assert indexed == walked
-        assert len(indexed) == expected
+        assert len(found(on, read_filter(f"(title=*{word}*)"), lenient=True)) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 1000, 20_000])
@@ -413,7 +408,7 @@ def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
     )
     for typed in ("03012340617", "+49301234061", "00493012340617"):
         asked = read_filter(f"(telephoneNumber={typed}*)")
-        assert 1 <= len(found(block, asked, lenient=True)[0]) <= 10
+        assert 1 <= len(found(block, asked, lenient=True)) <= 10
         assert len(block.find_documents(prepare(asked, naming_context()).query)) <= 60
 
 
@@ -421,41 +416,28 @@ def test_a_companys_numbers_are_told_apart_as_they_are_typed() -> None:
 def test_a_number_of_no_known_country_is_looked_up_with_its_plus(text: str) -> None:
     """Its country is not known, but it was written with a plus, and is asked for so."""
     on = segment([contact(at, "Ada", [f"+999 12300{at:02}"], "", mail=False) for at in range(50)], lenient=True)
-    by_index, by_walk = found(on, read_filter(f"(telephoneNumber={text})"), lenient=True)
-    assert by_index == by_walk != []
-
-
-def test_signs_alone_are_in_every_number() -> None:
-    """To the letter, hyphens do not count: a part of nothing else is a part of any number."""
-    people = [contact(0, "Ada", NUMBERS[:1], "", mail=False), contact(1, "Bo", [], "", mail=False)]
-    by_index, by_walk = found(segment(people, lenient=False), read_filter("(telephoneNumber=*-*)"), lenient=False)
-    assert [entry.attribute("cn") for entry in by_index] == [(b"Ada",)]
-    assert by_index == by_walk
+    assert found(on, read_filter(f"(telephoneNumber={text})"), lenient=True)
 
 
 @pytest.mark.parametrize("text", ["*#*", "*#", "*#1234567*", "*67#", "#12*"])
 def test_a_part_of_a_number_that_begins_with_a_hash(text: str) -> None:
     """The part is no end of a number, for which the index has a key."""
     people = [contact(at, "Ada", ["#1234567#" if at else "030 1234567"], "", mail=False) for at in range(50)]
-    by_index, by_walk = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
-    assert len(by_index) == 49
-    assert by_index == by_walk
+    assert len(found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)) == 49
 
 
 @pytest.mark.parametrize("text", ["0049302", "00049302", "+49302"])
 def test_a_short_number_with_a_country_code_is_compared_digit_by_digit(text: str) -> None:
     """A search text that is sure to match is sure to pass the slower test, too."""
     people = [contact(at, "Ada", ["+49302" if at else "+49303"], "", mail=False) for at in range(50)]
-    by_index, by_walk = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
+    by_index = found(segment(people, lenient=True), read_filter(f"(telephoneNumber={text})"), lenient=True)
     assert len(by_index) == (49 if text == "+49302" else 0)
-    assert by_index == by_walk
 
 
 @pytest.mark.parametrize("text", ["(cn=* a* )", "(cn=* a* b* )", "(sn=* a*  )", "(displayName=* a* )"])
 def test_a_part_of_a_name_may_be_a_blank_at_its_end(text: str) -> None:
     """In strict matching, a blank ends each value, and begins no word."""
-    by_index, by_walk = found(large(lenient=False, is_whole=True), read_filter(text), lenient=False)
-    assert by_index == by_walk
+    found(large(lenient=False, is_whole=True), read_filter(text), lenient=False)
 
 
 @pytest.mark.parametrize("text", ["(givenName=j*)", "(givenName=joc*)", "(givenName=jockel)", "(givenName=*)"])
@@ -463,9 +445,7 @@ def test_a_nickname_is_no_given_name_of_somebody_without_one(text: str) -> None:
     """The index has the first letters of the nickname for the attributes that the entry has."""
     people = [Contact(f"c{at}", name=f"Firm {at}", also=("Jockel",)) for at in range(50)]
     people[0] = replace(people[0], given_name="Jo")
-    by_index, by_walk = found(segment(people, lenient=True), read_filter(text), lenient=True)
-    assert [entry.uid for entry in by_index] == [b"c0"]
-    assert by_index == by_walk
+    assert [entry.uid for entry in found(segment(people, lenient=True), read_filter(text), lenient=True)] == [b"c0"]
 
 
 def test_a_key_may_be_that_of_another() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, build_book, update_book
+from ldapgw.directory.book import Book, build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.directory.segment import Segment
@@ -21,7 +21,7 @@ from tests.support import work
 from tests.support.examples import examples
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import all_matches, first_page
+from tests.support.phonebook.trees import all_matches, changed_book, first_page
 
 CONTEXT = naming_context()
 SYLLABLES = [first + second for first in "bdgklmnpst" for second in "aeiu"]
@@ -146,9 +146,7 @@ def test_a_change_of_a_joined_book() -> None:
     before = merge_shared_books(books, {})[Sharing.SHARED]
     for turn in range(3):
         news = (Contact(f"c7x{turn}", name="Somebody else"),)
-        revised = update_book(books[7], CONTEXT, news, {f"c7x{turn + 50}"}, {})
-        assert revised is not None
-        books[7] = revised
+        books[7] = changed_book(books[7], news, {f"c7x{turn + 50}"})
         after = merge_shared_books(books, {Sharing.SHARED: before})[Sharing.SHARED]
         assert held(after.contacts) == having(books, Sharing.SHARED)
         [large] = [one for one in before.contacts if len(one.sources) > 1]

@@ -6,6 +6,7 @@ Windows: where the target stands, and what is seen around it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -21,10 +22,12 @@ from ldapgw.directory.entry import Entry
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.naming_context import ROOT
 from ldapgw.directory.search import matches
+from ldapgw.directory.segment import Match
 from ldapgw.directory.sort import (
     AtLeast,
     Offset,
     OffsetOutOfRange,
+    Ranked,
     Ranking,
     Sorter,
     SortKey,
@@ -37,7 +40,7 @@ from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.entries import phone
-from tests.support.phonebook.trees import ALICE, PHONE, dit_of
+from tests.support.phonebook.trees import ALICE, PHONE, all_matches, dit_of
 
 
 def tree(contacts: list[Contact], *, lenient: bool = True, per_number: bool = False) -> Dit:
@@ -61,8 +64,13 @@ def ranking(
         breaths += 1
 
 
-def uids(found: Ranking) -> list[str]:
+def uids(found: Iterable[Ranked | Match]) -> list[str]:
     return [one.entry.attribute("uid")[0].decode() for one in found]
+
+
+def walked(dit: Dit, text: str, viewer: Viewer = PHONE) -> list[Match]:
+    """What a search finds, in the order of names."""
+    return all_matches(dit, viewer, SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text)))
 
 
 def trouble(dit: Dit, *keys: SortKey) -> tuple[ResultCode, str]:
@@ -137,9 +145,7 @@ def test_chinese_characters_are_sorted_by_their_reading(*, per_number: bool) -> 
     dit, viewer = tree(found, per_number=True), Viewer("cn=desk1", PHONE.access, per_number=per_number)
 
     def listed(text: str) -> str:
-        request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text))
-        entries = [one.entry for one in matches(dit, viewer, request) if one]
-        return "".join(entry.attribute("uid")[0].decode()[0] for entry in entries)
+        return "".join(uid[0] for uid in uids(walked(dit, text, viewer)))
 
     assert listed("(cn=*)") == "sktnugc"
     by_name, _ = ranking(dit, SortKey("cn"), viewer=viewer)
@@ -172,11 +178,9 @@ def of_bare(per_number: bool, more: int) -> tuple[Dit, Viewer]:
 def test_names_without_letters_come_last(more: int, *, per_number: bool) -> None:
     """By default, by a sort key, backwards and in a list view, whatever kind stands behind a bare number."""
     dit, viewer = of_bare(per_number, more)
-    request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)"))
-    by_default = [one.entry.attribute("uid")[0].decode() for one in matches(dit, viewer, request) if one]
     by_name, _ = ranking(dit, SortKey("cn"), viewer=viewer)
     orders = [
-        by_default,
+        uids(walked(dit, "(cn=*)", viewer)),
         uids(by_name),
         uids(ranking(dit, SortKey("displayName"), viewer=viewer)[0]),
         uids(ranking(dit, SortKey("cn", reverse=True), viewer=viewer)[0])[::-1],
@@ -196,9 +200,7 @@ def test_names_without_letters_come_last(more: int, *, per_number: bool) -> None
 def test_a_filter_compares_names_without_letters_as_any_text(text: str, expected: str, more: int) -> None:
     """Digits are less than letters, wherever the list has the names."""
     dit, viewer = of_bare(per_number=False, more=more)
-    request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text))
-    found = [one.entry.attribute("uid")[0].decode() for one in matches(dit, viewer, request) if one]
-    assert "".join(uid for uid in found if uid[0] != "m") == expected
+    assert "".join(uid for uid in uids(walked(dit, text, viewer)) if uid[0] != "m") == expected
 
 
 def test_the_parts_of_a_name_are_sorted_by_their_readings() -> None:
@@ -332,10 +334,7 @@ def test_sorts_as_python_does(
         for at, (given_name, family_name, mails) in enumerate(people)
     ])  # fmt: skip
     keys = [SortKey(attribute, reverse=reverse) for attribute, reverse in zip(attributes, backwards, strict=False)]
-    walked = [
-        hit for hit in matches(dit, PHONE, SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter("(cn=*)"))) if hit
-    ]
-    expected = sorted((hit.entry for hit in walked), key=lambda entry: entry.sort_key)
+    expected = sorted((hit.entry for hit in walked(dit, "(cn=*)")), key=lambda entry: entry.sort_key)
     for key in reversed(keys):
         expected.sort(key=lambda entry: _expected(entry, key.attribute), reverse=key.reverse)
 
@@ -418,6 +417,6 @@ def test_a_window_is_a_slice(count: int, before: int, after: int, target: int) -
     position = window.position(found, Sorter((SortKey("cn", reverse=True),)))
     assert position == min(target, count + 1)
 
-    seen = [one.entry.attribute("uid")[0].decode() for one in found.slice(*window.edges(position, count)) if one]
+    seen = uids(one for one in found.slice(*window.edges(position, count)) if one)
     whole = dict(enumerate(uids(found), start=1))
     assert seen == [whole[at] for at in range(position - before, position + after + 1) if at in whole]

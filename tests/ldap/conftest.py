@@ -11,8 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from ldapgw.server.tls import TlsContextFactory
-from tests.support.phonebook.listening import Server, certified, contexts_in
+from tests.support.phonebook.listening import Server, certified
 from tests.support.phonebook.served import serving
 
 
@@ -51,12 +50,6 @@ def still() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[TlsContextFactory, str]:
-    """A TLS context for servers, and the file with its certificate."""
-    return contexts_in(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")

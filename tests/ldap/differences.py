@@ -30,7 +30,16 @@ from ldapgw.directory.filter import (
     SearchRequest,
     Substrings,
 )
-from ldapgw.directory.schema import AttributeType, Family, Use, attribute_type, matching_rule, object_class, oid_of
+from ldapgw.directory.schema import (
+    AttributeType,
+    Family,
+    MatchingRule,
+    Use,
+    attribute_type,
+    matching_rule,
+    object_class,
+    oid_of,
+)
 from tests.support.phonebook.awkward import BASE
 
 STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT))
@@ -42,7 +51,6 @@ SEVERAL_VALUES = frozenset(("name", "street", "l", "st", "postalCode", "labeledU
 # slapd works these out when an entry is sent.
 COMPUTED = frozenset(("hasSubordinates", "entryDN"))
 CLASSES_WITH_SUBCLASSES = frozenset(("2.5.6.0", "2.5.6.6", "2.5.6.7"))
-SUBSTRINGS_RULES = Use.SUBSTRINGS
 
 
 class Unasked(Exception):
@@ -53,12 +61,13 @@ class Unasked(Exception):
 class Difference:
     """A difference in how one term is read.
 
-    :ivar translate: what slapd is to be asked; None where the difference does not concern the term.
+    :ivar translate: what slapd is to be asked; None where the difference does not concern the term, and True where
+        slapd has no words for the term.
     """
 
     name: str
     reason: str
-    translate: Callable[[Filter, AttributeType | None], Filter | None]
+    translate: Callable[[Filter, AttributeType | None], Filter | bool | None]
 
 
 def translated_filter(sought: Filter) -> Filter:
@@ -72,9 +81,16 @@ def translated_filter(sought: Filter) -> Filter:
             return Not(translated_filter(term))
     for difference in DIFFERENCES:
         found = difference.translate(sought, attribute_type(getattr(sought, "attribute", None) or ""))
-        if found is not None:
+        if found is True:
+            raise Unasked(difference.name)
+        if found:
             return found
     return sought
+
+
+def named_rule(term: Filter) -> MatchingRule | None:
+    """The matching rule that a term names."""
+    return matching_rule(term.rule or "") if isinstance(term, Extensible) else None
 
 
 def hard_to_fold(text: str) -> bool:
@@ -90,11 +106,13 @@ def is_hard(text: str) -> bool:
 # --- terms -----------------------------------------------------------------------------------------------------------
 
 
-def _folding(term: Filter, _kind: AttributeType | None) -> Filter | None:
+def _parts(term: Filter) -> list[bytes]:
     parts = (term.initial, *term.any, term.final) if isinstance(term, Substrings) else (getattr(term, "value", None),)
-    if any(hard_to_fold(part.decode("utf-8", "replace")) for part in parts if part):
-        raise Unasked("folding")
-    return None
+    return [part for part in parts if part]
+
+
+def _folding(term: Filter, _kind: AttributeType | None) -> bool:
+    return any(hard_to_fold(part.decode("utf-8", "replace")) for part in _parts(term))
 
 
 def _language(term: Filter, _kind: AttributeType | None) -> Filter | None:
@@ -102,18 +120,14 @@ def _language(term: Filter, _kind: AttributeType | None) -> Filter | None:
     return UNDEFINED if ";" in attribute and attribute_type(attribute.partition(";")[0]) else None
 
 
-def _facsimile(term: Filter, kind: AttributeType | None) -> Filter | None:
-    named = matching_rule(term.rule or "") if isinstance(term, Extensible) and term.attribute is None else None
-    of_fax = kind and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present)
-    if of_fax or (named and named.family is Family.NUMBER):
-        raise Unasked("facsimile")
-    return None
+def _facsimile(term: Filter, kind: AttributeType | None) -> bool:
+    named = named_rule(term) if getattr(term, "attribute", None) is None else None
+    of_fax = kind is not None and kind.name == "facsimileTelephoneNumber" and not isinstance(term, Present)
+    return of_fax or (named is not None and named.family is Family.NUMBER)
 
 
-def _uri_substrings(term: Filter, kind: AttributeType | None) -> Filter | None:
-    if kind and kind.name == "labeledURI" and isinstance(term, Substrings):
-        raise Unasked("labeledURI")
-    return None
+def _uri_substrings(term: Filter, kind: AttributeType | None) -> bool:
+    return kind is not None and kind.name == "labeledURI" and isinstance(term, Substrings)
 
 
 def _approximate(term: Filter, kind: AttributeType | None) -> Filter | None:
@@ -135,12 +149,10 @@ def _ordering(term: Filter, kind: AttributeType | None) -> Filter | None:
     return And((Not(before), Or((Present(term.attribute), before))))
 
 
-def _structural(term: Filter, kind: AttributeType | None) -> Filter | None:
+def _structural(term: Filter, kind: AttributeType | None) -> bool:
     if not kind or kind.name != "structuralObjectClass" or not isinstance(term, Equality | Extensible):
-        return None
-    if oid_of(term.value.decode("latin-1")) in CLASSES_WITH_SUBCLASSES:
-        raise Unasked("structural object class")
-    return None
+        return False
+    return oid_of(term.value.decode("latin-1")) in CLASSES_WITH_SUBCLASSES
 
 
 def _unknown_class(term: Filter, kind: AttributeType | None) -> Filter | None:
@@ -163,11 +175,9 @@ def _class_name(term: Filter, kind: AttributeType | None) -> Filter | None:
     return Or(()) if known else UNDEFINED
 
 
-def _impossible_dn(term: Filter, kind: AttributeType | None) -> Filter | None:
+def _impossible_dn(term: Filter, kind: AttributeType | None) -> bool:
     value = getattr(term, "value", b"")
-    if kind and kind.comparison.family is Family.DN and not is_possible(value.decode("latin-1")):
-        raise Unasked("impossible names")
-    return None
+    return kind is not None and kind.comparison.family is Family.DN and not is_possible(value.decode("latin-1"))
 
 
 def is_possible(text: str) -> bool:
@@ -225,7 +235,7 @@ def _computed(term: Filter, kind: AttributeType | None) -> Filter | None:
 
 
 def _unique_id(term: Filter, kind: AttributeType | None) -> Filter | None:
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    rule = named_rule(term)
     if rule is not None and rule.family is Family.UUID:
         raise Unasked("UUID")
     if isinstance(term, Extensible) and term.rule is None and kind and kind.comparison.family is Family.UUID:
@@ -233,35 +243,26 @@ def _unique_id(term: Filter, kind: AttributeType | None) -> Filter | None:
     return None
 
 
-def _named_substrings_rule(term: Filter, _kind: AttributeType | None) -> Filter | None:
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    if rule is not None and rule.use is SUBSTRINGS_RULES:
-        raise Unasked("substrings rule")
-    return None
+def _named_substrings_rule(term: Filter, _kind: AttributeType | None) -> bool:
+    rule = named_rule(term)
+    return rule is not None and rule.use is Use.SUBSTRINGS
 
 
-def _definitions(term: Filter, _kind: AttributeType | None) -> Filter | None:
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    if rule is not None and rule.family in (Family.DEFINITION, Family.OID):
-        raise Unasked("definitions")
-    return None
+def _definitions(term: Filter, _kind: AttributeType | None) -> bool:
+    rule = named_rule(term)
+    return rule is not None and rule.family in (Family.DEFINITION, Family.OID)
 
 
-def _lines(term: Filter, kind: AttributeType | None) -> Filter | None:
+def _lines(term: Filter, kind: AttributeType | None) -> bool:
     if not isinstance(term, Substrings) or not kind or kind.name != "postalAddress":
-        return None
-    if any(re.search(rb"[$\\]|^ | $", part) for part in (term.initial, *term.any, term.final) if part):
-        raise Unasked("lines")
-    return None
+        return False
+    return any(re.search(rb"[$\\]|^ | $", part) for part in _parts(term))
 
 
-def _letters_in_a_number(term: Filter, kind: AttributeType | None) -> Filter | None:
-    parts = (term.initial, *term.any, term.final) if isinstance(term, Substrings) else (getattr(term, "value", None),)
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
-    of_numbers = (kind and kind.comparison.family is Family.NUMBER) or (rule and rule.family is Family.NUMBER)
-    if of_numbers and any(part.upper() != part.lower() for part in parts if part):
-        raise Unasked("letters in a number")
-    return None
+def _letters_in_a_number(term: Filter, kind: AttributeType | None) -> bool:
+    rule = named_rule(term)
+    families = [kind.comparison.family if kind else None, rule.family if rule else None]
+    return Family.NUMBER in families and any(part.upper() != part.lower() for part in _parts(term))
 
 
 def _only_blanks(term: Filter, kind: AttributeType | None) -> Filter | None:
@@ -280,7 +281,7 @@ def _blanks_at_an_end(term: Filter, kind: AttributeType | None) -> Filter | None
     """A part in the middle that begins or ends with a blank may stand at the value's own end."""
     if not isinstance(term, Substrings) or not kind or kind.comparison.family not in STRINGS:
         return None
-    parts = [part for part in (term.initial, *term.any, term.final) if part]
+    parts = _parts(term)
     if any(left.endswith(b" ") and right.startswith(b" ") for left, right in pairwise(parts)):
         raise Unasked("blanks at an end")
     first = [term] if term.initial or not term.any else list(_leading(term))
@@ -318,7 +319,7 @@ def _trailing(term: Substrings) -> Iterator[Substrings]:
 
 
 def _country_as_ia5(term: Filter, kind: AttributeType | None) -> Filter | None:
-    rule = matching_rule(term.rule or "") if isinstance(term, Extensible) else None
+    rule = named_rule(term)
     if rule is None or rule.name != "caseIgnoreIA5Match":
         return None
     if kind is None and term.attribute is None:

@@ -80,22 +80,17 @@ def judge(asked: Asked, entry: pdu.Response) -> None:
         assert told[-7:] in set(named(asked.filter))
 
 
-def judge_end(asked: Asked, done: pdu.Response) -> None:
-    """The end of a search names nothing that its reader may not see."""
-    whole, _ = reckoned(asked.seed, asked.desk)
-    assert done.kind == DONE
-    assert not done.matched_dn or offices.key_of(done.matched_dn) in whole
-
-
 def never_shown(asked: Asked) -> None:
-    """Every entry is one that its reader may see, and the answer is that of an office without all else."""
+    """Its reader may see what every entry and the end name, and the answer is that of an office without all else."""
     mine = phone(asked.seed, asked.desk)
     controls = asked.controls
     *entries, done = mine.ask(asked.request, controls)
     assert {entry.kind for entry in entries} <= {ENTRY}
     for entry in entries:
         judge(asked, entry)
-    judge_end(asked, done)
+    whole, _ = reckoned(asked.seed, asked.desk)
+    assert done.kind == DONE
+    assert not done.matched_dn or offices.key_of(done.matched_dn) in whole
     *others, end = blind(asked.seed, asked.desk).ask(asked.request, controls)
     assert [entry.dn for entry in entries] == [other.dn for other in others]
     assert [entry.attributes for entry in entries] == [other.attributes for other in others]
@@ -105,16 +100,14 @@ def never_shown(asked: Asked) -> None:
 
 
 @pytest.mark.no_cover
-def test_a_phone_is_never_shown_what_it_may_not_see() -> None:
-    """Some hundreds of searches of anybody's, for anything, anywhere."""
-    for number in range(SOME):
-        never_shown(search(number))
-
-
-@pytest.mark.long
-def test_ten_thousand_searches() -> None:
-    """The same, for others."""
-    for number in range(SOME, SOME + 10_000):
+@pytest.mark.parametrize(
+    "numbers",
+    [range(SOME), pytest.param(range(SOME, SOME + 10_000), marks=pytest.mark.long)],
+    ids=["some", "ten thousand others"],
+)
+def test_a_phone_is_never_shown_what_it_may_not_see(numbers: range) -> None:
+    """In searches of anybody's, for anything, anywhere."""
+    for number in numbers:
         never_shown(search(number))
 
 

@@ -17,7 +17,7 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from tests.support import pdu
-from tests.support.phonebook.listening import Server, listening
+from tests.support.phonebook.listening import contexts_in, listening
 from tests.support.phonebook.wire import BASE, BOOK, DESK1, SECRET, make_dit, make_factory, make_gate
 
 pytestmark = pytest.mark.skipif(
@@ -30,9 +30,9 @@ SEARCH = ["-LLL", "-b", BASE, "(cn=user 0000*)", "cn"]
 
 
 @pytest.fixture(name="server")
-def _server(reactor, contexts):
+def _server(reactor, tmp_path):
     """A gateway's wire on free ports."""
-    options, path = contexts
+    options, path = contexts_in(tmp_path)
     factory = make_factory(make_gate(make_dit(tls=True)), reactor, tls=options, require_tls=False)
     with listening(reactor, factory, path) as server:
         yield server
@@ -76,15 +76,6 @@ async def test_ldapsearch_understands_our_results(server, arguments, status):
     assert done.returncode == status, done.stderr
 
 
-def talk(server: Server, conversation) -> None:
-    with socket.create_connection(("127.0.0.1", server.plain), 5) as connection:
-        conversation(connection)
-
-
-def tls_on(connection: socket.socket, server: Server) -> ssl.SSLSocket:
-    return ssl.create_default_context(cafile=server.certificate).wrap_socket(connection, server_hostname="127.0.0.1")
-
-
 def exactly(connection: socket.socket, request: bytes, count: int) -> list[pdu.Response]:
     """Send, and read until that many answers are there."""
     connection.sendall(request)
@@ -106,10 +97,11 @@ async def test_what_is_injected_before_the_handshake_is_not_answered_after_it(se
     """The first answer on TLS is to the first question on TLS; and the login in clear is forgotten."""
 
     def conversation(connection):
+        context = ssl.create_default_context(cafile=server.certificate)
         assert exactly(connection, pdu.message(1, pdu.bind(DESK1, SECRET)), 1)[0].code == 0
         injected = pdu.message(3, pdu.search("", 0)) + pdu.message(4, pdu.bind(DESK1, SECRET))
         assert exactly(connection, pdu.message(2, pdu.START_TLS) + injected, 1)[0].message_id == 2
-        with tls_on(connection, server) as secured:
+        with context.wrap_socket(connection, server_hostname="127.0.0.1") as secured:
             [whoami] = exactly(secured, pdu.message(5, pdu.WHO_AM_I), 1)
             assert (whoami.message_id, whoami.value) == (5, b"")
             [again] = exactly(secured, pdu.message(6, pdu.START_TLS), 1)
@@ -117,4 +109,5 @@ async def test_what_is_injected_before_the_handshake_is_not_answered_after_it(se
             [bound] = exactly(secured, pdu.message(7, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)), 1)
             assert bound.code == 0
 
-    await deferToThread(talk, server, conversation)
+    with socket.create_connection(("127.0.0.1", server.plain), 5) as plain:
+        await deferToThread(conversation, plain)

@@ -18,10 +18,9 @@ import pytest
 
 from ldapgw.ber import INTEGER, SEQUENCE, octets, tlv
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.book import build_book, update_book
+from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Equality, Or
-from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.session import DirectoryPort
@@ -31,6 +30,7 @@ from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE, ENTRY, PING, certified, is_answered
 from tests.support.phonebook.served import serving
 from tests.support.phonebook.talk import NOTICE, Server, best_of_three, in_a_moment
+from tests.support.phonebook.trees import changed_book
 from tests.support.phonebook.wire import BASE, BOOK, CONTEXT, make_dit, make_gate
 
 pytestmark = [pytest.mark.usefixtures("still"), pytest.mark.no_cover]
@@ -144,13 +144,13 @@ def test_no_request_takes_long(either, lenient, request_):
     assert is_answered(talk)
 
 
-def _or(count: int) -> bytes:
-    return encode(read_filter("(|" + "".join(f"(cn=*nobody {number}*)" for number in range(count)) + ")"))
-
-
 @pytest.mark.parametrize(
     ("filter_", "entries", "code"),
-    [(_or(200), 0, 0), (pdu.PRESENT, 1000, 4), (encode(read_filter("(!(cn=nobody))")), 1000, 4)],
+    [
+        (encode(read_filter("(|" + "".join(f"(cn=*nobody {number}*)" for number in range(200)) + ")")), 0, 0),
+        (pdu.PRESENT, 1000, 4),
+        (encode(read_filter("(!(cn=nobody))")), 1000, 4),
+    ],
     ids=["an OR of 200", "everything", "not nobody"],
 )
 @best_of_three
@@ -263,26 +263,21 @@ def people(count: int, seed: int) -> list[Contact]:
     ]
 
 
-def crowd(count: int, context: NamingContext = CONTEXT) -> DirectoryPort:
-    """A phone's own book, on two segments since a change, and eight others, each too large to be joined."""
-    book = build_book(context, "alice", "alice", Sharing.PRIVATE, people(count, 0), {}, per_number=False)
-    own = update_book(book, context, people(100, 9), (), {})
-    assert own is not None
-    shared = [
-        build_book(context, f"s{at}", f"s{at}", Sharing.SHARED, people(count // 10, at), {}, per_number=False)
-        for at in range(1, 9)
-    ]
-    directory = Directory(context, (own, *shared))
-    return make_gate(Dit((directory,), features(tls=False)))
-
-
 @pytest.fixture(
     name="crowded",
     scope="module",
     params=[pytest.param(5_000, id="5,000"), pytest.param(100_000, id="100,000", marks=pytest.mark.soak)],
 )
 def _crowded(request: pytest.FixtureRequest) -> DirectoryPort:
-    return crowd(request.param)
+    """A phone's own book, on two segments since a change, and eight others, each too large to be joined."""
+    count = request.param
+    book = build_book(CONTEXT, "alice", "alice", Sharing.PRIVATE, people(count, 0), {}, per_number=False)
+    own = changed_book(book, people(100, 9), context=CONTEXT)
+    shared = [
+        build_book(CONTEXT, f"s{at}", f"s{at}", Sharing.SHARED, people(count // 10, at), {}, per_number=False)
+        for at in range(1, 9)
+    ]
+    return make_gate(Dit((Directory(CONTEXT, (own, *shared)),), features(tls=False)))
 
 
 def every(terms: Iterable[str]) -> str:

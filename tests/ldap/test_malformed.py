@@ -61,19 +61,14 @@ def tokens(found: Iterable[pdu.Response], *, closed: bool) -> set[str]:
     return seen or {"close" if closed else "ignore"}
 
 
-def _read() -> tuple[Case, ...]:
-    data = json.loads((Path(__file__).parents[1] / "data" / "ldap_malformed.json").read_text())
-    return tuple(
-        Case(
-            one["id"],
-            bytes.fromhex(one["hex"]),
-            frozenset(_ON_PURPOSE.get(one["id"]) or one.get("strict") or one["acceptable"]),
-        )
-        for one in data["cases"]
+CASES = [
+    Case(
+        one["id"],
+        bytes.fromhex(one["hex"]),
+        frozenset(_ON_PURPOSE.get(one["id"]) or one.get("strict") or one["acceptable"]),
     )
-
-
-CASES = _read()
+    for one in json.loads((Path(__file__).parents[1] / "data" / "ldap_malformed.json").read_text())["cases"]
+]
 
 
 def spent(do, *arguments) -> float:

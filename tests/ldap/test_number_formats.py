@@ -8,7 +8,6 @@ import pytest
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.entry import PHONE_FORMATS, number_formatter
-from ldapgw.directory.filter import Scope
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.session import DirectoryPort
 from ldapgw.numbers.phone_number import NumberFormat
@@ -19,7 +18,6 @@ from tests.support.phonebook.trees import ALICE, CONTEXT, NUMBERS, PHONE, TREE
 from tests.support.phonebook.wire import SECRET, Client, answered, make_factory
 
 E164, INTERNATIONAL, NATIONAL, TYPED, DIAL = NumberFormat
-WHOLE_SUBTREE = Scope.WHOLE_SUBTREE
 ADA = "(&(cn=Ada*)(uid=c1))"
 ADAS_NUMBERS = {
     None: ("+49301234567", "+491712345678"),
@@ -34,13 +32,10 @@ def phone_with(form: NumberFormat | None, viewer: Viewer = PHONE) -> Viewer:
     return viewer._replace(number_formatter=number_formatter(form, CONTEXT))
 
 
-def port(viewer: Viewer, dit: Dit = TREE) -> DirectoryPort:
-    """A gateway with one phone, whose password may be anything."""
-    return DirectoryPort(lambda: dit, lambda *_: viewer, lambda _: viewer, b"key of this process")
-
-
 def client(viewer: Viewer, dit: Dit = TREE) -> Client:
-    one = Client(make_factory(port(viewer, dit)))
+    """The one phone of a gateway, whose password may be anything."""
+    port = DirectoryPort(lambda: dit, lambda *_: viewer, lambda _: viewer, b"key of this process")
+    one = Client(make_factory(port))
     [bound] = one.ask(pdu.bind(viewer.login, SECRET), 1)
     assert bound.code == 0
     return one

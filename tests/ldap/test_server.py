@@ -131,12 +131,6 @@ def test_what_cannot_be_read_gets_a_notice_and_the_end(client):
     assert client.closed
 
 
-def test_what_can_be_read_but_is_wrong_is_answered_and_the_session_goes_on(client):
-    """RFC 4511 4.1.1."""
-    assert summary(client.ask(pdu.search(deref=9), 1)) == [(1, DONE, 2)]
-    assert summary(client.ask(pdu.search("", 0), 2)) == [(2, ENTRY, None), (2, DONE, 0)]
-
-
 @pytest.mark.parametrize("logs_connections", [False, True])
 def test_connections_are_logged_for_who_asked(json_log, logs_connections):
     """Each with its number, when it is opened and when it is closed; then also with the tenant of its login."""

@@ -11,7 +11,6 @@ from twisted.logger import formatEvent
 from tests.support import pdu
 from tests.support.phonebook.wire import BASE, SECRET, Client, make_factory, make_gate, misuse
 
-DONE = 0x65
 # Each entry has to be looked at.
 EVERYTHING = pdu.search(BASE, 2, pdu.tlv(0x87, b"cn"), ("cn",))
 

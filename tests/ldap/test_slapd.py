@@ -104,11 +104,7 @@ def wire(request: SearchRequest) -> bytes:
 @pytest.fixture(name="hard", scope="module")
 def _hard(ours: Ask) -> frozenset[Name]:
     """The entries with a sign that the two compare in two ways."""
-    return hard_names(ours)
-
-
-def hard_names(ask: Ask) -> frozenset[Name]:
-    everything = outcome(ask(wire(SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("objectClass")))))
+    everything = outcome(ours(wire(SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("objectClass")))))
     return frozenset(
         name
         for name, attributes in everything.entries.items()

@@ -163,6 +163,13 @@ def make_writer(transport: Transport, *, plain: bool = True) -> tuple[SocketWrit
     return SocketWriter(transport, plain=plain, on_blocked=calls.stall, on_drained=calls.take), calls
 
 
+def write(writer: SocketWriter, *pieces: bytes) -> None:
+    if len(pieces) == 1:
+        writer.write(*pieces)
+    else:
+        writer.write_pieces([*pieces])
+
+
 def test_what_the_socket_takes_is_sent_at_once(pair):
     """The transport never hears of it."""
     transport = Transport(pair[0])
@@ -174,18 +181,23 @@ def test_what_the_socket_takes_is_sent_at_once(pair):
     assert (writer.blocked, calls.stalled, calls.taken) == (False, 0, 0)
 
 
-def test_what_it_does_not_take_is_the_transports(pair):
-    """From there on all of it, until the transport has written everything: nothing overtakes."""
+@pytest.mark.parametrize(
+    ("pieces", "behind"),
+    [([bytes(range(256)) * 4096], [b"behind"]), ([bytes([at]) * 100_000 for at in range(4)], [b"be", b"hind"])],
+    ids=["in one piece", "in several"],
+)
+def test_what_it_does_not_take_is_the_transports(pair, pieces, behind):
+    """From the octet on at which it stopped, until the transport has written everything: nothing overtakes."""
     transport = Transport(pair[0])
     writer, calls = make_writer(transport)
-    much = bytes(range(256)) * 4096
-    writer.write(much)
+    write(writer, *pieces)
     assert (writer.blocked, calls.stalled, calls.taken) == (True, 1, 0)
     sent = b""
     while (part := _received(pair[1])) != b"":
         sent += part
-    writer.write(b"behind")  # there is room in the socket again, and octets in front of these
-    assert sent + b"".join(transport.kept) == much + b"behind"
+    write(writer, *behind)  # there is room in the socket again, and octets in front of these
+    assert 0 < len(sent) < sum(map(len, pieces))
+    assert sent + b"".join(transport.kept) == b"".join(pieces) + b"behind"
     assert _received(pair[1]) == b""
     writer.resumeProducing()
     assert (writer.blocked, calls.taken) == (False, 1)
@@ -204,29 +216,13 @@ def test_pieces_are_sent_in_their_order(pair, count):
     assert (transport.kept, writer.blocked, calls.stalled) == ([], False, 0)
 
 
-def test_what_it_does_not_take_of_pieces_is_the_transports(pair):
-    """From the octet on at which it stopped, and whatever comes behind."""
-    transport = Transport(pair[0])
-    writer, calls = make_writer(transport)
-    pieces = [bytes([at]) * 100_000 for at in range(4)]
-    writer.write_pieces(pieces)
-    assert (writer.blocked, calls.stalled, calls.taken) == (True, 1, 0)
-    sent = b""
-    while (part := _received(pair[1])) != b"":
-        sent += part
-    writer.write_pieces([b"be", b"hind"])
-    assert 0 < len(sent) < 400_000
-    assert sent + b"".join(transport.kept) == b"".join(pieces) + b"behind"
-    assert _received(pair[1]) == b""
-
-
-@pytest.mark.parametrize("how", ["write", "write_pieces"])
-def test_an_error_of_the_socket_is_the_transports_to_find(pair, how):
+@pytest.mark.parametrize("pieces", [[b"to nobody"], [b"to ", b"nobody"]])
+def test_an_error_of_the_socket_is_the_transports_to_find(pair, pieces):
     """It closes the connection as for any other."""
     transport = Transport(pair[0])
     writer, _ = make_writer(transport)
     pair[1].close()
-    getattr(writer, how)(b"to nobody" if how == "write" else [b"to ", b"nobody"])
+    write(writer, *pieces)
     assert (transport.kept, writer.blocked) == ([b"to nobody"], True)
 
 
@@ -286,6 +282,11 @@ def _big():
     return make_gate(make_dit(3000))
 
 
+TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+TRUSTING.check_hostname = False
+TRUSTING.verify_mode = ssl.CERT_NONE
+
+
 class Peer:
     """A client on a real socket that reads when it wants to, and the server's end of its connection."""
 
@@ -311,16 +312,16 @@ class Peer:
         [self.connection] = self.factory._connections
 
     async def encrypt(self) -> None:
-        """The client's half of a TLS handshake."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        self.socket = context.wrap_socket(self.socket, do_handshake_on_connect=False)
+        """Make a TLS handshake, to the end of the server's half."""
+        self.socket = TRUSTING.wrap_socket(self.socket, do_handshake_on_connect=False)
         while True:
             try:
-                return self.socket.do_handshake()
+                self.socket.do_handshake()
+                break
             except ssl.SSLWantReadError:
                 await self.turn()
+        while self.connection.deadlines.handshake != inf:
+            await self.turn()
 
     async def ask(self, octets: bytes, size: int) -> bytes:
         """Send, and wait for an answer of that many octets."""
@@ -410,8 +411,6 @@ async def test_after_starttls_what_is_small_is_not_collected(reactor, big, tls):
     await peer.connected()
     await peer.ask(pdu.message(9, pdu.START_TLS), 10)
     await peer.encrypt()
-    while peer.connection.deadlines.handshake != inf:
-        await peer.turn()
     small = pdu.message(1, b"small")
     peer.connection._core.writer.write(small)
     assert not peer.connection.transport.protocol._aggregator._buffer
@@ -429,8 +428,6 @@ async def test_messages_of_all_sizes_arrive_over_tls(reactor, big, tls):
     peer = Peer(reactor, big, reactor, tls, at_once=True)
     await peer.connected()
     await peer.encrypt()
-    while peer.connection.deadlines.handshake != inf:
-        await peer.turn()
     sizes = [1, 200, 16_000, 40_000, *[3] * 2000, 70_000]
     octets = b"".join(pdu.message(1, bytes(size)) for size in sizes)
     peer.connection._core.writer.write(octets)
@@ -468,11 +465,8 @@ async def test_who_says_goodbye_in_the_same_breath_is_answered_under_tls(reactor
     # By a clock that stands still, so that a slice never ends: what is left to a later turn cannot be sent any more.
     peer = Peer(reactor, big, Clock(), tls, at_once=True)
     await peer.connected()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(came, goes)
+    client = TRUSTING.wrap_bio(came, goes)
     while True:
         with suppress(ssl.SSLWantReadError):
             client.do_handshake()

@@ -11,6 +11,7 @@ from ldapgw.numbers import dial_string, numbering_plan, phone_number
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support import work
 from tests.support.examples import examples
+from tests.support.number import is_found, number_of
 
 # What people and telephone systems really type, and a little of everything else.
 TYPED = st.one_of(
@@ -78,9 +79,7 @@ TYPED = st.one_of(
 )
 def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits: str, extension: str) -> None:
     """Awkward numbers in a German tenant, in every form that they are compared by."""
-    read = phone_number.parse(typed, "DE")
-
-    assert read is not None
+    read = number_of(typed)
     assert read.typed == dial_string.clean(typed)
     assert (read.e164, read.national, read.digits, read.extension) == (e164, national, digits, extension)
     assert read.code == ("*31#" if typed.startswith("*31#") else "")
@@ -177,11 +176,7 @@ def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: st
 )
 def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expected: bool) -> None:
     """Seven digits of a public number are enough if one side's country is unknown; short numbers match exactly."""
-    one, other = phone_number.parse(stored, "DE"), phone_number.parse(asked, "DE")
-
-    assert one is not None
-    assert other is not None
-    assert phone_number.is_same_number(one, other) is expected
+    assert phone_number.is_same_number(number_of(stored), number_of(asked)) is expected
 
 
 @pytest.mark.parametrize(
@@ -199,12 +194,7 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
 )
 def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str, expected: bool) -> None:
     """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
-    one = phone_number.parse(stored, "AT")
-    assert one is not None
-    tails = set(phone_number.number_query(asked, "AT", "0")[0]) & set(phone_number.stored_tails(one))
-
-    assert phone_number.matches_any_reading(one, phone_number.readings(asked, "AT", "0")) is expected
-    assert tails or not expected
+    assert is_found(number_of(stored, "AT"), asked, "AT", "0") is expected
 
 
 @pytest.mark.parametrize(
@@ -309,12 +299,7 @@ def test_beginnings_at_a_site(text: str, region: str, area_code: str, forms: tup
 )
 def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line: str, expected: bool) -> None:
     """An outside line may stand before any writing; what is left of it is no end of a number abroad."""
-    one = phone_number.parse(stored, "DE")
-    assert one is not None
-
-    assert phone_number.matches_any_reading(one, phone_number.readings(asked, "DE", outside_line)) is expected
-    tails = phone_number.number_query(asked, "DE", outside_line)[0]
-    assert not expected or set(tails) & set(phone_number.stored_tails(one))
+    assert is_found(number_of(stored), asked, "DE", outside_line) is expected
 
 
 @pytest.mark.parametrize(
@@ -354,9 +339,7 @@ def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], wr
 )  # fmt: skip
 def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, written: tuple[str, ...]) -> None:
     """The five forms of `number_format`; "dial" is what a phone here has to dial, the outside line in front."""
-    read = phone_number.parse(typed, "DE")
-
-    assert read is not None
+    read = number_of(typed)
     assert tuple(phone_number.format_number(read, form, region, "0") for form in NumberFormat) == written
 
 
@@ -383,9 +366,7 @@ def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, writte
 )
 def test_numbers_are_dialled_at_home(typed: str, region: str, outside_line: str, written: str) -> None:
     """An outside line is dialled once, and the trunk prefix also where the plan has no format for a number."""
-    read = phone_number.parse(typed, region)
-
-    assert read is not None
+    read = number_of(typed, region)
     assert phone_number.format_number(read, NumberFormat.DIAL, region, outside_line) == written
 
 
@@ -402,10 +383,7 @@ def test_numbers_are_dialled_at_home(typed: str, region: str, outside_line: str,
 )
 def test_neighbours_need_no_area_code(stored: str, asked: str, expected: bool) -> None:
     """A local number of the site's area has at least five digits; fewer digits are an internal number."""
-    read = phone_number.parse(stored, "DE")
-
-    assert read is not None
-    assert phone_number.matches_any_reading(read, phone_number.readings(asked, "DE", area_code="30")) is expected
+    assert is_found(number_of(stored), asked, area_code="30") is expected
 
 
 @pytest.mark.parametrize(
@@ -420,10 +398,7 @@ def test_neighbours_need_no_area_code(stored: str, asked: str, expected: bool) -
 )
 def test_region_that_was_assumed(typed: str, region: str, expected: bool) -> None:
     """Neither a "+", nor the prefix for calls abroad, nor a trunk prefix "0" says the country."""
-    read = phone_number.parse(typed, region)
-
-    assert read is not None
-    assert phone_number.has_assumed_region(read, region) is expected
+    assert phone_number.has_assumed_region(number_of(typed, region), region) is expected
 
 
 def test_a_number_does_not_show_in_its_repr() -> None:

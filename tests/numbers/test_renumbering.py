@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.numbers import phone_number, renumbering
+from ldapgw.numbers import renumbering
 from tests.support.examples import examples
+from tests.support.number import number_of
 
 # Former and present forms; the form that no longer connects is dialled as the present one.
 FORMER = [
@@ -64,9 +65,7 @@ def test_numbers_with_two_forms(former: str, present: str) -> None:
 def test_both_forms_are_signalled(former: str, present: str) -> None:
     """A caller in either form, in E.164 or behind the prefix for calls abroad, is read in this form."""
     for text in (former, present, "00" + former[1:], "00" + present[1:]):
-        read = phone_number.parse(text, "DE")
-        assert read is not None
-        assert read.e164 == "+" + text.lstrip("+0")
+        assert number_of(text).e164 == "+" + text.lstrip("+0")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The content of replicas and its changes; `tests/ldap/test_sync.py` has what a replica makes of them."""
+"""The content of replicas and its changes; `test_provider.py` has what a replica makes of them."""
 
 from __future__ import annotations
 

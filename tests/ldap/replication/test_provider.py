@@ -293,15 +293,6 @@ def test_no_work_without_replicas(gateway: Gateway) -> None:
     assert gateway.clock.getDelayedCalls() == []
 
 
-def test_malformed_value(gateway: Gateway) -> None:
-    """A malformed value is a protocol error of this request alone."""
-    client = gateway.client()
-    malformed = pdu.control(SYNC_REQUEST, critical=True, value=tlv(SEQUENCE, integer(2, ENUMERATED)))
-    [done] = client.ask(request(), 2, pdu.controls(malformed))
-    assert done.code == ResultCode.PROTOCOL_ERROR
-    assert gateway.sync(client, ONLY)[-1].code == 0
-
-
 def test_phones_do_not_replicate(gateway: Gateway) -> None:
     """A control that is not critical is ignored (RFC 4511 4.1.11), a critical one fails the search."""
     phone_client, nobody = gateway.client("desk1"), Client(gateway.factory)
@@ -370,16 +361,6 @@ def test_wanted_attributes(gateway: Gateway) -> None:
     )
     everything = gateway.sync(gateway.client(), ONLY)
     assert [one.dn for one in everything if "userPassword" in dict(one.attributes)] == [f"cn=desk1,ou=phones,{BASE}"]
-
-
-def test_tls(gateway: Gateway) -> None:
-    """Off this machine, the login of a replica needs TLS, whatever phones need."""
-    away = Client(gateway.factory, "192.0.2.1")
-    away.ask(pdu.bind("branch", b"secret"))
-    [refused] = away.ask(request(), 2, pdu.controls(sync_control(ONLY)))
-    assert refused.code == ResultCode.INSUFFICIENT_ACCESS_RIGHTS
-    client = gateway.client("branch", "192.0.2.1", secure=True)
-    assert gateway.sync(client, ONLY)[-1].code == 0
 
 
 def test_slow_replica_holds_nothing_up(gateway: Gateway) -> None:

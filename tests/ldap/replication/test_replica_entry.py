@@ -23,6 +23,10 @@ from tests.support.phonebook.wire import BASE, CONTEXT
 CSN = Csn(1_795_570_200_123_456, 7)
 SHARED = ReplicaAccess("acme")
 PLAIN = ReplicaAccess("acme", extra_values=False)
+ENCODING = ReplicaEncoding(CONTEXT, SHARED)
+# The entries of a tenant, and of the logins below a tenant.
+TENANT = ContainerEntry(tenant_entry(CONTEXT), 0, b"")
+PHONES = LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ())
 CONTACT = Contact(
     uid="c1",
     source_id="s1",
@@ -50,13 +54,12 @@ def entry_of(contact: Contact = CONTACT, address: str = "alice@acme.example", **
     return ReplicaEntry(book.segments.contacts[0].entries[0])
 
 
-def decoded(entry: ReplicaEntry, encoding: ReplicaEncoding) -> pdu.Response:
-    encoded = entry.encode(encoding, CSN)
-    [response] = pdu.responses(tlv(SEQUENCE, integer(1) + encoded))
+def decoded(entry: ReplicaEntry, encoding: ReplicaEncoding = ENCODING) -> pdu.Response:
+    [response] = pdu.responses(tlv(SEQUENCE, integer(1) + entry.encode(encoding, CSN)))
     return response
 
 
-def attributes(entry: ReplicaEntry, encoding: ReplicaEncoding) -> dict[str, tuple[bytes, ...]]:
+def attributes(entry: ReplicaEntry, encoding: ReplicaEncoding = ENCODING) -> dict[str, tuple[bytes, ...]]:
     found = decoded(entry, encoding).attributes
     assert len(dict(found)) == len(found)
     return dict(found)
@@ -64,8 +67,8 @@ def attributes(entry: ReplicaEntry, encoding: ReplicaEncoding) -> dict[str, tupl
 
 def test_contact_has_all_its_values_and_some_for_literal_matching() -> None:
     entry = entry_of()
-    found = attributes(entry, ReplicaEncoding(CONTEXT, SHARED))
-    assert decoded(entry, ReplicaEncoding(CONTEXT, SHARED)).dn == DN
+    found = attributes(entry)
+    assert decoded(entry).dn == DN
     uuid = found.pop("entryUUID")
     assert uuid[0].replace(b"-", b"").decode() == entry.entry_uuid().hex()
     assert uuid == entry.entry.operational()["entryUUID"]
@@ -103,17 +106,17 @@ def test_numbers_in_three_formats(lenient: bool) -> None:
 def test_name_that_is_found_as_it_is() -> None:
     """A plain name gets no second value, whatever its case; a name in letters that nobody can type gets a few."""
     plain = replace(CONTACT, name="Ann Lee", given_name="Ann", family_name="Lee", phones=())
-    assert attributes(entry_of(plain), ReplicaEncoding(CONTEXT, SHARED))["cn"] == (b"Ann Lee",)
+    assert attributes(entry_of(plain))["cn"] == (b"Ann Lee",)
     russian = replace(CONTACT, name="Иванов", given_name="", family_name="Иванов", phones=())
-    assert b"ivanov" in attributes(entry_of(russian), ReplicaEncoding(CONTEXT, SHARED))["cn"]
+    assert b"ivanov" in attributes(entry_of(russian))["cn"]
 
 
 def test_no_number_twice() -> None:
     """OpenLDAP ignores blanks and hyphens in numbers, and refuses an entry that has a number twice."""
     abroad = replace(CONTACT, phones=(Phone(Kind.WORK, parse("+48 22 555 01 70", "DE")),))
-    assert attributes(entry_of(abroad), ReplicaEncoding(CONTEXT, SHARED))["telephoneNumber"] == (b"+48225550170",)
+    assert attributes(entry_of(abroad))["telephoneNumber"] == (b"+48225550170",)
     both = replace(abroad, phones=(*abroad.phones, Phone(Kind.WORK, parse("030 1234567", "DE"))))
-    numbers = attributes(entry_of(both), ReplicaEncoding(CONTEXT, SHARED))["telephoneNumber"]
+    numbers = attributes(entry_of(both))["telephoneNumber"]
     assert numbers == (b"+48225550170", b"+49301234567", b"030 1234567")
     american = replace(CONTACT, phones=(Phone(Kind.WORK, parse("+1 201 555 0123", "DE")),))
     entry = entry_of(american, number_format=NumberFormat.INTERNATIONAL)
@@ -158,14 +161,12 @@ def test_only_wanted_attributes() -> None:
 def test_container() -> None:
     """A container says with whom it is shared, and has a time, so that the replica makes none up."""
     entry = ContainerEntry(tenant_entry(CONTEXT), 0, b"group:sales")
-    found = attributes(entry, ReplicaEncoding(CONTEXT, SHARED))
+    found = attributes(entry)
     assert found["businessCategory"] == (b"group:sales",)
     assert found["createTimestamp"] == found["modifyTimestamp"] == (b"19700101000000Z",)
     assert found["structuralObjectClass"] == (b"organization",)
     assert "businessCategory" not in attributes(entry, ReplicaEncoding(CONTEXT, SHARED, frozenset(("o",))))
-    assert "businessCategory" not in attributes(
-        ContainerEntry(tenant_entry(CONTEXT), 0, b""), ReplicaEncoding(CONTEXT, SHARED)
-    )
+    assert "businessCategory" not in attributes(TENANT)
     assert entry.depth == 0
 
 
@@ -177,7 +178,7 @@ def login(password: str = PASSWORD, books: tuple[bytes, ...] = ()) -> LoginEntry
 
 def test_login() -> None:
     """A phone binds at the replica with its own password."""
-    found = attributes(login(books=(b"ou=a",)), ReplicaEncoding(CONTEXT, SHARED))
+    found = attributes(login(books=(b"ou=a",)))
     uuid = found.pop("entryUUID")
     assert uuid[0].replace(b"-", b"").decode() == login().entry_uuid().hex()
     assert found == {
@@ -201,15 +202,13 @@ def test_login_without_password() -> None:
 
 
 def test_container_of_logins() -> None:
-    entry = LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ())
-    found = attributes(entry, ReplicaEncoding(CONTEXT, SHARED))
+    found = attributes(PHONES)
     assert (found["objectClass"], found["ou"]) == ((b"top", b"organizationalUnit"), (b"phones",))
-    assert entry.depth == 1
+    assert PHONES.depth == 1
 
 
 def test_uuids_differ() -> None:
-    container = LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ())
-    entries = (entry_of(), ContainerEntry(tenant_entry(CONTEXT), 0, b""), login(), container)
+    entries = (entry_of(), TENANT, login(), PHONES)
     assert len({entry.entry_uuid() for entry in entries}) == 4
 
 
@@ -221,12 +220,12 @@ def test_digests_tell_what_differs() -> None:
         entry_of(other),
         entry_of(address="smith@acme.example"),
         entry_of(replace(CONTACT, updated=1_700_000_001.0)),
-        ContainerEntry(tenant_entry(CONTEXT), 0, b""),
+        TENANT,
         ContainerEntry(tenant_entry(CONTEXT), 0, b"shared"),
         login(),
         login(PASSWORD.replace("11", "12")),
         login(books=(b"ou=a",)),
-        LoginEntry(tenant_entry(CONTEXT), "acme", b"ou=phones,dc=x", None, ()),
+        PHONES,
     )
     assert len({entry.digest() for entry in entries}) == len(entries)
     assert entry_of().digest() == entry_of().digest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ldapgw.ber import ENUMERATED, OCTET_STRING, SEQUENCE, SET, BerReader
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, ReplicaAccess, Viewer
-from ldapgw.directory.book import Book, build_book, update_book, with_sharing
+from ldapgw.directory.book import Book, build_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess, Snapshot
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.dn import Dn
@@ -19,6 +19,7 @@ from ldapgw.ldap.replication.change_log import ChangeLogs
 from ldapgw.ldap.replication.provider import SYNC_DONE, SYNC_STATE, SyncState
 from ldapgw.numbers.phone_number import parse
 from tests.support import pdu
+from tests.support.phonebook.trees import changed_book
 from tests.support.phonebook.wire import CONTEXT
 
 HASH = "ssha256$" + "00" * 16 + "$" + "11" * 32
@@ -83,9 +84,7 @@ class Site:
 
     def change(self, key: str, stored: Collection[Contact], deleted: Collection[str] = ()) -> None:
         """Have a book with some contacts changed, which shares its other entries with the one before."""
-        changed = update_book(self.books[key], CONTEXT, stored, deleted, {})
-        assert changed is not None
-        self.books[key] = changed
+        self.books[key] = changed_book(self.books[key], stored, deleted, context=CONTEXT)
         self.publish()
 
     def share(self, key: str, sharing: Sharing, label: str = "") -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import DIRECTORY, Book, build_book
+from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book
 from ldapgw.directory.dit import Directory, Dit, search_scopes
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry
@@ -83,9 +84,29 @@ VIEWERS = [PHONE, HALL, NUMBERS, HALL._replace(per_number=True)]
 BASES = ["", BASE, ALICE, BOB, CAROL, DAVE, STAFF, f"ou=suppliers,{ALICE}", f"uid=c1,{ALICE}", f"uid=d1,{DAVE}"]
 
 
-def book_of(contacts: Iterable[Contact], key: str = "a", name: str = "alice", sharing: Sharing = PRIVATE) -> Book:
-    """Return a book without labels and without entries for each number."""
-    return build_book(CONTEXT, key, name, sharing, contacts, {}, per_number=False)
+def book_of(
+    contacts: Iterable[Contact],
+    key: str = "a",
+    name: str = "alice",
+    sharing: Sharing = PRIVATE,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    context: NamingContext = CONTEXT,
+) -> Book:
+    """Return a book without entries for each number."""
+    return build_book(context, key, name, sharing, contacts, labels, per_number=False)
+
+
+def changed_book(
+    book: Book,
+    stored: Collection[Contact] = (),
+    deleted: Collection[str] = (),
+    labels: Mapping[str, str] = MappingProxyType({}),
+    context: NamingContext = CONTEXT,
+) -> Book:
+    """Return a book with changes that need no new book."""
+    changed = update_book(book, context, stored, deleted, labels)
+    assert changed is not None
+    return changed
 
 
 def dit_of(*books: Book, context: NamingContext = CONTEXT) -> Dit:
