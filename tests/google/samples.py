@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from ldapgw.contact import Source
 
 SAMPLES: dict[str, Any] = json.loads((Path(__file__).parent.parent / "data" / "people_samples.json").read_text())[
@@ -43,6 +45,17 @@ def id_token(**claims: object) -> str:
     """That of a Workspace user, with some claims changed; None takes one out."""
     changed = {**SAMPLES["id_token_claims_workspace"], **claims}
     return encode({name: value for name, value in changed.items() if value is not None})
+
+
+def any_json(*keys: str) -> st.SearchStrategy[Any]:
+    """Any JSON value, in which objects have these keys, or any keys if none are given."""
+    names = st.sampled_from(keys) if keys else st.text(max_size=5)
+    floats = st.floats(allow_nan=False, allow_infinity=False)
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | floats | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+        max_leaves=8,
+    )
 
 
 def _part(value: object) -> str:

@@ -27,7 +27,7 @@ from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.http import GoogleResponse
 from tests.support.examples import examples
 
-from .samples import SAMPLES, answer
+from .samples import SAMPLES, answer, any_json
 
 CONSOLE = "https://console.developers.google.com/apis/api/people.googleapis.com/overview?project=123456789012"
 URLS = {
@@ -172,17 +172,7 @@ def test_detail_holds_words_alone():
     assert read(400, info("X" * 61)).detail == "HTTP 400"
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["error", "errors", "details", "reason", "@type", "metadata", "message", "activationUrl"]),
-            inner,
-        )
-    ),
-    max_leaves=8,
-)
+JSON = any_json("error", "errors", "details", "reason", "@type", "metadata", "message", "activationUrl")
 
 
 @settings(max_examples=examples(200), deadline=None)

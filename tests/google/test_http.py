@@ -172,21 +172,14 @@ def test_largest_body():
         result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, ""))
 
 
-class Silent:
-    """An `IAgent` of a server that never answers."""
+class FixedAgent:
+    """An `IAgent` whose requests all have the same outcome."""
+
+    def __init__(self, outcome: Deferred[object]) -> None:
+        self.outcome = outcome
 
     def request(self, *_: object) -> Deferred[object]:
-        return Deferred()
-
-
-class BrokenAgent:
-    """An `IAgent` without a network."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    def request(self, *_: object) -> Deferred[object]:
-        return fail(self.error)
+        return self.outcome
 
 
 @pytest.mark.parametrize(
@@ -205,7 +198,7 @@ class BrokenAgent:
 )
 def test_network(error, detail):
     """What goes wrong below HTTP is network trouble, told by its kind alone."""
-    caller = GoogleHttpClient(HTTPClient(BrokenAgent(error)), clock_at(NOW))
+    caller = GoogleHttpClient(HTTPClient(FixedAgent(fail(error))), clock_at(NOW))
     with pytest.raises(NetworkFailure) as caught:
         result_of(caller.get(URL, [], "t"))
     assert caught.value.detail == detail
@@ -223,7 +216,8 @@ def test_calls_are_observed():
     result_of(GoogleHttpClient(Google((200, {}, b"")).http, clock, observe).post(URL, "", CallSource.REVOCATION))
     result_of(GoogleHttpClient(Google((200, {}, b"")).http, clock, observe).get_photo(URL))
     result_of(GoogleHttpClient(Google((404, {}, b"")).http, clock, observe).get_public(URL))
-    call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Silent()), clock, observe).post(URL, ""))
+    silent = HTTPClient(FixedAgent(Deferred()))
+    call = Deferred.fromCoroutine(GoogleHttpClient(silent, clock, observe).post(URL, ""))
     clock.advance(http.TIMEOUT)
     call.addErrback(lambda failure: failure.trap(NetworkFailure))
     assert seen == [
@@ -240,7 +234,8 @@ def test_deadline_before_headers():
     clock = clock_at(NOW)
     result_of(GoogleHttpClient(Google((200, {}, b"{}")).http, clock).get(URL, [], "t"))
     assert clock.getDelayedCalls() == []
-    call = Deferred.fromCoroutine(GoogleHttpClient(HTTPClient(Silent()), clock).get(URL, [], "t"))
+    silent = HTTPClient(FixedAgent(Deferred()))
+    call = Deferred.fromCoroutine(GoogleHttpClient(silent, clock).get(URL, [], "t"))
     clock.advance(http.TIMEOUT - 0.1)
     assert not call.called
     clock.advance(0.2)

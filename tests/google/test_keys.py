@@ -22,7 +22,7 @@ from tests.support.examples import examples
 from tests.support.results import result_of
 
 from .double import NOW, Answer, Google, clock_at
-from .samples import encode
+from .samples import any_json, encode
 
 URI = "https://www.googleapis.com/oauth2/v3/certs"
 
@@ -187,11 +187,7 @@ def test_keys_that_are_too_old_count_no_more() -> None:
     assert stage.refusal(signed()) == "Google's keys cannot be fetched: HTTP 503"
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["keys", "kty", "n"]), inner),
-    max_leaves=5,
-)
+JSON = any_json("keys", "kty", "n")
 
 
 @pytest.mark.no_cover

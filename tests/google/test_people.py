@@ -54,11 +54,12 @@ def as_they_are(persons: Persons) -> Persons:
 
 
 def listing(
-    google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None, *, photos: bool = False
+    google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None, **more: Any
 ) -> list[PersonPage[Persons]]:
+    """All pages of a listing; `more` goes to the service."""
+
     async def collect() -> list[PersonPage[Persons]]:
-        pages = service(google).pages(source, authorized, sync_token, as_they_are, photos=photos)
-        return [page async for page in pages]
+        return [page async for page in service(google).pages(source, authorized, sync_token, as_they_are, **more)]
 
     return result_of(collect())
 
@@ -84,15 +85,9 @@ def test_request(source):
 def test_whose_quota():
     """The user of Google's quotas is in a header if there is one, so that sync tokens stay valid."""
     google = Google(ok({"nextSyncToken": "S"}))
-    people = service(google)
-
-    async def collect() -> None:
-        async for _ in people.pages(Source.CONTACTS, authorized, None, as_they_are, quota_user="1001"):
-            pass
-        await people.labels(authorized, None, quota_user="1002")
-        await people.labels(authorized, None)
-
-    result_of(collect())
+    listing(google, quota_user="1001")
+    result_of(service(google).labels(authorized, None, quota_user="1002"))
+    result_of(service(google).labels(authorized, None))
     assert google.requests[0].args == PARAMS[Source.CONTACTS]
     assert [request.headers.get("x-goog-quota-user") for request in google.requests] == ["1001", "1002", None]
 

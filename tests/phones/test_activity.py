@@ -53,18 +53,16 @@ def test_a_search_is_read_when_somebody_looks() -> None:
     assert [one.request for one in (other, broken)] == [None, None]
 
 
-def test_what_is_remembered() -> None:
-    """The gravest hint's code, and when it worked; nothing of what was searched for."""
-    watch = watched(message(1), message(0))
+@pytest.mark.parametrize(
+    ("messages", "worked_at"),
+    [([message(1), message(0)], 7.0), ([message(1, scope=0)], None)],
+    ids=["somebody was found", "the root DSE was read"],
+)
+def test_what_is_remembered(messages: list[tuple[bytes, int]], worked_at: float | None) -> None:
+    """The gravest hint's code, and when a search has found somebody; nothing of what was searched for."""
+    watch = watched(*messages)
     [fresh] = watch.search_log.take_updates().values()
-    assert watch.summarize(WATCHED_DESK, fresh) == LastSearch(7.0, "number_alone", 7.0)
-
-
-def test_reading_one_entry_is_not_working() -> None:
-    """A phone that looks at the root DSE has found nobody."""
-    watch = watched(message(1, scope=0))
-    [fresh] = watch.search_log.take_updates().values()
-    assert watch.summarize(WATCHED_DESK, fresh) == LastSearch(7.0, "number_alone", None)
+    assert watch.summarize(WATCHED_DESK, fresh) == LastSearch(7.0, "number_alone", worked_at)
 
 
 def test_a_phone_whose_tenant_is_gone() -> None:

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.dit import Directory, Dit
@@ -21,11 +21,12 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
-from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListLength
 from ldapgw.phones.contact_list import BookChoice, ListedContact, ListQuery
 from tests.support import work
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.turns import Turns
 from tests.support.phonebook.wire import dit_of
 
@@ -35,9 +36,8 @@ NAMES = [f"Person {at:03}" for at in range(COUNT)]
 
 
 def numbered(at: int, name: str, *labels: str) -> Contact:
-    number = parse(f"+49 30 5550{at:03}", "DE")
-    assert number is not None
-    return Contact(f"c{at}", name=name, family_name=f"{at:03}", phones=(Phone(Kind.MOBILE, number),), labels=labels)
+    numbers = (phone(Kind.MOBILE, f"+49 30 5550{at:03}"),)
+    return Contact(f"c{at}", name=name, family_name=f"{at:03}", phones=numbers, labels=labels)
 
 
 class Reading:
@@ -268,8 +268,7 @@ def test_numbers_have_the_phones_format(lenient: bool) -> None:
 )
 def test_faxes_and_pagers(kinds: list[Kind], listed: list[tuple[str, str]]) -> None:
     """They are listed only if a contact has no other number; a search over LDAP finds them as telephoneNumber then."""
-    numbers = [parse(f"+49 30 555000{at}", "DE") for at in range(len(kinds))]
-    phones = tuple(Phone(kind, number) for kind, number in zip(kinds, numbers, strict=True) if number is not None)
+    phones = tuple(phone(kind, f"+49 30 555000{at}") for at, kind in enumerate(kinds))
     context = naming_context()
     person = Contact("c1", name="Anna Ahrens", phones=phones)
     book = build_book(context, "alice", "alice@acme.example", Sharing.PRIVATE, [person], {}, per_number=False)

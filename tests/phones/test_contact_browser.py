@@ -11,11 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from ldapgw.contact import STARRED as STAR
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.book import FAVOURITES, build_book
-from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.special_entries import Features
-from ldapgw.numbers.phone_number import NumberFormat, parse
+from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.contact_browser import (
     MAX_CONTACTS,
     PAGE_SIZE,
@@ -25,7 +23,8 @@ from ldapgw.phones.contact_browser import (
     LookupResult,
     numbers_of,
 )
-from tests.support.phonebook import contacts, naming_context
+from tests.support.phonebook import contacts, naming_context, trees
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.turns import Turns
 from tests.support.phonebook.wire import dit_of
 from tests.support.results import result_of
@@ -97,17 +96,14 @@ def finder(
 ) -> ContactBrowser:
     """Alice has the fixture's contacts, Bob one, and another of Alice's, and as many more as asked for."""
     context = naming_context(number_format=number_format)
-    number = parse("+49 30 999 000", "DE")
-    assert number is not None
-    xaver = Contact(
-        uid="z", name="Xaver Quitt", given_name="Xaver", family_name="Quitt", phones=(Phone(Kind.WORK, number),)
-    )
+    numbers = (phone(Kind.WORK, "+49 30 999 000"),)
+    xaver = Contact(uid="z", name="Xaver Quitt", given_name="Xaver", family_name="Quitt", phones=numbers)
     crowd = [Contact(uid=f"n{at}", name=f"Aaa {at:05}", given_name="Aaa", family_name=f"{at:05}") for at in range(more)]
     books = (
         build_book(context, "alice", ALICE, Sharing.PRIVATE, contacts(), {}, per_number=False),
         build_book(context, "bob", BOB, bob, [xaver, contacts()[0], *crowd], {}, per_number=False),
     )
-    dit = Dit((Directory(context, books),), Features("1"))
+    dit = trees.dit_of(*books, context=context)
     return ContactBrowser(lambda: dit, Turns(clock or Clock()).turn_of)
 
 

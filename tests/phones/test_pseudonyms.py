@@ -44,8 +44,8 @@ SEEDS = st.integers(0, 10_000).map(Random)
 PEOPLE = 70
 
 
-def asked(filter_: Filter, *attributes: str, limit: int = 0) -> SearchRequest:
-    return SearchRequest(BASE, Scope.WHOLE_SUBTREE, filter_, limit, attributes=attributes)
+def asked(filter_: Filter, *attributes: str) -> SearchRequest:
+    return SearchRequest(BASE, Scope.WHOLE_SUBTREE, filter_, attributes=attributes)
 
 
 # --- an attacker ------------------------------------------------------------------------------------------------------

@@ -13,9 +13,8 @@ import pytest_twisted
 from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 from twisted.internet.protocol import Factory, Protocol
 
-from ldapgw.contact import Contact, Kind, Phone
+from ldapgw.contact import Contact, Kind
 from ldapgw.errors import UserError
-from ldapgw.numbers.phone_number import parse
 from ldapgw.phones import reachability
 from ldapgw.phones.connection_test import ConnectionSettings, OwnTests
 from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
@@ -24,6 +23,7 @@ from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File
 from ldapgw.server.tls import TlsContextFactory
 from tests.support.certificates import issue
+from tests.support.phonebook import entries
 from tests.support.phonebook.listening import Server, contexts_in, listening
 from tests.support.phonebook.wire import CONTEXT, DESK1, SECRET, dit_of, make_factory, make_gate
 from tests.support.site.running import free_ports
@@ -63,9 +63,7 @@ async def test_all_works(server: Server, security: Security, tls: str) -> None:
 @pytest_twisted.ensureDeferred
 async def test_the_first_contact_has_one_number_of_any_kind(kind: Kind) -> None:
     """The gateway returns a mobile or home number only under the attribute of its kind."""
-    number = parse("+49301234567", "DE")
-    assert number is not None
-    only = Contact("c1", name="Anna Ahrens", phones=(Phone(kind, number),))
+    only = Contact("c1", name="Anna Ahrens", phones=(entries.phone(kind, "+49301234567"),))
     port = reactor.listenTCP(0, make_factory(make_gate(dit_of([only])), reactor), interface="127.0.0.1")
     endpoint = LdapEndpoint(PLAIN, "127.0.0.1", port.getHost().port)
     found = await states(ConnectionSettings(endpoint, DESK1, str(CONTEXT.base), SECRET.decode()))

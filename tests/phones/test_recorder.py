@@ -137,16 +137,16 @@ class Desk:
             self.clock.advance(min(ends) - 1 - self.clock.seconds())
         self.pass_time(2)
 
-    def file(self, phone: str = "desk1", *, is_plain: bool = True) -> str | None:
+    def file(self, *, is_plain: bool = True) -> str | None:
         with self.database.begin() as connection:
-            return recordings.read_file(connection, self.secret_box, phone, is_plain=is_plain)
+            return recordings.read_file(connection, self.secret_box, "desk1", is_plain=is_plain)
 
-    def parts(self, phone: str = "desk1", *, is_plain: bool = True) -> tuple[Recording, ...]:
-        text = self.file(phone, is_plain=is_plain)
+    def parts(self, *, is_plain: bool = True) -> tuple[Recording, ...]:
+        text = self.file(is_plain=is_plain)
         return load(text) if text is not None else ()
 
-    def recording(self, phone: str = "desk1", *, is_plain: bool = True) -> Recording:
-        [recording] = self.parts(phone, is_plain=is_plain)
+    def recording(self, *, is_plain: bool = True) -> Recording:
+        [recording] = self.parts(is_plain=is_plain)
         return recording
 
 

@@ -192,16 +192,6 @@ def test_clients_that_cannot_connect_are_stored_once_a_minute(scene: Scene) -> N
     assert (scene.writes, scene.stored_clients()) == (3, (again, *last[:-1]))
 
 
-def test_clients_that_cannot_connect_while_the_disk_fails(scene: Scene) -> None:
-    """They are stored later."""
-    scene.fails = True
-    scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, "192.0.2.1")
-    scene.wait(2)
-    scene.fails = False
-    scene.wait()
-    assert scene.stored_clients() == (UnfitClient("192.0.2.1", TLS, NOW),)
-
-
 def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:
     """When, from where, how often; over with a good login from there, before anything of it is stored."""
     assert scene.wrong() is None
@@ -247,13 +237,16 @@ def test_it_is_stored_at_once_and_then_once_a_minute(scene: Scene) -> None:
 
 
 def test_a_disk_that_fails(scene: Scene) -> None:
-    """The page says so all the same, and the disk later."""
+    """The page says so all the same, and the disk later; clients that cannot connect are stored later, too."""
     scene.fails = True
+    scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, "192.0.2.1")
     scene.refuse()
-    assert (scene.stored().refused, scene.wrong()) == (None, Refusal(NOW, HERE, 1))
+    assert (scene.stored().refused, scene.wrong(), scene.stored_clients()) == (None, Refusal(NOW, HERE, 1), ())
+    scene.wait()
     scene.fails = False
     scene.wait()
     assert scene.stored().refused == Refusal(NOW, HERE, 1)
+    assert scene.stored_clients() == (UnfitClient("192.0.2.1", TLS, NOW),)
 
 
 def test_guesses_from_elsewhere_are_for_the_administrator(scene: Scene) -> None:

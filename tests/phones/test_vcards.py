@@ -87,16 +87,7 @@ def test_version_4() -> None:
     assert not any(line.startswith("LABEL") for line in found)
 
 
-@pytest.mark.parametrize(
-    ("version", "names"),
-    [
-        (
-            V3,
-            "UID:c1/a",
-        ),
-        (V4, "UID;VALUE=text:c1/a"),
-    ],
-)
+@pytest.mark.parametrize(("version", "names"), [(V3, "UID:c1/a"), (V4, "UID;VALUE=text:c1/a")])
 def test_a_uid_that_is_no_uri(version: VCardVersion, names: str) -> None:
     assert lines(Card("c1/a", "Shop"), version)[2] == names
 

@@ -89,9 +89,7 @@ async def _decide(http: HTTPClient, visit: Visit, account: str, tick: Collection
     form = next((form for form in read_forms(visit.body) if _is_consent(form)), None)
     if visit.status != 200 or form is None:
         return visit
-    fields = _filled(form, account, tick)
-    fields += _pressed(form, _CANCEL if cancel else _CONTINUE)
-    return await submit(http, visit, form, fields)
+    return await submit(http, visit, form, consent_fields(form, account, tick, cancel=cancel))
 
 
 async def open_page(http: HTTPClient, url: str) -> Visit:
@@ -142,15 +140,18 @@ def _buttons(form: HtmlForm, texts: Collection[str]) -> list[FormControl]:
     return [c for c in form.controls if c.kind == "submit" and (c.text or c.value).strip().lower() in texts]
 
 
-def _filled(form: HtmlForm, account: str, tick: Collection[str] | None) -> list[tuple[str, str]]:
-    """Return the fields of the form with the account chosen and the boxes ticked."""
+def consent_fields(
+    form: HtmlForm, account: str, tick: Collection[str] | None = None, *, cancel: bool = False
+) -> list[tuple[str, str]]:
+    """Return the fields of a consent page with the account chosen, the boxes ticked and a button pressed."""
     radios = [control for control in form.controls if control.kind == "radio"]
     chosen = [control for control in radios if account in (control.value, *control.text.split())]
     assert chosen, "the consent page does not offer the account"
     boxes = [control for control in form.controls if control.kind == "checkbox"]
     ticked = [control for control in boxes if tick is None or control.value in tick]
     others = [control for control in form.controls if control.kind not in ("radio", "checkbox", "submit")]
-    return [(c.name, c.value) for c in (*others, chosen[0], *ticked) if c.name]
+    fields = [(c.name, c.value) for c in (*others, chosen[0], *ticked) if c.name]
+    return fields + _pressed(form, _CANCEL if cancel else _CONTINUE)
 
 
 def _pressed(form: HtmlForm, texts: Collection[str]) -> list[tuple[str, str]]:

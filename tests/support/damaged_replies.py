@@ -104,14 +104,6 @@ def _add_spoilt_items(call: ApiRequest, respond: Respond) -> ApiReply:
     return ApiReply(200, reply.headers, body)
 
 
-def _shorten_users(call: ApiRequest, respond: Respond) -> ApiReply:
-    """Leave out every second user of a Workspace."""
-    reply = respond(call)
-    content = json.loads(reply.body)
-    _shorten(content, "users")
-    return ApiReply.of(200, content, reply.headers)
-
-
 def _sign_wrongly(call: ApiRequest, respond: Respond) -> ApiReply:
     """Answer with an id_token whose signature is another key's."""
     reply = respond(call)
@@ -144,6 +136,5 @@ _OF_LISTS: Mapping[str, Damage] = {
 ALL_FAULTS: Mapping[str, Fault] = {
     **FAULTS,
     **{name: Fault(name, "/v1/", damage) for name, damage in _OF_LISTS.items()},
-    "workspace_short_list": Fault("workspace_short_list", "/admin/directory/v1/users", _shorten_users),
     "broken_signature": Fault("broken_signature", "/token", _sign_wrongly),
 }

@@ -32,9 +32,9 @@ def bind(name: str | bytes = "", password: bytes = b"", version: int = 3) -> byt
     return tlv(0x60, integer(version) + octets(raw) + octets(password, 0x80))
 
 
-def sasl(mechanism: str, credentials: bytes | None = None, version: int = 3) -> bytes:
+def sasl(mechanism: str, credentials: bytes | None = None) -> bytes:
     inner = octets(mechanism.encode()) + (octets(credentials) if credentials is not None else b"")
-    return tlv(0x60, integer(version) + octets(b"") + tlv(0xA3, inner))
+    return tlv(0x60, integer(3) + octets(b"") + tlv(0xA3, inner))
 
 
 def search(

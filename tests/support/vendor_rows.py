@@ -62,15 +62,8 @@ _FANVIL_KEYS = ("NameFilter", "NumberFilter", "NameAttr", "TelAttr", "MobileAttr
 _GRANDSTREAM = "GRP26xx administration guide, p. 86"
 _GRANDSTREAM_KEYS = ("P8026", "P8025", "P8028", "P8029")
 _GIGASET = "teamwork.gigaset.com, pages 665193859 and 674202159"
-_GIGASET_KEYS = (
-    "Name filter",
-    "Number filter",
-    "First name",
-    "Surname",
-    "Phone (home)",
-    "Phone (office)",
-    "Phone (mobile)",
-)
+_GIGASET_KEYS = ("Name filter", "Number filter", "First name", "Surname")
+_GIGASET_KEYS += ("Phone (home)", "Phone (office)", "Phone (mobile)")
 _LINPHONE = "{http://www.linphone.org/xsds/lpconfig.xsd}"
 
 ROWS: Mapping[str, Row] = {

@@ -6,12 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.sandbox_client import CONTACTS, DIRECTORY, MASK, OTHER, Google
+from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, GROUPS, OTHERS
 
 ALL = f"openid email {CONTACTS} {OTHER} {DIRECTORY}"
-CONNECTIONS = "/v1/people/me/connections"
-OTHERS = "/v1/otherContacts"
-COLLEAGUES = "/v1/people:listDirectoryPeople"
-GROUPS = "/v1/contactGroups"
 DOMAIN = ["DIRECTORY_SOURCE_TYPE_DOMAIN_CONTACT", "DIRECTORY_SOURCE_TYPE_DOMAIN_PROFILE"]
 QUERIES: dict[str, dict[str, Any]] = {
     CONNECTIONS: {"personFields": MASK, "requestSyncToken": "true"},
@@ -27,7 +24,7 @@ def pages(google: Google, token: str, path: str, **query: Any) -> list[dict[str,
     """All pages of a list."""
     found = [google.people(path, token, **query).json]
     while "nextPageToken" in found[-1]:
-        found.append(google.people(path, token, **query, pageToken=found[-1]["nextPageToken"]).json)
+        found.append(google.people(path, token, **(query | {"pageToken": found[-1]["nextPageToken"]})).json)
     return found
 
 

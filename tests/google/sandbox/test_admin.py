@@ -98,12 +98,6 @@ def test_pages_belong_to_their_call(google: Google) -> None:
     assert read(google, "users", customer="my_customer", maxResults="1", pageToken=token).status == 400
 
 
-def test_a_list_can_come_back_short(google: Google, world: World) -> None:
-    """The damaged list lacks users, and looks whole."""
-    world.faults.inject("workspace_short_list", times=1)
-    assert (users(google), users(google)) == (["alice"], ["alice", "bob"])
-
-
 @pytest.mark.parametrize(
     ("path", "query", "expected"),
     [

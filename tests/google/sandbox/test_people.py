@@ -217,10 +217,7 @@ def test_changes_between_pages_lose_nobody(google: Google, token: str, world: Wo
     one, two = (person["resourceName"] for person in first["otherContacts"])
     world.change_person(ALICE, one, {"names": [{"givenName": "Changed"}]})
     world.delete_person(ALICE, two)
-    rest, page = [], first
-    while "nextPageToken" in page:
-        page = google.people(OTHERS, token, **query, pageToken=page["nextPageToken"]).json
-        rest.append(page)
+    rest = pages(google, token, OTHERS, **query, pageToken=first["nextPageToken"])
     later = [person for page in rest for person in page["otherContacts"]]
     assert len(later) == 5
     assert [p["names"][0]["displayName"] for p in later if p["resourceName"] == one] == ["Changed"]

@@ -6,14 +6,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from ldapgw.contact import Contact, Kind, Phone, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import BookAccess, Viewer
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.filter import Filter
-from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError
-from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import MAX_MISSES, explain
 from ldapgw.phones.explain.model import (
     OPERATOR,
@@ -36,7 +33,7 @@ from tests.support.examples import examples
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, awkward, naming_context, offices
 from tests.support.phonebook.asked import Asked, held
-from tests.support.phonebook.entries import entry
+from tests.support.phonebook.entries import entry, phone
 from tests.support.phonebook.explain import (
     ALICE,
     BOB,
@@ -51,11 +48,23 @@ from tests.support.phonebook.explain import (
     uids,
 )
 from tests.support.phonebook.office_searches import blind_dit, dit_of, search
+from tests.support.phonebook.trees import dit_of as dit_of_books
 
 
 @pytest.fixture(scope="module")
 def desk() -> PhoneView:
     return sight()
+
+
+KIRA = Contact("f1", name="Kira File", phones=(phone(Kind.WORK, "030 1112233"),))
+
+
+def sight_of(
+    viewer: Viewer, *contacts: Contact, key: str = "alice", name: str = ALICE, sharing: Sharing = Sharing.PRIVATE
+) -> PhoneView:
+    """A phone before one book."""
+    book = build_book(naming_context(), key, name, sharing, contacts, {}, per_number=False)
+    return PhoneView(dit_of_books(book, context=naming_context()), viewer, "acme")
 
 
 def found(told: Explanation) -> list[str]:
@@ -190,10 +199,8 @@ def test_why_it_was_found(desk: PhoneView, asked: str, uid: str, held: list[Matc
 
 def test_a_number_in_its_former_form_is_the_same_number() -> None:
     """Mexican mobile numbers had a 1 behind the country code until 2019."""
-    number = phone_number.parse("+52 55 1234 5678", "DE")
-    assert number is not None
     [term] = filter_terms(read_filter("(mobile=+5215512345678)"))
-    found_entry = entry(Contact("c1", phones=(Phone(Kind.MOBILE, number),)), lenient=True)
+    found_entry = entry(Contact("c1", phones=(phone(Kind.MOBILE, "+52 55 1234 5678"),)), lenient=True)
     [matched] = matched_terms(found_entry, [term], naming_context())
     assert (matched.attribute, matched.value, matched.kind) == ("mobile", "+525512345678", MatchKind.NUMBER)
 
@@ -376,9 +383,7 @@ def test_the_setting_and_the_filter_where_nobody_is_listed() -> None:
 def test_how_many_of_everybody(model: str, size_limit: int, messages: list[str]) -> None:
     """As many as the gateway sends, and those that the phone asks for by our settings."""
     contacts = tuple(Contact(uid=f"c{number}", name=f"Person {number:02}") for number in range(60))
-    book = build_book(naming_context(), "alice", ALICE, Sharing.PRIVATE, contacts, {}, per_number=False)
-    view = PhoneView(Dit((Directory(naming_context(), (book,)),), Features("1")), DESK, "acme")
-    told = explained("", view, model=model, size_limit=size_limit)
+    told = explained("", sight_of(DESK, *contacts), model=model, size_limit=size_limit)
     assert [match.name for match in told.matches] == [contact.name for contact in contacts[:50]]
     assert [str(note.message) for note in told.notes] == [
         f"{_TYPED_NOTHING}The phone gets {messages[0]}",
@@ -583,21 +588,11 @@ def test_any_filter_can_be_explained(sought: Filter) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "sharing", "advice"),
-    [
-        ("kira", "group:sales", "shared"),
-        ("0301112233", "group:sales", "callers"),
-        ("kira", "callers", "shared"),
-    ],
+    [("kira", "group:sales", "shared"), ("0301112233", "group:sales", "callers"), ("kira", "callers", "shared")],
 )
 def test_the_sharing_of_a_file(asked: str, sharing: str, advice: str) -> None:
     """It is in the configuration, and no command changes it."""
-    context = naming_context()
-    number = phone_number.parse("030 1112233", "DE")
-    assert number is not None
-    kira = Contact("f1", name="Kira File", phones=(Phone(Kind.WORK, number),))
-    book = build_book(context, "file:sales", "sales", Sharing(sharing), [kira], {}, per_number=False)
-    view = PhoneView(Dit((Directory(context, (book,)),), Features("1")), HALL, "acme")
-    [miss] = explained(asked, view).misses
+    [miss] = explained(asked, sight_of(HALL, KIRA, key="file:sales", name="sales", sharing=Sharing(sharing))).misses
     assert miss.reason in (MissReason.GROUP_BOOK, MissReason.CALLERS_BOOK)
     assert str(miss.advice) == (
         f'To let all phones find the contact, set sharing = "{advice}" for the file sales in the configuration.'
@@ -618,11 +613,6 @@ def test_the_sharing_of_a_file(asked: str, sharing: str, advice: str) -> None:
 )
 def test_a_contact_to_correct_in_a_file(asked: str, advice: str) -> None:
     """Nobody can correct it at Google."""
-    context = naming_context()
-    number = phone_number.parse("030 1112233", "DE")
-    assert number is not None
-    kira = Contact("f1", name="Kira File", phones=(Phone(Kind.WORK, number),))
-    book = build_book(context, "file:sales", "sales", Sharing.SHARED, [kira], {}, per_number=False)
-    view = PhoneView(Dit((Directory(context, (book,)),), Features("1")), HALL, "acme")
+    view = sight_of(HALL, KIRA, key="file:sales", name="sales", sharing=Sharing.SHARED)
     for reader in (OPERATOR, USER):
         assert [str(miss.advice) for miss in explained(asked, view, reader=reader).misses] == [advice]

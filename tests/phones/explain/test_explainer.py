@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.dit import Dit
@@ -72,10 +72,6 @@ def test_a_phone_that_is_not_served() -> None:
 )
 def test_what_cannot_be_explained(asked: str, base: str, error: type[Exception]) -> None:
     """The errors of the engine reach who has asked."""
-
-    async def at_once(function: Callable[..., Any], *args: Any) -> Any:
-        return function(*args)
-
-    explainer = PhoneExplainer(served, 1000, at_once, lambda: 0.0)
+    explainer = PhoneExplainer(served, 1000, maybeDeferred, lambda: 0.0)
     with pytest.raises(error):
         result_of(explainer.explain(DESK, *question(asked, base)))

@@ -14,14 +14,14 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Connection
 
 from ldapgw.cli import main
-from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
-from ldapgw.numbers.phone_number import parse
+from ldapgw.contact import Contact, Kind, Sharing, Source
 from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import Account, NewGrant
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.secrets import KeySource, SecretBox
+from tests.support.phonebook.entries import phone
 from tests.support.stage.databases import open_file
 
 ACME = """
@@ -167,14 +167,12 @@ class Gateway:
 def person(name: str, number: str, uid: str = "", *, kind: Kind = Kind.WORK, organization: str = "") -> Contact:
     """A contact with one number."""
     given, _, family = name.rpartition(" ")
-    found = parse(number, "DE")
-    assert found is not None
     return Contact(
         uid=uid or "c" + name.lower().replace(" ", ""),
         name=name,
         given_name=given,
         family_name=family,
         organization=organization,
-        phones=(Phone(kind, found),),
+        phones=(phone(kind, number),),
         emails=(f"{family.lower()}@mail.example",),
     )

@@ -350,9 +350,9 @@ class Stage:
         """The sync tokens and what they are bound to."""
         return self.database.run(sync_state.read_sync_states, self.account(address).id)
 
-    def records(self, address: str = ALICE, source: Source = Source.CONTACTS) -> dict[str, tuple[Any, ...]]:
-        """All persons of a source of the account, as stored, by uid."""
-        held = contact.c.account_id == self.account(address).id, contact.c.source == source
+    def records(self, address: str = ALICE) -> dict[str, tuple[Any, ...]]:
+        """The account's own contacts, as stored, by uid."""
+        held = contact.c.account_id == self.account(address).id, contact.c.source == Source.CONTACTS
         columns = contact.c.uid, contact.c.source_id, contact.c.content, contact.c.skipped, contact.c.generation
         with self.database.begin() as connection:
             return {row.uid: tuple(row) for row in connection.execute(select(*columns).where(*held))}

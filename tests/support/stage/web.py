@@ -524,16 +524,12 @@ class Browser:
         """
         seen = result_of(self.http.request("GET", self.get(path).location if path.startswith("/") else path))
         form = person.read_forms(result_of(seen.text()))[0]
-        fields = [(c.name, c.value) for c in form.controls if c.kind == "hidden"]
-        fields += [(c.name, c.value) for c in form.controls if c.kind == "radio" and account in c.value]
-        fields += [(c.name, c.value) for c in form.controls if c.kind == "checkbox"]
-        fields += [(c.name, c.value) for c in form.controls if c.kind == "submit" and c.text in ("Continue", "Allow")]
         answer = result_of(
             self.http.request(
                 "POST",
                 f"{GOOGLE}{form.action}",
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
-                data=urlencode(fields).encode(),
+                data=urlencode(person.consent_fields(form, account)).encode(),
                 allow_redirects=False,
             )
         )
