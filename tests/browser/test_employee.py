@@ -10,15 +10,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from ldapgw.store import tenants
-from tests.browser import axe
-from tests.browser.walk import WAYS, Crew, Walk, Way, journeys, needs_axe
+from tests.browser.walk import WAYS, Walk, Way, journeys
 from tests.browser.window import LANGUAGES, person
 from tests.support.site.running import Site, new_site, wait_until
 from tests.support.stage.databases import open_file
@@ -64,11 +62,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for account in SWITCHERS:
             site.turn("add-person", account=account, source="other_contacts", person=other)
         yield site
-
-
-@pytest.fixture(scope="module")
-def crew(browser: Any, site: Site) -> Crew:
-    return Crew(browser, site)
 
 
 def search(here: Walk, name: str, filter_text: str = "(|(cn=zwei*)(sn=zwei*)(o=zwei*))") -> int:
@@ -635,10 +628,3 @@ def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None],
 def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
     """A journey that somebody else has a part in."""
     journey(another(), another)
-
-
-@needs_axe
-def test_the_html_is_valid(crew: Crew, tmp_path: Path) -> None:
-    """Every page at which a journey has stopped, by html-validate's recommended and accessibility rules."""
-    assert crew.html
-    assert axe.invalid(crew.html, tmp_path) == ""

@@ -47,7 +47,6 @@ WAYS = tuple(Way(number, *one) for number, one in enumerate(product(SIZES, LANGU
 INK = "rgb(27, 32, 39)"
 # In CI it has to be there.
 HAS_AXE = axe.PROGRAM.exists() or "CI" in os.environ
-needs_axe = pytest.mark.skipif(not HAS_AXE, reason="needs axe and html-validate: scripts/setup")
 
 Journey = Callable[..., None]
 
@@ -158,9 +157,7 @@ class Walk(Window):
         """As somebody with a link from the terminal."""
         key = tenant, ""
         if key not in self.crew.sessions:
-            made = self.site.ldapgw("admin-link", "--tenant", tenant)
-            assert made.returncode == 0, made.stderr
-            self.page.goto(made.stdout.strip())
+            self.open_admin_link(tenant)
             self.stop("link")
             self.css("main button").click()
             self.page.wait_for_url(f"**/{tenant}/admin")
