@@ -24,7 +24,7 @@ from ldapgw.phones.activity import decode_search
 from ldapgw.phones.book_reader import BookReader, ListSearch
 from ldapgw.phones.contact_list import ListedContact, ListQuery
 from ldapgw.web.book_clients import BookKey, KeptBook, KeptBooks, WrittenBook
-from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, login, person, publish, serve
+from tests.support.stage.book_clients import LABELS, SECRET, Pbx, basic, bearer, login, person, publish, serve
 from tests.support.stage.web import URL, Browser, Seen, Stage
 
 VENDORS = ["yealink", "snom", "grandstream", "fanvil", "cisco", "gigaset"]
@@ -256,14 +256,17 @@ def test_kept_books_by_encoding(stage: Stage, reads: list[ListQuery]) -> None:
     assert len(reads) == 2
 
 
-def test_links_are_the_phones_own(browser: Browser, reads: list[ListQuery]) -> None:
-    """Nobody gets another phone's secret, nor links that ask for less than the phone."""
+def test_links_are_the_phones_own(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
+    """Nobody gets another phone's secret, and a link asks for the same part of the book as the phone."""
+    context = stage.catalog.snapshot.dit.directories[0].context
+    berta = person("a2", "Berta Berg", (Kind.WORK, "030 1234568"))
+    publish(stage, lambda book: update_book(book, context, [berta], (), LABELS) if book.key == "a" else book)
     for _ in range(2):
         for path, asked in (("", ""), (f"pbx.{SECRET}/", ""), ("", "&book=own")):
             url = f"{URL}/acme/book/{path}cisco.xml?{asked[1:]}{'&' if asked else ''}"
             page = ElementTree.fromstring(browser.get(f"/acme/book/{path}cisco.xml?count=1{asked}&q=b", basic()).body)
             links = [item.findtext("URL", "") for item in page.findall("SoftKeyItem")]
-            assert [link for link in links if link.startswith("http")] == ([f"{url}q=b&first=1"] if not asked else [])
+            assert [link for link in links if link.startswith("http")] == [f"{url}q=b&first=1"]
     assert len(reads) == 3
 
 
