@@ -76,14 +76,8 @@ def connecting(here: Walk) -> None:
     """From the welcome to a phone that works; the checklist says what is next until nothing is.  Then out again."""
     here.open()
     here.stop("welcome")
-    if here.way.has_scripts and here.way.size == "wide":
-        with here.context.expect_page() as opened:
-            here.follow("/connect")
-        here.consent(opened.value, NEWCOMER)
-    else:
-        here.follow("/connect")
-        here.consent(here.page, NEWCOMER)
-        here.page.wait_for_url(f"{here.site.page}*")
+    here.consent_by(here.css('main a[href$="/connect"]').first, NEWCOMER)
+    here.page.wait_for_url(f"{here.site.page}*")
     here.shows("#first-steps .done:nth-child(1)")
     here.shows("#standing dd.big")
     here.stop("overview-first-steps")
@@ -549,14 +543,7 @@ def signed_out(here: Walk) -> None:
     here.css(".ending").wait_for()
     assert here.css(".top nav, .user").count() == 0
     here.stop("signed-out")
-    sign_in = here.css('main a[href*="signin?to=phones"]')
-    if here.way.has_scripts and here.way.size == "wide":
-        with here.context.expect_page() as opened:
-            sign_in.click()
-        here.consent(opened.value, LEAVER)
-    else:
-        sign_in.click()
-        here.consent(here.page, LEAVER)
+    here.consent_by(here.css('main a[href*="signin?to=phones"]'), LEAVER)
     here.css("#add-phone").wait_for()
     assert here.page.url == f"{here.site.page}phones"
     expect(here.css(".top nav, .user")).to_have_count(2)
