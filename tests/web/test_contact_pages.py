@@ -20,23 +20,13 @@ from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.contact_browser import PAGE_SIZE, ContactSummary
+from ldapgw.store import contacts
+from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context
 from tests.support.photo import jpeg
-from tests.support.stage.web import (
-    ACME,
-    ALICE,
-    BOB,
-    GLOBEX,
-    HOSTILE,
-    Browser,
-    Seen,
-    Stage,
-    add,
-    store_contacts,
-    words_on,
-)
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, HOSTILE, Browser, Seen, Stage, add, words_on
 
 
 def number(text: str, kind: Kind = Kind.WORK, label: str = "") -> Phone:
@@ -73,7 +63,8 @@ COLLEAGUE = Contact("110", Source.DIRECTORY, name="Conny Colleague", phones=(num
 def stored(stage: Stage, address: str, *people: Contact) -> None:
     account = stage.account(address)
     for source in {one.source for one in people}:
-        store_contacts(stage, account.id, [one for one in people if one.source is source], source)
+        records = [ContactRecord.from_contact(one.uid, one.uid, one) for one in people if one.source is source]
+        stage.do(contacts.apply_changes, account.id, source, records, ())
 
 
 def serve(stage: Stage, own: Sequence[Contact] = OWN, photo: bytes = b"") -> Dit:
