@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ldapgw.google.sandbox.tenant import CAROL
+from tests.browser import axe
 from tests.browser.window import PEOPLE, SECOND_TENANT, Window, chromium
 from tests.support.site.running import Site, new_site
 
@@ -36,6 +37,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder, allowed = tmp_path_factory.mktemp("site"), ("@acme.example", CAROL)
     with new_site(folder, people=PEOPLE, allowed=allowed, more=SECOND_TENANT) as site, site.running():
         yield site
+
+
+@pytest.fixture(scope="module")
+def crew(browser: Any, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The walks of a module; in the end, the HTML of every page at which a walk has stopped is valid.
+
+    The rules are those that html-validate recommends, and its rules for accessibility.
+    """
+    from tests.browser.walk import Crew  # needs Playwright
+
+    crew = Crew(browser, site)
+    yield crew
+    assert not crew.html or axe.invalid(crew.html, tmp_path_factory.mktemp("html")) == ""
 
 
 @pytest.fixture

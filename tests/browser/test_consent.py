@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
 from ldapgw.web import error_pages
-from tests.browser.window import EVE, Window
+from tests.browser.window import EVE, OpenWindow
 
-OpenWindow = Callable[..., Window]
 RECONNECTED = "zara@acme.example"
 
 

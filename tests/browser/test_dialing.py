@@ -7,15 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import axe
-from tests.browser.walk import WAYS, Crew, Walk, Way, journeys, needs_axe
+from tests.browser.walk import WAYS, Walk, Way, journeys
 from tests.browser.window import person
 from tests.support.site.running import Site, new_site, wait_until
 
@@ -72,11 +70,6 @@ def site(request: Any, pbx: Pbx, tmp_path_factory: pytest.TempPathFactory) -> It
     more = f'dial_url = "{pbx.url}"\ndial = "{request.param}"\n'
     with new_site(tmp_path_factory.mktemp("site"), people=people, more=more) as site, site.running():
         yield site
-
-
-@pytest.fixture(scope="module")
-def crew(browser: Any, site: Site) -> Crew:
-    return Crew(browser, site)
 
 
 def call(here: Walk, pbx: Pbx, button: Any, mode: str) -> dict[str, list[str]]:
@@ -144,9 +137,3 @@ def test_calling(
 ) -> None:
     """In both modes, each page fits, speaks one language, and has nothing that axe finds."""
     journey(another(), pbx, request.node.callspec.params["site"])
-
-
-@needs_axe
-def test_the_html_is_valid(crew: Crew, tmp_path: Path) -> None:
-    assert crew.html
-    assert axe.invalid(crew.html, tmp_path) == ""

@@ -10,15 +10,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
 from ldapgw.store import tenants
-from tests.browser import axe
-from tests.browser.walk import WAYS, Crew, Walk, Way, journeys, needs_axe
+from tests.browser.walk import WAYS, Walk, Way, journeys
 from tests.browser.window import LANGUAGES, person
 from tests.support.site.running import Site, new_site, wait_until
 from tests.support.stage.databases import open_file
@@ -66,11 +64,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="module")
-def crew(browser: Any, site: Site) -> Crew:
-    return Crew(browser, site)
-
-
 def search(here: Walk, name: str, filter_text: str = "(|(cn=zwei*)(sn=zwei*)(o=zwei*))") -> int:
     """A real search by a phone, in the words of its model; the status."""
     return here.site.ldapsearch("-z", "50", filter_text, "cn", "sn", "telephoneNumber", "mobile", phone=name)[0]
@@ -83,14 +76,8 @@ def connecting(here: Walk) -> None:
     """From the welcome to a phone that works; the checklist says what is next until nothing is.  Then out again."""
     here.open()
     here.stop("welcome")
-    if here.way.has_scripts and here.way.size == "wide":
-        with here.context.expect_page() as opened:
-            here.follow("/connect")
-        here.consent(opened.value, NEWCOMER)
-    else:
-        here.follow("/connect")
-        here.consent(here.page, NEWCOMER)
-        here.page.wait_for_url(f"{here.site.page}*")
+    here.consent_by(here.css('main a[href$="/connect"]').first, NEWCOMER)
+    here.page.wait_for_url(f"{here.site.page}*")
     here.shows("#first-steps .done:nth-child(1)")
     here.shows("#standing dd.big")
     here.stop("overview-first-steps")
@@ -556,14 +543,7 @@ def signed_out(here: Walk) -> None:
     here.css(".ending").wait_for()
     assert here.css(".top nav, .user").count() == 0
     here.stop("signed-out")
-    sign_in = here.css('main a[href*="signin?to=phones"]')
-    if here.way.has_scripts and here.way.size == "wide":
-        with here.context.expect_page() as opened:
-            sign_in.click()
-        here.consent(opened.value, LEAVER)
-    else:
-        sign_in.click()
-        here.consent(here.page, LEAVER)
+    here.consent_by(here.css('main a[href*="signin?to=phones"]'), LEAVER)
     here.css("#add-phone").wait_for()
     assert here.page.url == f"{here.site.page}phones"
     expect(here.css(".top nav, .user")).to_have_count(2)
@@ -635,10 +615,3 @@ def test_a_journey(another: Callable[[], Walk], journey: Callable[[Walk], None],
 def test_two_people(another: Callable[[], Walk], journey: Callable[[Walk, Any], None], way: Way) -> None:
     """A journey that somebody else has a part in."""
     journey(another(), another)
-
-
-@needs_axe
-def test_the_html_is_valid(crew: Crew, tmp_path: Path) -> None:
-    """Every page at which a journey has stopped, by html-validate's recommended and accessibility rules."""
-    assert crew.html
-    assert axe.invalid(crew.html, tmp_path) == ""

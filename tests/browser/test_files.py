@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import axe
-from tests.browser.walk import Crew, Walk, Way, journeys, needs_axe
+from tests.browser.walk import Walk, Way, journeys
 from tests.support.site.running import Site, new_site
 
 GOOD = "name;extension\nAnna Schmidt;204\nJörg Müller;205\n"
@@ -29,11 +27,6 @@ def site(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
     more = f'[[tenant.file]]\nname = "extensions"\npath = "{file}"\n'
     with new_site(tmp_path_factory.mktemp("site"), more=more) as site, site.running():
         yield site
-
-
-@pytest.fixture(scope="module")
-def crew(browser: Any, site: Site) -> Crew:
-    return Crew(browser, site)
 
 
 def send(here: Walk, text: str) -> None:
@@ -71,9 +64,3 @@ def replacing(here: Walk, file: Path) -> None:
 def test_replacing(another: Callable[[], Walk], journey: Callable[..., None], way: Way, file: Path) -> None:
     """Each page fits, speaks one language, and has nothing that axe finds."""
     journey(another(), file)
-
-
-@needs_axe
-def test_the_html_is_valid(crew: Crew, tmp_path: Path) -> None:
-    assert crew.html
-    assert axe.invalid(crew.html, tmp_path) == ""

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.window import Window
-
-OpenWindow = Callable[..., Window]
+from tests.browser.window import OpenWindow
 
 # A page has fewer places to go to.
 MOST_TABS = 60

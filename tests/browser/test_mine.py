@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.window import Window, person
-
-OpenWindow = Callable[..., Window]
+from tests.browser.window import OpenWindow, Window, person
 
 
 def figures(here: Window) -> Any:

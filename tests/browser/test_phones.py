@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE
 from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
-from tests.browser.window import Window, add
+from tests.browser.window import OpenWindow, Window, add
 from tests.support.readers import yealink
 from tests.support.site.running import Site, wait_until
-
-OpenWindow = Callable[..., Window]
 
 
 def settings(here: Window) -> Mapping[str, str]:

@@ -27,11 +27,10 @@ from tests.browser import axe
 from tests.browser.axe import NODE
 from tests.browser.drawing import Shown, page
 from tests.browser.looks import DOCUMENTS, IMAGES, LOOKS, SCHEMES, SIZES, fits
-from tests.browser.window import Window, person
+from tests.browser.window import OpenWindow, Window, add, person
 from tests.support import rst, vendor_screens
 from tests.support.site.running import Site, wait_until
 
-OpenWindow = Callable[..., Window]
 Visit = Callable[[Window], Any]
 
 XML_VIEW = {"width": 900, "height": 600}
@@ -107,14 +106,6 @@ def several(here: Window) -> None:
     here.page.locator("#google .tag.quiet").first.wait_for()
 
 
-def refused_source(here: Window) -> None:
-    here.expected = ("403",)
-    here.connect("willi@acme.example")
-    here.press_switch("My other contacts")
-    here.consent(here.page, "willi@acme.example", "Cancel")
-    here.waits_for(here.say("You didn’t grant more access"))
-
-
 def unticked(here: Window) -> None:
     """Of somebody who connects again, and has two sources."""
     here.expected = ("403",)
@@ -134,11 +125,7 @@ def done(here: Window) -> None:
 def _add_phone(here: Window, name: str, model: str) -> None:
     """A new phone, on its page."""
     here.connect("alice@acme.example")
-    here.press("Phones")
-    here.page.get_by_label(here.say("Label"), exact=True).fill(name)
-    here.page.get_by_label(here.say("Model")).select_option(model)
-    here.press("Add phone")
-    here.page.locator("#the-password").wait_for()
+    add(here, name, model)
 
 
 def phone(here: Window) -> None:
@@ -149,11 +136,6 @@ def phone(here: Window) -> None:
     wait_until(lambda: here.site.ldapsearch("(telephoneNumber=+4930999*)", "cn", phone=name)[0] == 0, "the phone")
     here.site.ldapsearch("-z", "50", "(|(cn=m*)(sn=m*)(o=m*))", "cn", "sn", "telephoneNumber", "mobile", phone=name)
     here.page.locator("#state h1").filter(has_text=here.say("Works")).wait_for()
-    _settle(here)
-
-
-def phone_fields(here: Window) -> None:
-    _add_phone(here, "desk-fields", "gigaset")
     _settle(here)
 
 
@@ -175,9 +157,7 @@ def administration(here: Window) -> None:
     wait_until(
         lambda: any(one["name"] == "lobby" and one["worked"] for one in json.loads(listed().stdout)), "its search"
     )
-    made = here.site.ldapgw("admin-link", "--tenant", "acme")
-    assert made.returncode == 0, made.stderr
-    here.page.goto(made.stdout.strip())
+    here.open_admin_link("acme")
     here.page.locator("main button").click()
     here.page.wait_for_url("**/acme/admin")
     here.page.locator("main h1").first.wait_for()
@@ -241,10 +221,8 @@ PAGES: dict[str, Visit] = {
     "shrink": shrink,
     "never-connected": never_connected,
     "phone": phone,
-    "phone-fields": phone_fields,
     "explain": explain,
     "administration": administration,
-    "source-refused": refused_source,
     "box-not-ticked": unticked,
     "done": done,
 }

@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.browser.window import Window
-
-OpenWindow = Callable[..., Window]
+from tests.browser.window import OpenWindow
 
 
 def test_a_request_to_somebody_else_is_noticed(window: OpenWindow) -> None:

@@ -16,6 +16,7 @@ import pytest_twisted
 import vobject
 
 from ldapgw.google.sandbox.tenant import ALICE
+from tests.journeys.test_serving import person
 from tests.support.site.running import PATIENCE, Site, wait_until
 
 _CONFIG = """
@@ -65,11 +66,6 @@ class Vdirsyncer:
         """The vCards that it has, by name."""
         cards = [vobject.readOne(file.read_text()) for file in self._folder.glob("contacts/*/*.vcf")]
         return {card.fn.value: card for card in cards}
-
-
-def person(name: str, number: str) -> dict[str, Any]:
-    given, _, family = name.partition(" ")
-    return {"names": [{"givenName": given, "familyName": family}], "phoneNumbers": [{"value": number, "type": "work"}]}
 
 
 @pytest_twisted.ensureDeferred

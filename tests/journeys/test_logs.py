@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ldapgw.server.logging import FIELDS
+from tests.journeys.test_serving import TWISTD
 from tests.support.site.running import Process, Site, wait_until
 
 pytestmark = pytest.mark.long  # starts gateways; tests/server/test_logging has the lines
 
-TWISTD = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "ldapgw"]
 MEMBERS = {"time", "level", "part", "event", "message", "exception", *FIELDS}
 START = ["database_new", "books_loaded", "gateway_started"]
 
@@ -37,7 +36,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def command(site: Site, door: str, *more: str) -> list[str]:
-    arguments = [*TWISTD, "--config", str(site.file)] if door == "twistd" else site.command("run")
+    arguments = [*TWISTD, str(site.file)] if door == "twistd" else site.command("run")
     return ["env", f"PYTHONPATH={site.folder / 'more'}", *arguments, *more]
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.readers import yealink
-from tests.support.site.running import PATIENCE, Site, find_program, new_site, wait_until
+from tests.support.site.running import Site, fetch, new_site, wait_until
 
 MAC = "001565aabbcc"
 DESKS = f"name,model,mac\ndesk1,yealink,{MAC}\ndesk2,yealink,001565aabbdd\n"
@@ -27,14 +26,6 @@ INVALID_CREDENTIALS = 49
 def site(tmp_path: Path) -> Iterator[Site]:
     with new_site(tmp_path, more='provisioning_networks = ["127.0.0.0/8"]\n') as site:
         yield site
-
-
-def curl(url: str) -> tuple[int, str]:
-    """The status and the body of an answer, as curl gets it."""
-    command = [find_program("curl"), "--silent", "--show-error", "--write-out", "\n%{http_code}", url]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
-    body, _, status = said.rpartition("\n")
-    return int(status), body
 
 
 def test_from_an_import_to_a_search(site: Site) -> None:
@@ -48,10 +39,10 @@ def test_from_an_import_to_a_search(site: Site) -> None:
         opened = site.ldapgw("phones", "provision", "--open", "15m", "desk1", "--json")
         assert opened.returncode == 0, opened.stderr
         address = json.loads(opened.stdout)["address"]
-        status, text = curl(f"{address}{MAC}.cfg")
+        status, text = fetch(f"{address}{MAC}.cfg")
         assert status == 200
         new = yealink(text)["ldap.password"]
-        assert curl(f"{address}{MAC}.cfg")[0] == curl(f"{address}001565aabbdd.cfg")[0] == 404
+        assert fetch(f"{address}{MAC}.cfg")[0] == fetch(f"{address}001565aabbdd.cfg")[0] == 404
         gateway.end(signal.SIGKILL)
     with site.running(name="again"):
         for password in (old, new):

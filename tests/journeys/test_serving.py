@@ -82,12 +82,6 @@ def test_phones_test(served: Site, tmp_path: Path) -> None:
         assert not written or written not in done.stdout + done.stderr
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Site:
-    """A site for a gateway that has nobody to ask at Google's."""
-    return Site(tmp_path)
-
-
 @pytest_twisted.ensureDeferred
 async def test_from_a_consent_to_a_phone(site: Site) -> None:
     """SIGTERM ends the gateway, and nothing is left behind; by twistd it is the same gateway once more."""
@@ -248,8 +242,9 @@ def test_a_daemon_that_cannot_listen_ends(tmp_path: Path) -> None:
     ],
     ids=["configuration", "port"],
 )
-def test_twistd_refuses_with_a_line(bare: Site, former: str, changed: str, told: str) -> None:
+def test_twistd_refuses_with_a_line(tmp_path: Path, former: str, changed: str, told: str) -> None:
     """What it finds while it reads its options, and what it finds when it makes the service; nothing is created."""
+    bare = Site(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
         ports = {"own": str(bare.ldap_port), "taken": str(server.getsockname()[1])}
         bare.file.write_text(bare.file.read_text().replace(former.format(**ports), changed.format(**ports)))

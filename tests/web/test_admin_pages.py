@@ -198,8 +198,7 @@ def test_a_link_is_for_one_tenant_and_one_day(stage: Stage, admin: Browser) -> N
 def test_a_link_ends_the_session_before(stage: Stage) -> None:
     """The cookie is a new one, and the one before is worth nothing (session fixation)."""
     alice = signed_in(stage, ALICE)
-    before = stage.browser()
-    before.take_cookies(alice)
+    before = stage.browser(alice)
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     alice.post("/acme/link", {"key": ADMIN_KEY})
     assert alice.get("/acme/admin").status == 200
@@ -687,9 +686,7 @@ def test_the_calls_to_google(limit: int, said: str) -> None:
     browser = by_link(stage)
     assert f"When nothing changes, the {said}" in words_on(browser.get("/acme/admin"))
     stage.calls_per_minute = None
-    after = stage.browser()
-    after.take_cookies(browser)
-    assert "Calls to Google" not in words_on(after.get("/acme/admin"))
+    assert "Calls to Google" not in words_on(stage.browser(browser).get("/acme/admin"))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import accounts, activity, phones, sync_state
@@ -27,6 +25,7 @@ from tests.support.stage.web import (
     GLOBEX,
     NOW,
     Browser,
+    Recorder,
     Seen,
     Stage,
     about,
@@ -392,18 +391,13 @@ def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> N
 
 def test_pages_that_name_all_accounts_or_phones_are_rendered_off_the_thread() -> None:
     """An administrator chooses among all of them."""
-    thread: list[object] = []
-
-    def run(function: Callable[[], object]) -> Deferred[object]:
-        thread.append(result := function())
-        return succeed(result)
-
-    stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=run)
+    thread = Recorder()
+    stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=thread)
     add_phone(stage, "desk1", connect(stage, ALICE))
     admin = by_link(stage)
     for seen in (admin.get("/acme/admin/phones/new"), admin.get("/acme/explain"), act(admin, "phones move", ["desk1"])):
         assert (seen.status, ALICE in seen.body or "desk1" in seen.body) == (200, True)
-    assert len(thread) == 3
+    assert len(thread.results) == 3
 
 
 # --- thirty desks ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ldapgw.contact import Kind, Sharing, Source
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.filter import Equality, Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
@@ -19,13 +19,12 @@ from ldapgw.directory.search import search
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.web import admin_people, admin_phones
 from tests.support.results import result_of
 from tests.support.stage.book_clients import person
 from tests.support.stage.publishing import make_publisher
-from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage, about, act
+from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage, about, act, store_contacts
 
 GROUP = "contactGroups/1"
 OTHER = "contactGroups/2"
@@ -83,9 +82,8 @@ LABELLED = {
 }
 
 
-def made(uid: str, group: str) -> ContactRecord:
-    contact = person(uid, uid, (Kind.WORK, NUMBERS[uid]), labels=(group,) if group else ())
-    return ContactRecord.from_contact(uid, uid, contact)
+def made(uid: str, group: str) -> Contact:
+    return person(uid, uid, (Kind.WORK, NUMBERS[uid]), labels=(group,) if group else ())
 
 
 @pytest.fixture(params=["", "Customers"], ids=["no label of the tenant", "label of the tenant"])
@@ -97,8 +95,7 @@ def office(request: pytest.FixtureRequest) -> Office:
         how = Sharing(sharing)
         ids[name] = stage.do(accounts.connect, stage.secret_box, "acme", grant, how, NOW, shared_label=label)
         stage.do(contacts.set_labels, ids[name], {GROUP: "Customers", OTHER: "Private"})
-        records = [made(uid, group) for uid, group in zip(UIDS[name], groups, strict=True)]
-        stage.do(contacts.apply_changes, ids[name], Source.CONTACTS, records, ())
+        store_contacts(stage, ids[name], [made(uid, group) for uid, group in zip(UIDS[name], groups, strict=True)])
         begun = stage.do(sync_state.begin, ids[name])
         stage.do(sync_state.increment_generation, ids[name])
         stage.do(sync_state.end, begun, NOW, NOW + 600)

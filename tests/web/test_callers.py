@@ -13,8 +13,6 @@ import pytest
 
 from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.book import build_book
-from ldapgw.directory.dit import Directory, Dit
-from ldapgw.directory.special_entries import Features
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.numbers import stored_numbers
 from ldapgw.phones.activity import decode_search
@@ -22,6 +20,7 @@ from ldapgw.phones.hints import Hint, PhoneProfile, find_hints
 from ldapgw.web.book_clients import caller_number, prefers_json
 from tests.support.checkout import ROOT
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.trees import dit_of
 from tests.support.stage.book_clients import PASSWORD, basic, bearer, serve
 from tests.support.stage.web import Browser, Seen, Stage
 
@@ -103,8 +102,7 @@ def test_json_of_a_company(stage: Stage, browser: Browser) -> None:
     [number] = stored_numbers.read("030 55501-0", "DE")
     hans = Contact("h1", name="Hans Müller", organization="Beispiel AG", phones=(Phone(Kind.WORK, number),))
     book = build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, [hans], {}, per_number=False)
-    dit = Dit((Directory(context, (book,)),), Features("1"))
-    stage.catalog.publish(replace(stage.catalog.snapshot, dit=dit), ())
+    stage.catalog.publish(replace(stage.catalog.snapshot, dit=dit_of(book, context=context)), ())
     found = json.loads(ask(browser, "03055501234", basic() | JSON).body)
     assert found.items() >= {
         "name": "Beispiel AG ?", "first_name": None, "last_name": "Beispiel AG ?",

@@ -13,14 +13,13 @@ from xml.etree import ElementTree
 
 import pytest
 import vobject
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book, update_book, with_sharing
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter
-from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.carddav.books import AddressBook, BookVersions, address_books
@@ -29,10 +28,11 @@ from ldapgw.web.http import STALLED_SECONDS
 from ldapgw.web.site import MAX_LARGE_BODIES
 from tests.support import work
 from tests.support.phonebook import naming_context
+from tests.support.phonebook.trees import dit_of
 from tests.support.photo import jpeg
 from tests.support.results import result_of
 from tests.support.stage.book_clients import ANNA, BOB, LABELS, Pbx, basic, login, person, publish, serve
-from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Seen, Stage, owner
+from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Recorder, Seen, Stage, owner, request_of
 
 D, C, CS = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
 HOME = "/acme/dav/"
@@ -395,7 +395,7 @@ def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
     book = own_book(browser)
     listed = texts(ask(browser, "PROPFIND", book, propfind("D:getetag"), depth="1"), f"{D}getetag")
     assert len(listed) == 700
-    assert len(cards(ask(browser, "REPORT", book, multiget(*listed)))) == 700
+    assert len(cards(report(browser, multiget(*listed)))) == 700
 
 
 # --- searches -------------------------------------------------------------------------------------------------------
@@ -475,10 +475,10 @@ def test_a_query_with_a_limit(stage: Stage, browser: Browser) -> None:
     """More matches are told by 507 for the book (RFC 6352 8.6.2)."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(3)))
     book = own_book(browser)
-    answer = ask(browser, "REPORT", book, query(matches("FN", "person"), limit=2))
+    answer = report(browser, query(matches("FN", "person"), limit=2))
     assert list(cards(answer)) == ["Person 0", "Person 1"]
     assert responses(answer)[book].findtext(f"{D}status") == "HTTP/1.1 507 Insufficient Storage"
-    assert book not in responses(ask(browser, "REPORT", book, query(matches("FN", "person"), limit=3)))
+    assert book not in responses(report(browser, query(matches("FN", "person"), limit=3)))
 
 
 # --- changes --------------------------------------------------------------------------------------------------------
@@ -508,15 +508,15 @@ def edit(stage: Stage, *stored: Contact, deleted: Iterable[str] = (), key: str =
 def test_what_has_changed(stage: Stage, browser: Browser) -> None:
     """From token to token: what is new, different and gone, and nothing else."""
     book = own_book(browser)
-    first = ask(browser, "REPORT", book, sync())
+    first = report(browser, sync())
     assert statuses(first) == {"a1.vcf": "200 OK"}
     edit(stage, person("n1", "Nina Neu"), person("n2", "Nora Neu"))
-    second = ask(browser, "REPORT", book, sync(token_of(first)))
+    second = report(browser, sync(token_of(first)))
     assert statuses(second) == {"n1.vcf": "200 OK", "n2.vcf": "200 OK"}
     edit(stage, person("n1", "Nina Alt"), deleted=["a1"])
-    third = ask(browser, "REPORT", book, sync(token_of(second)))
+    third = report(browser, sync(token_of(second)))
     assert statuses(third) == {"n1.vcf": "200 OK", "a1.vcf": "404 Not Found"}
-    assert statuses(ask(browser, "REPORT", book, sync(token_of(first)))) == {
+    assert statuses(report(browser, sync(token_of(first)))) == {
         "n1.vcf": "200 OK", "n2.vcf": "200 OK", "a1.vcf": "404 Not Found",
     }  # fmt: skip
     tokens = {token_of(answer) for answer in (first, second, third)}
@@ -527,13 +527,12 @@ def test_what_has_changed(stage: Stage, browser: Browser) -> None:
 
 def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
     """The token stays, also when other books change, and when the same contacts are built anew."""
-    book = own_book(browser)
-    token = token_of(ask(browser, "REPORT", book, sync()))
+    token = token_of(report(browser, sync()))
     edit(stage, person("b9", "Berta Bach"), key="b")
-    answer = ask(browser, "REPORT", book, sync(token))
+    answer = report(browser, sync(token))
     assert (statuses(answer), token_of(answer)) == ({}, token)
     publish_own(stage, ANNA)
-    answer = ask(browser, "REPORT", book, sync(token))
+    answer = report(browser, sync(token))
     assert (statuses(answer), token_of(answer)) == ({}, token)
 
 
@@ -556,12 +555,11 @@ def test_a_token_that_nobody_gave(browser: Browser, token: str) -> None:
 def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
     """A client with a limit gets the rest by the token of the part (RFC 6578 3.6), of all and of changes."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
-    book = own_book(browser)
 
     def read(token: str) -> tuple[list[list[str]], str]:
         parts = []
         while True:
-            answer = ask(browser, "REPORT", book, sync(token, limit=2))
+            answer = report(browser, sync(token, limit=2))
             found = statuses(answer)
             token = token_of(answer)
             parts.append([name for name in found if name])
@@ -571,7 +569,7 @@ def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
 
     parts, token = read("")
     assert parts == [["p0.vcf", "p1.vcf"], ["p2.vcf", "p3.vcf"], ["p4.vcf"]]
-    assert token == token_of(ask(browser, "REPORT", book, sync()))
+    assert token == token_of(report(browser, sync()))
     edit(stage, *(person(f"p{number}", f"Else {number}") for number in range(3)))
     parts, _ = read(token)
     assert parts == [["p0.vcf", "p1.vcf"], ["p2.vcf"]]
@@ -580,19 +578,17 @@ def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
 def test_a_change_between_two_parts(stage: Stage, browser: Browser) -> None:
     """The client begins anew, and misses nothing."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
-    book = own_book(browser)
-    token = token_of(ask(browser, "REPORT", book, sync(limit=2)))
+    token = token_of(report(browser, sync(limit=2)))
     edit(stage, person("p0", "Else"))
-    answer = ask(browser, "REPORT", book, sync(token, limit=2))
+    answer = report(browser, sync(token, limit=2))
     assert (answer.status, condition(answer)) == (403, f"{D}valid-sync-token")
 
 
 def test_the_labels_of_a_contact_change(stage: Stage, browser: Browser) -> None:
     """They are in its card, so its tag changes."""
-    book = own_book(browser)
-    token = token_of(ask(browser, "REPORT", book, sync()))
+    token = token_of(report(browser, sync()))
     edit(stage, replace(ANNA, labels=("g1",)))
-    assert statuses(ask(browser, "REPORT", book, sync(token))) == {"a1.vcf": "200 OK"}
+    assert statuses(report(browser, sync(token))) == {"a1.vcf": "200 OK"}
     assert card_of(browser).categories.value == ["Favourites"]
 
 
@@ -639,7 +635,7 @@ def test_more_shared_books_are_no_more_work_on_the_reactors_thread(path: str) ->
             build_book(directory.context, f"s{at}", f"s{at}@acme.example", Sharing.SHARED, [ANNA], {}, per_number=False)
             for at in range(count)
         ]
-        dit = Dit((Directory(directory.context, (*directory.books, *shared)),), Features("1"))
+        dit = dit_of(*directory.books, *shared, context=directory.context)
         stage.catalog.publish(replace(stage.catalog.snapshot, dit=dit), ())
         browser = stage.browser()
         asked = path if path != "book" else path_of_book(stage, "a")
@@ -690,12 +686,6 @@ def test_a_contact_of_another_book(stage: Stage, browser: Browser) -> None:
 )
 def test_paths_that_lead_nowhere(browser: Browser, suffix: str) -> None:
     assert browser.get(f"{own_book(browser)}{suffix}", basic()).status in (404, 405)
-
-
-def request_lines(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: phonebook.example.com", f"Content-Length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 def test_a_book_that_is_shared_no_longer(stage: Stage, browser: Browser) -> None:
@@ -896,21 +886,21 @@ def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
     """A report may name five thousand contacts; a larger body is not read, as is one of another method."""
     path = own_book(browser)
     hrefs = [f"{path}c{number:019}.vcf" for number in range(5000)]
-    answer = Connection(stage.site(), "127.0.0.1").send(request_lines("REPORT", path, basic(), multiget(*hrefs)))
+    answer = Connection(stage.site(), "127.0.0.1").ask("REPORT", path, basic(), multiget(*hrefs))
     assert answer.count(b"404 Not Found") == 5000
     for method, size in (("REPORT", 512 * 1024), ("PROPFIND", 64 * 1024), ("PUT", 64 * 1024)):
-        answer = Connection(stage.site(), "127.0.0.1").send(request_lines(method, path, basic(), b" " * (size + 1)))
+        answer = Connection(stage.site(), "127.0.0.1").ask(method, path, basic(), b" " * (size + 1))
         assert answer.startswith(b"HTTP/1.1 413 "), answer[:80]
 
 
 def test_large_bodies_are_few(stage: Stage) -> None:
     """They are kept before anybody has logged in, so only some may arrive at a time; those that end make room."""
     site = stage.site()
-    large = request_lines("REPORT", HOME, {}, b" " * (65 * 1024))
+    large = request_of("REPORT", HOME, {}, b" " * (65 * 1024))
     waiting = [Connection(site, "127.0.0.1") for _ in range(MAX_LARGE_BODIES)]
     assert {connection.send(large[:-1]) for connection in waiting} == {b""}
     assert Connection(site, "127.0.0.1").send(large).startswith(b"HTTP/1.1 429 ")
-    small = request_lines("REPORT", HOME, {}, b" " * 1024)
+    small = request_of("REPORT", HOME, {}, b" " * 1024)
     assert Connection(site, "127.0.0.1").send(small).startswith(b"HTTP/1.1 401 ")
     assert waiting[0].send(large[-1:]).startswith(b"HTTP/1.1 401 ")
     waiting[1].close()
@@ -926,13 +916,13 @@ def test_guesses(stage: Stage) -> None:
     wrong = [(path, basic(name, "wrong")) for path in (HOME, "/dav/") for name in ("pbx", "nobody")]
     for path, headers in (*wrong, ("/globex/dav/", basic()), (books_of_globex, basic())):
         phone = Pbx(stage)
-        assert phone.connection.send(request_lines("PROPFIND", path, headers)) == b""
+        assert phone.connection.ask("PROPFIND", path, headers) == b""
         assert phone.wait(60.0).startswith(b"HTTP/1.1 401 ")
 
 
 def test_in_clear(stage: Stage) -> None:
     for path in (HOME, "/dav/"):
-        answer = Pbx(stage, "192.0.2.1").connection.send(request_lines("PROPFIND", path, basic()))
+        answer = Pbx(stage, "192.0.2.1").connection.ask("PROPFIND", path, basic())
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert answer.endswith(b"a proxy that ends TLS has to be in [web] trusted_proxies.\n")
 
@@ -969,7 +959,7 @@ def reading() -> tuple[Stage, Connection, Slowly]:
     publish_own(stage, *(person(f"p{number}", f"Person {number:04}") for number in range(4000)))
     connection = Connection(stage.site(), "127.0.0.1")
     path = path_of_book(stage, "a")
-    assert connection.send(request_lines("REPORT", path, basic(), query(""))) == b""
+    assert connection.ask("REPORT", path, basic(), query("")) == b""
     while not connection.transport.value() and thread.step():
         stage.clock.advance(0)
     connection.channel.pauseProducing()
@@ -1014,7 +1004,7 @@ def test_an_answer_goes_on_whoever_waits(reading: tuple[Stage, Connection, Slowl
     site = connection.channel.site
     others = [Connection(site, "127.0.0.1") for _ in range(8)]
     for other in others:
-        assert other.send(request_lines("PROPFIND", HOME, basic())) == b""
+        assert other.ask("PROPFIND", HOME, basic()) == b""
     connection.channel.resumeProducing()
     go_on(stage, thread)
     assert connection.transport.value().count(b"BEGIN:VCARD") == 4000
@@ -1053,7 +1043,7 @@ def test_too_many_requests_at_once() -> None:
 
     stage = serve(Stage(tenants=(ACME, GLOBEX), run_off_thread=never))
     site = stage.site()
-    answers = [Connection(site, "127.0.0.1").send(request_lines("PROPFIND", HOME, basic())) for _ in range(10)]
+    answers = [Connection(site, "127.0.0.1").send(request_of("PROPFIND", HOME, basic())) for _ in range(10)]
     assert [answer[:12] for answer in answers] == [b""] * 9 + [b"HTTP/1.1 429"]
     assert len(waiting) == 1
 
@@ -1064,9 +1054,9 @@ def test_too_many_requests_at_once() -> None:
 def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
     """Each look at a book is a search for everybody; contacts by their addresses are none."""
     book = own_book(browser)
-    ask(browser, "REPORT", book, sync())
-    ask(browser, "REPORT", book, multiget(f"{book}a1.vcf"))
-    ask(browser, "REPORT", book, query(matches("FN", "nobody")))
+    report(browser, sync())
+    report(browser, multiget(f"{book}a1.vcf"))
+    report(browser, query(matches("FN", "nobody")))
     ask(browser, "PROPFIND", book, propfind("CS:getctag"))
     ask(browser, "PROPFIND", book, propfind("D:displayname"))
     base = stage.watch.base_dn("acme")
@@ -1183,12 +1173,6 @@ def test_a_content_that_comes_back(stage: Stage) -> None:
 def test_a_large_book_is_read_in_slices(stage: Stage) -> None:
     """The thread does other work between two slices."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}", labels=("g1",)) for number in range(4500)))
-    calls = 0
-
-    def count(function: Callable[[], Any]) -> Deferred[Any]:
-        nonlocal calls
-        calls += 1
-        return succeed(function())
-
-    assert len(result_of(BookVersions().read(book_of(stage, "a"), count)).tags) == 4500
-    assert calls >= 8
+    thread = Recorder()
+    assert len(result_of(BookVersions().read(book_of(stage, "a"), thread)).tags) == 4500
+    assert len(thread.results) >= 8

@@ -42,13 +42,12 @@ class Served:
 
         :param fields: of a form; None: it is no form.
         """
-        connection, body = Connection(self._site, self._peer), urlencode(fields or {})
-        sent = {"Host": "phonebook.example.com", **(basic() if headers is None else headers)}
-        if fields is not None:
-            sent |= {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": str(len(body))}
-        method = "GET" if fields is None else "POST"
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items())]
-        connection.send("\r\n".join((*lines, "", body)).encode())
+        connection, sent = Connection(self._site, self._peer), basic() if headers is None else headers
+        if fields is None:
+            connection.ask("GET", path, sent)
+        else:
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            connection.ask("POST", path, sent | form, urlencode(fields).encode())
         return connection
 
     def turn(self) -> None:

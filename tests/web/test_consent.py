@@ -175,8 +175,7 @@ def test_signing_in_without_an_account_offers_to_connect(stage: Stage, browser: 
 def test_each_sign_in_has_a_new_session(browser: Browser, path: str) -> None:
     """The session of before ends, so that nobody can prepare one (session fixation)."""
     browser.consent()
-    before = browser.stage.browser()
-    before.take_cookies(browser)
+    before = browser.stage.browser(browser)
     first = browser.cookies()["__Host-ldapgw.acme"]
     browser.consent(path)
     assert browser.cookies()["__Host-ldapgw.acme"] != first
@@ -437,9 +436,7 @@ def test_a_tenant_without_a_client(path: str) -> None:
 def test_a_tenant_that_was_taken_out_meanwhile(stage: Stage, browser: Browser) -> None:
     callback = browser.code()
     stage.tenants = (GLOBEX,)
-    other = stage.browser()
-    other.take_cookies(browser)
-    assert other.get(callback).status == 400
+    assert stage.browser(browser).get(callback).status == 400
 
 
 def test_one_address_of_several_accounts(stage: Stage) -> None:

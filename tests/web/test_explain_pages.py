@@ -15,9 +15,7 @@ from twisted.internet.defer import Deferred
 from ldapgw.contact import STARRED, Contact, Sharing
 from ldapgw.directory.book import FAVOURITES, build_book
 from ldapgw.directory.catalog import Snapshot
-from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.directory.special_entries import Features
 from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.phones import NumberMode
@@ -29,6 +27,7 @@ from ldapgw.web.http import HttpRequest
 from ldapgw.web.layout import Layout, Visit
 from ldapgw.web.sessions import Visitor
 from tests.support.phonebook import explain, naming_context
+from tests.support.phonebook.trees import dit_of
 from tests.support.results import result_of
 from tests.support.stage.web import (
     ACME,
@@ -69,7 +68,7 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
         login.name.lower(): make_login(login, context, tuple(login.owners(owners)))
         for login in stage.do(phones.read_all)
     }
-    stage.served = Snapshot(Dit((Directory(context, books),), Features("1")), logins, loaded=True)
+    stage.served = Snapshot(dit_of(*books, context=context), logins, loaded=True)
 
 
 def serve_own(
@@ -79,7 +78,7 @@ def serve_own(
     context = context or naming_context()
     [account] = stage.accounts()
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels or {}, per_number=False)
-    stage.served = Snapshot(Dit((Directory(context, (book,)),), Features("1")), stage.served.logins, loaded=True)
+    stage.served = replace(stage.served, dit=dit_of(book, context=context))
 
 
 def ask(browser: Browser, asked: str, phone: str = "desk1", **more: str) -> Seen:
@@ -334,7 +333,7 @@ def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
         build_book(context, f"k{at}", f"k{at}@acme.example", Sharing.SHARED, (), {}, per_number=False)
         for at in range(14)
     ]
-    stage.served = Snapshot(Dit((Directory(context, tuple(books)),), Features("1")), stage.served.logins, loaded=True)
+    stage.served = replace(stage.served, dit=dit_of(*books, context=context))
     said = words_on(ask(alice, "x"))
     assert "k9@acme.example (shared) and 4 more" in said
     assert "k10@acme.example" not in said

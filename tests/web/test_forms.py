@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
-from twisted.internet.defer import Deferred, succeed
 
 from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError
@@ -26,7 +25,7 @@ from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.web.dependencies import WebTenant
-from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Stage, words_on
+from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, URL, Browser, Recorder, Stage, words_on
 
 
 def fulfil_wish(connection: Connection, account_id: int) -> None:
@@ -148,9 +147,7 @@ def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
 def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
     """The browser after a restart with another configuration of the tenant."""
     stage.tenants = (tenant,)
-    after = stage.browser()
-    after.take_cookies(before)
-    return after
+    return stage.browser(before)
 
 
 def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
@@ -304,8 +301,7 @@ def test_a_form_of_a_page_that_is_out_of_date(stage: Stage, alice: Browser, form
 
 def test_sign_out(stage: Stage, alice: Browser) -> None:
     """The session ends on the server, so a copied cookie is worth nothing."""
-    thief = stage.browser()
-    thief.take_cookies(alice)
+    thief = stage.browser(alice)
     assert "Sign out" in thief.get("/acme/").body
     seen = alice.submit("/acme/signout")
     assert (seen.status, seen.location) == (303, "/acme/")
@@ -472,20 +468,15 @@ def test_a_database_that_cannot_be_read_is_told(stage: Stage, alice: Browser) ->
 
 def test_status_for_an_administrator() -> None:
     """All of the tenant, and no other's; a thread describes the accounts, which may be thousands."""
-    thread: list[object] = []
-
-    def run(function: Callable[[], object]) -> Deferred[object]:
-        thread.append(result := function())
-        return succeed(result)
-
-    stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=run)
+    thread = Recorder()
+    stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=thread)
     for account in (ALICE, BOB):
         stage.browser().consent(account=account)
     stage.browser().consent("/globex/connect", account=ALICE)
     root = stage.admin()
     accounts_shown = json.loads(root.get("/acme/status.json").body)["accounts"]
     assert [(one["tenant"], one["account"]) for one in accounts_shown] == [("acme", ALICE), ("acme", BOB)]
-    assert len(thread) == 1
+    assert len(thread.results) == 1
     root.consent("/globex/signin", account="root@acme.example")
     assert json.loads(root.get("/globex/status.json").body)["accounts"] == []
 
@@ -507,9 +498,7 @@ def test_who_may_not_come_any_more_is_signed_out(stage: Stage, rules: tuple[str,
     """At the next look, whenever they have signed in; nothing can be asked for with the session of before."""
     before = stage.visitor()
     token = before.get("/acme/").token
-    stage.tenants = (replace(ACME, allowed_users=rules),)
-    after = stage.browser()
-    after.take_cookies(before)
+    after = revisited(stage, before, replace(ACME, allowed_users=rules))
     assert ("Sign out" in after.get("/acme/").body) is signed_in
     assert after.post("/acme/share", {"token": token, "sharing": "shared"}).status == (303 if signed_in else 403)
     assert (stage.accounts()[0].sharing is Sharing.SHARED) is signed_in
@@ -554,9 +543,7 @@ def test_another_secret_box_cannot_finish_a_consent(stage: Stage, browser: Brows
     """A key that was replaced by hand is a trouble of the store: its page, and no trace."""
     callback = browser.code()
     stage.secret_box = SecretBox([b"A" * 43 + b"="])
-    other = stage.browser()
-    other.take_cookies(browser)
-    assert other.get(callback).status == 503
+    assert stage.browser(browser).get(callback).status == 503
 
 
 def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:

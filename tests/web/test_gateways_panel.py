@@ -127,8 +127,8 @@ def test_each_start_takes_the_place_of_one() -> None:
 def test_a_password_that_another_gateway_has_made(database: Database) -> None:
     """A page that a proxy leads to another gateway says so in a sentence, and is no error."""
     here, there = (Stage(tenants=(ACME,), database=database) for _ in range(2))
-    first, second = owner(here), there.browser()
-    second.take_cookies(first)
+    first = owner(here)
+    second = there.browser(first)
     sentence = "This password was shown on another gateway, or in another browser."
     assert 'id="the-password"' in first.get("/acme/phones/desk1").body
     assert sentence not in words_on(first.get("/acme/phones/desk1"))

@@ -13,10 +13,9 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store import accounts, activity, contacts, leavers, sync_state, workspaces
+from ldapgw.store import accounts, activity, leavers, sync_state, workspaces
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act
-from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.tables import account, contact
 from ldapgw.store.workspaces import DelegatedUser
@@ -35,6 +34,7 @@ from tests.support.stage.web import (
     act,
     by_link,
     connect,
+    store_contacts,
     words_on,
 )
 
@@ -197,8 +197,7 @@ def list_people(stage: Stage, holder: int, people: Mapping[str, Iterable[str]]) 
     """Store a directory: e-mail addresses by name, which is Google's key of the person too."""
     stage.do(sync_state.write_source_states, holder, {Source.DIRECTORY: SourceState.ON})
     listed = [Contact(f"c{n}", Source.DIRECTORY, key, key, emails=tuple(people[key])) for n, key in enumerate(people)]
-    records = [ContactRecord.from_contact(each.uid, each.source_id, each) for each in listed]
-    stage.do(contacts.apply_changes, holder, Source.DIRECTORY, records, [])
+    store_contacts(stage, holder, listed, Source.DIRECTORY)
     with stage.database.begin() as connection:
         connection.execute(update(account).where(account.c.id == holder).values(hd="acme.example"))
 

@@ -148,6 +148,11 @@ def password_on(page: Seen) -> str:
     return page.body.partition('<code id="the-password">')[2].partition("<")[0]
 
 
+def change(browser: Browser, **fields: str) -> Seen:
+    """Send the form that changes desk1; the form has the model "other" unless the fields have another model."""
+    return browser.submit(f"{PHONE}/change", **{"name": "desk1", "model": "other", **fields})
+
+
 def file_on(page: Seen) -> str:
     return html.unescape(re.findall(r'<pre id="file"[^>]*>(.*?)</pre>', page.body, re.DOTALL)[0])
 
@@ -296,9 +301,8 @@ def test_a_phone_of_all_my_accounts(stage: Stage) -> None:
     assert add(browser, **{"owner": "2", "also-1": "1", "also-2": "1"}).status == 303
     assert stored(stage).account_ids == (bob, alice)
     assert 'name="also-1" value="1" checked' in browser.get(PHONE).body
-    change = {"name": "desk1", "model": "other", "owner": stage.world.account(ALICE).sub}
     for form, owners in (({"also-2": "1"}, (alice, bob)), ({}, (alice,))):
-        assert browser.submit(f"{PHONE}/change", **change, **form).location == PHONE
+        assert change(browser, owner=stage.world.account(ALICE).sub, **form).location == PHONE
         assert stored(stage).account_ids == owners
 
 
@@ -306,15 +310,13 @@ def test_a_form_that_was_not_touched_moves_no_phone(stage: Stage, alice: Browser
     """Whatever the order of the owners is: else the phone would get a new password."""
     connect(stage, "carol@acme.example")
     alice.consent("/acme/connect?add", account=BOB)
-    ids = {account.address: account.id for account in stage.accounts()}
-    order = (ids[ALICE], ids["carol@acme.example"], ids[BOB])
+    order = tuple(stage.account(address).id for address in (ALICE, "carol@acme.example", BOB))
     stage.do(phones.set_accounts, "desk1", order)
     before = stored(stage)
     admin = stage.admin()
     own = {"owner": stage.world.account(ALICE).sub, "also-2": "1"}
     for visitor, form in ((alice, own), (admin, {"owner": f"{ALICE}, carol@acme.example, {BOB}"})):
-        changed = {"name": "desk1", "model": "other", "label": "Lobby", "new_password": "1", **form}
-        assert visitor.submit(f"{PHONE}/change", **changed).location == PHONE
+        assert change(visitor, label="Lobby", new_password="1", **form).location == PHONE
         assert (stored(stage).account_ids, stored(stage).password) == (order, before.password)
 
 
@@ -322,15 +324,13 @@ def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
     """Only an administrator removes it while it has another owner; a change by one owner leaves the other one there."""
     alice, bob = owner(stage), stage.visitor(account=BOB)
     ids = {account.address: account.id for account in stage.accounts()}
-    admin = stage.admin()
     assert bob.get(PHONE).status == 404
-    change = {"name": "desk1", "model": "other"}
-    assert admin.submit(f"{PHONE}/change", **change, owner=f"{BOB}, {ALICE}").location == PHONE
+    assert change(stage.admin(), owner=f"{BOB}, {ALICE}").location == PHONE
     for browser in (alice, bob):
         assert f"Owners: {BOB}, {ALICE}" in words_on(browser.get(PHONE))
         assert 'href="/acme/phones/desk1"' in browser.get("/acme/phones").body
         assert browser.submit(f"{PHONE}/remove").location == f"{PHONE}/leave"
-    assert alice.submit(f"{PHONE}/change", **change, owner=stage.world.account(ALICE).sub).location == PHONE
+    assert change(alice, owner=stage.world.account(ALICE).sub).location == PHONE
     assert stored(stage).account_ids == (ids[BOB], ids[ALICE])
     assert "Leave desk1?" in words_on(bob.get(f"{PHONE}/leave"))
     assert bob.submit(f"{PHONE}/leave").location == "/acme/phones"
@@ -379,12 +379,12 @@ def test_a_phone_is_added_by_its_label(stage: Stage) -> None:
     assert f"<title>{title} · " in page.body
     assert f"{title}: Not used yet" in words_on(page)
     assert f"{title}</h1>" in browser.get(f"{made[0]}/sheet").body
-    change = {"name": "buero", "model": "snom", "owner": stage.accounts()[0].sub}
-    assert browser.submit(f"{made[0]}/change", label="Büro", **change).location == "/acme/phones/buero"
+    fields = {"name": "buero", "model": "snom", "owner": stage.accounts()[0].sub}
+    assert browser.submit(f"{made[0]}/change", label="Büro", **fields).location == "/acme/phones/buero"
     assert stored(stage, "buero").label == "Büro"
     entries = stage.do(activity.read_page, "acme").entries
     assert [one.detail for one in entries if one.act == Act.PHONE_LABEL] == ["Büro"]
-    assert browser.submit("/acme/phones/buero/change", label="buero", **change).status == 303
+    assert browser.submit("/acme/phones/buero/change", label="buero", **fields).status == 303
     assert "<title>buero · " in browser.get("/acme/phones/buero").body
 
 
@@ -408,15 +408,14 @@ def test_a_change_that_cannot_be(stage: Stage, field: str, written: str, error: 
     add(browser, "desk2")
     add_phone(stage, "hall", mac="001565aabbcc")
     before = stored(stage)
-    change = {"name": "lobby", "label": "Lobby", "mac": "", field: written}
-    sub = stage.accounts()[0].sub
-    seen = browser.submit(f"{PHONE}/change", **change, model="other", placeholder="#", owner=sub)
+    fields = {"name": "lobby", "label": "Lobby", "mac": "", field: written}
+    seen = change(browser, **fields, placeholder="#", owner=stage.accounts()[0].sub)
     assert (seen.status, stored(stage)) == (400, before)
     form = seen.body.partition('id="change"')[2]
     assert f'<p id="{field}-hint" class="wrong">{error}' in form
     [invalid] = re.findall(r'<input[^>]* aria-invalid="true" autofocus[^>]*>', form)
     assert f'name="{field}"' in invalid
-    for name, value in change.items():
+    for name, value in fields.items():
         assert f'name="{name}" value="{value}"' in form
     for option in ("other", "#"):
         assert f'<option value="{option}" selected>' in form
@@ -517,11 +516,10 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     browser.consent("/acme/connect?add", account=BOB)
     subs = {address: stage.account(address).sub for address in (ALICE, BOB)}
     alice = {"model": "yealink", "owner": subs[ALICE]}
-    moved = browser.submit(f"{PHONE}/change", name="hall", model="cisco", owner=subs[BOB])
+    moved = change(browser, name="hall", model="cisco", owner=subs[BOB])
     assert moved.location == "/acme/phones/hall"
     hall = stage.do(phones.read_by_name, "hall")
-    addresses = {account.id: account.address for account in stage.accounts()}
-    assert (hall.model, hall.numbers, addresses[hall.account_id]) == ("cisco", NumberMode.ENTRIES, BOB)
+    assert (hall.model, hall.numbers, hall.account_id) == ("cisco", NumberMode.ENTRIES, stage.account(BOB).id)
     for fields in ({**alice, "owner": "shared"}, {**alice, "owner": "1"}, {**alice, "model": "x"}, {}):
         assert browser.submit("/acme/phones/hall/change", name="hall", **fields).status == 400
 
@@ -535,8 +533,7 @@ def test_a_phones_mac_address_is_changed(stage: Stage, written: str, mac: str) -
     """The page shows the address, and the activity log has a change of it."""
     browser = owner(stage, model="yealink")
     stage.do(phones.set_mac, "desk1", "001565aabbdd")
-    change = {"name": "desk2", "model": "other", "placeholder": "#", "owner": stage.accounts()[0].sub}
-    seen = browser.submit(f"{PHONE}/change", mac=written, **change)
+    seen = change(browser, name="desk2", placeholder="#", owner=stage.accounts()[0].sub, mac=written)
     assert (seen.location, stored(stage, "desk2").mac) == ("/acme/phones/desk2", mac)
     acts = [one.detail for one in stage.do(activity.read_page, "acme").entries if one.act == Act.PHONE_MAC]
     assert acts == ([show_mac(mac)] if mac != "001565aabbdd" else [])
@@ -547,9 +544,7 @@ def test_an_administrator_reads_which_phone_has_a_mac_address(stage: Stage) -> N
     """Other people don't read the name, because the phone may be somebody else's."""
     owner(stage)
     add_phone(stage, "hall", mac="001565aabbcc")
-    admin = stage.admin()
-    change = {"name": "desk1", "model": "other", "owner": "", "new_password": "1", "mac": "0015.65aa.bbcc"}
-    seen = admin.submit(f"{PHONE}/change", **change)
+    seen = change(stage.admin(), owner="", new_password="1", mac="0015.65aa.bbcc")
     assert '<p id="mac-hint" class="wrong">hall has this MAC address already.</p>' in seen.body
     assert 'name="owner" value=""' in seen.body
     assert 'name="new_password" value="1" checked' in seen.body
@@ -559,18 +554,17 @@ def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
     """By the account's address, as the page does not list all of them; also to nobody."""
     owner(stage)
     stage.browser().consent(account=BOB)
-    ids = {account.address: account.id for account in stage.accounts()}
+    bob = stage.account(BOB).id
     admin = stage.admin()
     page = admin.get(PHONE).body
     assert f'name="owner" value="{ALICE}"' in page
     assert BOB not in page
-    change = {"name": "desk1", "model": "other"}
-    for entered, account_id in ((f" {BOB.upper()} ", ids[BOB]), ("zoe@acme.example", ids[BOB]), ("", None)):
-        assert admin.submit(f"{PHONE}/change", owner=entered, **change).location == PHONE
+    for entered, account_id in ((f" {BOB.upper()} ", bob), ("zoe@acme.example", bob), ("", None)):
+        assert change(admin, owner=entered).location == PHONE
         assert stored(stage).account_id == account_id
         is_unknown = entered.startswith("zoe")
         assert ("no account with this address" in words_on(admin.get(PHONE))) is is_unknown
-    assert admin.submit(f"{PHONE}/change", **change).status == 400
+    assert change(admin).status == 400
 
 
 def test_a_sheet_to_print(stage: Stage) -> None:
@@ -620,8 +614,7 @@ def test_the_placeholder_of_another_model(stage: Stage, placeholder: str, names:
     assert stored(stage).model == ""
     settings = json.loads(browser.get(f"{PHONE}/settings/other").body)
     assert (names in settings["name_filter"], numbers in settings["number_filter"]) == (True, True)
-    sub = stage.accounts()[0].sub
-    browser.submit(f"{PHONE}/change", name="desk1", model="snom", owner=sub, placeholder="#")
+    change(browser, model="snom", owner=stage.accounts()[0].sub, placeholder="#")
     assert stored(stage).placeholder == ""
 
 

@@ -17,7 +17,6 @@ from ldapgw.google.sandbox.oauth import EMAIL
 from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.activity import Act
-from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.sync_state import SyncState
 from ldapgw.web.error_pages import CONSENT_CHECKBOXES
 from tests.support.results import result_of
@@ -35,6 +34,7 @@ from tests.support.stage.web import (
     edited_code,
     next_address,
     press_switch,
+    store_contacts,
     switch_on,
     words_on,
 )
@@ -82,9 +82,7 @@ def acts(stage: Stage) -> list[tuple[str, str, str]]:
 
 def fill(stage: Stage, address: str, source: Source, name: str) -> None:
     """A sync that brings one contact of a source."""
-    found = person(name, "030 1234567")
-    record = ContactRecord.from_contact(found.uid, found.uid, found)
-    stage.do(contacts.apply_changes, stage.account(address).id, source, [record], ())
+    store_contacts(stage, stage.account(address).id, [person(name, "030 1234567")], source)
 
 
 def names(stage: Stage, address: str = ALICE) -> list[str]:

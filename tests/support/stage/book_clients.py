@@ -121,9 +121,7 @@ class Pbx:
 
     def get(self, path: str, headers: dict[str, str]) -> bytes:
         """What is answered at once."""
-        lines = [f"GET {path} HTTP/1.1", "Host: phonebook.example.com"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return self.connection.send("\r\n".join((*lines, "", "")).encode())
+        return self.connection.ask("GET", path, headers)
 
     def wait(self, seconds: float) -> bytes:
         """What is answered then."""

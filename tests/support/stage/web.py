@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from treq.client import HTTPClient, IndexableCookieJar
 from treq.testing import RequestTraversalAgent, StubTreq
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, execute, maybeDeferred
+from twisted.internet.defer import Deferred, execute, maybeDeferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, Cooperator
 from twisted.internet.testing import StringTransport
@@ -60,8 +60,9 @@ from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithCl
 from ldapgw.server.logging import MisuseLog
 from ldapgw.server.reactor import WallClock
 from ldapgw.server.workers import WorkerThread
-from ldapgw.store import accounts, phones, sign_ins, sync_state
+from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state
 from ldapgw.store.accounts import Account, NewGrant
+from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -424,9 +425,15 @@ class Stage:
         admission = Admission(connections, per_network, self.trusts, self.misuse.count)
         return WebSite(pages or web_resource(self.gate), clock or self.clock, admission)
 
-    def browser(self) -> Browser:
-        """A new one, without cookies; it asks what the proxy before us would, so without the path of `url`."""
-        return Browser(self)
+    def browser(self, like: Browser | None = None) -> Browser:
+        """A new one, which asks what the proxy before us would, so without the path of `url`.
+
+        :param like: the browser whose cookies the new one has; None: the new one has no cookies.
+        """
+        browser = Browser(self)
+        for cookie in like.jar if like is not None else ():
+            browser.jar.set_cookie(cookie)
+        return browser
 
     def visitor(self, path: str = "/acme/connect", *, account: str = ALICE, **choices: Any) -> Browser:
         """A new browser, which has gone through Google's consent."""
@@ -457,14 +464,14 @@ class Browser:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self._origin = PublicUrl.parse(stage.url).origin
-        self._jar = IndexableCookieJar()
+        self.jar = IndexableCookieJar()
         self._agent = RequestTraversalAgent(Internet(web_resource(stage.gate), stage.google))
         self.http: Any = self._client()
         # Seconds for which the browser waits for an answer that does not come at once.
         self.patience = 0.0
 
     def _client(self) -> HTTPClient:
-        return HTTPClient(self._agent, self._jar, data_to_body_producer=body_of)
+        return HTTPClient(self._agent, self.jar, data_to_body_producer=body_of)
 
     def go_to_gateway_of(self, other: Browser) -> None:
         """Ask the resource that another browser asks, whose limits both browsers meet."""
@@ -536,12 +543,7 @@ class Browser:
         return str(answer.headers.getRawHeaders("location")[0]).removeprefix(self.stage.url)
 
     def cookies(self) -> dict[str, str]:
-        return {cookie.name: cookie.value or "" for cookie in self._jar}
-
-    def take_cookies(self, other: Browser) -> None:
-        """Steal the cookies of another browser."""
-        for cookie in other._jar:
-            self._jar.set_cookie(cookie)
+        return {cookie.name: cookie.value or "" for cookie in self.jar}
 
     def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Seen:
         sent = {name: [value] for name, value in headers.items()}
@@ -555,6 +557,20 @@ class Browser:
         raw: Iterable[tuple[bytes, list[bytes]]] = answer.headers.getAllRawHeaders()
         seen = {name.decode().lower(): [value.decode() for value in values] for name, values in raw}
         return Seen(answer.code, seen, text)
+
+
+class Recorder:
+    """Calls functions at once in place of a thread.
+
+    :ivar results: of the functions, in order.
+    """
+
+    def __init__(self) -> None:
+        self.results: list[object] = []
+
+    def __call__(self, function: Callable[[], Any]) -> Deferred[Any]:
+        self.results.append(result := function())
+        return succeed(result)
 
 
 class Connection:
@@ -577,12 +593,23 @@ class Connection:
         self.channel.dataReceived(octets)
         return bytes(self.transport.value())
 
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+        """What comes back at once for a request."""
+        return self.send(request_of(method, path, headers, body))
+
     @property
     def ended(self) -> bool:
         return bool(self.transport.disconnecting or self.transport.disconnected)
 
     def close(self) -> None:
         self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+def request_of(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+    """Return the octets of a request."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: phonebook.example.com", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 BASE = "dc=acme,dc=example"
@@ -617,6 +644,12 @@ def connect(stage: Stage, address: str, tenant: str = "acme", *, code: str = "",
     else:
         stage.do(sync_state.end, account, NOW, NOW + 600)
     return account_id
+
+
+def store_contacts(stage: Stage, account_id: int, people: Iterable[Contact], source: Source = Source.CONTACTS) -> None:
+    """Store people as a sync of a source does."""
+    records = [ContactRecord.from_contact(one.uid, one.source_id or one.uid, one) for one in people]
+    stage.do(contacts.apply_changes, account_id, source, records, ())
 
 
 def press_switch(browser: Browser, source: Source, switch: str = "on") -> Seen:
