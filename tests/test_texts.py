@@ -19,7 +19,8 @@ from tests.test_layers import modules, name_of
 
 # Tables that say nothing about some members: nothing is to be said about them, or another text says it.
 INCOMPLETE = {
-    **{"access": 3, "administrators_advice": 4, "named": 3, "phone_hints": 3, "readings": 4, "visibility": 4},
+    **dict.fromkeys(("access", "named", "phone_hints"), 3),
+    **dict.fromkeys(("administrators_advice", "readings", "visibility"), 4),
     "kinds": 6,
 }
 

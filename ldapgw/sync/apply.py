@@ -29,7 +29,7 @@ from ldapgw.store.database import keeping_alive
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_history import NO_FIGURES, SyncFigures
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN, LabelState, SyncState
-from ldapgw.sync import backoff
+from ldapgw.sync import retry
 from ldapgw.sync.fetch import (
     DueSync,
     FetchedSource,
@@ -332,7 +332,7 @@ def _record_failures(
             if source is Source.CONTACTS:
                 directory_accounts.record_failure(connection, account.id, source, error, now, now, failed_part="labels")
                 continue
-            next_try = now + backoff.after_source_failure(error, failing_seconds)
+            next_try = now + retry.after_source_failure(error, failing_seconds)
             directory_accounts.record_failure(connection, account.id, source, error, now, next_try)
         elif source in failing and (source in result.requested or result.states[source] is not SourceState.ON):
             directory_accounts.clear_failure(connection, account.id, source)

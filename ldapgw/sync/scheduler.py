@@ -32,10 +32,10 @@ from ldapgw.store import accounts, changes, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.changes import Cursor
 from ldapgw.store.worker import Store
-from ldapgw.sync import backoff
+from ldapgw.sync import retry
 from ldapgw.sync.apply import BegunSync, SyncEnd
-from ldapgw.sync.circuits import TENANT_CODES, TENANT_ERRORS, CircuitBreakers, Grantor, log_error
 from ldapgw.sync.job import Applied, SyncJob
+from ldapgw.sync.retry import TENANT_CODES, TENANT_ERRORS, CircuitBreakers, Grantor, log_error
 
 # The longest wait, in seconds, that Google can ask for.
 MAX_WAIT = 86400.0
@@ -201,7 +201,7 @@ class SyncScheduler(Service):
             self._start(account.id, loop, 0.0)
         elif loop.next is None and account.next_sync is not None:
             # A time later than `longest` must have been computed while the clock was wrong.
-            longest = backoff.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
+            longest = retry.after_success(self._interval, 1.0) if account.error is None else MAX_WAIT
             self._start(account.id, loop, min(max(account.next_sync - self._clock.seconds(), 0.0), longest))
 
     def begin_anew(self) -> None:
@@ -364,7 +364,7 @@ class SyncScheduler(Service):
         """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
         account, now, grantor = begun.account, self._clock.seconds(), Grantor.of(begun.account)
         self._require_loop(account, loop)
-        end = SyncEnd(now, backoff.after_success(self._interval, self._random()))
+        end = SyncEnd(now, retry.after_success(self._interval, self._random()))
         untried = self._circuits.begin_trial(grantor, now)
         loop.called_at = now
         full = account.pending_sync in (SyncRequest.FULL, SyncRequest.ACCEPT)
@@ -450,7 +450,7 @@ class SyncScheduler(Service):
                 # called Google, and could not notice this error.
                 return error, None
             google_error = error if isinstance(error, GoogleError) else GoogleError()
-            wait = backoff.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
+            wait = retry.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT
             await self._job.record_directory_failure(account, google_error, self._clock.seconds() + wait)
             await self._start_successor(account)
             return None, None
@@ -479,7 +479,7 @@ class SyncScheduler(Service):
 
     async def _record_failure(self, account: Account, error: Exception, begun_at: float) -> float | None:
         """Record a failure; return the seconds until the next attempt, or None if a person has to act first."""
-        wait = backoff.after_failure(error, account.failures + 1, self._interval, self._random())
+        wait = retry.after_failure(error, account.failures + 1, self._interval, self._random())
         now = self._clock.seconds()
         if isinstance(error, TENANT_ERRORS):
             wait = self._circuits.of(Grantor.of(account)).wait(now)  # only one account of the tenant keeps trying

@@ -18,7 +18,7 @@ from ldapgw.errors import (
     ScopeMissing,
     SuspiciousShrink,
 )
-from ldapgw.sync.backoff import after_failure, after_source_failure, after_success
+from ldapgw.sync.retry import after_failure, after_source_failure, after_success
 
 TEN_MINUTES, MINUTE = 600.0, 60.0
 

@@ -22,7 +22,7 @@ from ldapgw.errors import (
 )
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store.accounts import Account, ErrorStatus
-from ldapgw.sync.circuits import TRIAL_SECONDS, CircuitBreaker, CircuitBreakers, Grantor
+from ldapgw.sync.retry import TRIAL_SECONDS, CircuitBreaker, CircuitBreakers, Grantor
 
 TEN_MINUTES = 600.0
 NOW = 1_800_000_000.0

@@ -13,8 +13,8 @@ from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store import sync_history
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.tables import account as account_table
-from ldapgw.sync.circuits import Grantor
 from ldapgw.sync.fetch import SyncedTenant
+from ldapgw.sync.retry import Grantor
 from tests.support.results import result_of
 from tests.support.stage.paths import CONNECTIONS, HOUR
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, INTERVAL, Stage, person

@@ -16,7 +16,7 @@ from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.store.account_status import account_to_json
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.tables import account as account_table
-from ldapgw.sync.circuits import Grantor
+from ldapgw.sync.retry import Grantor
 from tests.support.results import result_of
 from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, HOUR, TOKEN
 from tests.support.stage.sync import ALICE, ALL_SOURCES, BOB, CLIENT, INTERVAL, Stage, person
