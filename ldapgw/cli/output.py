@@ -193,7 +193,8 @@ def discard_output() -> None:
 def required_output() -> Iterator[None]:
     """Undo the transaction around the ``with`` block if the output of the block cannot be written.
 
-    :raises UserError: when the output cannot be written.  An `OSError` would count as an error of the database.
+    :raises UserError: when the output cannot be written, in place of an `OSError`, which the transaction would report
+        as a failure of the database.
     """
     try:
         yield

@@ -557,8 +557,8 @@ def try_login(site: Site, name: str, *, password_file: TextIO | None, ca_file: T
     password = ask_for_password() if password_file is None else first_line(password_file) or ""
     is_right = not password or _is_password(login, password)
     ca_url = "" if ca_file else phone_site(site, tenant).ca_url
-    # The command does not send a wrong password, because the gateway would count the login as the phone's own mistake.
-    # With an empty password, `try_phone` skips the login.
+    # The gateway would count a login with a wrong password as the phone's own mistake.  So the command replaces a wrong
+    # password by an empty password, with which `try_phone` skips the login.
     tried = password if is_right else ""
     access = ConnectionSettings(endpoint, bind_dn(tenant, login), tenant.base_dn, tried, ca, ca_url)
     results = run_in_reactor(lambda reactor: try_phone(access, reactor))

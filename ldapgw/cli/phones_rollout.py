@@ -113,7 +113,7 @@ def provision(
     if [duration is not None, close, new_address].count(True) > 1:
         raise click.UsageError("Choose one of --open, --close and --new-address.")
     if (names or plain_http) and duration is None:
-        raise click.UsageError("Names of phones and --plain-http belong to --open.")
+        raise click.UsageError("Give the names of phones, and --plain-http, only with --open.")
     with site.create_store() if duration else site.open_store() as database, database.begin() as connection:
         chosen = site.tenant(tenant or _tenant_of(connection, names))
         secret_box = open_secret_box(connection, site.state.key_source)
@@ -349,7 +349,7 @@ def import_phones(
         print_line(f"Added {counted(len(phones), 'phone')}. The settings and passwords are only in {zip_file or out}.")
         for names in unable.values():
             hint(
-                f"! There are no settings for {some(names)}. Once they can connect, give each of them a new password: "
+                f"! There are no settings for {some(names)}. Once these phones can connect, give each a new password: "
                 f"ldapgw phones reset {names[0]}"
             )
     site.wait_for_gateway()

@@ -66,7 +66,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 # A shell's exit status for a command ended by Ctrl-C: 128 plus the signal's number.
 _INTERRUPTED = 130
 
-# The errors of a full disk, or of a broken device, to which the output of a command is written.
+# The errors of writing a command's output to a full disk or a broken device.
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # The configuration file, unless another file is named; the units of systemd read this file.

@@ -49,8 +49,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: true if a search text of a single value passes as soon as the text contains a string of each
-        required set, in any order and in any line.
+    :ivar anywhere: whether the required strings decide: then the search text of a single value passes if it contains a
+        string of each set, in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -536,9 +536,9 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    More numbers match if the assertion has a single part of at least `SHORTEST_PUBLIC` digits, and a star precedes the
-    part (``*12345``).  Then a number that equals the part matches too, even if the number is stored in another form.
-    If a star also follows the part (``*12345*``), a number that begins with the part matches too.
+    A single part of at least `SHORTEST_PUBLIC` digits with a star in front (``*12345``) also matches the same number in
+    another form.  If a star follows too (``*12345*``), the part also matches a number that begins with the part in
+    another form.
     """
     if context.strip:
         texts = [dial_string.without_affixes(text, context.strip) for text in texts]

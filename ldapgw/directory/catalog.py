@@ -186,8 +186,8 @@ class Catalog:
 
     def _see(self, login: PhoneAccess, address: str, password_hash: str, *, over_tls: bool) -> None:
         seen = self._seen.get(login.name)
-        # When a phone first uses its next password, the old password ends.  So a login with the next password must stay
-        # in `_seen`, even if the phone then logs in with the old password.
+        # A login with the next password must stay in `_seen` until the store has read the login, and then the old
+        # password ends.  Until then the phone may log in with the old password too.
         if seen is None or seen.password_hash != login.next_password_hash or not login.next_password_hash:
             self._seen[login.name] = PhoneBind(address, password_hash, self._now(), over_tls)
 

@@ -78,10 +78,9 @@ _SHORTEST_DIALLED: Final = 3
 # terms for pairs; this number is prime, which spreads the pairs evenly.
 PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# The maximum number of different beginnings of words for which the pairs of a value are made.  A value with more
-# beginnings gets all `_PAIR_TERMS` terms, so that each search for a pair tests the value.  Nearly all values have fewer
-# than ten beginnings.  Making the pairs for a name of a thousand characters would take as long as indexing a thousand
-# other names.
+# If the words of a value have more different beginnings than this, no pairs are made, because the pairs of a name of a
+# thousand characters would take as long as the index of a thousand other names.  The value gets all `_PAIR_TERMS` terms
+# instead, so each search for a pair finds and tests the value.  Nearly all values have fewer than ten beginnings.
 _MAX_PAIRED: Final = 64
 # The maximum number of words, and of names of organizations, whose postings are kept.
 _MAX_KEPT: Final = 10_000
@@ -378,9 +377,9 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     beginnings are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: the beginnings of words for which the entry already has the terms of all pairs.  If the set contains
-        all beginnings of the value, as for nearly all further names of an entry, no terms for pairs of different
-        beginnings are returned.  If the set is empty, the function adds the beginnings of the value to the set.
+    :param paired: the beginnings of words for which the entry already has the terms of all pairs.  Terms that the entry
+        already has are not returned again; nearly all further names of an entry have only such terms.  If the set is
+        empty, the function adds the beginnings of the value to the set.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}

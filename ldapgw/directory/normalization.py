@@ -226,12 +226,12 @@ def lines_of(search_text: str) -> list[str]:
 
 
 def is_switchboard(line: str) -> bool:
-    """Return whether a line of lenient matching holds the number of a switchboard."""
+    """Return whether a line of a search text (lenient matching) holds the number of a switchboard."""
     return line.endswith(f"{SWITCHBOARD_MARK}\t")
 
 
 def is_number_line(line: str) -> bool:
-    """Return whether a line of lenient matching holds a telephone number, which `number_of` can read."""
+    """Return whether a line of a search text (lenient matching) holds a telephone number for `number_of`."""
     return line.startswith("\t")
 
 
@@ -252,7 +252,7 @@ def number_tails(line: str) -> tuple[str, ...]:
 
 
 def _forms_of(line: str) -> tuple[str, str, str, list[str]]:
-    """Return the E.164 form, the national form, the form as typed, and the other E.164 forms of a line."""
+    """Return the E.164 form, the national form, the form as typed, and the other E.164 forms of a number's line."""
     _, e164, national, typed, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]

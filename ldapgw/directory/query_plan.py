@@ -278,8 +278,9 @@ def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
 
 
 def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
-    """Return the first documents that all conditions of an AND find: more than `most` documents, or all documents.
+    """Return the first documents that all conditions of an AND find.
 
+    The result has more documents than the number `most`, unless the conditions find no more documents.
     Only the documents below a bound are read from the postings.  If too few of these documents fulfil all conditions,
     the bound is raised.
 

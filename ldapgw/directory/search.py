@@ -256,7 +256,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
-            wanted = 0  # without rows, the first name may have more matches than were read, so `wanted` is doubled
+            wanted = 0  # if there are no rows, more matches of the first name have to be read, and `wanted` is doubled
         parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
         for part in parts:
             if part is None:
@@ -428,10 +428,11 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | None) -> tuple[list[_Row], bool]:
-    """Take the matches that sort before all unread matches; return these matches, and whether no match follows.
+    """Take the matches that sort before all matches that were not read yet.
 
     :param own_namespaces: None if the caller removes no duplicates.  Otherwise the caller compares all matches of a
         name, so the result contains either all matches of a name or none.
+    :returns: these matches, and whether no further match follows.
     """
     bound: bytes | None = None
     for stream in streams:

@@ -31,7 +31,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 # The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, each of these
 # selections takes some 25 MiB.
 _MAX_SELECTIONS: Final = 4
-# The maximum number of selections that are remembered in addition to the selections whose messages are cached.
+# The maximum number of further attribute selections that are remembered, so that a second request is noticed.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # The number of entries on a page.  The number of the first document of each page is a multiple of `PAGE_SIZE`.

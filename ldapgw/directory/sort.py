@@ -261,7 +261,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
 
 
 def _own_lines(kind: AttributeType) -> Lines:
-    """Return a function that returns the lines of an entry's search text, for the attribute's own ordering."""
+    """Return a function that returns the attribute's lines in an entry's search text, by which RFC 2891 sorts."""
 
     def lines(entry: Entry) -> list[str]:
         text = entry.search_text(kind)

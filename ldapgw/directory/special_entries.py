@@ -19,8 +19,8 @@ _VENDOR = "ldapgw"
 # The versions of LDAP that the server speaks: 2 (RFC 1777) for old phones, and 3 (RFC 4511).
 _VERSIONS = (b"2", b"3")
 
-# Clients keep a copy of the schema until `modifyTimestamp` changes (RFC 4512 4.2).  Change the second time with the
-# schema.
+# Clients keep a copy of the schema until `modifyTimestamp` changes (RFC 4512 4.2).  Whoever changes the schema has to
+# change `_SCHEMA_MODIFIED` too.
 _SCHEMA_CREATED, _SCHEMA_MODIFIED = b"20261120000000Z", b"20261130000000Z"
 
 
@@ -73,7 +73,7 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
 def tenant_entry(context: NamingContext) -> Entry:
     """Return a tenant's own entry, an organization; the attributes contain the values of the RDN (RFC 4512 2.3.1).
 
-    If an organization must not have an attribute of the RDN, the entry has a class that allows this attribute.
+    If the object class organization does not allow an attribute of the RDN, the entry has another class that does.
     """
     dn = str(context.base)
     attributes: dict[str, tuple[str, ...]] = {"o": (context.title,)}

@@ -221,8 +221,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 def _beginning(string: str) -> str:
     """Return the first letters of a required string, from which the term for a pair of words is made.
 
-    :returns: the first `PAIRED` letters of the word that the string begins.  Empty if no blank precedes the letters,
-        because the string may then be in the middle of a word, or if there are fewer letters.
+    :returns: the first `PAIRED` letters of the word at the beginning of the string.  Empty if the word has fewer
+        letters, or if no blank precedes the word, because the string may then begin in the middle of a word.
     """
     letters = string[1 : PAIRED + 1]
     return letters if string[0] == " " and len(letters) == PAIRED and " " not in letters else ""

@@ -144,8 +144,8 @@ class ColumnUse(Enum):
     LABELS = auto()
 
 
-# Only columns with these uses are suggested in place of a misspelt name, because each file needs columns for names and
-# for numbers.
+# The uses of columns that are suggested for a misspelt title.  Each file needs columns with these uses; the other
+# columns may be missing on purpose.
 _SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
 
 
@@ -165,7 +165,7 @@ def _table(*rows: tuple[ColumnUse, str, str]) -> Mapping[str, tuple[ColumnUse, s
     return MappingProxyType({name: (use, detail) for use, detail, names in rows for name in names.split(", ")})
 
 
-# The use and the detail of each column by its name in the form for comparison (`_comparable`).
+# The use and the detail of each column.  The keys are names of columns, folded by `_comparable`.
 _COLUMNS: Final = _table(
     (ColumnUse.ID, "", "id, uid, kennung"),
     (

@@ -188,7 +188,7 @@ _DESCRIBED: tuple[tuple[str, re.Pattern[str], DelegationRefusal], ...] = tuple(
 
 
 def read_key_file(octets: bytes) -> ServiceAccount:
-    """Decode the key file of a service account, without the slow check of the numbers of the key.
+    """Decode the key file of a service account, without the slow check of the RSA key (whether the primes are prime).
 
     The file also names a ``token_uri``, which is never used: a forged file could name a host of the local network.
 

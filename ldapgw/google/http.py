@@ -416,7 +416,7 @@ def _retry_after(headers: Headers, now: float) -> float | None:
 
 
 def _date(headers: Headers) -> float | None:
-    """Return the time of a response (RFC 9110 6.6.1); None without a date or from a cache (RFC 9111 5.1)."""
+    """Return the time of a response (RFC 9110 6.6.1); None if there is no time, or a cache sent the response."""
     if headers.hasHeader("Age"):
         return None
     return _timestamp(headers.getRawHeaders("Date", [""])[0].strip()[:64])

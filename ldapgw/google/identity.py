@@ -143,7 +143,7 @@ class PublishedKeys:
         except (PyJWTError, ValueError, RecursionError):
             raise IdentityUnverified("unreadable id_token") from None
         now = self._clock.seconds()
-        # Keys that were fetched in the future were fetched while the clock was ahead.
+        # If `_fetched_at` is in the future, the clock was ahead at the last fetch, and the keys are fetched again.
         is_current = self._fetched_at <= now < self._ends_at
         if not is_current or (key_id not in self._keys and now >= self._fetched_at + _PAUSE):
             try:

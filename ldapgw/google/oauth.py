@@ -259,9 +259,10 @@ class OAuth:
         )
         requested_at = self._clock.seconds()
         token = _read_token(await self._http.post(self._endpoints.token_endpoint, form))
-        # The identity only shows whether the user's e-mail address has changed.  Behind a proxy that could forge the
-        # identity, the identity is not read, because a check of its signature would make each sync depend on Google's
-        # keys.  Errors in the identity are ignored, because a wrong clock of this machine must not stop the syncs.
+        # The identity only shows whether the user's e-mail address has changed.  A proxy that ends TLS could forge the
+        # identity, so the signature would have to be checked, and each sync would depend on Google's keys.  Therefore
+        # the identity is not read behind such a proxy.  Errors in the identity are ignored, because a wrong clock of
+        # this machine must not stop the syncs.
         identity = None
         if token.id_token and self._keys is None:
             with suppress(BadResponse):

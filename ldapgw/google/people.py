@@ -353,9 +353,9 @@ def _refusal(answer: GoogleResponse, source: Source | None, *, incremental: bool
 def _early_page_token(body: bytes) -> str:
     """Find the token of the next page, so that the next page is fetched while the present page is decoded.
 
-    The function searches for the key ``"nextPageToken"`` with its colon.  A text cannot contain both, because quotation
-    marks in texts are escaped; and Google uses the key only once.  `_list_pages` compares the found token with the
-    token of the decoded page.
+    The function searches for the key ``"nextPageToken"`` and a colon behind the key.  These characters cannot be part
+    of a text, because quotation marks in texts are escaped; and Google uses the key only once.  `_list_pages` compares
+    the found token with the token of the decoded page.
 
     :returns: the token, or "" if the search finds no token; the decoded page may have a token nevertheless.
     """

@@ -5,7 +5,7 @@ Virtual list views follow draft-ietf-ldapext-ldapv3-vlv-09 ("the draft").  A `Co
 entries to send, and makes the response controls of the SearchResultDone.  If the entries cannot be sorted, a critical
 control fails the search; if no control is critical, the entries are sent as if there were no controls.
 
-The package that has added an `AnsweringControl` to the server answers the searches with this control.
+Other packages can add an `AnsweringControl` to the server.  Such a package answers the searches that have its control.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from ldapgw.ldap.search_response import RunningResponse
 # The first octet of a resume key says whether the page was sorted.
 _UNSORTED, _SORTED = b"w", b"s"
 
-# The results of a search whose entries were sent as the controls demand.
+# The result codes of a search whose entries were sent as the controls demand.
 _SENT_CODES: Final = frozenset((ResultCode.SUCCESS, ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.TIME_LIMIT_EXCEEDED))
-# The results of a search that failed because of its controls.
+# The result codes of a search that failed because of its controls.
 _FAILED_CODES: Final = frozenset((ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, ResultCode.VIRTUAL_LIST_VIEW_ERROR))
 # The sort errors that are also errors of a list view (draft-ietf-ldapext-ldapv3-vlv-09, section 6.2).
 _VLV_CODES: Final = frozenset((ResultCode.ADMIN_LIMIT_EXCEEDED, ResultCode.INAPPROPRIATE_MATCHING))

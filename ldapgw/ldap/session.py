@@ -389,7 +389,7 @@ class Session:
 
     @property
     def full(self) -> bool:
-        """Return whether no more requests may wait; if so, messages are not read until the next operation begins."""
+        """Return whether the queue of requests is full; a full queue stops the reading until an operation begins."""
         return len(self._waiting) >= WAITING
 
     def fast_answer(self, octets: bytes) -> FastAnswer | None:

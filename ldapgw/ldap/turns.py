@@ -115,7 +115,7 @@ class Lane(Generic[_W]):
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Queue a worker whose work has begun, among the first `_MOST_BEGUN` workers of the same login or network."""
+        """Queue a worker whose work has begun, at the place `_MOST_BEGUN` of the queue of its login or network."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:

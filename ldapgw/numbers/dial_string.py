@@ -196,7 +196,7 @@ def split_afterwards(text: str) -> tuple[str, str]:
 
 
 def _shortest_before(group: str | None, more: str | None) -> int:
-    """Return the number of digits that have to precede a text, so that the text is dialled after the connection.
+    """Return the minimum number of digits in front of a text that is dialled after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
     5550171 1234#56#").  The group belongs to the dialled text if enough digits precede the group; fewer digits are

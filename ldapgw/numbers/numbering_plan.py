@@ -46,7 +46,7 @@ SHORTEST_WITHOUT_TRUNK: Final = 9
 # are assumed to have extensions behind their numbers.
 _FEWEST_LENGTHS: Final = 3
 
-# The length of the numbers of social value.
+# The length of the European numbers of social value, such as 116117.
 _SOCIAL_LENGTH: Final = 6
 
 _NEVER: Final = re.compile("(?!)")
@@ -127,7 +127,7 @@ class Dialling:
     def is_public(self, digits: str) -> bool:
         """Return whether there are enough digits for a public number.
 
-        `shortest` digits are enough; one digit fewer is enough for a number that begins with the trunk prefix "0".
+        The minimum is `shortest`, or one digit fewer for a number that begins with the trunk prefix "0".
         """
         least = self.shortest - 1 if self.has_zero_trunk and digits.startswith("0") else self.shortest
         return len(digits) >= least
@@ -330,7 +330,7 @@ class Quality(IntEnum):
     """The degree to which a number fits the numbering plan of its country."""
 
     IMPOSSIBLE = 0
-    POSSIBLE = 1  # only the length of the number is possible
+    POSSIBLE = 1  # the number has a possible length, but lies in no assigned range
     VALID = 2  # the number lies in a range that is assigned
 
 

@@ -188,9 +188,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         return ()
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
-        # The stored text "*0120e000000" has no service code, because of the letter, and is dialled as "*01203000000".
-        # In these digits, "*01" is recognized as a service code.  So a reading of all digits without a service code is
-        # added.
+        # The digits "*01203000000" seem to begin with the service code "*01".  But a phone also sends these digits for
+        # the stored text "*0120e000000", which has no service code.  So a reading without a service code is added.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.

@@ -153,7 +153,7 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return a key that both forms of a number share if both forms connect; return any other number unchanged."""
+    """Return the same text for the old and the new form of a number if both connect; else the number itself."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

@@ -298,10 +298,10 @@ class _Field:
         accepts: tuple[_Accept, ...],
         failed: set[tuple[int, str]],
     ) -> list[Number]:
-        """Return the numbers that begin at a place or behind the place.
+        """Split the text from a place to its end into numbers.
 
-        :param failed: the places behind which the text could not be split, each with the number in front of the place.
-        :returns: the numbers; empty if the text behind the place cannot be split into accepted numbers.
+        :param failed: pairs of a place and the number in front of the place, from which the text could not be split.
+        :returns: the numbers; empty if the text cannot be split into accepted numbers.
         """
         key = place.start, before.e164 if before else ""
         if key in failed:
@@ -415,9 +415,9 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
-    The caller makes sure that the whole text is an assigned number.  So the function is not called for
-    "044/555/01/71/72", which has two numbers.  In "030/5550171/72", the digits "72" are a second number, because the
-    group in front of the slash is longer: the digits replace the last digits of this group.
+    In "030/5550171/72", the digits "72" are a second number, because the group in front of the slash is longer: the
+    digits replace the last digits of this group.  The caller makes sure that the whole text is an assigned number, so
+    the function need not reject "044/555/01/71/72", which has two numbers.
 
     :param number: the number in front of the slash.
     """

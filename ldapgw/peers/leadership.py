@@ -75,12 +75,12 @@ class Leadership(PeriodicService):
     """The service that takes and keeps the lead among several gateways.
 
     :ivar is_leader: whether this gateway may sync now.
-    :ivar store: the store of all syncs; its writes fail with `LeadLost` while another gateway may sync.
+    :ivar store: the store that syncs use; its writes fail with `LeadLost` while another gateway may sync.
     :param seconds: returns the seconds of a clock that goes on while the machine sleeps.
     :param in_thread: calls a function with its arguments on the thread of the session.
     :param write_in_thread: calls a function on the same thread for a write of a sync, and logs failures of the
         database.
-    :param store: the store for the reads of syncs.
+    :param store: the store that `Leadership.store` uses for reads.
     :param begin: called in the first transaction after this gateway got the lock; returns whether this gateway may
         lead, which is the case if its version can use the tables.
     :param changed: called when this gateway has become the leader, or is no longer the leader.

@@ -73,8 +73,8 @@ class ListedContact(NamedTuple):
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
         No number occurs twice.
-    :ivar flags: no flags unless the reader of the list has asked for flags.  Only a list with the contacts' origin has
-        the names of labels.
+    :ivar flags: no flags unless the reader of the list has asked for flags; names of labels only if the reader has
+        asked for the contacts' origin (book and id).
     :ivar id: an id that no other contact in the list has, and that stays the same as long as Google has the contact;
         empty unless the reader of the list has asked for the contacts' origin.
     :ivar book: the name of the contact's book; empty under the same condition as `id`.

@@ -303,8 +303,8 @@ def _attribute(term: Filter) -> str:
 def _needs_unknown_attribute(search_filter: Filter) -> bool:
     """Return whether a filter is never true because of attributes that contacts don't have.
 
-    An AND is never true if one of its terms has an unknown attribute, such as the objectCategory of Active Directory.
-    A negated comparison counts too.
+    An AND is never true if one of its terms has an unknown attribute, such as the objectCategory of Active Directory;
+    a NOT with an unknown attribute is never true either.
     """
     match search_filter:
         case And(terms):

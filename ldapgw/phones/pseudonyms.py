@@ -124,8 +124,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # Filters ask for these beginnings.  Their substitutes are made first, because random letters are chosen later
-        # and must differ from these substitutes.
+        # Filters ask for these beginnings.  The substitutes of the beginnings are made first; random letters are chosen
+        # later, because these letters must differ from the substitutes.
         for key in self._beginnings:
             self._piece(key)
 
@@ -223,8 +223,8 @@ class Pseudonyms:
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
         """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
-        The prefix stays unchanged, but an area code of the site at the end of the prefix is replaced.  If the country
-        has a trunk prefix (0 in Germany), a number with this area code has the same pseudonym as the local number.
+        The prefix is not replaced, except the area code of the site, which gets a substitute.  If the country has a
+        trunk prefix (0 in Germany), a number with this area code has the same pseudonym as the local number.
 
         :returns: the prefix for the file, the name of the tree, and the digits to replace.
         """
@@ -421,7 +421,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
     """Return, for each ending, the numbers that end with these digits.
 
-    :param numbers: for each number, the name of its tree of permutations, and its digits.
+    :param numbers: for each number, the name of the tree whose permutations replace its digits, and the digits.
     :param ends: the endings: the last digits for which filters ask.
     """
     owners: dict[str, list[tuple[str, str]]] = {}

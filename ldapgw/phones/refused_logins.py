@@ -187,7 +187,7 @@ class RefusedLogins(PeriodicService):
         super().__init__(clock, POLL_SECONDS, self.judge, _report, waits=True, last=last)
 
     def note(self, name: str, address: str) -> None:
-        """Note a refused login, which takes the same time for known and unknown names.
+        """Note a refused login; noting takes the same time for known and unknown names.
 
         :param name: the name as sent.
         :param address: the client's address, normalized.

@@ -83,8 +83,8 @@ class Card:
     updated: float = 0.0
 
 
-# The types of numbers, by the attribute of the entry.  telephoneNumber comes first, because its value may repeat a
-# number of another attribute, and the last attribute with a number determines the types of the number.
+# The types of numbers, by the attribute of the entry.  If several attributes have the same number, the last of these
+# attributes determines the types.  telephoneNumber comes first, because the other attributes say more.
 _TYPES: Final = {
     "telephoneNumber": "work,voice",
     "mobile": "cell",

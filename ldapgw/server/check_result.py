@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The terms of `ldapgw.server.preflight`: a check, the moments and the subject of checks, and the results of checks."""
+"""The values of `ldapgw.server.preflight`: the checks, when each check is made and of what, and the results."""
 
 from __future__ import annotations
 

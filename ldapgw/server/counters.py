@@ -103,7 +103,7 @@ class SearchCounters:
     __slots__ = ("durations", "entries", "searches")
 
     def __init__(self) -> None:
-        # A dict instead of a Counter, and no call for each histogram, halve the time of `observe`.
+        # `observe` takes half the time with a dict in place of a Counter, and without a call for each histogram.
         self.searches: dict[ResultCode, int] = dict.fromkeys(_SEARCH_RESULTS, 0)
         self.durations: dict[SearchKind, Histogram] = {kind: Histogram(SEARCH_BOUNDS) for kind in SearchKind}
         self.entries = 0

@@ -77,10 +77,10 @@ class StoredMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """The figures of the gateway that are neither counted nor stored.
+    """The figures of the gateway that are read at the moment of the request.
 
-    The help of each metric describes its figure.  Contacts are counted by tenant, and waiting calls by the name of the
-    thread.
+    The help of each metric describes its figure.  The keys of `contacts` are tenants, and the keys of the waiting calls
+    are names of threads.
     """
 
     ready: bool

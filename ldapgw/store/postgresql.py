@@ -158,7 +158,7 @@ class PostgresqlDatabase(Database):
             with self.engine.begin() as connection:
                 self._check_server(connection)
                 if is_current(connection, self):
-                    # A dump from another server may have numbers that are higher than this server's next transaction.
+                    # A dump from another server may have marks with higher numbers than this server's transactions.
                     connection.exec_driver_sql(
                         "UPDATE change SET number = 0 WHERE number > pg_current_xact_id()::text::bigint"
                     )

@@ -143,7 +143,7 @@ def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple
 def postpone(connection: Connection, revocation_id: int, next_try: float) -> None:
     """Count a failed attempt, and store the time of the next attempt.
 
-    If the account was disconnected while the clock was ahead, the day of attempts begins now.
+    Attempts end a day after the account was disconnected.  If the clock was ahead then, the day begins now.
     """
     since = case((revocation.c.since > next_try, next_try), else_=revocation.c.since)
     values = {"next_try": next_try, "tries": revocation.c.tries + 1, "since": since}

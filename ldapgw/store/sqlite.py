@@ -449,9 +449,9 @@ class SqliteDatabase(Database):
 
         Otherwise return None; SQLAlchemy then makes a normal connection.
 
-        A log with content has to be read too.  After a crash the index of the log exists, and with ``readonly_shm``
-        SQLite copies the index into memory.  Without a log, the file is opened as immutable, because nobody can write
-        to the file.
+        SQLite has to read the log (the file ``-wal``) too if the log has content.  After a crash the index of the log
+        exists, and with ``readonly_shm`` SQLite copies the index into memory.  Without a log, the file is opened as
+        immutable, because nobody can write to the file.
         """
         if self._why_read_only is None or self.file is None:
             return None

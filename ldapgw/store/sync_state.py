@@ -41,8 +41,8 @@ INCOMPLETE, NO_SYNC_TOKEN, DIRECTORY_SHRUNK = "incomplete", "no_sync_token", "di
 _SHRINK = "suspicious_shrink"
 
 # The fingerprint of labels that have to be fetched in full again (`LabelState.outdated`).  No request has this
-# fingerprint, so the next sync fetches all labels.  The text is not empty, because the labels of an account without
-# labels would otherwise count as never fetched (`LabelState.is_known`).
+# fingerprint, so the next sync fetches all labels.  An empty text would mean that labels were never fetched
+# (`LabelState.is_known`), which is wrong for an account that was fetched and has no labels.
 _OUTDATED = "outdated"
 
 # If one of these columns of an account changes, the page of the account's owner changes too.

@@ -40,8 +40,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 # A function that calls another function with its arguments on a thread.
 InThread = Callable[..., Deferred[Any]]
-# A function that calls another function with a connection and arguments in a transaction.  Its first argument is the
-# mode of the transaction.
+# A function that calls another function with a connection and arguments in a transaction.  The first argument of
+# `Transact` is the mode of the transaction.
 Transact = Callable[..., Deferred[Any]]
 
 log = Logger()

@@ -152,7 +152,7 @@ def read_outdated(connection: Connection, account_id: int, after: ContactKey, li
         .limit(limit)
     )
     found: list[OutdatedContact] = []
-    # An empty list means that no contact follows, so rows that cannot be decoded are passed over here.
+    # For the caller, an empty list means that no contact follows.  So the loop passes over rows that cannot be decoded.
     while not found and (rows := connection.execute(query.where(tuple_(*key) > tuple_(*after))).all()):
         for row in rows:
             decoded = decode_contact(row.content, None)

@@ -301,8 +301,8 @@ def read_listing(connection: Connection, tenant: str, now: float) -> DirectoryLi
     state = sync_state.read_sync_states(connection, holder.account_id)[Source.DIRECTORY]
     if state.full_sync_at is None or state.asked_at is None or now - state.asked_at > MAX_AGE:
         return None
-    # Without a sync token, the stored directory is current only if Google sent no token with the last listing
-    # (`NO_SYNC_TOKEN`).  Otherwise the contacts came from another account, or have to be fetched anew.
+    # A directory with a sync token is current.  The sync token is missing if the contacts came from another account or
+    # have to be fetched anew; but the token is also missing if Google has sent no token (`NO_SYNC_TOKEN`).
     is_current = state.sync_token is not None or NO_SYNC_TOKEN in state.warnings
     if not is_current or not state.warnings.keys().isdisjoint({INCOMPLETE, DIRECTORY_SHRUNK}):
         return None

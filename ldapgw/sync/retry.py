@@ -299,7 +299,7 @@ class CircuitBreakers:
             self._breakers[grantor] = untried
 
     def end_trial(self, account: Account, error: Exception | None, now: float, jitter: float) -> bool:
-        """Update the circuit breaker after an account's calls to Google, and return whether the circuit was closed."""
+        """Update the circuit breaker after an account's calls to Google; return whether this closed the circuit."""
         before = self.of(Grantor.of(account))
         after = self._breakers[Grantor.of(account)] = before.after_outcome(
             error, account.id, now, self._interval, jitter
@@ -318,7 +318,10 @@ class CircuitBreakers:
         return ClientRejected("unauthorized_client for all accounts") if self._refused.issuperset(active) else error
 
     async def raise_alarm(self, account: Account, error: GoogleError, now: float) -> bool:
-        """Report one of the `TENANT_ERRORS`; return whether the tenant's alarm shows the error, as of OAuth clients."""
+        """Report one of the `TENANT_ERRORS`; return True if the tenant's alarm shows the error.
+
+        The alarm shows errors of OAuth clients, and no errors of service accounts.
+        """
         if account.uses_delegation:
             if account.error is None or account.error.code != error.code:
                 log.error(

@@ -422,7 +422,8 @@ class SyncScheduler(Service):
         account = begun.account
         try:
             circuit = self._circuits.of(Grantor.of(account))
-            end_now = None if circuit.is_open else end  # a sync without a call does not end the error
+            # While the circuit is open, `_conclude` records the end, if the sync has called Google.
+            end_now = None if circuit.is_open else end
             sync = partial(self._job.sync, max_loss=account.max_loss("book"), account_count=len(self._loops))
             return None, await sync(begun, full=full, end=end_now, tries_client=circuit.code == ClientRejected.code)
         except (CancelledError, LeadLost, SyncOutdated):
@@ -466,8 +467,9 @@ class SyncScheduler(Service):
     def _start_released(self, event: Grantor | str) -> None:
         """Sync the accounts that have awaited an event (`CircuitBreakers.release`), spread over a minute.
 
-        After an outage, an account waits at most two intervals, but at least until an interval after its last call: an
-        account that fails would otherwise call Google after each successful sync of another account.
+        After an outage, an account calls Google at the earliest an interval after its last call, and at the latest two
+        intervals from now.  Without the earliest time, an account that fails again and again would call Google after
+        each successful sync of another account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._circuits.release(event):

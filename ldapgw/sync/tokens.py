@@ -221,8 +221,8 @@ class TokenRevoker(PeriodicService):
                 await self._oauth.revoke(revocation.token)
             except GoogleError as error:
                 now = self._clock.seconds()
-                # The wait is as long as the time since the account was disconnected, so this time doubles from attempt
-                # to attempt.
+                # Each wait is as long as the time that has passed since the account was disconnected, so the waits
+                # double.
                 wait = min(max(now - revocation.since, POLL_SECONDS), revocations.LONGEST_WAIT)
                 log.warn(
                     "a grant could not be revoked yet: {code} {detail}",

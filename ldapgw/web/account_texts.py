@@ -251,7 +251,7 @@ def account_details(
         "labels": _labels(tenant, names),
         "choices": sharing_options(tenant, account.sharing),
         "shared_labels": shared_labels,
-        # If the book is private, this is the label to offer first; empty if all contacts are shared.
+        # The label that the form offers first for sharing; empty if the form offers to share all contacts.
         "shared_label": next((name for name in shared_labels if folded(name) == folded(shared_label)), ""),
         "example": example,
         "flawed": [

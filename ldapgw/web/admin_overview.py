@@ -78,7 +78,7 @@ class _OverviewTexts(Texts, frozen=True):
     :ivar renew_certificate: the title of an alert; the other texts on the certificate are sentences.
     :ivar testing_with_next: replaces the text ``testing`` if the gateway knows when the next consent ends.
     :ivar alarms: the texts by the code of a tenant's alarm.
-    :ivar phone_hints: the hints of `phone_step` if there are phones, by the phones' conditions.
+    :ivar phone_hints: the hints of the step `phone_step`, by the condition of the phone with the worst problem.
     """
 
     calls: str

@@ -404,8 +404,8 @@ class AdminPeople:
             await store.run(activity.record, entry)
         if act is Act.ACCOUNT_REMOVED:
             await store.run(_remove_account, account.id, entry, with_phones=with_phones)
-            # The cleaning of the database's copies, which a disconnection begins, may read the database only after the
-            # removal, and then does not find the account.  So the cleaner also gets the identity of the account.
+            # A disconnection begins to clean the copies of the database.  If the cleaner reads the database after the
+            # removal, the cleaner does not find the account there.  So the cleaner also gets the account's identity.
             self._dependencies.removed([account.identity])
             await self._dependencies.changed()
         log.info(

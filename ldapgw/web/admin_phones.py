@@ -59,7 +59,7 @@ _FIELDS = ("name", "label", "model", "placeholder", "mac", "further", "error")
 # The form's value for a phone without an owner.
 NOBODY = "nobody"
 _NO_FILE = gettext_noop("Choose a CSV file first.")
-# The name of the filter for the phones whose passwords are in one ZIP file consists of this word and the `batch_key`.
+# A filter shows the phones whose passwords are in one ZIP file.  The filter's name is this text and the `batch_key`.
 _BATCH = "zip-"
 
 

@@ -74,8 +74,8 @@ _MAX_KEPT, _MAX_KEPT_BOOK = 32 << 20, 8 << 20
 _LEAST_KEPT = 4 << 10
 
 _NEEDS_TLS = "A login needs HTTPS; a proxy that ends TLS has to be in [web] trusted_proxies."
-# The answer to a wrong login is delayed by this many seconds while another answer to the same network and login name is
-# delayed.
+# The seconds for which the answer to a wrong login is delayed if an answer to the same network and login name already
+# waits.
 LONGEST_DELAY = 8.0
 
 

@@ -324,7 +324,7 @@ class AuthorizationCodeFlow:
         """Get an access token with the stored refresh token, after Google has issued no new refresh token.
 
         :raises ConsentRepeated: when the stored refresh token does not cover the new scope.
-        :raises PageError: when the repeated consent has the same result.
+        :raises PageError: when Google has issued no usable token after the repeated consent either.
         """
         flow, tenant = consent.flow, consent.tenant
         tokens = await self._dependencies.store.read(accounts.read_tokens, self._dependencies.secret_box, known.id)

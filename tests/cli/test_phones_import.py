@@ -62,8 +62,8 @@ def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Pat
             "once.\n"
         ) in (said := run(gateway, desks, *to))
     assert said.endswith(
-        "! There are no settings for desk0, desk1, desk2, desk3, desk4 and 1 more. Once they can connect, give each of "
-        "them a new password: ldapgw phones reset desk0\n"
+        "! There are no settings for desk0, desk1, desk2, desk3, desk4 and 1 more. Once these phones can connect, give "
+        "each a new password: ldapgw phones reset desk0\n"
     )
 
 

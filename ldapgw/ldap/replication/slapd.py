@@ -202,7 +202,8 @@ _OLC_NAMES = {
 def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
     yield "tls", " ".join((f"starttls={'yes' if replica.start_tls else 'no'}", *_trust(replica)))
     yield "dn_attribute", "owner"
-    # No entry has this attribute, but without this setting the overlay checks no password at all.
+    # The overlay checks passwords only if this setting names an attribute.  No entry has the attribute, so the overlay
+    # uses `default_domain`.
     yield "domain_attribute", "associatedDomain"
     yield "default_domain", "ldapgw"
     yield "mapping", f"ldapgw {replica.provider}"

@@ -47,8 +47,8 @@ _MAX_KEPT: Final = 200_000
 # The maximum number of books whose versions are kept.
 _MAX_BOOKS: Final = 10_000
 
-# A sync token is a URI (RFC 6578 4): a version follows the scheme.  The token of a part of an answer also has the
-# version from which the client began, and the number of names that the client has received since.
+# A sync token is a URI (RFC 6578 4): a version follows the scheme.  If the server sends only a part of the changes, the
+# token also has the version that the client had before, and the number of names that the client has got so far.
 _URI_SCHEME: Final = "data:,"
 _PART: Final = re.compile(r"([0-9a-f]{32})/((?:[0-9a-f]{32})?)/([0-9]{1,8})")
 

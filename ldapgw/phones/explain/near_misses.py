@@ -134,12 +134,12 @@ class NumberDifference:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """Return the sort key: the position of the reason in `MissReason`, and the number of digits, nearest first."""
+        """Return the sort key: the position of the reason in `MissReason`, and then a number that is small if near."""
         return _REASONS.index(self.reason), -self.digits if self.reason in _EQUAL_DIGITS else self.digits
 
 
 _REASONS = tuple(MissReason)
-# The reasons whose `NumberDifference.digits` are the equal digits: more equal digits make a number nearer.
+# For these reasons, `NumberDifference.digits` counts equal digits, so a greater count means a nearer number.
 _EQUAL_DIGITS = (MissReason.OTHER_BEGINNING, MissReason.SHORT_NUMBER)
 
 

@@ -71,8 +71,8 @@ class Ldap(Table, frozen=True, kw_only=True):
     listen_tls: ServerEndpoints = ServerEndpoints()
     # False by default, because Cisco SPA and Sangoma phones have no TLS.
     require_tls: bool = False
-    # A phone's list shows 50 entries, and a program that reads everything requests pages.  Active Directory has the
-    # same limit.
+    # Active Directory has this limit too.  A phone's list shows 50 entries; a program that reads everything requests
+    # pages.
     size_limit: Count = 1000
     # Phones give up a search after 5 to 30 s, and a person gives up earlier.
     time_limit: Duration = Duration(10)
