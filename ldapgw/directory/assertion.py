@@ -49,8 +49,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
         if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: whether the required strings decide: then the search text of a single value passes if it contains a
-        string of each set, in any order and in any line.
+    :ivar anywhere: true if no other test is needed for the search text of a single value: the text passes if the text
+        contains a string of each required set, in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -450,7 +450,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     If n words are searched, at most n positions of each word are looked for, because the other words take at most n - 1
     of these positions.
     """
-    # In most cases, looking for one position of each word is enough, because these positions all differ.
+    # In most cases, one position of each word is enough, because no two words are at the same position.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []

@@ -240,9 +240,9 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent object of the segments' entries if this object equals `parent`; otherwise return `parent`.
+    """Return the object that unchanged entries have as their parent if the object equals `parent`; else `parent`.
 
-    So changed and unchanged entries share one parent object.
+    With the result as their parent, changed entries share one object with unchanged entries, which saves memory.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)
@@ -440,7 +440,10 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 
 
 def _records(segment: Segment) -> Iterator[EntryRecord]:
-    """Yield the entries' records in order; the record of a deleted entry has only the preceding entry's sort key."""
+    """Yield the entries' records in order.
+
+    The record of a deleted entry is empty but for a sort key: the sort key of the entry in front keeps the order.
+    """
     sort_key = b""
     for entry in _entries(segment):
         sort_key = entry.sort_key if entry else sort_key

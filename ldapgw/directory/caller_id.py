@@ -225,7 +225,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries with the number of a switchboard whose extensions have numbers that begin with `beginning`."""
+    """Yield the entries that have the number of a switchboard, if `beginning` is the number without its last digits."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]

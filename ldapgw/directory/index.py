@@ -348,7 +348,8 @@ class Index:
         postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
         while at < end and len(found) < wanted and most > 0:
-            # The postings are read only up to a bound.  The bound becomes high only if few documents have all prefixes.
+            # Each step reads the postings up to a higher document.  More steps are needed if few documents have all
+            # prefixes.
             stop = min(end, at + step)
             common, bound = set(self._masked_postings(at, stop, masked)), postings[stop - 1]
             most -= stop - at

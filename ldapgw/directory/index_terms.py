@@ -377,9 +377,8 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     beginnings are always a pair.
 
     :param words: the words of the text, which holds all variants of the value.
-    :param paired: the beginnings of words for which the entry already has the terms of all pairs.  Terms that the entry
-        already has are not returned again; nearly all further names of an entry have only such terms.  If the set is
-        empty, the function adds the beginnings of the value to the set.
+    :param paired: beginnings of words of former values of the entry; empty for the first value, whose beginnings the
+        function adds.  The entry has the terms of all pairs of these beginnings, so these terms are not returned again.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}
@@ -431,9 +430,9 @@ def pair_term(group: str, one: int, other: int) -> str:
 
 
 def _unusual_uids(entry: Entry) -> list[str]:
-    """Return the folded uid of an entry (`ldapgw.directory.dn.folded`).
+    """Return a list with the folded uid of an entry (`ldapgw.directory.dn.folded`).
 
-    The list is empty if the uid has only ASCII letters, digits, hyphens and underscores.
+    The list is empty if the uid has only ASCII letters, digits, hyphens and underscores, as nearly all uids.
     """
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]

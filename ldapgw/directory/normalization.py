@@ -231,7 +231,7 @@ def is_switchboard(line: str) -> bool:
 
 
 def is_number_line(line: str) -> bool:
-    """Return whether a line of a search text (lenient matching) holds a telephone number for `number_of`."""
+    """Return whether `number_of` finds a telephone number in a line of a search text (lenient matching)."""
     return line.startswith("\t")
 
 

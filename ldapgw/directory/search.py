@@ -428,7 +428,7 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | None) -> tuple[list[_Row], bool]:
-    """Take the matches that sort before all matches that were not read yet.
+    """Take the matches whose place in the order is final, because all unread matches follow these matches.
 
     :param own_namespaces: None if the caller removes no duplicates.  Otherwise the caller compares all matches of a
         name, so the result contains either all matches of a name or none.

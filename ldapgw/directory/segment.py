@@ -74,7 +74,7 @@ def _message(response: bytes) -> bytes:
     # In theory, the BER length of a value of 131,583 octets can look like the placeholder; but no contact has a value
     # of this length.
     if message.count(PLACEHOLDER_ID) > 1:
-        raise ValueError("an entry holds the placeholder")
+        raise ValueError("an entry holds the octets that stand for the messageID")
     return message
 
 

@@ -212,7 +212,7 @@ class CallerIdLimits:
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Add clients that other gateways have left out, so that web pages show these clients too."""
+        """Add clients to which other gateways refuse the caller-ID books, so that web pages show these clients too."""
         for client in clients:
             _count_client(self._left_out, client)
 

@@ -301,7 +301,8 @@ def _find_value(octets: bytes) -> bytes:
 def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
     """Split octets that may be a search request into the filter and the parts around it (RFC 4511 4.1.1, 4.5.1).
 
-    Only the lengths of the parts are checked, because a request without a template is decoded strictly.
+    Only the lengths of the parts are checked.  A malformed request has no template, because a template is made from a
+    request that was decoded strictly.
 
     :returns: the messageID, and the offsets of the base, of the filter, and of the part behind the filter; None if the
         octets are not a search request, or are encoded in an unusual way.
@@ -339,7 +340,7 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int] | None:
 def _long_length(octets: bytes, at: int) -> tuple[int, int]:
     """Decode a length in the long form (X.690 8.1.3.5); return the length and the offset of the content.
 
-    :raises ProtocolViolation: if the length has more than two octets; the slow path decodes such a length.
+    :raises ProtocolViolation: if the length has more than two octets, so that the slow path takes the request.
     """
     form = octets[at]
     if form == 0x81:

@@ -10,7 +10,7 @@ The rules are:
   4511 4.2.1 leaves this order to the server; phones send a bind without waiting for earlier answers.
 * `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  These
   methods return steps for the connection to perform, or the reply to send; the session has no transport and no clock.
-  `fast_answer` returns the octets of an answer that needs no steps; the steps would send the same octets.
+  `fast_answer` returns the octets of an answer at once, for requests that the steps would answer with the same octets.
 * After an Unbind or a `ProtocolViolation`, no request is answered.
 
 `check_bind` decides on a bind request before its password is checked (RFC 4513 5 and 6).  `DirectoryPort` has the

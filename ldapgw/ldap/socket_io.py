@@ -161,8 +161,8 @@ class SocketWriter:
         """Close the connection once everything is written."""
         transport, all_sent = self._transport, self._send is not None and not self.blocked
         self.end()
-        # If everything is sent, `connectionLost` saves a step of the reactor, for which `loseConnection` would wait.  A
-        # transport that wraps another transport needs `loseConnection`, because its `connectionLost` closes no socket.
+        # `connectionLost` closes the socket now, and `loseConnection` closes the socket in a later step of the reactor.
+        # The `connectionLost` of a transport that wraps another transport closes no socket.
         if all_sent and isinstance(transport, FileDescriptor):
             transport.connectionLost(connectionDone)
         else:

@@ -81,8 +81,8 @@ class Dialling:
     :ivar international_prefix: the digits for calls abroad ("00", "011"); empty if no such digits work for all callers.
     :ivar national_prefix: the trunk prefix, which is dialled in front of national numbers; empty if the region has no
         trunk prefix.
-    :ivar omits_trunk: whether people write some national numbers without the trunk prefix, as all numbers in North
-        America and mobile numbers in China.
+    :ivar omits_trunk: whether people write national numbers without the trunk prefix: all numbers, as in North America,
+        or some numbers, such as mobile numbers in China.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
     :ivar rewrites_trunk: whether numbers that are dialled within the country can have extra digits in the middle, such
         as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area code.
@@ -219,7 +219,7 @@ def known_region(region: str) -> bool:
 
 
 def is_e164(text: str) -> bool:
-    """Return whether a text is "+" and as many digits as E.164 allows."""
+    """Return whether a text is "+" and a number of digits that E.164 allows."""
     return _E164.fullmatch(text) is not None
 
 
@@ -272,7 +272,7 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 def canonical(text: str) -> Parsed | None:
     """Parse a number in E.164; return None if the country code is not assigned, or the result has another E.164 form.
 
-    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, which saves most of the time.
+    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, because parsing takes most of the time.
     """
     country = country_of(text[1:])
     if country is None:

@@ -345,9 +345,8 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number that follows
-        # the digits for an outside line is a public number, because `readings` returns such a short number only if the
-        # number is public, such as a number of social value.
+        # Local numbers of the site's area, and short numbers, are compared digit by digit.  Behind the digits for an
+        # outside line, `readings` returns only public short numbers, such as numbers of social value.
         neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
         return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)

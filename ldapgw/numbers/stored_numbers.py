@@ -267,7 +267,7 @@ class _Field:
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
         extension.  More digits are left out, because no network connects such a number.
 
-        :param whole: the whole text as a number.  This number is returned if no number is at the beginning.
+        :param whole: a number of all digits of the text, which is returned if no number is at the beginning.
         """
         for place in places[-_MOST_PLACES:]:
             number = self._number(0, place.end)
@@ -300,7 +300,7 @@ class _Field:
     ) -> list[Number]:
         """Split the text from a place to its end into numbers.
 
-        :param failed: pairs of a place and the number in front of the place, from which the text could not be split.
+        :param failed: pairs of a place and the number in front: from these places, the text could not be split.
         :returns: the numbers; empty if the text cannot be split into accepted numbers.
         """
         key = place.start, before.e164 if before else ""
@@ -374,8 +374,8 @@ class _Field:
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
         """Return the number that results if `digits` replace the ending of the number `before`.
 
-        If there is a hyphen in the gap and in `before`, the ending is the digits behind the last hyphen of `before`.
-        Otherwise, the ending has as many digits as `digits`.
+        If `gap`, the text between both, and `before` have a hyphen, the ending is the digits behind the last hyphen of
+        `before`.  Otherwise, the ending has as many digits as `digits`.
 
         :returns: the number, or None if the number fits its numbering plan worse than `before`.
         """
@@ -415,9 +415,8 @@ def _is_pause_of(gap: str, number: Number) -> bool:
 def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
-    In "030/5550171/72", the digits "72" are a second number, because the group in front of the slash is longer: the
-    digits replace the last digits of this group.  The caller makes sure that the whole text is an assigned number, so
-    the function need not reject "044/555/01/71/72", which has two numbers.
+    In "030/5550171/72", the digits "72" are a second number (030 5550172), because the group in front of the slash is
+    longer than `digits`.  The caller calls the function only if the whole text is an assigned number.
 
     :param number: the number in front of the slash.
     """

@@ -54,7 +54,7 @@ class ListAddress:
 class BookFormat:
     """The format of a phone book.
 
-    :ivar name: the name of the format; of an XML phone book, the vendor, which is also the model's key in `MODELS`.
+    :ivar name: the name of the format.  The name of an XML phone book is the vendor's key in `MODELS`.
     :ivar contact: writes the elements of a contact.
     :ivar write: writes the answer from the elements of each contact.
     :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form

@@ -101,8 +101,8 @@ class Pseudonyms:
         # Filters ask for parts of words.  This table has the substitute of each letter in such a part.  The key is the
         # beginning of the part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # The substitutes of the letters that follow the same beginning of a part; the key is the beginning.  Different
-        # letters behind the same beginning must have different substitutes.
+        # For each beginning of a part, the substitutes of the letters that follow.  Different letters behind one beginning
+        # must have different substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.
@@ -406,7 +406,7 @@ def _parts(search_filter: Filter) -> Iterator[_Part]:
 
 
 def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
-    """Yield the key of each part of a word for which a filter asks, with two booleans.
+    """Yield the key of each part of a word that a filter contains, with two booleans.
 
     The first boolean says whether the word may have more in front of the part, the second boolean whether the word may
     have more behind the part.
@@ -421,7 +421,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
     """Return, for each ending, the numbers that end with these digits.
 
-    :param numbers: for each number, the name of the tree whose permutations replace its digits, and the digits.
+    :param numbers: for each number, the name of a tree (see the module's docstring), and the number's digits.
     :param ends: the endings: the last digits for which filters ask.
     """
     owners: dict[str, list[tuple[str, str]]] = {}

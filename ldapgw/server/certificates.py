@@ -134,7 +134,7 @@ def create_certificate(files: AuthorityFiles, names: Sequence[str], title: str, 
     except OSError as error:
         raise UserError(f"{error.filename or folder}: cannot be used: {error.strerror}") from None
     except (ValueError, TypeError):
-        raise UserError(f"{folder}: holds files that are no certificates and RSA keys; move the folder away") from None
+        raise UserError(f"{folder}: holds other files than certificates and RSA keys; move the folder away") from None
     return is_new
 
 

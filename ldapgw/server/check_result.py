@@ -72,8 +72,8 @@ class Subject:
 
     :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if there is
         no such process.
-    :ivar current: the configuration that this process uses, or None if this process does not serve yet.
-    :ivar ports: the endpoints whose listening sockets this process has already.
+    :ivar current: the configuration that the checking process uses, or None if this process does not serve yet.
+    :ivar ports: the endpoints whose listening sockets the checking process has already.
     :ivar keys: the keys that fit the database; a reload tries the stored tokens only if one of these keys was removed.
     :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload uses the time.
     """

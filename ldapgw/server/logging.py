@@ -2,8 +2,8 @@
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name comes
-from a library, even if the event has a namespace of ldapgw: Twisted logs under this namespace for a class of ldapgw
-that derives from a class of Twisted.
+from a library.  The event of a library may have a namespace of ldapgw, if a class of ldapgw derives from the library's
+class.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """

@@ -81,7 +81,8 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
 
     :raises StoreError: when the gateway cannot use the database.
     """
-    # List the cached books first: an account that connects meanwhile is in the database before the account has a book.
+    # The cached books are listed before the database is read.  Otherwise a book whose account connects in between would
+    # seem to belong to no account.
     state_dir = subject.state_dir
     cached = state_dir.cached_accounts()
     with closing(state_dir.database()) as database:

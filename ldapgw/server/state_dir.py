@@ -161,7 +161,7 @@ class StateDir:
     def may_be_created(self) -> bool:
         """Return whether to create a missing state directory.
 
-        Return False if an earlier state directory with a database or a key may be lost, or may not be mounted.
+        Return False if the state directory may have had a database or a key, and may be lost or is perhaps not mounted.
         """
         is_on_server = bool(self.configured) and make_url(self.configured).get_backend_name() != "sqlite"
         return self.new_store or (is_on_server and bool(self.encryption_key))

@@ -112,7 +112,7 @@ def test_a_certificate_is_made_again(files: AuthorityFiles) -> None:
     assert [accepts(files, host) for host in ("other.example", NAMES[0])] == [True, False]
     assert files.authority.read_bytes() == authority
     files.authority_key.write_bytes(b"mine")
-    with pytest.raises(UserError, match="holds files that are no certificates and RSA keys; move the folder away"):
+    with pytest.raises(UserError, match="holds other files than certificates and RSA keys; move the folder away"):
         create_certificate(files, NAMES, "Acme GmbH", NOW)
     assert files.authority_key.read_bytes() == b"mine"
 

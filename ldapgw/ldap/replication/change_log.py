@@ -205,7 +205,7 @@ class ChangeLog:
         for entry_uuid, before, after in changes:
             former = self._changes.pop(entry_uuid, None)
             if after is None:
-                assert before is not None  # an entry that was neither there before nor is there now is no difference
+                assert before is not None  # the entry was deleted, so there was an entry before
                 self._changes[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at

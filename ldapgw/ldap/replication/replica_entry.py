@@ -206,7 +206,7 @@ class LoginEntry(ReplicaEntry):
     ) -> None:
         super().__init__(parent)
         name = "" if access is None else f"/{access.name.lower()}"
-        # No book has the same UUID, because the hashed text has a blank, and no key of a book has a blank.
+        # The UUID differs from the UUIDs of books, because the hashed text has a blank, unlike the keys of books.
         self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
         self._dn = dn
         self.access = access

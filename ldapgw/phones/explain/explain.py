@@ -179,7 +179,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
 
 
 def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
-    """Return each number once, with the way in which the number was read first."""
+    """Return each number once: of several equal numbers, the first."""
     distinct: dict[str, NumberVariant] = {}
     for variant in variants:
         distinct.setdefault(variant.number, variant)

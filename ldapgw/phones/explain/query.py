@@ -220,7 +220,10 @@ def is_number(text: str) -> bool:
 
 
 def _is_signalled(text: str) -> bool:
-    """Return whether a text is a number as telephone systems send it, or has key letters, an extension or a remark."""
+    """Return whether a text may be a caller's number as telephone systems send numbers.
+
+    The result is also True for a number with key letters, an extension or a remark.
+    """
     readings = phone_number.readings(text, "")
     if not readings:
         return False

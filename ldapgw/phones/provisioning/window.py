@@ -121,9 +121,9 @@ def fetching_vendor(model: str) -> Vendor | None:
 
 @dataclass(frozen=True, slots=True)
 class DhcpSetting:
-    """A DHCP option that brings the address of a window to the phones of some vendors.
+    """A DHCP option that tells the phones of some vendors the address of their settings.
 
-    :ivar vendors: the vendors' names for people, in the order of the vendors; empty if the option suits most phones.
+    :ivar vendors: the vendors' names as people write them; empty if the option suits most phones.
     """
 
     option: int

@@ -117,7 +117,8 @@ class Web(Table, frozen=True, kw_only=True):
     metrics_networks: Networks = Networks.read(["127.0.0.0/8", "::1/128"])
     # An open browser window holds one connection, and some more while a page loads.
     max_connections: Count = 1000
-    # An office behind one translated address has a hundred open windows; one client must not take all connections.
+    # A large office behind one address (NAT) has some hundred open browser windows.  The limit keeps one client from
+    # taking all connections.
     max_connections_per_network: Count = 256
 
 
