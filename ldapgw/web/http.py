@@ -25,7 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as NoResultInTime
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.web.iweb import IRequest
-from werkzeug.datastructures import LanguageAccept
+from werkzeug.datastructures import Accept
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_accept_header, parse_options_header
@@ -446,10 +446,14 @@ def redirect(location: str, headers: Headers = (), status: int = 303) -> HttpRes
 
 
 def best_language(accept_language: str) -> str:
-    """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits."""
+    """Return the tag of the best language for ``Accept-Language`` (RFC 9110 12.5.4); English where no language fits.
+
+    A language with a region counts as the language: ``de-AT`` is German.
+    """
     # The text after 500 characters is ignored, because no browser names more than a handful of languages.
-    accepted = parse_accept_header(accept_language[:500], LanguageAccept)
-    return accepted.best_match(LANGUAGES, default=next(iter(LANGUAGES)))
+    accepted = parse_accept_header(accept_language[:500], Accept)  # sorted by quality
+    tags = (tag.partition("-")[0].lower() for tag, quality in accepted if quality)
+    return next((tag for tag in tags if tag in LANGUAGES), next(iter(LANGUAGES)))
 
 
 def max_body_size(method: bytes) -> int:
