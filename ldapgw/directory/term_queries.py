@@ -208,7 +208,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
         if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
             return None
         longer = max(string, next_string, key=len)
-        # On the keypad, 0 may stand for a blank.  So "300" may be the words "3" and "0" with a blank in the middle, or the
+        # On the keypad, 0 may stand for a blank.  So "300" may be the words "3" and "0" with a blank in between, or one
         # word "30" with a blank behind.  If the digits are one word, only this word is looked up.
         if len(longer) >= KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))

@@ -101,8 +101,8 @@ class Pseudonyms:
         # Filters ask for parts of words.  This table has the substitute of each letter in such a part.  The key is the
         # beginning of the part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # For each beginning of a part, the substitutes of the letters that follow.  Different letters behind one beginning
-        # must have different substitutes.
+        # For each beginning of a part, the substitutes of the letters that follow; different letters have different
+        # substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.

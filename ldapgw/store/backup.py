@@ -300,6 +300,8 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
     :raises StoreError: if one of the databases cannot be used, or a table differs after the copy.
     """
     total = 0
+    # The source waits while the target writes and compares a large table.
+    database_of(source).lift_time_limit(source)
     for table in TABLES:
         source_digest = digest(source, table)
         with target.begin() as connection:

@@ -63,7 +63,7 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO "alembic_version" VALUES('0041');
+INSERT INTO "alembic_version" VALUES('0040');
 CREATE TABLE change (
 	kind VARCHAR NOT NULL,
 	"key" VARCHAR NOT NULL,
@@ -104,14 +104,6 @@ CREATE TABLE delegation (
 	settings VARCHAR NOT NULL,
 	entered_at FLOAT NOT NULL,
 	PRIMARY KEY (tenant)
-);
-CREATE TABLE further_account (
-	phone VARCHAR NOT NULL,
-	account_id INTEGER NOT NULL,
-	position INTEGER NOT NULL,
-	PRIMARY KEY (phone, account_id),
-	FOREIGN KEY(phone) REFERENCES phone (name) ON DELETE CASCADE,
-	FOREIGN KEY(account_id) REFERENCES account (id) ON DELETE CASCADE
 );
 CREATE TABLE gateway (
 	id VARCHAR NOT NULL,
@@ -187,7 +179,7 @@ CREATE TABLE phone (
 	refused_count INTEGER,
 	placeholder VARCHAR,
 	replica VARCHAR,
-	password_at FLOAT, next_password VARCHAR, next_password_at FLOAT, mac VARCHAR, last_over_tls BOOLEAN, label VARCHAR DEFAULT '' NOT NULL, former_owner BOOLEAN DEFAULT 0 NOT NULL,
+	password_at FLOAT, next_password VARCHAR, next_password_at FLOAT, mac VARCHAR, last_over_tls BOOLEAN, label VARCHAR DEFAULT '' NOT NULL,
 	PRIMARY KEY (name),
 	FOREIGN KEY(account_id) REFERENCES account (id) ON DELETE CASCADE
 );
@@ -260,7 +252,7 @@ CREATE TABLE schema_version (
 	"key" VARCHAR,
 	PRIMARY KEY (revision)
 );
-INSERT INTO "schema_version" VALUES('0041','0041',NULL,NULL);
+INSERT INTO "schema_version" VALUES('0040','0038',NULL,NULL);
 CREATE TABLE sign_in (
 	token VARCHAR NOT NULL,
 	tenant VARCHAR NOT NULL,
@@ -466,25 +458,6 @@ END;
 CREATE TRIGGER change_google_group_DELETE AFTER DELETE ON google_group BEGIN
     INSERT INTO change (kind, key, number)
     SELECT 'account', id, (SELECT coalesce(max(number), 0) + 1 FROM change) FROM account WHERE tenant = OLD.tenant
-    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
-END;
-CREATE INDEX further_account_account ON further_account (account_id);
-CREATE TRIGGER change_further_account_INSERT AFTER INSERT ON further_account
-BEGIN
-    INSERT INTO change (kind, key, number)
-    VALUES ('phone', NEW.phone, (SELECT coalesce(max(number), 0) + 1 FROM change))
-    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
-END;
-CREATE TRIGGER change_further_account_UPDATE AFTER UPDATE ON further_account
-BEGIN
-    INSERT INTO change (kind, key, number)
-    VALUES ('phone', NEW.phone, (SELECT coalesce(max(number), 0) + 1 FROM change))
-    ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
-END;
-CREATE TRIGGER change_further_account_DELETE AFTER DELETE ON further_account
-BEGIN
-    INSERT INTO change (kind, key, number)
-    VALUES ('phone', OLD.phone, (SELECT coalesce(max(number), 0) + 1 FROM change))
     ON CONFLICT (kind, key) DO UPDATE SET number = excluded.number;
 END;
 DELETE FROM "sqlite_sequence";
