@@ -341,6 +341,10 @@ _PEOPLE_FAULTS: dict[str, ApiReply | Breakage] = {
         "USER_PROJECT_DENIED", "Caller does not have required permission to use project 123456789012."
     ),
     "error_domain_policy_403": _old_style_error("domainPolicy", "The domain administrators have disabled Contacts."),
+    "error_daily_limit_403": _old_style_error("dailyLimitExceeded", "Daily Limit Exceeded"),
+    "error_resource_exhausted_403": api_error(403, "RESOURCE_EXHAUSTED", "Quota exceeded."),
+    "error_failed_precondition_400": api_error(400, "FAILED_PRECONDITION", "Precondition check failed."),
+    "error_aborted_409": api_error(409, "ABORTED", "The operation was aborted."),
     "error_internal_500": api_error(500, "INTERNAL", "Internal error encountered."),
     "error_unavailable_503": api_error(503, "UNAVAILABLE", "The service is currently unavailable."),
     "error_bad_gateway_502_html": ApiReply.of(
@@ -389,14 +393,44 @@ _TOKEN_FAULTS: dict[str, ApiReply] = {
     ),
 }
 _DELEGATION_FAULTS: dict[str, ApiReply] = {
+    "delegation_not_authorized": NOT_AUTHORIZED,
+    "delegation_not_authorized_short": token_error(
+        401, "unauthorized_client", "Unauthorized client or scope in request."
+    ),
+    "delegation_some_scopes": SOME_SCOPES,
+    "delegation_restricted": token_error(403, "access_denied", "Account restricted"),
+    "delegation_unknown_user": UNKNOWN_USER,
+    "delegation_deleted_user": DELETED_USER,
+    "delegation_disabled_user": token_error(400, "invalid_account", "Forbidden"),
     "delegation_unexplained": BAD_GRANT,
     "delegation_bad_key": BAD_SIGNATURE,
+    "delegation_clock": BAD_TIMES,
+    "delegation_audience": BAD_AUDIENCE,
+    "delegation_no_service_account": NO_SERVICE_ACCOUNT,
+    "delegation_service_account_disabled": SERVICE_ACCOUNT_DISABLED,
+    "delegation_bad_scope": BAD_SCOPE,
+    "delegation_policy": token_error(
+        400, "admin_policy_enforced", "Request is not allowed for your organization by its administrator."
+    ),
     "delegation_503": token_error(503, "internal_failure", ""),
 }
 _WORKSPACE_FAULTS: dict[str, ApiReply] = {
     "workspace_not_an_admin_403": NOT_AN_ADMIN,
+    "workspace_api_disabled_403": directory_error(
+        403, "accessNotConfigured", "Access Not Configured. Admin SDK API is disabled.", "usageLimits"
+    ),
+    "workspace_api_access_off_403": directory_error(
+        403, "domainCannotUseApis", "The domain cannot use apis.", "usageLimits"
+    ),
+    "workspace_scope_403": NO_SCOPE,
+    "workspace_rate_limit_403": directory_error(403, "userRateLimitExceeded", "Rate Limit Exceeded", "usageLimits"),
+    "workspace_rate_limit_429": directory_error(429, "rateLimitExceeded", "Rate Limit Exceeded", "usageLimits"),
+    "workspace_no_domain_404": NO_DOMAIN,
     "workspace_no_list": ApiReply.of(200, {"kind": "admin#directory#users"}, API_HEADERS),
     "workspace_not_json": ApiReply.of(200, "Please sign in to this network to continue.", API_HEADERS),
+    "workspace_unavailable_503_html": ApiReply.of(
+        503, "<!DOCTYPE html><title>Error 503 (Service Unavailable)</title>", (_HTML, *API_HEADERS[1:])
+    ),
 }
 _PHOTO_FAULTS: dict[str, ApiReply] = {
     "photo_gone_410": ApiReply.of(410, "Gone", (_HTML,)),
@@ -423,6 +457,9 @@ FAULTS: dict[str, Fault] = {
     **{name: Fault(name, "/token", happens) for name, happens in _TOKEN_FAULTS.items()},
     **{name: Fault(name, "/token", partial(_refuse_delegation, reply)) for name, reply in _DELEGATION_FAULTS.items()},
     **{name: Fault(name, "/admin/", happens) for name, happens in _WORKSPACE_FAULTS.items()},
+    "workspace_group_gone_404": Fault(
+        "workspace_group_gone_404", "/admin/directory/v1/groups/", no_resource("groupKey")
+    ),
     **{name: Fault(name, "/a/", happens) for name, happens in _PHOTO_FAULTS.items()},
     "revoke_error_already_gone": Fault("revoke_error_already_gone", "/revoke", ALREADY_GONE),
     **{name: Fault(name, "/", happens) for name, happens in _EVERYWHERE.items()},

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from twisted.web.client import ResponseFailed
 
+from ldapgw.errors import UserError
 from ldapgw.google.sandbox.faults import FAULTS
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.reply import ApiReply
@@ -39,14 +40,17 @@ def test_errors_are_googles(name: str) -> None:
 def test_injected_error_arrives(google: Google, world: World, name: str) -> None:
     """An injected error is what the next call to its endpoint gets, status, headers and body; then all is well."""
     tokens = google.connect()
+    world.workspaces.set_group("g@acme.example", "G", ())
     grantee = Grantee(world.account(ALICE).sub, "1")
     admin_token = world.grants.issue_access(grantee, (USERS_SCOPE, GROUPS_SCOPE))
     photo = world.add_photo(ALICE, world.add_person(ALICE, {"names": [{"givenName": "Ada"}]}), b"photo") + "=s240"
+    members = "/admin/directory/v1/groups/g@acme.example/members"
     calls = {
         "/token": lambda: google.refresh(tokens["refresh_token"]),
         "/revoke": lambda: google.form("/revoke", token=tokens["access_token"]),
         "/v1/": lambda: google.connections(tokens["access_token"]),
         "/admin/": lambda: google.people("/admin/directory/v1/users", admin_token, customer="my_customer"),
+        "/admin/directory/v1/groups/": lambda: google.people(members, admin_token),
         "/a/": lambda: google.request("GET", photo),
     }
     world.faults.inject(name, times=1)
@@ -184,3 +188,8 @@ def test_calls_are_counted(google: Google, world: World) -> None:
     google.connections("made up")
     google.request("GET", "/")
     assert dict(world.calls) == {"/o/oauth2/v2/auth": 1, "/token": 1, "/v1/people/me/connections": 2}
+
+
+def test_a_fault_happens_once_at_least(world: World) -> None:
+    with pytest.raises(UserError, match="times = 0: expected 1 or more"):
+        world.faults.inject("error_internal_500", times=0)
