@@ -106,7 +106,7 @@ async def address_after_consent(url: str) -> str:
     client = http()
     page = await browser.open_page(client, url)
     (form, *_) = browser.read_forms(page.body)
-    fields = browser._filled(form, ALICE, None) + browser._pressed(form, ("continue", "allow"))
+    fields = browser.consent_fields(form, ALICE, None, cancel=False)
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     target, data = urljoin(page.url, form.action), urlencode(fields).encode()
     answer = await client.request("POST", target, headers=kind, data=data, allow_redirects=False)
