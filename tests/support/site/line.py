@@ -67,6 +67,7 @@ class Line:
         self._message_id += 1
         self.send(pdu.message(self._message_id, request, controls))
         answers = self.results(1)
+        assert all(answer.message_id for answer in answers), "the gateway has closed the connection, with a notice"
         assert {answer.message_id for answer in answers} == {self._message_id}
         return answers
 
