@@ -9,7 +9,7 @@ affect the other sync.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -183,13 +183,7 @@ class SyncJob:
         account, stored = begun.account, begun.stored
         tenant = self.tenants[account.tenant]
         granted = sources_of(account.scopes).intersection(tenant.sources)
-        states = {
-            source: source_state(account, source) if source in granted else SourceState.NOT_GRANTED
-            for source in tenant.sources
-            if source not in account.switched_off
-        }
-        if account.hd == "" and Source.DIRECTORY in granted.intersection(states):  # a consumer account has no directory
-            states[Source.DIRECTORY] = SourceState.UNAVAILABLE
+        states = _states_before(account, tenant, granted)
         due_sync_of = partial(self._due_sync, account, stored, full=full, account_count=account_count)
         is_requested = account.pending_sync is not None or full
         due = [
@@ -518,6 +512,18 @@ class SyncJob:
             return await self.access_tokens.call(account, client, partial(paced, call), known.pop() if known else None)
 
         return authorized
+
+
+def _states_before(account: Account, tenant: SyncedTenant, granted: Collection[Source]) -> dict[Source, SourceState]:
+    """Return the states of the tenant's sources that a person has not switched off, before a sync."""
+    states = {
+        source: source_state(account, source) if source in granted else SourceState.NOT_GRANTED
+        for source in tenant.sources
+        if source not in account.switched_off
+    }
+    if account.hd == "" and Source.DIRECTORY in granted and Source.DIRECTORY in states:
+        states[Source.DIRECTORY] = SourceState.UNAVAILABLE  # a consumer account has no directory
+    return states
 
 
 def _quota_user(account: Account) -> str:
