@@ -44,6 +44,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.sqlite import LOG_LIMIT, SqliteDatabase
 from tests.support.checkout import ROOT
+from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import one_more_migration
 from tests.support.stage.sync import DESK
 
@@ -78,14 +79,37 @@ def test_files_of_migrations_begin_with_their_revisions() -> None:
     assert revisions() == tuple(script.revision for script in scripts.walk_revisions())
 
 
+def check_tables(connection: Connection) -> None:
+    """The comments are for readers of the code, and no database has them."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    differences = compare_metadata(context, tables.metadata)
+    assert [one for one in differences if not (isinstance(one, list) and one[0][0] == "modify_comment")] == []
+
+
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_a_new_database_has_the_tables_that_the_code_uses(database: Database) -> None:
     with database.begin() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        differences = compare_metadata(context, tables.metadata)
-        # The comments are for readers of the code.
-        assert [one for one in differences if not (isinstance(one, list) and one[0][0] == "modify_comment")] == []
-        assert all(column.comment for table in tables.metadata.tables.values() for column in table.columns)
+        check_tables(connection)
+    assert all(column.comment for table in tables.metadata.tables.values() for column in table.columns)
+
+
+@needs_postgresql  # the test below upgrades with SQLite
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
+def test_the_first_tables_are_upgraded_on_a_server() -> None:
+    """A migration that PostgreSQL cannot run, or that lacks a part of the tables, is noticed here."""
+    with open_new() as database:
+        with database.begin() as connection:
+            for statement in (
+                "DROP TABLE further_account",
+                "ALTER TABLE phone DROP COLUMN former_owner",
+                "UPDATE alembic_version SET version_num = '0040'",
+                "UPDATE schema_version SET revision = '0040', readable_from = '0038'",
+            ):
+                connection.exec_driver_sql(statement)
+        with closing(database_at(database.url)) as upgraded:
+            upgraded.open()
+            with upgraded.begin() as connection:
+                check_tables(connection)
 
 
 def test_a_database_of_the_first_release_becomes_like_a_new_one(tmp_path: Path) -> None:
