@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The gateway beside a gateway without one of the parts that exist for speed, not compiled.
 
-The docstring or the comment of each part has its figure.  As a program, the module is ldapgw without a part: the part's
-name, and ldapgw's own arguments.  Each part is replaced by the plain way to do the same, so that all answers stay as
-they are; a compiled gateway cannot run so.
+The docstring or the comment of each part has its figure.  As a program, the module is ldapgw without some parts: the
+names of the parts, with commas between the names, and ldapgw's own arguments.  Each part is replaced by the plain way
+to do the same, so that all answers stay as they are; a compiled gateway cannot run so.
 """
 
 from __future__ import annotations
@@ -106,9 +106,14 @@ def _none(*_: Any) -> None:
     """Find nothing prepared."""
 
 
+# The part that answers a repeated search.  The loads repeat their searches, so the gain of any other part is measured
+# without this part.
+_REPEATED = "repeated-searches"
+
 PARTS: Mapping[str, Part] = {
     "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
     "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
+    _REPEATED: Part("prefix", fast_path, "_MAX_REPEATED", 0),
     "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
     "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
     "plain-messages": Part(
@@ -151,8 +156,9 @@ def _compared(name: str, folder: Path, plan: Plan, people: Sequence[Person]) -> 
     home, other = folder / "home", folder / name
     shutil.copytree(home, other)
     known = knows(len(people) - 1)
-    lacking = Variant(compiled=False, program=("bench.parts", name))
-    with gateway(home, known, Variant(compiled=False)) as usual, gateway(other, known, lacking) as without:
+    left_out = () if name == _REPEATED else (_REPEATED,)
+    has_part, lacks_part = _without(*left_out), _without(*left_out, name)
+    with gateway(home, known, has_part) as usual, gateway(other, known, lacks_part) as without:
         servers = replace(usual, name="with"), replace(without, name="without")
         [found] = compare(plan, len(people), servers, people)
     assert not found.errors
@@ -160,6 +166,11 @@ def _compared(name: str, folder: Path, plan: Plan, people: Sequence[Person]) -> 
     return name, found.workload.title, f"{found.rate('with'):,.0f}, {found.rate('without'):,.0f}", f"{gain - 1:+.0%}"
 
 
+def _without(*names: str) -> Variant:
+    return Variant(compiled=False, program=("bench.parts", ",".join(names)))
+
+
 if __name__ == "__main__":
-    leave_out(PARTS[sys.argv.pop(1)])
+    for left_out_name in filter(None, sys.argv.pop(1).split(",")):
+        leave_out(PARTS[left_out_name])
     main()

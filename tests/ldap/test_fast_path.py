@@ -18,6 +18,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter, select
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
+from ldapgw.directory.segment import Segment
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.numbers.phone_number import NumberFormat
@@ -310,6 +311,54 @@ def test_what_is_kept_has_bounds() -> None:
     assert first is not None
     assert second is not None
     assert first.octets == second.octets
+
+
+def test_a_repeated_search_finds_what_is_served_now() -> None:
+    """Whoever searches again, in the same book or in another one, gets the octets that a first search would get."""
+
+    def served(*names: str) -> Dit:
+        alice = [Contact(f"c{at}", name=name) for at, name in enumerate(names)]
+        books = [
+            build_book(CONTEXT, key, f"{key}@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
+            for key, people in (("alice", alice), ("bob", [Contact("d1", name="Ada Bo")]))
+        ]
+        return Dit((Directory(CONTEXT, tuple(books)),), features(tls=False))
+
+    viewers = (
+        VIEWER,
+        VIEWER._replace(login="cn=desk2,ou=phones," + BASE),
+        VIEWER._replace(access=(Access("acme", ("bob",)),)),
+        VIEWER._replace(number_formatter=number_formatter(NumberFormat.NATIONAL, CONTEXT)),
+    )
+    sought = encode(Or(tuple(Substrings(name, b"ad", (), None) for name in ("cn", "sn", "givenName"))))
+    shortcut, counts = FastPath(1000), []
+    first, changed = served("Ada Zander", "Ada Young"), served("Ada Zander", "Ida Young")
+    for dit in (first, changed, first):
+        for viewer in viewers:
+            for attributes, size in ((("cn",), 0), (("cn",), 1), (("cn", "uid"), 0), (("cn",), 0)):
+                for message_id in (1, 127):
+                    message = pdu.message(message_id, pdu.search(BASE, 2, sought, attributes, size=size))
+                    found, fresh = (one.answer(dit, viewer, message) for one in (shortcut, FastPath(1000)))
+                    assert found is not None
+                    assert fresh is not None
+                    assert (found.octets, found.code, found.kind) == (fresh.octets, fresh.code, fresh.kind)
+                    counts.append(found.entries)
+    two, one = [2, 2, 1, 1, 2, 2, 2, 2], [1] * 8
+    assert counts == [*two, *two, *one, *two, *one, *one, *one, *one, *two, *two, *one, *two]
+
+
+def test_a_search_keeps_no_directory_that_is_not_served() -> None:
+    """For the book of a change may take as much memory as all others."""
+    shortcut, message = FastPath(1000), message_of(Substrings("cn", b"user", (), None), base=BASE)
+    dit = make_dit(50)
+    for _ in range(3):
+        assert shortcut.answer(dit, VIEWER, message) is not None
+    [old] = map(id, dit.directories[0].books[0].segments.contacts)
+    served = make_dit(1)
+    shortcut.forget_old(served)
+    del dit
+    gc.collect()
+    assert old not in {id(one) for one in gc.get_objects() if isinstance(one, Segment)}
 
 
 LABELS = {"contactGroups/1": "Customers", "contactGroups/2": "Suppliers"}
