@@ -15,7 +15,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import Deadlines
 from ldapgw.ldap.decoder import Framer
 from ldapgw.ldap.fast_path import FastAnswer
-from ldapgw.ldap.messages import Result
+from ldapgw.ldap.messages import FinishedSearch, Result
 from ldapgw.ldap.search_response import OutputBuffer, RunningResponse
 from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
@@ -192,12 +192,14 @@ class ConnectionCore:
         if answer.search:
             self.notify_observers(answer.search, answer.entries, answer.code, seconds, answer.kind)
 
-    def notify_observers(self, search: bytes, entries: int, code: ResultCode, seconds: float, kind: SearchKind) -> None:
-        """Report a finished search to the observers (`ldapgw.ldap.session.Observer`)."""
-        login = self._session.viewer.login
+    def notify_observers(
+        self, message: bytes, entries: int, code: ResultCode, seconds: float, kind: SearchKind
+    ) -> None:
+        """Report a finished search (`FinishedSearch`) to the observers."""
+        search = FinishedSearch(self._session.viewer.login, self._address, message, entries, code, seconds, kind)
         for observer in self._observers:
             try:
-                observer(login, self._address, search, entries, code, seconds, kind)
+                observer(search)
             except Exception as error:  # noqa: BLE001 - the client has its answer, and other observers get the report
                 self._count_failure(error, self._number, self._session.viewer.tenant)
 

@@ -41,6 +41,39 @@ class Operation(IntEnum):
     EXTENDED = 0x77
 
 
+class FinishedSearch:
+    """A search of a client that was answered, over LDAP or over HTTP.  The object never changes.
+
+    The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
+
+    :ivar login: the DN that the client is bound as; empty for an anonymous client.
+    :ivar address: the client's address, normalized.
+    :ivar message: the octets of the LDAPMessage.
+    :ivar entries: the number of entries in the answer.
+    :ivar seconds: the duration of the search in seconds.
+    """
+
+    __slots__ = ("address", "code", "entries", "kind", "login", "message", "seconds")
+
+    def __init__(
+        self,
+        login: str,
+        address: str,
+        message: bytes,
+        entries: int,
+        code: ResultCode,
+        seconds: float,
+        kind: SearchKind = SearchKind.OTHER,
+    ) -> None:
+        self.login = login
+        self.address = address
+        self.message = message
+        self.entries = entries
+        self.code = code
+        self.seconds = seconds
+        self.kind = kind
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """A control of a request or reply (RFC 4511 4.1.11)."""

@@ -54,6 +54,7 @@ from ldapgw.ldap.messages import (
     BindRequest,
     CompareRequest,
     ExtendedRequest,
+    FinishedSearch,
     Message,
     Operation,
     Rejected,
@@ -71,9 +72,8 @@ WRONG_CREDENTIALS: Final = Result(ResultCode.INVALID_CREDENTIALS, "name or passw
 PASSWORD_WITHOUT_TLS: Final = "password without TLS"  # noqa: S105  no password
 _REPLICA_NEEDS_TLS: Final = Result(ResultCode.CONFIDENTIALITY_REQUIRED, "the login of a replica needs TLS")
 
-# A function that is called for each finished search, with the login (a DN; empty if anonymous), the client's address,
-# the LDAPMessage, the number of entries in the answer, the result code, the duration in seconds, and the search's kind.
-Observer = Callable[[str, str, bytes, int, ResultCode, float, SearchKind], None]
+# A function that is called for each finished search.
+Observer = Callable[[FinishedSearch], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,14 +46,18 @@ class PhoneActivity:
 
     :param bases: the search base of each tenant; the keys are the tenants' names.
     :param now: returns the seconds since the epoch.
-    :param on_search: called with the login after each search of a phone.
+    :param on_search, is_own_test: as in `SearchLog`.
     :ivar search_log: the log to which the LDAP server reports each search.
     """
 
     def __init__(
-        self, bases: Mapping[str, str], now: Callable[[], float], on_search: Callable[[str], None] = lambda _: None
+        self,
+        bases: Mapping[str, str],
+        now: Callable[[], float],
+        on_search: Callable[[str], None] = lambda _: None,
+        is_own_test: Callable[[str, str], bool] = lambda _login, _address: False,
     ) -> None:
-        self.search_log = SearchLog(now, on_search)
+        self.search_log = SearchLog(now, on_search, is_own_test)
         self._bases = {tenant: (base, Dn.parse(base)) for tenant, base in bases.items()}
 
     def base_dn(self, tenant: str) -> str:

@@ -29,6 +29,7 @@ from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.segment import SearchScope
 from ldapgw.errors import DirectoryError, ResultCode
 from ldapgw.ldap.encoder import encode_search
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.session import Observer
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.phones.carddav.books import AddressBook
@@ -324,8 +325,11 @@ class BookReader:
 
     def _log(self, viewer: Viewer, address: str, search: ListSearch, started: float) -> None:
         seconds = self.seconds() - started
+        finished = FinishedSearch(
+            viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind
+        )
         for observe in self.observers:
-            observe(viewer.login, address, search.message, search.found, ResultCode.SUCCESS, seconds, search.kind)
+            observe(finished)
 
 
 def _scopes(dit: Dit, viewer: Viewer, context: NamingContext, choice: BookChoice, base: str) -> tuple[SearchScope, ...]:

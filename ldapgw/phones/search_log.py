@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Final
 
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.phones.logged_search import SUCCESS_CODES, LoggedSearch, NewSearches, SearchUpdate
 
 # The maximum number of searches of each phone, enough for somebody who has just tried a few things.
@@ -39,10 +40,18 @@ class SearchLog:
 
     :param now: returns the seconds since the epoch.
     :param on_search: called with the login after each search of a phone.
+    :param is_own_test: returns for a login and an address whether a search is part of the gateway's own test of a
+        phone (`ldapgw.phones.connection_test.OwnTests`); such a search is not logged.
     """
 
-    def __init__(self, now: Callable[[], float], on_search: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        on_search: Callable[[str], None] = lambda _: None,
+        is_own_test: Callable[[str, str], bool] = lambda _login, _address: False,
+    ) -> None:
         self._now = now
+        self._is_own_test = is_own_test
         self._on_search = on_search
         self._recent: OrderedDict[str, deque[_Record]] = OrderedDict()
         self._count = 0
@@ -53,18 +62,21 @@ class SearchLog:
         self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 
-    def observe(self, login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float) -> None:
-        """Log a search (`ldapgw.ldap.session.Observer`).
+    def observe(self, search: FinishedSearch) -> None:
+        """Log a search.
 
         The method does very little, because each search calls the method.
         """
+        login, address = search.login, search.address
+        if self._is_own_test(login, address):
+            return
         now = self._now()
         if not login:
-            if code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
+            if search.code is ResultCode.INSUFFICIENT_ACCESS_RIGHTS:
                 self._record_refusal(address, now)
             return
-        kept = message if len(message) <= MAX_MESSAGE_BYTES else b""
-        self._log(login, (address, kept, entries, code, seconds, now, True))
+        kept = search.message if len(search.message) <= MAX_MESSAGE_BYTES else b""
+        self._log(login, (address, kept, search.entries, search.code, search.seconds, now, True))
 
     def _log(self, login: str, record: _Record) -> None:
         _, _, entries, code, _, _, is_own = record

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.endpoints import CallSource
+from ldapgw.ldap.messages import FinishedSearch
 
 K = TypeVar("K")
 
@@ -108,25 +109,16 @@ class SearchCounters:
         self.durations: dict[SearchKind, Histogram] = {kind: Histogram(SEARCH_BOUNDS) for kind in SearchKind}
         self.entries = 0
 
-    def observe(
-        self,
-        _login: str,
-        _address: str,
-        _message: bytes,
-        entries: int,
-        code: ResultCode,
-        seconds: float,
-        kind: SearchKind,
-    ) -> None:
-        """Count a finished search (see `ldapgw.ldap.session.Observer`)."""
+    def observe(self, search: FinishedSearch) -> None:
+        """Count a finished search."""
         try:
-            self.searches[code] += 1
+            self.searches[search.code] += 1
         except KeyError:
-            self.searches[code] = 1
-        histogram = self.durations[kind]
-        histogram.counts[bisect_left(SEARCH_BOUNDS, seconds)] += 1
-        histogram.total += seconds
-        self.entries += entries
+            self.searches[search.code] = 1
+        histogram = self.durations[search.kind]
+        histogram.counts[bisect_left(SEARCH_BOUNDS, search.seconds)] += 1
+        histogram.total += search.seconds
+        self.entries += search.entries
 
     def copied(self) -> SearchCounters:
         copied = SearchCounters()

@@ -13,7 +13,7 @@ from ldapgw.directory.access import NOBODY, ReplicaAccess, Viewer
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
 from ldapgw.ldap.controls import PAGED_RESULTS, SupportedControl
 from ldapgw.ldap.encoder import features
-from ldapgw.ldap.messages import SUCCESS, Control, Operation, Result
+from ldapgw.ldap.messages import SUCCESS, Control, FinishedSearch, Operation, Result
 from ldapgw.ldap.search_controls import AnsweringControl, SearchToAnswer
 from ldapgw.ldap.search_response import OutputBuffer, with_message_id
 from tests.support import pdu
@@ -58,11 +58,11 @@ class Server:
 
     entries: int = 2
     asked: list[SearchToAnswer] = field(default_factory=list)
-    searches: list[tuple[object, ...]] = field(default_factory=list)
+    searches: list[FinishedSearch] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = Clock()
-        gate = replace(make_gate(), observers=(lambda *search: self.searches.append(search),))
+        gate = replace(make_gate(), observers=(self.searches.append,))
         self.factory = make_factory(gate, self.clock)
         self.factory.add_controls({ECHO: SupportedControl(frozenset({Operation.SEARCH}), self.read)})
         self.client = Client(self.factory)
@@ -146,7 +146,7 @@ def test_errors(server: Server) -> None:
         (ResultCode.PROTOCOL_ERROR, "value: not empty", ()),
         (ResultCode.UNAVAILABLE_CRITICAL_EXTENSION, "critical control is not supported", ()),
     ]
-    assert [code for _, _, _, _, code, _, _ in server.searches] == [refused.code, wrong.code]
+    assert [search.code for search in server.searches] == [refused.code, wrong.code]
 
 
 def test_control_of_another_server() -> None:

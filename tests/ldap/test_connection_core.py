@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs
 from ldapgw.ber import octets, tlv
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.messages import WHO_AM_I
+from ldapgw.ldap.messages import WHO_AM_I, FinishedSearch
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.wire import BASE, DESK1, SECRET, Client, make_dit, make_factory, make_gate, turn
@@ -185,10 +185,10 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
             raise dits.pop()
         return gate.dit()
 
-    def observe(_login: str, address: str, *_: object) -> None:
-        notes.append(address)
+    def observe(search: FinishedSearch) -> None:
+        notes.append(search.address)
         if len(notes) == 1:
-            raise KeyError(address)
+            raise KeyError(search.address)
 
     factory = make_factory(replace(gate, dit=dit, observers=(observe,)), clock)
     clients = [Client(factory, f"192.0.2.{at}") for at in range(3)]
@@ -216,7 +216,7 @@ def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None
 def test_observers_hear_what_a_search_asks_for(filter_text: str, kind: SearchKind, clock: Clock) -> None:
     """The same at once, at once again, with another value, and on the long way."""
     heard: list[object] = []
-    factory = make_factory(replace(make_gate(), observers=(lambda *told: heard.append(told[-1]),)), clock)
+    factory = make_factory(replace(make_gate(), observers=(lambda search: heard.append(search.kind),)), clock)
     client = Client(factory)
     client.bind()
     first = pdu.message(2, pdu.search(BASE, 2, encode(read_filter(filter_text))))

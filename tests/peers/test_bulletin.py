@@ -16,6 +16,7 @@ from ldapgw.directory.dit import Dit
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.server import Guesses
 from ldapgw.peers.bulletin import BULLETIN_SECONDS, MAX_OCTETS, Bulletin, Topic, seal
 from ldapgw.phones.logged_search import LoggedSearch, NewSearches
@@ -84,7 +85,7 @@ class Gateway:
         return fail(StoreError("away")) if self.away else maybeDeferred(self.database.call, *args)
 
     def search(self, message: bytes, login: str = PHONE.login) -> None:
-        self.log.observe(login, "192.0.2.1", message, 1, ResultCode.SUCCESS, 0.001)
+        self.log.observe(FinishedSearch(login, "192.0.2.1", message, 1, ResultCode.SUCCESS, 0.001))
 
     def messages(self) -> list[bytes]:
         return [search.message for search in self.log.searches_of(PHONE.login)]
@@ -136,7 +137,7 @@ def test_searches_are_on_the_pages_of_all(gateways: Gateways) -> None:
     two.search(b"second")
     one.clock.advance(0.2)
     one.search(b"third")
-    one.log.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+    one.log.observe(FinishedSearch("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0))
     gateways.pass_second()
     assert [gateway.messages() for gateway in gateways.all] == [[b"third", b"second", b"first"]] * 3
     assert {gateway.log.last_refusal("192.0.2.9") for gateway in gateways.all} == {NOW + 0.1 + 0.2}

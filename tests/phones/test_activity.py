@@ -17,6 +17,7 @@ from ldapgw.directory.access import NOBODY
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.errors import ResultCode, StoreError
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.store import phones
@@ -35,7 +36,8 @@ NUMBER = Substrings("telephoneNumber", b"030123", (), None)
 def watched(*messages: tuple[bytes, int]) -> PhoneActivity:
     watch = PhoneActivity({"acme": BASE}, lambda: 7.0)
     for message, entries in messages:
-        watch.search_log.observe(watch.bind_dn(WATCHED_DESK), "192.0.2.7", message, entries, ResultCode.SUCCESS, 0.001)
+        login = watch.bind_dn(WATCHED_DESK)
+        watch.search_log.observe(FinishedSearch(login, "192.0.2.7", message, entries, ResultCode.SUCCESS, 0.001))
     return watch
 
 
@@ -104,7 +106,8 @@ class Stage:
 
     def search(self, name: str = "desk1", entries: int = 0) -> None:
         login = DN.replace("desk1", name)
-        self.activity.search_log.observe(login, "192.0.2.1", *message(entries), ResultCode.SUCCESS, 0.001)
+        search = FinishedSearch(login, "192.0.2.1", *message(entries), ResultCode.SUCCESS, 0.001)
+        self.activity.search_log.observe(search)
 
     def note(self, name: str = "desk1", entries: int = 0) -> None:
         """A search that has been taken down."""

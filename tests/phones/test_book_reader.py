@@ -21,6 +21,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListLength
 from ldapgw.phones.contact_list import BookChoice, ListedContact, ListQuery
@@ -72,9 +73,9 @@ class Reading:
             self.turns.turn_of,
         )
 
-    def _observe(self, _login: str, _address: str, message: bytes, found: int, code: ResultCode, *_: object) -> None:
-        self.logged.append((found, code))
-        self.messages.append(message)
+    def _observe(self, search: FinishedSearch) -> None:
+        self.logged.append((search.entries, search.code))
+        self.messages.append(search.message)
 
     def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
         """The names of a list, and its length."""

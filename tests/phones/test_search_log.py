@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.phones import search_log
 from ldapgw.phones.logged_search import LoggedSearch, NewSearches, SearchUpdate
 from ldapgw.phones.search_log import MAX_MESSAGE_BYTES, SEARCHES_PER_PHONE, SearchLog
@@ -25,7 +26,7 @@ def kept() -> SearchLog:
 def observe(
     kept: SearchLog, login: str = DESK1, message: bytes = b"m", entries: int = 1, code: ResultCode = OK
 ) -> None:
-    kept.observe(login, "192.0.2.1", message, entries, code, 0.002)
+    kept.observe(FinishedSearch(login, "192.0.2.1", message, entries, code, 0.002))
 
 
 def messages(kept: SearchLog, login: str = DESK1) -> list[bytes]:
@@ -118,10 +119,10 @@ def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
     kept = SearchLog(clock.seconds)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"):
         clock.advance(1)
-        kept.observe("", address, b"m", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.001)
+        kept.observe(FinishedSearch("", address, b"m", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.001))
     found = [kept.last_refusal(f"192.0.2.{last}") for last in (1, 2, 3)]
     assert found == [3.0, None, 4.0]
-    kept.observe("", "192.0.2.4", b"the root DSE", 1, ResultCode.SUCCESS, 0.001)
+    kept.observe(FinishedSearch("", "192.0.2.4", b"the root DSE", 1, ResultCode.SUCCESS, 0.001))
     assert (kept.last_refusal("192.0.2.4"), kept.last_refusal("192.0.2.1")) == (None, 3.0)
     assert (kept.searches_of(""), kept.take_updates()) == ((), {})
 
@@ -158,7 +159,7 @@ def test_what_is_told_to_another_gateway_is_told_once() -> None:
     kept, other = SearchLog(clock.seconds), SearchLog(clock.seconds)
     observe(kept, message=b"1")
     observe(kept, message=b"2")
-    kept.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+    kept.observe(FinishedSearch("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0))
     first = kept.take_unsent()
     assert [(one.login, one.message) for one in first.searches] == [(DESK1, b"1"), (DESK1, b"2")]
     assert first.refusals == {"192.0.2.9": 0.0}
@@ -217,7 +218,7 @@ def test_searches_of_another_gateway_come_late() -> None:
     last = [b"%d" % number for number in reversed(range(SEARCHES_PER_PHONE - 1))]
     assert [one.message for one in here.searches_of(DESK1)] == [*last, b"second"]
     assert (here.take_unsent(), here.take_updates()) == (NewSearches(), {})
-    there.observe("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+    there.observe(FinishedSearch("", "192.0.2.9", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0))
     here.add(there.take_unsent())
     assert here.last_refusal("192.0.2.9") == 2.0
     assert here.take_unsent() == NewSearches()
@@ -239,5 +240,5 @@ def test_refusals_that_are_told_are_bounded(kept: SearchLog, monkeypatch) -> Non
     """Anybody can be refused."""
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)
     for number in range(5):
-        kept.observe("", f"192.0.2.{number}", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0)
+        kept.observe(FinishedSearch("", f"192.0.2.{number}", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0))
     assert kept.take_unsent().refusals.keys() == {"192.0.2.0", "192.0.2.1", "192.0.2.2"}

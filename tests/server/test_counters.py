@@ -8,6 +8,7 @@ import pytest
 from ldapgw.directory.filter import SearchKind
 from ldapgw.errors import ResultCode
 from ldapgw.google.endpoints import CallSource
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.server.counters import (
     GOOGLE_ANSWERS,
     Counters,
@@ -49,7 +50,7 @@ def test_searches_are_counted_by_result_and_kind() -> None:
         (0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER),
         (1, ResultCode.CANCELED, 0.125, SearchKind.NAME),
     ):
-        counters.observe("cn=desk1", "192.0.2.7", b"", entries, code, seconds, kind)
+        counters.observe(FinishedSearch("cn=desk1", "192.0.2.7", b"", entries, code, seconds, kind))
     assert nonzero({**counters.searches}) == {ResultCode.SUCCESS: 2, ResultCode.CANCELED: 1}
     assert counters.entries == 6
     assert {kind: (sum(one.counts), one.total) for kind, one in counters.durations.items()} == {
@@ -118,7 +119,7 @@ def test_a_copy_does_not_count_on() -> None:
     counters = Counters()
 
     def count() -> None:
-        counters.searches.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME)
+        counters.searches.observe(FinishedSearch("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME))
         counters.count_bind(ResultCode.SUCCESS)
         counters.count_log_event("info")
         counters.generation_lag.observe(0.5)

@@ -20,6 +20,7 @@ from ldapgw.directory.filter import SearchKind
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.errors import ResultCode
 from ldapgw.files.reading import FileReport, FileStatus
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.server.counters import LOG_LEVELS, WAIT_BOUNDS, Counters, Histogram, ReloadStatus, error_codes
 from ldapgw.server.metrics import Gauges, Metrics, read_stored_metrics
 from ldapgw.server.parts.base import Workers
@@ -191,9 +192,9 @@ def test_before_anything_has_happened(stage: Stage) -> None:
 def test_what_is_told(stage: Stage) -> None:
     """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
     counters = Counters()
-    counters.searches.observe("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME)
-    counters.searches.observe("", "", b"", 0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER)
-    counters.searches.observe("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25, SearchKind.NAME)
+    counters.searches.observe(FinishedSearch("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME))
+    counters.searches.observe(FinishedSearch("", "", b"", 0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER))
+    counters.searches.observe(FinishedSearch("", "", b"", 50, ResultCode.SIZE_LIMIT_EXCEEDED, 0.25, SearchKind.NAME))
     counters.count_bind(ResultCode.SUCCESS)
     counters.count_bind(ResultCode.INVALID_CREDENTIALS)
     counters.generation_lag.observe(0.5)

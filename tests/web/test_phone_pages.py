@@ -22,6 +22,7 @@ from ldapgw.directory.passwords import PASSWORD_LENGTH, UNKNOWN_LOGIN_HASH, veri
 from ldapgw.errors import ResultCode
 from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.description import show_mac
@@ -1088,8 +1089,12 @@ def test_the_last_searches(stage: Stage) -> None:
 def test_hostile_searches_are_text(stage: Stage, alice: Browser) -> None:
     """A phone may be anybody's who has its password."""
     search(stage, "(cn=<script>alert\\28'\"&\\29</script>*)", 0)
-    stage.watch.search_log.observe(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
-    stage.watch.search_log.observe(DESK1, "192.0.2.7", b"x" * 5000, 0, ResultCode.ADMIN_LIMIT_EXCEEDED, 0.0)
+    stage.watch.search_log.observe(
+        FinishedSearch(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
+    )
+    stage.watch.search_log.observe(
+        FinishedSearch(DESK1, "192.0.2.7", b"x" * 5000, 0, ResultCode.ADMIN_LIMIT_EXCEEDED, 0.0)
+    )
     page = alice.get(PHONE)
     assert "<script>alert" not in page.body
     assert "(cn=<script>alert\\28'\"&\\29</script>*)" in words_on(page)

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from ldapgw import __version__
 from ldapgw.directory.catalog import Catalog, EndedLogin, Snapshot
 from ldapgw.directory.dit import Dit
-from ldapgw.directory.filter import SearchKind
-from ldapgw.errors import ResultCode
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.limits import Limits
 from ldapgw.ldap.replication.change_log import ChangeLogs
@@ -45,7 +43,7 @@ class PhoneParts:
             base.now,
             self.own_tests.include,
         )
-        self.activity = PhoneActivity(base_dns, base.now, self.notifier.notify)
+        self.activity = PhoneActivity(base_dns, base.now, self.notifier.notify, self.own_tests.include)
         self.recorder = SearchRecorder(
             clock=base.wall_clock,
             store=store,
@@ -62,15 +60,7 @@ class PhoneParts:
             on_refusal=self.notifier.notify,
             tells_others=base.state.database.runs_beside,
         )
-        is_own_test, log_search = self.own_tests.include, self.activity.search_log.observe
-
-        def observe(
-            login: str, address: str, message: bytes, entries: int, code: ResultCode, seconds: float, _kind: SearchKind
-        ) -> None:
-            if not is_own_test(login, address):
-                log_search(login, address, message, entries, code, seconds)
-
-        self.observers: tuple[Observer, ...] = (base.counters.searches.observe, observe)
+        self.observers: tuple[Observer, ...] = (base.counters.searches.observe, self.activity.search_log.observe)
         self.ldap = self._ldap_factory(base)
         self.replication = Provider(self.ldap, ChangeLogs(lambda: catalog.snapshot, base.now), log_replica_use)
         self.phone_recorder = PhoneRecorder(

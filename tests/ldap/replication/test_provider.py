@@ -15,6 +15,7 @@ from ldapgw.contact import Sharing
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.catalog import Freshness
 from ldapgw.errors import ResultCode
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.replication import change_log
 from ldapgw.ldap.replication.provider import SYNC_DONE, SYNC_REQUEST, Provider
 from ldapgw.ldap.replication.replica_entry import Csn
@@ -42,14 +43,14 @@ class Gateway:
         self.clock = Clock()
         self.viewers: dict[str, Viewer] = {"branch": BRANCH.viewer, "vault": VAULT.viewer}
         self.viewers["desk1"] = Viewer("cn=desk1", (Access("acme"),))
+        self.seen: list[FinishedSearch] = []
         port = DirectoryPort(
             lambda: self.site.snapshot.dit,
             lambda name, password, *_: self.viewers.get(name) if password == b"secret" else None,
             lambda _address: NOBODY,
             b"key",
-            observers=(lambda *seen: self.seen.append(seen),),
+            observers=(self.seen.append,),
         )
-        self.seen: list[tuple[object, ...]] = []
         self.factory = LdapFactory(port, replace(LIMITS, **self.limits), self.clock, Contexts(), require_tls=False)
         self.provider = Provider(self.factory, self.site.logs, lambda *use: self.used.append(use))
 

@@ -45,6 +45,7 @@ from ldapgw.google.sandbox.faults import Faults
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
+from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.turns import TurnOf
 from ldapgw.numbers import phone_number
 from ldapgw.numbers.number import Number
@@ -383,7 +384,7 @@ class Stage:
                 reader=BookReader(
                     self.catalog.dit,
                     self.caller_id_limits.budget,
-                    (lambda *search: self.watch.search_log.observe(*search[:-1]),),
+                    (self.watch.search_log.observe,),
                     self.clock.seconds,
                     self.turns.first_turn_of,
                     self.turns.turn_of,
@@ -732,4 +733,5 @@ def search(
 ) -> None:
     """The phone searches, as the wire tells it."""
     request = pdu.search(BASE, 2, encode(read_filter(filter_text)), ("cn", "telephoneNumber", "mobile"), size=50)
-    stage.watch.search_log.observe(login, "192.0.2.7", pdu.message(2, request, controls), entries, code, 0.0042)
+    message = pdu.message(2, request, controls)
+    stage.watch.search_log.observe(FinishedSearch(login, "192.0.2.7", message, entries, code, 0.0042))
