@@ -80,6 +80,7 @@ def record(site: Site, name: str, minutes: int, out: Path | None, *, plain: bool
             begun_at = now()
             try:
                 with database.begin() as connection:
+                    find_phone(connection, phone)  # the phone may have been removed meanwhile
                     refused = recordings.begin(connection, phone, begun_at, begun_at + 60 * minutes, is_plain=plain)
                     if refused is None:
                         activity.record(connection, act(login.tenant, Act.RECORDING_BEGUN, phone))

@@ -27,6 +27,7 @@ STORE_SECONDS = 5.0
 class NotBegun(StrEnum):
     """The reason why a recording did not begin."""
 
+    NO_PHONE = "no phone"
     RUNS = "runs"
     TOO_MANY = "too many"
 
@@ -76,6 +77,8 @@ def begin(connection: Connection, phone: str, now: float, until: float, *, is_pl
     :param phone: the phone's name, as it is stored.
     :returns: the reason why the recording did not begin, or None if the recording began.
     """
+    if connection.execute(select(phone_table.c.name).where(phone_table.c.name == phone)).first() is None:
+        return NotBegun.NO_PHONE
     running = [stored.phone for stored in read_all(connection) if stored.is_running(now)]
     if phone in running:
         return NotBegun.RUNS

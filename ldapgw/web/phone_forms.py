@@ -288,6 +288,8 @@ class PhoneForms:
             case "start":
                 entry = visit.entry(Act.RECORDING_BEGUN, login.name)
                 refused = await store.run(_begin_recording, login.name, now, entry)
+                if refused is recordings.NotBegun.NO_PHONE:
+                    raise PageError(error_pages.PAGES.not_found, visit.tenant)
                 message = "recording-refused" if refused is recordings.NotBegun.TOO_MANY else "recording-began"
                 if refused is None:
                     self._log("is being recorded", visit, login)
@@ -307,7 +309,8 @@ class PhoneForms:
         """
         if visit.others_of(login) and not visit.is_by_admin:
             return visit.redirect("", f"phones/{login.name}/leave")
-        await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name)
+        if not await visit.change(visit.entry(Act.PHONE_REMOVED, login.name), phones.remove, login.name):
+            raise PageError(error_pages.PAGES.not_found, visit.tenant)
         self._pages.one_time.forget(login.name)
         self._log("was removed", visit, login)
         return await visit.done("phone-removed", "phones" if visit.owns(login) else "admin/phones")

@@ -62,6 +62,11 @@ def test_only_so_many_run_at_a_time(desks: Connection) -> None:
     assert begin(desks, f"desk{MAX_RUNNING}") is None
 
 
+def test_no_recording_of_an_unknown_phone_begins(desks: Connection) -> None:
+    assert begin(desks, "gone") is NotBegun.NO_PHONE
+    assert recordings.read_all(desks) == ()
+
+
 def stored_recording(connection: Connection, phone: str = "desk1") -> StoredRecording:
     stored = recordings.read(connection, phone)
     assert stored is not None
