@@ -487,8 +487,9 @@ def remove(connection: Connection, account_id: int, *, with_phones: bool) -> tup
 
 
 def remove_owner(connection: Connection, account_id: int) -> None:
-    """Remove an account from the page of the person who has added the account."""
-    connection.execute(update(account).where(account.c.id == account_id).values(owner=None))
+    """Remove an account from the page of the person who has added the account, unless the account is connected."""
+    is_disconnected = and_(account.c.id == account_id, account.c.connected_at.is_(None))
+    connection.execute(update(account).where(is_disconnected).values(owner=None))
 
 
 def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection
@@ -58,6 +59,25 @@ from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
 
+
+class RevocationOutcome(StrEnum):
+    """The outcome of the revocation of a disconnected account's grant at Google.
+
+    `PENDING` is a revocation that is retried later, unless the token cannot be decrypted.  `IN_USE` is a grant that is
+    not revoked, because an account of this gateway is connected with it: the disconnected account, if its user has
+    connected it again meanwhile, or the user's account in another tenant.
+    """
+
+    REVOKED = "revoked"
+    PENDING = "not_revoked"
+    IN_USE = "in_use"
+
+
+_DISCONNECTED = {
+    RevocationOutcome.REVOKED: "disconnected",
+    RevocationOutcome.PENDING: "not-revoked",
+    RevocationOutcome.IN_USE: "grant-in-use",
+}
 # The maximum number of syncs in the table of the account page, and of contacts in the page's list of contacts to
 # correct.
 _SHOWN_ATTEMPTS = 20
@@ -284,12 +304,12 @@ class AccountPages:
         if account is None or not account.is_connected or account.delegated:
             return self._redirect_to_account(visit, account)
         entry = visit.entry(Act.DISCONNECTED, account.address)
-        revoked = await disconnect_account(self._dependencies, account.id, entry)
+        outcome = await disconnect_account(self._dependencies, account.id, entry)
         self._log("disconnect", visit, account)
         if account.sub != visit.visitor.person.sub:
             await visit.store.run(accounts.remove_owner, account.id)
             account = None
-        return self._redirect_to_account(visit, account, "disconnected" if revoked else "not-revoked")
+        return self._redirect_to_account(visit, account, _DISCONNECTED[outcome])
 
     async def signout(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/signout``: end the session, in the browser and on the server."""
@@ -383,20 +403,22 @@ async def sync_history_values(layout: Layout, account: Account | None) -> Mappin
     }
 
 
-async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: ActivityEntry) -> bool:
+async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: ActivityEntry) -> RevocationOutcome:
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
-    :returns: whether the grant is revoked or need not be revoked; otherwise the revocation is retried later, unless the
-        token cannot be decrypted.  The data in the gateway is deleted in either case.
+    :returns: the outcome of the revocation; `RevocationOutcome.REVOKED` if there is no grant.  The data in the gateway
+        is deleted in any case.
     """
     now = dependencies.clock.seconds()
     pending_id, pending = await dependencies.store.run(_disconnect, dependencies.secret_box, account_id, entry, now)
     dependencies.disconnected()
+    outcome = RevocationOutcome.REVOKED if pending_id is None else RevocationOutcome.PENDING
     try:
         await dependencies.changed()
     finally:
-        revoked = pending_id is None or (pending is not None and await _revoke(dependencies, pending, account_id))
-    return revoked
+        if pending is not None:
+            outcome = await _revoke(dependencies, pending, account_id)
+    return outcome
 
 
 def _disconnect(
@@ -413,10 +435,11 @@ def _disconnect(
     return revocation_id, revocations.read(connection, secret_box, revocation_id)
 
 
-async def _revoke(dependencies: WebDependencies, revocation: Revocation, account_id: int) -> bool:
+async def _revoke(dependencies: WebDependencies, revocation: Revocation, account_id: int) -> RevocationOutcome:
     tenant = dependencies.tenants.get(revocation.tenant)
     sharers = dependencies.sharers(tenant.client) if tenant and tenant.client else []
-    if not await dependencies.store.read(revocations.is_shared, sharers, revocation.sub):
+    in_use = await dependencies.store.read(revocations.is_shared, sharers, revocation.sub)
+    if not in_use:
         try:
             await dependencies.oauth.revoke(revocation.token)
         except GoogleError as error:
@@ -428,9 +451,9 @@ async def _revoke(dependencies: WebDependencies, revocation: Revocation, account
                 code=error.code,
                 detail=error.detail,
             )
-            return False
+            return RevocationOutcome.PENDING
     await dependencies.store.run(revocations.remove, revocation.id)
-    return True
+    return RevocationOutcome.IN_USE if in_use else RevocationOutcome.REVOKED
 
 
 def _shown_account(visit: Visit) -> Account | None:

@@ -25,7 +25,7 @@ from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_state import SyncState
 from ldapgw.web import error_pages
-from ldapgw.web.account_pages import disconnect_account, sync_history_values
+from ldapgw.web.account_pages import RevocationOutcome, disconnect_account, sync_history_values
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_phones import AdminPasswords
 from ldapgw.web.admin_tables import Question, Table, TablePage
@@ -363,10 +363,9 @@ class AdminPeople:
 
         async def end(account: Account) -> str:
             try:
-                revoked = await self._end(visit, account, act, with_phones=with_phones)
+                return await self._end(visit, account, act, with_phones=with_phones)
             except StoreError:  # the store logs the error, and the other accounts are still disconnected
                 return "failed"
-            return "revoked" if revoked else "not_revoked"
 
         def begin(account: Account) -> Deferred[str]:
             return Deferred.fromCoroutine(end(account))
@@ -381,25 +380,22 @@ class AdminPeople:
 
         :param batch: the `batch_key` of new passwords of phones; empty if no phone got a new password.
         """
-        if set(outcomes) <= {"revoked"}:
+        if set(outcomes) <= {RevocationOutcome.REVOKED}:
             if batch:
                 return self._passwords.redirect(visit, batch)
             return visit.redirect(message, _PAGE)
         rows = [
-            (account.address, outcome == "revoked", TEXTS.outcomes[outcome])
+            (account.address, outcome == RevocationOutcome.REVOKED, TEXTS.outcomes[outcome])
             for account, outcome in zip(people, outcomes, strict=True)
         ]
         return visit.page("admin_ended.html", rows=rows, batch=batch)
 
-    async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> bool:
-        """Disconnect an account; if the act is to remove the account, also remove the account.
-
-        :returns: False if there is a grant that could not be revoked at Google.
-        """
+    async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> RevocationOutcome:
+        """Disconnect an account; if the act is to remove the account, also remove the account."""
         store, entry = visit.store, visit.entry(act, account.address)
-        revoked = True
+        outcome = RevocationOutcome.REVOKED
         if account.is_connected:
-            revoked = await disconnect_account(self._dependencies, account.id, entry)
+            outcome = await disconnect_account(self._dependencies, account.id, entry)
         elif act is Act.ACCOUNT_REMOVED:
             await store.run(activity.record, entry)
         if act is Act.ACCOUNT_REMOVED:
@@ -416,7 +412,7 @@ class AdminPeople:
             act=act.value,
             address=visit.request.address,
         )
-        return revoked
+        return outcome
 
     def _entries(self, visit: Visit, act: Act, people: Sequence[Account], detail: str = "") -> list[ActivityEntry]:
         return [visit.entry(act, account.address, detail) for account in people]

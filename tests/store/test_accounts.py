@@ -343,6 +343,9 @@ def test_accounts_that_a_person_has_added(connection: Connection, secret_box: Se
     assert [one.sub for one in accounts.read_for_person(connection, "acme", "sub-0")] == ["sub-0"]
     assert accounts.read_for_person(connection, "acme", "sub-9") == ()
     accounts.remove_owner(connection, found[1].id)
+    assert accounts.read_for_person(connection, "acme", "sub-1") == found
+    accounts.disconnect(connection, found[1].id)
+    accounts.remove_owner(connection, found[1].id)
     assert [one.id for one in accounts.read_for_person(connection, "acme", "sub-1")] == [own.id]
 
 

@@ -299,6 +299,20 @@ def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser) -> None:
     assert [one.is_connected for one in stage.accounts()] == [False, False]
 
 
+def test_who_connects_again_while_being_disconnected_is_told_apart(stage: Stage, admin: Browser) -> None:
+    """The administrator reads that the access is not revoked."""
+
+    def connect_again() -> None:
+        stage.while_changing = lambda: None
+        stage.visitor(account=BOB)
+
+    stage.visitor(account=BOB)
+    stage.while_changing = connect_again
+    told = words_on(act(admin, "people disconnect", [stage.account(BOB).id], confirmed="1"))
+    assert "Google access isn’t revoked: the account was connected again in the meantime" in told
+    assert [one.is_connected for one in stage.accounts()] == [True]
+
+
 @pytest.mark.parametrize(("failures", "shown_state"), [(2, "✓ Connected"), (3, "! Syncs fail")])
 def test_several_failed_syncs_are_a_warning(stage: Stage, admin: Browser, failures: int, shown_state: str) -> None:
     """On the person's page and in the table, although nobody has to act; the state stays the same elsewhere."""

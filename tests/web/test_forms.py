@@ -281,6 +281,23 @@ def test_disconnect_while_the_periodic_service_revokes_the_grant(stage: Stage, a
     assert "Google access is revoked" in alice.get("/acme/").body
 
 
+def test_an_account_that_is_connected_again_while_it_is_disconnected(stage: Stage, alice: Browser) -> None:
+    """The page does not say that the access is revoked, and the new grant stays."""
+
+    def connect_again() -> None:
+        stage.while_changing = lambda: None
+        stage.browser(alice).consent("/acme/connect", account=ALICE)
+
+    stage.while_changing = connect_again
+    alice.submit("/acme/disconnect")
+    said = words_on(alice.get("/acme/"))
+    assert "Google access is revoked" not in said
+    assert "Google access isn’t revoked: the account was connected again in the meantime" in said
+    [account] = stage.accounts()
+    token = stage.do(accounts.read_tokens, stage.secret_box, account.id).refresh_token
+    assert (account.is_connected, stage.world.grants.use_refresh_token(token) is None) == (True, False)
+
+
 def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser) -> None:
     stage.world.revoke(ALICE)
     alice.submit("/acme/disconnect")

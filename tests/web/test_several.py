@@ -59,6 +59,20 @@ def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
     assert BOB not in alice.get("/acme/").body
 
 
+def test_an_added_account_that_is_connected_again_while_it_is_disconnected(stage: Stage, alice: Browser) -> None:
+    """The account stays on the page of the person who has added the account."""
+
+    def connect_again() -> None:
+        stage.while_changing = lambda: None
+        add(stage.browser(alice))
+
+    add(alice)
+    stage.while_changing = connect_again
+    alice.submit("/acme/disconnect", account=stage.account(BOB).sub)
+    bob = stage.account(BOB)
+    assert (bob.is_connected, bob.owner) == (True, stage.account(ALICE).sub)
+
+
 def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None:
     """It is suggested to Google, and stays on the page."""
     add(alice)
