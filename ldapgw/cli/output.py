@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
@@ -22,6 +22,11 @@ from ldapgw.google.person_text import REPLACEMENT, without_controls
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from sqlalchemy import Connection
+
+    from ldapgw.store.database import Database
+
+T = TypeVar("T")
 
 # The width of a table that a program reads.  No row is wider, so the table is neither wrapped nor cut.
 _UNBOUNDED = 10_000
@@ -189,18 +194,26 @@ def discard_output() -> None:
             os.dup2(nowhere.fileno(), descriptor)
 
 
-@contextmanager
-def required_output() -> Iterator[None]:
-    """Undo the transaction around the ``with`` block if the output of the block cannot be written.
+def print_then_commit(database: Database, change: Callable[[Connection], T], show: Callable[[T], None]) -> None:
+    """Change the database after the output about the change was written.
 
-    :raises UserError: when the output cannot be written, in place of an `OSError`, which the transaction would report
-        as a failure of the database.
+    The change is made, undone, shown, and made again.  A password is shown only once, so nothing is changed if the
+    output fails.  No transaction is open during the output, because a terminal that is stopped (Ctrl-S) would keep the
+    database locked.
+
+    :param change: makes the change, and returns the values to show.
+    :raises UserError: when the output cannot be written.
     """
+    with database.begin() as connection:
+        attempt = connection.begin_nested()
+        shown = change(connection)
+        attempt.rollback()
     try:
-        yield
+        show(shown)
     except OSError as error:
         discard_output()
         raise UserError(f"the output cannot be written, so nothing was changed: {error.strerror}") from None
+    database.run(change)
 
 
 def some(names: Sequence[str]) -> str:

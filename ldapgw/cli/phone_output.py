@@ -83,21 +83,21 @@ def login_sheet(site: Site, login: PhoneLogin, password: str, vendor: Vendor | N
     return make_sheet(vendor or vendors_of(login.model)[0], settings)
 
 
-def warn_of_phones_that_find_nobody(connection: Connection, tenant: Tenant, without_owner: Sequence[str]) -> None:
-    """Print a hint if phones without an owner find nobody, because nobody shares contacts yet.
+def hint_on_phones_that_find_nobody(connection: Connection, tenant: Tenant, without_owner: Sequence[str]) -> str:
+    """Return a hint if phones without an owner find nobody, because nobody shares contacts yet; otherwise, return "".
 
     :param without_owner: the names of the phones.
     """
     # A file that is shared with a group is hidden from a phone without an owner.
     if not without_owner or any(not Sharing(file.sharing).group for file in tenant.file):
-        return
+        return ""
     if any(
         account.sharing in (Sharing.SHARED, Sharing.CALLERS) or account.sources.get(Source.DIRECTORY) is SourceState.ON
         for account in accounts.read_all(connection, tenant.name)
     ):
-        return
+        return ""
     who = f"{without_owner[0]} has" if len(without_owner) == 1 else f"{len(without_owner)} phones have"
-    hint(
+    return (
         f"! {who} no owner, and {'finds' if len(without_owner) == 1 else 'find'} nobody until somebody shares contacts "
         "(ldapgw share), or switches the company directory on (on the page, under Account and sharing)."
     )

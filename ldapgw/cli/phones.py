@@ -26,12 +26,13 @@ from ldapgw.cli.output import (
     print_json,
     print_line,
     print_table,
-    required_output,
+    print_then_commit,
     write_target,
     yes_option,
 )
 from ldapgw.cli.phone_output import (
     bind_dn,
+    hint_on_phones_that_find_nobody,
     login_sheet,
     no_protection,
     phone_json,
@@ -40,7 +41,6 @@ from ldapgw.cli.phone_output import (
     print_phones,
     print_steps,
     settings_json,
-    warn_of_phones_that_find_nobody,
 )
 from ldapgw.cli.replicas import add_replica, print_replica, print_replicas, replica_json
 from ldapgw.cli.root import Choice, examples
@@ -259,12 +259,8 @@ def add(
     _check_placeholder(model, placeholder)
     password, hashed = make_password(os.urandom)
     _check_target(target, as_json=as_json)
-    to_stdout = target in (None, "-")
-    with (
-        nullcontext() if to_stdout else new_file(Path(str(target))) as write,
-        site.create_store() as database,
-        database.begin() as connection,
-    ):
+
+    def change(connection: Connection) -> tuple[PhoneLogin, list[str], str]:
         found = _find_accounts(connection, owners, chosen.name)
         login = PhoneLogin(
             name=name,
@@ -283,14 +279,21 @@ def add(
         _check_mac(connection, login)
         if not activity.recorded(connection, act(chosen.name, Act.PHONE_ADDED, name), stored.add, login):
             raise _name_taken(name)
-        warn_of_phones_that_find_nobody(connection, chosen, [] if found else [name])
-        # The phone is not added if the output fails, because the password would be lost.
+        warning = hint_on_phones_that_find_nobody(connection, chosen, [] if found else [name])
+        return login, [account.address for account in found], warning
+
+    def show(added: tuple[PhoneLogin, list[str], str]) -> None:
+        login, addresses, warning = added
+        if warning:
+            hint(warning)
         sheet = login_sheet(site, login, password)
         if write is not None:
             write(sheet.printed.encode())
-        addresses = [account.address for account in found]
-        with required_output():
-            print_login(site, login, addresses, password, sheet, target=target, as_json=as_json)
+        print_login(site, login, addresses, password, sheet, target=target, as_json=as_json)
+
+    to_stdout = target in (None, "-")
+    with nullcontext() if to_stdout else new_file(Path(str(target))) as write, site.create_store() as database:
+        print_then_commit(database, change, show)
     site.wait_for_gateway()
 
 
@@ -429,7 +432,8 @@ def move(site: Site, name: str, *, owners: Sequence[str], nobody: bool, keep_pas
     if keep_password and as_json:
         raise click.UsageError("--json prints a new login, but --keep-password makes none: leave out one of them.")
     password, hashed = make_password(os.urandom) if not keep_password else ("", "")
-    with site.open_store() as database, database.begin() as connection:
+
+    def change(connection: Connection) -> tuple[PhoneLogin, list[str]]:
         login = find_phone(connection, name)
         site.tenant(login.tenant)
         found = _find_accounts(connection, owners, login.tenant)
@@ -441,14 +445,19 @@ def move(site: Site, name: str, *, owners: Sequence[str], nobody: bool, keep_pas
         if password:
             entry = act(login.tenant, Act.PHONE_PASSWORD, login.name)
             activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
+        return login, addresses
+
+    def show(moved: tuple[PhoneLogin, list[str]]) -> None:
+        login, addresses = moved
         whose = "these accounts'" if len(addresses) > 1 else "that account's"
         finds = f"finds {whose} contacts" if addresses else "finds only the shared books and the Workspace directory"
-        # The phone is not moved if the output fails, because the new password would be lost.
-        with required_output():
-            if not as_json:
-                print_line(f"{login.name} now belongs to {_names(addresses)}: it {finds}.")
-            if password:
-                print_login(site, login, addresses, password, login_sheet(site, login, password), as_json=as_json)
+        if not as_json:
+            print_line(f"{login.name} now belongs to {_names(addresses)}: it {finds}.")
+        if password:
+            print_login(site, login, addresses, password, login_sheet(site, login, password), as_json=as_json)
+
+    with site.open_store() as database:
+        print_then_commit(database, change, show)
     if password:
         site.wait_for_gateway()
 
@@ -494,10 +503,28 @@ def remove(site: Site, name: str, *, yes: bool) -> None:
 def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -> None:
     """Give a phone, or the login of a replica, a new password. The old password stops working immediately."""
     password, hashed = make_password(os.urandom)
+
+    def change(connection: Connection) -> tuple[PhoneLogin, Sequence[str]]:
+        login = find_login(connection, name)
+        entry = act(login.tenant, Act.REPLICA_PASSWORD if login.replica else Act.PHONE_PASSWORD, login.name)
+        activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
+        if mac is not None:
+            login = replace(login, mac=mac)
+            _check_mac(connection, login)
+            entry = act(login.tenant, Act.PHONE_MAC, login.name, show_mac(mac))
+            activity.recorded(connection, entry, stored.set_mac, login.name, mac)
+        return login, accounts.read_addresses_of(connection, login.account_ids)
+
+    def show(changed: tuple[PhoneLogin, Sequence[str]]) -> None:
+        login, owners = changed
+        if login.replica:
+            print_replica(site, login, password, as_json=as_json)
+        else:
+            print_login(site, login, owners, password, login_sheet(site, login, password), as_json=as_json)
+
     with site.open_store() as database:
         with database.begin() as connection:
             login = find_login(connection, name)
-            owners = accounts.read_addresses_of(connection, login.account_ids)
         if mac is not None and login.replica:
             raise click.UsageError("A replica has no MAC address.")
         site.tenant(login.tenant)
@@ -507,20 +534,7 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
             else "finds no contacts until you enter the new password in the phone."
         )
         confirm(f"This gives {login.name} a new password: it {until}", yes=yes)
-        with database.begin() as connection:
-            entry = act(login.tenant, Act.REPLICA_PASSWORD if login.replica else Act.PHONE_PASSWORD, login.name)
-            activity.recorded(connection, entry, stored.set_password, login.name, hashed, now())
-            if mac is not None:
-                login = replace(login, mac=mac)
-                _check_mac(connection, login)
-                entry = act(login.tenant, Act.PHONE_MAC, login.name, show_mac(mac))
-                activity.recorded(connection, entry, stored.set_mac, login.name, mac)
-            # The old password stays valid if the output fails, because the new password would be lost.
-            with required_output():
-                if login.replica:
-                    print_replica(site, login, password, as_json=as_json)
-                else:
-                    print_login(site, login, owners, password, login_sheet(site, login, password), as_json=as_json)
+        print_then_commit(database, change, show)
     if not login.replica:
         site.wait_for_gateway()
 

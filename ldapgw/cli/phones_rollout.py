@@ -28,7 +28,7 @@ from ldapgw.cli.output import (
     some,
     yes_option,
 )
-from ldapgw.cli.phone_output import no_protection, phone_site, warn_of_phones_that_find_nobody
+from ldapgw.cli.phone_output import hint_on_phones_that_find_nobody, no_protection, phone_site
 from ldapgw.cli.root import Choice, examples
 from ldapgw.cli.site import Site, act, as_json, find_phone, now, only_tenant, pass_site, read_file
 from ldapgw.directory.passwords import generate_password, make_password
@@ -342,7 +342,9 @@ def import_phones(
                 )
             activity.record(connection, *(act(chosen.name, Act.PHONE_ADDED, phone.login.name) for phone in phones))
             without_owner = [phone.login.name for phone in phones if not phone.login.account_ids]
-            warn_of_phones_that_find_nobody(connection, chosen, without_owner)
+            warning = hint_on_phones_that_find_nobody(connection, chosen, without_owner)
+    if warning:
+        hint(warning)
     if as_json:
         print_json([_json_object(line, chosen) for line in lines])
     else:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 import click
+from sqlalchemy import Connection
 
 from ldapgw.cli.output import (
     NEVER,
@@ -16,7 +17,7 @@ from ldapgw.cli.output import (
     print_json,
     print_line,
     print_table,
-    required_output,
+    print_then_commit,
     write_target,
 )
 from ldapgw.cli.root import examples
@@ -48,16 +49,17 @@ def add_replica(site: Site, name: str, tenant: str | None, *, private: bool, ext
     password, hashed = make_password(os.urandom)
     content = ReplicaBooks.of(private=private, extra_values=extra_values)
     login = PhoneLogin(name, chosen.name, None, NumberMode.VALUES, hashed, now(), replica=content)
-    with site.create_store() as database, database.begin() as connection:
-        entry = act(chosen.name, Act.REPLICA_ADDED, name, "private" if private else "shared")
+    entry = act(chosen.name, Act.REPLICA_ADDED, name, "private" if private else "shared")
+
+    def change(connection: Connection) -> None:
         if not activity.recorded(connection, entry, stored.add, login):
             raise UserError(
                 f"a phone or replica named {name} already exists; names are unique on a gateway, regardless of upper "
                 "and lower case"
             )
-        # The login is not added if the output fails, because the password would be lost.
-        with required_output():
-            print_replica(site, login, password, as_json=as_json)
+
+    with site.create_store() as database:
+        print_then_commit(database, change, lambda _: print_replica(site, login, password, as_json=as_json))
 
 
 def print_replica(site: Site, login: PhoneLogin, password: str, *, as_json: bool) -> None:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -367,20 +371,20 @@ def test_a_phone_that_cannot_be(gateway: Gateway, arguments: tuple[str, ...], me
     assert not gateway.state_dir.exists()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("add", "desk1"),
-        ("add", "desk1", "--json"),
-        ("add", "desk1", "--model", "yealink", "--settings", "-"),
-        ("add", "desk1", "--model", "yealink", "--settings", "desk1.cfg"),
-        ("add", "--replica", "desk1"),
-        ("reset", "desk2", "--yes"),
-        ("reset", "branch2", "--yes"),
-        ("move", "desk2", "--account", "alice@acme.example"),
-    ],
-    ids=" ".join,
+# Commands that print a new password.
+NEW_PASSWORDS = (
+    ("add", "desk1"),
+    ("add", "desk1", "--json"),
+    ("add", "desk1", "--model", "yealink", "--settings", "-"),
+    ("add", "desk1", "--model", "yealink", "--settings", "desk1.cfg"),
+    ("add", "--replica", "desk1"),
+    ("reset", "desk2", "--yes"),
+    ("reset", "branch2", "--yes"),
+    ("move", "desk2", "--account", "alice@acme.example"),
 )
+
+
+@pytest.mark.parametrize("arguments", NEW_PASSWORDS, ids=" ".join)
 def test_nothing_changes_if_the_password_cannot_be_printed(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
@@ -398,6 +402,42 @@ def test_nothing_changes_if_the_password_cannot_be_printed(
     assert (code, capsys.readouterr().err.splitlines()[-1]) == (1, message)
     assert (gateway.do(phones.read_all), gateway.do(activity.read_since, None, 0.0)) == before
     assert not (gateway.folder / "desk1.cfg").exists()
+
+
+class Terminal(io.BytesIO):
+    """A terminal that notes at each line whether another program could write to the database."""
+
+    def __init__(self, database: Path) -> None:
+        super().__init__()
+        self._database = database
+        self.could_write: list[bool] = []
+
+    def write(self, line: Any) -> int:
+        with closing(sqlite3.connect(self._database, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                self.could_write.append(True)
+            except sqlite3.OperationalError:
+                self.could_write.append(False)
+        return len(line)
+
+
+@pytest.mark.parametrize("arguments", NEW_PASSWORDS, ids=" ".join)
+def test_the_database_is_not_locked_while_a_password_is_printed(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """A terminal that is stopped would keep the gateway from writing."""
+    gateway.write(LISTENING)
+    gateway.connect("alice@acme.example")
+    gateway.run("phones", "add", "desk2")
+    gateway.run("phones", "add", "--replica", "branch2")
+    terminal = Terminal(gateway.state_dir / "ldapgw.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(terminal, write_through=True))
+        patch.setattr(sys, "stderr", io.TextIOWrapper(terminal, write_through=True))
+        patch.chdir(gateway.folder)
+        main(["--config", str(gateway.file), "phones", *arguments], standalone_mode=False)
+    assert {*terminal.could_write} == {True}
 
 
 def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
