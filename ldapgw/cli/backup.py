@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
 from sqlalchemy import URL, make_url
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ldapgw.cli.output import confirm, counted, hint, print_line, yes_option
 from ldapgw.cli.root import examples
-from ldapgw.cli.site import Site, act, now, pass_site
+from ldapgw.cli.site import TEXT_FILE, Site, act, now, pass_site, read_file
 from ldapgw.errors import UserError
 from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.state_dir import BACKUP_NOTE, DATABASE_FILE, StateDirLock, lock_holder_pid
@@ -305,11 +306,11 @@ def database() -> None:
 @click.option("--to", "url", metavar="URL", required=True, help="The database to copy to; it must be empty.")
 @click.option(
     "--password-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=TEXT_FILE,
     help="A file with the password for the database in --to. Without it, PGPASSWORD or .pgpass can have the password.",
 )
 @pass_site
-def copy(site: Site, url: str, password_file: Path | None) -> None:
+def copy(site: Site, url: str, password_file: TextIO | None) -> None:
     """Copy everything from the configured database to another database.
 
     Stop the gateway first. The configured database is not changed. If the command is interrupted, run it again to copy
@@ -343,14 +344,9 @@ def copy(site: Site, url: str, password_file: Path | None) -> None:
     print_line("Now set database in the configuration to the URL of the new database, and start the gateway.")
 
 
-def _url(url: str, password_file: Path | None) -> URL:
+def _url(url: str, password_file: TextIO | None) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise click.BadParameter("expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME") from None
-    if password_file is None:
-        return parsed
-    try:
-        return parsed.set(password=password_file.read_text("utf-8").rstrip("\r\n"))
-    except (OSError, UnicodeDecodeError):
-        raise UserError(f"{password_file}: cannot be read") from None
+    return parsed if password_file is None else parsed.set(password=read_file(password_file).rstrip("\r\n"))

@@ -29,7 +29,7 @@ import click
 from ldapgw.cli.check import REFUSED_REDIRECT_URI, check_page_port, check_public_name, check_validity
 from ldapgw.cli.output import hint, print_line
 from ldapgw.cli.root import CONFIG_FILE, Choice, examples
-from ldapgw.cli.site import Site, now, pass_site, setting_type
+from ldapgw.cli.site import Site, now, pass_site, read_file, setting_type
 from ldapgw.errors import UserError
 from ldapgw.google.endpoints import is_redirect_uri_refused, read_client_file
 from ldapgw.phones.provisioning.settings import Security
@@ -104,7 +104,8 @@ def _read_client_file(text: str) -> str:
             "there is no such file; leave the path empty to enter the OAuth client on the web page later"
         )
     try:
-        read_client_file(path.read_bytes())
+        with path.open("rb") as file:
+            read_client_file(read_file(file))
     except UserError as error:
         raise click.BadParameter(error.problems[0]) from None
     except OSError as error:

@@ -33,7 +33,7 @@ def examples_of(name: str) -> list[str]:
 @pytest.mark.parametrize("name", ["", "phones", "activity", *commands()])
 def test_every_help_has_examples_that_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for file in ("desk1.password", "desk1.jsonl", "desks.csv", "branch1.password"):
+    for file in ("desk1.password", "desk1.jsonl", "desks.csv", "branch1.password", "db.password"):
         (tmp_path / file).touch()
     for line in examples_of(name):
         called = re.search(r"ldapgw [^>]*", line.removeprefix("source <(").removesuffix(")" if "<(" in line else ""))

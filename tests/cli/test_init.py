@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ldapgw.cli import init, main
+from ldapgw.cli import init, main, site
 from ldapgw.contact import Source
 from ldapgw.server.certificates import AuthorityFiles
 from ldapgw.server.config import Config, Tls, load
@@ -226,6 +226,16 @@ def test_a_client_file_of_another_kind(file: Path, tmp_path: Path) -> None:
     result = run(file, admin="", answers=f"{ROOT}\n\n\n\n\n\n\n\n\n{client}\n\n{NOTHING_SAID}")
     assert "is for a Desktop client" in result.stderr
     assert (result.exit_code, load(str(file)).tenant[0].client_id) == (0, "")
+
+
+def test_a_client_file_that_is_too_large(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command reads no more than the largest file that it needs."""
+    monkeypatch.setattr(site, "MAX_FILE_SIZE", 1_000_000)
+    client = tmp_path / "client.json"
+    client.write_text(json.dumps({"web": {"client_id": "1-a", "client_secret": "hush"}}) + " " * 1_000_000)
+    result = run(file, "--client-secret-file", str(client))
+    assert (result.exit_code, file.exists()) == (2, False)
+    assert f"{client}: is larger than 1 MB" in "".join(result.stderr.split("\n"))
 
 
 @pytest.mark.parametrize("has_client", [True, False])

@@ -671,6 +671,7 @@ def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
         ("phones", "import", "/dev/zero"),
         ("replay", "/dev/zero"),
         ("phones", "test", "desk1", "--ca-file", "/dev/zero"),
+        ("database", "copy", "--to", "postgresql+psycopg://ldapgw@db/ldapgw", "--password-file", "/dev/zero"),
     ],
     ids=" ".join,
 )
