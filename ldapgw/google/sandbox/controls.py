@@ -217,7 +217,7 @@ def _required(arguments: Arguments, name: str) -> str:
 
 def _number(arguments: Arguments, name: str) -> float:
     try:
-        number = float(arguments.get(name) or "")
+        number = float(arguments.get(name, ""))
     except (TypeError, ValueError):
         number = math.nan
     if not abs(number) <= _LARGEST:

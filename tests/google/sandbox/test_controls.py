@@ -105,6 +105,17 @@ def test_every_control_turns_the_world(google: Google) -> None:
         assert google.control("advance", seconds=60).json == {"time": START + 60 * minutes}
 
 
+@pytest.mark.parametrize("zero", [0, "0"], ids=["as a number", "as text"])
+def test_zero_is_a_number(google: Google, zero: object) -> None:
+    """No time passes, the fault is in the next call, and the project has no call left."""
+    assert google.control("advance", seconds=zero).json == {"time": START}
+    assert google.control("quota", calls_per_minute=zero).status == 200
+    assert google.connections(google.connect()["access_token"]).status == 429
+    assert google.control("quota", calls_per_minute=None).status == 200
+    assert google.control("inject-fault", name="error_internal_500", after=zero).status == 200
+    assert google.connections(google.connect()["access_token"]).status == 500
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "problem"),
     [
@@ -140,6 +151,7 @@ def test_every_control_turns_the_world(google: Google) -> None:
         ("advance", {"seconds": "nan"}, "seconds: expected a number of at most 316224000"),
         ("advance", {"seconds": "1e400"}, "seconds: expected a number of at most 316224000"),
         ("advance", {}, "seconds: expected a number"),
+        ("advance", {"seconds": None}, "seconds: expected a number"),
         ("set-user", {"account": BOB, "suspended": "maybe"}, "suspended: expected true or false"),
         ("set-service-account", {"state": "lost"}, "state = lost: expected one of ok, disabled, deleted"),
         ("replace-key", {"service_account": "x"}, "service_account: is no service account of this sandbox"),
