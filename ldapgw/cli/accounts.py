@@ -347,15 +347,14 @@ def _disconnect(site: Site, database: Database, account: Account) -> str:
     for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), disconnected):
         hint(f"! {line}")
     return error and (
-        f"its access is not revoked at Google yet ({error}). The gateway keeps trying for a day; the owner can do it "
-        "at https://myaccount.google.com/permissions"
+        f"its access is not revoked at Google {error}; the owner can do it at https://myaccount.google.com/permissions"
     )
 
 
 def _revoke(site: Site, database: Database, account: Account) -> str:
     """Revoke the account's grant at Google, unless other tenants use the same grant.
 
-    :returns: the error in a few words; empty without an error.
+    :returns: the error and what the gateway does next, as the end of a sentence; empty without an error.
     """
     from ldapgw.store.revocations import is_shared as shares_grant
 
@@ -375,8 +374,9 @@ def _revoke(site: Site, database: Database, account: Account) -> str:
 
             oauth = google_clients(site.config).oauth
             run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))
-    except GoogleError as error:
-        return f"{error.code}: {error.detail}"
-    except UserError as error:
-        return error.problems[0]
+    except StoreError as error:
+        return f"({error.problems[0]}). Without the key, the gateway can't revoke the access either"
+    except (GoogleError, UserError) as error:
+        reason = error.problems[0] if isinstance(error, UserError) else f"{error.code}: {error.detail}"
+        return f"yet ({reason}). The gateway keeps trying for a day"
     return ""
