@@ -381,7 +381,9 @@ class SyncScheduler(Service):
             changed, error = bool(directory_changed) or changed, directory_error or error
             if directory_error is not None or (directory_changed is not None and not has_called):
                 has_called = True
-                is_closed = self._circuits.end_trial(account, error, self._clock.seconds(), self._random())
+                is_closed |= self._circuits.end_trial(account, error, self._clock.seconds(), self._random())
+                # The account's own sources have closed the circuit, and the directory may have opened it again.
+                is_closed &= not self._circuits.of(grantor).is_open
         if not has_called:
             self._circuits.withdraw_trial(grantor, now, untried)
         if is_closed:

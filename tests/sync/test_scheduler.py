@@ -549,6 +549,40 @@ def test_an_alarm_outlives_a_restart(stage: Stage) -> None:
     assert {stage.account(address).error.code for address in addresses} == {"client_rejected"}  # type: ignore[union-attr]
 
 
+def test_a_client_is_accepted_again_although_the_directory_account_loses_its_consent(stage: Stage) -> None:
+    """The account's own contacts are fetched, which ends the alarm; then the person ends the access."""
+    stage.configure(sources=(Source.CONTACTS, Source.DIRECTORY))
+    first, second, third = crowd(stage, 3)
+    stage.world.set_client(state="deleted")
+    stage.clock.advance(3600)
+    assert {stage.trouble(address).code for address in (first, second, third)} == {"client_rejected"}
+    stage.world.set_client(state="ok")
+    stage.line.meanwhile[CONNECTIONS] = lambda: stage.world.revoke(first)
+    stage.request(first)
+    assert stage.trouble(first).code == "consent_revoked"
+    assert [stage.account(address).error for address in (second, third)] == [None, None]
+    stage.clock.pump([1] * 62)
+    assert stage.calls()[CONNECTIONS] == 3
+
+
+def test_an_alarm_stays_if_the_client_is_rejected_again_during_the_sync(stage: Stage, logged: list[LogEvent]) -> None:
+    """The account's own contacts are fetched, and then the directory is refused."""
+
+    def reject_again() -> None:
+        stage.world.set_client(state="deleted")
+        stage.world.expire_access_tokens()
+
+    stage.configure(sources=(Source.CONTACTS, Source.DIRECTORY))
+    addresses = crowd(stage, 3)
+    stage.world.set_client(state="deleted")
+    stage.clock.advance(3600)
+    stage.world.set_client(state="ok")
+    stage.line.meanwhile[CONNECTIONS] = reject_again
+    stage.request(addresses[0])
+    assert {stage.trouble(address).code for address in addresses} == {"client_rejected"}
+    assert [event["event"] for event in logged if event["event"].startswith("client_")] == ["client_refused"]
+
+
 def test_an_api_that_is_off_is_one_alarm(stage: Stage) -> None:
     """With the page where it is enabled; another tenant's accounts know nothing of it."""
     addresses = crowd(stage, 4)
