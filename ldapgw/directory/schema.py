@@ -128,6 +128,7 @@ SYNTAXES = {
     _SYNTAX + "11": "Country String",
     _SYNTAX + "12": "DN",
     _SYNTAX + "15": "Directory String",
+    _SYNTAX + "16": "DIT Content Rule Description",
     _SYNTAX + "22": "Facsimile Telephone Number",
     _SYNTAX + "24": "Generalized Time",
     _SYNTAX + "26": "IA5 String",
@@ -245,6 +246,7 @@ ATTRIBUTE_TYPES = (
     AttributeType("entryDN", "1.3.6.1.1.20", _DN, usage=_OPERATION, single_valued=True),
     # RFC 4512 4.2: the subschema
     AttributeType("attributeTypes", "2.5.21.5", _definition("3"), usage=_OPERATION),
+    AttributeType("dITContentRules", "2.5.21.2", _definition("16"), usage=_OPERATION),
     AttributeType("objectClasses", "2.5.21.6", _definition("37"), usage=_OPERATION),
     AttributeType("matchingRules", "2.5.21.4", _definition("30"), usage=_OPERATION),
     AttributeType("matchingRuleUse", "2.5.21.8", _definition("31"), usage=_OPERATION),
@@ -274,17 +276,20 @@ OBJECT_CLASSES = (
     ObjectClass("person", "2.5.6.6", "STRUCTURAL", "top", ("sn", "cn"), ("telephoneNumber",)),
     ObjectClass("organizationalPerson", "2.5.6.7", "STRUCTURAL", "person", (),
                 ("title", "facsimileTelephoneNumber", *_PLACE, "ou")),
-    # RFC 2798 does not allow the attribute c.  The class allows c here, for a contact's country, which harms no client.
     ObjectClass("inetOrgPerson", "2.16.840.1.113730.3.2.2", "STRUCTURAL", "organizationalPerson", (),
                 ("displayName", "givenName", "homePhone", "initials", "jpegPhoto", "labeledURI", "mail", "mobile", "o",
-                 "pager", "uid", "c")),
+                 "pager", "uid")),
     ObjectClass("dcObject", "1.3.6.1.4.1.1466.344", "AUXILIARY", "top", ("dc",)),
     # RFC 4512 4.3: any user attribute is allowed.
     ObjectClass("extensibleObject", "1.3.6.1.4.1.1466.101.120.111", "AUXILIARY", "top"),
     ObjectClass("subentry", "2.5.17.0", "STRUCTURAL", "top", ("cn",)),
     ObjectClass("subschema", "2.5.20.1", "AUXILIARY", "top", (),
-                ("attributeTypes", "objectClasses", "matchingRules", "matchingRuleUse", "ldapSyntaxes")),
+                ("attributeTypes", "dITContentRules", "objectClasses", "matchingRules", "matchingRuleUse",
+                 "ldapSyntaxes")),
 )  # fmt: skip
+
+# RFC 4512 4.1.6.  Contacts have the attribute c for their country, and RFC 2798 does not allow c in inetOrgPerson.
+CONTENT_RULES = ("( 2.16.840.1.113730.3.2.2 NAME 'contact' MAY c )",)
 
 _TYPES = {
     spelling: kind

@@ -21,7 +21,7 @@ _VERSIONS = (b"2", b"3")
 
 # Clients keep a copy of the schema until `modifyTimestamp` changes (RFC 4512 4.2).  Whoever changes the schema has to
 # change `_SCHEMA_MODIFIED` too.
-_SCHEMA_CREATED, _SCHEMA_MODIFIED = b"20261120000000Z", b"20261130000000Z"
+_SCHEMA_CREATED, _SCHEMA_MODIFIED = b"20261120000000Z", b"20261130190000Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ def subschema() -> Entry:
         ),
         "matchingRuleUse": _encoded(filter(None, map(_matching_rule_use, schema.MATCHING_RULES))),
         "attributeTypes": _encoded(map(_attribute_type, schema.ATTRIBUTE_TYPES)),
+        "dITContentRules": _encoded(schema.CONTENT_RULES),
         "objectClasses": _encoded(map(_object_class, schema.OBJECT_CLASSES)),
     }
     attributes = {"objectClass": ("top", "subentry", "subschema"), "cn": ("subschema",)}

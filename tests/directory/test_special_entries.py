@@ -14,7 +14,7 @@ from ldapgw.directory.dn import Dn
 from ldapgw.directory.inet_org_person import OBJECT_CLASSES
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from tests.support.phonebook import BASE, naming_context
-from tests.support.phonebook.entries import answer
+from tests.support.phonebook.entries import ENTRIES, answer
 
 CONTEXT = naming_context()
 OTHER = replace(CONTEXT, name="other", base=Dn.parse("ou=x,o=Other"))
@@ -99,17 +99,26 @@ def test_subschema_is_whole() -> None:
 
     assert set(re.findall(r"(?:EQUALITY|ORDERING|SUBSTR) (\w+)", used)) <= rules
     assert set(re.findall(r"SYNTAX ([\d.]+)", used)) <= syntaxes
-    for text in definitions("objectClasses"):
+    for text in definitions("objectClasses") + definitions("dITContentRules"):
         listed = re.findall(r"(?:MUST|MAY) (?:\(([^)]*)\)|(\w+))", text)
         assert {name for pair in listed for part in pair for name in part.replace("$", " ").split()} <= types
 
 
 def test_the_subschema_says_when_it_was_changed() -> None:
     """Clients keep a copy of the schema: a change of the schema needs another time here, and another checksum."""
-    kinds = ("ldapSyntaxes", "matchingRules", "matchingRuleUse", "attributeTypes", "objectClasses")
+    kinds = ("ldapSyntaxes", "matchingRules", "matchingRuleUse", "attributeTypes", "dITContentRules", "objectClasses")
     checksum = crc32("\n".join(text for kind in kinds for text in definitions(kind)).encode())
     times = [*subschema().attribute("createTimestamp"), *subschema().attribute("modifyTimestamp")]
-    assert (times, checksum) == ([b"20261120000000Z", b"20261130000000Z"], 2964437066)
+    assert (times, checksum) == ([b"20261120000000Z", b"20261130190000Z"], 2595102080)
+
+
+def test_a_content_rule_allows_the_attribute_of_contacts_that_their_class_lacks() -> None:
+    """RFC 4512 2.4.5: a rule for a structural class allows further attributes; RFC 2798 has no country."""
+    held = {name.lower() for name in answer(ENTRIES[True])}
+    allowed = {kind.name.lower() for kind in schema.attributes_of("inetOrgPerson")}
+
+    assert held - allowed == {"c"}
+    assert definitions("dITContentRules") == ["( 2.16.840.1.113730.3.2.2 NAME 'contact' MAY c )"]
 
 
 def test_every_matching_rule_says_what_it_can_be_used_for() -> None:
@@ -151,6 +160,7 @@ GRAMMAR = {
     "attributeTypes": rf"\( {OID} NAME {QDESCRS}(?: SUP {DESCR})?(?: EQUALITY {DESCR})?(?: ORDERING {DESCR})?"
     rf"(?: SUBSTR {DESCR})? SYNTAX {OID}(?: SINGLE-VALUE)?(?: NO-USER-MODIFICATION)?"
     r"(?: USAGE (?:directoryOperation|dSAOperation))? \)",
+    "dITContentRules": rf"\( {OID} NAME {QDESCRS}(?: AUX {OIDS})?(?: MUST {OIDS})?(?: MAY {OIDS})?(?: NOT {OIDS})? \)",
     "objectClasses": rf"\( {OID} NAME {QDESCRS}(?: SUP {OIDS})? (?:ABSTRACT|STRUCTURAL|AUXILIARY)(?: MUST {OIDS})?"
     rf"(?: MAY {OIDS})? \)",
 }

@@ -440,10 +440,7 @@ def _impossible_names(request: SearchRequest) -> SearchRequest:
 
 
 def _selection(request: SearchRequest) -> SearchRequest:
-    attributes = tuple(name for text in request.attributes for name in text.split())
-    if "@inetOrgPerson" in attributes:
-        attributes += ("c",)
-    return replace(request, attributes=attributes)
+    return replace(request, attributes=tuple(name for text in request.attributes for name in text.split()))
 
 
 REQUEST_DIFFERENCES = (
@@ -453,6 +450,6 @@ REQUEST_DIFFERENCES = (
                       "in for the root.", _above_all),
     RequestDifference("impossible names", "An attribute type that is not in the schema, or an empty value, makes a DN "
                       "that names nothing (noSuchObject); slapd says that it is no DN.", _impossible_names),
-    RequestDifference("selection", "Some phones write two names in one text, or an empty one, which names nothing; "
-                      "and a contact's country is in our inetOrgPerson.", _selection),
+    RequestDifference("selection", "Some phones write two names in one text, or an empty one, which names nothing.",
+                      _selection),
 )  # fmt: skip
