@@ -177,13 +177,14 @@ def test_the_parts_are_those_that_log() -> None:
 
 
 def test_each_event_says_whose_it_is() -> None:
-    """Calls of one event have the same members, which the reference lists; an account comes with its tenant.
+    """Calls of one event have the same members, which the reference lists; an account or a phone comes with its tenant.
 
     An event of the LDAP server comes with its connection.
     """
     calls = log_events.calls()
     assert len({(call.event, call.members) for call in calls}) == len({call.event for call in calls})
-    assert [call.where for call in calls if "account" in call.members and "tenant" not in call.members] == []
+    of_tenants = [call for call in calls if {"account", "phone"} & {*call.members}]
+    assert [call.where for call in of_tenants if "tenant" not in call.members] == []
     assert [call.where for call in calls if call.part == "ldap" and "connection" not in call.members] == []
 
 
