@@ -14,6 +14,7 @@ from ldapgw.store import accounts, activity, phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode
+from ldapgw.store.tables import account as account_table
 from ldapgw.web import admin_phones, admin_tables
 from ldapgw.web.admin_people import MAX_REVOCATIONS
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
@@ -289,13 +290,21 @@ def test_some_grants_are_revoked_at_a_time(stage: Stage, admin: Browser) -> None
     assert {one.is_connected for one in stage.accounts()} == {False}
 
 
-def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser) -> None:
+@pytest.mark.parametrize("fault", ["Google does not answer", "the token cannot be decrypted"])
+def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser, fault: str) -> None:
+    """The sentence is true for an access that the gateway can never revoke, too."""
     alice, bob = connect(stage, ALICE), connect(stage, BOB)
-    stage.world.faults.inject("broken_connection_lost", times=1, path="/revoke")
+    if fault == "Google does not answer":
+        stage.world.faults.inject("broken_connection_lost", times=1, path="/revoke")
+    else:
+        with stage.database.begin() as connection:
+            damaged = account_table.update().where(account_table.c.id == alice).values(refresh_token=b"damaged")
+            connection.execute(damaged)
     seen = act(admin, "people disconnect", [alice, bob], confirmed="1")
     told = words_on(seen)
     assert (seen.status, told.count("Contacts deleted, Google access revoked.")) == (200, 1)
-    assert told.count("Google couldn’t be reached to revoke access") == 1
+    assert told.count("The gateway couldn’t revoke Google access yet.") == 1
+    assert "keeps trying" not in told
     assert [one.is_connected for one in stage.accounts()] == [False, False]
 
 
