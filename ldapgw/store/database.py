@@ -8,6 +8,7 @@ difference between the engines is a method here.
 
 from __future__ import annotations
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table, event, insert, inspect, select, text, update
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ldapgw.errors import StoreError, UnreachableStore
@@ -37,6 +51,10 @@ _DATABASE = "ldapgw_database"
 
 # The name of each file in the folder "versions" begins with the revision that the migration leads to.
 _MIGRATIONS = Path(__file__).with_name("migrations")
+_READABLE_FROM = re.compile(r"""^readable_from = ["'](\d+)["']$""", re.MULTILINE)
+# The table in which Alembic stores the revision of a database.  `ldapgw.store.tables` lacks this table, because Alembic
+# would compare and copy it with the other tables.
+_alembic_version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 # The tables whose rows get ids from the database.
 NUMBERED = ("account", "activity", "revocation")
@@ -350,8 +368,12 @@ def take_erased(connection: Connection) -> frozenset[str]:
 
 def revisions() -> tuple[str, ...]:
     """Return the database revisions that this version of ldapgw knows, newest first."""
-    files = (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
-    return tuple(sorted((file.name.partition("_")[0] for file in files), reverse=True))
+    return tuple(file.name.partition("_")[0] for file in _migration_files())
+
+
+def _migration_files() -> list[Path]:
+    """Return the files of the migrations, the newest first."""
+    return sorted((_MIGRATIONS / "versions").glob("[0-9]*_*.py"), reverse=True)
 
 
 def read_revision(connection: Connection, name: str) -> str | None:
@@ -362,8 +384,8 @@ def read_revision(connection: Connection, name: str) -> str | None:
     """
     tables = inspect(connection).get_table_names()
     revision: str | None = None
-    if "alembic_version" in tables:
-        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if _alembic_version.name in tables:
+        revision = connection.execute(select(_alembic_version.c.version_num)).scalar()
     if revision is None and tables:
         raise StoreError(f"{name}: is a database of another program")
     return revision
@@ -400,32 +422,35 @@ def is_current(connection: Connection, database: Database) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Create the tables, or upgrade them to the newest version; the tables of a new copy are marked as unfinished."""
-    # Alembic is imported here, because the import takes a fifth of the time of a start, and few starts upgrade tables.
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
+    newest = revisions()[0]
     if inspect(connection).get_table_names():
-        command.upgrade(config, "head")
+        _migrate(connection)
     else:
         # `MetaData.create_all` would also store the comments of the columns in PostgreSQL.
         for table in metadata.sorted_tables:
             connection.execute(CreateTable(table))
             for index in sorted(table.indexes, key=lambda index: str(index.name)):
                 connection.execute(CreateIndex(index))
-        command.stamp(config, "head")
-    version = {"revision": revisions()[0], "readable_from": readable_from()}
+        connection.execute(CreateTable(_alembic_version))
+        connection.execute(insert(_alembic_version).values(version_num=newest))
+    version = {"revision": newest, "readable_from": readable_from()}
     if not connection.execute(update(schema_version).values(version)).rowcount:
         copied_from = database_of(connection).unfinished_copy_of
         connection.execute(insert(schema_version).values(**version, copied_from=copied_from))
 
 
+def _migrate(connection: Connection) -> None:
+    # Alembic is imported only for an upgrade, because its modules take 12 MiB for as long as the process lives.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
 def readable_from() -> str:
     """Return the revision of the oldest gateways that can use the tables of this version."""
-    from alembic.script import ScriptDirectory
-
-    modules = (script.module for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions())
-    found: str = next(module.readable_from for module in modules if hasattr(module, "readable_from"))
-    return found
+    found = (_READABLE_FROM.search(file.read_text(encoding="utf-8")) for file in _migration_files())
+    return next(match[1] for match in found if match)

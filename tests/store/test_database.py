@@ -39,7 +39,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.store import migrations, phones, tables
-from ldapgw.store.database import Database, check_writable, revisions
+from ldapgw.store.database import Database, check_writable, read_revision, revisions
 from ldapgw.store.engines import database_at
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.sqlite import LOG_LIMIT, SqliteDatabase
@@ -91,6 +91,13 @@ def test_a_new_database_has_the_tables_that_the_code_uses(database: Database) ->
     with database.begin() as connection:
         check_tables(connection)
     assert all(column.comment for table in tables.metadata.tables.values() for column in table.columns)
+
+
+def test_a_new_database_needs_no_alembic(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose modules a gateway would keep in memory until it stops."""
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with closing(opened(file)) as database, database.begin_read() as connection:
+        assert read_revision(connection, "the database") == revisions()[0]
 
 
 @needs_postgresql  # the test below upgrades with SQLite
