@@ -281,7 +281,6 @@ def _with_changes(
             labelled.append((contact.labels, entries))
         if not is_new:
             old_uids.add(contact.uid)
-    del factory  # this frees the factory's cache of shared values before the index is built
     segments = book.segments.updated(old_uids, contact_entries, number_entries)
     new_labels = _labels(context, parent, book, labelled, old_uids, labels)
     ordered = tuple(sorted(new_labels, key=lambda label: label.container.sort_key))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ldapgw.contact import Address, Contact, Kind, Phone
@@ -209,12 +210,11 @@ _SHOWN: Final = ("cn", "displayName")
 
 _FAMILIES: Final = {kind.name: kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
-# For each attribute whose packed values are cached, the name of the attribute's family.  Many contacts share values of
-# these attributes.
-_SHARED: Final = {
-    name: _FAMILIES[name].name
-    for name in ("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c")
-}
+# The attributes whose packed values are cached, because many contacts share these values, also contacts of different
+# books.
+_SHARED: Final = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
+# The maximum number of packed values that are cached, which take 3 MiB.
+_MAX_CACHED: Final = 4096
 
 # The attributes that all contacts share.
 CLASSES: Final = PackedAttributes.pack(
@@ -284,7 +284,6 @@ class EntryFactory:
         self._context = context
         self._parent = parent
         self._per_number = per_number
-        self._packed: dict[tuple[str, tuple[str, ...]], PackedAttribute] = {}
 
     def entries_of(self, contact: Contact) -> ContactEntries:
         """Make the entries of a contact; a contact without name, organization, number and address gets no entries."""
@@ -346,20 +345,8 @@ class EntryFactory:
         return Entry(own, self._parent, sort_key=sort_key)
 
     def _text(self, name: str, values: tuple[str, ...], reading: str) -> PackedAttribute:
-        family = _SHARED.get(name)
-        if family is None:
-            return self._pack(name, values, reading)
-        key = (family, (*values, reading))
-        packed = self._packed.get(key)
-        if packed is None:
-            packed = self._packed[key] = self._pack(name, values, reading)
-        return packed
-
-    def _pack(self, name: str, values: tuple[str, ...], reading: str) -> PackedAttribute:
-        family = _FAMILIES[name]
-        if family is Family.TEXT and self._context.lenient:
-            return encoded_texts(values), normalization.text_search_text(values, reading)
-        return encoded_texts(values), normalization.value_search_text(family, values)
+        pack = _cached_pack if name in _SHARED else _pack
+        return pack(name, values, reading, self._context.lenient)
 
     def _numbers(self, numbers: Mapping[str, Number]) -> PackedAttribute:
         lenient = self._context.lenient
@@ -369,3 +356,18 @@ class EntryFactory:
             else normalization.value_search_text(Family.NUMBER, numbers)
         )
         return encoded_texts(numbers), search_text
+
+
+def _pack(
+    name: str,
+    values: tuple[str, ...],
+    reading: str,
+    lenient: bool,  # noqa: FBT001  a key of the cache
+) -> PackedAttribute:
+    family = _FAMILIES[name]
+    if family is Family.TEXT and lenient:
+        return encoded_texts(values), normalization.text_search_text(values, reading)
+    return encoded_texts(values), normalization.value_search_text(family, values)
+
+
+_cached_pack = lru_cache(_MAX_CACHED)(_pack)
