@@ -53,7 +53,7 @@ _REPORTS: Final = "".join(
 _VERSIONS: Final = "".join(
     f'<C:address-data-type content-type="text/vcard" version="{version}"/>' for version in VCardVersion
 )
-# The maximum number of octets of a card (RFC 6352 6.2.3).  The limit would apply to clients that store cards, but the
+# The maximum number of octets of a card that a client may store (RFC 6352 6.2.3).  The limit has no effect, because the
 # address books are read-only.
 _MAX_RESOURCE: Final = 65536
 
@@ -117,7 +117,7 @@ def book_properties(paths: Paths, book: AddressBook, token: str) -> Properties:
         dav("resourcetype"): "<D:collection/><C:addressbook/>",
         dav("displayname"): xml_text(book.title),
         dav("current-user-principal"): home,
-        # The owner of any other book is left empty, because a login can read only its own principal.
+        # Only own books name an owner, because a login cannot read the principal of another owner.
         dav("owner"): home if book.is_own else "",
         dav("current-user-privilege-set"): _READ,
         dav("supported-report-set"): _REPORTS,
@@ -185,7 +185,7 @@ class CardResponses:
         if wanted.address_data is None and not (wanted.is_all or dav("getlastmodified") in wanted.names):
             return resource_response(href, properties, wanted, is_minimal=self._is_minimal)
         entry = self._book.entry(name)
-        if entry is None:  # the version is of another edition of the book
+        if entry is None:  # the version belongs to another edition of the book
             return missing_response(href)
         if entry.updated > 0:
             properties[dav("getlastmodified")] = format_date_time(entry.updated)
@@ -203,7 +203,7 @@ class CardResponses:
 def pieces(head: Sequence[str], responses: Iterable[str], tail: Sequence[str], slice_size: int) -> Iterator[bytes]:
     """Yield a multistatus in pieces.
 
-    :param responses: makes one response whenever the next response is asked for.
+    :param responses: the responses, which are made one by one on demand.
     :param tail: further elements behind the responses.
     :param slice_size: the number of responses in a piece.
     """

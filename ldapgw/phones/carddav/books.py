@@ -2,8 +2,8 @@
 """Address books: the books that a login sees, their cards, and the versions of their contents.
 
 A card has the name ``UID.vcf``.  The entity tag of a card is made from the same values as the card.  The version of a
-book is made from the names and the tags of its cards.  So equal contents have equal tags and versions, also after a
-restart and on another gateway, and a client's token (RFC 6578) is the version that the client has.
+book is made from the names and the tags of its cards.  So equal contents have equal tags and versions, even after a
+restart or at another gateway.  A client's sync token (RFC 6578) contains the version that the client has.
 
 `BookVersions` has the present version of each book, and the names of the cards that changed between the last versions.
 The token of a forgotten version is refused.  The client then lists the book anew, and reads only the cards whose tags
@@ -39,7 +39,7 @@ _FORMAT: Final = "1"
 _SUFFIX: Final = ".vcf"
 # The number of entries whose tags are made in one call off the reactor's thread.
 _SLICE: Final = 2000
-# The maximum number of versions whose changes a book remembers, and the maximum number of names in these changes.
+# Two limits on the changes that a book remembers: the number of versions, and the number of names in all changes.
 _MAX_VERSIONS: Final = 64
 _MAX_CHANGES: Final = 5000
 # The maximum number of cards, in all books together, whose tags are kept.  A kept card takes some 200 octets.
@@ -47,8 +47,9 @@ _MAX_KEPT: Final = 200_000
 # The maximum number of books whose versions are kept.
 _MAX_BOOKS: Final = 10_000
 
-# A sync token is a URI (RFC 6578 4): a version follows the scheme.  If the server sends only a part of the changes, the
-# token also has the version that the client had before, and the number of names that the client has got so far.
+# A sync token is a URI (RFC 6578 4): the scheme, then a version.  After an answer with only a part of the changes, the
+# token has two more fields.  The fields are the version that the client had before, and the number of names that the
+# client has got.
 _URI_SCHEME: Final = "data:,"
 _PART: Final = re.compile(r"([0-9a-f]{32})/((?:[0-9a-f]{32})?)/([0-9]{1,8})")
 
@@ -78,7 +79,7 @@ class AddressBook:
 
     @property
     def base(self) -> Dn:
-        """Return the DN of the branch, at which a search over LDAP would find the same contacts."""
+        """Return the DN of the branch, the base of a search over LDAP that would find the contacts of the book."""
         base = self.context.base.child("ou", self.seen.book.name)
         return base.child("ou", self.branch.name) if isinstance(self.branch, Label) else base
 
@@ -132,7 +133,7 @@ class AddressBook:
         return card_of_entry(entry, self.formatter, version.categories.get(entry.uid, ()))
 
     def read_categories(self) -> Iterator[dict[bytes, tuple[str, ...]]]:
-        """Yield the labels' names by the uids of contacts after each slice of work; only the last value is complete."""
+        """Yield the names of labels by the contacts' uids: unfinished after each slice, and complete at the end."""
         read: dict[bytes, list[str]] = {}
         found: dict[bytes, tuple[str, ...]] = {}
         count = 0
@@ -143,7 +144,7 @@ class AddressBook:
                     count += 1
                     if count % _SLICE == 0:
                         yield found
-        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # many contacts have the same labels
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # saves memory, because many contacts have the same labels
         for at, (uid, listed) in enumerate(read.items(), start=1):
             names = tuple(listed)
             found[uid] = shared.setdefault(names, names)
@@ -152,7 +153,7 @@ class AddressBook:
         yield found
 
     def read_tags(self, categories: Mapping[bytes, tuple[str, ...]]) -> Iterator[dict[str, bytes]]:
-        """Yield the tags of the cards, by name, after each slice of work; only the last value is complete."""
+        """Yield the tags of the cards by name: unfinished after each slice, and complete at the end."""
         found: dict[str, bytes] = {}
         formatter = self.formatter
         head = repr((_FORMAT, formatter)).encode()
@@ -187,7 +188,7 @@ class _BookKey(NamedTuple):
 class BookVersion(NamedTuple):
     """The content of an address book at one time.
 
-    :ivar token: stands for the content; equal contents have equal tokens.
+    :ivar token: a digest of the content; equal contents have equal tokens.
     :ivar tags: the entity tags of the cards by their names, in the order of the names.
     :ivar categories: the names of labels by the uids of contacts.
     """
@@ -219,9 +220,9 @@ def sync_token(version: str) -> str:
 
 
 def address_books(directory: Directory, viewer: Viewer) -> tuple[AddressBook, ...]:
-    """Return the address books of a login: the books that the login may browse, its own book first.
+    """Return the address books of a login: the books that the login may browse, own books first.
 
-    For thousands of books, this function takes longer than phones should wait for the reactor.
+    For thousands of books, the function takes too long for the reactor's thread.
     """
     return tuple(_browsed(directory, viewer, directory.seen_books(viewer.access[0])))
 
@@ -278,8 +279,7 @@ class _BookHistory:
     The object is mutable.
 
     :ivar editions: the value of `AddressBook.editions` for the version.
-    :ivar version: the present version; None before the first version, and after the cards' entity tags were dropped to
-        save memory.
+    :ivar version: the present version; None before the first version, and after the version was dropped to save memory.
     """
 
     token: str = ""
@@ -328,7 +328,7 @@ class BookVersions:
         self._kept = 0
 
     def forget_gone(self, directory: Directory) -> None:
-        """Forget the books of a tenant that the present directory does not have, such as books of removed accounts."""
+        """Forget the books that a tenant's directory no longer has, such as the books of removed accounts."""
         tenant = directory.context.name
         if self._editions.get(tenant) is directory.edition:
             return
@@ -337,7 +337,7 @@ class BookVersions:
         free = [key for key in gone if not self._histories[key].lock.locked]
         for key in free:
             self._forget(self._histories.pop(key))
-        # A locked history is being read, and a later call forgets the history.
+        # A locked history is being read.  A later call forgets the history.
         if len(free) == len(gone):
             self._editions[tenant] = directory.edition
 
@@ -347,7 +347,7 @@ class BookVersions:
         return history.token if history is not None and history.editions == book.editions else ""
 
     async def read(self, book: AddressBook, run: RunOffThread) -> BookVersion:
-        """Return the version of a book, which is read off the reactor's thread if the version is not kept."""
+        """Return the present version of a book.  A version that is not in memory is read off the reactor's thread."""
         history = self._history(book.key)
         await history.lock.acquire()
         try:
@@ -369,7 +369,7 @@ class BookVersions:
         :param version: the version that `read` has returned.
         :param token: empty for all cards.
         :param limit: the maximum number of names to return; 0 if there is no limit.
-        :raises DavRefusal: when the token is not known (any more), so that the client has to begin anew (RFC 6578 3.2).
+        :raises DavRefusal: when the token is unknown or forgotten, so that the client has to begin anew (RFC 6578 3.2).
         """
         base, skipped = token.removeprefix(_URI_SCHEME), 0
         part = _PART.fullmatch(base)
@@ -392,13 +392,13 @@ class BookVersions:
         return BookChanges(names[skipped:], sync_token(version.token))
 
     def _history(self, key: _BookKey) -> _BookHistory:
-        """Return the history of a book, and put this history behind the histories of all other books."""
+        """Return the history of a book, and mark the history as the last used history."""
         history = self._histories.pop(key, None) or _BookHistory()
         self._histories[key] = history
         return history
 
     def _drop(self, present: _BookHistory) -> None:
-        """Drop the tags of the books that were not used for the longest time, and the tokens of surplus books."""
+        """Drop the contents of the books that were not used for the longest time, until the limits hold."""
         # A locked history is being read.
         free = [key for key, history in self._histories.items() if history is not present and not history.lock.locked]
         for key in free:

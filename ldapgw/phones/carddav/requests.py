@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The requests of CardDAV as values: PROPFIND (RFC 4918 9.1) and the reports of RFC 6352 8 and RFC 6578 3.
 
-A body comes from a client that has logged in, and may be an attack nevertheless.  So the parser refuses document type
+A body comes from a client that has logged in, but may still be an attack.  So the parser refuses document type
 declarations, and thereby all entities.  The depth and the number of the elements, and the number of filters, are
 limited; `ldapgw.web.http` limits the octets of the body.
 
 A filter of CardDAV (RFC 6352 10.5) becomes a filter of the directory.  The directory compares names and numbers as a
-search over LDAP does: a text that a client sends matches the names that a phone would find, and a number matches in any
+search over LDAP does.  So a client's text matches the names that a phone would find, and a number matches in any
 notation.
 """
 
@@ -27,7 +27,7 @@ from ldapgw.phones.vcards import VCardVersion
 
 _DAV, _CARDDAV, _CALENDARSERVER = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
 
-# The prefixes of the namespaces in answers, whose root element declares these prefixes.
+# The prefixes of the namespaces in answers.  The root element of each answer declares the prefixes.
 PREFIXES: Final = {_DAV: "D:", _CARDDAV: "C:", _CALENDARSERVER: "CS:"}
 
 
@@ -44,8 +44,7 @@ def carddav(name: str) -> str:
 ADDRESS_DATA: Final = carddav("address-data")
 ETAG: Final = dav("getetag")
 SYNC_TOKEN: Final = dav("sync-token")
-# The property whose value changes with each change of a collection.  Apple's clients used this property before RFC
-# 6578.
+# A property whose value changes with each change of a collection.  Apple's clients used the property before RFC 6578.
 CTAG: Final = _CALENDARSERVER + "getctag"
 
 
@@ -74,17 +73,18 @@ _MAX_ELEMENTS: Final = 2 * MAX_HREFS
 # namespace in front of each name, so a long namespace would take much memory.
 _MAX_NAMES: Final = 256 << 10
 # The maximum number of properties that a client may ask for, and the maximum number of characters of a property's name.
-# Each resource of the answer has these names, because the names of unknown properties are sent back.
+# The limits are low, because the answer repeats the names of unknown properties for each resource.
 _MAX_PROPERTIES, _MAX_NAME = 64, 128
 # The maximum number of conditions of a filter, and the maximum number of characters of a condition's text.
 _MAX_CONDITIONS: Final = 32
 _MAX_TEXT: Final = 256
-# The parser sees this many octets at a time, so that a refused body is not parsed to its end.
+# The parser gets this many octets at a time, so that a refused body is not parsed to its end.
 _PIECE: Final = 16 << 10
 
 _ALL_TESTS: Final = ("anyof", "allof")
 _MATCH_TYPES: Final = ("equals", "contains", "starts-with", "ends-with")
-# Texts are compared as the directory compares names.  This comparison ignores case, as both collations do for ASCII.
+# The collations that a client may ask for.  The directory always compares texts by its rules for names, which ignore
+# case like both collations do for ASCII.
 _COLLATIONS: Final = ("default", "i;unicode-casemap", "i;ascii-casemap")
 
 
@@ -102,8 +102,7 @@ class AddressData(NamedTuple):
 class WantedProperties:
     """The properties of each resource that a client wants.
 
-    :ivar names: the names of the wanted properties; if `is_all`, the client wants these properties besides the usual
-        properties.
+    :ivar names: the names of the wanted properties; if `is_all`, the client also wants the usual properties.
     :ivar is_all: whether the client wants the usual properties (``allprop``).
     :ivar only_names: whether the client wants the properties' names without their values (``propname``).
     :ivar address_data: the wanted vCards, or None if the client wants no vCards.
@@ -150,13 +149,13 @@ class TextMatch:
 
 @dataclass(frozen=True, slots=True)
 class PropertyFilter:
-    """A condition on a property of a vCard (RFC 6352 10.5.1); without texts, the property has to be there.
+    """A condition on a property of a vCard (RFC 6352 10.5.1): on its presence, and perhaps on its values.
 
     :ivar name: the name of the property, in upper case.
     :ivar kind: the value of the parameter TYPE that the property has to have, in lower case; empty for any value.
     :ivar is_absent: whether the property must not be there.
-    :ivar all_of: whether one value of the property has to have the parameter and match all texts.  Otherwise one
-        value has to have the parameter, or match one of the texts.
+    :ivar all_of: true if all conditions on the parameter and on the texts have to hold; false if one condition is
+        enough.
     """
 
     name: str
@@ -171,7 +170,7 @@ class Query:
     """The report ``addressbook-query`` (RFC 6352 8.6): the contacts that match a filter.
 
     :ivar filters: the conditions; without conditions, all contacts match.
-    :ivar all_of: whether all conditions have to match, rather than one of the conditions.
+    :ivar all_of: true if all conditions have to match; false if one condition is enough.
     :ivar limit: the maximum number of contacts in the answer; 0 if there is no limit.
     """
 
@@ -200,7 +199,7 @@ def read_propfind(body: bytes) -> WantedProperties:
 def read_report(body: bytes) -> Report:
     """Read the body of a REPORT.
 
-    :raises DavRefusal: when the body is no report, or a report that address books do not have.
+    :raises DavRefusal: when the body is no report, or asks for a report that address books do not have.
     """
     root = _parse(body)
     if root.tag == carddav("addressbook-multiget"):
@@ -230,7 +229,7 @@ class _Builder(TreeBuilder):
         self._names = 0
 
     def doctype(self, *_: object) -> None:
-        """Refuse a document type declaration, in which entities are declared."""
+        """Refuse a document type declaration, which could declare entities."""
         raise DavRefusal(400)
 
     def start(self, tag: Any, attrs: Any, /) -> Any:
@@ -299,7 +298,7 @@ def _limit(element: Element | None, name: str) -> int:
 
 
 def _query(root: Element) -> Query:
-    # RFC 6352 10.3 requires the element.  A client that leaves the element out can only want all contacts.
+    # RFC 6352 10.3 requires a filter.  A client that sends no filter can only want all contacts.
     element = root.find(carddav("filter"))
     if element is None:
         element = Element(carddav("filter"))
@@ -340,7 +339,7 @@ def _property_filter(element: Element) -> PropertyFilter:
 def _kind(parameter: Element) -> str:
     """Return the value of the parameter TYPE that a filter demands.
 
-    :raises DavRefusal: for any other parameter, and for any condition except one text.
+    :raises DavRefusal: when the filter names a parameter other than TYPE, has no text, or negates the text.
     """
     text = parameter.find(carddav("text-match"))
     if parameter.get("name", "").upper() != "TYPE" or text is None or text.get("negate-condition", "no") != "no":
@@ -390,7 +389,7 @@ _KINDS: Final = MappingProxyType(
     }
 )
 _NUMBERS: Final = frozenset(_ATTRIBUTES["TEL"])
-# The properties of cards that no attribute of an entry holds, so that no search finds them.
+# The properties of cards that no attribute of an entry holds, so that the directory cannot search for them.
 _NOT_SEARCHED: Final = frozenset(("CATEGORIES", "REV"))
 # The properties that are in each card.
 _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
@@ -399,8 +398,8 @@ _ALWAYS: Final = frozenset(("FN", "N", "UID", "VERSION"))
 def directory_filter(query: Query) -> Filter:
     """Return the filter that finds the contacts of a query.
 
-    :raises DavRefusal: when a filter asks for a property that cannot be searched, or for a parameter that the directory
-        does not have; or when a filter is so costly that a search over LDAP would be refused too.
+    :raises DavRefusal: when the directory cannot search for a property or a parameter, or when the filter would be too
+        costly for a search over LDAP.
     """
     if not query.filters:
         return PERSON
