@@ -3,10 +3,10 @@
 
 The plan names the index terms (`ldapgw.directory.index_terms`) that the search reads, each with its number of
 candidates.  The search tests the candidates one by one.  For an AND, the search reads only the rarest term, which is
-the first term of the plan.  The notes tell of terms of the filter that can never be true, and of syncs that have not
-fetched all contacts.
+the first term of the plan.  The notes name terms of the filter that can never be true, and syncs that have not fetched
+all contacts.
 
-An explanation searches the directory dozens of times, which is too long for the thread that serves phones.  So
+An explanation searches the directory dozens of times, which takes too long for the thread that serves phones.  So
 `PhoneExplainer` makes the explanations for pages on another thread, in the directory that phones search at present.
 """
 
@@ -168,7 +168,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
     for number in readings:
         if number.digits == readings[0].digits:
             reading = NumberReading.TYPED if number.e164 == readings[0].e164 else NumberReading.WITH_PLUS
-        elif not number.typed:  # all digits including a service code, or the digits behind an area code
+        elif not number.typed:  # the reading includes the service code, or leaves out the area code
             has_code = len(number.digits) > len(readings[0].digits)
             reading = NumberReading.TYPED if has_code else NumberReading.WITHOUT_AREA_CODE
         elif len(number.digits) > len(readings[0].digits):
@@ -179,7 +179,7 @@ def _number_variants(term: FilterTerm, context: NamingContext) -> Iterator[Numbe
 
 
 def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant, ...]:
-    """Return each number once: of several equal numbers, the first."""
+    """Return the first variant of each number."""
     distinct: dict[str, NumberVariant] = {}
     for variant in variants:
         distinct.setdefault(variant.number, variant)
@@ -189,8 +189,7 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
     """If several words were typed, yield a note for each word that no contact has in the attributes of the filter.
 
-    Digits get no note if the filter also looks for the digits in numbers, because such digits are more likely a number
-    than words.
+    Digits get no note if the filter also looks for them in numbers, because the digits are probably a number.
     """
     terms, items = tuple(terms), dict[str, list[Filter]]()
     has_numbers = any(term.family is Family.NUMBER for term in terms)
@@ -245,7 +244,7 @@ def _list_notes(search_filter: Filter, result: PhoneSearchResult, model: str) ->
 
 
 def _with_text(item: FilterItem, word: str) -> Filter:
-    """Return a term for one word, which asks for the beginning of the word if `item` asks for a beginning."""
+    """Return a term for one word.  If `item` has substrings, the term finds words that begin with the word."""
     if isinstance(item, Substrings):
         return Substrings(item.attribute, octets(word), (), None)
     return Approximate(item.attribute or "", octets(word))
@@ -410,7 +409,7 @@ class PhoneExplainer:
         :param text: a name, a number or a filter.
         :param base: the phone's search base; empty for the tenant's base.
         :param accounts: the accounts for which the reader may see the state of the sync.
-        :param page_name: the name of the page that shows these accounts.
+        :param page_name: the name of the page that shows `accounts`.
         :raises UserError: if the query is a filter that cannot be parsed.
         :raises DirectoryError: if the base is no DN, or the phone sees no such entry.
         """
@@ -476,7 +475,7 @@ def book_sync_states(
 
     :param viewer: the phone.
     :param now: seconds since the epoch.
-    :param page: a function that returns the name of the page that shows an account.
+    :param page: returns the name of the page that shows an account.
     :param commands: whether error messages may name commands.
     """
     for account in accounts:

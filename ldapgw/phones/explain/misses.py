@@ -50,7 +50,7 @@ REASON_RANKS: Final = dict(
     zip(MissReason, accumulate(int(reason in _FIRST_OF_RANK) for reason in MissReason), strict=True)
 )
 
-# The first rank of contacts that are only similar to the query: such contacts do not contain the query itself.
+# The first rank of contacts that are only similar to the query and do not contain the query.
 _FIRST_SIMILAR_RANK = REASON_RANKS[MissReason.INSIDE_WORD]
 
 _ACCESS_REASONS = {
@@ -59,7 +59,7 @@ _ACCESS_REASONS = {
     BookAccess.CALLERS: MissReason.CALLERS_BOOK,
 }
 
-# A contact with only some words of a query is a near miss only if one of these words has at least this many letters.
+# A contact that has only some words of a query is a near miss if one of the words has at least this many letters.
 _MIN_SIGNIFICANT_LENGTH = 3
 
 
@@ -68,7 +68,7 @@ class MissCause:
     """The reason why a phone does not find an entry, with the values for the text of the reason.
 
     :ivar values: the values for the placeholders in the reason's text.
-    :ivar distance: the distance from the query, by which causes with the same reason are sorted.
+    :ivar distance: the distance from the query, which sorts causes with the same reason.
     """
 
     reason: MissReason
@@ -249,8 +249,7 @@ class MissFinder:
             for entry, cause in self._book_misses(book, access):
                 sort_key = REASON_RANKS[cause.reason], cause.distance, number, entry.sort_key + entry.dn.encode()
                 yield RankedMiss(sort_key, self._miss(entry, cause, book, access))
-        # Other people's private books do not exist for a phone and its user, but an administrator may learn of such
-        # books.
+        # The phone's user must not learn of other people's private books, but an administrator may.
         yield from self._private_book_misses(hidden_books if self._reader.is_admin else (), number)
 
     def _book_misses(self, book: Book, access: BookAccess) -> Iterator[tuple[Entry, MissCause]]:
@@ -332,7 +331,7 @@ class MissFinder:
 
         Only complete numbers are searched, so that nobody can probe private books for anything else.
 
-        :param number: the position of the last book; the miss is sorted as if the contact were in this book.
+        :param number: the position of the last book, for the sort key.
         """
         numbers = Or(tuple(_whole_numbers(self._search_filter)))
         for book in books if numbers.terms else ():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """An explanation as values, as the JSON object of a command, and as lines for people; and notes on stored numbers.
 
-The notes say how a stored telephone number is dialled, and why the number is not dialled as it is stored.  The notes
-appear in explanations, on the page of a contact, and in the output of ``numbers check``.
+A note says how a stored telephone number is dialled, and why the number is changed for dialling.  The notes appear in
+explanations, on the page of a contact, and in the output of ``numbers check``.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class ReasonText(Texts, frozen=True):
     """The text of a reason; a `misses.MissCause` has the values for the placeholders.
 
     :ivar advice: the advice to an administrator.
-    :ivar user_advice: the advice to a user; empty if the advice is the same.
-    :ivar file_advice: the advice about a contact of a file, which nobody can change at Google; empty if the advice is
-        the same.
+    :ivar user_advice: the advice to a user; empty if users get `advice` too.
+    :ivar file_advice: the advice about a contact of a file, which nobody can change at Google; empty if the other
+        advice fits too.
     """
 
     message: str
@@ -82,18 +82,17 @@ class ReasonText(Texts, frozen=True):
 class _ExplanationTexts(Texts, frozen=True):
     """The texts of explanations.
 
-    :ivar word_variant: replaces the text of `MatchKind.WORDS` if value and term have a variant in common that is not
-        obvious.
-    :ivar private_book_message: the text about private books if the reader is not allowed to know the contacts of these
-        books; there is no other text about such books.
+    :ivar word_variant: replaces the text of `MatchKind.WORDS` if the common variant of value and term is not obvious.
+    :ivar private_book_message: the message about private books if the reader is not allowed to know the contacts of
+        private books.
     :ivar own_book_advice: the advice if the phone does not see the reader's own book, which contains the contact.
     :ivar file_sharing_advice: the advice if the sharing of the contact's file hides the file from the phone.
-    :ivar last_digit: the first of four texts that replace placeholders in other texts.
-    :ivar unknown_attribute: the first of the notes; `trouble` is the last note.  Most names of notes are codes of
+    :ivar last_digit: a text for a placeholder in another text, like `last_digits`, `word` and `word_in_attribute`.
+    :ivar unknown_attribute: the text of a note, like all fields down to `trouble`.  Most of the names are codes of
         `ExplanationNote`.
-    :ivar access: texts that are added to another reason if the contact's book is hidden from the phone too.
+    :ivar access: texts that follow another reason if the phone cannot see the contact's book either.
     :ivar states: texts by the state of a book's sync.
-    :ivar skipped: texts on persons whom a sync has left out, by the reasons in an account's ``skipped``.
+    :ivar skipped: texts about what a sync has left out, by the reasons in an account's ``skipped``.
     """
 
     word_variant: str
@@ -165,7 +164,7 @@ class BookSyncState:
 
     :ivar state: as in ``status.json``: ok, syncing, waiting, attention, disconnected.
     :ivar error: the sync's error in plain words; empty if the sync has no error.
-    :ivar skipped: how many persons the sync left out, by reason.
+    :ivar skipped: the number of persons or numbers that the sync left out, by reason.
     """
 
     name: str
@@ -267,8 +266,8 @@ class Explanation:
 class ExplanationReader:
     """The person who reads an explanation, and the facts that the explanation may reveal to this person.
 
-    :ivar hides_private_books: true if the explanation must reveal nothing of private books and caller-ID books.  An
-        administrator still learns that a private book has the complete number of a search.
+    :ivar hides_private_books: true if the explanation must reveal nothing of private books and caller-ID books.  If the
+        search is for a complete number, an administrator still learns that a private book has the number.
     :ivar is_admin: whether advice may name commands and settings.
     :ivar own_books: keys of the reader's own books, which are never hidden from the reader.
     """
@@ -494,7 +493,7 @@ def notes_on(contact: Contact) -> Iterator[Phrase]:
 def number_text(number: Number) -> str:
     """Return a number as people read it: with its country code if the country is known.
 
-    If the country is not known, return the number as the gateway dials it, which mostly is the number as it is stored.
+    If the country is not known, return the number as the gateway dials the number.
     """
     if number.e164:
         return f"{number.code} {readable(number.e164)}".lstrip()

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Near misses of a query: wider filters find candidates, and the candidates are compared with the query.
 
-The directory's search finds the candidates, and `misses` decides which candidates are near misses.  There is one filter
-for each kind of mistake, so that many candidates for one kind do not crowd out the other kinds.  A word of the query is
-looked for at the beginning of a word, within a word, and with a spelling mistake.  Telephone numbers are compared by
-the digits in which two numbers differ.
+The directory's search finds the candidates, and `misses` decides which candidates are near misses.  Each kind of
+mistake has a filter of its own, because only the first candidates of a filter are read.  The filters for a word of the
+query find words that contain the word, and misspellings of the word.  Telephone numbers are compared by the digits in
+which two numbers differ.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 NAME_ATTRIBUTES = ("cn", "givenName", "sn", "o")
 TEXT_ATTRIBUTES = (*NAME_ATTRIBUTES, "ou", "title", "mail", "street", "l", "postalAddress", "labeledURI")
-# A value of telephoneNumber may be a number of mobile or homePhone too.  So mobile and homePhone come first, because
-# their names tell the type of the number.
+# telephoneNumber may repeat a number of mobile or homePhone.  So mobile and homePhone, whose names tell the type of the
+# number, come first.
 NUMBER_ATTRIBUTES = ("mobile", "homePhone", "telephoneNumber", "facsimileTelephoneNumber", "pager")
 TEXT_TYPES = tuple(filter(None, map(attribute_type, TEXT_ATTRIBUTES)))
 DIALLED_TYPES = tuple(filter(None, map(attribute_type, NUMBER_ATTRIBUTES)))
 
-# If two numbers end with at least this many equal digits, this is hardly a coincidence, even in a book of 10,000
-# numbers.
+# Two different numbers hardly end with this many equal digits by chance, even in a book of 10,000 numbers.
 COMMON_SUFFIX_DIGITS = 6
 # The number of an extension differs from the number of the company in at most this many of the last digits.
 EXTENSION_DIGITS = 4
@@ -51,10 +50,10 @@ MAX_LAST_DIGITS = 3
 # The minimum number of digits of an internal number.
 MIN_INTERNAL_DIGITS = 3
 
-# A word with fewer letters is not searched within other words, because the word occurs in too many words.
+# A shorter word is not searched within other words, because too many words contain a single letter.
 _MIN_WORD_LENGTH = 2
 MIN_MISSPELT_LENGTH = 4
-# The maximum number of texts of a filter, of numbers of a filter, and of words of a text that are examined.
+# The maximum number of examined texts in a filter, of examined numbers in a filter, and of examined words in a text.
 _MAX_ASSERTIONS = 8
 
 
@@ -81,7 +80,10 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return, for each of several words, an attribute in which a word begins with this word, or an empty text."""
+        """Return the attribute in which each word of the text was found; empty for a word that was not found.
+
+        The result is empty if the text is a single word.
+        """
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
             for word, tests in self._prefix_predicates.items()
@@ -105,7 +107,7 @@ def _never(_text: str) -> bool:
 
 
 def _is_near_miss(word: str, stored: str) -> bool:
-    """Return whether a word sounds like a stored word's beginning, or differs from this beginning in one letter."""
+    """Return whether a word sounds like the beginning of a stored word, or differs from the beginning in one letter."""
     if len(word) < MIN_MISSPELT_LENGTH:
         return False
     lengths = (len(word) - 1, len(word), len(word) + 1)
@@ -134,12 +136,13 @@ class NumberDifference:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """Return the sort key: the position of the reason in `MissReason`, and then a number that is small if near."""
+        """Return the sort key: the position of the reason, and then a number that is smaller for a nearer number."""
         return _REASONS.index(self.reason), -self.digits if self.reason in _EQUAL_DIGITS else self.digits
 
 
 _REASONS = tuple(MissReason)
-# For these reasons, `NumberDifference.digits` counts equal digits, so a greater count means a nearer number.
+# With these values of `NumberDifference.reason`, `digits` counts equal digits.  So a greater count means a nearer
+# number.
 _EQUAL_DIGITS = (MissReason.OTHER_BEGINNING, MissReason.SHORT_NUMBER)
 
 
@@ -248,8 +251,7 @@ def _number_filters(numbers: Iterable[Number]) -> Iterator[Filter]:
         yield _number_parts(None, digits[-COMMON_SUFFIX_DIGITS:])
         full_number = number.e164 or number.digits
         yield _number_parts(full_number[:-MAX_LAST_DIGITS])
-        # The wrong digit, or one of two swapped digits, may be at a position that both filters above compare.  Then
-        # only this filter finds the number.
+        # The two filters above miss a number if a wrong or swapped digit is at a position that both filters compare.
         yield from (
             _number_parts(full_number[: -suffix_length - 2], digits[-suffix_length:])
             for suffix_length in range(MAX_LAST_DIGITS, COMMON_SUFFIX_DIGITS)

@@ -20,8 +20,8 @@ PERSON = Equality("objectClass", b"person")
 _DIGITS = re.compile(r"[0-9\s()./+*#–-]*[0-9][0-9\s()./+*#–-]*")
 
 
-# The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).  Asterisk puts its own name in
-# the place of a number that it does not know.
+# The texts that replace a number that the caller withholds (RFC 3323 4.1.1.3, and PBXs).  Asterisk sends the text
+# "asterisk" for an unknown number.
 _WITHHELD = frozenset(
     (
         *("", "anonymous", "unknown", "restricted", "private", "unavailable", "withheld", "blocked", "asterisk"),
@@ -31,7 +31,7 @@ _WITHHELD = frozenset(
 # A host that no e-mail address has: an IP address, or the host of anonymous callers (RFC 3323 4.1.1.3).
 _SIP_HOST = re.compile(r"@(?:[\d.]+|\[[\da-f:.]+\]|anonymous\.invalid)(?:[:;>]|$)")
 
-# The text that is sorted after all names: phones put this text at the end of a range in a filter.
+# A text that is sorted after all names.  Phones send the text as the end of a range in a filter.
 _LAST = re.compile(b"[zZ~]+")
 
 
@@ -55,7 +55,8 @@ def is_placeholder(text: str) -> bool:
 def is_withheld(text: str) -> bool:
     """Return whether a text, or the user in a SIP address, stands for a number that the caller withholds.
 
-    "private@bank.example" without a scheme may be an e-mail address, unless the host is an IP address.
+    A text such as "private@bank.example" counts as an e-mail address.  A text with the scheme "sip:", or with an IP
+    address as the host, counts as a SIP address.
     """
     cleaned = dial_string.clean(text).lower()
     is_email = "@" in cleaned and not ("sip:" in cleaned or "sips:" in cleaned or _SIP_HOST.search(cleaned))
@@ -71,7 +72,7 @@ def is_blank(text: str) -> bool:
 class PhoneQuery:
     """A parsed query.
 
-    :ivar caller_filter: the filter that phones send when they are called from the number; None if this filter equals
+    :ivar caller_filter: the filter that phones send for a call from the number; None if a call needs no filter besides
         `filter`.
     """
 
@@ -131,7 +132,7 @@ def asserted_parts(item: Filter) -> tuple[bytes, ...]:
 
 
 def is_range_end(item: Filter) -> bool:
-    """Return whether a leaf of a filter is the open end of a range, such as ``(sn<=zz)``, which nobody has typed."""
+    """Return whether a leaf of a filter is the open end of a range, as in ``(sn<=zz)``."""
     return isinstance(item, LessOrEqual) and _LAST.fullmatch(item.value) is not None
 
 

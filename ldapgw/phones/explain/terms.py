@@ -62,7 +62,7 @@ class FilterTerm:
 
     @property
     def attribute_types(self) -> tuple[AttributeType, ...]:
-        """Return the attribute and its subtypes, which hold the values for which the term asks."""
+        """Return the attribute and its subtypes, whose values the term asks for."""
         return subtypes(self.attribute_type) if self.attribute_type else ()
 
     def tested_types(self, context: NamingContext) -> tuple[AttributeType, ...]:
@@ -173,7 +173,7 @@ def several_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
 
 
 def several_keypad_words(term: FilterTerm, context: NamingContext) -> tuple[str, ...]:
-    """Return the words that are typed as keypad digits with zeros in between; empty for fewer than two words."""
+    """Return the words that are typed as keypad digits and separated by zeros; empty for fewer than two words."""
     digits = name_folding.keypad_digits(term.text)
     if digits.startswith("0") or not _is_of_words(term, context):
         return ()
@@ -222,7 +222,7 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return the matches of a term in the attribute that the term names, or else in other attributes."""
+    """Return the matches of a term in the attribute that the term names, or otherwise in other attributes."""
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched
