@@ -108,7 +108,8 @@ class PhoneSettings:
     def revision(self) -> str:
         """Return the version of the settings.
 
-        The version has ten digits and changes with the password, because some phones skip a known version.
+        The version is a number of ten digits.  The number changes with the password, because some phones ignore a file
+        whose version they already have.
         """
         return f"{int(hashlib.sha256(self.password.encode()).hexdigest(), 16) % 10**10:010}"
 
@@ -189,6 +190,6 @@ def number_attributes(*, per_number: bool) -> tuple[str, ...]:
 
 
 def _any_of(attributes: tuple[str, ...], placeholder: str) -> str:
-    """Return an OR of a term for each attribute (RFC 4515)."""
+    """Return an OR with a term for each attribute (RFC 4515)."""
     terms = (f"({attribute}={placeholder})" for attribute in attributes)
     return f"(|{''.join(terms)})"

@@ -2,9 +2,9 @@
 """The sheet of settings for a phone: the text of the vendor's file, or fields to enter by hand, with advice.
 
 The template of a file is ``ldapgw/phones/vendors/KEY.j2``.  A value in text or XML is reduced to one line, so that no
-value can add a line or an element, or end its quotes.  In XML, each value is also escaped, so that the value fits into
-an attribute or a text.  In JSON, only the filter ``json`` changes values.  The templates have the filters
-``label(n)``, ``quoted``, ``json`` and ``text``.
+value can add a line, add an element, or close the quotes around the value.  In XML, each value is also escaped, so that
+the value fits into an attribute or a text.  In JSON, only the filter ``json`` changes values.  The templates have the
+filters ``label(n)``, ``quoted``, ``json`` and ``text``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # The maximum number of characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
-# The text on how a phone gets to trust a private authority, if no source describes this.
+# The text for a phone if no source describes how the phone gets to trust a private authority.
 _UNKNOWN_TRUST = gettext_noop(
     "We know no document that says whether this phone checks certificates. If the phone has a list of trusted "
     "certificates, load the certificate into this list."
@@ -128,7 +128,7 @@ def boot_file(login: PhoneLogin, name: str, folder: str) -> tuple[Vendor, str] |
     """Return the vendor whose phones fetch a file with this name before the settings, and the text of this file.
 
     :param folder: the address of the folder with the files.
-    :returns: None if phones of this model fetch no such file.
+    :returns: None if the phones of the model fetch no file with this name.
     """
     for vendor in vendors_of(login.model):
         if any(re.fullmatch(pattern, name, re.IGNORECASE) for pattern in vendor.boot_files):
@@ -280,7 +280,7 @@ _FINALIZERS: Mapping[Format, Callable[[object], str]] = {
 }
 
 
-@cache  # the environment is cached, because it keeps the templates that it has compiled
+@cache  # the environment is cached, because it keeps the compiled templates
 def _environment(finalize: Callable[[object], str]) -> Environment:
     # Jinja is imported here, so that commands that print no settings save 0.1 s of processor time.
     from jinja2 import Environment, PackageLoader, StrictUndefined

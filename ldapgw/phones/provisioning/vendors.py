@@ -27,8 +27,8 @@ from ldapgw.phones.provisioning.settings import (
 )
 from ldapgw.phrase import gettext_noop, without_marks
 
-# Two texts: the note above the setup steps, which is shown unless documents of the vendor confirm all steps; and the
-# mark beside a confirmed step.
+# The note above the setup steps of a vendor whose documents do not confirm all steps, and the mark beside a confirmed
+# step.
 FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
 CONFIRMED_MARK = "✓"
 
@@ -70,7 +70,7 @@ class Advice(StrEnum):
     EXACT_NUMBER = "exact_number"  # the phone finds a number only if all digits are equal
     NAME_LENGTH = "name_length"  # the login may have 50 characters at most
     LOGIN_BY_HAND = "login_by_hand"  # the keys of user name and password are not known
-    CALLER_DELAY = "caller_delay"  # the phone waits for the caller's name before it rings
+    CALLER_DELAY = "caller_delay"  # the phone rings only after the search for the caller's name
     LICENCE = "licence"  # old phones need a licence for LDAP
     SEARCH_ON_DEMAND = "search_on_demand"  # the softphone can fetch the whole book or search on demand
 
@@ -80,7 +80,7 @@ class VendorDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     :ivar title: the author, the name, and the page or section of the document; not translated.
     :ivar url: the address of the document at the vendor's own site.  Empty if the document is somewhere else, or has no
-        lasting address; people then find the document by its title.
+        lasting address.
     :ivar confirms: the steps, and the names of files, that the document confirms, in the document's words.
     :ivar steps: the numbers of the steps whose menus the document names.
     """
@@ -140,42 +140,40 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar position: the vendor's position in the list of vendors, the smallest first.
     :ivar supported_security: the kinds of protection that the phones support, the best protection first.
     :ivar name_filter: the recommended name filter, for the settings and for hints.
-    :ivar number_filter: the recommended number filter, for the same uses.  If a phone takes no filter, this is the
-        filter that the phone builds itself.
+    :ivar number_filter: the recommended number filter, or the filter that the phones build themselves.
     :ivar max_hits: whether the phones' settings include a largest number of hits.
     :ivar attribute_setting: the name of the phone's setting for an attribute, for hints; empty if the phone has fields
         for the name attributes and the number attributes.
-    :ivar list_setting: the setting, with its value, with which the phones list everybody before anything is typed;
-        empty if no source confirms such a setting.
+    :ivar list_setting: the setting, with its value, that makes the phones list everybody before anything is typed;
+        empty if no source confirms a setting.
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
     :ivar mac_files: the names by which the phones ask a provisioning server for the file.  ``{mac}`` and ``{MAC}``
-        stand for the MAC address, ``MODEL`` for the phone's model.  A file for people to copy has the first of these
-        names, in which people replace ``MODEL``.  Empty if the phones do not ask by their MAC addresses.
-    :ivar user_agent: a regular expression that matches the User-Agent of these phones, but not the User-Agent of other
-        phones of the make; empty if not known, or not needed to tell the phones apart.
-    :ivar boot_files: regular expressions for the names of files that the phones fetch first, and from which the phones
-        learn the name of the file with the settings.  The template of these files is ``KEY.boot.j2``.
+        stand for the MAC address, ``MODEL`` for the phone's model.  The first name is also the name of a file for
+        people to copy, who replace ``MODEL``.  Empty if the phones do not ask by their MAC addresses.
+    :ivar user_agent: a regular expression that matches the User-Agent of the phones, but of no other phones of the
+        make; empty if not known or not needed.
+    :ivar boot_files: regular expressions for the names of files that the phones fetch first.  The files, whose template
+        is ``KEY.boot.j2``, contain the name of the file with the settings.
     :ivar dhcp_option: the number of the DHCP option with the address of the provisioning server.
-    :ivar dhcp_file: the text, with the phones' own placeholders, that follows the folder's address in this option;
+    :ivar dhcp_file: the text that follows the folder's address in the DHCP option, with the phones' own placeholders;
         empty if the phones themselves add the name of the file.
-    :ivar replaces_settings: true if a provisioning server's settings replace all settings of the phones.  Such phones
-        lose the settings of a telephone system if they get their file from ldapgw.
+    :ivar replaces_settings: true if a provisioning server's settings replace all settings of the phones.  A file from
+        ldapgw then deletes the settings of a telephone system.
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if the
         labels are the phone's own words.
-    :ivar attribute_fields: for phones that take a file, the values of the file that name attributes, as a person enters
-        them by hand; the labels are texts of ldapgw.
+    :ivar attribute_fields: for phones that take a file: fields to enter by hand, for the values of the file that name
+        attributes; the labels are texts of ldapgw.
     :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
-        describes this, or if the phones have no TLS.
-    :ivar unverified: the keys of the file that no source confirms, or a few words on these keys.
+        is known, or if the phones have no TLS.
+    :ivar unverified: the keys of the file that no source confirms, or a few words about the keys.
     :ivar advice: advice for this family, to which `make_sheet` adds advice about TLS.
-    :ivar steps: the steps that bring the settings into a phone, in the words of the phone's menus, with marks around
-        these words (`ldapgw.phrase`); the last step is a search on the phone.
-    :ivar file_step: the number of the step that needs the file, beside which pages offer the file; 0 if no step needs
-        the file.
-    :ivar plain_steps: the numbers of the steps that name nothing on the phone, so that no source has to confirm these
-        steps.
+    :ivar steps: the steps that bring the settings into a phone; the last step is a search on the phone.  The words of
+        the phone's menus have marks around them (`ldapgw.phrase`).
+    :ivar file_step: the number of the step that needs the file; pages offer the file beside the step; 0 if no step
+        needs the file.
+    :ivar plain_steps: the numbers of the steps that name nothing on the phone, and that no source has to confirm.
     :ivar sources: the documents that the authors of the file have read.
     :ivar sources_checked: the month in which somebody last compared the file with its sources (``YYYY-MM``).
     :ivar tested: the models and firmware with which somebody tested the settings on a real phone; empty if nobody has
@@ -226,7 +224,7 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def setup_steps(self) -> tuple[SetupStep, ...]:
-        """Return the steps, for every page, sheet and command that shows them."""
+        """Return the setup steps."""
         confirmed = {number for source in self.sources for number in source.steps}
         return tuple(SetupStep(number, message, number in confirmed) for number, message in enumerate(self.steps, 1))
 
@@ -278,8 +276,8 @@ def vendors_of(model: str) -> tuple[Vendor, ...]:
 
 # --- names of files ---------------------------------------------------------------------------------------------------
 
-# The digits in names such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), for which many phones ask, are no
-# MAC address.
+# Many phones ask for files such as y000000000108.cfg (Yealink) and 000000000000.cfg (Poly), whose digits are no MAC
+# address.
 _MAC = "(?!000000)[0-9A-Fa-f]{12}"
 _ANY_MAC = re.compile(f"(?<![0-9A-Fa-f])(?P<mac>{_MAC})(?![0-9A-Fa-f])")
 
@@ -301,16 +299,16 @@ def mac_of_file(name: str) -> str:
 
 
 def is_settings_file(name: str) -> bool:
-    """Return whether a file has the name of a settings file of any vendor; such a name contains a MAC address."""
+    """Return whether a file has the name of a vendor's settings file, with a MAC address."""
     return any(_match_file(vendor, name) for vendor in all_vendors().values())
 
 
 def vendor_of_file(model: str, name: str, user_agent: str = "") -> Vendor | None:
-    """Return the vendor of a model whose phones ask for a file with this name; None if there is no such vendor.
+    """Return the vendor of a model whose phones ask for a file with this name, or None if there is no such vendor.
 
-    Several series of a make may ask for the same name, but need different settings.  Then the series whose
-    `Vendor.user_agent` matches the phone's User-Agent is returned.  If no series matches, a series without `user_agent`
-    is returned.
+    Several series of a make may ask for the same name, but need different settings.  The function prefers the series
+    whose `Vendor.user_agent` matches the phone's User-Agent.  If no series matches, a series without `user_agent` is
+    returned.
 
     :param model: a key of `ldapgw.phones.description.MODELS`; empty if unknown.
     :param user_agent: the header of the request.

@@ -33,13 +33,13 @@ REASONS = _TEXTS.reasons
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """A phone for which a window is open.
+    """A phone in the list of a window (`window_rows`).
 
     :ivar fetch: the stored state of the phone in the window; None if the phone was not chosen and has not fetched a
         file.
     :ivar obstacle: the reason why the phone cannot fetch a file; empty if the phone can fetch a file.
     :ivar vendor: the likeliest vendor of the phone; None if phones of the model cannot fetch a file.
-    :ivar file: the name by which the phone will ask for its file; empty if there is no such name.
+    :ivar file: the name by which the phone will ask for its file; empty if the phone cannot fetch a file.
     """
 
     login: PhoneLogin
@@ -61,16 +61,15 @@ class WindowRow:
 
     @property
     def is_replaced(self) -> bool:
-        """Return whether the password in the fetched file was replaced by a new password before the phone used it."""
+        """Return whether a new password replaced the password in the fetched file before the phone logged in."""
         return self.has_fetched and not self.login.next_password and not self.has_logged_in
 
 
 def phones_with_wrong_password(logins: Sequence[PhoneLogin], now: float) -> tuple[str, ...]:
     """Return the names of the phones that have logged in at some time and that have a wrong password now.
 
-    If a window is opened for all phones without a working login, these phones belong to the window.  Their names are
-    stored when the window is opened.  So a stranger cannot add a phone to an open window by a login with a wrong
-    password.
+    A window for all phones without a working login includes the phones.  The window keeps the names from its opening,
+    so that a stranger cannot add a phone by a login with a wrong password.
     """
     return tuple(
         login.name for login in logins if login.last_seen is not None and wrong_password(login, now) is not None
@@ -82,11 +81,10 @@ def window_rows(
 ) -> tuple[WindowRow, ...]:
     """Return the phones for which a window is open or was open.
 
-    If no window is open, the result has the phones of the last window, and the phones that would belong to a window for
-    all phones without a working login.
+    If no window is open, the result has the phones of the last window.  The result then also has the phones that a new
+    window for all phones without a working login would have.
 
-    :param fetches: the stored states of the phones that were chosen for the window or have fetched a file, by the
-        phone's name.
+    :param fetches: the stored states of the phones that were chosen or have fetched a file, by the phone's name.
     """
     is_open = window is not None and window.is_open(now)
     named = {*fetches, *(() if is_open else phones_with_wrong_password(logins, now))}
@@ -113,7 +111,7 @@ def fetching_vendor(model: str) -> Vendor | None:
     The phones ask for the file by their MAC addresses.
 
     :param model: the key of the model; empty if unknown.
-    :returns: None if the model is unknown, or if its phones fetch no such file.
+    :returns: None if the model is unknown, or if its phones cannot fetch a file with their login.
     """
     vendors = vendors_of(model) if model else ()
     return next((vendor for vendor in vendors if vendor.mac_files and Advice.LOGIN_BY_HAND not in vendor.advice), None)
@@ -143,7 +141,7 @@ class DhcpSetting:
 
 
 def dhcp_settings(vendors: Iterable[Vendor | None], address: str) -> tuple[DhcpSetting, ...]:
-    """Return the DHCP options that the phones of a window need; if there is no vendor, the option for most phones.
+    """Return the DHCP options that the phones of a window need; the option for most phones if no vendor is known.
 
     :param vendors: the vendor of each phone; None for a phone that fetches no file.
     :param address: the address of the folder with the files (`window_address`).
@@ -166,7 +164,7 @@ def opening_detail(minutes: int, names: Sequence[str] | None, *, plain_http: boo
 
 
 def window_address(tenant_url: str, window: ProvisioningWindow) -> str:
-    """Return the address that phones need: the address of the folder with the files.
+    """Return the address of the folder with the phones' files.
 
     :param tenant_url: the absolute URL of the tenant's page, with a slash at its end.
     """
