@@ -23,9 +23,10 @@ from ldapgw.phones.description import MODELS
 
 # The maximum number of characters of a text that is searched for.
 MAX_TEXT = 100
-# The parameters in which phones send the text of a search.  Links that the gateway makes use the first parameter.
+# The parameters in which phones send the text of a search.  The gateway's own links send the text in the first
+# parameter.
 SEARCHED = ("q", "query", "search", "name")
-# A number of contacts that no directory reaches; the value stands for no limit.
+# No directory has this many contacts, so a limit of this size limits nothing.
 MAX_CONTACTS = 10_000_000
 
 Parameters = Mapping[str, str]
@@ -37,7 +38,7 @@ Elements = Sequence[Sequence[str]]
 class ListAddress:
     """The address of a phone book, for links in its answers.
 
-    :ivar url: the URL, which may hold the phone's secret; a query is left out.
+    :ivar url: the URL without its query.  The URL may hold the phone's secret.
     :ivar parameters: the parameters of the request that links have to keep.
     """
 
@@ -54,7 +55,7 @@ class ListAddress:
 class BookFormat:
     """The format of a phone book.
 
-    :ivar name: the name of the format.  The name of an XML phone book is the vendor's key in `MODELS`.
+    :ivar name: the name of the format.  The name of an XML format is the vendor's key in `MODELS`.
     :ivar contact: writes the elements of a contact.
     :ivar write: writes the answer from the elements of each contact.
     :ivar read: reads a request, and returns either a query or the text of a page without contacts (a menu, or a form
@@ -139,7 +140,7 @@ def _document(root: str, content: Iterable[str], attributes: str = "") -> str:
 
 
 def _listing(root: str) -> Callable[[Elements, ListQuery, ListLength, ListAddress], str]:
-    """Return a function that writes an answer which has contacts and nothing else."""
+    """Return a function that writes an answer with contacts and nothing else."""
     return lambda contacts, *_: _document(root, chain.from_iterable(contacts))
 
 
@@ -257,7 +258,8 @@ def _cisco_name(name: str, kind: str) -> str:
 def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str:
     """Read a request.
 
-    The answer to the first request is a menu, which leads to a form, to all contacts, or to a letter.
+    The first request gets a menu.  The items of the menu lead to a search form, to all contacts, and to the contacts of
+    each letter.
     """
     if "form" in parameters:
         field = f"{_element('DisplayName', 'Name')}<QueryStringParam>q</QueryStringParam><InputFlags>A</InputFlags>"

@@ -56,8 +56,7 @@ _SLICE = 64
 # The number of contacts that are read in one turn if telephone numbers are converted to the phone's format.  A
 # conversion takes 50 µs.
 _SLOW_SLICE = 16
-# The number of contacts behind the end of a list that are counted in one turn of the reactor.  These contacts are not
-# read.
+# The number of contacts behind the end of a list that are counted, but not read, in one turn of the reactor.
 _COUNTED = 1000
 
 
@@ -92,8 +91,8 @@ class ListLength:
         beginning.  If the reader of the list has not asked to count all contacts, the search may end before all
         matching contacts are found.
     :ivar has_more: whether more contacts follow the last contact that was read.
-    :ivar search: the list's search; None if the search names a complete number.  Such a search draws on the budget for
-        caller-ID books, and so may find other contacts at another time.
+    :ivar search: the list's search; None if the search names a complete number.  A search for a complete number draws
+        on the budget for caller-ID books, so its result may change with the budget.
     """
 
     total: int = 0
@@ -105,9 +104,9 @@ class ListLength:
 class Caller:
     """The contact that a look-up of a number found.
 
-    Most PBXs need only the name, so each other value is read only when the value is asked for.
+    Most PBXs need only the name, so all other values are read on demand.
 
-    :param numbers: the number that was looked up (see `PreparedFilter.numbers`).
+    :param numbers: the number that was looked up, as in `PreparedFilter.numbers`.
     :param access: the access of the login that has looked the number up.
     :param formatter: formats numbers for the login, or None if the login uses the tenant's format.
     """
@@ -157,7 +156,7 @@ class BookReader:
     """The reader of the published directory for logins of phones.
 
     :ivar budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
-    :ivar observers: functions that are called for each search, as for a search over LDAP.
+    :ivar observers: functions that are called after each search, like after a search over LDAP.
     :ivar first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
     :ivar turn_of: waits for the next turn of a login.
     """
@@ -170,11 +169,11 @@ class BookReader:
     turn_of: TurnOf
 
     def directory(self, viewer: Viewer) -> Directory | None:
-        """Return the directory that a login reads now, or None if there is no such directory."""
+        """Return the directory that a login reads now, or None if there is no directory for the login's tenant."""
         return self.dit().directory(viewer.access[0].tenant)
 
     def edition(self, viewer: Viewer) -> object | None:
-        """Return the edition of the directory that a login reads now, or None if there is no such directory."""
+        """Return the edition of the directory that a login reads now, or None if there is no directory."""
         directory = self.directory(viewer)
         return None if directory is None else directory.edition
 
@@ -200,7 +199,7 @@ class BookReader:
         return found, has_more
 
     async def log_whole(self, viewer: Viewer, address: str, book: AddressBook) -> None:
-        """Wait for the first turn of a login, and log that the login has read the whole of a book."""
+        """Wait for the first turn of a login, and log that the login has read a whole book."""
         await self.repeat(viewer, address, _book_search(book, PERSON, len(book)))
 
     async def find_caller(
@@ -252,8 +251,9 @@ class BookReader:
         :param has_flags: whether to look up the flags of contacts, which takes a while for a long list.
         :param has_origin: whether to look up the ids, books and labels of contacts, which takes even longer.
         :param counts_all: whether to count also the matching contacts behind the list's end.
-        :param before: the search that has found the `query.count` contacts in front of this list, or None.  If the
-            directory is still the same, the list begins behind these contacts, and no contacts are counted again.
+        :param before: the search that has found the contacts directly in front of the list, or None.  If the directory
+            is still the same, the search continues behind the last contact of `before`, and the total of `before` stays
+            valid.
         """
         started, access = self.seconds(), viewer.access[0]
         await self.first_turn_of(viewer.login)
@@ -263,7 +263,8 @@ class BookReader:
             return
         context, login = directory.context, viewer.login
         own = directory.own_books(access) if query.book is BookChoice.OWN else ()
-        # A search over LDAP covers one book or the whole tenant, and cannot cover only several books.
+        # A search over LDAP covers either one book or the whole tenant.  So the request for several own books names the
+        # tenant.
         name = DIRECTORY if query.book is BookChoice.DIRECTORY else own[0].name if len(own) == 1 else ""
         base = str(context.base.child("ou", name) if name else context.base)
         asked = list_filter(query, context)
@@ -312,7 +313,7 @@ class BookReader:
     async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
         """Wait for the first turn of a login, and log a search for a list, but do not search.
 
-        The caller already has the list: the former answer to the same search, or all contacts of a book.
+        The list is already known: the former answer to the same search, or all contacts of a book.
         """
         started = self.seconds()
         await self.first_turn_of(viewer.login)
@@ -333,7 +334,7 @@ class BookReader:
 
 
 def _scopes(dit: Dit, viewer: Viewer, context: NamingContext, choice: BookChoice, base: str) -> tuple[SearchScope, ...]:
-    """Return the scopes of the search for a list; empty if there is no such book for the phone."""
+    """Return the scopes of the search for a list; empty if the phone sees no book of the choice."""
     if choice is BookChoice.ALL:
         return dit.tenant_scopes(viewer, context)
     if choice is BookChoice.OWN:

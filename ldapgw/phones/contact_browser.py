@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The contacts that pages show: all contacts that a phone finds, a single contact by ID, or the result of a search.
 
-A list is the result of a phone's search for everybody: it has the contacts that the phone may see, in the phone's
+A list is the result of a phone's search for everybody: the list has the contacts that the phone may see, in the phone's
 order, without duplicates.  The sections of a list are the first letters of names.  Like a phone's search, a search for
 a page lets the reactor do other work at each yield point.
 """
@@ -47,7 +47,8 @@ _SLICE = 250
 MAX_CONTACTS = 20
 _SHOWN_NUMBERS = (*NUMBER_ATTRIBUTES, "facsimileTelephoneNumber", "pager")
 
-# The lowest key in the second scope of a search (`ldapgw.directory.search`); starred contacts are the first scope.
+# In a search with several scopes, starred contacts are the first scope.  Only the keys of the first scope are lower
+# than this key (`ldapgw.directory.search`).
 _SECOND_SCOPE = b"0001"
 
 
@@ -55,12 +56,13 @@ _SECOND_SCOPE = b"0001"
 class BrowsedContact:
     """A contact as the phones of an account see it.
 
-    :ivar id: the contact's id on the pages (`contact_id`); empty for a contact from a caller-ID book, which cannot be
-        browsed.
+    :ivar id: the contact's id on the pages (`contact_id`); empty for a contact from a caller-ID book, because nobody
+        may browse a caller-ID book.
     :ivar book: the key of the contact's book.
     :ivar book_name: the value of the book's ou; empty for a caller-ID book.
     :ivar is_own: whether the book belongs to the reader.
-    :ivar section: the contact's section in the list; `STARRED` only in a list with starred contacts first.
+    :ivar section: the contact's section in the list; `STARRED` for a starred contact if the list has starred contacts
+        first.
     :ivar flags: the flags from the contact's labels; None in a list.
     """
 
@@ -135,7 +137,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: the uid, with a digest of the book unless the book is the reader's first.
+    """Return a contact's id on the pages: the uid, and for each book except `own_book` a digest of the book.
 
     :param own_book: the key of the reader's first book.
     """
@@ -245,8 +247,7 @@ class ContactBrowser:
     async def find(self, tenant: str, books: Sequence[str], text: str) -> LookupResult:
         """Return the contacts that the phones of some accounts find while a name or a number is typed.
 
-        :param books: the keys (``sub``) of the accounts; if empty, the search is the search of a phone without an
-            account.
+        :param books: the keys (``sub``) of the accounts; if empty, the result is what a phone without an account finds.
         """
         query, directory = " ".join(text.split()), self._dit().directory(tenant)
         if not query or directory is None:
@@ -260,9 +261,9 @@ class ContactBrowser:
         return LookupResult(contacts[:MAX_CONTACTS], complete=len(contacts) <= MAX_CONTACTS)
 
     async def example(self, tenant: str, book: str) -> tuple[str, str] | None:
-        """Return the name and a number of a contact with a given name; None if the book has no such contact.
+        """Return the full name and a number of a contact that has a first name, or None if there is no such contact.
 
-        The number has the format in which the tenant's phones get it.
+        The number has the format of the tenant's phones.
 
         :param book: the book's key.
         """
@@ -344,8 +345,8 @@ def numbers_of(
     formatter = number_formatter(number_format, context)
     for attribute in _SHOWN_NUMBERS:
         for number in texts_of(entry, attribute, formatter):
-            # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then
-            # tells the kind.
+            # telephoneNumber may repeat a number of another attribute.  The name of the other attribute then tells the
+            # kind.
             if numbers.get(number, "telephoneNumber") == "telephoneNumber":
                 numbers[number] = attribute
     return numbers

@@ -73,11 +73,11 @@ class ListedContact(NamedTuple):
 
     :ivar numbers: pairs of a number in the format for phones and the kind of this number, which is one of `DIALLED`.
         No number occurs twice.
-    :ivar flags: no flags unless the reader of the list has asked for flags; names of labels only if the reader has
-        asked for the contacts' origin (book and id).
-    :ivar id: an id that no other contact in the list has, and that stays the same as long as Google has the contact;
-        empty unless the reader of the list has asked for the contacts' origin.
-    :ivar book: the name of the contact's book; empty under the same condition as `id`.
+    :ivar flags: the flags that the reader of the list has asked for.  The names of labels are set only if the reader
+        has asked for the contacts' origin (book and id).
+    :ivar id: an id that no other contact in the list has, and that stays the same as long as Google has the contact.
+        Empty if the reader has not asked for the contacts' origin.
+    :ivar book: the name of the contact's book; empty if the reader has not asked for the contacts' origin.
     """
 
     name: str
@@ -123,8 +123,7 @@ def number_filter(number: str, context: NamingContext) -> Filter:
 
 def listed_contact(entry: Entry, flags: ContactFlags, formatter: NumberFormatter | None) -> ListedContact:
     texts = entry.texts(_LISTED, formatter)
-    # A value of telephoneNumber may be a number of another attribute too.  The name of the other attribute then tells
-    # the kind.
+    # telephoneNumber may repeat a number of another attribute.  The name of the other attribute then tells the kind.
     numbers = {number: KINDS[attribute] for attribute in NUMBER_ATTRIBUTES for number in texts[attribute]}
     name, given_name, family_name, company = [values[0] if (values := texts[name]) else "" for name in _NAMES]
     return ListedContact(name, given_name, family_name, company, tuple(numbers.items()), flags)

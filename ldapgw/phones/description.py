@@ -26,7 +26,7 @@ class Model:
     """The needs of a make of phones.
 
     :ivar per_number: whether one entry per number suits the model better than one entry per contact.
-    :ivar reason: a text for people that says why the model needs `per_number`; otherwise empty.
+    :ivar reason: the reason for `per_number`, as a text for people; empty without `per_number`.
     :ivar xml_entries: the maximum number of contacts that the model takes in one XML phone book
         (`ldapgw.phones.book_formats`); 0 if the model reads no XML phone book from ldapgw.
     """
@@ -51,7 +51,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),
         "fanvil": Model("Fanvil", xml_entries=1000),
-        # This is only an upper limit: a base station requests as many contacts as it shows at a time.
+        # The number is only an upper limit: a base station requests just the contacts to show at a time.
         "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),
@@ -86,7 +86,7 @@ def number_mode(model: str) -> NumberMode:
 MAX_LABEL = 64
 _MAX_NAME = 64
 
-# German texts are written without umlauts in this way, whereas `anyascii` drops the dots.
+# Germans write umlauts as two letters where only ASCII is allowed, whereas `anyascii` only drops the dots.
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _APOSTROPHES = re.compile("['’‘`´]")
 _OTHERS = re.compile("[^a-z0-9._-]+")
@@ -112,7 +112,7 @@ def sign_in_name(label: str, taken: Collection[str]) -> str:
 
     :param taken: the names of all phones, in lower case; if the name is taken, the result ends with ``-2``, ``-3`` ….
     """
-    # The transliteration is imported here, because few commands need the tables of the transliteration.
+    # The import is here, because few commands need the large tables of the transliteration.
     from ldapgw.directory.transliteration import readings
 
     text = unicodedata.normalize("NFKC", label).lower().translate(_UMLAUTS)

@@ -62,14 +62,14 @@ _TYPED_DIGITS = 3
 _DISPLAY_ENTRIES = 20
 
 # The shape of a number filter: for each attribute that is compared with a number, whether a star precedes the number.
-# A star behind the number does not count, because most phones add such a star while somebody types.
+# A star behind the number does not count, because most phones add a star there while somebody types.
 FilterShape = frozenset[tuple[str, bool]]
 
 _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 
 def _filter_shape(template: str) -> FilterShape:
-    """Return the shape of a number filter, which is given as a text with placeholders."""
+    """Return the shape of a number filter that is a text with placeholders."""
     return frozenset((name, bool(star)) for name, star in _TERM.findall(template) if name in _NUMBER_NAMES)
 
 
@@ -103,7 +103,7 @@ class Hint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhoneProfile:
-    """Facts about a phone that cannot be seen in its searches.
+    """Facts about a phone that its searches do not show.
 
     :ivar name_filter: the recommended name filter for the phone's model.
     :ivar number_filter: the recommended number filter for the phone's model.
@@ -112,7 +112,7 @@ class PhoneProfile:
     :ivar has_limit: whether the phone's settings include a largest number of hits.
     :ivar number_filter_shapes: the shapes of the number filters that ldapgw recommends for the model, or that the model
         builds itself.
-    :ivar builds_filters: whether the phone builds its filters itself, in a way that is not known.
+    :ivar builds_filters: whether the phone builds its filters itself, in an unknown way.
     :ivar attribute_setting: the name of the phone's setting for an attribute, as in `Vendor.attribute_setting`.
     """
 
@@ -136,7 +136,7 @@ class PhoneProfile:
         """Return the profile of a model.
 
         :param model: a key of `ldapgw.phones.description.MODELS`; empty if unknown.
-        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; empty unless the model is unknown.
+        :param placeholder: as in `ldapgw.store.phones.PhoneLogin`; used only if the model is unknown.
         """
         vendors = vendors_of(model)
         if vendors[0].key == OTHER_MODEL:
@@ -176,8 +176,8 @@ class DecodedSearch:
     def has_contacts(self) -> bool:
         """Return whether the search found contacts.
 
-        Reading one entry by its DN does not count as a search.  A search for any object class finds the entries above
-        the contacts, even if there are no contacts.
+        The result is False if the search read one entry by its DN.  The result is also False for a search for any
+        object class, because the entries may be books without contacts.
         """
         return self.search.has_entries and self.is_list and not self.is_for_any_class
 
@@ -205,8 +205,8 @@ def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...
 def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict[Hint, DecodedSearch]:
     """Return the open hints on a phone's settings, the gravest first, each with the last search that shows the hint.
 
-    An earlier search counts only if it was made with the same settings as the last search of its kind.  If the settings
-    differ, somebody has changed the settings since the earlier search.
+    A search counts only if its settings equal the settings of the last search of the same kind.  Otherwise, somebody
+    has changed the settings in the meantime.
 
     :param searches: the last searches, newest first.
     """
@@ -237,7 +237,7 @@ def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
 
 @dataclass(frozen=True)
 class _SearchFacts:
-    """The facts of a search that the rules test."""
+    """The facts about a search for the tests of the rules."""
 
     decoded: DecodedSearch
     profile: PhoneProfile
@@ -303,8 +303,8 @@ def _attribute(term: Filter) -> str:
 def _needs_unknown_attribute(search_filter: Filter) -> bool:
     """Return whether a filter is never true because of attributes that contacts don't have.
 
-    An AND is never true if one of its terms has an unknown attribute, such as the objectCategory of Active Directory;
-    a NOT with an unknown attribute is never true either.
+    An AND is never true if one of its terms has an unknown attribute, such as the objectCategory of Active Directory.
+    A NOT with an unknown attribute is never true either.
     """
     match search_filter:
         case And(terms):

@@ -30,7 +30,7 @@ _COLOURS: Sequence[tuple[int, int, int]] = (
 
 def photo_png(jpeg: bytes) -> bytes:
     """Convert a photo to PNG."""
-    from PIL import Image  # imported here, because most gateways serve no pictures
+    from PIL import Image  # the import is here, because most gateways serve no pictures
 
     with Image.open(BytesIO(jpeg), formats=("JPEG",)) as photo:
         return _png(photo)
@@ -47,7 +47,10 @@ def initials_png(name: str) -> bytes:
 
 
 def initials(name: str) -> str:
-    """Return the first letters of the first and the last word, in Latin because of the font; "#" without a word."""
+    """Return the first letters of the first and the last word, or "#" if no word begins with a letter.
+
+    The letters are Latin, because the font has no other letters.
+    """
     words = [word for word in collation_key(name).split() if word[0].isalpha()]
     return "".join(word[0].upper() for word in (words[0], *words[1:][-1:])) if words else "#"
 

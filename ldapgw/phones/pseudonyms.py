@@ -2,13 +2,14 @@
 """Pseudonyms replace names, numbers and addresses in a recording; the recorded filters still find the same entries.
 
 Each distinct word becomes a random word of random length.  Two pseudonyms have a beginning or a part in common only if
-a filter of the recording asks for this beginning or part.  For example, a filter for ``mü*`` becomes a filter for two
-random letters.  The pseudonym of each word that begins with ``mü`` then begins with these two letters.  A permutation
-of the ten digits replaces each digit of a number.  The permutation depends on all digits in front of the digit, as in
-Crypto-PAn.  These permutations form a *tree*.  There is one tree for national numbers, one tree for foreign numbers and
-one tree for local numbers.  So if two numbers have their first n digits in common, their pseudonyms have the first n
-digits in common too, and the pseudonym of a digit says nothing about any other digit.  Last digits for which a filter
-asks have a tree of their own if several numbers end in these digits.  Two things stay unchanged: the country code of
+a filter of the recording asks for the beginning or the part.  For example, a filter for ``mü*`` becomes a filter for
+two random letters, and the pseudonym of each word that begins with ``mü`` begins with the two letters.
+
+A permutation of the ten digits replaces each digit of a number.  The permutation depends on all digits in front of the
+digit, as in Crypto-PAn.  So if two numbers have their first n digits in common, the pseudonyms have n digits in common
+too.  The pseudonym of a digit says nothing about any other digit.  The permutations for all numbers of a kind are a
+*tree*: there are trees for national numbers, foreign numbers and local numbers.  If a filter asks for last digits that
+several numbers have in common, a fourth tree replaces the last digits.  Two things stay unchanged: the country code of
 the tenant's own region, and prefixes that are dialled in front of a number.
 
 Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, so
@@ -55,8 +56,8 @@ _VOWEL = re.compile(f"[{_VOWELS}]")
 _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[^\w\s]*")
 _WORD = r"[^\W_]+"
-# The first pattern is for names, where adjacent digits count as a word.  The second pattern is for telephone numbers,
-# where punctuation marks may stand between the digits.
+# The first pattern is for names: adjacent digits are a word.  The second pattern is for telephone numbers: punctuation
+# marks may stand between the digits.
 _WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
 _NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
 # The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
@@ -64,8 +65,8 @@ _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),
 )
-# Values of attributes of these families say nothing about a person, so they stay unchanged.  A phone can put any text
-# into a filter, even into a filter on such an attribute.  So a text that is no value of the attribute is replaced.
+# The families of attributes whose values say nothing about a person, each with a test.  A text that passes the test
+# stays unchanged.  Any other text is replaced, because a phone can put any text into a filter.
 _KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
     **dict.fromkeys((Family.OID, Family.DEFINITION), oid_of),
     # A time (RFC 4517 3.3.13), or the beginning of a time.
@@ -76,8 +77,9 @@ _KEPT_VALUES: Mapping[Family, Callable[[str], object]] = {
     Family.BOOLEAN: re.compile("(?i:true|false)").fullmatch,
     Family.INTEGER: re.compile(r"-?\d{1,2}").fullmatch,
 }
-# The names of the trees of permutations (see the module's docstring): for numbers in the tenant's country, for numbers
-# abroad, for numbers without an area code, and for the last digits of numbers if a filter asks for these digits.
+# The names of the trees of permutations (see the module's docstring).  The first three trees are for numbers in the
+# tenant's country, for numbers abroad, and for numbers without an area code.  The fourth tree is for last digits for
+# which a filter asks.
 _HOME, _ABROAD, _LOCAL, _ENDS = "home", "abroad", "local", "ends"
 _INTERNATIONAL_PREFIXES = ("00", "011")
 _LONGEST_COUNTRY = len("+999")
@@ -98,8 +100,8 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # Filters ask for parts of words.  This table has the substitute of each letter in such a part.  The key is the
-        # beginning of the part, up to and including the letter.
+        # The substitute of each letter in a part of a word for which a filter asks.  The key is the beginning of the
+        # part, up to and including the letter.
         self._letters: dict[str, str] = {}
         # For each beginning of a part, the substitutes of the letters that follow; different letters have different
         # substitutes.
@@ -124,8 +126,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # Filters ask for these beginnings.  The substitutes of the beginnings are made first; random letters are chosen
-        # later, because these letters must differ from the substitutes.
+        # The substitutes of all beginnings for which filters ask are made first, because random letters must differ
+        # from the substitutes.
         for key in self._beginnings:
             self._piece(key)
 
@@ -186,7 +188,7 @@ class Pseudonyms:
         """Return random letters to follow the substitute of a part for which a filter asks.
 
         The letters must not match another part by chance.  So no letter begins the substitute of an inner part or of an
-        ending.  The first letter also differs from each letter with which the substitute of a longer part goes on.
+        ending.  The first letter also differs from the next letter in the substitute of each longer part.
         """
         made = ""
         for at in range(self._random.randint(least, most)):
@@ -223,8 +225,8 @@ class Pseudonyms:
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
         """Split digits into a prefix, and digits to replace by the permutations of a tree.
 
-        The prefix is not replaced, except the area code of the site, which gets a substitute.  If the country has a
-        trunk prefix (0 in Germany), a number with this area code has the same pseudonym as the local number.
+        The prefix stays unchanged, but the area code of the site gets a substitute.  If the country has a trunk prefix
+        (0 in Germany), a number with the site's area code has the same pseudonym as the local number.
 
         :returns: the prefix for the file, the name of the tree, and the digits to replace.
         """
@@ -244,7 +246,7 @@ class Pseudonyms:
             if not (country and rest.startswith(country)):
                 return head, _ABROAD, rest
             head, rest = head + country, rest.removeprefix(country)
-            zero = "0" if trunk == "0" and rest.startswith("0") else ""  # as in +49 (0)30
+            zero = "0" if trunk == "0" and rest.startswith("0") else ""  # a number such as +49 (0)30
             return head + zero, _HOME, rest.removeprefix(zero)
         if country and digits.startswith(trunk):
             return trunk, _HOME, digits.removeprefix(trunk)
@@ -340,7 +342,7 @@ class Pseudonyms:
     def decoy(self, parent: Dn, attributes: Iterable[str], *, per_number: bool) -> RecordedEntry:
         """Invent an entry.
 
-        :param parent: the DN of the entry's parent, in which names are replaced already.
+        :param parent: the DN of the entry's parent, with pseudonyms.
         :param per_number: whether the entry is for a single number.
         """
         uid = self._new_word() + ("-1" if per_number else "")
@@ -360,7 +362,7 @@ class Pseudonyms:
 
 
 def with_pseudonyms(recording: Recording, random: Random) -> Recording:
-    """Replace the names and numbers of a recording, and note the searches that then find other entries than before.
+    """Replace the names and numbers of a recording, and note each search that then finds other entries.
 
     :param random: the source of the pseudonyms, which must not be predictable.
     """
@@ -387,8 +389,8 @@ def with_pseudonyms(recording: Recording, random: Random) -> Recording:
     )
 
 
-# A part of a value for which a filter asks: the attribute, the text of the part, whether the value may have more before
-# the part, and whether the value may have more after the part.
+# A part of a value for which a filter asks: the attribute, the text of the part, and two booleans.  The booleans say
+# whether the value may have more before the part, and whether the value may have more after the part.
 _Part = tuple[str, str, bool, bool]
 
 
@@ -419,7 +421,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return, for each ending, the numbers that end with these digits.
+    """Return the numbers that have each ending.
 
     :param numbers: for each number, the name of a tree (see the module's docstring), and the number's digits.
     :param ends: the endings: the last digits for which filters ask.
@@ -440,9 +442,9 @@ def _family(attribute: str) -> Family:
 def _opens(found: re.Match[str], opens_left: bool, opens_right: bool) -> tuple[bool, bool]:  # noqa: FBT001 - a pair
     """Return two booleans: whether a word in a filter may lack its beginning, and whether the word may lack its end.
 
-    The word may lack its beginning if both conditions hold: the filter also finds values with more text in front
-    (`opens_left`), and only punctuation marks precede the word in the filter's text.  Likewise, the word may lack its
-    end if the filter finds values with more text behind (`opens_right`), and only punctuation marks follow the word.
+    The first boolean is true if the filter also finds values with more text in front (`opens_left`), and only
+    punctuation marks precede the word.  The second boolean is true if the filter also finds values with more text
+    behind (`opens_right`), and only punctuation marks follow the word.
     """
     before, after = found.string[: found.start()], found.string[found.end() :]
     return opens_left and _SIGNS.fullmatch(before) is not None, opens_right and _SIGNS.fullmatch(after) is not None
@@ -468,11 +470,12 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
-    """Return the country code and the trunk prefix of a region's numbers; empty if no number shows these codes.
+    """Return the country code and the trunk prefix of a region's numbers; empty if no number has these codes.
 
-    The E.164 form and the national form of a number end with the same digits.  In front of these digits, the E.164 form
-    has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits in front
-    of the common digits, so the shortest codes are returned.  A prefix that is longer than a country code is ignored.
+    The E.164 form and the national form of a number end with the same digits.  In front of the same digits, the E.164
+    form has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits in
+    front of the common digits.  So the function returns the shortest codes of all numbers, and ignores a prefix that is
+    longer than a country code.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):

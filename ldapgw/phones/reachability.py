@@ -44,7 +44,7 @@ PATIENCE = 10.0
 
 _EXPIRED = (SSL.X509VerificationCodes.ERR_CERT_HAS_EXPIRED, SSL.X509VerificationCodes.ERR_CERT_NOT_YET_VALID)
 
-# The number of letters at the beginning of a name for which the test searches: as many as people type.
+# The number of letters of a name for which the test searches: about as many letters as people type.
 _TYPED_LETTERS = 3
 
 
@@ -110,8 +110,8 @@ class _Client(ldapclient.LDAPClient):  # type: ignore[misc]  # ldaptor has no ty
     async def found(self, base_dn: str, sought: Any) -> Sequence[Any]:
         """Search for one entry, and return the entry in a list, or an empty list if no entry is found."""
         entry = ldapsyntax.LDAPEntry(self, base_dn)
-        # A phone should request these attributes.  If this test requested fewer attributes with numbers, the gateway
-        # would show a hint about the test.
+        # A phone should request all attributes with numbers.  If the test requested fewer attributes, the gateway would
+        # show a hint about the test.
         attributes = ["cn", *NUMBER_ATTRIBUTES]
         found: Sequence[Any] = await self.within(
             entry.search(None, sought, attributes, sizeLimit=1, sizeLimitIsNonFatal=True)
@@ -224,8 +224,9 @@ class _Verification:
     """The verification of the gateway's certificate.
 
     OpenSSL verifies the certificate in the handshake; `check_host` then verifies that the certificate is for the host.
+    The class replaces Twisted's own options, which do not tell why OpenSSL refused a certificate.
 
-    Twisted's own options do not tell why OpenSSL refused a certificate.  Mutable.
+    The object is mutable.
 
     :ivar error: OpenSSL's reason for refusing the certificate, an `X509VerificationCodes`; None if OpenSSL has refused
         no certificate.

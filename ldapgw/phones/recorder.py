@@ -42,8 +42,7 @@ from ldapgw.store.worker import Store
 MAX_OCTETS: Final = 4 << 20
 # The maximum number of octets that are kept of a connection whose phone is not known yet.
 MAX_UNKNOWN: Final = 64 << 10
-# The maximum size, in octets, of a request that is kept, and of an answer that is kept.  An answer with one entry has
-# some kilobytes.
+# The maximum number of octets of a kept request, and of a kept answer.  An answer with one entry has some kilobytes.
 _MAX_REQUEST: Final = 64 << 10
 MAX_RESPONSE: Final = 1 << 24
 DAY: Final = 86400.0
@@ -92,10 +91,10 @@ class PhoneRecorder(MultiService):
     :param contexts: the naming context of each tenant; the keys are the tenants' names.
     :param tap: called with the function that makes a tap for each connection of the LDAP server, or with None if
         nothing is recorded.
-    :param version: the version of ldapgw, which the files name.
+    :param version: the version of ldapgw, for the files.
     :param on_change: called with the DN of a login whose recording has changed.
     :ivar captures: the phones that are recorded now, by their DNs.
-    :ivar connections: the numbers of the connections, which the files contain.
+    :ivar connections: yields numbers for the connections in the files.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class PhoneRecorder(MultiService):
                 continue
             before = self.captures.get(viewer.login)
             if before is not None and before.stored.begun_at == stored.begun_at:
-                before.stored = stored  # the end of the recording may have been changed
+                before.stored = stored  # the end of the recording may have changed
                 captures[viewer.login] = before
             elif self.now() < stored.until:
                 captures[viewer.login] = _Capture(stored, viewer)
@@ -163,7 +162,7 @@ class PhoneRecorder(MultiService):
             self._on_change(viewer.login)
 
     def named(self, name: str) -> _Capture | None:
-        """Return the capture of the phone that binds with this name, or None if the phone is not recorded."""
+        """Return the capture of the phone that binds with a name, or None if the phone is not recorded."""
         spelt = name.lower()
         for login, capture in self.captures.items():
             if spelt in (login.lower(), capture.stored.phone.lower()):
@@ -175,7 +174,7 @@ class PhoneRecorder(MultiService):
         return self._clock.seconds()
 
     def _record(self, captures: dict[str, _Capture]) -> None:
-        """Record these phones, and no others, from now on."""
+        """Record only the phones of `captures` from now on."""
         before, self.captures = self.captures, captures
         if bool(before) != bool(captures):
             self._tap((lambda: _ConnectionTap(self)) if captures else None)
@@ -192,7 +191,7 @@ class PhoneRecorder(MultiService):
     async def _store_all(self) -> None:
         """Store this gateway's parts of all recordings.
 
-        If the gateway starts again before the recordings end, it records further messages, and stores further parts.
+        A gateway that starts again before the recordings end stores further parts.
         """
         try:
             await self._store_parts(is_stopping=True)
@@ -202,7 +201,7 @@ class PhoneRecorder(MultiService):
     async def _store_parts(self, *, is_stopping: bool = False) -> None:
         """Store the parts of the recordings that have ended.
 
-        :param is_stopping: true to store the parts of all recordings, even if they have not ended.
+        :param is_stopping: true to store also the parts of recordings that have not ended.
         :raises StoreError: when the database cannot be used; the parts wait for the next call.
         """
         for login, capture in tuple(self.captures.items()):
@@ -279,7 +278,7 @@ class _ConnectionTap:
         if self._is_readable:
             self._collect(is_sent=is_sent, is_bound=bool(login), octets=octets)
         if capture is None and is_sent:
-            capture, self._named = self._named, None  # a bind was refused
+            capture, self._named = self._named, None  # the gateway has refused a bind
         if capture is not None:
             self._hand_over(capture)
         elif self._octets > MAX_UNKNOWN:

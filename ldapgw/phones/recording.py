@@ -6,7 +6,7 @@ message.  At the end, `make_recording` pairs the requests with their answers.  `
 names and numbers, unless the recording is *plain*.
 
 The file of a recording has lines of JSON: a header, then the entries, then the binds and searches in the order of time.
-If several gateways have recorded a phone, their files are joined into one.
+If several gateways have recorded a phone, the file has a part for each gateway.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from ldapgw.phones.explain.query import filter_items
 
 # The names of attributes that may hold a password: a filter on such an attribute contains a password.
 _PASSWORD_NAMES = (b"passw", b"pwd")
-# If an entry has the number of a company's switchboard, the search text of the number attribute contains the beginning
-# of the numbers of all extensions, and behind this beginning the `SWITCHBOARD_MARK`.
+# The search text of a company's switchboard number also contains the beginning of the numbers of all extensions.  The
+# `SWITCHBOARD_MARK` follows the beginning.
 _EXTENSIONS = re.compile(rf"\t(\+\d+){re.escape(SWITCHBOARD_MARK)}\t")
 _LIMITED = frozenset((ResultCode.TIME_LIMIT_EXCEEDED, ResultCode.SIZE_LIMIT_EXCEEDED))
 
@@ -114,8 +114,8 @@ class RecordedSearch:
     :ivar controls: the OIDs of the search's controls.
     :ivar code: the result code, or None if the search was not answered completely.
     :ivar found: the DNs of the entries.
-    :ivar note: the difference between this result and the result of the same search among only the recorded entries, or
-        None if there is no difference.
+    :ivar note: the difference between the recorded result and a search among only the recorded entries.  None if there
+        is no difference, or if the recording is plain.
     """
 
     at: float
@@ -175,8 +175,8 @@ class Recording:
 def storable(message_octets: bytes) -> bytes | None:
     """Return a phone's message without its password.
 
-    :returns: the message.  Empty if the message need not be kept, because it is neither a bind nor a search.  None if
-        the message must not be kept, because it cannot be read, may hold a password, or would change something.
+    :returns: the message to keep; empty if nobody needs the message, because it is neither a bind nor a search.  None
+        if the message cannot be read, may hold a password, or would change something.
     """
     if any(name in message_octets.lower() for name in _PASSWORD_NAMES):
         return None
@@ -267,8 +267,8 @@ def make_recording(
     """Pair the requests of a phone with their answers, and take the entries of the answers.
 
     An entry has the attributes that the phone was given.  An entry also has the attributes that the phone's filters
-    name, so that these filters find the entry again.  If the entry still exists, all values come from the directory,
-    with numbers in the tenant's format.
+    name, so that the filters find the entry again.  If the entry still exists, all values come from the directory, with
+    numbers in the tenant's format.
 
     :param begun_at: seconds since the epoch.
     :param dit: the directory at the end of the recording.
@@ -380,7 +380,7 @@ def _named(dn: str) -> Mapping[str, tuple[str, ...]]:
 
 
 def _visible_entry(dn: str, dit: Dit, viewer: Viewer) -> Entry | None:
-    """Return the entry of a DN, or None if the entry is gone, or if the viewer can find the entry only by a number."""
+    """Return the entry of a DN; None if the entry is gone, or if the viewer can find the entry only by a number."""
     request = SearchRequest(dn, Scope.BASE_OBJECT, Present("objectClass"))
     with suppress(DirectoryError):
         return next(filter(None, search(dit, viewer, request)), None)
@@ -441,7 +441,7 @@ def _search_object(search: RecordedSearch) -> dict[str, Any]:
         "at": round(search.at, 3),
         "connection": search.connection,
         "bound": search.is_bound,
-        # Some fields describe the request, but only for people.  `load` reads the request from its octets, in which
+        # The fields from `base` to `size_limit` are only for people.  `load` reads the request from the octets, where
         # letters keep the phone's encoding.
         "base": request.base,
         "scope": request.scope.name.lower(),
@@ -458,7 +458,7 @@ def _search_object(search: RecordedSearch) -> dict[str, Any]:
     return values
 
 
-# The errors of reading JSON of any form.  `InvalidDn` is a ValueError.
+# The exceptions that are raised for JSON of an unexpected form.  `InvalidDn` is a ValueError.
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -468,7 +468,7 @@ def load(text: str) -> tuple[Recording, ...]:
     :raises UserError: when the text is no recording, or has a format that this version cannot read.
     """
     parts: list[tuple[Recording, list[RecordedEntry], list[RecordedBind], list[RecordedSearch]]] = []
-    # Values may hold other line separators, such as U+2028, which `dump` writes as they are.
+    # Only LF separates lines here: `dump` does not escape other line separators in values, such as U+2028.
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         try:
             values = json.loads(line)
@@ -505,7 +505,7 @@ def _read_header(header: Mapping[str, Any]) -> Recording:
         lenient=bool(tenant["lenient"]),
         strip=_strings(tenant["strip"]),
         book_order=_strings(tenant["book_order"]),
-        # Recordings of older versions lack these settings.
+        # Recordings of older versions lack the area code and the switchboard.
         area_code=str(tenant.get("area_code", "")),
         switchboard=bool(tenant.get("switchboard")),
     )

@@ -4,15 +4,15 @@
 At first, a refused login is only noted, which takes the same time for known and unknown names.  Once a second, the
 noted refusals are *judged*: the gateway finds out which phone each refusal concerns.  A refusal concerns a phone if the
 phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).  All other
-refusals are refusals from *elsewhere*, which may be attempts to guess passwords.  Only the administrator sees such
-refusals, and such refusals are only in memory.
+refusals are refusals from *elsewhere*, which may be attempts to guess passwords.  Only the administrator sees refusals
+from elsewhere, which are kept only in memory.
 
-Some clients cannot connect, because they use the wrong port (TLS to the port without TLS, or no TLS to the port for
-TLS), or do not know the authority of our certificate.  Such clients are in memory too.  The last of these clients are
-also stored, for ``ldapgw status``.
+Some clients fail before the gateway checks a password.  The clients use TLS on the port without TLS, use no TLS on the
+port for TLS, do not know the authority of the certificate, or send a password without TLS.  The gateway keeps the
+failed clients in memory, and stores the last clients for ``ldapgw status``.
 
-A name that no phone has may be a password that somebody typed into the wrong field.  So such a name is shown only if it
-resembles the known names of logins, and is masked otherwise (`shown_name`).
+A name that no phone has may be a password that somebody typed into the wrong field.  So an unknown name is masked
+unless the name resembles the known names of logins (`shown_name`).
 
 Mutable: `RefusedLogins`, and `UnknownNames`.
 """
@@ -62,7 +62,7 @@ _MAX_NAME: Final = 512
 # The maximum number of unknown names that the administrator sees, and the maximum number of characters of each name.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
-# Refusals from elsewhere, as the module's docstring defines them, are remembered for at most this many phones.
+# The maximum number of phones whose refusals from elsewhere (see the module's docstring) are remembered.
 MAX_ELSEWHERE: Final = 100
 # One message to other gateways contains at most this many refusals of each kind.
 MAX_SENT: Final = 100
@@ -167,8 +167,8 @@ class RefusedLogins(PeriodicService):
         self._on_refusal = on_refusal
         self._noted: dict[tuple[str, str], tuple[float, int]] = {}
         self._unstored: dict[str, _Own] = {}
-        # The refusals that were stored within the last `WRITE_SECONDS`.  These refusals stay in memory, because a page
-        # may have read the phone's row just before the refusals were stored.
+        # The refusals that were stored within the last `WRITE_SECONDS`.  The refusals stay in memory, because a page
+        # may have read the phone's row just before the write.
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
@@ -182,7 +182,7 @@ class RefusedLogins(PeriodicService):
         self._clients_stored_at = 0.0
         self._log = LogThrottle()
         self._unknown_log = LogThrottle()
-        # When the service stops, it judges and stores all noted refusals.
+        # Before the service stops, all noted refusals are judged and stored.
         last = partial(self.judge, 0.0)
         super().__init__(clock, POLL_SECONDS, self.judge, _report, waits=True, last=last)
 
@@ -214,7 +214,7 @@ class RefusedLogins(PeriodicService):
     def unfit_clients(self, tenant: str) -> tuple[tuple[UnknownLogin, Mistake], ...]:
         """Return the clients that could not connect, the most recent first.
 
-        Only clients that the tenant is allowed to see are returned, by the rules of `unknown`.
+        The tenant sees a client by the same rules as a name (`unknown`).
         """
         clients = self._unfit_clients.of(tenant, lambda address: self._is_network_of(tenant, address))
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
@@ -236,7 +236,7 @@ class RefusedLogins(PeriodicService):
             self._unfit_clients.add_shown(client)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
-        """Return a stored phone, completed by the last login and the refused logins that are only in memory."""
+        """Return a stored phone, with the last login and the refused logins that are only in memory."""
         seen = self._last_login(login.name)
         if seen is not None and seen.password_hash == login.password and seen.when > (login.last_seen or 0.0):
             login = replace(login, last_seen=seen.when, last_address=seen.address)
@@ -258,8 +258,8 @@ class RefusedLogins(PeriodicService):
     def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
         """Return the names that belong to no phone and that a tenant may see, the most recent first.
 
-        A DN shows to which tenant it belongs.  Any other name is shown to a tenant if there is no other tenant, or if
-        one of the tenant's phones is in the same network.
+        A DN belongs to the tenant of its base.  A tenant sees any other name if there is no other tenant, or if one of
+        the tenant's phones is in the same network.
         """
         return self._unknown.of(tenant, lambda address: self._is_network_of(tenant, address))
 
@@ -276,7 +276,7 @@ class RefusedLogins(PeriodicService):
     async def judge(self, interval: float = WRITE_SECONDS) -> None:
         """Judge the refusals since the last call, and store the refusals that are due.
 
-        Pages show only the last `MAX_UNKNOWN` of the names that no phone has.  So only these names are compared with
+        Pages show only the last `MAX_UNKNOWN` unknown names.  So only the last `MAX_UNKNOWN` names are compared with
         known names, and all earlier names are masked.
 
         :param interval: the minimum number of seconds between two writes for one phone, and between two writes for
@@ -370,7 +370,7 @@ class RefusedLogins(PeriodicService):
         for name, own in [*self._unstored.items()]:
             seen = self._last_login(name)
             if seen is not None and seen.when >= own.refused.when and is_same_site(seen.address, own.refused.address):
-                del self._unstored[name]  # the phone has changed, so the refusal is outdated
+                del self._unstored[name]  # the phone has logged in since the refusal
             elif now - self._stored.get(name, (0.0, own))[0] >= interval:
                 due[name] = own
         if not due:
@@ -395,7 +395,7 @@ class RefusedLogins(PeriodicService):
                 del self._unstored_clients[key]
 
     def _house_words(self) -> frozenset[str]:
-        """Return the words in the names of all logins and bases; computed anew only after the logins have changed."""
+        """Return the words that are no secret (`house_words`), computed anew only after the logins have changed."""
         logins = self._logins()
         if logins is not self._words[0]:
             self._words = logins, house_words([*logins, *self._bases.values()])
@@ -435,7 +435,7 @@ class UnknownNames:
 
     def add_shown(self, added: UnknownLogin) -> None:
         """Count refused logins that `add` has returned, at this or at another gateway."""
-        # Masked names all look the same, so the phones with such names are told apart by their addresses.
+        # All masked names look the same, so phones with masked names are told apart by their addresses.
         key = added.name, added.tenant, added.address if self._by_address or added.name == MASK else ""
         before = self._names.pop(key, None)
         self._names[key] = replace(added, count=added.count + (before.count if before else 0))
@@ -499,8 +499,7 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 def house_words(names: Iterable[str]) -> frozenset[str]:
     """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    A word has no digits.  A number between separators becomes a word of zeros with the same length.  A MAC address has
-    no words.
+    A number between separators adds a text of zeros with the same length.  A MAC address adds nothing.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}
@@ -509,11 +508,11 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 
 
 def shown_name(name: str, words: frozenset[str]) -> str:
-    """Return an unknown name as the administrator may see it: shortened, or masked if it may be a password.
+    """Return an unknown name for the administrator: shortened, or masked if the name may be a password.
 
-    The administrator sees these names: names with no other words than `words`, perhaps with a short number or a few
-    more letters; extensions; MAC addresses; e-mail addresses; and DNs of known attribute types whose first value is
-    such a name.
+    The administrator sees extensions, MAC addresses, e-mail addresses, and names of known words, perhaps with a short
+    number or a few more letters.  The administrator also sees a DN of known attribute types if its first value is a
+    name that the administrator may see.
 
     :param words: from `house_words`.
     """
@@ -535,7 +534,7 @@ def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
         leaf, *above = Dn.parse(text).rdns
     except InvalidDn:
         return False
-    # Dn.parse accepts any word as an attribute type, so the types have to be known.
+    # `Dn.parse` accepts any word as an attribute type, so unknown types are refused here.
     if not all(attribute_type(kind) for rdn in (leaf, *above) for kind, _ in rdn):
         return False
     # Only the first RDN's value is the name that a person has entered.  The other RDNs name the server's tree, and are

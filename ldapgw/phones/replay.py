@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The replay of a recording: searches are repeated in the recorded entries or at a gateway, and results are compared.
 
-`RecordedDirectory` is the directory that the recorded entries make.  A recorded answer may have been cut by a limit or
-a page.  Such a search is repeated without the limit, and may find more entries than were recorded.
+`RecordedDirectory` is the directory that the recorded entries make.  A limit or a page may have cut a recorded answer.
+The replay makes the search without the limit, and may find more entries than were recorded.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def replay(recording: Recording, find: Callable[[SearchRequest], Result]) -> Ite
 def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...]) -> Difference | None:
     """Compare a result with the recorded result; return None if nothing differs.
 
-    If the recording itself notes a difference (`recorded.note`), this difference does not count.
+    A difference that the recording itself notes (`recorded.note`) does not count.
     """
     note = recorded.note or Difference((), (), recorded.code)
     before = {dn_key(dn): dn for dn in (*recorded.found, *note.surplus)}
@@ -73,7 +73,7 @@ def difference(recorded: RecordedSearch, code: int | None, dns: tuple[str, ...])
 
 
 def dn_key(dn: str) -> str:
-    """Return the letters and digits of a DN, which are the same in each spelling and in each format of numbers."""
+    """Return a key to compare DNs: the letters and digits of a DN, in lower case."""
     return "".join(filter(str.isalnum, dn.casefold()))
 
 

@@ -5,8 +5,8 @@ The CSV file, from any spreadsheet program, is read and checked line by line.  T
 ``name``, ``account``, ``model``, ``mac``, ``label`` and ``placeholder`` in any order; only ``name`` and ``model`` are
 required.  The columns are separated by commas, semicolons or tabs.
 
-The zip has, for each phone, a file with the name that the phone expects, and a sheet to print.  All sheets are in one
-HTML file, which `Render` makes, with a page for each phone.  The new passwords are stored only in the zip.
+The zip has a sheet to print for each phone, and a settings file for each phone that takes a file.  All sheets are in
+one HTML file, which `Render` makes, with a page for each phone.  The new passwords are stored only in the zip.
 
 Only `check_file` reads the database; the other functions do no I/O.  Making a zip of hundreds of phones takes tenths of
 a second, so the zip is not made on the reactor's thread.
@@ -108,11 +108,12 @@ class ImportLine:
 
     :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
     :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
-    :ivar model: a key of `MODELS`, or empty for a phone of any other model; the text as written if there is an error.
-    :ivar mac: 12 hexadecimal digits in lower case, or empty if there is no MAC address; the text as written if there is
-        an error.
-    :ivar placeholder: a text of `PLACEHOLDERS`, or any other text as written; empty if not known.
-    :ivar label: the text by which people know the phone, as written if there is an error; empty if there is no label.
+    :ivar model: a key of `MODELS`; empty for a phone of any other model.  The text as written if the line has an error.
+    :ivar mac: 12 hexadecimal digits in lower case; empty if there is no MAC address.  The text as written if the line
+        has an error.
+    :ivar placeholder: one of `PLACEHOLDERS`; empty if not known.  The text as written if the line has an error.
+    :ivar label: the text by which people know the phone; empty if there is no label.  The text as written if the line
+        has an error.
     :ivar errors: the reasons why the phone cannot be added; empty if the phone can be added.
     """
 
@@ -136,7 +137,7 @@ class UnfitImportFile(Exception):
 
 
 def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
-    """Return, for each line of a file that is not empty, the line's number and the line's values by column.
+    """Return the lines below the headings, each as the line's number and its values by column.
 
     :raises UnfitImportFile: when the file is no list of phones.
     """
@@ -164,7 +165,7 @@ def read_rows(text: str) -> tuple[tuple[int, Mapping[str, str]], ...]:
 
 
 def _columns(headings: Sequence[str]) -> list[str]:
-    """Return the column of each heading; empty for a heading of a column that an import does not use.
+    """Return the column of each heading; empty for a heading that an import does not use.
 
     :raises UnfitImportFile: when a column is missing, or a heading is probably a misspelt column.
     """
@@ -198,7 +199,7 @@ def check_rows(
     """Check each line.
 
     :param account_ids: the ids of the tenant's accounts by their addresses in lower case.
-    :param taken: the names of all phones of the gateway, in lower case.
+    :param taken: the names in `rows` that phones of the gateway already have, in lower case.
     :param taken_macs: the names of the tenant's phones by their MAC addresses.
     """
     titles = {model.title.casefold(): key for key, model in MODELS.items()}
@@ -354,7 +355,7 @@ Render = Callable[[Sequence[PrintSheet]], str]
 
 
 def new_phone(line: ImportLine, tenant: str, hashed: str, now: float) -> PhoneLogin:
-    """Return the phone to store for a line of an import file, which must be a line without an error.
+    """Return the phone to store for a line without errors.
 
     :param now: seconds since the epoch.
     """
@@ -399,7 +400,7 @@ def make_zip(phones: Sequence[NewPhone], site: Site, render: Render) -> bytes:
     octets = io.BytesIO()
     with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in make_files(phones, site, render).items():
-            # The files' time is always the same, so that the same phones make the same zip.
+            # All files have the same fixed time, so that the same phones make the same zip.
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return octets.getvalue()
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The figures of a tenant's people and phones, for the overview page, ``ldapgw status`` and the metrics.
 
-The figures are computed in this module alone, so that the page, the command and the metrics cannot disagree.
+Only this module computes the figures, so that the page, the command and the metrics cannot disagree.
 """
 
 from __future__ import annotations

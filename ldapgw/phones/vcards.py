@@ -2,7 +2,7 @@
 """vCards, in the versions 3.0 (RFC 2426) and 4.0 (RFC 6350), for exports and for CardDAV.
 
 A `Card` is the content of a vCard.  `card_of_entry` makes the card of an entry of the directory, as one login sees the
-entry.  The writer knows the differences between the versions; no caller has to know these differences.
+entry.  Only `write_card` has to know the differences between the versions.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Card:
     updated: float = 0.0
 
 
-# The types of numbers, by the attribute of the entry.  If several attributes have the same number, the last of these
-# attributes determines the types.  telephoneNumber comes first, because the other attributes say more.
+# The types of numbers, by the attribute of the entry.  If several attributes have the same number, the last attribute
+# determines the types.  telephoneNumber comes first, because the other attributes say more.
 _TYPES: Final = {
     "telephoneNumber": "work,voice",
     "mobile": "cell",
@@ -108,8 +108,8 @@ def card_of_entry(entry: Entry, formatter: NumberFormatter | None, categories: t
     texts = entry.texts(_ATTRIBUTES, formatter)
     first = {name: next(iter(values), "") for name, values in texts.items()}
     operational = entry.operational()
-    # An entry always has a value of sn: if the contact has no family name, sn is the last word of its name.  This word
-    # may belong to the name of a company.  So if the entry has no given name, the card's family name is the whole name.
+    # An entry always has a value of sn: without a family name, sn is the last word of the contact's name.  The last
+    # word may belong to the name of a company.  So without a given name, the card's family name is the whole name.
     family_name = first["sn"] if first["givenName"] else first["cn"]
     has_family = first["cn"] not in (first["givenName"], "" if first["givenName"] else first["o"])
     numbers = {number: types for attribute, types in _TYPES.items() for number in texts[attribute]}
@@ -138,7 +138,8 @@ def _uri(number: str) -> str:
 def _addresses(texts: dict[str, tuple[str, ...]]) -> tuple[Address, ...]:
     """Return the postal addresses of an entry.
 
-    An entry has the parts of all addresses in common attributes.  So the parts are known only if there is one address.
+    The attributes for the parts of an address have the parts of all addresses.  So the parts are used only if there is
+    one address.
     """
     whole = [tuple(_unescaped(line) for line in value.split("$")) for value in texts["postalAddress"]]
     if len(whole) == 1 and all(len(texts[name]) <= 1 for name in _ADDRESS):
@@ -195,7 +196,7 @@ def _lines(card: Card, version: VCardVersion) -> Iterator[str]:
 
 
 def _uid(uid: str, *, is_v4: bool) -> str:
-    """Write the UID, which is a URI in version 4.0 unless a parameter names another type."""
+    """Write the UID.  In version 4.0, the UID is a URI unless a parameter names another type."""
     if uid.startswith("urn:"):
         return f"UID:{uid}" if is_v4 else f"UID:{uid.rpartition(':')[2]}"
     return f"UID;VALUE=text:{_text(uid)}" if is_v4 else f"UID:{_text(uid)}"
@@ -219,7 +220,7 @@ def _address(address: Address, *, is_v4: bool) -> Iterator[str]:
         yield f'ADR;LABEL="{whole.translate(_QUOTED)}":{_components(*parts)}'
         return
     yield f"ADR:{_components(*parts)}"
-    # The whole address is a property of its own (RFC 2426 3.2.2).
+    # In version 3.0, the whole address is a separate property (RFC 2426 3.2.2).
     if whole:
         yield f"LABEL:{_text(whole)}"
 
