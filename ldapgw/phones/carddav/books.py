@@ -105,7 +105,7 @@ class AddressBook:
 
     @property
     def _labels(self) -> tuple[Label, ...]:
-        """Return the labels that the cards show; the label for Google's star is personal."""
+        """Return the labels that the cards show; only cards of own books show the label for Google's star."""
         stars = self.is_own and self.context.favourites
         return tuple(label for label in self.seen.book.labels if stars or folded(label.name) != folded(FAVOURITES))
 
@@ -399,7 +399,7 @@ class BookVersions:
 
     def _drop(self, present: _BookHistory) -> None:
         """Drop the contents of the books that were not used for the longest time, until the limits hold."""
-        # A locked history is being read.
+        # A locked history is being read, so the history is kept.
         free = [key for key, history in self._histories.items() if history is not present and not history.lock.locked]
         for key in free:
             if self._kept <= self._max_kept and len(self._histories) <= self._max_books:
@@ -420,8 +420,7 @@ async def _read_version(
 ) -> tuple[BookVersion, frozenset[str] | None]:
     """Read the version of a book in slices.
 
-    :returns: the version, and the names of the cards that differ from the version before; None if the names are not
-        known.
+    :returns: the version, and the names of the cards that differ from `before`; None if `before` is None.
     """
     categories: Mapping[bytes, tuple[str, ...]] = {}
     reading = book.read_categories()
