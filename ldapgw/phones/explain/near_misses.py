@@ -80,9 +80,9 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return the attribute in which each word of the text was found; empty for a word that was not found.
+        """Return, for each word of the text, an attribute with a word that begins with the word of the text.
 
-        The result is empty if the text is a single word.
+        A word has an empty value if there is no such attribute.  The result is empty if the text is a single word.
         """
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")
