@@ -116,7 +116,7 @@ class SetupStep:
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value to enter by hand, with a label: the phone's own label, on its web page, or ldapgw's label.
+    """A value to enter by hand, with a label: either the label on the phone's web page, or a label of ldapgw.
 
     :ivar value: the value; in a field of `Vendor`, a template with the variables of the file's template.
     :ivar is_choice: true if the value is one of several choices on the phone; the value is then in ldapgw's words, and

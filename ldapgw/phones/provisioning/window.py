@@ -38,7 +38,7 @@ class WindowRow:
     :ivar fetch: the stored state of the phone in the window; None if the phone was not chosen and has not fetched a
         file.
     :ivar obstacle: the reason why the phone cannot fetch a file; empty if the phone can fetch a file.
-    :ivar vendor: the likeliest vendor of the phone; None if phones of the model cannot fetch a file.
+    :ivar vendor: the likeliest vendor of the phone; None if the phone cannot fetch a file.
     :ivar file: the name by which the phone will ask for its file; empty if the phone cannot fetch a file.
     """
 
@@ -68,8 +68,8 @@ class WindowRow:
 def phones_with_wrong_password(logins: Sequence[PhoneLogin], now: float) -> tuple[str, ...]:
     """Return the names of the phones that have logged in at some time and that have a wrong password now.
 
-    A window for all phones without a working login includes the phones.  The window keeps the names from its opening,
-    so that a stranger cannot add a phone by a login with a wrong password.
+    A window for all phones without a working login includes the phones.  The names are stored when the window opens, so
+    that a stranger cannot add a phone by a login with a wrong password.
     """
     return tuple(
         login.name for login in logins if login.last_seen is not None and wrong_password(login, now) is not None
