@@ -155,7 +155,7 @@ class Caller:
 class BookReader:
     """The reader of the published directory for logins of phones.
 
-    :ivar budget: the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
+    :ivar budget: returns the budget of a login at a client address (`ldapgw.ldap.admission.CallerIdLimits`).
     :ivar observers: functions that are called after each search, like after a search over LDAP.
     :ivar first_turn_of: waits until a request of a login may begin (`ldapgw.ldap.turns.TurnScheduler`).
     :ivar turn_of: waits for the next turn of a login.

@@ -194,7 +194,7 @@ class ContactBrowser:
         return ContactPage(contacts, sections, section, number)
 
     def contact(self, tenant: str, books: Sequence[str], contact: str) -> BrowsedContact | None:
-        """Return the contact with an id, or None unless the phones of one of the reader's accounts list the contact.
+        """Return the contact with an id; None if no phone of the reader's accounts lists the contact.
 
         :param books: the keys (``sub``) of the reader's accounts; if empty, the books that a phone without an account
             sees.

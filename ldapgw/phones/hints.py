@@ -2,7 +2,8 @@
 """Hints on a phone's search: each hint names a problem in plain words and says what to do about the problem.
 
 The functions are pure: they do no I/O.  Each hint is a rule in a table, the gravest first.  A hint repeats nothing of
-the text that somebody searched for.  So a hint's code may be stored, and a hint's text may be printed anywhere.
+the text that somebody searched for, except what a PBX seems to have added to a number.  So a hint's code may be stored,
+and a hint's text may be printed anywhere.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ a filter of the recording asks for the beginning or the part.  For example, a fi
 two random letters, and the pseudonym of each word that begins with ``mü`` begins with the two letters.
 
 A permutation of the ten digits replaces each digit of a number.  The permutation depends on all digits in front of the
-digit, as in Crypto-PAn.  So if two numbers have their first n digits in common, the pseudonyms have n digits in common
-too.  The pseudonym of a digit says nothing about any other digit.  The permutations for all numbers of a kind are a
-*tree*: there are trees for national numbers, foreign numbers and local numbers.  If a filter asks for last digits that
-several numbers have in common, a fourth tree replaces the last digits.  Two things stay unchanged: the country code of
-the tenant's own region, and prefixes that are dialled in front of a number.
+digit, as in Crypto-PAn.  So if two numbers have their first n digits in common, the pseudonyms have their first n
+digits in common too.  The pseudonym of a digit says nothing about any other digit.  The permutations for all numbers of
+a kind are a *tree*: there are trees for national numbers, foreign numbers and local numbers.  If a filter asks for last
+digits that several numbers have in common, a fourth tree replaces the last digits.  Two things stay unchanged: the
+country code of the tenant's own region, and prefixes that are dialled in front of a number.
 
 Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, so
 that a filter has to choose between entries.
@@ -421,7 +421,7 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return the numbers that have each ending.
+    """Return the numbers for each ending.
 
     :param numbers: for each number, the name of a tree (see the module's docstring), and the number's digits.
     :param ends: the endings: the last digits for which filters ask.

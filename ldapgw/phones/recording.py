@@ -114,8 +114,8 @@ class RecordedSearch:
     :ivar controls: the OIDs of the search's controls.
     :ivar code: the result code, or None if the search was not answered completely.
     :ivar found: the DNs of the entries.
-    :ivar note: the difference between the recorded result and a search among only the recorded entries.  None if there
-        is no difference, or if the recording is plain.
+    :ivar note: the difference between the recorded result and the result of a search among only the recorded entries.
+        None if there is no difference, or if the recording is plain.
     """
 
     at: float

@@ -78,7 +78,7 @@ MASK: Final = "••••••••"
 
 log = Logger()
 
-# A function that returns, by a phone's name, the address, password hash and time of its last good login
+# A function that takes a phone's name, and returns the address, password hash and time of the phone's last good login
 # (`Catalog.last_login`).
 LastLogin = Callable[[str], PhoneBind | None]
 
@@ -141,7 +141,7 @@ class RefusedLogins(PeriodicService):
     :param find_login: returns the login that a name in a bind request stands for.
     :param logins: returns the logins of the published directory, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
-    :param on_refusal: called with the login's DN when its state may have changed.
+    :param on_refusal: called with the DN of a login whose state may have changed.
     :param tells_others: true if there may be other gateways, for which `take_unsent` is called.
     """
 
@@ -200,7 +200,7 @@ class RefusedLogins(PeriodicService):
     def note_unfit_client(self, kind: str, address: str) -> None:
         """Note a client that cannot connect.
 
-        :param kind: a phrase of `ldapgw.ldap`, one of `_MISTAKES`.
+        :param kind: a key of `_MISTAKES`.
         """
         noted = UnknownLogin(kind, "", address, 1, self._clock.seconds())
         self._unfit_clients.add_shown(noted)
@@ -353,7 +353,7 @@ class RefusedLogins(PeriodicService):
         self._on_refusal(login.viewer.login)
 
     def _queue(self, **new: tuple[Any, ...]) -> None:
-        """Add refusals to the next message to other gateways, which keeps only the newest items of each field."""
+        """Queue refusals for the other gateways; only the newest items of each field are kept."""
         if self._tells_others:
             self._unsent = replace(self._unsent, **{name: items[-MAX_SENT:] for name, items in new.items()})
 
@@ -499,7 +499,8 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 def house_words(names: Iterable[str]) -> frozenset[str]:
     """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    A number between separators adds a text of zeros with the same length.  A MAC address adds nothing.
+    For a number between separators, the result has a text of zeros with the same length: `shown_name` then shows other
+    numbers of the same length.  A MAC address adds nothing.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}

@@ -104,7 +104,7 @@ def label_error(label: str) -> Translatable:
 
 @dataclass(frozen=True, slots=True)
 class ImportLine:
-    """A line of the file.
+    """A line of an import file.
 
     :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
     :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
@@ -382,7 +382,7 @@ def print_sheet(phone: NewPhone, site: Site, file: str = "", code: str = "") -> 
 
 
 def make_files(phones: Sequence[NewPhone], site: Site, render: Render) -> Mapping[str, bytes]:
-    """Return the files' contents by name: a settings file for each phone that takes a file, and the sheets."""
+    """Return the contents of the files by name: the settings files of the phones, and a file with all sheets."""
     files: dict[str, bytes] = {}
     sheets = []
     for phone in phones:
