@@ -238,7 +238,7 @@ def _settings_of(decoded: DecodedSearch) -> tuple[object, object]:
 
 @dataclass(frozen=True)
 class _SearchFacts:
-    """The facts about a search for the tests of the rules."""
+    """The facts about a search that the rules test."""
 
     decoded: DecodedSearch
     profile: PhoneProfile

@@ -133,7 +133,7 @@ class AddressBook:
         return card_of_entry(entry, self.formatter, version.categories.get(entry.uid, ()))
 
     def read_categories(self) -> Iterator[dict[bytes, tuple[str, ...]]]:
-        """Yield the names of labels by the contacts' uids: unfinished after each slice, and complete at the end."""
+        """Read the names of labels in slices: yield the names read so far, by the uids of contacts."""
         read: dict[bytes, list[str]] = {}
         found: dict[bytes, tuple[str, ...]] = {}
         count = 0
@@ -153,7 +153,7 @@ class AddressBook:
         yield found
 
     def read_tags(self, categories: Mapping[bytes, tuple[str, ...]]) -> Iterator[dict[str, bytes]]:
-        """Yield the tags of the cards by name: unfinished after each slice, and complete at the end."""
+        """Read the tags of the cards in slices: yield the tags read so far, by the names of the cards."""
         found: dict[str, bytes] = {}
         formatter = self.formatter
         head = repr((_FORMAT, formatter)).encode()

@@ -52,8 +52,8 @@ class DavRefusal(Exception):
     """Raised when a request cannot be answered.
 
     :ivar status: the HTTP status of the answer.
-    :ivar condition: the name of the precondition that the request violates (RFC 4918 16); empty if the request is not
-        well-formed XML, or the method does not allow the request.
+    :ivar condition: the name of the precondition that the request violates (RFC 4918 16); empty for a malformed request
+        (status 400).
     """
 
     def __init__(self, status: int, condition: str = "") -> None:

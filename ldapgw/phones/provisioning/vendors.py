@@ -163,8 +163,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if the
         labels are the phone's own words.
-    :ivar attribute_fields: for phones that take a file: fields to enter by hand, for the values of the file that name
-        attributes; the labels are texts of ldapgw.
+    :ivar attribute_fields: for phones that take a file: the fields that name attributes, for entry by hand; the labels
+        are texts of ldapgw.
     :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
         is known, or if the phones have no TLS.
     :ivar unverified: the keys of the file that no source confirms, or a few words about the keys.
