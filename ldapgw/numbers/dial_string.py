@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Removes the text around a telephone number: URI schemes, extensions and remarks; converts keypad letters.
 
-All functions convert text to text, without a numbering plan.  A function cuts its input at `LONGEST`, and takes time
-linear in the input.
+No function needs a numbering plan.  `clean` cuts a long text, so that the other functions read short texts.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote
 
-# The maximum number of characters of a number: ITU-T E.164 allows 15 digits, and blanks, brackets, an extension and a
-# scheme fit into this limit too.
+# The maximum number of characters of a number: 15 digits (ITU-T E.164), with blanks, brackets, an extension and a
+# scheme.
 LONGEST: Final = 64
 # The maximum number of characters of a text that are read, invisible characters included.
 LONGEST_TYPED: Final = 4 * LONGEST
@@ -30,7 +29,7 @@ _LETTER: Final = re.compile("[A-Za-z]")
 _PLAIN: Final = re.compile(r"[ (]*(\+?)([0-9() ./-]*)")
 _PUNCTUATION: Final = str.maketrans("", "", "() ./-")
 
-# RFC 3966, RFC 3261 19.1.
+# The URI schemes of numbers (RFC 3966, RFC 3261 19.1).
 _SCHEME: Final = re.compile(r"(?:tel|sips?|callto):/*", re.IGNORECASE)
 _CONTEXT: Final = "phone-context="
 # Codes in front of a number: "*31#0301234567" hides the caller's number, as "*67" does in North America.
@@ -45,7 +44,7 @@ _EXTENSION_WORDS: Final = (
     *("lokal", "lok", "loc", "xt", "ต่อ", "分機", "分机"),
     *("доб", "добавочный", "внутр", "вн", "εσωτ", "שלוחה", "تحويلة", "转", "轉", "內線", "内線", "内线", "내선"),
 )
-# Words for the number of a meeting or for a PIN; callers dial such digits after the connection is made.
+# Words for the number of a meeting or for a PIN, which callers dial after the connection is made.
 _CODE_WORDS: Final = (
     *("pin", "id", "meeting[ -]?id", "conference[ -]?id", "konferenz[ -]?id", "participant[ -]?id"),
     *("code", "passcode", "access code", "zugangscode", "teilnehmercode", "kenncode", "kennwort", "passwort"),
@@ -57,9 +56,10 @@ _EXTENSION: Final = re.compile(
 )
 # The groups of digits behind a word of `_CODE_WORDS`; all these groups together are one code.
 _GROUPED_CODE: Final = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
-# The beginning of the text that is dialled after the connection.  The beginning is a word for an extension; or an "x",
-# "~" or "#"; or a pause ("p" and "w" in RFC 3601, "," and ";" on smartphones); or the parameter "ext" of RFC 3966.  In
-# "(8~5)", as people in Lithuania and Belarus wrote area codes, the "~" stands for the dial tone behind the 8.
+# The beginning of the text that is dialled after the connection: a word for an extension, "x", "~" or "#", digits in
+# brackets at the end, the parameter "ext" (RFC 3966), or a pause.  Pauses are "p" and "w" (RFC 3601), and ",," and ";;"
+# (smartphones).  The "~" in "(8~5)" is excluded: people in Lithuania and Belarus wrote area codes with this sign for
+# the dial tone.
 _AFTERWARDS: Final = re.compile(
     r"[ .,;:=/–-]*" + _EXTENSION.pattern + r"|\s*(?<![^\W\d_])x[ .:-]{0,3}(?=\d)"
     r"|\s*(?<![^\W\d_])(?:[pw]|wait|pause)(?=[ .,;]*[\d#*])"
@@ -74,11 +74,11 @@ _DIRECT: Final = re.compile(
 # The minimum number of digits of a number in front of a text that is dialled after the connection: three, as in an
 # internal number.
 _SHORTEST_BEFORE: Final = 3
-# The beginning of a remark: a word behind a blank or in brackets that contains a lower-case letter.  Words whose
-# letters are dialled ("FLOWERS") are in capitals or follow a hyphen.
+# The beginning of a remark: a word that contains a lower-case letter, behind a blank or an opening bracket.  Words
+# whose letters are dialled ("FLOWERS") are in capitals or follow a hyphen.
 _REMARK: Final = re.compile(r"[ (][^\W\d_]*[^\W\d_A-Z]")
 
-# A remark in brackets that contains a letter.
+# The opening bracket of a remark that contains a letter.
 _BRACKET: Final = re.compile(r"\s*\((?=[^)]*[^\W\d_])")
 
 # Texts that trunks and PBXs put around a long number: "L0#0301234567", "TRUNK1-0301234567", "0301234567_trunk1".
@@ -100,7 +100,11 @@ def clean(text: str) -> str:
 
 
 def plain(text: str) -> tuple[bool, str] | None:
-    """Return whether a text of digits and punctuation begins with "+", and its digits; None for any other text."""
+    """Split a text of digits and punctuation into the "+" and the digits; return None for any other text.
+
+    :returns: a boolean, true if the text begins with "+"; and the digits.  None if the text has other characters, or
+        more than `LONGEST` characters.
+    """
     digits = text.removeprefix("+")
     if digits.isdecimal() and digits.isascii() and len(text) <= LONGEST:
         return digits != text, digits
@@ -162,8 +166,7 @@ def without_affixes(text: str, affixes: Sequence[str]) -> str:
 def affix_of(text: str) -> str:
     """Return the text that a PBX seems to put in front of a long number or behind the number, or an empty text.
 
-    Neither a parameter of RFC 3966 nor the text that is dialled after the connection counts, because searches leave out
-    both anyway.
+    The function ignores parameters (RFC 3966) and the text that is dialled after the connection, as searches do.
     """
     core = split_afterwards(unwrapped(clean(text)))[0].partition(";")[0]
     found = _IN_FRONT.fullmatch(core) or _BEHIND.fullmatch(core)
@@ -279,7 +282,7 @@ def dial_text(text: str) -> str:
 
 
 def _visible(char: str) -> str:
-    """Return a digit of any script as an ASCII digit, "" for an invisible character, and other characters unchanged."""
+    """Return an ASCII digit for any digit, a blank for white space, "" for an invisible character, or else `char`."""
     if char.isspace():
         return " "
     digit = unicodedata.digit(char, -1)

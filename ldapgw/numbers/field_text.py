@@ -2,7 +2,7 @@
 """Removes text that is no telephone number from a field for numbers: addresses of other services, and remarks.
 
 People write a SIP address (RFC 3261 19.1), a link or a messenger's user name in the place of a number, beside a number,
-or behind a name.  A SIP address whose user is a public number counts as this number.
+or behind a name.  A SIP address counts as a number if the user in the address is a public number.
 
 Remarks with digits are times, dates, prices, addresses, and labels with a number.  Without its remark, "030 5550171
 8-17 Uhr" is one number.  Without the 2 of its label, "Handy2: 0171 5550171" is the number that begins with 0171.  The
@@ -24,8 +24,8 @@ from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 # The maximum number of characters of a field that are read.  Nobody writes a number behind so many characters.
 LONGEST_FIELD: Final = 1024
 
-# A pattern for three things: a link; a user name of a messenger, which may be a number; and a SIP address, from which
-# the password (RFC 3261 19.1.1) is left out.
+# A pattern for links, user names of messengers, and SIP addresses.  A user name may be a number.  The pattern captures
+# no password of a SIP address (RFC 3261 19.1.1).
 _ADDRESS: Final = re.compile(
     r"<?(?:"
     r"(?:https?://wa\.me/|whatsapp:|skype:|facetime(?:-audio)?:)(?P<name>[^\s<>,;|?]*)[^\s<>,;|]*"
@@ -35,7 +35,7 @@ _ADDRESS: Final = re.compile(
     r")>?",
     re.IGNORECASE,
 )
-# Two patterns for SIP addresses: blanks within the address, and a blank in place of the colon.
+# Two patterns for mistyped SIP addresses: blanks behind the scheme, and blanks around the "@".
 _BEHIND_SCHEME: Final = re.compile(r"\b(sips?)[: ]+(?=[^\s@]{1,64} ?@)", re.IGNORECASE)
 _AROUND_AT: Final = re.compile(r" ?@ ?")
 # Characters that separate an address from a number beside the address.
@@ -79,7 +79,7 @@ def split_field(text: str) -> SplitField:
 
 
 def _between(text: str, addresses: list[re.Match[str]]) -> Iterator[str]:
-    """Yield the texts between the addresses, and each messenger's user name if the user name is a public number."""
+    """Yield the texts between the addresses, and each user name (of a messenger) that is a public number."""
     position = 0
     for found in addresses:
         yield text[position : found.start()]
@@ -98,8 +98,8 @@ def _is_public(user: str | None) -> bool:
 
 # --- remarks ----------------------------------------------------------------------------------------------------------
 
-# Patterns for opening hours in a remark: a time of day, and the words that may follow a time.  An "h" behind a blank
-# does not follow a time, because this "h" stands for a telephone at home.
+# Patterns for opening hours in a remark: a time of day, and the words that may follow a time.  Behind a blank, an "h"
+# does not belong to a time, but means a telephone at home.
 _TIME: Final = r"(?:[01]?\d|2[0-4])(?:[:.h]\d{2})?"
 _OCLOCK: Final = r"(?:h|\s?(?:uhr|uur|hrs|std|óra|saat)|am|pm)(?![^\W_])"
 _TO: Final = r"\s?(?:-|\u2013|\u2014|bis|to|until|à|al?)\s?"
@@ -110,8 +110,8 @@ _NO_END: Final = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-])
 _DAY: Final = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR: Final = r"(?:19|20)\d{2}"
 _MONEY: Final = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# The end of digits that stand alone: no digit, dot, slash or hyphen follows directly.  Behind a blank, a telephone
-# number may follow only if the telephone number begins with "0" or "+".
+# The end of digits that stand alone: no digit, dot, slash or hyphen follows.  A telephone number behind a blank has to
+# begin with "0" or "+".
 _ALONE: Final = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.
@@ -122,7 +122,7 @@ _PLACES: Final = "raum|zimmer|room|suite|apt|plz|etage|stock|haus"
 _STREETS: Final = "str\\.|straße|strasse|weg|platz|allee|gasse|street|road|avenue|rue"
 # Words that follow an ordinal such as "2." in a remark ("2. Stock").
 _ORDINAL: Final = "stock|etage|og|ug|handy|nummer|nr|telefon|tel|mobil|anschluss|leitung|apparat|floor|line|num|núm|tür"
-# Words that may follow digits and that name no town: digits in front of such a word are no postcode.
+# Words that may follow digits and that are no names of towns, so that the digits are no postcode.
 _NO_TOWN: Final = "fax|tel|mob|handy|priv|büro|ext|home|work|zentr|durchw|office"
 
 _REMARK: Final = re.compile(
@@ -175,8 +175,8 @@ _LABEL: Final = re.compile(
     r"|(?<![^\W_])(?:o2|d1|d2|a1|1&1)[:\s]+(?=\+?\(?\d)|^[1-9]:\s?(?=\+?\(?\d{2})",
     re.IGNORECASE,
 )
-# A text that has only the characters of a telephone number, and no date ("2024-03-01") and no opening hours ("(9-17)").
-# No pattern above matches such a text.
+# A text that has only the characters of a telephone number, without a date ("2024-03-01") or opening hours ("(9-17)").
+# No pattern above matches the text.
 _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")
@@ -199,8 +199,8 @@ def without_remarks(text: str) -> str:
 def _label(found: re.Match[str]) -> str:
     """Return the word of a label without the ordinal number: "Handy2" becomes "Handy".
 
-    A label without such a word ("1:", "O2:") becomes a blank.  A label that is a word for an extension is returned
-    unchanged.
+    A number ("1:") or the name of a network ("O2:") becomes a blank.  A label that is a word for an extension is
+    returned unchanged.
     """
     label = found[1] or found[2] or ""
     return found[0] if label and dial_string.leads_afterwards(f" {label} ") else f"{label} "

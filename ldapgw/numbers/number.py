@@ -8,20 +8,20 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """A rule by which a number is read differently from its stored text; each comment gives the reason.
+    """A rule by which a number is read differently from its stored text; the comment of each rule gives the reason.
 
     `ldapgw.numbers.stored_numbers` and `ldapgw.numbers.single_number` apply the rules.
     """
 
     SEVERAL = "several"  # People and imports write several numbers into one field.
-    OTHER_ENDING = "other_ending"  # "030 55501-80/81": behind a slash stand the last digits of another number.
+    OTHER_ENDING = "other_ending"  # "030 55501-80/81": the last digits of another number follow a slash.
     SAME_AREA = "same_area"  # "030 5550171 / 5550172": the area code is written once.
     AFTERWARDS = "afterwards"  # Extensions, pauses and menus are dialled after the connection.
     REMARK = "remark"  # Times, dates, ranges and notes beside a number are not dialled.
     CODE = "code"  # A code in front of a number changes how the call is made: "*31#" hides the caller's number.
     PLUS = "plus"  # "491705551442": a lost "+" is more likely than a lost trunk prefix.
     NO_PLUS = "no_plus"  # "+030 …": a "+" in front of a trunk prefix is a mistake.
-    FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: "00" is the prefix for calls abroad in other countries.
+    FOREIGN_PREFIX = "foreign_prefix"  # "0049 30 …" in the USA: "00" is another country's prefix for calls abroad.
     TRUNK_ZERO = "trunk_zero"  # Poland has no trunk prefix any more: a "0" in front of a number does not connect.
     FORMER_PREFIX = "former_prefix"  # Mexico: 044, 045 and 01 in front of a number have not connected since 2019.
     ZERO = "zero"  # Italy: the "0" of a fixed line is a part of the number, also behind "+39".
@@ -37,8 +37,8 @@ class Number:
 
     :ivar typed: the number as the owner of the contact typed it, without invisible characters and runs of blanks.
     :ivar e164: ``+`` and digits; empty if the country is unknown (short, internal or local numbers).
-    :ivar national: the number with the trunk prefix, as people dial the number within the region in which the number
-        was parsed; empty for foreign numbers and if the country is unknown.
+    :ivar national: the digits to dial within the region for which the number was parsed, with the trunk prefix; empty
+        if the digits are unknown, as for a foreign number.
     :ivar digits: `typed` reduced to ``0-9*#``, with letters converted to keypad digits.
     :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore these
         characters.

@@ -33,9 +33,9 @@ _REGIONS: Final = {str(code): regions[0] for code, regions in phonenumbers.COUNT
 # ITU-T E.164: a country code begins with 1 to 9, and a number has at most 15 digits.
 _E164: Final = re.compile(r"\+[1-9]\d{2,14}", re.ASCII)
 
-# The minimum number of digits of a public number without a "+".  A number with fewer digits is internal: such a number
-# is compared exactly and has no country.  Where the trunk prefix is "0", a number that the numbering plan has assigned
-# may have one digit fewer.
+# The minimum number of digits of a public number without a "+".  A shorter number is internal: the number has no
+# country, and comparisons need equal digits.  Where the trunk prefix is "0", an assigned number may have one digit
+# fewer.
 SHORTEST_PUBLIC: Final = 7
 
 # The minimum number of digits of a full national number without the trunk prefix "0" in most countries; a shorter
@@ -54,14 +54,14 @@ _NEVER: Final = re.compile("(?!)")
 # The size of each cache.  Caches help because the numbers of a field are read in several ways.
 _CACHED: Final = 64
 
-# Mobile numbers that Ofcom reserves for fiction: no network connects these numbers, but many examples contain such
-# numbers.
+# Mobile numbers that Ofcom reserves for fiction.  Many examples contain numbers for fiction, so these numbers count as
+# assigned.
 _FICTION_COUNTRY: Final = 44
 _FICTION: Final = r"7700900\d{3}"
 
-# Codes that are dialled in front of a number, and that look like a part of the number.  Such a code hides or shows the
-# caller's number, or chooses a carrier.  The codes come from Ofcom (141, 1470), ComReg (141, 142), ACMA (1831, 1832),
-# NZ Telecom (0197, 0196), OFCA (133), NTT (184, 186) and the Bundesnetzagentur (010xy, 0100yy).
+# Codes that are dialled in front of a number, and that look like a part of the number.  The codes hide or show the
+# caller's number, or choose a carrier.  The sources are Ofcom (141, 1470), ComReg (141, 142), ACMA (1831, 1832), NZ
+# Telecom (0197, 0196), OFCA (133), NTT (184, 186) and the Bundesnetzagentur (010xy, 0100yy).
 _DIALLED_CODES: Final = {
     "AU": re.compile("183[12]"),
     "DE": re.compile(r"010 ?(?:[1-9]\d|0\d\d)"),
@@ -85,11 +85,11 @@ class Dialling:
         or some numbers, such as mobile numbers in China.
     :ivar has_zero_trunk: whether the trunk prefix is "0", so that full national numbers begin with "0".
     :ivar rewrites_trunk: whether numbers that are dialled within the country can have extra digits in the middle, such
-        as the 15 behind the area code of Argentine mobile numbers.  A number with such digits includes the area code.
+        as the 15 behind the area code of Argentine mobile numbers.  A number with extra digits includes the area code.
     :ivar has_direct_dialling: whether extensions can continue a company's number, so that fixed-line numbers have
         several lengths.
-    :ivar zero_from: a number with at least this many digits is always dialled with a "0" in front and no other prefix;
-        None if the region has no such rule.
+    :ivar zero_from: the minimum number of digits of numbers that are always dialled with just a "0" in front; None if
+        the region has no such numbers.
     :ivar shortest: the minimum number of digits of a public number; shorter numbers are internal.
     """
 
@@ -226,7 +226,7 @@ def is_e164(text: str) -> bool:
 def is_whole(digits: str) -> bool:
     """Return whether a number has at least seven digits.
 
-    If the number has a trunk prefix, at least seven digits have to follow this prefix.
+    If the number has a trunk prefix, at least seven digits have to follow the trunk prefix.
 
     :param digits: the number in E.164 without its "+".  Some numbers have a trunk prefix behind the country code by
         mistake.
@@ -238,7 +238,7 @@ def is_whole(digits: str) -> bool:
 def parse(text: str, region: str) -> Parsed | None:
     """Parse a text as a number of a region; return None if the text is not a number.
 
-    The result may be a number that is not possible (`is_possible`).
+    The length of the result may be impossible (`is_possible`).
 
     :param text: the number without an extension.
     """
@@ -270,9 +270,9 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 
 
 def canonical(text: str) -> Parsed | None:
-    """Parse a number in E.164; return None if the country code is not assigned, or the result has another E.164 form.
+    """Parse a number in E.164; return None if the country code is not assigned, or the result is ambiguous.
 
-    A number that cannot contain a trunk prefix is not parsed by `phonenumbers`, because parsing takes most of the time.
+    `phonenumbers` parses only numbers that may contain a trunk prefix, because parsing takes most of the time.
     """
     country = country_of(text[1:])
     if country is None:
@@ -303,7 +303,7 @@ def is_valid(parsed: Parsed) -> bool:
 
 @cache
 def _assigned(country_code: int) -> re.Pattern[str]:
-    """Return a pattern that matches the numbers, of all types, that the regions of a country code have assigned."""
+    """Return a pattern that matches the assigned numbers of a country code, of all regions and types."""
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(country_code, ())
     plans = [phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_code, region) for region in regions]
     patterns = {
@@ -373,7 +373,7 @@ def has_direct_dialling(number: str) -> bool:
 
 @lru_cache(maxsize=_CACHED)
 def in_area_of(number: str, digits: str) -> str:
-    """Return the number, in E.164, that somebody in the area of another number reaches by dialling local digits.
+    """Return the number, in E.164, that has the given local digits and the area code of another number.
 
     :param number: the other number, in E.164.
     :param digits: the digits that are dialled behind the area code; for a mobile number in Argentina, these digits
@@ -424,7 +424,7 @@ def is_short(digits: str, region: str) -> bool:
 def is_of_social_value(digits: str, region: str) -> bool:
     """Return whether digits are a number of social value, such as 116117 for doctors (EU decision 2007/116/EC).
 
-    Nobody gives out these numbers as internal numbers, so they are public, although they are short.
+    Nobody uses a number of social value as an internal number, so these short numbers are public.
     """
     return len(digits) == _SOCIAL_LENGTH and digits.startswith("116") and is_short(digits, region)
 
@@ -440,7 +440,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
         return True
     if plan.rewrites_trunk and plan.strip_trunk_prefix(digits) != digits:
         return True
-    # A number without a trunk prefix may be local ("1234567"), so such a number has to be a valid number of the plan.
+    # A number without a trunk prefix may be local ("1234567"), so the number has to be valid.
     if not is_valid(parsed):
         return False
     is_complete = not plan.has_zero_trunk or len(digits) >= SHORTEST_WITHOUT_TRUNK
@@ -448,7 +448,7 @@ def is_in_full(parsed: Parsed, digits: str, region: str) -> bool:
 
 
 def dialled_within(parsed: Parsed, region: str) -> str:
-    """Return the digits to dial for a number within a region; empty for a foreign number, which has no such digits."""
+    """Return the digits that reach a number within a region; empty if unknown, as for a foreign number."""
     plan = dialling(region)
     if str(parsed.country_code) != plan.country:
         return ""
@@ -504,8 +504,8 @@ def _country_of(beginning: str) -> tuple[str, Dialling] | None:
 def _is_unambiguous(parsed: Parsed) -> bool:
     """Return whether parsing the E.164 form of a number gives the same number again.
 
-    The result is False if the E.164 form contains a trunk prefix.  Such an E.164 form results if a number was typed
-    with its trunk prefix twice, because parsing removes only one trunk prefix.
+    The result is False if the E.164 form contains a trunk prefix.  Parsing removes only one trunk prefix, so a number
+    that was typed with two trunk prefixes keeps a trunk prefix.
     """
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(parsed.country_code or 0, ("",))
     digits = phonenumbers.national_significant_number(parsed)

@@ -2,8 +2,8 @@
 """Telephone numbers: parsing as people type them, comparing, and formatting as phones dial them.
 
 A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  A search parses only the requested
-number, and only if an entry might contain that number.  All functions cut their input at `LONGEST`, and take time
-linear in the input.
+number, and only if an entry might contain that number.  Functions that read a requested text cut the text at
+`LONGEST_TYPED`, so that a long text takes little time.
 
 A text may be ambiguous: its *readings* are the numbers that a phone or a PBX may mean by the text.
 
@@ -52,13 +52,13 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# If a number was read only by rules of this set, the typed text of the number is shown.
+# The format ``typed`` shows the typed text of a number only if all rules of the number are in this set.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
 # Index keys of a requested number: *tails*, which are the last digits of the number's forms, and exact forms.  A stored
-# number that equals a reading of the requested number has at least one of these tails among its `stored_tails`.  A
-# stored number is certainly the requested number if its `Number.e164` or `Number.national` is one of the exact forms.
+# number that equals a reading of the requested number has at least one of the tails (`stored_tails`).  A stored number
+# is certainly the requested number if its `Number.e164` or `Number.national` is an exact form.
 NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -100,7 +100,7 @@ def take_apart(text: str, region: str) -> TypedParts:
     core = _spelt_out(dial_string.without_remark(core))
     digits = dial_string.dialled(core)
     if dial_string.is_spelt(core) and any(map(str.isdigit, digits)):
-        digits = digits.rstrip("*#")  # no vanity number ends in "*" or "#": such a sign refers to a remark
+        digits = digits.rstrip("*#")  # a "*" or "#" behind a vanity number refers to a remark
     return TypedParts(code, core, afterwards, digits)
 
 
@@ -122,7 +122,7 @@ def _is_public(core: str, region: str) -> bool:
         # In some regions, a carrier's code has to follow "00".  But nobody dials a carrier's code in front of the
         # region's own country code.  So if the region's country code follows "00", the digits behind "00" are in E.164.
         core = "+" + digits[2:]
-    # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in such a text.
+    # People may type a colon instead of a slash ("01:00000"); libphonenumber finds no number in a text with a colon.
     parsed = numbering_plan.parse(core.replace(":", " "), region)
     return parsed is not None and is_complete(core, digits, parsed, region)
 
@@ -207,8 +207,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         ):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # The first result of `strip_international_prefix` is left out, because `parse` has given this number
-            # already.
+            # `parse` has already given the first result of `strip_international_prefix`.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -239,7 +238,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area without the area code, as people there store the number; None for other numbers."""
+    """Return a number of the area without the area code, as people in the area store the number; None for others."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
@@ -296,13 +295,14 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
-    internal, and belongs to the region in which both numbers were parsed.  Such a number is the same as another number
-    in these cases:
+    internal, and belongs to the region in which both numbers were parsed.  The number is the same as another number in
+    these cases:
 
     * both numbers have equal digits, or an E.164 form in common (`Number.others`);
-    * one number ends in the other number, and both numbers have at least seven digits (a number with a country is
-      compared in its national form);
+    * the longer number ends in the shorter number, which has at least seven digits;
     * the number without a country ends in the E.164 form of the other number.
+
+    In the second case, a number with a country is compared in its national form.
     """
     if stored.digits == query.digits and not (stored.e164 and query.e164):
         return True
@@ -322,7 +322,7 @@ def _forms(number: Number) -> set[str]:
 
 
 def _shares_national_tail(known: Number, local: str) -> bool:
-    """Return whether the digits `local` are the end of a number's national form, or the form is the end of `local`.
+    """Return whether a number's national form ends in the digits `local`, or the digits end in the national form.
 
     The result is False if the national form and the E.164 form end in different digits, as in mobile numbers of
     Argentina.
@@ -334,9 +334,9 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If at least one reading has a country, the readings without a country are local numbers.  A local number results,
-    for example, if the digits for an outside line are removed.  Local numbers are not compared with foreign numbers,
-    because the last digits of a foreign number may be equal by chance.
+    If at least one reading has a country, the readings without a country are local numbers.  For example, removing the
+    digits for an outside line gives a local number.  Local numbers are not compared with foreign numbers, because the
+    last digits of a foreign number may be equal by chance.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):
@@ -345,8 +345,8 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
         return False
     as_sent, *others = readings
     if not stored.e164:
-        # Local numbers of the site's area, and short numbers, are compared digit by digit.  Behind the digits for an
-        # outside line, `readings` returns only public short numbers, such as numbers of social value.
+        # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number behind the
+        # digits for an outside line is always public, such as a number of social value.
         neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
         return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
@@ -385,7 +385,7 @@ def split_code(digits: str, e164: str) -> str:
 def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
     """Read digits that have lost one zero of the prefix "00" for calls abroad.
 
-    :returns: the telephone number in E.164, or nothing if the digits are no such number.
+    :returns: the number in E.164; empty if the number lies in no assigned range.
     """
     if digits[:1] != "0" or numbering_plan.dialling(region).international_prefix != "00":
         return ()
@@ -396,12 +396,12 @@ def behind_cut_prefix(digits: str, region: str) -> tuple[str, ...]:
 def prefix_forms(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[str, ...]:
     """Return the beginnings of the stored numbers that the filter ``(telephoneNumber=text*)`` matches.
 
-    The text may begin with the international prefix of the region ("00"), which counts as "+", with the digits for an
-    outside line, or with a trunk prefix that entries lack.
+    The text may begin with the digits for an outside line, or with a trunk prefix that entries lack.  The international
+    prefix of the region ("00") counts as "+".
 
     :param area_code: the area code of the site, without the trunk prefix.  A text that may be the beginning of a local
-        number is also searched with this area code.  A text that begins with this area code is also searched without
-        the area code.
+        number is also searched with the area code.  A text that begins with the area code is also searched without the
+        area code.
     """
     return _prefix_forms(text[:LONGEST_TYPED], region, outside_line, area_code)
 
@@ -494,7 +494,7 @@ def is_complete(core: str, digits: str, parsed: numbering_plan.Parsed, region: s
 def _is_dialled(core: str) -> bool:
     """Return whether a text is meant as a number.
 
-    Such a text has at least three digits in front of its first letter, or has digits and no letter.
+    A number has at least three digits in front of its first letter, or has digits and no letter.
     """
     first = next((index for index, char in enumerate(core) if char.isalnum()), len(core))
     letter = next((index for index in range(first, len(core)) if core[index].isalpha()), len(core))
@@ -514,10 +514,10 @@ def _without_outside_line(core: str, digits: str, outside_line: str) -> str:
 def _with_country_code(digits: str, region: str) -> list[str]:
     """Return the beginnings of numbers in E.164 that somebody may mean by `digits`.
 
-    The digits may begin with an international prefix.  A "+" or a trunk prefix may be missing in front of the digits.
-    Or the digits may begin with a trunk prefix that national forms lack, such as 1 in North America.
+    The digits may begin with an international prefix, or lack a "+" or a trunk prefix.  The digits may also begin with
+    a trunk prefix that national forms lack, such as 1 in North America.
 
-    :param digits: the digits with which the searched numbers begin, as somebody has typed these digits.
+    :param digits: the beginning of the searched numbers, as typed.
     """
     plan = numbering_plan.dialling(region)
     found = ["+" + number for number in plan.strip_international_prefix(digits)]
@@ -539,7 +539,7 @@ def _with_country_code(digits: str, region: str) -> list[str]:
 
 
 def _with_plus(plain: Number, region: str) -> Number | None:
-    """Read digits as a number that has lost its "+"; return None if no plan, present or former, has such a number."""
+    """Read digits as a number that has lost its "+"; return None if no plan, present or former, has the number."""
     restored = "+" + plain.digits
     if len(plain.digits) <= SHORTEST_PUBLIC or plain.digits[0] not in "123456789" or plain.e164 == restored:
         return None

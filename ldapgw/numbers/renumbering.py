@@ -5,8 +5,8 @@ Address books keep the former forms of numbers, and telephone systems go on sign
 `_RENUMBERED` says how the former and the present form of a number begin in E.164, and which digits follow in both
 forms.
 
-In most rows of the table, the former form no longer connects.  A number of such a row is dialled in the present form.
-In the other rows, both forms connect, and a number is dialled as it is written.
+In most rows of the table, the former form no longer connects, and the gateway dials the present form.  In the other
+rows, both forms connect, and the gateway dials the stored form.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return the same text for the old and the new form of a number if both connect; else the number itself."""
+    """Return the same text for both forms of a number if both forms connect; else return the number."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

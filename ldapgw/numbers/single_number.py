@@ -21,8 +21,8 @@ from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 # The maximum number of digits that a network connects (ITU-T E.164).
 MOST_DIGITS: Final = 15
 
-# A list of internal numbers, such as "12, 13", which must not be read as one number.  A text that begins with a zero,
-# and so with an area code, is no such list: the separator belongs to the number.
+# A list of internal numbers, such as "12, 13", which must not be read as one number.  A text with a zero in front is no
+# list: the zero begins an area code, and the separator belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
 # The maximum number of digits of an extension without a word such as "ext." in front; and a pattern of such an
 # extension at the end of a text.
@@ -34,15 +34,15 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The number of last digits by which Google's form is compared with the field.  If these digits are not in the field,
-# the form belongs to another number.
+# The number of last digits by which Google's form is compared with the field.  A form whose last digits are not in the
+# field belongs to another number.
 _SHORTEST_WITNESS: Final = 6
 # `_with_plus` reads digits as a number of another country only if there are at least `SHORTEST_ABROAD` digits.  If the
 # country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# A first group of this many digits may be an area code, as in "220 217 7294".  So only a first group with fewer digits
-# proves that the number has a country code.
+# Only a first group with fewer digits can prove that the number has a country code.  A longer first group may be an
+# area code, as in "220 217 7294".
 _AREA_CODE: Final = 3
 # The minimum number of digits of an Italian number that has lost its first digit "0".
 _SHORTEST_WITHOUT_ZERO: Final = 8
@@ -61,7 +61,7 @@ class Reading(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """Google's form of a number in a field.  The form tells for which country a person typed the field.
+    """Google's form of a number in a field.  The form shows the country for which a person typed the field.
 
     :ivar e164: the form, in E.164; empty if Google has no such form, or if the form's last digits are not in the field.
     :ivar is_valid: whether the form lies in a range that is assigned.
@@ -116,7 +116,7 @@ def read_single(text: str, region: str, witness: Witness) -> Number | None:
         # marks a person's second number.
         rest = make_number(typed, shorter._replace(afterwards=""), _readings(shorter, region, witness), region)
         return with_rule(rest, Rule.REMARK)
-    # "021-55550171-8012": digits that are too many for the country's numbers are an extension.
+    # "021-55550171-8012": the last digits are an extension, because the country has no number with so many digits.
     is_guess = is_guessed(without_last) and (is_valid(number) or len(_groups(core)) > 1)
     return number if is_guess or (is_valid(number) and not is_guessed(number)) else without_last
 
@@ -145,8 +145,8 @@ def make_number(typed: str, parts: TypedParts, readings: Sequence[Reading], regi
     forms = [form for reading in readings for form in (reading.e164, *phone_number.other_forms(reading.e164))]
     direct = dial_string.direct_extension(parts.afterwards)
     if direct and numbering_plan.has_direct_dialling(likeliest):
-        # When somebody calls from the extension, networks signal the company's number with the extension in place of
-        # the switchboard's "0".
+        # For calls from the extension, networks signal the company's number, with the extension in place of the "0" at
+        # the end.
         forms.append(likeliest.removesuffix("0" if parts.core.endswith("-0") else "") + direct)
     others = tuple(form for form in dict.fromkeys(forms) if form != likeliest)
     if rule is Rule.SHORT:
@@ -202,8 +202,8 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
 def _abroad(digits: str, region: str) -> list[Reading]:
     """Return the readings of digits that begin with a country code.
 
-    :param region: the tenant's region.  A short number, such as a service number, is read only behind the country code
-        of this region, because a short number of another country does not connect.
+    :param region: the tenant's region.  Only short numbers of this region, such as service numbers, are read, because
+        short numbers of other countries do not connect.
     """
     country = numbering_plan.country_of(digits)
     if country is None:
@@ -246,8 +246,7 @@ def _at_home(core: str, digits: str, region: str) -> list[Reading]:
     has_trunk_prefix = digits[0] == "0" or plan.begins_with_trunk_prefix(digits)
     if typed == "+" + digits and quality > Quality.IMPOSSIBLE:
         # All digits together are no number of the region, so `phonenumbers` has read the first digits as the country
-        # code.  In North America, a 1 in front may be the country code or the trunk prefix.  If the 1 is the trunk
-        # prefix, no "+" was lost.
+        # code.  A "+" was lost, unless the digits begin with a trunk prefix, such as the 1 in North America.
         return [Reading(typed, None if has_trunk_prefix else Rule.PLUS)]
     home = [Reading(typed)] if numbering_plan.is_in_full(parsed, digits, region) else []
     is_possible = numbering_plan.is_possible(parsed)
@@ -308,8 +307,8 @@ def _is_likelier(with_plus: str, core: str, plan: numbering_plan.Dialling) -> bo
     * the first group of digits is the region's country code;
     * there is only one group of digits, and this group begins with the region's country code.
 
-    "4931 123456" is none of these cases in Germany: the first group is longer than the country code 49, so this group
-    is an area code.
+    In Germany, "4931 123456" has lost no "+": the first group is longer than the country code 49, so the group is an
+    area code.
 
     :param with_plus: the number with a "+".
     :returns: True if the lost "+" is likelier.
@@ -340,7 +339,7 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
-    """Yield corrected readings of digits that are no number of a country, for mistakes that people often make."""
+    """Correct frequent mistakes in digits that are no number of a country, and yield the corrected readings."""
     if subscriber.startswith("0") and not plan.has_zero_trunk:
         yield Reading(f"+{code}{subscriber.lstrip('0')}", Rule.TRUNK_ZERO)
     elif subscriber.startswith("0") and plan.rewrites_trunk:

@@ -2,14 +2,14 @@
 """Reads the telephone numbers in the text that people store in a field.
 
 A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
-"+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect them.
-Each returned number also has its other *readings*: further numbers that the text may mean.  A caller with such a number
-is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can explain what
-is dialled.
+"+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect the
+numbers.  Each number has its other *readings*: further numbers that the text may mean, and by which a caller is
+recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can explain what is
+dialled.
 
-A field is read twice, with the text that may be a remark (`ldapgw.numbers.field_text`) and without this text.  A
-`_Field` splits a text into its numbers, but only where complete numbers end: a slash behind an area code separates no
-numbers.  `ldapgw.numbers.single_number` reads each number.
+A field is read twice, with and without possible remarks (`ldapgw.numbers.field_text`).  A `_Field` splits a text into
+its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
+`ldapgw.numbers.single_number` reads each number.
 """
 
 from __future__ import annotations
@@ -41,16 +41,15 @@ from ldapgw.numbers.single_number import (
 # The version of the rules.  Raise the version with each change of the results: all stored fields are then read anew.
 VERSION: Final = 5
 
-# The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.  A text
-# with more numbers or places is not read as a list of numbers.
+# The maximum number of numbers in a field, and the maximum number of places in a field where a number may end.
 _MOST_NUMBERS: Final = 8
 _MOST_PLACES: Final = 10
 
 # This text separates several values of one kind in Google's CSV format.
 _IMPORT_SEPARATOR: Final = ":::"
 
-# Two patterns: a gap, which is the text between two groups of digits; and the characters at the end of a gap that
-# belong to the number behind the gap.
+# Two patterns: a gap, which is the text between two groups of digits; and the characters at the end of a gap, such as
+# "+", that belong to the next number.
 _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
 # The commonest gaps, which are nearly always within a number.
@@ -60,8 +59,7 @@ _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;]
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
 )
-# A number in groups of digits between slashes ("030/555/0171"), and characters that separate such a number from other
-# numbers.
+# A number in groups of digits between slashes ("030/555/0171"), and characters between two of these numbers.
 _SLASHED_GROUPS: Final = re.compile(r"[0-9]\s?/\s?[0-9]{2,}\s?/\s?[0-9]")
 _LIST_SIGN: Final = re.compile(r"[\n|;,]")
 # A slash between two numbers whose common beginning is written only once.
@@ -69,19 +67,18 @@ _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 # An area code, a slash, and at least five digits.  Fewer digits behind a slash may replace the last digits of the
 # preceding number.
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
-# Words between two numbers; the number in front of such a word may be internal.
+# Words between two numbers, such as "and"; the first number may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
-# A punctuation mark or "Fax", and then a hyphen.  The digits behind such a hyphen replace the digits behind the hyphen
-# of the preceding number ("030 55501-0, -12").
+# A punctuation mark or "Fax", and then a hyphen, as in "030 55501-0, -12".  The digits behind the hyphen replace the
+# digits behind the hyphen of the preceding number.
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
 # Characters and words in front of the last digits of a further number, which differs from the preceding number only in
 # these digits ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# The digits behind a hyphen at the end of a number.  In the next number of the field, other digits may replace
-# these digits.
+# The digits behind a hyphen at the end of a number; the next number of the field may have other digits in this place.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
-# Two patterns for item numbers: "1." or "1)" in front of the first number of a list; and such an item number in front
-# of any number of the list.
+# Two patterns for item numbers ("1.", "1)"): in front of the first number of a list, and in front of any number of the
+# list.
 _FIRST_OF_LIST: Final = re.compile(r"(?:1[.):]|\(1\)|#1)\s.*\s(?:2[.):]|\(2\)|#2)\s", re.DOTALL)
 _OF_LIST: Final = re.compile(r"(?:^|\s)(?:[1-9][.):]|\([1-9]\)|#[1-9])\s")
 # A code that forwards calls to a number (3GPP TS 22.030).
@@ -89,9 +86,9 @@ _FORWARDING: Final = re.compile(r"[*#]{1,2}\d{2,3}\*(\d+)#")
 # A character by which a smartphone may mean a pause in dialling.
 _PAUSE: Final = re.compile("[,;]")
 
-# Three lengths in digits: of the shortest internal number; of the shortest complete number; and of the longest group
-# that, behind a slash, replaces the last digits of the preceding number.  A longer group behind a slash is a number of
-# the same area.
+# The minimum numbers of digits of an internal number and of a complete number; and the maximum number of digits of an
+# ending.  An *ending* behind a slash replaces the last digits of the preceding number.  More digits behind a slash are
+# a number of the same area.
 _SHORTEST_INTERNAL: Final = 2
 _SHORTEST_COMPLETE: Final = 5
 _LONGEST_ENDING: Final = 4
@@ -107,7 +104,7 @@ def read(text: str, region: str, canonical: str = "") -> tuple[Number, ...]:
     :param text: the field; line breaks separate numbers.
     :param region: ISO 3166-1 code of the country of numbers without a country code, such as ``DE``.
     :param canonical: Google's ``canonicalForm`` of the field.  Google assumes that the number belongs to the country of
-        the user's account.  So the form shows the account's country, but the form may be a wrong number.
+        the user's account.  The form shows the account's country, but may be a wrong number.
     :returns: numbers that can be dialled; empty if the field has no such number, as in a SIP address.
     """
     text = split_field(text).numbers
@@ -181,10 +178,10 @@ class _Place(NamedTuple):
     digits: int
 
 
-# A function that decides what a part of a field means: the function returns a number, or None if the function does not
-# accept the part as a number.  The first parameter is the number that results if the part is read alone.  The second
-# parameter is the number of the preceding part, or None for the first part.  The last parameters are the gap in front
-# of the part, and the gap behind the part, which is empty for the last part.
+# A function that decides what a part of a field means, and returns a number, or None if the part is not accepted.  The
+# first parameter is the number that the part alone gives.  The second parameter is the number of the preceding part, or
+# None for the first part.  The last parameters are the gaps in front of the part and behind the part, which are empty
+# at the ends of the field.
 _Accept = Callable[[Number, Number | None, str, str], Number | None]
 
 # The result of an `_Accept` function for digits that belong to a remark, such as "24h:", in front of a number.
@@ -250,8 +247,7 @@ class _Field:
     def _slashed(self) -> list[Number]:
         """Return the numbers of a list in which a number has groups between slashes ("030/555/0171; 0171/555/0171").
 
-        :returns: the numbers; empty if the text is no such list, or if a part between two separators has no number or a
-            number that is not assigned.
+        :returns: the numbers; empty if the text is no list, or if a part of the list is no assigned number.
         """
         is_slashed = _SLASHED_GROUPS.search(self._text) is not None
         parts = [part.strip() for part in _LIST_SIGN.split(self._text) if part.strip()] if is_slashed else []
@@ -265,9 +261,9 @@ class _Field:
         """Return the number at the beginning of a text that cannot be read as one number.
 
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
-        extension.  More digits are left out, because no network connects such a number.
+        extension.  More than `LONGEST_EXTENSION` digits are left out.
 
-        :param whole: a number of all digits of the text, which is returned if no number is at the beginning.
+        :param whole: the result if the text does not begin with a number: a number of all digits of the text.
         """
         for place in places[-_MOST_PLACES:]:
             number = self._number(0, place.end)
@@ -300,7 +296,7 @@ class _Field:
     ) -> list[Number]:
         """Split the text from a place to its end into numbers.
 
-        :param failed: pairs of a place and the number in front: from these places, the text could not be split.
+        :param failed: the places from which the text could not be split, each with the number in front of the place.
         :returns: the numbers; empty if the text cannot be split into accepted numbers.
         """
         key = place.start, before.e164 if before else ""
@@ -374,8 +370,10 @@ class _Field:
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
         """Return the number that results if `digits` replace the ending of the number `before`.
 
-        If `gap`, the text between both, and `before` have a hyphen, the ending is the digits behind the last hyphen of
-        `before`.  Otherwise, the ending has as many digits as `digits`.
+        If `gap` and `before` have a hyphen, the ending is the digits behind the last hyphen of `before`.  Otherwise,
+        the ending has as many digits as `digits`.
+
+        :param gap: the text between the two numbers.
 
         :returns: the number, or None if the number fits its numbering plan worse than `before`.
         """
@@ -416,7 +414,7 @@ def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
     In "030/5550171/72", the digits "72" are a second number (030 5550172), because the group in front of the slash is
-    longer than `digits`.  The caller calls the function only if the whole text is an assigned number.
+    longer than `digits`.  The whole text has to be an assigned number.
 
     :param number: the number in front of the slash.
     """
@@ -427,7 +425,7 @@ def _is_group(number: Number, digits: str) -> bool:
 def _has_ending(number: Number, digits: int) -> bool:
     """Return True if a number ends with a hyphen and `digits` digits, or was written only with its last digits.
 
-    In the second case, the digits replaced the last digits of the preceding number (`Rule.OTHER_ENDING`).
+    A number that was written only with its last digits has the rule `Rule.OTHER_ENDING`.
     """
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)
