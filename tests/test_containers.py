@@ -536,7 +536,7 @@ def test_a_container(image: Image) -> None:
         listed = container.execute("ldapgw", "phones", "list", "--json")
         assert [phone["name"] for phone in json.loads(listed.stdout)] == ["desk1"]
         refused = container.execute("ldapgw", "phones", "list", user="1234:1234").stderr
-        assert refused.endswith("state_dir = /var/lib/ldapgw: cannot be looked into by this user\n")
+        assert refused.endswith("state_dir = /var/lib/ldapgw: this user may not look into the folder\n")
         assert container.end() == 0
     assert "Traceback" not in container.log
     assert {"ldapgw.db", "ldapgw.pid"} <= {path.name for path in volume.iterdir()}

@@ -9,10 +9,10 @@ one file atomically, and phones go on trusting the authority.  The keys are RSA 
 2020 know no other kind of key.
 
 `CertificateReloader` renews the certificate of a private authority, loads renewed certificates of any authority, and
-warns before they expire.  The reloader checks the files of ``[tls]`` off the reactor's thread, because a network file
-system may be slow.  If the files are unusable, the gateway keeps the certificate that it has read before.  The problem
-of the files is logged only if the next check finds the same files, because an administrator replaces the certificate
-and the key one after the other.
+warns before a certificate expires.  The reloader checks the files of ``[tls]`` off the reactor's thread, because a
+network file system may be slow.  If the files are unusable, the gateway keeps the certificate that it has read before.
+A problem is logged only if two checks in a row find the same unusable files, because an administrator replaces the
+certificate and the key one after the other.
 
 Mutable: `CertificateReloader`.
 """
@@ -62,7 +62,7 @@ FOLDER: Final = "tls"
 _AUTHORITY_DAYS: Final = 20 * 365
 # Clients refuse a server's certificate that is valid for more than 398 days.
 _CERTIFICATE_DAYS: Final = 397
-# Days before expiry at which the certificate is renewed, which is before the first warning (`WARN_DAYS` in
+# Days before expiry at which the certificate is renewed, earlier than the first warning (`WARN_DAYS` in
 # `ldapgw.server.tls`).
 RENEW_DAYS: Final = 60
 # A certificate is valid a day before its issue, because clocks of phones without a time server may be slow, usually by
@@ -70,8 +70,8 @@ RENEW_DAYS: Final = 60
 _EARLY: Final = timedelta(days=1)
 _KEY_BITS: Final = 2048
 
-# Seconds between two checks of the files.  The interval is short, because administrators try a renewed certificate a
-# few seconds after they have renewed it.
+# Seconds between two checks of the files.  The interval is short, because administrators try a renewed certificate
+# within seconds.
 CHECK_INTERVAL_SECONDS: Final = 5.0
 # Seconds between two attempts to renew the certificate of the gateway's own authority.
 RENEW_INTERVAL_SECONDS: Final = 86400.0
@@ -96,7 +96,7 @@ class AuthorityFiles:
 
     @classmethod
     def of(cls, tls: Tls) -> Self | None:
-        """Return the files if ``[tls]`` names the certificate and key in the folder of an authority, or else None."""
+        """Return the files if ``[tls]`` names the certificate and key in the folder of an authority; otherwise None."""
         files = cls.within(Path(tls.certificate).parent)
         is_own = (Path(tls.certificate), Path(tls.private_key)) == (files.certificate, files.private_key)
         return files if is_own and files.authority.exists() else None
@@ -110,8 +110,8 @@ class AuthorityFiles:
 def create_certificate(files: AuthorityFiles, names: Sequence[str], title: str, now: float) -> bool:
     """Issue a certificate; first make the authority and the keys if the folder does not have them.
 
-    If the authority is not valid now, because the clock was wrong when the authority was made, the authority is made
-    again with the same key.  The parent folder has to exist; the files belong to the owner of the parent folder.
+    An authority that is not valid at `now` is made again with the same key: the clock may have been wrong before.  The
+    parent folder has to exist; the files belong to the owner of the parent folder.
 
     :param names: the host names and IP addresses at which clients reach the gateway, at least one.
     :param title: the company's name, which becomes a part of the authority's name.
@@ -146,7 +146,7 @@ def _has_valid_authority(files: AuthorityFiles, now: float) -> bool:
 
 
 def renew_certificate(tls: Tls, host: str, now: float) -> bool:
-    """Issue a new certificate when the present certificate expires soon, or is not for the page's host; may block.
+    """Issue a new certificate when the present certificate expires soon, or lacks the page's host; may block.
 
     A certificate that is not yet valid is replaced too: the clock was wrong when the certificate was issued.
 
@@ -281,7 +281,7 @@ class CertificateReloader(PeriodicService):
     """A service that checks the files of ``[tls]`` every `CHECK_INTERVAL_SECONDS`.
 
     :param clock: counts seconds since the epoch.
-    :param host: the host of ``public_url``, which a certificate of the gateway's own authority has to be for.
+    :param host: the host of ``public_url``; the gateway's own authority issues certificates for this host.
     :param run_off_thread: calls a function with its arguments on a thread.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The values of `ldapgw.server.preflight`: the checks, when each check is made and of what, and the results."""
+"""The values of `ldapgw.server.preflight`: the checks, their moments and subjects, and their results."""
 
 from __future__ import annotations
 
@@ -70,11 +70,10 @@ class Moment(Enum):
 class Subject:
     """The configuration to check, and the moment of the checks.
 
-    :ivar gateway: the process id of another process that runs the gateway of this state directory, or None if there is
-        no such process.
+    :ivar gateway: the process id of another process that runs the gateway of this state directory, if any.
     :ivar current: the configuration that the checking process uses, or None if this process does not serve yet.
     :ivar ports: the endpoints whose listening sockets the checking process has already.
-    :ivar keys: the keys that fit the database; a reload tries the stored tokens only if one of these keys was removed.
+    :ivar keys: the keys that fit the database.  A reload tries the stored tokens only if one of the keys was removed.
     :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload uses the time.
     """
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Counters and histograms of what the gateway does, for ``/metrics``.
 
-All counters are mutable.  The counter of every label value that is known beforehand starts at zero, so that Prometheus
-sees the first event as an increase; the counters of a page start with the first request for the page.  Another thread
-renders copies of the counters, so that the counters can count while the copies are rendered.
+All counters are mutable.  Counters start at zero for all label values that are known beforehand, so that Prometheus
+sees the first event as an increase.  The counters of a page start with the first request for the page.  A thread
+renders copies of the counters, because the counters go on counting.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class SearchCounters:
     __slots__ = ("durations", "entries", "searches")
 
     def __init__(self) -> None:
-        # `observe` takes half the time with a dict in place of a Counter, and without a call for each histogram.
+        # A dict in place of a Counter, and no call for each histogram, halve the time of `observe`.
         self.searches: dict[ResultCode, int] = dict.fromkeys(_SEARCH_RESULTS, 0)
         self.durations: dict[SearchKind, Histogram] = {kind: Histogram(SEARCH_BOUNDS) for kind in SearchKind}
         self.entries = 0
@@ -198,7 +198,7 @@ class PageCounters:
         self.durations: dict[str, Histogram] = {}
 
     def observe(self, method: str, route: str, role: str, status: int, seconds: float) -> None:
-        """Count a request; the first request for a route adds the counters of all classes of status, each with zero."""
+        """Count a request; the first request for a route starts the counters of all classes of status at zero."""
         key = method, route, f"{status // 100}xx"
         if key not in self.requests:
             self.requests.update({(method, route, status_class): 0 for status_class in PAGE_STATUSES})

@@ -145,7 +145,7 @@ async def _demo(
 
 
 async def _connect(page: str, address: str) -> None:
-    """Connect the account, and switch the directory on, as its owner does in a browser."""
+    """Connect the account, and switch the directory on, as the account's owner does in a browser."""
     http = HTTPClient(Agent(reactor))
     await _consent(http, f"{page}connect", address, page)
     account_page = await (await http.get(f"{page}account")).text()
@@ -168,8 +168,8 @@ async def _consent(http: HTTPClient, url: str, address: str, end: str) -> None:
     consent_page = (await http.get(url)).request.absoluteURI.decode()
     scopes = parse_qs(urlsplit(consent_page).query).get("scope", [""])[0].split()
     form = {"account": address, "scope": scopes, "decision": "continue"}
-    # Twisted resolves relative redirects with the host of the first request, so the redirect back to the gateway is
-    # followed by a separate request.
+    # Twisted resolves relative redirects with the host of the first request, so a separate request follows the redirect
+    # back to the gateway.
     redirect = await http.post(consent_page, data=form, allow_redirects=False)
     answer = await http.get(redirect.headers.getRawHeaders("location", [consent_page])[0])
     reached = answer.request.absoluteURI.decode()
@@ -206,7 +206,7 @@ def _summary_lines(
 
 
 def _command() -> str:
-    """Return the shell command that runs this installation, with its path if the shell does not find it by its name."""
+    """Return the shell command of this installation: ``ldapgw``, or the path if the shell does not find the command."""
     script = Path(sys.executable).with_name("ldapgw")
     found = shutil.which("ldapgw")
     if script.exists() and (found is None or not script.samefile(found)):

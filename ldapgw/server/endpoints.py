@@ -73,7 +73,7 @@ def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
 
 
 def ipv6_only_endpoints(config: Config) -> frozenset[str]:
-    """Return the endpoints that listen on all IPv6 addresses, if another endpoint uses the same port for IPv4."""
+    """Return the endpoints for all IPv6 addresses whose ports other endpoints use for IPv4."""
     addresses = {endpoint: ListenAddress.parse(endpoint) for _, endpoint in configured_endpoints(config)}
     ipv4_ports = {address.port for address in addresses.values() if address is not None and not address.ipv6}
     return frozenset(
@@ -115,7 +115,7 @@ def certificate_url(config: Config, tenant: str) -> str:
     """Return the address at which phones fetch the certificate of the gateway's authority.
 
     A phone that does not trust the authority yet cannot verify HTTPS, so the address has the gateway's own port without
-    TLS if phones can reach such a port.  Otherwise the address is below ``public_url``.
+    TLS.  If phones can reach no port without TLS, the address is below ``public_url``.
     """
     public = urlsplit(config.web.public_url)
     addresses = map(ListenAddress.parse, config.web.listen)

@@ -3,11 +3,11 @@
 
 This module is an entry point: the module imports the reactor, and passes the reactor on.
 
-A reload reads the configuration again, and checks the new configuration first; if there is a problem, the gateway
-continues as before.  Otherwise the gateway answers outstanding searches, stores pending data and stops, and the same
-process, with the same id, executes the program anew with the checked configuration, even if the file has changed since.
-Meanwhile new connections wait in the queues of the listening sockets, which the process keeps open.  A client that has
-just connected has a second to send a request.
+A reload first reads and checks the new configuration.  If there is a problem, the gateway continues as before.
+Otherwise the gateway answers outstanding searches, stores pending data and stops.  The same process then executes the
+program anew with the checked configuration, even if the file has changed since the check.  The process keeps the
+listening sockets open, and new connections wait in the queues of the sockets.  A client that has just connected has a
+second to send a request.
 
 After another SIGHUP during the check, the result of the check is dropped, and the file is read again.  A SIGHUP after
 the check is passed on to the program that the process executes.

@@ -74,7 +74,7 @@ def _summary(config: Config, state: OpenStateDir) -> dict[str, str]:
 class Gateway(MultiService):
     """All services of one gateway.
 
-    Threads and the state directory close last, because until then, a service may still write to the database.
+    Threads and the state directory close last, because a service that stops may still write to the database.
 
     :param summary: the fields of the last log line of the start.
     """
@@ -310,7 +310,7 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
 
 
 def _run_synchronously(work: Coroutine[Any, Any, None] | Deferred[None]) -> None:
-    """Run work that uses the store; before the threads are started, such work completes without waiting.
+    """Run work that uses the store, before the threads start; without the threads, the work completes at once.
 
     :raises StoreError: when the database cannot be used.
     """

@@ -220,7 +220,7 @@ class TenantsWithClients(UserDict[str, T]):
     def __getitem__(self, name: str) -> T:
         client = self._clients.get(name, self._without_client[name].client)
         tenant: Any = self.data[name]
-        # A sync looks a tenant up a dozen times, but clients change rarely.
+        # The tenant is copied only if the client has changed, because a sync looks a tenant up a dozen times.
         if tenant.client is not client:
             tenant = self.data[name] = replace(tenant, client=client)
         return cast("T", tenant)

@@ -46,9 +46,9 @@ log = Logger()
 
 # The descriptors for everything but the connections of phones and browsers: Google, the database, logs.
 OTHER_DESCRIPTORS: Final = 300
-# New connections are closed at once when fewer descriptors than this number are free.
+# The minimum number of free descriptors: with fewer free descriptors, new connections are closed at once.
 RESERVED_DESCRIPTORS: Final = 64
-# If there are too few descriptors for all configured connections, browsers may use a quarter of the descriptors.
+# If there are too few descriptors for all configured connections, browsers may still use a quarter of the descriptors.
 PAGE_SHARE: Final = 4
 
 
@@ -57,7 +57,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
 
     :param phones: the maximum number of LDAP connections.
     :param browsers: the maximum number of connections to the page.
-    :returns: the maximum number of connections to the page that leaves enough descriptors for phones.
+    :returns: the maximum number of connections to the page; lower than `browsers` if there are too few descriptors.
     """
     wanted = phones + browsers + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -88,7 +88,7 @@ def has_free_descriptors() -> bool:
         return error.errno == errno.EBADF  # no file is open at descriptor 0, so the descriptor is free
     os.close(lowest)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    # The kernel assigns the lowest free descriptor, so all descriptors below the lowest free descriptor are taken.
+    # The kernel assigns the lowest free descriptor, so all lower descriptors are taken.
     return limit == resource.RLIM_INFINITY or lowest < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
@@ -98,8 +98,8 @@ BACKLOG = 1024
 # The maximum number of connections that a port accepts in one turn of the reactor, from all clients together.  The
 # number is small, because accepting a connection takes a part of a millisecond, and its TLS handshake takes longer.
 ACCEPTED_AT_ONCE: Final = 4
-# The maximum number of unsent octets that the kernel buffers for one connection.  The default is 2 MiB and more, which
-# would apply to each of 10,000 slow readers.
+# The maximum number of unsent octets that the kernel buffers for one connection.  With the default of 2 MiB and more,
+# 10,000 slow readers could take 20 GiB.
 UNSENT_LIMIT: Final = 64 << 10
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
@@ -179,10 +179,10 @@ class Listener(Service):
     def privilegedStartService(self) -> None:
         """Begin to listen on the endpoint.
 
-        :raises UserError: when the endpoint cannot be listened on.
+        :raises UserError: when the gateway cannot listen on the endpoint.
         """
         super().privilegedStartService()
-        # Twisted's own endpoints listen, or fail, at once; a later failure of another kind of endpoint is logged.
+        # Twisted's own endpoints listen or fail at once.  A later failure, of another kind of endpoint, is only logged.
         self._starting = True
         listening = maybeDeferred(lambda: self._make_endpoint().listen(self._factory))
         listening.addCallbacks(self._listen_succeeded, self._listen_failed)
@@ -228,8 +228,8 @@ def set_socket_options(port: Any) -> None:
     """Set options of a listening socket; accepted connections inherit the options without further system calls.
 
     With these options, no answer waits for the acknowledgement of the previous answer, and the kernel buffers few
-    unsent octets.  Connections without the options are served too: connections that waited on a socket of systemd
-    before the gateway started, and connections of a socket without such options, such as a Unix socket.
+    unsent octets.  Connections without the options are served too, such as connections of a Unix socket, and
+    connections that waited on a socket of systemd before the gateway started.
 
     :param port: the listening port that a Twisted endpoint returns.
     """
@@ -272,7 +272,7 @@ def _endpoint(
 
     Twisted's own endpoints do not have the options `ipv6_only` and `reuse_port`.
 
-    :raises OSError: when a port with one of these options is not available.
+    :raises OSError: when the port is not available, and `ipv6_only` or `reuse_port` is set.
     """
     address = ListenAddress.parse(endpoint) if ipv6_only or reuse_port else None
     if shared is None and address is not None:
@@ -307,8 +307,8 @@ def listening_socket(
 
     :param ipv6_only: whether the socket accepts no IPv4 clients, because another socket accepts the IPv4 clients.
     :param reuse_port: whether other sockets of the same user may listen on the port, if they have the option too.
-    :param listens: whether to listen.  A check only binds a socket of a shared port, because a listening socket would
-        take connections from the other gateways.
+    :param listens: False to only bind the socket of a shared port: in a check, a listening socket would take
+        connections from the other gateways.
     :raises OSError: when the port is not available.
     """
     listener = socket.socket(socket.AF_INET6 if listening.ipv6 else socket.AF_INET, socket.SOCK_STREAM)

@@ -2,8 +2,7 @@
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name comes
-from a library.  The event of a library may have a namespace of ldapgw, if a class of ldapgw derives from the library's
-class.
+from a library, even if the event has a namespace of ldapgw: a class of ldapgw may derive from a class of the library.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """
@@ -76,7 +75,7 @@ def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObs
 
 @implementer(ILogFilterPredicate)
 class _LevelPredicate:
-    """A filter that lets an event through if its level is at least the lowest level that is logged for its part."""
+    """A filter that lets an event through if the event's level is logged for the event's part."""
 
     def __init__(self, levels: LogLevels) -> None:
         least = {part: LogLevels.levels.index(levels.of(part)) for part in LogLevels.parts}
@@ -148,7 +147,7 @@ def log_replica_use(viewer: Viewer, address: str, detail: str, connection: int) 
 
 @implementer(ILogObserver)
 class LogMeter(Service):
-    """A service that reports the level of each event, even of events that are not logged, while the service runs.
+    """A service that reports the level of each event while the service runs, even of events that are not logged.
 
     :param count: called with the level's name, as `as_json` writes it.
     """
@@ -169,7 +168,7 @@ class LogMeter(Service):
 
 
 class MisuseLog(PeriodicService):
-    """A service that logs the misuse of the page: for each kind and network at most a line a minute, with a count.
+    """A service that logs the misuse of the page: at most a line a minute for each kind and network, with a count.
 
     :param clock: measures the time between lines.
     """
@@ -177,7 +176,7 @@ class MisuseLog(PeriodicService):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._throttle = LogThrottle()
-        # When the service stops, it logs the counted misuse that was not logged yet.
+        # When the service stops, `last` logs the counted misuse that was not logged yet.
         failed = partial(log.failure, "logging the misuse of the page failed", event="misuse_log_failed")
         super().__init__(clock, LOG_INTERVAL, self._log_due, failed, now=False, last=partial(self._log_due, 0.0))
 

@@ -53,8 +53,8 @@ class StoredMetrics:
 
     :ivar accounts: the number of accounts by tenant and state.
     :ivar errors: the number of connected accounts whose last sync failed, by tenant and code of the error.
-    :ivar oldest_sync: the last sync of the account that has not been synced for the longest time, in seconds since the
-        epoch, by tenant; accounts that wait until a person acts, such as for a new consent, do not count.
+    :ivar oldest_sync: the last sync of the account that was synced least recently, in seconds since the epoch, by
+        tenant.  Accounts that wait for a person, as for a new consent, do not count.
     :ivar latest_sync: the latest sync of a connected account, in seconds since the epoch, by tenant.
     :ivar workspace_read: the last read of the users of the tenant's Google Workspace, in seconds since the epoch.
     :ivar phones: the number of phones by tenant and condition.
@@ -79,8 +79,8 @@ class StoredMetrics:
 class Gauges:
     """The figures of the gateway that are read at the moment of the request.
 
-    The help of each metric describes its figure.  The keys of `contacts` are tenants, and the keys of the waiting calls
-    are names of threads.
+    The help text of each metric describes the figure.  The keys of `contacts` are tenants.  The keys of `waits` and
+    `waiting` are names of threads.
     """
 
     ready: bool
@@ -210,7 +210,7 @@ class Metrics:
         self._reading: Deferred[None] | None = None
 
     async def render(self) -> tuple[bytes, str]:
-        """Render the metrics; if the database cannot be read, use the figures last read from it.
+        """Render the metrics; if the database cannot be read, use the figures that were read last.
 
         :returns: the text that Prometheus reads, and its content type.
         """
@@ -232,8 +232,8 @@ class Metrics:
     def _begin_reading(self) -> Deferred[None]:
         """Read the figures from the database.
 
-        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`; in the second case, the
-            gateway continues to read the figures.
+        :returns: a Deferred that fires when the figures are read, or after `WAIT_SECONDS`, even if the gateway still
+            reads the figures.
         """
         waiting: Deferred[None] = Deferred()
         timer = self._clock.callLater(WAIT_SECONDS, waiting.callback, None)
@@ -370,7 +370,7 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", pages.durations)
 
 
-# The figures of a metric, by the text of its only label, or by the texts of all its labels.
+# The figures of a metric.  The key is the text of the only label, or the texts of all labels.
 _Values = Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
 
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The checks that ``ldapgw check``, a start and a reload run; a table says which checks run at which of these moments.
+"""The checks that ``ldapgw check``, a start and a reload run; the table `CHECKS` says when each check runs.
 
 A start and a reload refuse a configuration if one of their checks fails, with the messages of ``ldapgw check``.  The
 checks change nothing.  The checks may block, so a running gateway calls the checks off the reactor's thread.  A start
-has to open the folder, the database and the key anyway, so the start makes the same checks under the lock while it
-opens all three (`opening`).
+makes the checks of the folder, the database and the key under the lock, while opening the three (`opening`).
 
-This module begins with the checks of the folder, the database and the key, and ends with the table.
+The module begins with the checks of the folder, the database and the key, and ends with `CHECKS`.
 """
 
 from __future__ import annotations
@@ -77,12 +76,12 @@ def check_folder(subject: Subject) -> Iterator[CheckResult]:
 
 
 def check_database(subject: Subject) -> Iterator[CheckResult]:
-    """Check the database, and whether the database has all accounts that have cached books.
+    """Check the database, which has to contain all accounts that have cached books.
 
     :raises StoreError: when the gateway cannot use the database.
     """
-    # The cached books are listed before the database is read.  Otherwise a book whose account connects in between would
-    # seem to belong to no account.
+    # List the cached books first.  If the database were read first, the book of an account that connects afterwards
+    # would seem to belong to no account.
     state_dir = subject.state_dir
     cached = state_dir.cached_accounts()
     with closing(state_dir.database()) as database:
@@ -95,7 +94,7 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
 
 
 def check_key(subject: Subject) -> Iterator[CheckResult]:
-    """Check the key, whether the key fits the database, and whether other gateways on the database have the same key.
+    """Check the key, which has to fit the database, and which other gateways on the database need too.
 
     :raises StoreError: when the gateway cannot use the key.
     """
@@ -121,8 +120,8 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _newer_books(subject: Subject) -> Iterator[CheckResult]:
-    """Report cached books that are newer than the database, which happens if other tools restore older data."""
-    # List the books first, because a running gateway caches contacts only after it has stored them.
+    """Report cached books that are newer than the database, as after another tool has restored older data."""
+    # List the books first, because a running gateway caches contacts only after storing the contacts.
     cached = list(BookCache(subject.state_dir.path / FOLDER).generations())
     stored = {account_id: (epoch, generation) for account_id, epoch, generation in rows(subject, _GENERATIONS)}
     newer = 0

@@ -3,9 +3,9 @@
 
 `read_header` reads a header from octets.  `ProxyProtocolFactory` stands between a listener and the factory of its
 connections.  If a configured proxy connects, the factory waits for the header and builds the connection with the
-client's address, so that limits, delays after wrong passwords, networks and the log refer to the client.  The header
-comes before TLS.  A header from any other address is not read: the octets of the header count as a request of the
-client, and the gateway refuses the request, which is neither LDAP nor HTTP.
+client's address.  Limits, delays after wrong passwords, networks and the log then refer to the client.  The header
+comes before TLS.  A header from any other address counts as a request of the client.  The gateway refuses this request,
+because a header is neither LDAP nor HTTP.
 
 The source is "The PROXY protocol, Versions 1 & 2" (haproxy.org, ``doc/proxy-protocol.txt``), sections 2.1 and 2.2.
 """
@@ -68,9 +68,9 @@ class InvalidHeader(ValueError):
 class ProxyHeader:
     """A header that was read.
 
-    :ivar length: the number of its octets.
-    :ivar client: the client's address, or None if the connection's own address counts: the connection is the proxy's
-        own, such as a health check (LOCAL), or the proxy does not know the client's IP address (UNKNOWN).
+    :ivar length: the number of octets of the header.
+    :ivar client: the client's address; None if the connection's own address counts, as for a health check of the proxy
+        (LOCAL), or for a client without a known IP address (UNKNOWN).
     """
 
     length: int
@@ -222,7 +222,7 @@ class HeaderReader(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
         """Report an incomplete header.
 
-        A connection that has sent no octet only checked the port, and is not reported.
+        A connection that has sent no octet is not reported: the proxy only checked whether the port is open.
         """
         if self._deadline is not None and self._received:
             self._refused("no whole PROXY header")

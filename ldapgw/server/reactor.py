@@ -2,8 +2,8 @@
 """The reactor of ``ldapgw run``, its lag, its monotonic clock, and a time limit for its shutdown.
 
 `PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
-Twisted's former logging (`twisted.python.log`), which ldapgw does not use, and setting up the context takes a tenth of
-the time of a phone's search (docs/decisions/0051).
+Twisted's former logging (`twisted.python.log`), which ldapgw does not use.  Setting up the context takes a tenth of the
+time of a phone's search (docs/decisions/0051).
 
 Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
 timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date gets a
@@ -12,7 +12,7 @@ timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic c
 `limit_shutdown_time` ends the process while threads still wait for a name server, a lock or a long calculation, because
 no thread can be ended from outside.  No data is lost, because everything is written in transactions.
 
-`LagMeter` measures the delay of the reactor's calls, because a phone's request waits for the same time.
+`LagMeter` measures the delay of the reactor's calls, which is also the delay of phones' requests.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def limit_shutdown_time(
 
 @implementer(IReactorTime)
 class WallClock:
-    """A clock that tells the time of day, and whose delayed calls do not depend on changes of this time.
+    """A clock that tells the time of day; setting the machine's clock does not change the delays of calls.
 
     :param timers: schedules delayed calls.
     :param now: returns seconds since the epoch.
@@ -138,7 +138,7 @@ class PhoneReactor(EPollReactor):
     _tick_end_calls: list[Callable[[], None]] | None = None
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call a function when all events of this tick are handled, or between two ticks, as soon as possible."""
+        """Call a function at the end of this tick; between two ticks, call the function as soon as possible."""
         if self._tick_end_calls is None:
             self.callLater(0, call)
         else:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Opens the state directory for one gateway at a time: its lock file, its database and its key file.
 
-The lock file names the process that holds the lock.  The kernel releases the lock when that process ends in any way.
-On a disk that is full or read-only, the database is opened for reading (`ldapgw.store.database`).
+The lock file names the process that holds the lock.  The kernel releases the lock when the process ends, even after a
+crash.  On a disk that is full or read-only, the database is opened for reading (`ldapgw.store.database`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class StateDirLock:
 
 def in_use(state_dir: Path, pid: int) -> StoreError:
     """Return the error that refuses a second gateway on a state directory."""
-    return StoreError(f"state_dir = {state_dir}: another gateway runs on it (process {pid})", is_setting=True)
+    return StoreError(f"state_dir = {state_dir}: is in use by another gateway (process {pid})", is_setting=True)
 
 
 def lock_holder_pid(state_dir: Path) -> int | None:
@@ -161,7 +161,7 @@ class StateDir:
     def may_be_created(self) -> bool:
         """Return whether to create a missing state directory.
 
-        Return False if the state directory may have had a database or a key, and may be lost or is perhaps not mounted.
+        Return False if the missing directory may contain a database or a key, and is perhaps lost, or not mounted.
         """
         is_on_server = bool(self.configured) and make_url(self.configured).get_backend_name() != "sqlite"
         return self.new_store or (is_on_server and bool(self.encryption_key))
@@ -177,12 +177,12 @@ class StateDir:
         """Refuse to create an empty database where an earlier database with phones and consents is missing or empty.
 
         :param file: the database file, or None if the database is not a file.
-        :raises StoreError: when the database has no content although a database must exist, or although the key file
-            shows that a gateway has run here; or when this user cannot see whether there is a key file.
+        :raises StoreError: when the database is missing or empty, although `new_store` is false or the folder has a key
+            file.  Also raised when this user may not look into the folder.
         """
         key = self.path / KEY_FILE
         if os.path.lexists(self.path) and not os.access(self.path, os.X_OK):
-            raise StoreError(f"state_dir = {self.path}: cannot be looked into by this user", is_setting=True)
+            raise StoreError(f"state_dir = {self.path}: this user may not look into the folder", is_setting=True)
         if file is None:
             return
         if not key.exists():
@@ -193,17 +193,17 @@ class StateDir:
                 )
         elif not file.exists():
             raise StoreError(
-                f"{file}: the database is gone, and its key {key} is there; put the database back, or remove the key "
+                f"{file}: the database is gone, but its key {key} exists; put the database back, or remove the key "
                 "to start with a new database"
             )
         elif not _has_content(file):
             raise StoreError(
-                f"{file}: the database is empty, and its key {key} is there; restore a backup, or remove the database "
+                f"{file}: the database is empty, but its key {key} exists; restore a backup, or remove the database "
                 "and the key to start with a new database"
             )
 
     def check_server_not_empty(self, database: Database) -> None:
-        """Refuse to begin with an empty database on a server where there should be a database with content.
+        """Refuse to begin with an empty database on a server if the gateway may have had a database with content.
 
         :raises StoreError: when the database is empty, and `new_store` is false or the folder has a database.
         """
@@ -228,7 +228,7 @@ class StateDir:
     def check_accounts_not_lost(self, cached: Sequence[int], database: Database, connection: Connection) -> None:
         """Refuse a database that is older than the cached books, because newer accounts are missing from the database.
 
-        Such a database file was put back by hand, or its write-ahead log was deleted.
+        The reason may be that somebody has put back an old database file, or deleted the write-ahead log.
 
         :param cached: the ids of the accounts that have cached books.
         :raises StoreError: when there are cached books of accounts that the database has never had.
@@ -248,7 +248,7 @@ class StateDir:
 
 
 def _has_content(database: Path) -> bool:
-    # The write-ahead log may hold everything that was written since the database file was created.
+    # After the database file was created, all content may still be in the write-ahead log.
     log = database.with_name(f"{database.name}-wal")
     return any(file.exists() and file.stat().st_size for file in (database, log))
 
@@ -257,12 +257,12 @@ class OpenStateDir:
     """An opened and locked state directory.
 
     :param now: seconds since the epoch.
-    :param stale_start: the greatest age, in seconds, of a snapshot of logins that a start without the database's server
-        may use; 0 if the gateway may not start without the server.
+    :param stale_start: the greatest age, in seconds, of a snapshot of logins from which the gateway may start without
+        the database's server; 0 if the gateway may not start without the server.
     :ivar is_unused: whether no account has ever connected.
     :ivar logins_file: the file for the snapshot of logins, or None if the gateway writes no snapshot.
-    :ivar outage: the reason why the database's server could not be reached, so that the gateway starts from `snapshot`;
-        None if the server was reached.
+    :ivar outage: the error of the database's server, because of which the gateway starts from `snapshot`; None if the
+        server was reached.
     :ivar snapshot: the snapshot of logins to start from, or None if the database could be opened.
     :raises StoreError: when the lock, the database or the key cannot be used, or another gateway runs.
     """
@@ -424,7 +424,7 @@ def open_secret_box(connection: Connection, source: KeySource) -> SecretBox:
 
 
 def check_key_fits(connection: Connection, secret_box: SecretBox) -> None:
-    """Try the keys on all stored tokens, because after two keys were in use, each key fits only some tokens.
+    """Try the keys on all stored tokens: if two keys have been in use, each key fits only some tokens.
 
     :raises UnfitKey: when no key fits a token; the error names the token's account.
     """

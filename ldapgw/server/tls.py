@@ -35,7 +35,7 @@ from ldapgw.store.files import status_of
 
 _DAY: Final = 86400.0
 # Days before expiry at which a warning is logged.  Let's Encrypt renews 30 days before the end, so a certificate with
-# less time left shows that the renewal does not work; a week is enough time for a repair, a day is not.
+# less time left shows that the renewal does not work.  A week is enough time for a repair, but a day is not.
 WARN_DAYS: Final = (30, 7, 1)
 
 # The kinds of private key with which a server can sign a handshake.
@@ -160,8 +160,8 @@ class LoadedCertificate:
     def is_proven(self, now: float) -> bool:
         """Return whether browsers may be told to use nothing but TLS for half a year (HSTS, RFC 6797).
 
-        After such an instruction, a browser lets no user ignore an error of the certificate.  The certificate must
-        therefore be valid, from an authority that everybody knows, and its files must have been in place for a day.
+        With HSTS, a browser lets no user ignore an error of the certificate.  The certificate must therefore be valid,
+        from an authority that everybody knows, and the files must be a day old.
 
         :param now: seconds since the epoch.
         """

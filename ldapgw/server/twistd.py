@@ -36,7 +36,7 @@ log = Logger()
 
 
 class Options(UsageOptions):
-    """The plugin's options; their parser also reads the configuration, and reports its problems before the start."""
+    """The plugin's options; parsing also reads the configuration, and reports problems before the start."""
 
     optParameters = (("config", "c", os.environ.get("LDAPGW_CONFIG", DEFAULT_FILE), "The configuration file."),)
     optFlags = (("accept", None, "Start even if accounts are missing from the database, and build all books anew."),)
@@ -61,7 +61,7 @@ class Options(UsageOptions):
         twistd: Mapping[str, object] = self.parent or {}
         with _exit_on_user_error(""):
             if twistd.get("uid") is not None or twistd.get("gid") is not None:
-                raise UserError("--uid and --gid come too late for state_dir; start twistd as the owner of state_dir")
+                raise UserError("--uid and --gid take effect too late; start twistd as the owner of state_dir")
             self.config = load(self["config"])
         levels = self.config.log_level.followed_by(LogLevels(self._log_levels))
         self.config = msgspec.structs.replace(self.config, log_level=levels)
@@ -96,8 +96,7 @@ class TwistdService(MultiService):
         """Listen on all endpoints.
 
         :raises SystemExit: in the foreground, after printing the problem of an endpoint.
-        :raises UserError: in the background, because the parent process would wait for ever if this process just
-            exited.
+        :raises UserError: in the background, because after a mere exit, the parent process would wait for ever.
         """
         try:
             super().privilegedStartService()

@@ -2,12 +2,12 @@
 """Worker threads and processes, for work that would keep phones waiting on the reactor's thread (docs/decisions/0048).
 
 A thread is for work that blocks, such as reading files and building small books.  A process is for calculations that
-would hold the interpreter lock: parsing one page of a thousand persons takes a third of a second.  `WorkerProcess`
-keeps one process for such calls, which runs one call after another and exits after some idle time.  `ChildProcess`
-runs each call in a new process unless the process is kept.
+would hold the interpreter lock: parsing one page of a thousand persons takes a third of a second.  A `WorkerProcess`
+keeps one process, which runs one call after another and exits after some idle time.  A `ChildProcess` runs each call in
+a new process unless the process is kept.
 
-A process reads calls from one pipe and writes answers to another.  The process ends when the gateway ends: after the
-current call if the gateway closes the pipe of calls, and at once if nobody reads the pipe of answers any more.
+A process reads calls from one pipe and writes answers to another pipe.  The process ends when the gateway ends: after
+the current call if the gateway closes the pipe of calls, and at once if nobody reads the pipe of answers any more.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ _COMMAND = (sys.executable, "-P", "-m", __name__)
 class WorkerThread(Service):
     """A service that calls functions on a thread of its own, one after the other.
 
-    While the service is not running, functions are called at once on the caller's thread, because no client is served
-    then.
+    While the service is not running, no client is served, and functions are called at once on the caller's thread.
 
     :ivar label: the name of the thread.
     :ivar calls: the number of calls that have not finished.
@@ -110,7 +109,7 @@ class WorkerThread(Service):
         self._pool.start()
 
     def stopService(self) -> Deferred[None]:
-        """Stop once the calls in progress have finished; the reactor keeps running meanwhile."""
+        """Stop once the calls in progress have finished; the wait does not block the reactor."""
         super().stopService()
         pool, self._pool = self._pool, None
         if pool is None:
@@ -138,7 +137,7 @@ class ChildProcess(Service):
         """Call ``function(*args, **kw)`` in the process; start the process if none runs.
 
         :raises ProcessLost: when the process dies or takes too long.
-        :raises StoreError: when the gateway stops meanwhile.
+        :raises StoreError: when the gateway stops before the function has returned.
         """
         frame = pickle.dumps((function, args, kw))
         if self._process is not None and self._process.poll() is not None:
@@ -190,7 +189,7 @@ class ChildProcess(Service):
 
 
 def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> bytes:
-    """Send a pickled call to a process and return the pickled answer; empty if the process ends before it answers."""
+    """Send a pickled call to a process and return the pickled answer; empty if the process ends before answering."""
     calls, answers = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
     try:
         calls.write(_LENGTH.pack(len(frame)) + frame)
@@ -207,7 +206,7 @@ class WorkerProcess(WorkerThread):
     """A service that calls functions in one child process, started on demand and ended after `IDLE_SECONDS`.
 
     The functions, arguments and results must meet the conditions of `ChildProcess`.  While the service is not running,
-    functions are called at once in this process, because no client is served then.
+    no client is served, and functions are called at once in this process.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -218,7 +217,7 @@ class WorkerProcess(WorkerThread):
     def __call__(self, function: Callable[P, T], *args: P.args, **kw: P.kwargs) -> Deferred[T]:
         """Call ``function(*args, **kw)`` in the child process.
 
-        :returns: a Deferred with the function's result; it fails with `ProcessLost` when the process dies.
+        :returns: a Deferred with the function's result, which fails with `ProcessLost` when the process dies.
         """
         if not self.running:
             return execute(function, *args, **kw)

@@ -197,11 +197,11 @@ TROUBLES: dict[str, tuple[Callable[[Gateway], object], list[str]]] = {
     ),
     "database gone": (
         content("state/ldapgw.db", None),
-        ["database FOLDER/state/ldapgw.db: the database is gone, and its key"],
+        ["database FOLDER/state/ldapgw.db: the database is gone, but its key"],
     ),
     "database empty": (
         content("state/ldapgw.db", b""),
-        ["database FOLDER/state/ldapgw.db: the database is empty, and its key"],
+        ["database FOLDER/state/ldapgw.db: the database is empty, but its key"],
     ),
     "account lost": (
         lost_account,
@@ -340,7 +340,7 @@ def test_a_second_start_is_refused(site: Gateway) -> None:
     with socket.create_server(("127.0.0.1", 0)) as served, site.running():
         setting(LISTEN, f'["tcp:{served.getsockname()[1]}:interface=127.0.0.1"]')(site)
         [line] = at_start(site)
-    assert line.startswith(f"{site.file}: state_dir = {site.state_dir}: another gateway runs on it (process ")
+    assert line.startswith(f"{site.file}: state_dir = {site.state_dir}: is in use by another gateway (process ")
 
 
 def test_an_expired_certificate_is_served(gateway: Gateway) -> None:

@@ -99,7 +99,7 @@ def test_run_serves_until_sigterm(gateway: Gateway) -> None:
             assert process.poll() is None, "it ended"
         assert f"is running (process {process.pid})" in gateway.run("check").stdout
         assert gateway.refused("run") == (
-            f"{gateway.file}: state_dir = {gateway.state_dir}: another gateway runs on it (process {process.pid})\n"
+            f"{gateway.file}: state_dir = {gateway.state_dir}: is in use by another gateway (process {process.pid})\n"
         )
         code, err = ended(process, signal.SIGTERM)
     assert code == 0

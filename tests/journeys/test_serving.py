@@ -214,7 +214,7 @@ def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> No
     second = Process(served.command("run"), served.folder / "second.log", served.folder)
     assert second.wait() == 1
     pid = int((state / "ldapgw.pid").read_text())
-    assert second.said == f"ldapgw: {served.file}: state_dir = {state}: another gateway runs on it (process {pid})\n"
+    assert second.said == f"ldapgw: {served.file}: state_dir = {state}: is in use by another gateway (process {pid})\n"
     assert served.is_ready()
 
 

@@ -37,7 +37,7 @@ def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
     assert lock_holder_pid(tmp_path) == os.getpid()
     with pytest.raises(StoreError) as caught:
         StateDirLock(tmp_path)
-    assert caught.value.problems == (f"state_dir = {tmp_path}: another gateway runs on it (process {os.getpid()})",)
+    assert caught.value.problems == (f"state_dir = {tmp_path}: is in use by another gateway (process {os.getpid()})",)
     first.release()
     assert lock_holder_pid(tmp_path) is None
     StateDirLock(tmp_path).release()
@@ -76,7 +76,7 @@ def test_a_first_start_makes_all_of_it(tmp_path: Path) -> None:
     state = OpenStateDir(StateDir(tmp_path / "state"))
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state").iterdir()}
     assert {modes[name] for name in ("ldapgw.db", "ldapgw.key", "ldapgw.pid")} == {"0o600"}
-    with pytest.raises(StoreError, match="another gateway runs on it"):
+    with pytest.raises(StoreError, match="is in use by another gateway"):
         OpenStateDir(StateDir(tmp_path / "state"))
     state.close()
     OpenStateDir(StateDir(tmp_path / "state")).close()
@@ -225,7 +225,7 @@ def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
     for one in tmp_path.glob("ldapgw.db*"):
         one.unlink()
     file.touch()
-    with pytest.raises(StoreError, match=r"the database is empty, and its key .* is there; restore a backup"):
+    with pytest.raises(StoreError, match=r"the database is empty, but its key .* exists; restore a backup"):
         OpenStateDir(StateDir(tmp_path))
     assert file.stat().st_size == 0
     (tmp_path / KEY_FILE).unlink()

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Settings from the environment: ``LDAPGW__LDAP__SIZE_LIMIT=500`` sets ``size_limit = 500`` in ``[ldap]``.
 
-Two underscores separate a table and its key.  A tenant is found by its name, with underscores for hyphens
-(``LDAPGW__TENANT__ACME__REGION``).  The name reaches from ``TENANT__`` to the last two underscores, so no tenant's
-variables can belong to another tenant.  A tenant that the file does not have is added if its variables set every
-required key.
+Two underscores separate a table and its key.  A tenant's variable contains the tenant's name, with underscores for
+hyphens (``LDAPGW__TENANT__ACME__REGION``).  The name reaches from ``TENANT__`` to the last two underscores, so a
+variable belongs to only one tenant.  Variables that set every required key can add a tenant that the file does not
+have.
 
-A variable whose name ends in ``__FROM_FILE`` names a file that contains the value.  A variable whose name ends in
-``_FILE`` also names such a file, unless there is a setting with this name.  A file in ``$CREDENTIALS_DIRECTORY``
-(systemd's ``LoadCredential=``) with the name of a setting's variable, with or without ``__FROM_FILE``, contains the
-value of the setting.
+A variable whose name ends in ``__FROM_FILE`` names a file that contains the value.  The ending ``_FILE`` means the
+same, unless a setting has the whole name.  A file in ``$CREDENTIALS_DIRECTORY`` (systemd's ``LoadCredential=``) also
+contains a value.  The name of this file is the name of a variable, with or without ``__FROM_FILE``.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _OF_A_SERVICE = re.compile(
     r"LDAPGW(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
     r"|LDAPGW(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*"
 )
-# The tables of the file by their path; the tables of tenants are found by the tenants' names.
+# The types of the tables by path; the path ``("tenant",)`` stands for all tenants.
 _TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
     **{
@@ -56,7 +55,8 @@ class Setting:
     """A setting from the environment.
 
     :ivar name: the variable, or the credential.
-    :ivar path: the table, if any; the tenant's name with underscores, if it is a tenant's setting; and the key.
+    :ivar path: the table, if any, and the key.  A tenant's setting has three parts: ``tenant``, the tenant's name with
+        underscores, and the key.
     :ivar file: the file that holds the value, or None if the variable holds the value.
     """
 
@@ -75,7 +75,7 @@ class Setting:
 def read_settings(environment: Mapping[str, str]) -> tuple[Setting, ...]:
     """Read the settings of an environment, and the files that its variables name.
 
-    :raises UserError: with all names that are not the name of a setting, and all files that cannot be read.
+    :raises UserError: with all names that are no setting's name, and all files that cannot be read.
     """
     problems: list[str] = []
     settings: dict[tuple[str, ...], Setting] = {}
@@ -181,8 +181,8 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
             table[key] = setting.text if hint is None else _value(hint, setting.text)
             names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
             if is_of_tenant and where not in in_file:
-                # The names of variables determine the name of a tenant that is not in the file, so a problem with the
-                # tenant's name is reported for a variable.
+                # A tenant that is not in the file has its name from a variable, so a problem of the name is reported
+                # for the variable.
                 names.setdefault(where + "name", setting.name)
     if problems := list(_unknown_tenants(document, merged, settings)):
         raise UserError(problems)
@@ -192,7 +192,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
 def _unknown_tenants(
     document: Mapping[str, Any], merged: Mapping[str, Any], settings: Sequence[Setting]
 ) -> Iterator[str]:
-    """Yield the problems of new tenants that lack a required setting, because their names are probably misspelt."""
+    """Yield the problems of new tenants that lack a required setting: their names are probably misspelt."""
     configured = [str(tenant.get("name")) for tenant in _tables(document)]
     required = {field.name for field in msgspec.structs.fields(Tenant) if field.required}
     lacking = {

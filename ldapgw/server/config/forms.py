@@ -24,7 +24,7 @@ from ldapgw.numbers.numbering_plan import known_region
 
 
 def read_form(kind: Any, raw: object) -> Any:
-    """Read a value of one of this module's types; msgspec calls this function to decode such a value."""
+    """Read a value of one of this module's types; msgspec calls this function to decode the value."""
     return kind.read(raw)
 
 
@@ -41,7 +41,7 @@ def _texts(value: object) -> list[str]:
 def _measured(value: object, units: Mapping[str, int]) -> int:
     """Return the number in a text such as ``"10m"``, multiplied by the unit after the digits.
 
-    :raises ValueError: when the text is not of that form, or the number is zero.
+    :raises ValueError: when the text has another form, or the number is zero.
     """
     match = re.fullmatch(rf"([0-9]{{1,9}})({'|'.join(units)})", value) if isinstance(value, str) else None
     if not match or int(match[1]) == 0:
@@ -261,8 +261,8 @@ class LogLevels(tuple[str, ...]):
     def of(self, part: str) -> str:
         """Return the lowest level at which messages of a part are logged.
 
-        A level without a part is for the gateway's own parts that have no level of their own.  For libraries, the
-        default is ``warning``.
+        A level without a part applies to all parts of the gateway without a level of their own, but not to libraries.
+        The default is ``info``, and ``warning`` for libraries.
         """
         found = "warning" if part == "twisted" else "info"
         general = [item for item in self if "=" not in item and part != "twisted"]
@@ -547,7 +547,7 @@ class ServiceUrl(Url):
 
 
 class DialUrl(Secret):
-    """The URL by which a telephone system calls a number, with placeholders; empty without such a system.
+    """The URL by which a telephone system calls a number, with placeholders; empty without a telephone system.
 
     The URL may contain a secret of the telephone system, so no message shows the URL.
     """

@@ -46,7 +46,7 @@ _T = TypeVar("_T", bound=Table)
 
 
 def load(file: str, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read, decode and check a configuration file, where settings of the environment replace settings of the file.
+    """Read, decode and check a configuration file; settings of the environment replace settings of the file.
 
     If the environment has settings, the file with the default name may be missing.
 
@@ -102,8 +102,8 @@ def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
 def take(environment: MutableMapping[str, str]) -> Config | None:
     """Read the configuration that this process kept (`keep`) before it executed itself.
 
-    :returns: None at the first start, or if another version of the program wrote the kept configuration.  In both
-        cases, the configuration file has to be read.
+    :returns: None if the configuration file has to be read: at the first start, or if another version of the program
+        kept the configuration.
     """
     descriptor = environment.pop(_KEPT, "")
     if not descriptor:
@@ -137,10 +137,11 @@ def decode(document: Mapping[str, Any], file: str, names: Mapping[str, str] = Ma
 
 
 class _Decoder:
-    """The decoder of a document into the structs of `ldapgw.server.config.tables`, which collects the problems.
+    """Decodes a document into the structs of `ldapgw.server.config.tables`, and collects the problems.
 
     :ivar problems: the messages so far.
-    :ivar decoded: the decoded tables by their type; a type is a key if its table is in the document.
+    :ivar decoded: the decoded tables by type.  The types of all tables in the document are keys, even if no table could
+        be decoded.
     """
 
     def __init__(self, folder: Path, names: Mapping[str, str]) -> None:
@@ -259,7 +260,7 @@ def _advice_on_choice(hint: Any, raw: object) -> str:
 
 
 def _advice_on_empty(hint: Any) -> str:
-    """Return the advice on a variable with an empty value, which differs from a variable that is not set."""
+    """Return the advice on a variable that is set to an empty value."""
     try:
         msgspec.convert([], hint, dec_hook=read_form)
     except (msgspec.ValidationError, ValueError, TypeError):
@@ -309,7 +310,7 @@ def _contradictions(decoded: Mapping[type[Table], Sequence[Any]]) -> Iterator[st
                 setting = f"{key.partition('.')[0]}.proxy_protocol"
                 yield f'{key} = "{endpoint}": cannot have {setting}, because the header of a proxy comes before TLS'
             if endpoint in keys and not endpoint.startswith("tcp:0"):
-                yield f'{key} = "{endpoint}": is listened on by {keys[endpoint]} already'
+                yield f'{key} = "{endpoint}": {keys[endpoint]} already listens on this endpoint'
             keys[endpoint] = key
 
 

@@ -71,7 +71,7 @@ class Ldap(Table, frozen=True, kw_only=True):
     listen_tls: ServerEndpoints = ServerEndpoints()
     # False by default, because Cisco SPA and Sangoma phones have no TLS.
     require_tls: bool = False
-    # Active Directory has this limit too.  A phone's list shows 50 entries; a program that reads everything requests
+    # Active Directory has the same limit.  A phone's list shows 50 entries; a program that reads everything requests
     # pages.
     size_limit: Count = 1000
     # Phones give up a search after 5 to 30 s, and a person gives up earlier.
@@ -134,7 +134,8 @@ class Sync(Table, frozen=True, kw_only=True):
 class Serve(Table, frozen=True, kw_only=True):
     """The table ``[serve]``."""
 
-    # The time is limited, because a phone that was removed meanwhile can still log in until the database is back.
+    # The age of a snapshot is limited: a phone that was removed after the snapshot can log in until the database is
+    # back.
     stale_start: StaleStart = StaleStart(86400)
 
 
@@ -212,7 +213,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     area_code: AreaCode = AreaCode()
     switchboard: bool = True
     outside_line: Digits = Digits()
-    # The gateway compares each of these texts with each number that a phone asks for, so the list is limited.
+    # The gateway compares each text with each number that a phone asks for, so the list is limited.
     strip: Annotated[tuple[Affix, ...], msgspec.Meta(max_length=16)] = ()
     sources: tuple[Source, ...] = (Source.CONTACTS,)
     labels: tuple[LabelName, ...] = ()
@@ -225,7 +226,7 @@ class Tenant(Table, frozen=True, kw_only=True):
     activity_keep: Duration = Duration(365 * 86400)
     help: Help = Help()
     dial_url: DialUrl = DialUrl()
-    # "browser" by default, because a telephone system may know people by their browsers' sessions.
+    # "browser" by default, because a telephone system may recognize people by the sessions of their browsers.
     dial: Literal["browser", "server"] = "browser"
     attribute_aliases: AttributeAliases = AttributeAliases()
     sharing: Sharing = Sharing.PRIVATE
@@ -254,7 +255,7 @@ class Tenant(Table, frozen=True, kw_only=True):
             lenient=self.matching == "lenient",
             strip=tuple(affix.lower() for affix in self.strip),
             book_order=tuple(map(folded, self.book_order)),
-            # `favourites_first` finds the favourites in the branch of favourites, so this setting needs the branch.
+            # `favourites_first` needs the branch of favourites.
             favourites=self.favourites or self.favourites_first,
             favourites_first=self.favourites_first,
             block_label=folded(self.block_label),

@@ -51,7 +51,7 @@ class Workers:
         self.explain = WorkerThread(reactor, "explain")
         self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
-        # A large account's pages are converted by two processes, if the machine has processors for both.
+        # Two processes convert the pages of a large account, if the machine has several processors.
         self.page_processes = (self.work_process, *([WorkerProcess(reactor)] if (os.cpu_count() or 1) > 1 else []))
         self.build_process = ChildProcess(BUILD_TIMEOUT_SECONDS)
         self.file_process = ChildProcess(FILE_TIMEOUT_SECONDS)
@@ -146,7 +146,7 @@ class RecordPruner(PeriodicService):
     """A service that deletes old records at the gateway's start, and then periodically.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
-    :param seconds: the time from one run to the next run.
+    :param seconds: the time between two runs.
     :param functions: called in each run, each in a transaction, with a connection and the seconds since the epoch.
     """
 

@@ -59,16 +59,15 @@ MAX_SEARCHES = 100
 class SyncParts:
     """The objects that talk to Google and to other gateways, and publish the contacts that Google returned.
 
+    The attributes `leadership`, `heartbeat` and `bulletin` are None if no other gateway can use the database.
+
     :ivar stale_limit: the service that ends serving from a snapshot of logins that is too old, or None if the gateway
         has not started from a snapshot.
     :ivar logins_keeper: the service that writes the snapshot of logins, or None if the gateway writes no snapshot.
     :ivar file_books: the service that reads the configured files.
-    :ivar leadership: the service that takes the lead, or None if the gateway does not sync, or no other gateway can use
-        its database.
-    :ivar heartbeat: the service that tells other gateways that this gateway runs, or None if no other gateway can use
-        its database.
-    :ivar bulletin: the service that exchanges data with other gateways, or None if no other gateway can use its
-        database.
+    :ivar leadership: the service that takes the lead; None also for a gateway that does not sync.
+    :ivar heartbeat: the service that tells other gateways that this gateway runs.
+    :ivar bulletin: the service that exchanges data with other gateways.
     :raises UserError: when ``[google] ca_file`` cannot be used.
     """
 

@@ -82,7 +82,7 @@ def make_web_dependencies(
         is_stale=lambda: phones.catalog.snapshot.freshness is not Freshness.CURRENT,
         database_fails_since=lambda: base.store.failing_since,
         certificate_expiry=base.certificate_expiry_if_near,
-        # A proxy with the PROXY protocol may end TLS, which the gateway cannot see.
+        # Behind a proxy with the PROXY protocol, the gateway cannot see whether a request came over TLS.
         serves_https=bool(config.web.listen_tls) and not config.web.proxy_protocol,
         sends_hsts=lambda: config.web.hsts and _is_https_proven(base),
         changed=sync.change_feed.refresh_now,
@@ -106,7 +106,7 @@ def make_web_dependencies(
 
 
 def _is_https_proven(base: Base) -> bool:
-    """Return whether HTTPS has worked for a day; a proxy that serves HTTPS is taken to have proved its certificate."""
+    """Return whether the certificate has been good for a day; True if a proxy, and not the gateway, serves HTTPS."""
     if not base.config.web.listen_tls or base.tls is None:
         return True
     return base.tls.loaded.is_proven(base.now())
@@ -163,8 +163,8 @@ def _admin_dependencies(
 
 def _phone_dependencies(base: Base, phones: PhoneParts) -> PhoneDependencies:
     async def try_connection(access: ConnectionSettings) -> Sequence[StepResult]:
-        # ldaptor's LDAP client is large, so it is imported only at the first test of a phone, and on a thread, so that
-        # phones do not have to wait.
+        # ldaptor's LDAP client is large.  The first test of a phone imports the client on a thread, so that phones do
+        # not have to wait.
         reachability = await base.workers.work(import_module, "ldapgw.phones.reachability")
         with phones.own_tests.running(access.bind_dn) as connected:
             steps: Sequence[StepResult] = await reachability.try_phone(access, base.reactor, connected)

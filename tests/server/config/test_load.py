@@ -333,7 +333,7 @@ CONTRADICTIONS = [
         'ldap.reuse_port = true: "unix:/run/s" cannot be shared; expected TCP ports alone, such as "tcp:389"',
     ),
     ('[sync]\ninterval = "59s"', 'sync.interval = "59s": expected at least 1m'),
-    ('[ldap]\nlisten = ["tcp:8080"]', 'web.listen = "tcp:8080": is listened on by ldap.listen already'),
+    ('[ldap]\nlisten = ["tcp:8080"]', 'web.listen = "tcp:8080": ldap.listen already listens on this endpoint'),
     (
         '[ldap]\nlisten = ["haproxy:tcp:389"]',
         'ldap.listen = "haproxy:tcp:389": expected tcp:389, and the proxies in ldap.proxy_protocol; haproxy: would '
