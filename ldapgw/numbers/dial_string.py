@@ -56,8 +56,8 @@ _EXTENSION: Final = re.compile(
 )
 # The groups of digits behind a word of `_CODE_WORDS`; all these groups together are one code.
 _GROUPED_CODE: Final = re.compile(r"(?:" + "|".join(_CODE_WORDS) + r")[ .:#]{0,3}(\d+(?:[ -]\d+)*)", re.IGNORECASE)
-# The beginning of the text that is dialled after the connection: a word for an extension, "x", "~" or "#", digits in
-# brackets at the end, the parameter "ext" (RFC 3966), or a pause.  Pauses are "p" and "w" (RFC 3601), and ",," and ";;"
+# The beginning of the text that is dialled after the connection: a word for an extension, a sign ("x", "~", "#"),
+# digits in brackets, the parameter "ext" (RFC 3966), or a pause.  Pauses are "p" and "w" (RFC 3601), and ",," and ";;"
 # (smartphones).  The "~" in "(8~5)" is excluded: people in Lithuania and Belarus wrote area codes with this sign for
 # the dial tone.
 _AFTERWARDS: Final = re.compile(

@@ -170,8 +170,8 @@ def other_forms(e164: str) -> tuple[str, ...]:
 def readings(text: str, region: str, outside_line: str = "", area_code: str = "") -> tuple[Number, ...]:
     """Return the numbers that a phone or a PBX may mean by a text.
 
-    The text is read in several ways: as the phone sent it, without the digits for an outside line, with a "+" in front,
-    and with the area code of the site.  A text with a word in front of its digits is not a number and has no readings.
+    The text is read as sent, without the digits for an outside line, with a "+" in front, and with the area code of the
+    site.  A text with a word in front of its digits is not a number and has no readings.
 
     :param outside_line: the digits for an outside line, which some PBXs leave in front of a caller's number.
     :param area_code: the area code of the site, without the trunk prefix; networks signal callers of the area without
@@ -247,8 +247,7 @@ def _local_number(number: Number, region: str, area_code: str) -> Number | None:
 def number_query(text: str, region: str, outside_line: str = "", area_code: str = "") -> NumberQuery:
     """Return the index keys of a requested number.
 
-    Most numbers that phones and PBXs send have a usual form; the keys of such a number are found without parsing the
-    number.
+    Most numbers that phones and PBXs send have a usual form, and are not parsed.
     """
     text = text[:LONGEST_TYPED]
     plain = dial_string.plain(text)

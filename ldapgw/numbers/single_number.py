@@ -24,8 +24,8 @@ MOST_DIGITS: Final = 15
 # A list of internal numbers, such as "12, 13", which must not be read as one number.  A text with a zero in front is no
 # list: the zero begins an area code, and the separator belongs to the number.
 _LISTED: Final = re.compile(r"[1-9][^,;|&\n]*[,;|&\n]")
-# The maximum number of digits of an extension without a word such as "ext." in front; and a pattern of such an
-# extension at the end of a text.
+# The maximum number of digits of an extension without a word such as "ext." in front; and a pattern for the extension
+# at the end of a text.
 LONGEST_EXTENSION: Final = 5
 _LAST_GROUP: Final = re.compile(
     rf"(?:\s?(?:[-\u2013\u2014\u2026]|\.{{2,3}})\s?(?=[0-9]+$)|\s(?=[0-9]$))([0-9]{{1,{LONGEST_EXTENSION}}})$"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Reads the telephone numbers in the text that people store in a field.
 
-A field is a text of any form: several numbers, remarks, extensions, menus of conferences, a country code without its
-"+", or a number that its country has changed since.  `read` returns the numbers of a field as networks connect the
-numbers.  Each number has its other *readings*: further numbers that the text may mean, and by which a caller is
-recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can explain what is
-dialled.
+A field is a text of any form, with several numbers, remarks, extensions, or menus of conferences.  A number may lack
+the "+" in front of the country code, or may have been changed by its country since.  `read` returns the numbers of a
+field as networks connect the numbers.  Each number has its other *readings*: further numbers that the text may mean,
+and by which a caller is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that
+pages can explain what is dialled.
 
 A field is read twice, with and without possible remarks (`ldapgw.numbers.field_text`).  A `_Field` splits a text into
 its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
@@ -72,8 +72,8 @@ _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", r
 # A punctuation mark or "Fax", and then a hyphen, as in "030 55501-0, -12".  The digits behind the hyphen replace the
 # digits behind the hyphen of the preceding number.
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# Characters and words in front of the last digits of a further number, which differs from the preceding number only in
-# these digits ("030 5550171, 72").
+# Characters and words in front of an ending, as in "030 5550171, 72".  The ending replaces the last digits of the
+# preceding number.
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
 # The digits behind a hyphen at the end of a number; the next number of the field may have other digits in this place.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
