@@ -4,9 +4,9 @@
 A public authority issues certificates only for names that everybody can look up.  Inside a company's network, a private
 authority issues the certificate, and each phone has to be told to trust the authority (``/{tenant}/ca.crt``).
 
-The four files are in one folder, ``tls`` in the state directory.  A renewal keeps both keys, so that a renewal replaces
-one file atomically, and phones go on trusting the authority.  The keys are RSA keys, because many phones from before
-2020 know no other kind of key.
+The keys and certificates of the authority and of the gateway are four files in one folder, ``tls`` in the state
+directory.  A renewal keeps the keys: a renewal replaces only one file, and phones go on trusting the authority.  The
+keys are RSA keys, because many phones from before 2020 know no other kind of key.
 
 `CertificateReloader` renews the certificate of a private authority, loads renewed certificates of any authority, and
 warns before a certificate expires.  The reloader checks the files of ``[tls]`` off the reactor's thread, because a
@@ -219,7 +219,7 @@ def _sign(
     """Return a signed certificate.
 
     :param days: the days from now until the certificate expires.
-    :param extensions: the extensions (RFC 5280 4.2), each with a flag: True if a client that does not know the
+    :param extensions: the extensions (RFC 5280 4.2), each with the flag *critical*: clients that do not know a critical
         extension must refuse the certificate.
     """
     moment = datetime.fromtimestamp(now, UTC)

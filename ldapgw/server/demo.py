@@ -3,9 +3,9 @@
 
 With ``--workspace``, a service account reads the contacts of a company of 200 people, and nobody has to consent.
 
-This module is an entry point: it imports the reactor, and passes the reactor on.  The demo writes a configuration file
-into its folder, so that other commands can use the demo.  At the end, the demo removes all its files, including its
-folder.
+This module is an entry point, which imports the reactor and passes the reactor on.  The demo writes a configuration
+file into its folder, so that other commands can use the demo.  At the end, the demo removes all its files, including
+its folder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the gateway in the foreground, for ``ldapgw run``: signals, the service manager, and reloads at SIGHUP.
 
-This module is an entry point: the module imports the reactor, and passes the reactor on.
+This module is an entry point, which imports the reactor and passes the reactor on.
 
 A reload first reads and checks the new configuration.  If there is a problem, the gateway continues as before.
 Otherwise the gateway answers outstanding searches, stores pending data and stops.  The same process then executes the
@@ -187,7 +187,7 @@ class ServiceManager:
             self._send(f"WATCHDOG_USEC={int(self.watchdog_seconds * _MICROSECONDS)}")
 
     def reloading(self, seconds: float) -> None:
-        """Report that the configuration is read again; `ready` follows.
+        """Report that the configuration is read again; `ready` reports the end.
 
         :param seconds: the time of the monotonic clock, in seconds.
         """

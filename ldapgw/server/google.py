@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The clients of Google's endpoints, and the present OAuth client and service account of each tenant.
 
-An OAuth client, and likewise a service account, is configured in the file, or entered on the page by an administrator.
-An entered client takes effect at once, even in a running gateway, because each use looks up the client anew.
+OAuth clients and service accounts are configured in the file, or entered on the page by an administrator.  An entered
+client takes effect at once, because each use looks up the client anew.
 
 Mutable: `TenantClients` and `TenantDelegations`, which hold the entered clients and service accounts as last read.
 """

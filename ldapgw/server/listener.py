@@ -204,7 +204,7 @@ class Listener(Service):
         port: Any = self._port
         if not hasattr(port, "socket") or not self.endpoint.startswith(("tcp:", "tcp4:", "tcp6:")):
             return None
-        # `stopListening` would shut down the socket, and with it all copies of the socket.
+        # `stopListening` would shut down all copies of the socket.
         port.stopReading()
         self._port = None
         kept: socket.socket = port.socket

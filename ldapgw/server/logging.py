@@ -2,7 +2,8 @@
 """The log: one line for each event, as text or as JSON; each part of the gateway can have its own lowest level.
 
 Each log call names its event (``event="sync_failed"``, `docs/reference/log-events.rst`).  An event without a name comes
-from a library, even if the event has a namespace of ldapgw: a class of ldapgw may derive from a class of the library.
+from a library.  The event may still have a namespace of ldapgw, because a class of ldapgw may derive from a class of
+the library.
 
 `LogMeter` counts the events.  `MisuseLog` keeps the page's clients from filling the log.
 """

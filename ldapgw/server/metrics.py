@@ -271,7 +271,7 @@ def _render(snapshot: MetricsSnapshot) -> bytes:
 
 
 def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float | None]]:
-    """Yield the name, help and value of each gauge without labels; the value is None if it is not known."""
+    """Yield the name, help and value of each gauge without labels; the value is None if unknown."""
     gauges, stored = snapshot.gauges, snapshot.stored
     yield "ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready
     yield "ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok

@@ -94,7 +94,7 @@ def check_database(subject: Subject) -> Iterator[CheckResult]:
 
 
 def check_key(subject: Subject) -> Iterator[CheckResult]:
-    """Check the key, which has to fit the database, and which other gateways on the database need too.
+    """Check that the key fits the database, and is a key of the other gateways on the database.
 
     :raises StoreError: when the gateway cannot use the key.
     """
@@ -203,7 +203,7 @@ def has_entered_client(subject: Subject, tenant: str) -> bool:
 
 
 def entered_clients(subject: Subject) -> Mapping[str, Client]:
-    """Return the OAuth clients that administrators entered on the page, by tenant; empty if they cannot be read."""
+    """Return the OAuth clients that administrators entered, by tenant; empty if a client cannot be read."""
     try:
         secret_box = SecretBox.open(subject.state_dir.key_source, create=False)
         found = rows(subject, "SELECT tenant, client_id, client_secret FROM oauth_client")
@@ -476,7 +476,7 @@ def _unavailable(item: str, address: ListenAddress, error: OSError, moment: Mome
 
 
 def _accepts(address: ListenAddress) -> bool:
-    """Return whether a program listens on a port that this user may not listen on."""
+    """Return whether a program accepts connections on a port that this user may not open."""
     try:
         socket.create_connection((address.reachable_host, address.port), _PATIENCE).close()
     except OSError:

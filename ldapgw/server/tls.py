@@ -148,7 +148,7 @@ class LoadedCertificate:
     :ivar validity: the validity of the whole chain.
     :ivar file_versions: the versions of the files, taken before the files were read.
     :ivar trust_anchor: the certificate, in PEM, that phones must be told to trust; empty if phones trust the gateway's
-        certificate anyway.
+        certificate already.
     """
 
     context: SSL.Context

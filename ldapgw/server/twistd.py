@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The twistd plugin ``twistd ldapgw --config FILE``.
 
-This module is an entry point: it imports the reactor, and passes the reactor on.
+This module is an entry point, which imports the reactor and passes the reactor on.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogOb
 
 
 def _refuse_reload() -> None:
-    # Executing twistd anew would write the file of the process id, and go to the background, a second time.
+    # twistd, executed anew, would again write the file of the process id and go to the background.
     log.error(
         "SIGHUP: twistd cannot read the configuration again; restart twistd, or use ldapgw run",
         event="reload_impossible",

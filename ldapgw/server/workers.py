@@ -6,8 +6,8 @@ would hold the interpreter lock: parsing one page of a thousand persons takes a 
 keeps one process, which runs one call after another and exits after some idle time.  A `ChildProcess` runs each call in
 a new process unless the process is kept.
 
-A process reads calls from one pipe and writes answers to another pipe.  The process ends when the gateway ends: after
-the current call if the gateway closes the pipe of calls, and at once if nobody reads the pipe of answers any more.
+A process reads calls from one pipe and writes answers to another pipe.  If the gateway closes the pipe of calls, the
+process ends after the current call.  If nobody reads the pipe of answers any more, the process ends at once.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class WorkerProcess(WorkerThread):
 
 
 class SizeBasedOffload:
-    """A caller of functions on response bodies: on a thread for a small body, in a process for a large body.
+    """Calls functions on response bodies: on a thread for a small body, in a process for a large body.
 
     :param thread: calls a function with its arguments on a thread.
     :param processes: the processes, of which the process with the fewest calls takes the next large body.

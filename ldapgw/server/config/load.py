@@ -399,7 +399,7 @@ def _file_contradictions(tenant: Tenant, where: str) -> Iterator[str]:
 
 
 def _key_file_problems(tenant: Tenant) -> Iterator[str]:
-    """Yield the problem of a service account's key file, which the gateway reads when it starts."""
+    """Yield the problem of a service account's key file, which the gateway reads at the start."""
     for delegation in tenant.delegation:
         where = f'tenant "{tenant.name}": delegation: key_file = {delegation.key_file}'
         try:
