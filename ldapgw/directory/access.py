@@ -3,11 +3,11 @@
 
 Everything that answers a phone, a page, a command or a replica asks this module.  `TenantViewer.access_to` is the rule,
 and `BookAccess` says what the rule grants.  `ReplicaAccess.branches_of` is the rule for replicas.  If a book is hidden
-from a viewer, the book does not exist for the viewer: neither a search nor a name finds the book.
+from a viewer, neither a search nor a name finds the book.
 
-A viewer who does not own a book sees at most the shared part of the book (`Book.shared_branch`).  If the book's
-settings name a shared label, this part is the contacts with the label, or nothing if the account has no such label.
-Otherwise, this part is the whole book.
+A viewer who does not own a book sees at most the shared part of the book (`Book.shared_branch`).  The shared part is
+the whole book, unless the book's settings name a shared label.  With a shared label, the shared part is the contacts
+with the label.  If the account lacks the label, nothing is shared.
 
 `Viewer` and `Access` are named tuples because named tuples are compared and hashed fast: each search looks up cached
 results by its viewer.
@@ -35,7 +35,7 @@ class BookAccess(StrEnum):
     * ``GROUP``: The book is shared with a group of the viewer's first account.  The viewer sees the shared part.
     * ``DIRECTORY``: The book is the Workspace directory.  The viewer sees all of the book.
     * ``CALLERS``: The book is open for caller ID.  Only a search for a complete number finds contacts in the shared
-      part, and shows only their names and this number (`ldapgw.directory.caller_id`).
+      part, and the search shows only the contacts' names and the number (`ldapgw.directory.caller_id`).
     * ``PRIVATE``, ``OTHER_GROUP``: The viewer sees nothing.
     """
 
@@ -68,7 +68,7 @@ _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS:
 class SeenBook(NamedTuple):
     """A book that a viewer sees in whole or in part.
 
-    :ivar book: the part of the book that the viewer sees.
+    :ivar book: a `Book` with only the contacts that the viewer sees.
     """
 
     book: Book
@@ -78,8 +78,7 @@ class SeenBook(NamedTuple):
     def is_browsed(self) -> bool:
         """Return whether the viewer may list and read the contacts.
 
-        If the viewer may not browse the book, a search for a complete number finds at most the name of the contact with
-        this number.
+        If the result is false, a search for a complete number finds at most the name of a contact.
         """
         return self.access is not BookAccess.CALLERS
 
@@ -93,9 +92,9 @@ class TenantViewer(NamedTuple):
     """A viewer within one tenant.
 
     :ivar books: the keys of the viewer's own books in order; empty if the viewer has no book.
-    :ivar groups: the groups to which the account of the first of these books belongs.  The groups of the viewer's other
-        accounts do not count: several people may use the phone, and all of them would see contacts that are shared only
-        with one person's group.
+    :ivar groups: the groups to which the viewer's first account belongs.  The groups of further accounts do not count,
+        because several people may use one phone.  Contacts that are shared with one person's group must not be shown to
+        other people.
     """
 
     books: tuple[str, ...] = ()
@@ -106,7 +105,7 @@ class TenantViewer(NamedTuple):
         """Return the viewer of a phone with one account or with several accounts.
 
         :param books: the keys of the accounts' books in order.
-        :param address: the address of the first account, which is the name of its book.
+        :param address: the address of the first account.  The address is also the name of the account's book.
         """
         # A configured group names its accounts by their addresses, and a Google Group names its accounts by the keys of
         # their books.
@@ -175,9 +174,10 @@ class Access(NamedTuple):
 class ReplicatedBranch(NamedTuple):
     """A branch of the tree that a replica holds: a book, or the shared label of a book.
 
-    :ivar has_contacts: whether the replica holds the branch's contacts, and not only the branch's own entry.
-    :ivar sharing: the value of the contacts' `Sharing`, from which a replica that holds all books derives its access
-        rules.  Empty if the contacts are not shared, or if the replica holds only books that everybody sees.
+    :ivar has_contacts: true if the replica holds the branch's contacts; false if the replica holds only the branch's
+        own entry.
+    :ivar sharing: the value of the contacts' `Sharing`.  A replica that holds all books derives access rules from the
+        value.  Empty if the contacts are not shared, or if the replica holds only books that everybody sees.
     """
 
     branch: Book | Label
@@ -216,7 +216,7 @@ class Viewer(NamedTuple):
     :ivar number_formatter: converts numbers to the viewer's format; None if numbers stay in the tenant's format.
     :ivar area_code: the area code of the phone's site; empty if the tenant's area code applies.
     :ivar replica: for the login of a replica, the part of the tree that the replica holds; None for other logins.  The
-        login may read this part only by content synchronization (RFC 4533).
+        login of a replica may read only by content synchronization (RFC 4533).
     """
 
     login: str = ""
@@ -233,7 +233,7 @@ class Viewer(NamedTuple):
         return tenants[0].tenant if len(tenants) == 1 else ""
 
 
-# This viewer sees only the root DSE and the subschema.
+# The viewer who sees only the root DSE and the subschema.
 NOBODY = Viewer()
 
 
@@ -241,8 +241,8 @@ NOBODY = Viewer()
 class LeftOut:
     """A client that asked for too many unknown numbers.
 
-    A search of the client is *refused* if the gateway does not look up the searched numbers in caller-ID books.  A
-    refused search may still find contacts in other books.
+    The gateway *refuses* a search of such a client: the search finds nothing in caller-ID books.  A refused search may
+    still find contacts in other books.
 
     :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.

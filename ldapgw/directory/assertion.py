@@ -7,9 +7,9 @@ text may pass.  The search text of an attribute holds its normalized values, one
 (`ldapgw.directory.normalization`).  The search text *on the keys* is the same text with each letter replaced by its
 digit on a telephone keypad (`name_folding.on_keys`).
 
-Matching is lenient, as a person expects, or strict, by the rules of RFC 4517 (`NamingContext.lenient`).  Functions that
-return an assertion return None if the assertion value does not fit the attribute: then the filter's term is Undefined
-(RFC 4511 4.5.1.7).
+Lenient matching compares values as a person expects, and strict matching follows RFC 4517 (`NamingContext.lenient`).  A
+function that returns an assertion returns None if the assertion value does not fit the attribute.  The filter's term is
+then Undefined (RFC 4511 4.5.1.7).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ TextPredicate = Callable[[str], bool]
 # A set of strings: a search text has to contain at least one of these strings.  An index looks up two special kinds of
 # strings, each of which begins with a control character.  A string that begins with `NUMBER_END` is the tail of a
 # number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text on
-# the keys has to contain these digits (`name_folding.on_keys`).  An index has keypad digits only for the beginning of
-# each word, and for all parts of a word in a script other than Latin.  So the middle or the end of a Latin word is
-# looked up by the letters for which the digits can stand (`_required_on_keys`).
+# the keys has to contain these digits (`name_folding.on_keys`).  An index has keypad digits for the beginning of each
+# word, and for all parts of a word in a script other than Latin.  The middle and the end of a Latin word are looked up
+# by the letters for which the digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -43,14 +43,14 @@ ON_KEYS: Final = "\x0e"
 class Assertion:
     """A prepared assertion.  The assertion never changes.
 
-    The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
+    The class is no frozen dataclass, because creating an object of a frozen dataclass is slow.
 
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
-    :ivar value_range: a least and a greatest line; a search text that passes has a line between these two lines.  None
-        if the assertion has no bounds.
+    :ivar value_range: a least and a greatest line; a search text that passes has a line between the two lines.  None if
+        the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: true if no other test is needed for the search text of a single value: the text passes if the text
-        contains a string of each required set, in any order and in any line.
+    :ivar anywhere: whether the search text of a single value passes if the text contains a string of each required set,
+        in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -81,8 +81,8 @@ class _Part(NamedTuple):
     on_keys: bool = False
 
 
-# Parts that consist of a "+" alone.  A filter that has only such parts matches no value.  Otherwise the filter would
-# match nearly every number, because a number in E.164 begins with a "+".
+# Parts that consist of a "+" alone.  A filter with only such parts matches no value, although every number in E.164
+# contains a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
 # A text that sorts after every line.
@@ -102,7 +102,7 @@ _COMPARISON_KEYS: Final = {
     kind.name: _COMPARISONS.index((kind.comparison, kind.name in _NAMES)) for kind in ATTRIBUTE_TYPES
 }
 
-# Every search needs these members of the enumeration.  The constants save the time of looking up the members.
+# Every search needs the two members of the enumeration, and a constant is faster than a lookup of the member.
 _TEXT: Final = Family.TEXT
 _NUMBER: Final = Family.NUMBER
 
@@ -121,7 +121,7 @@ def text_of(value: bytes, *, lenient: bool) -> str | None:
 
 
 def comparison_key(kind: AttributeType) -> int:
-    """Return the key under which attributes with the same comparison share one prepared assertion."""
+    """Return a number that is equal for all attributes that can share one prepared assertion."""
     return _COMPARISON_KEYS[kind.name]
 
 
@@ -156,7 +156,7 @@ def approximate(kind: AttributeType, value: bytes, context: NamingContext) -> As
 
 
 def strict_equality(family: Family, text: str) -> Assertion | None:
-    """Return the assertion that an attribute has a value equal to a text, by the rule of RFC 4517 for a `Family`."""
+    """Return the assertion that an attribute has a value equal to a text by the rule of RFC 4517."""
     line = normalization.normalized(family, text)
     return None if line is None else _any_of((f"\n{line}\n",))
 
@@ -165,8 +165,6 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
     """Return the assertion that one of an attribute's values is the telephone number in a text.
 
     A text that cannot be dialled matches no value.
-
-    Parsing is expensive, so the number is parsed only when a tested search text may contain the number.
     """
     text = asserted_number(text, context)
     tails, exact_forms = phone_number.number_query(text, context.region, context.outside_line, context.area_code)
@@ -270,7 +268,10 @@ def _family(kind: AttributeType) -> Family:
 
 
 def _of_attribute(kind: AttributeType, assertion: Assertion | None) -> Assertion | None:
-    """Adapt a strict assertion to an attribute whose values are lists of lines; each list is tested as one line."""
+    """Adapt a strict assertion to an attribute.
+
+    If the attribute's values are lists of lines, the assertion tests each list as one line.
+    """
     if assertion is None or not has_list_rule(kind):
         return assertion
     test = assertion.test
@@ -288,7 +289,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 def _same_text(kind: AttributeType, text: str) -> Assertion:
     """Return the assertion that one value equals a text.
 
-    If the text has two to `MAX_WORDS` words, a value that has all these words, in any order, matches too.
+    If the text has two to `MAX_WORDS` words, a value with the same words in another order matches too.
     """
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
@@ -314,10 +315,11 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 
 
 def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
-    """Return the assertion that one value has all words of a text; in a name, parts of a word count as words too.
+    """Return the assertion that one value has all words of a text.
 
-    In a name, the text "k-h" matches a single word that begins with "k-h" or "kh".  The text also matches a word that
-    begins with "k" together with another word that begins with "h".
+    In a name, parts of a word count as words too.  For example, the text "k-h" matches a single word that begins with
+    "k-h" or "kh".  The text also matches a name with one word that begins with "k" and another word that begins with
+    "h".
     """
     strings = [tuple([f" {form}{after}" for form in forms]) for forms in words]
     as_typed = _in_any_order(strings)
@@ -325,8 +327,7 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # The result is an OR of both tests.  The sets of required strings of both tests are joined in pairs.  A value that
-    # passes either test contains a string of each joined set.
+    # A value that passes either test contains a string of each set in `required`.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
@@ -334,16 +335,16 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
     """Return the assertion that one value contains a string of each set, each in a different word of the value.
 
-    :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Even then, searched
-        words that begin with the same letter have to be in one line.
+    :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Searched words that
+        begin with the same letter always have to be in one line.
     """
     if len(words) == 1:
         return _any_of(words[0])
     # Searched words with the same initial have to be in one line.  Otherwise two variants of a single word of the value
     # could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
-    # The list stays empty until a search text with several values is tested for the first time: few searches test a
-    # search text with several values.
+    # The list is filled when a search text with several values is tested for the first time.  Few searches come to such
+    # a search text.
     of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:
@@ -388,9 +389,9 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string, but leave out a word that begins with another of these words.
+    """Return the first word of each string, without each word that begins with another first word.
 
-    Therefore at most one of the returned words can match at a given position of a text.
+    At a given position of a text, at most one of the returned words can match.
     """
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
@@ -400,9 +401,9 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 
 
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
-    """Group searched words that share an initial; leave out each word that shares no initial with another word.
+    """Group searched words that share an initial; leave out all other words.
 
-    A searched word may have several initials: each word of each alternative contributes its first letter.
+    A searched word has an initial for each word in each of its alternatives.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # the words of most names share no initial
@@ -421,7 +422,7 @@ def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternativ
 
 
 def is_single_value(text: str, start: int, end: int) -> bool:
-    """Return whether all lines of a search text in lenient matching are variants of one value.
+    """Return whether all lines of a search text (lenient matching) are variants of one value.
 
     :param text: a text that contains the search text from `start` to `end`.
     """
@@ -445,12 +446,8 @@ def _count(text: str, strings: Iterable[str]) -> int:
 
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
-    """Return whether the searched words can be at different positions in a line (bipartite matching).
-
-    If n words are searched, at most n positions of each word are looked for, because the other words take at most n - 1
-    of these positions.
-    """
-    # In most cases, one position of each word is enough, because no two words are at the same position.
+    """Return whether the searched words can be at different positions in a line (bipartite matching)."""
+    # In most cases, each searched word has its own position already, and no matching is needed.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []
@@ -467,7 +464,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
 
 
 def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, int], tried: set[int]) -> bool:
-    """Assign a position to a word, and move other words to other positions if needed; return whether this succeeded."""
+    """Assign a position to a word, and move other words if needed; return whether a position was found."""
     for place in places[word]:
         if place not in tried:
             tried.add(place)
@@ -478,21 +475,23 @@ def _takes_place(word: int, places: Sequence[Sequence[int]], word_at: dict[int, 
 
 
 def _keypad_words(digits: str, after: str) -> list[Alternatives]:
-    """Return the ways to split keypad digits into words; in the result, a blank precedes each word.
+    """Return the ways to split keypad digits into words; a blank precedes each returned word.
 
-    A zero may stand for a blank between words.  At the beginning, a zero is never read as a blank.
+    A zero may stand for a blank between words.  A zero in front of the first word stands for itself.
     """
     readings = [reading.split() for reading in name_folding.keypad_readings(digits) if reading[0] != " "]
     return [tuple([f" {word}{after}" for word in words]) for words in readings if len(words) <= name_folding.MAX_WORDS]
 
 
 def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
-    """Return the assertion that the search text in keypad digits has a line with all words of at least one list.
+    """Return the assertion that a line of the search text, in keypad digits, has all words of one list.
 
-    :param readings: the lists of words, one for each way to split the digits into words.
+    :param readings: a list of words for each way to split the typed digits into words.  A match with one list is
+        enough.
     """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # The n-th set of required strings holds the n-th word of each list, or the last word of a list with fewer words.
+    # The n-th set of required strings holds the n-th word of each list.  If a list has fewer words, its last word is
+    # used.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))
@@ -522,8 +521,7 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
         digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
         if digits:
             strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
-            # A string with two blanks in a row is left out, because no line of keypad digits contains two blanks in a
-            # row.
+            # No line of keypad digits contains two blanks in a row.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
         elif forms := name_folding.letter_variants(text, at < last and not after):
             parts.append(_Part(tuple([before + form + after for form in forms])))
@@ -536,9 +534,9 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    A single part of at least `SHORTEST_PUBLIC` digits with a star in front (``*12345``) also matches the same number in
-    another form.  If a star follows too (``*12345*``), the part also matches a number that begins with the part in
-    another form.
+    If a star precedes a single part of at least `SHORTEST_PUBLIC` digits, the part may also be a number in another
+    form.  For example, ``*00497736123`` also matches +497736123.  If a star follows too, the part may also be the
+    beginning of a number in another form.  For example, ``*00497736*`` also matches +497736123.
     """
     if context.strip:
         texts = [dial_string.without_affixes(text, context.strip) for text in texts]
@@ -564,7 +562,7 @@ def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
         beginnings = [form for form in _number_beginnings(only, context) if dialled not in form]
         parts = [_Part((dialled, *beginnings))]
     substring = _in_order(parts, "\t")
-    # Some phones cut off the first digits of a number, so the digits may begin within the prefix for calls abroad.
+    # Some phones cut off the first digits of a number, so a part may begin within the prefix for calls abroad.
     cut = phone_number.behind_cut_prefix(dialled, context.region)
     numbers = [number_equality(number, context) for number in (only, *cut)]
     required = itertools.chain.from_iterable(number.required for number in numbers)
@@ -607,8 +605,7 @@ def _any_of(strings: Alternatives) -> Assertion:
 def _in_order(parts: Sequence[_Part], separator: str) -> Assertion:
     """Return the assertion that one line contains all parts in their order.
 
-    :param separator: the character between two lines: a line break; or a tab, so that each form of a number is tested
-        as a line.
+    :param separator: the character between two lines.  With a tab, each form of a number is tested as a line.
     """
     assertions = [_part_assertion(part) for part in parts]
     if len(assertions) == 1:
@@ -631,11 +628,10 @@ def _part_assertion(part: _Part) -> Assertion:
 
 
 def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
-    """Return required strings (`Assertion.required`) for keypad digits.
+    """Return the required strings (`Assertion.required`) of a test for keypad digits.
 
-    A search text that matches the digits contains at least one of these strings.
-
-    The strings are the digits, and the Latin letters for which the digits can stand.
+    The result holds the digits.  If a string may begin in the middle of a word, the result also holds the Latin letters
+    for which the digits can stand.
     """
     if all(string.startswith(" ") for string in strings):
         return (tuple([ON_KEYS + string for string in strings]),)
@@ -645,10 +641,7 @@ def _required_on_keys(strings: Alternatives) -> tuple[Alternatives, ...]:
 
 
 def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
-    """Return whether a line contains the parts in order.
-
-    Each part is matched where the part ends first, so that as much of the line as possible is left for the next part.
-    """
+    """Return whether a line contains the parts in order."""
     position = 0
     for part in parts:
         position = _find_end(part, line, position)
@@ -660,7 +653,7 @@ def _contains_in_order(line: str, parts: Iterable[_Part]) -> bool:
 def _find_end(part: _Part, line: str, position: int) -> int:
     """Return the earliest position at which a match of a part ends; -1 if there is no match.
 
-    :param position: the position at or behind which the match begins.
+    :param position: the earliest position at which the match may begin.
     """
     if part.on_keys:
         line = name_folding.on_keys(line)  # the converted line has the same length
@@ -682,6 +675,5 @@ def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tupl
 
 
 ANY_VALUE: Final = Assertion(lambda _search_text: True)
-# A search text has to contain a string of each required set.  The only required set of `NO_VALUE` has no strings, so an
-# index finds no entries.
+# The only required set of `NO_VALUE` has no strings, so an index finds no entries.
 NO_VALUE: Final = Assertion(lambda _search_text: False, ((),))

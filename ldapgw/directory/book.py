@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""A book: the contacts of an account, of the Workspace directory or of a file as entries, ready to be searched.
+"""A book: the contacts of an account, of the Workspace directory or of a file, as entries that can be searched.
 
-Building a book is slow and is done off the reactor's thread.  A book is never changed: an update makes another book,
+Building a book is slow and is done off the reactor's thread.  A book never changes.  An update makes another book,
 which shares all unchanged segments with the previous book.  An updated book answers every search like a book that was
 built anew.
 
-A book file holds a book with its entries, indexes and labels, so that a start need not build the book again.  The
-entries below a label are the book's entries with another parent.  So the file holds references to the book's entries in
-place of a label's entries.  A deleted entry is written as an empty record.
+A book file holds a book with its entries, indexes and labels, so that a start of the gateway need not build the book
+again.  The entries below a label are the book's entries with another parent, so the file holds only references for a
+label's entries.  A deleted entry is written as an empty record.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ DIRECTORY = "directory"
 # The label that stands for Google's star.
 FAVOURITES = "Favourites"
 
-# The keys of files' books begin with this text.  No account's key begins with this text, because Google's keys have no
-# colon.
+# The beginning of the keys of files' books.  An account's key never begins like a file's key, because Google's keys
+# have no colon.
 FILE_PREFIX = "file:"
 
 # The name of the viewer's own book in `NamingContext.book_order`.
@@ -49,8 +49,9 @@ _MIN_CHANGES = 100
 _CHANGED_PART = 8
 _MAX_CHANGES = 2000
 
-# The version of the format of book files.  Raise this version by hand whenever the same contacts give a different file;
-# cached books of another version are built anew.  ``tests/sync/test_book_cache.py`` fails if nobody raised the version.
+# The version of the format of book files.  Raise the version by hand whenever the same contacts give a different file.
+# Cached books of another version are built anew.  ``tests/sync/test_book_cache.py`` fails if the version was not
+# raised.
 FILE_FORMAT = 11
 
 # The number of entries in one record of a book file.  Writing a record takes a millisecond.
@@ -59,7 +60,7 @@ _CHUNK = 1000
 # The number that is written in place of a reference to a deleted entry.
 _DELETED = (1 << 32) - 1
 
-# The entry of a book that is not built yet.
+# The placeholder for a book's own entry while the book is built.
 _BLANK = Entry(NO_ATTRIBUTES, FixedAttributes(b""))
 
 
@@ -89,8 +90,8 @@ class Book:
     :ivar container: the book's own entry.
     :ivar containers: the book's own entry and the labels' entries.
     :ivar labels: the labels in the order of their entries.
-    :ivar unlabelled_groups: the resource names of further contact groups to which contacts of the book belong or once
-        belonged.  The book has no labels for these groups.
+    :ivar unlabelled_groups: the resource names of the contact groups for which the book has no label.  Contacts of the
+        book belong or once belonged to the groups.
     :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
         are shared; empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that other viewers see.
@@ -116,7 +117,7 @@ class Book:
 
     @property
     def is_file(self) -> bool:
-        """Return whether the contacts are from a configured file, whose sharing is in the configuration too."""
+        """Return whether the book comes from a configured file; the configuration then sets the book's sharing too."""
         return self.key.startswith(FILE_PREFIX)
 
     def __len__(self) -> int:
@@ -137,8 +138,8 @@ def build_book(
     """Build a book of contacts.
 
     :param labels: the names of labels; the keys are the resource names of the labels' contact groups.
-    :param per_number: whether to build also one entry for each number, for phones that show only one number of an
-        entry.
+    :param per_number: whether to build also an entry for each number.  Phones that show only one number of an entry
+        need these entries.
     """
     parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
@@ -170,7 +171,7 @@ def assemble_book(
 
 
 def with_sharing(book: Book, sharing: Sharing, shared_label: str) -> Book:
-    """Return a copy of the book with another sharing.
+    """Return a copy of the book with other settings of sharing.
 
     :param shared_label: the name of a label if only the contacts with this label are shared; empty if all contacts are
         shared.
@@ -201,8 +202,7 @@ def assemble_label(
 def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
     order = context.book_order
     position = order.index(folded(name)) if folded(name) in order else None
-    # Books that are not in `book_order` come after the books in `book_order`: first the viewer's own book, then the
-    # shared books, then the Workspace directory.
+    # The books of `book_order` come first, then the viewer's own book, the shared books, and the Workspace directory.
     precedence = position if position is not None else len(order) + (2 if key == DIRECTORY else 1)
     own_precedence = min(precedence, order.index(OWN) if OWN in order else len(order))
     dn, uuid_namespace = f"ou={escape(name)},{context.base}", f"{context.name}/{key}"
@@ -211,7 +211,7 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
-    # Other viewers see a shared label in place of the book, so the label's entries have the precedence of the book.
+    # The label's entries have the precedence of the book, because other viewers may see the label in place of the book.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
 
 
@@ -232,7 +232,7 @@ def update_book(
         return None
     labelled = {label.group_names for label in book.labels}
     groups = book.unlabelled_groups.union(*labelled)
-    # Unchanged contacts may have a new label too, so all contacts have to be read again.
+    # Contacts that did not change may have the new label too, so all contacts have to be read again.
     if any(names not in labelled and not groups.isdisjoint(names) for _, names in _groups(labels)):
         return None
     parent = _parent_in(book.segments, book_parent(context, book.key, book.name))
@@ -240,9 +240,9 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the object that unchanged entries have as their parent if the object equals `parent`; else `parent`.
+    """Return the parent object of the unchanged entries if the object equals `parent`; else `parent`.
 
-    With the result as their parent, changed entries share one object with unchanged entries, which saves memory.
+    Changed entries get the returned parent.  One parent object for all entries saves memory.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)
@@ -270,8 +270,8 @@ def _with_changes(
     contact_entries: list[Entry] = []
     number_entries: list[Entry] = []
     labelled = []
-    # There may be a million contacts, so the loop keeps no contact: if `stored` is an iterator, the memory of each
-    # contact is freed once the contact's entries are made.
+    # The loop keeps no contact, because there may be a million contacts.  If `stored` is an iterator, each contact is
+    # freed once its entries are made.
     for contact in stored:
         entries = factory.entries_of(contact)
         contact_entries += entries.contact
@@ -315,7 +315,7 @@ def _labels(
 ) -> Iterator[Label]:
     """Yield all labels of the book, updated with the changed contacts.
 
-    A renamed label is recognized by its contact groups, and its segments are used again.
+    A label is recognized by its contact groups.  A renamed label keeps its segments.
 
     :param labelled: the contact groups and the entries of each stored contact that has labels.
     """
@@ -417,7 +417,7 @@ def read_book(source: RecordReader, context: NamingContext, sharing: Sharing) ->
     sort_key = container_sort_key(container.name, parent.uuid_namespace)
     labels = [_read_label(source, context, parent, sort_key, entries) for _ in range(count)]
     groups = frozenset(container.groups)
-    # The file does not tell which label is shared: the caller sets the shared label before publishing the book.
+    # The file does not hold the shared label.  The caller sets the shared label before publishing the book.
     return assemble_book(context, parent, key, container.name, sharing, segments, labels, groups, shared_label="")
 
 
@@ -441,7 +441,7 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 def _records(segment: Segment) -> Iterator[EntryRecord]:
     """Yield the entries' records in order.
 
-    The record of a deleted entry is empty but for a sort key: the sort key of the entry in front keeps the order.
+    The record of a deleted entry holds only the sort key of the entry in front, so that the sort keys stay in order.
     """
     sort_key = b""
     for entry in _entries(segment):
@@ -450,11 +450,11 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 
 
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
-    """Return the position of each entry in the sequence of all entries; the keys are the entries' uids.
+    """Return the position of each entry among all entries of the segments; the keys are the entries' uids.
 
-    Deleted entries count in the positions, but the result contains no deleted entries.
+    A deleted entry has a position too, but is not in the result.
 
-    :param form: the segments with all contact entries of a book, or the segments with all number entries of the book.
+    :param form: the book's segments with contact entries, or the book's segments with number entries.
     """
     entries = chain.from_iterable(map(_entries, form))
     return {entry.uid: number for number, entry in enumerate(entries) if entry}
@@ -494,9 +494,9 @@ def _read_label(
 
 
 def _read_label_segment(source: RecordReader, parent: ParentEntry, form: Sequence[Entry]) -> Segment:
-    """Read a label's segment, whose entries are entries of the book with another parent.
+    """Read a label's segment; the entries are entries of the book with another parent.
 
-    :param form: all contact entries of the book, or all its number entries.
+    :param form: all contact entries of the book, or all number entries of the book.
     """
     _, deleted, index = _read_header(source)
     entries: list[Entry] = []

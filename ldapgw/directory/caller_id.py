@@ -2,13 +2,13 @@
 """Caller ID: makes the entries that a search for a complete number finds besides the viewer's contacts.
 
 From a book that is shared only for caller ID, `find_callers` makes reduced entries.  The filter is then evaluated on
-the reduced entries, so that no filter can probe hidden attributes.  Clients could try numbers one after the other, so a
-`CallerIdBudget` limits the unknown numbers for which a client may ask.
+the reduced entries, so that no filter can probe hidden attributes.  A `CallerIdBudget` limits the unknown numbers for
+which a client may ask, because a client could try all numbers.
 
-Companies in countries with direct dialing store the number of their *switchboard*, such as "+49 7736 5559-0", and call
-from the numbers of their extensions, such as "+49 7736 5559-123".  If no contact has the number of a caller, the search
-finds the contact whose switchboard's number has the longest beginning in common with the caller's number
-(`find_switchboards`).  " ?" follows the company's name, because anybody in the company may be the caller.
+A contact that is a company often has the number of the company's *switchboard*, such as "+49 7736 5559-0".  The
+company's employees call from numbers of extensions, such as "+49 7736 5559-123".  If no contact has the number of a
+caller, `find_switchboards` finds the company by the beginning that the two numbers have in common.  The entry shows the
+company's name and a question mark, because anybody in the company may be the caller.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ def find_callers(
     """Find the caller-ID entries for the numbers that a filter names; yield None after each slice of work.
 
     :param own_namespaces: the UUID namespaces of the viewer's own books, whose contacts are left out.
-    :param budget: the client's budget, or None if there is no limit; nobody is found if the filter names more numbers
-        than the budget allows.
+    :param budget: the client's budget, or None if there is no limit.  If the filter names more numbers than the budget
+        allows, nobody is found.
     :returns: a segment of the entries, or None if nobody is found.
     """
     if budget is not None and not budget.take(len({_number_of(assertion) for _, assertion, _ in numbers})):
         return None
     known: set[_Number] = set()
     query = query_plan.any_of([query for _, _, query in numbers])
-    # The attributes are in the schema's order, not in the filter's order.  So the entry's DN, which contains the first
-    # number that matches, does not depend on the order of the filter's terms.
+    # The entry's DN contains the first number that matches.  With the attributes in the schema's order, the DN does not
+    # depend on the order of the filter's terms.
     assertions = [(kind, [assertion for kinds, assertion, _ in numbers if kind in kinds]) for kind in NUMBER_TYPES]
     assertions = [(kind, of_kind) for kind, of_kind in assertions if of_kind]
     found: dict[str, Entry] = {}
@@ -90,7 +90,7 @@ def find_callers(
 def matching_numbers(
     entry: Entry, numbers: Sequence[NamedNumber], formatter: NumberFormatter | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Return, for each attribute in the schema's order, the entry's numbers that a filter names.
+    """Return the entry's numbers that a filter names; the keys are the attributes' names, in the schema's order.
 
     :param formatter: converts the values from the tenant's format to another format.
     """
@@ -118,11 +118,11 @@ def _caller_id_entry(
     """Return the caller-ID entry of a contact, or None if the contact has no number that a filter names.
 
     The entry holds cn, sn, displayName and the number, and nothing else.  The entry's RDN is the cn and the first
-    matching number.  The entry is right below the tenant, so that its DN reveals neither the book nor the contact's id.
+    matching number.  The entry's parent is the tenant, so that the DN reveals neither the book nor the contact's id.
 
-    :param assertions: for each attribute, its assertions in the filter.  If one of these assertions is true of a value,
-        the filter names the value.
-    :param known: a set to which the function adds the requested numbers that the contact has.
+    :param assertions: for each attribute, the filter's assertions about the attribute.  The filter names a value if one
+        of the attribute's assertions is true of the value.
+    :param known: a set of requested numbers; the function adds each requested number that the contact has.
     """
     numbers = {
         kind.name: _matching_values(entry, kind, assertions_of_kind, known) for kind, assertions_of_kind in assertions
@@ -169,16 +169,16 @@ def _number_of(assertion: Assertion) -> _Number:
 
 # --- switchboards ---
 
-# In an entry, this text follows the company's name, because the caller may not belong to the company.
+# The text that follows a company's name, because the caller may not belong to the company.
 _PERHAPS: Final = " ?"
 # The maximum number of digits of an extension.
 _LONGEST_EXTENSION: Final = 6
 # The minimum number of digits, including the country code, in front of an extension.
 _SHORTEST_BEGINNING: Final = 7
 
-# Two groups of attributes: the attributes of `_SHOWN` get the company's name as their value, and the attributes of
-# `_KEPT` are copied.  All other attributes, except the number of the switchboard, are left out, because their values
-# may be about a person.
+# The attributes of `_SHOWN` get the company's name as their value, and the attributes of `_KEPT` are copied.  The entry
+# also has the number of the switchboard.  All other attributes are left out, because their values may be about a
+# person.
 _SHOWN: Final = ("cn", "displayName", "sn")
 _KEPT: Final = ("objectClass", "uid", "o")
 
@@ -210,10 +210,9 @@ def find_switchboards(
 
 
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
-    """Return the beginnings that callers' numbers may have in common with a company's numbers, the longest first.
+    """Return the beginnings of callers' numbers that may be the beginning of a company's numbers, the longest first.
 
-    A caller's complete number is one of these beginnings, because a network may signal a company's number without the
-    extension.
+    The result includes each complete number, because a network may signal a company's number without the extension.
     """
     beginnings = {
         number[: len(number) - digits]
@@ -225,7 +224,7 @@ def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
 
 
 def _companies(segment: Segment, beginning: str) -> Iterable[Entry]:
-    """Yield the entries that have the number of a switchboard, if `beginning` is the number without its last digits."""
+    """Yield the entries of the companies whose extensions' numbers begin with `beginning`."""
     form, deleted = f"\t{beginning}{SWITCHBOARD_MARK}\t", segment.deleted
     for document in segment.find_documents(ExactKey(beginning + SWITCHBOARD_MARK)):
         entry = segment.entries[document]
@@ -238,10 +237,10 @@ def _company_of(entry: Entry) -> str:
 
 
 def _named_perhaps(entry: Entry, *, lenient: bool) -> Entry:
-    """Copy an entry, and put the company's name and `_PERHAPS` in the place of the names.
+    """Copy an entry, and replace the names by the company's name and `_PERHAPS`.
 
-    Of the numbers, only the numbers of switchboards are copied.  The other numbers may belong to a person who is not
-    the caller, but works for the same company.
+    Only numbers of switchboards are copied.  All other numbers may belong to a person of the company who is not the
+    caller.
     """
     company = _company_of(entry) + _PERHAPS
     texts = normalization.text_search_text([company]) if lenient else ""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The catalog holds the current snapshot of directories and logins, which sync publishes and LDAP reads.
 
-Mutable: `Catalog.snapshot`, which is replaced by one assignment, and the recorded logins of phones.  A search keeps the
-directories with which the search started.
+Mutable: `Catalog.snapshot`, which is replaced by one assignment, and the recorded logins of phones.  A search that has
+started keeps its directories when the snapshot is replaced.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class PhoneAccess:
 
     :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if the phone has no
         XML phone book.
-    :ivar next_password_hash: the hash of a password that the phone may have fetched and not used yet; empty if there is
-        no next password.  Until the phone uses the next password, both passwords are accepted.  The sessions of a phone
-        do not end when the phone gets a next password.
+    :ivar next_password_hash: the hash of a password that replaces the present password when the phone first uses the
+        next password; empty if there is none.  Until the replacement, both passwords are accepted.  The phone's
+        sessions do not end when the phone gets a next password.
     """
 
     name: str
@@ -55,8 +55,7 @@ class Snapshot:
 
     :ivar logins: logins by the phone's name in lower case.
     :ivar loaded: whether the stored contacts are in the snapshot; false until the first complete snapshot.
-    :ivar freshness: stale until the gateway has read the store for the first time in this run; an expired snapshot is
-        empty.
+    :ivar freshness: the age of the contents; an expired snapshot is empty.
     :ivar unserved: the tenants that are empty because their logins and books could not be read from the store.
     """
 
@@ -70,8 +69,8 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar successor: the bind DN that the same phone has now.  A renamed phone has another bind DN.  Empty if the phone
-        was removed or sees another owner's book.
+    :ivar successor: the bind DN that the same phone has now, which differs from `dn` if the phone was renamed.  Empty
+        if the phone was removed or has another owner.
     """
 
     dn: str
@@ -83,7 +82,7 @@ class PhoneBind(NamedTuple):
 
     :ivar password_hash: the hash of the password that the phone used.
     :ivar when: seconds since the epoch.
-    :ivar over_tls: whether nobody on the way could read the password.
+    :ivar over_tls: whether the password was sent over TLS.
     """
 
     address: str
@@ -97,8 +96,8 @@ class Catalog:
 
     :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
-    :param is_own_test: returns, for a bind DN and a client address, whether the login is a test by the gateway itself.
-        The gateway does not record its own tests.
+    :param is_own_test: returns, for a bind DN and a client address, whether the gateway itself tests the login.  Such
+        logins are not recorded.
     """
 
     def __init__(
@@ -112,8 +111,8 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # Both dictionaries hold the last login of each phone, by the phone's name.  A login is first in `_seen`.  The
-        # next call of `take_seen_phones` moves the login to `_last_seen`.
+        # The last login of each phone, by the phone's name.  A login is first in `_seen`, and the next call of
+        # `take_seen_phones` moves the login to `_last_seen`.
         self._seen: dict[str, PhoneBind] = {}
         self._last_seen: dict[str, PhoneBind] = {}
 
@@ -140,12 +139,12 @@ class Catalog:
     def authenticate(self, name: str, password: bytes, address: str, over_tls: bool = True) -> Viewer | None:  # noqa: FBT001, FBT002 - the session's port has no keywords
         """Return the viewer who binds with a name and a password, or None if the name or the password is wrong.
 
-        A refusal takes the time of one hash, even if the name is unknown.  Only a wrong password for a phone with a
-        next password takes the time of two hashes.  The server also delays each refusal, which hides the remaining
-        difference in time.
+        A refusal must not tell by its duration whether the name exists.  So the password of an unknown login is hashed
+        too.  If a phone has a next password, a wrong password takes a second hash.  The server also delays each
+        refusal, which hides the difference.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
-        :param over_tls: whether nobody on the way could read the password.
+        :param over_tls: whether the password was sent over TLS.
         :raises DirectoryError: with the result code unavailable, if the login is unknown and the gateway could not read
             all logins from the store.
         """
@@ -177,7 +176,7 @@ class Catalog:
     def _is_right(self, password: bytes, login: PhoneAccess | None, stored: str) -> bool:
         """Return whether a password has the stored hash of a login.
 
-        A hash is also computed for an unknown login, so that the time does not tell which logins exist.
+        The function computes a hash for an unknown login too, so that the time does not tell which logins exist.
         """
         snapshot = self.snapshot
         if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):
@@ -186,8 +185,8 @@ class Catalog:
 
     def _see(self, login: PhoneAccess, address: str, password_hash: str, *, over_tls: bool) -> None:
         seen = self._seen.get(login.name)
-        # A login with the next password must stay in `_seen` until the store has read the login, and then the old
-        # password ends.  Until then the phone may log in with the old password too.
+        # A login with the next password stays in `_seen` until `take_seen_phones` returns the login, because the store
+        # then ends the old password.  A later login with the old password must not replace the login in `_seen`.
         if seen is None or seen.password_hash != login.next_password_hash or not login.next_password_hash:
             self._seen[login.name] = PhoneBind(address, password_hash, self._now(), over_tls)
 
@@ -205,8 +204,8 @@ class Catalog:
     def last_login(self, phone: str) -> PhoneBind | None:
         """Return a phone's last login since the gateway started, or None if no login is recorded.
 
-        `publish` drops the record of a phone whose login has changed, unless `take_seen_phones` has not returned the
-        record yet.
+        If a phone's login changes, `publish` drops the record, but only after `take_seen_phones` has returned the
+        record.
 
         :param phone: the phone's name, as it is stored.
         """
@@ -237,9 +236,9 @@ class Catalog:
 
 
 def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
-    """Return whether a phone's next password has become its password, and nothing else has changed for its sessions.
+    """Return whether a phone's next password has become its password, and the phone's viewer has not changed.
 
-    If so, the phone's sessions do not end, because the phone may be in the middle of its first search with the new
+    The sessions of such a phone do not end, because the phone may be in the middle of its first search with the new
     password.
     """
     return (
@@ -253,7 +252,7 @@ def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
 def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
     """Return the bind DN that the phone of a former login has now; empty if the phone is gone or has another owner.
 
-    A phone is recognized by its name.  A renamed phone is recognized by the salted hash of its password.
+    The phone has the same name or, if the phone was renamed, the same salted hash of its password.
     """
     successors = (
         login.viewer.login

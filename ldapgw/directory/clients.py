@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Networks identify clients by address, and token buckets limit how often each client may do something.
 
-Clients are counted by network: an IPv4 address, or an IPv6 /64, because one IPv6 host has a whole /64 to itself.
+A client is identified by an IPv4 address or by an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 
 Mutable: `TokenBuckets`.
 """
@@ -14,11 +14,11 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# Clients on a UNIX socket have this address, because these clients are always on this machine.
+# The address that stands for a client on a UNIX socket, because the client is on the same machine.
 LOCAL: Final = "127.0.0.1"
 
-# The maximum number of buckets that are remembered.  If there are more buckets, the least recently used bucket is
-# forgotten, and counts as full from then on.
+# The maximum number of buckets that are remembered.  For a further bucket, the least recently used bucket is forgotten.
+# A forgotten bucket counts as full.
 MAX_BUCKETS: Final = 20_000
 
 

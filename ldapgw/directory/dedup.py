@@ -2,9 +2,8 @@
 """Duplicates: finds the entries of one person in several books, and decides which entry a phone gets.
 
 Two entries with the same name are one person only if the entries also share a telephone number or a mail address
-(`is_same_person`).  Two entries that share nothing with each other stay two persons, even if each of the two entries
-shares a number with a third entry.  A contact of a book and the same contact below a label of the book are one person
-too.
+(`is_same_person`).  If two entries share neither, the entries are two persons, even if a third entry shares a number
+with each of them.  A contact of a book and the same contact below a label of the book are one person.
 
 Of the entries of one person, a search shows the entry in the first book, and leaves the other entries out.  The books
 that the tenant's `book_order` names come first, then the viewer's own books, the shared books, the Workspace directory,
@@ -61,12 +60,14 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
 
 
 def is_same_person(one: Entry, other: Entry) -> bool:
-    """Return whether two entries of different books, with the same sort name, are one person."""
+    """Return whether two entries are one person; the entries have the same sort name and are in different books."""
     return not _contact_points(one).isdisjoint(_contact_points(other))
 
 
 class SameName:
-    """The entries of one name; `duplicates` finds the entries of persons who have an entry in a preceding book.
+    """The entries of one name.
+
+    An entry is a duplicate if the same person has another entry that is shown first.
 
     Mutable: the entries that were added.
 
@@ -103,9 +104,9 @@ class SameName:
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
                 before = [shown.get(point, precedence) for point in points]
-                # The last part of a precedence is the book's namespace.  Two contacts with one namespace are in one
-                # book, and two contacts of one book are always two persons.  Without the comparison of the namespaces,
-                # a starred contact, which comes before all books, could hide another contact of its own book.
+                # Two contacts of one book are always two persons.  So the books' namespaces, which are the last part of
+                # a precedence, must differ.  Otherwise a starred contact, which precedes all books, could hide another
+                # contact of its own book.
                 if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:
@@ -129,9 +130,9 @@ def precedence_of(entry: Entry, own_namespaces: tuple[str, ...]) -> _Precedence:
 def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
-    Entries with the same sort name may have different names in two cases.  A sort key holds only the beginning of a
-    long name.  A name in Chinese characters may be sorted by its pronunciation.  In these cases, the whole name is
-    appended to each string, so that entries with different names have no string in common.
+    Two entries with one sort name may have different names, because a sort key holds only the beginning of a long name,
+    or the pronunciation of a name in Chinese characters.  For such a name, each string also contains the whole name, so
+    that entries with different names have no string in common.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

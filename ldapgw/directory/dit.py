@@ -26,8 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# At most this many starred contacts of an account precede all other contacts in a search.  After each change of the
-# directory, the starred contacts are looked up anew, which takes a few milliseconds.
+# The maximum number of an account's starred contacts that precede all other contacts in a search.  After each change of
+# the directory, the starred contacts are looked up anew, which takes a few milliseconds.
 MAX_FAVOURITES = 500
 
 # The number of labelled contacts that `FlagReader.read_names` reads in one slice of work, in about a millisecond.
@@ -56,11 +56,10 @@ class Directory:
 
     :param before: the shared books of the tenant's previous directory, whose merged segments are used again where
         possible.
-    :param defer_merge: whether to leave segments unmerged, because merging takes long.  A later directory then merges
-        the segments.
-    :ivar shared_books: for each kind of sharing, the merged segments of the books that are shared in this way.
-    :ivar edition: an object that no other directory has.  By the edition, a cache of answers recognizes a directory
-        without holding the directory in memory.
+    :param defer_merge: true to leave the merging of segments, which takes long, to a later directory.
+    :ivar shared_books: for each kind of sharing, the merged segments of the books with this sharing.
+    :ivar edition: an object that no other directory has.  A cache of answers holds the edition in place of the
+        directory, so that the directory's memory can be freed.
 
     Mutable: the cached starred contacts of viewers.
     """
@@ -80,7 +79,7 @@ class Directory:
     )
 
     def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
-        """Merge, count and index the books once for all searches, because there may be a thousand books."""
+        """Prepare the books for all searches, because there may be a thousand books."""
         by_name: dict[str, list[Book]] = {}
         for book in self.books:
             by_name.setdefault(folded(book.name), []).append(book)
@@ -94,7 +93,7 @@ class Directory:
 
     @property
     def needs_merge(self) -> bool:
-        """Return whether there are more segments than a search should look through, so that they have to be merged."""
+        """Return whether segments have to be merged, because there are too many segments for a fast search."""
         return any(shared.needs_merge for shared in self.shared_books.values())
 
     def book(self, key: str) -> Book | None:
@@ -114,7 +113,7 @@ class Directory:
 
     def seen_books(self, access: Access) -> tuple[SeenBook, ...]:
         """Return the books that a viewer sees, in the order of `TenantViewer.seen`."""
-        # There may be thousands of other accounts' private books, which the viewer does not see.
+        # The other accounts may have thousands of private books, which the viewer does not see.
         others = [book for book in self._not_private if book.key not in access.books]
         return self.viewer(access).seen((*self.own_books(access), *others))
 
@@ -140,8 +139,8 @@ class Directory:
     def favourites(self, access: Access, *, per_number: bool) -> Segment | None:
         """Return at most `MAX_FAVOURITES` starred contacts of the viewer's first book; None if nobody is starred.
 
-        If a contact is in several of the viewer's own books, a search shows the entry in the first book.  So only the
-        stars in the first book count.
+        Only the stars in the first book count.  If a contact is in several of the viewer's own books, a search shows
+        the entry in the first book.
         """
         key = access.books, per_number
         if key not in self._favourites:
@@ -166,7 +165,7 @@ class Directory:
 
 
 class _SeenLabels(NamedTuple):
-    """The visible labels of a book, from which the flags of the book's contacts follow.
+    """The labels of a book that a viewer sees; the labels decide the flags of the book's contacts.
 
     :ivar starred: the contacts that the viewer has starred; None if no star counts.  A star counts only in the viewer's
         own books, because stars are personal.
@@ -182,8 +181,7 @@ class _SeenLabels(NamedTuple):
 class FlagReader:
     """The reader of the flags of contacts that one viewer has found.
 
-    Mutable: the labels of the books whose contacts were read, and the names of the contacts' labels (`read_names`).  So
-    the labels of a book are looked up only once for a long list.
+    Mutable: the labels of the books whose contacts were read, and the names of the contacts' labels (`read_names`).
     """
 
     def __init__(self, directory: Directory, access: Access) -> None:
@@ -208,8 +206,7 @@ class FlagReader:
     def read_names(self, entry: Entry) -> Iterator[None]:
         """Read the names of the labels of all contacts in an entry's book; yield None after each slice of work.
 
-        Without this call, `flags` looks for each entry in each label.  For a long list and many labels, these lookups
-        take long.
+        Call the function before a long list is read, because `flags` would otherwise look for each entry in each label.
         """
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
@@ -225,7 +222,7 @@ class FlagReader:
         self._names[namespace] = names
 
     def marks(self, entry: Entry) -> ContactFlags:
-        """Return the flags of an entry; the names of its labels are left out, because lists do not show these names."""
+        """Return the flags of an entry without the names of its labels, which lists do not show."""
         starred, blocked, _ = self._labels(entry)
         if starred is None and blocked is None:
             return ContactFlags()
@@ -261,8 +258,8 @@ class FlagReader:
 class Dit:
     """All tenants' directories and the server's features; each change of the directory makes a new object.
 
-    Mutable: two caches.  The root DSEs are cached because clients read the root DSE at each connection.  The scopes of
-    logins that search a whole tenant over HTTP are cached too.
+    Mutable: the cached root DSEs, because clients read the root DSE at each connection; and the cached scopes of logins
+    that search a whole tenant over HTTP.
 
     :ivar in_clear: the tree for a connection without TLS.
     """
@@ -276,7 +273,7 @@ class Dit:
     )
 
     def __post_init__(self) -> None:
-        """Make the tree for connections without TLS (`in_clear`) if these connections have other features."""
+        """Make the tree for connections without TLS (`in_clear`); such connections may have other features."""
         has_tls = self.features.sasl_mechanisms or self.features.before_tls
         in_clear = replace(self, features=self.features.in_clear()) if has_tls else self
         object.__setattr__(self, "in_clear", in_clear)
@@ -304,7 +301,7 @@ class Dit:
 
         A telephone system searches the whole tenant for each call, so the scopes are cached.
 
-        :param viewer: a login that belongs to only one tenant: the tenant of `context`.
+        :param viewer: a login that belongs only to the tenant of `context`.
         """
         key = viewer.access, viewer.per_number, viewer.area_code
         scopes = self._tenant_scopes.get(key)
@@ -446,9 +443,9 @@ class _View:
         return self._books(self.access)
 
     def _books(self, own_access: Access) -> SearchScope:
-        """Return the scope of the shared books that the viewer sees, and of the viewer's own books.
+        """Return the scope of the shared books that the viewer sees, and of own books.
 
-        :param own_access: the access that names the own books; an access without books gives only the shared books.
+        :param own_access: the access whose own books belong to the scope; an access without books adds none.
         """
         directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)
@@ -462,9 +459,8 @@ class _View:
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
                 continue  # the book is among the shared books
-            # A viewer sees all of an own book.  If the book's shared label is also shared with the viewer, the scope
-            # already has the book's shared containers (`Book.shared_containers`), and only the other containers of the
-            # book are added.
+            # If the book's label is shared with the viewer too, the scope already has the containers of the shared
+            # part.  Only the other containers of the book are added.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())
             rest = [container for container in book.containers if container not in shown]
             containers.append(Segment.build(rest) if shown else book.containers)
@@ -482,7 +478,7 @@ class _View:
     def _branch(self, scope: Scope, branch: Book | Label, labels: Iterable[Label]) -> SearchScope:
         """Return the scope of a book or a label.
 
-        The scope of a book has each contact once: the scope leaves out the further entries of contacts below labels.
+        The scope of a book has each contact once, and leaves out the contacts' entries below labels.
         """
         container = () if scope is Scope.SINGLE_LEVEL else (branch.container,)
         if scope is Scope.BASE_OBJECT:

@@ -14,8 +14,8 @@ from typing import Final, Self
 
 from ldapgw.directory.schema import attribute_type
 
-# A DN with more characters is refused before the DN is parsed.  The DNs of this directory are much shorter.
-# Normalizing n combining marks in a row takes n squared steps; with this limit, the time stays below 10 ms.
+# The maximum number of characters of a DN that is parsed; the DNs of this directory are much shorter.  The limit keeps
+# the time below 10 ms, because the normalization of n combining marks in a row takes n squared steps.
 LONGEST: Final = 4096
 MOST_RDNS: Final = 64
 
@@ -30,8 +30,8 @@ Rdns = tuple[tuple[AttributeValue, ...], ...]
 # The comparable form of a DN.
 Key = tuple[frozenset[AttributeValue], ...]
 
-# In a DN without these characters, each part is a type and a literal value.  Nearly all DNs that clients send have none
-# of these characters.
+# If a DN has none of the characters, each part is a type and a literal value.  Nearly all DNs that clients send have
+# none of the characters.
 _CHARACTER: Final = re.compile(r'[+;\\"<>#\x00]')
 # Characters that stand for themselves in a value.
 _PLAIN: Final = re.compile(r'[^,+;\\"<>\x00]+')
@@ -72,14 +72,14 @@ class Dn:
         return tuple(frozenset((kind.lower(), folded(value)) for kind, value in rdn) for rdn in self.rdns)
 
     def parent(self, levels: int = 1) -> Dn:
-        """Return the DN of the entry that is `levels` levels above the entry with this DN."""
+        """Return the DN without its first `levels` RDNs."""
         return Dn(self.rdns[levels:])
 
     def child(self, kind: str, value: str) -> Dn:
         return Dn((((kind, value),), *self.rdns))
 
     def __reduce__(self) -> tuple[type[Dn], tuple[Rdns]]:
-        """Pickle the DN as a call of its class, because a compiled class cannot be pickled otherwise.
+        """Pickle the DN as a call of its class; a compiled class cannot be pickled in the usual way.
 
         DNs are pickled for the process that builds books.
         """
@@ -156,7 +156,7 @@ def _attribute_value(text: str, position: int) -> tuple[AttributeValue, int]:
 
 
 def _value(text: str, position: int) -> tuple[str, int]:
-    """Parse an attribute value, and return the unescaped value and the position of the separator after it."""
+    """Parse an attribute value, and return the unescaped value and the position of the following separator."""
     while position < len(text) and text[position] == " ":
         position += 1
     if position < len(text) and text[position] == "#":

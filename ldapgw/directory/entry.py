@@ -58,23 +58,22 @@ class Parent(Protocol):
 
     @property
     def shared(self) -> PackedAttributes:
-        """Return the attributes that all entries of this parent share, and that precede each entry's own attributes."""
+        """Return the attributes that all entries of the parent share, in front of each entry's own attributes."""
 
     @property
     def uuid_namespace(self) -> str:
         """Return the namespace that is combined with an entry's RDN to make the entry's UUID.
 
-        The namespace never changes.  The namespace is empty for an entry that is no contact of a book
-        (`FixedAttributes`).
+        The namespace never changes.  If the entry is no contact of a book, the namespace is empty (`FixedAttributes`).
         """
 
     @property
     def precedence(self) -> int:
-        """Return the precedence: of two entries for one person, the entry with the lower precedence is shown."""
+        """Return the precedence; if a person has two entries, the entry with the lower precedence is shown."""
 
     @property
     def own_precedence(self) -> int:
-        """Return the precedence of the entries for the viewer who owns the book of the entries."""
+        """Return the precedence that applies instead if the viewer owns the book."""
 
     def entry_dn(self, uid: bytes) -> bytes:
         """Return the DN of an entry, in UTF-8."""
@@ -121,16 +120,16 @@ def structural_attributes(dn: str, structural: str, path: str, *, subordinates: 
     }
 
 
-# The formats that a single phone can have.  Only a whole tenant can have the format "typed": the tenant's entries are
-# then built with the texts that were typed, and these texts cannot be restored from entries in another format.
+# The formats that a single phone can have.  Only a whole tenant can have the format "typed", because the typed texts
+# cannot be restored from entries in another format.
 PHONE_FORMATS: Final = tuple(form for form in NumberFormat if form is not NumberFormat.TYPED)
 
 
 def parse_written(text: str, form: NumberFormat, region: str, outside_line: str) -> Number | None:
     """Parse a number that was written in a format; return None if the number cannot be parsed.
 
-    :param form: the format.  In the format ``dial``, digits for an outside line may precede the number.  These digits
-        are removed, and the number is accepted only if the country of the remaining number is known.
+    :param form: the format.  In the format ``dial``, the function removes the digits for an outside line, and accepts a
+        number only if the number's country is known.
     """
     if form is not NumberFormat.DIAL:
         return phone_number.parse(text, region)
@@ -141,7 +140,7 @@ def parse_written(text: str, form: NumberFormat, region: str, outside_line: str)
 class NumberFormatter(NamedTuple):
     """A converter of numbers from a tenant's format to a phone's format.
 
-    The class is a named tuple, because a `Viewer` holds a formatter, and viewers have to be hashed fast.
+    The class is a named tuple, because viewers (`Viewer`) hold formatters and have to be hashed fast.
 
     :ivar target: the phone's format.
     :ivar source: the tenant's format.
@@ -195,7 +194,7 @@ def number_formatter(form: NumberFormat | None, context: NamingContext) -> Numbe
 
 
 TELEPHONE_NUMBER: Final = "telephoneNumber"
-# The attributes whose number is copied to telephoneNumber if the contact has no other value for telephoneNumber.
+# The attributes from which a number is copied to telephoneNumber if the contact has no telephoneNumber of its own.
 _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_NUMBER)
 
 # Two names of a requested attribute: the name in the request, encoded, and the name in the schema.
@@ -215,10 +214,10 @@ class Selection:
     :ivar names: the names of the attributes in `named` and `operational`.
     :ivar all_user: whether all user attributes are selected, except binary attributes (``*``, or an empty selection).
     :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
-    :ivar has_photos: whether photos are selected, so that messages are too large to be cached.
-    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of
-        telephoneNumber is also a value of one of these attributes, the entry is returned without telephoneNumber, so
-        that a phone shows the number once.
+    :ivar has_photos: whether photos are selected.  Messages with photos are not cached, because photos are large.
+    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only
+        telephoneNumber is also a value of such an attribute, the entry is returned without telephoneNumber.  The phone
+        then shows the number once.
     :ivar formatter: converts numbers to the format of the phone that searches; None if the numbers stay in the tenant's
         format.
     """
@@ -259,7 +258,7 @@ class Selection:
 
     @property
     def is_slow(self) -> bool:
-        """Return whether an entry takes long to encode: photos are copied (8 KiB) or numbers converted (50 µs each)."""
+        """Return whether an entry takes long to encode, because photos are copied or numbers are converted."""
         return self.has_photos or self.formatter is not None
 
 
@@ -269,7 +268,7 @@ def names_in(text: str) -> list[str]:
 
 
 def select(attributes: tuple[str, ...], formatter: NumberFormatter | None = None) -> Selection:
-    """Parse a selection; equal requests get the same object for as long as this object is cached."""
+    """Parse a selection; equal requests get the same object while the object is cached."""
     if sum(map(len, attributes)) <= _LONGEST_CACHED:
         return _select(attributes, formatter)
     return Selection.parse(attributes, formatter)
@@ -281,8 +280,8 @@ _select = lru_cache(_MAX_CACHED)(Selection.parse)
 def _named(name: str) -> tuple[AttributeType, ...]:
     """Return the attributes that a name selects; ``@`` and an object class select attributes of the class (RFC 4529).
 
-    Only the name of the photo's attribute selects the photo, because a photo is larger than all other attributes
-    together, and few phones show photos.
+    An object class does not select the photo, because a photo is larger than all other attributes together, and few
+    phones show photos.
     """
     if name.startswith("@"):
         return tuple(kind for kind in attributes_of(name[1:]) if kind.comparison.family is not Family.BINARY)
@@ -293,8 +292,8 @@ def _named(name: str) -> tuple[AttributeType, ...]:
 # RFC 4511 4.5.2: SearchResultEntry ::= [APPLICATION 4] SEQUENCE { objectName, attributes }
 SEARCH_RESULT_ENTRY: Final = 0x64
 
-# In a cached message, this octet takes the place of the messageID.  A messageID is an INTEGER, nearly always of one
-# octet.  No text in UTF-8 contains this octet.  `PLACEHOLDER_ID` is the whole encoded INTEGER, followed by the tag of
+# The octet that takes the place of the messageID in a cached message.  A messageID is an INTEGER, nearly always of one
+# octet.  No text in UTF-8 contains the octet.  `PLACEHOLDER_ID` is the whole encoded INTEGER, followed by the tag of
 # the SearchResultEntry.
 PLACEHOLDER: Final = b"\xff"
 PLACEHOLDER_ID: Final = b"\x02\x01" + PLACEHOLDER + bytes((SEARCH_RESULT_ENTRY,))
@@ -307,7 +306,7 @@ _BINARY: Final = frozenset(kind.name for kind in ATTRIBUTE_TYPES if kind.compari
 
 @lru_cache(64)
 def _shared_sets(values: bytes) -> dict[str, bytes]:
-    """Unpack the attributes that all entries of a book share.  The result is cached for all entries."""
+    """Unpack the attributes that all entries of a book share."""
     return unpack(values)
 
 
@@ -364,7 +363,7 @@ class Entry:
     def texts(self, names: Iterable[str], formatter: NumberFormatter | None = None) -> dict[str, tuple[str, ...]]:
         """Return the values of several user attributes; an absent attribute has no values.
 
-        The entry is unpacked only once, so long lists are read several times as fast as by calls of `attribute`.
+        The function is faster than a call of `attribute` for each name, because the entry is unpacked only once.
 
         :param names: the attributes' names in the schema.
         """

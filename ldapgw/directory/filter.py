@@ -148,7 +148,7 @@ def search_kind(request: SearchRequest) -> SearchKind:
 def filter_kind(filter_: Filter) -> SearchKind:
     """Return the kind of a search below a base.
 
-    Terms in a NOT, orderings and object classes do not count, because these terms only shorten a list.
+    Terms in a NOT, orderings and object classes do not count, because a phone adds such terms only to shorten a list.
     """
     kinds = set()
     for term, is_negated in _terms(filter_):
@@ -233,9 +233,9 @@ _KEYS = 12
 
 # The amount of text that costs one unit: octets of plain text, transliterated characters, and octets of a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
-# A pattern of a word of a value, or of a part of a word.  Each word or part may be looked up on its own.
+# The pattern of a word, or of a part of a word, that may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
-# The cost, in units, of each word of a text that is not ASCII, because this text is transliterated in several ways.
+# The cost, in units, of each word of a text that is not ASCII.  Such a text is transliterated in several ways.
 _SCRIPT = 4
 # The number of attributes or substrings that cost one unit.
 _ATTRIBUTES = 3
@@ -246,11 +246,8 @@ _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}
 def estimated_cost(filter_: Filter) -> int:
     """Estimate the cost of preparing a filter, in units of some five microseconds.
 
-    The estimate takes time linear in the filter's length.
-
-    Each assertion value is folded or parsed once, before the search begins.  This work cannot be interrupted, so
-    callers refuse filters with too high an estimate.  A value that is asserted of several attributes is parsed and
-    counted once.
+    Preparing a value cannot be interrupted, so callers refuse a filter with a high estimate.  If a filter asserts one
+    value of several attributes, the value is prepared once and counts once.
     """
     seen: set[tuple[Family, bytes]] = set()
     return sum(_term_cost(term.attribute, _values(term), seen) for term, _ in _terms(filter_))
@@ -282,5 +279,5 @@ def _value_cost(family: Family, value: bytes) -> int:
 
 
 def _word_count(value: bytes) -> int:
-    """Return the number of words of a value that are looked up one by one; 1 if there are no words."""
+    """Return the number of words of a value that are looked up one by one; at least 1."""
     return max(1, sum(1 for _ in islice(_WORD.finditer(value), name_folding.MAX_WORDS)))

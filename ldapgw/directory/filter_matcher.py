@@ -70,7 +70,7 @@ _TERMS_IN_SLICE: Final = 12
 # The cost of searching all attributes of an entry for a telephone number.  Testing one search text costs 1.  Few
 # entries have numbers in more than three attributes.
 _NUMBER_LOOKS: Final = 3
-# Every search needs this member of the enumeration.  The constant saves the time of looking up the member.
+# Every search needs the member of the enumeration, and a constant is faster than a lookup of the member.
 _NUMBER: Final = Family.NUMBER
 
 
@@ -82,16 +82,17 @@ NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 class PreparedFilter:
     """A filter that is prepared for a search.  The prepared filter never changes.
 
-    The class is no frozen dataclass, because creating an object of a frozen dataclass takes longer.
+    The class is no frozen dataclass, because creating an object of a frozen dataclass is slow.
 
     :ivar exact: whether the query finds only entries that match.
     :ivar cost: roughly the number of search texts that the predicate tests for an entry.
     :ivar numbers: the telephone numbers that the filter names.
-    :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); an entry that matches has at least one
-        attribute of each set.
+    :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); a matching entry has an attribute of each
+        set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
-    :ivar callers: the numbers of callers if the filter asks only for complete numbers.  Empty if the filter asks for
-        everybody, for example by an object class.  None if the filter asks for anything else.
+    :ivar callers: the numbers of callers whose companies a search may look for (`ldapgw.directory.caller_id`).  A term
+        for a presence or an object class adds no number.  None if the filter has any other term that names no complete
+        number.
     :ivar conditions: the filters of an AND; empty for any other filter.
     :ivar alternatives: the filters of an OR; empty for any other filter.
     """
@@ -164,8 +165,7 @@ class PreparedFilter:
 
 _COUNT: Final = itemgetter(0)
 # In an AND, the condition with the fewest candidates is looked up first.  If each other condition has at least
-# `_FAR_MORE` times as many candidates, the other conditions are not looked up, because these conditions would exclude
-# few candidates.
+# `_FAR_MORE` times as many candidates, the other conditions would exclude few candidates, and are not looked up.
 _FAR_MORE: Final = 8
 
 
@@ -238,8 +238,8 @@ def _cost(kind: AttributeType) -> int:
 class _AttributeSet:
     """The attributes of an assertion, with the tags of their search texts in entries.
 
-    :ivar tag_letters: letters of attributes (`Entry.tagged_texts`); each matching entry has at least one of these
-        letters.  Empty if an entry without these letters may match.
+    :ivar tag_letters: a set of attributes' letters (`Entry.tagged_texts`); a matching entry has one of the attributes.
+        Empty if any other entry may match too.
     :ivar cost: roughly the number of search texts that have to be tested for an assertion.
     :ivar are_numbers: whether the values are telephone numbers.
     """
@@ -264,10 +264,10 @@ class _AttributeSet:
         exact: bool,
         caller: str = "",
     ) -> PreparedFilter:
-        """Prepare an assertion about any of these attributes.
+        """Prepare an assertion about the attributes; one attribute with a matching value is enough.
 
-        :param caller: the complete telephone number that the term names; empty if the term names no complete number.
-            Also empty if the tenant does not show a company's name for an unknown caller.
+        :param caller: the complete telephone number that the term names.  Empty if the term names no complete number,
+            or if the tenant does not show companies' names for unknown callers.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
@@ -375,8 +375,8 @@ class _Preparation:
         if found is None:
             return UNDEFINED
         if self._context.lenient and asks_number(kind, term):
-            # One filter object stands for every number attribute.  So an OR of the filters for several attributes
-            # contains this object only once.
+            # The terms for all number attributes get the same filter object, so that an OR of the terms contains the
+            # object once.
             if id(found) not in self._numbers:
                 query = self._query(kind, found)
                 caller = _caller(term.value, self._context) if isinstance(term, Equality) else ""
@@ -430,7 +430,7 @@ class _Preparation:
     ) -> PreparedFilter:
         """Prepare an assertion about a text of `MadeTexts`.
 
-        Only the first term that tests a text counts the cost of making this text.
+        A text is made once for each entry, so only the first term that tests the text counts the cost.
         """
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1
@@ -455,9 +455,9 @@ def asks_number(kind: AttributeType, term: Filter) -> bool:
 
 
 def _caller(value: bytes, context: NamingContext) -> str:
-    """Return the number of a caller, from which the caller's company may be found.
+    """Return the number of a caller whose company a search may look for.
 
-    Return an empty text if the tenant does not show companies' names for unknown callers.
+    The result is empty if the tenant does not show companies' names for unknown callers.
     """
     if not context.switchboard:
         return ""
@@ -552,8 +552,8 @@ class _CombinedTemplate:
         )
 
 
-# A part of a template: a filter that does not depend on the value, or terms that assert the value, or an AND or OR of
-# parts.
+# A part of a template.  A part is a filter that does not depend on the value, terms that assert the value, or an AND or
+# OR of parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
@@ -615,7 +615,7 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
 
 
 def has_value(term: Filter, value: bytes) -> bool:
-    """Return whether this value is the only value, or the only part of a value, that a term asserts."""
+    """Return whether a term asserts only the value; for substrings, whether the value is the only part."""
     if isinstance(term, Equality):
         return term.value == value
     if not isinstance(term, Substrings):
@@ -645,7 +645,7 @@ def replace_value(search_filter: Filter, value: bytes, other: bytes) -> Filter:
 
 
 def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
-    """Copy a term, which has to assert a single value; the copy asserts `value` in its place."""
+    """Return a copy of a term that asserts `value` in place of the term's single value."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
     if term.initial is not None:
@@ -689,7 +689,7 @@ def _present_attribute(kind: AttributeType) -> PreparedFilter:
 
 
 def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[Iterable[str]], str]:
-    """Return the function with which `MadeTexts` makes the search text of an attribute from its values."""
+    """Return the function that makes the search text of an attribute from the attribute's values (`MadeTexts`)."""
     if kind.comparison.family is Family.TEXT and context.lenient:
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The index of a segment finds the documents that have a term, in arrays that the garbage collector does not scan.
+"""The index of a segment finds the documents that have a term.
 
-An index is built once and never changed.  A *document* is the position of an entry in the segment, as a number from 0.
-An index holds three kinds of strings.  *Terms*, such as beginnings of words, are shared by many entries, and are looked
-up one by one or by ranges.  *Prefixes* are the first one to three letters of words, with the attributes in which the
-words stand.  *Keys*, such as ends of telephone numbers, belong to one or two entries, and are stored as checksums.
-Terms and keys give candidates, which the filter then tests.
+An index is built once and never changed.  Its arrays hold no objects that the garbage collector would scan.  A
+*document* is the position of an entry in the segment, as a number from 0.  An index holds three kinds of strings.
+*Terms*, such as beginnings of words, are shared by many entries, and are looked up one by one or by ranges.  *Prefixes*
+are the first one to three letters of words; an index knows which attributes contain the words.  *Keys*, such as ends of
+telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and keys give candidates, which the
+filter then tests.
 
-An index is written to a file as records: values and arrays one after the other, each preceded by its length, with a
-checksum of all records at the end.  Arrays are written and read in place, so that the writer and the reader never hold
-two copies of an index.
+An index is written to a file as a sequence of records.  A record is a value or an array, and its length precedes the
+record.  A checksum of all records is at the end of the file.  Arrays are written and read without a second copy in
+memory.
 """
 
 from __future__ import annotations
@@ -116,15 +117,16 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 # end of the last range.  The third value is true if the documents of each range ascend without repetition.
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
-# The maximum number of ranges that one lookup returns.  A lookup that finds more ranges returns a single range with the
-# documents of all these ranges; the documents of the single range are not in ascending order.
+# The maximum number of ranges that one lookup returns.  If a lookup finds more ranges, the result is a single range
+# with all documents, which are not in ascending order.
 _MAX_RANGES: Final = 128
 
-# If this character is put behind a text, the result sorts behind all other texts that begin with the text.
+# A character that sorts behind all other characters.  A text with the character at its end sorts behind all other texts
+# with the same beginning.
 HIGHEST: Final = "\U0010ffff"
 
-# The number of bits of a checksum, and a mask for the bits of the document number.  While keys are sorted, each key is
-# one integer: the bits of its checksum, and then the bits of its document number.
+# The number of bits of a checksum, and a mask for the bits of a document number.  While keys are sorted, the checksum
+# and the document number of a key are one integer.
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
@@ -133,11 +135,10 @@ _PARTS, _PART_SHIFT = 16, 28
 
 # The maximum number of keys for which a linear search is faster than a binary search.
 _FEW: Final = 16
-# The maximum number of postings of the rarest prefix that are read in one step.  In the same step, the postings of the
-# other prefixes are read up to the same document.
+# The maximum number of postings of the rarest prefix that one step of `Index.common_postings` reads.
 _READ: Final = 1024
-# In each step, the documents that have all preceding prefixes are known.  If the step has more than `_FAR_MORE` times
-# as many postings of the next prefix, looking up each document is faster than reading the postings.
+# If a prefix has more than `_FAR_MORE` times as many postings as there are documents left in a step, looking up each
+# document is faster than reading the postings.
 _FAR_MORE: Final = 32
 
 # The number of terms that are written in one record.
@@ -149,8 +150,8 @@ class Postings:
 
     Mutable: the documents that were added.
 
-    :ivar last: the document that was added last, so that no document is added twice; -1 if there is no document yet.
-    :ivar documents: the octets of an ``array("I")`` of the documents, because octets are added faster than items.
+    :ivar last: the document that was added last; -1 if there is no document yet.
+    :ivar documents: the documents as the octets of an ``array("I")``, because octets are added faster than items.
     :ivar attributes: for a prefix, the attributes of each document that contain the prefix, as bits; empty for a term.
     """
 
@@ -165,8 +166,8 @@ class Postings:
 class IndexBuilder:
     """Builds an index, document after document.
 
-    A caller that adds the same terms again and again keeps the `Postings` of these terms, because looking up a term
-    takes longer than adding a document.
+    A caller can keep the `Postings` of a term that many documents have, because looking up a term takes longer than
+    adding a document.
 
     Mutable: the documents of all terms, prefixes and keys that were added.
     """
@@ -337,10 +338,10 @@ class Index:
     def common_postings(
         self, prefixes: Sequence[str], attributes: int, wanted: int, most: int
     ) -> tuple[list[int], bool]:
-        """Return the first documents that have all of the prefixes, each in any of the attributes.
+        """Return the first documents that have each of the prefixes in one of the attributes.
 
-        :param wanted: the number of documents that is enough.
-        :param most: the number of postings, of all prefixes together, after which no further step begins.
+        :param wanted: the maximum number of documents to return.
+        :param most: a limit on the time: no further step begins after this number of postings was read.
         :returns: the documents, and whether there may be more documents.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)
@@ -348,8 +349,7 @@ class Index:
         postings, step = self._postings, min(wanted, _READ)
         found: list[int] = []
         while at < end and len(found) < wanted and most > 0:
-            # Each step reads the postings up to a higher document.  More steps are needed if few documents have all
-            # prefixes.
+            # Each step continues with the next documents, until enough documents with all prefixes are found.
             stop = min(end, at + step)
             common, bound = set(self._masked_postings(at, stop, masked)), postings[stop - 1]
             most -= stop - at
@@ -366,14 +366,14 @@ class Index:
         return found[:wanted], at < end or len(found) > wanted
 
     def _masked_postings(self, start: int, end: int, masked: bytes) -> Iterable[int]:
-        """Return the documents of the postings that have one of the wanted attributes.
+        """Return the documents of the postings from `start` to `end` that have one of the wanted attributes.
 
-        :param masked: a table that maps the bits of all attributes to the bits of the wanted attributes.
+        :param masked: the wanted attributes (`_mask`).
         """
         return compress(self._postings[start:end], self._attributes[start:end].tobytes().translate(masked))
 
     def _stands(self, document: int, start: int, end: int, attributes: int) -> bool:
-        """Return whether the postings from `start` to `end` have a document with any of the attributes."""
+        """Return whether the postings from `start` to `end` have the document with one of the attributes."""
         at = bisect_left(self._postings, document, start, end)
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 
@@ -390,8 +390,8 @@ class Index:
     def key_postings(self, key: str) -> PostingsRanges:
         """Return the postings of a key.
 
-        A document without this key is among the postings too if another key of the document has the same checksum by
-        chance, which happens once in 4 * 10**9 times.
+        Two keys have the same checksum once in 4 * 10**9 times, so a document without the key may be among the
+        postings.
         """
         checksum = crc32(key.encode())
         part = checksum >> self._below
@@ -414,7 +414,7 @@ class Index:
 
 @cache
 def _mask(attributes: int) -> bytes:
-    """Return a table that maps the bits of all attributes to the bits of the wanted attributes."""
+    """Return a table that clears the bits of all attributes except the given attributes."""
     return bytes([bits & attributes for bits in range(256)])
 
 

@@ -3,26 +3,26 @@
 
 The first letter of a term says its group:
 
-* ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  This letter is followed by
-  ``w`` and the first letters of a word, or by ``t`` and a part of a word.  The part is a trigram or the last two
-  letters; a name also has a term with the last letter alone.  Mail addresses have no trigrams, because mail addresses
-  would have more trigrams than all other values.
-* ``D`` a telephone number.  This letter is followed by ``b`` and the prefix of a form of the number, or by ``t`` and a
-  part of a form.  The part is a trigram or the last two digits.
-* ``K`` a word in digits of the telephone keypad.  This letter is followed by ``N`` or ``O``, and by the digits of the
-  word's first letters.  For a word in a script other than Latin, there are also terms with ``t`` and a trigram of the
-  word's digits.  For two words of a line, there is also a term with ``p`` and the first digit of each word.
-* ``W`` two words of a value.  This letter is followed by ``N`` or ``O``, and by a number that is made from the first
-  two letters of each word.
+* ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  A term continues with
+  ``w`` and the first letters of a word, or with ``t`` and a part of a word.  A part is a trigram or the last two
+  letters; a name also has a term with the last letter alone.  Mail addresses have no terms with ``t``, because mail
+  addresses would have more trigrams than all other values.
+* ``D`` a telephone number.  A term continues with ``b`` and the prefix of a form of the number, or with ``t`` and a
+  part of a form.  A part is a trigram or the last two digits.
+* ``K`` a word in digits of the telephone keypad.  A term continues with ``N`` or ``O``, and with the digits of the
+  word's first letters.  A word in a script other than Latin also has terms with ``t`` and a trigram of the word's
+  digits.  Two words of a line also have a term with ``p`` and the first digit of each word.
+* ``W`` two words of a value.  A term continues with ``N`` or ``O``, and with a number that is made from the first two
+  letters of each word.
 * ``C`` an object class; ``P`` an attribute that is present; ``S`` an attribute and the beginning of its value, for
   ordering.
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
-*Prefixes* are the first one to three letters of a word in a name or an organization, preceded by the number of these
-letters.  The bits of a prefix tell which attributes contain a word with this prefix (`WORD_BITS`), and which attributes
-have a value that begins with this prefix (`VALUE_BITS`).  *Keys* are tails of numbers (`phone_number.stored_tails`),
-and uids.
+A *prefix* is the first one to three letters of a word in a name or an organization, with the number of letters in
+front.  The bits of a prefix tell which attributes contain a word with the prefix (`WORD_BITS`), and which attributes
+have a value that begins with the prefix (`VALUE_BITS`).  *Keys* are uids, tails of numbers
+(`phone_number.stored_tails`), and beginnings of companies' numbers (`ldapgw.directory.caller_id`).
 
 Only this module and `term_queries` know the form of terms.
 """
@@ -44,7 +44,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
 # A term contains only the first `WORD_LENGTH` characters of a word, or the first `VALUE_LENGTH` characters of an
-# ordered value.  These characters are enough to tell most words and values apart.
+# ordered value, which are enough to tell most words and values apart.
 WORD_LENGTH: Final = 8
 VALUE_LENGTH: Final = 12
 
@@ -60,7 +60,7 @@ VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in WORD_BITS.items() if name in _NAMES)
 _ORGANIZATION_BITS: Final = WORD_BITS["o"]
 _PREFIX_BITS: Final = 0xFF
-# While an entry is indexed, this bit stands for words of attributes that have no prefixes.
+# The bit for words of attributes that have no prefixes; the index does not store the bit.
 _OTHER_BIT: Final = 0x100
 _OTHER_BITS: Final = _OTHER_BIT | _ORGANIZATION_BITS
 TRIGRAM: Final = 3
@@ -74,13 +74,13 @@ _DIALLED: Final = "+" + _DIGITS
 _FIRST_DIALLED: Final = ord("+")
 _DIALLED_COUNT: Final = ord("9") - ord("+") + 1
 _SHORTEST_DIALLED: Final = 3
-# The term for a pair of words is made from the first `PAIRED` letters of each word.  There are `_PAIR_TERMS` different
-# terms for pairs; this number is prime, which spreads the pairs evenly.
+# The term for a pair of words is made from the first `PAIRED` letters of each word.  `_PAIR_TERMS` is the number of
+# different terms for pairs.  The number is prime, so that the pairs are spread evenly.
 PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# If the words of a value have more different beginnings than this, no pairs are made, because the pairs of a name of a
-# thousand characters would take as long as the index of a thousand other names.  The value gets all `_PAIR_TERMS` terms
-# instead, so each search for a pair finds and tests the value.  Nearly all values have fewer than ten beginnings.
+# The maximum number of different beginnings of words for which pairs are made.  A value with more beginnings gets all
+# `_PAIR_TERMS` terms, because making the pairs would take long.  Each search for a pair then tests the value.  Nearly
+# all values have fewer than ten beginnings.
 _MAX_PAIRED: Final = 64
 # The maximum number of words, and of names of organizations, whose postings are kept.
 _MAX_KEPT: Final = 10_000
@@ -119,14 +119,14 @@ def build_index(entries: Iterable[Entry]) -> Index:
     for entry in entries:
         builder.begin_document()
         indexer.add(entry)
-    del indexer  # the indexer would keep the postings in memory that `build` frees one after the other
+    del indexer  # with the indexer alive, `build` could not free any postings
     return builder.build()
 
 
 class _Word:
-    """The postings of a word; each list of postings is made when an entry needs the list.
+    """The postings of a word.
 
-    Mutable: the lists, which are empty until an entry needs the lists.
+    Mutable: the lists of postings.  A list is empty until an entry needs the list.
 
     :ivar prefixes: the prefixes of a word in a name or an organization.
     :ivar of_names: the terms of a word in a name.
@@ -165,8 +165,8 @@ class _Word:
 class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
-    Mutable: the postings of the words, texts and trigrams that were indexed last.  Many entries share words, and the
-    entries come in the order of their names, so most words of an entry were indexed shortly before.
+    Mutable: the postings of the words, texts and trigrams that were indexed last.  Many words were indexed shortly
+    before, because many entries share words, and entries are indexed in the order of their names.
     """
 
     __slots__ = ("_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
@@ -179,7 +179,7 @@ class _Indexer:
         # classes, by the text with the classes.
         self._pairs: dict[str, list[Postings]] = {}
         self._shared: dict[str, list[Postings]] = {}
-        # The postings of the trigrams of numbers; the position is computed from the three characters (`_trigrams_of`).
+        # The postings of the trigrams of numbers; `_trigrams_of` computes the position of a trigram.
         self._trigrams: list[Postings | None] = [None] * _DIALLED_COUNT**3
 
     def add(self, entry: Entry) -> None:
@@ -190,14 +190,14 @@ class _Indexer:
         paired: set[str] = set()
         shown: list[str] = []
         name_bits = 0
-        # Several attributes have the same words and numbers: each word and number is added once.
+        # Several attributes may have the same words and numbers.  Each word and number is added once.
         numbers: set[str] = set()
         for part in entry.tagged_texts():
             letter, text = part[0], part[1:]
             if letter != ALIAS_LETTER:
                 builder.add_term(_PRESENT[letter])
             group = _GROUPS[letter]
-            # The aliases come last, when `name_bits` has the bits of all names of the entry.
+            # The aliases are the last part, so `name_bits` already has the bits of all names of the entry.
             letter_bits = name_bits if letter == ALIAS_LETTER else _LETTER_BITS.get(letter, 0)
             name_bits |= letter_bits & NAME_BITS
             if text == SAME_AS_CN:
@@ -239,7 +239,8 @@ class _Indexer:
     def _add_words(self, bits: Mapping[str, int]) -> None:
         """Add words as prefixes and as terms; add words of names and organizations also in keypad digits.
 
-        :param bits: the attributes that contain each word, as bits (`_OTHER_BIT` and the bits of a prefix).
+        :param bits: for each word, the bits of the attributes that contain the word (`WORD_BITS`, `VALUE_BITS`,
+            `_OTHER_BIT`).
         """
         builder, kept = self._builder, self._words
         for word, word_bits in bits.items():
@@ -304,9 +305,9 @@ class _Indexer:
         builder = self._builder
         if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
             return [builder.term(term) for term in _trigram_terms("Dt", form)]
-        # Nearly all forms consist of digits behind a plus sign.  The postings of a trigram of digits, or of a plus sign
-        # and two digits, are found by a number, which is computed from the code points of the three characters.  Making
-        # a string of the characters would take longer.
+        # Nearly all forms consist of digits behind a plus sign.  The place of a trigram's postings in a list is
+        # computed from the code points of the three characters, because making a string of the characters would take
+        # longer.
         kept, postings = self._trigrams, []
         first, second = ord(form[0]) - _FIRST_DIALLED, ord(form[1]) - _FIRST_DIALLED
         for at in range(2, len(form)):
@@ -337,7 +338,7 @@ def _first_words(text: str) -> list[str]:
 
 
 def _word_terms(group: str, word: str) -> list[str]:
-    """Return the terms of a word of a group: the beginning of the word, and the trigrams of the word."""
+    """Return the terms of a word in a group: the terms of the word's beginning and of the word's parts."""
     return [f"{group}w{word[:WORD_LENGTH]}", *_trigram_terms(f"{group}t", word)]
 
 
@@ -376,9 +377,10 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     Two words with the same beginning are a pair only if both words are in the same line.  Two words with different
     beginnings are always a pair.
 
-    :param words: the words of the text, which holds all variants of the value.
-    :param paired: beginnings of words of former values of the entry; empty for the first value, whose beginnings the
-        function adds.  The entry has the terms of all pairs of these beginnings, so these terms are not returned again.
+    :param words: the words of `text`, which is the search text of the value.
+    :param paired: beginnings of words for whose pairs the entry already has terms.  If the set is empty, the function
+        adds the value's beginnings.  If the set holds all beginnings of the value, only terms for pairs of equal
+        beginnings are returned.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}
@@ -432,7 +434,7 @@ def pair_term(group: str, one: int, other: int) -> str:
 def _unusual_uids(entry: Entry) -> list[str]:
     """Return a list with the folded uid of an entry (`ldapgw.directory.dn.folded`).
 
-    The list is empty if the uid has only ASCII letters, digits, hyphens and underscores, as nearly all uids.
+    The list is empty if the uid consists of ASCII letters, digits, hyphens and underscores, as nearly all uids do.
     """
     uid = entry.uid
     return [] if uid.replace(b"-", b"").replace(b"_", b"").isalnum() else [folded(uid.decode())]

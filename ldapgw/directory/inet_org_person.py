@@ -46,15 +46,15 @@ _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 _LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# The outer keys are the names of attributes.  The inner keys are the texts of the numbers in the entry.
+# The numbers of each attribute.  The key of a number is the number's text in the entry.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 
 def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
     """Return the attributes that hold telephone numbers.
 
-    Many phones search for ``(telephoneNumber=*)``, so a contact without a telephoneNumber gets its best number of
-    another kind as telephoneNumber too.
+    If a contact has no number for telephoneNumber, the best other number becomes telephoneNumber too, because many
+    phones search for ``(telephoneNumber=*)``.
     """
     numbers: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
     for phone in contact.phones:
@@ -144,8 +144,8 @@ def readings_of(contact: Contact, texts: Texts) -> Mapping[str, str]:
 def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Number:
     """Return a number with the further forms by which a search finds the number.
 
-    The further forms are the form with the area code of the tenant's site, and the beginning of the numbers of a
-    company's extensions.
+    The further forms are the form with the area code of the tenant's site, and the beginning of a company's extension
+    numbers.
     """
     number = phone.number
     if context.area_code:
@@ -155,15 +155,15 @@ def _found_number(phone: Phone, contact: Contact, context: NamingContext) -> Num
 
 
 def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
-    """Return the common beginning of a company's extension numbers, in E.164; empty if no switchboard has the number.
+    """Return the beginning of a company's extension numbers, in E.164; empty if the number is not of a switchboard.
 
     A switchboard's number is a company's number that ends in "-0", or the main number of a contact that is a company
     and no person.
     """
     number = phone.number
     is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
-    # Few numbers end in "0", so few numbers are looked up in the numbering plans.  This lookup takes as long as all
-    # other work for a number.
+    # The numbering plan is asked last, because a lookup in the plan takes as long as all other work for a number.  Few
+    # numbers end in "0".
     if not contact.organization or not (is_main or number.e164.endswith("0")):
         return ""
     if not (number.e164 and numbering_plan.has_direct_dialling(number.e164)):
@@ -226,7 +226,8 @@ CLASSES: Final = PackedAttributes.pack(
 class ParentEntry:
     """The parent entry of contacts: a book or a label.
 
-    :ivar book_position: the position of the book in `NamingContext.book_order`; None if the book is not in this order.
+    :ivar book_position: the position of the book in `NamingContext.book_order`; None if `book_order` does not name the
+        book.
     """
 
     dn: str
@@ -237,7 +238,7 @@ class ParentEntry:
     _dn_suffix: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Encode the end that the DNs of all entries have in common, once for all entries."""
+        """Encode the common end of the entries' DNs once for all entries."""
         object.__setattr__(self, "_dn_suffix", octets_of(f",{self.dn}"))
 
     @property
@@ -250,7 +251,7 @@ class ParentEntry:
     def operational(self, uid: bytes, updated: int) -> Attributes:
         """Return the operational attributes.
 
-        The time of creation is unknown, so the time of the last change stands in its place.
+        The time of creation is unknown, so createTimestamp has the time of the last change.
         """
         dn, path = self.entry_dn(uid).decode(), f"{self.uuid_namespace}/{_rdn(uid).decode()}"
         attributes = structural_attributes(dn, "inetOrgPerson", path, subordinates=False)
@@ -331,8 +332,8 @@ class EntryFactory:
             is_cn = kind == "displayName"
             packed[kind] = packed["cn"] if is_cn else self._text(kind, values, readings.get(kind, ""))
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}
-        # A message must not contain the placeholder twice, so a photo with the placeholder is left out.  The image data
-        # of a JPEG never contains the placeholder, because the octets FF 64 are a reserved marker (ITU-T T.81, table
+        # A message must not contain the placeholder twice, so a photo with the placeholder is left out.  No ordinary
+        # photo is left out, because the placeholder's octets FF 64 are a reserved marker in a JPEG (ITU-T T.81, table
         # B.1).
         if contact.photo and self._context.photos and PLACEHOLDER_ID not in contact.photo:
             packed["jpegPhoto"] = encoded_set((contact.photo,)), ""

@@ -6,14 +6,14 @@ also the collation key by which names are sorted.  Further variants are spelling
 ``o brien`` and ``obrien``, "Müller" is ``muller`` and ``mueller``, "Иванов" is ``ivanov`` and ``иванов``.  A stored
 text matches a query if the text and the query have a variant in common, so a query also finds names in other spellings.
 
-A *sort key* sorts entries as people sort names, and is the same in each search.  A sort key is in UTF-8, which sorts as
-text does and takes less memory than a text with letters of several scripts.  A sort key has three parts.  The first
-part is the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese characters.  The
-second part is the name as it is written.  The third part is a *tiebreaker*, which never changes while the entry exists.
-With the tiebreaker, no two sort keys are equal, and a paged search that continues after a sync finds the place where
-the last page ended.  `NO_LETTERS` precedes the collation key of a name without letters.  The length of a sort key is
-limited, because a paged search sends the sort key to the client.  So names that agree in their first `MAX_SORT_NAME`
-characters are sorted by their tiebreakers.
+A *sort key* sorts entries as people sort names, and is the same in each search.  A sort key is in UTF-8, because UTF-8
+sorts as text does and takes less memory than a string with letters of several scripts.  A sort key has three parts.
+The first part is the collation key of the name, or of the *reading* (the pronunciation) of a name in Chinese
+characters.  The second part is the name as it is written.  The third part is a *tiebreaker*, which never changes while
+the entry exists.  The tiebreaker makes each sort key unique, so that a paged search can continue after a sync at the
+place where the last page ended.  `NO_LETTERS` precedes the collation key of a name without letters.  The length of a
+sort key is limited, because a paged search sends the sort key to the client.  So names that agree in their first
+`MAX_SORT_NAME` characters are sorted by their tiebreakers.
 
 The time of all work is proportional to the length of the text.  Only the first `MAX_TEXT` characters are read.
 """
@@ -30,12 +30,12 @@ from typing import Final
 
 from ldapgw.directory.transliteration import CharacterMap, readings
 
-# The number of characters of a text that are read.  Nobody types more of a name, and reading a hostile text of a
-# megabyte takes no longer than reading a text of this length.
+# The maximum number of characters of a text that are read.  Nobody types more of a name.  The limit protects against
+# hostile texts of a megabyte.
 MAX_TEXT: Final = 1024
 
-# If a typed text has at most this many words, the words are looked up one by one.  The words of a longer text have to
-# be adjacent in the value.
+# The maximum number of words of a typed text that are looked up one by one.  The words of a longer text have to be
+# adjacent in the value.
 MAX_WORDS: Final = 8
 
 # The maximum number of digits that may stand for letters of the telephone keypad.
@@ -52,8 +52,8 @@ _OTHER: Final = "\x02"
 _REPLACED: Final = "\x10"
 _LETTERS_AND_DIGITS: Final = re.compile(r"[^\W_]+")
 
-# Where ä, ö, ü and å cannot be typed, people type ae, oe, ue and aa.  These pairs are reduced to one letter in stored
-# texts and in queries, so that "Müller", "Mueller" and "Muller" find each other.
+# People type ae, oe, ue and aa if they cannot type ä, ö, ü and å.  In stored texts and in queries, one letter replaces
+# each pair, so that "Müller", "Mueller" and "Muller" find each other.
 _DIGRAPH: Final = re.compile("(a)[ae]++|([ou])e++")
 _OPEN_DIGRAPH: Final = re.compile("(?:(a)[ae]++|([ou])e++)(?!$)")
 _SPELLINGS: Final = {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
@@ -90,7 +90,8 @@ _KEYS: Final = (
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
-# On a keypad, 0 may stand for a blank.  At most this many combinations of blanks and zeros are tried for one text.
+# The maximum number of combinations of blanks and zeros that are tried for one text, because 0 may stand for a blank on
+# a keypad.
 _MAX_READINGS: Final = 8
 
 
@@ -101,7 +102,7 @@ class _Variants:
     :ivar latin: the variants in Latin letters, the main variant first.
     :ivar spelt: the variants with ae, oe, ue and aa for umlauts, if the text has umlauts.
     :ivar native: the variants in the text's own script, if this script is not Latin.
-    :ivar raw: the text unchanged except for case, if the text has characters such as "-" or "'".
+    :ivar raw: the text with only its case changed, if the text has characters such as "-" or "'".
     """
 
     latin: tuple[str, ...]
@@ -119,9 +120,8 @@ def variants(text: str) -> tuple[str, ...]:
 def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
-    One variant is the text with its punctuation.  Only queries without letters and digits, such as "@" and "&", look
-    for this variant (`query_variants`).  So a placeholder replaces the variant's letters and digits.  Without the
-    placeholder, such variants would be a seventh of all search text.
+    One variant is the text with its punctuation.  Only a query without letters and digits, such as "@" or "&", looks
+    for the variant (`query_variants`).  To save memory, a placeholder replaces the variant's letters and digits.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))
@@ -145,8 +145,8 @@ def _stored_variants(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     words = (*_latin_forms(read), *read.spelt, *read.native)
     if not is_address:
         return words, read.raw
-    # Nobody types a whole e-mail address as one word, without its dots and "@".  These variants of addresses would be a
-    # tenth of all search text.
+    # Nobody types a whole e-mail address as one word, without its dots and "@".  Leaving out such a variant of each
+    # address saves a tenth of all search text.
     return (words[0], *[form for form in words[1:] if " " in form], *_closed_address(text, stored=True)), read.raw
 
 
@@ -166,9 +166,8 @@ def _closed_address(text: str, *, stored: bool) -> list[str]:
 def _ascii_address(text: str) -> tuple[str, ...]:
     """Return the variants of an e-mail address of ASCII characters without blanks, as nearly all addresses are.
 
-    The general code would make the same variants in twice the time, and a book has about one address for each contact.
-    For an address whose local part or domain has no letters or digits, this function may return one more variant than
-    the general code.
+    The function makes the same variants as `_read` in half the time.  For an address whose local part or domain has no
+    letters or digits, the function may return one more variant.
     """
     local, _, domain = text.partition("@")
     local, domain = local.translate(_SIMPLE), _words(domain.translate(_SIMPLE).replace(_JOINT, " "))
@@ -255,7 +254,8 @@ def on_keys(text: str) -> str:
 def keypad_readings(digits: str) -> tuple[str, ...]:
     """Return the ways to split keypad digits into words: a zero is a blank, or stands for itself.
 
-    Of several zeros in a row, the first or the last zero may be a blank: a person types "Taxi 3000" as 829403000.
+    If there are several zeros in a row, the first zero or the last zero may be a blank.  For example, a person types
+    "Taxi 3000" as 829403000.
     """
     runs = [
         (" ", "0") if run == "0" else (run, " " + run[1:], run[1:] + " ") if run[0] == "0" else (run,)
@@ -291,7 +291,7 @@ def _read(text: str, *, stored: bool) -> _Variants:
 
 def _read_script(text: str, *, stored: bool) -> _Variants:
     """Return the variants of a text in which the transliteration of a letter depends on its neighbours."""
-    # One character can stand for a whole phrase (U+FDFA for 18 letters), so the normalized text is cut too.
+    # The normalized text is cut too, because one character can stand for a whole phrase (U+FDFA for 18 letters).
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE)).translate(_SHAPED)
@@ -300,12 +300,12 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     if stored and _SPELT_LETTER.search(shaped):
         spelt_out = "".join(_SPELLINGS.get(char, char) for char in shaped)
         spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
-    # Nearly all Latin letters without accents come before U+0370.  So a text with a later character has letters of
-    # another script, and people may also type the text in this script.
+    # Nearly all Latin letters without accents come before U+0370.  A text with a later character has letters of another
+    # script, so people may also type the text in the other script.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
-        # This variant is the text as people type the text on the keypad.  For example, "ة" is on the key 2, but "ه", to
-        # which "ة" is folded, is on the key 7.
+        # For the keypad, a further variant keeps letters that folding replaces by a letter on another key.  For
+        # example, "ة" is on the key 2, but "ة" is folded to "ه", which is on the key 7.
         native += _split_joints(folded.translate(_BARE).translate(_SHAPED))
     return _Variants(
         tuple(form for reading in latin for form in _split_joints(reading)), spelt, native, _raw(text, shaped)
@@ -374,7 +374,7 @@ def _simple(char: str) -> str:
         return ""
     shape = _shape(_apostrophe(char))
     if shape in (" ", _JOINT):
-        # "№" and "㎡" are no letters, but stand for letters.
+        # "№" and "㎡" are no letters, but are transliterated to letters.
         letters = shape == _JOINT and any(map(str.isalnum, unicodedata.normalize("NFKC", _apostrophe(char))))
         return _OTHER if letters else shape
     latin = _read_script(char, stored=False).latin
@@ -397,8 +397,8 @@ _SIMPLE_SPELT: Final = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or
 
 # --- sort keys ---
 
-# The beginning of the sort key of a contact whose name has no letters, such as a bare number.  These contacts are
-# sorted last.
+# The beginning of the sort key of a contact whose name has no letters, such as a bare number.  The beginning sorts the
+# contact last.
 NO_LETTERS: Final = "\U0010ffff"
 _BARE_KEY: Final = NO_LETTERS.encode()
 
@@ -406,20 +406,20 @@ _BARE_KEY: Final = NO_LETTERS.encode()
 NAME_END: Final = b"\0"
 
 MAX_SORT_NAME: Final = 96
-# The maximum number of characters of the written name in a sort key.  The written name only orders names that have the
-# same collation key, so its beginning is enough; a character may take four octets.
+# The maximum number of characters of the written name in a sort key.  The beginning of the written name is enough,
+# because the written name only orders names that have the same collation key.  A character may take four octets.
 _MAX_WRITTEN_NAME: Final = 24
-# The name of a book or a label is cut at fewer characters than a contact's name, because the sort key of a label begins
-# with the sort key of the label's book.
+# The limits for the names of books and labels.  The limits are lower than for contacts, because the sort key of a label
+# begins with the sort key of the label's book.
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# The maximum number of books that can precede all other books: two hexadecimal digits of a tiebreaker hold a book's
+# The maximum number of books that can precede all other books, because a tiebreaker has two digits for a book's
 # position.
 MAX_ORDERED_BOOKS: Final = 256
 
-# The number of hexadecimal digits of a tiebreaker: two entries of one name share a tiebreaker once in 2.8 * 10**14
-# times.  In a book that precedes all other books, three of these digits give way to the position of the book.
+# The number of hexadecimal digits of a tiebreaker.  Two entries of one name share a tiebreaker once in 2.8 * 10**14
+# times.  In a book that precedes all other books, the position of the book replaces the first three digits.
 TIEBREAKER_LENGTH: Final = 12
 
 
@@ -436,10 +436,10 @@ def contact_sort_key(
     :param identity: a text that no other entry has, and that stays the same for as long as the contact exists.
     :param reading: the pronunciation of the name, if the name is sorted by its pronunciation; empty if the name is
         sorted as it is written.
-    :param book_position: the position of the contact's book among the books that precede all other books; None if the
-        book is not among these books.
-    :param is_bare: true if the contact's name has no letters.  `name` may have letters even then: the kind of a number,
-        such as "mobile", may follow the contact's name.
+    :param book_position: the position of the contact's book in `NamingContext.book_order`; None if `book_order` does
+        not name the book.
+    :param is_bare: whether the contact's name has no letters.  The kind of a number, such as "mobile", may follow the
+        contact's name in `name`, and does not count.
     """
     sort_key = _sort_key(name, identity, MAX_SORT_NAME, _MAX_WRITTEN_NAME, reading or name, is_bare=is_bare)
     if book_position is None:

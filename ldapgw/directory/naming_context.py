@@ -19,21 +19,21 @@ class NamingContext:
     :ivar base: the DN under which the tenant's entries are.
     :ivar region: the country to which numbers without a country code belong (ISO 3166-1).
     :ivar outside_line: digits dialled for an outside line.
-    :ivar area_code: the area code of the site, without the trunk prefix; empty if unknown.  Networks signal calls
-        within the area without the area code.
+    :ivar area_code: the area code of the site, without the trunk prefix; empty if unknown.  For a call within the area,
+        a network signals the caller's number without the area code.
     :ivar switchboard: whether a search for the number of a company's extension finds the company's name.
     :ivar lenient: true if values are matched as a person expects, false if values are matched by the rules of RFC 4517.
-    :ivar strip: texts, in lower case, that a PBX puts in front of a number or behind a number.  These texts are removed
-        from assertion values.
+    :ivar strip: texts, in lower case, that a PBX puts in front of a number or behind a number.  The gateway removes the
+        texts from assertion values.
     :ivar book_order: the folded names (`ldapgw.directory.dn.folded`) of the books that precede all other books; ``own``
         is the viewer's own book.
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all other contacts.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
-    :ivar groups: the groups of accounts with which a book can be shared.  The value for a group's name holds the folded
-        names of the accounts' books, and the keys of the books of a Google Group's members.
-    :ivar google_groups: for the name of a group in `groups`, the address of the Google Group whose members are added to
-        the group.
+    :ivar groups: for the name of each group of accounts with which a book can be shared, the accounts' books.  A book
+        of a configured group is named by its folded name, and a book of a Google Group's member is named by its key.
+    :ivar google_groups: for the name of a group in `groups`, the address of a Google Group.  The members of the Google
+        Group are added to the group.
     """
 
     name: str

@@ -4,16 +4,15 @@
 For each `Family` of matching rules, a function converts a value to a *line*: a string without line breaks.  Two values
 match if, and only if, their lines are equal.
 
-The *search text* of an attribute's values is one string, which is made when a book is built.  With this string, one
-test with ``in`` answers most assertions on all values at once.  A search text is a sequence of lines, each between two
-line breaks:
+The *search text* of an attribute's values is one string, which is made when a book is built.  A single ``in`` then
+answers most assertions for all values at once.  A search text is a sequence of lines, each between two line breaks:
 
 * In lenient matching, a text has a line for each of its variants (`name_folding`).  A line has a blank at each end, so
-  that the start of any word is a blank and a letter.  The main variants come first, one for each value; all other
-  variants follow a form feed.
+  that every word follows a blank.  The main variants come first, one for each value.  A form feed separates the main
+  variants from all other variants.
 * In lenient matching, a telephone number has one line with three forms (E.164, national, as typed) between tabs, and
-  then its other E.164 forms.  A form that the number does not have is empty.  The form as typed is also empty if the
-  number was typed in E.164.
+  then the number's other E.164 forms.  A form that the number does not have is empty.  The form as typed is also empty
+  if the number was typed in E.164.
 * Any other value has one line, in which the value is normalized by its matching rule.
 """
 
@@ -34,8 +33,7 @@ from ldapgw.numbers import renumbering
 from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import split_code, tails_of, typed_digits
 
-# RFC 4517 3.3.13: a fraction is a part of the last element that is given (hour, minute or second), and every value has
-# a time zone.
+# RFC 4517 3.3.13: the last given element (hour, minute or second) may have a fraction, and every value has a time zone.
 _TIME: Final = re.compile(
     r"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(?:(\d\d))?)?(?:[.,](\d{1,9})\d*)?(?:Z|([+-])(\d\d)(\d\d)?)", re.ASCII
 )
@@ -48,8 +46,8 @@ _BLANK_CONTROLS: Final = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE: Final = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# The character that marks an incomplete number: the beginning that the numbers of all extensions of a company have in
-# common (`ldapgw.directory.caller_id`).
+# The mark at the end of an incomplete number, which is the common beginning of all extension numbers of a company
+# (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
 # The character between two lines of one postal address.
@@ -62,7 +60,7 @@ def mapped(text: str) -> str:
 
 
 def words(text: str, *, exact: bool = False) -> tuple[str, ...]:
-    """Return the words of a string, mapped, normalized and, unless `exact` is true, case-folded as in RFC 4518."""
+    """Return the words of a string, prepared as in RFC 4518; keep upper and lower case if `exact`."""
     text = mapped(text)
     if text.isascii():
         return tuple((text if exact else text.lower()).split())
@@ -79,10 +77,10 @@ def string(text: str, *, exact: bool = False) -> str:
 
 
 def listing(text: str) -> str:
-    """Prepare each line of a postal address (RFC 4517 3.3.28) as `string` does, but without blanks at both ends.
+    """Prepare each line of a postal address (RFC 4517 3.3.28) by `string`, and remove the blanks at both ends.
 
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
-    lines (RFC 4517 4.2.12).  The text may have been prepared by `string` before.
+    lines (RFC 4517 4.2.12).  `string` may already have prepared the text.
     """
     lines = (line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$"))
     return f" {NORMALIZED_END.join(string(line).strip() for line in lines)} "
@@ -100,7 +98,7 @@ def identifier(text: str) -> str | None:
 
 
 def definition(text: str) -> str | None:
-    """Return the OID of a subschema definition, or the OID that an assertion value names (RFC 4517 4.2.25)."""
+    """Return the OID of a definition in the subschema, or the OID of an assertion value (RFC 4517 4.2.25)."""
     return text[1:].split()[0] if text.startswith("( ") else identifier(text)
 
 
@@ -179,8 +177,8 @@ def normalized(family: Family, text: str) -> str | None:
 def text_search_text(values: Iterable[str], reading: str = "") -> str:
     """Return the search text of values that are texts, in lenient matching.
 
-    :param reading: the pronunciation of a single value.  The pronunciation becomes the main variant, by which the value
-        is sorted.  Empty if the value is sorted as it is written.
+    :param reading: the pronunciation of the only value.  The value is sorted by the pronunciation, which becomes the
+        main variant.  Empty if the value is sorted as it is written.
     """
     variants = [name_folding.search_variants(value) for value in values]
     if reading:

@@ -16,8 +16,7 @@ from ldapgw.directory.schema import AttributeType, attribute_type
 class Predicate(ABC):
     """A test of entries by a filter; the result for an entry never changes.
 
-    A search makes many tests.  The test is a class and not a function, because mypyc compiles the call of a method to a
-    jump.
+    A test is a class and not a function, because a search makes many tests, and mypyc makes calls of methods fast.
     """
 
     __slots__ = ()
@@ -34,8 +33,8 @@ class Predicate(ABC):
 class CombinedPredicate(Predicate):
     """An AND or OR (RFC 4511 4.5.1.7.1).
 
-    The result is `decisive` if any predicate has this result.  Otherwise the result is Undefined if any predicate is
-    Undefined.  In all other cases, the result is the opposite of `decisive`.
+    If a predicate has the result `decisive`, the combination has the result `decisive`.  Otherwise the combination is
+    Undefined if a predicate is Undefined.  In all other cases, the result is the opposite of `decisive`.
 
     :param decisive: False for an AND, True for an OR.
     """
@@ -126,21 +125,21 @@ class TaggedTextPredicate(Predicate):
 
 
 class SufficientTextPredicate(TaggedTextPredicate):
-    """A test that first looks for strings that are sufficient: one of these strings is enough for a match.
+    """A test that first looks for a sufficient string, which alone is enough for a match.
 
-    This test is faster than the base class, because most candidates have a sufficient string in one of the attributes.
-    With this class, the server answers 30 % more searches by a part of a name per second (``scripts/bench parts``).
+    The test is faster than the base class, because most candidates have a sufficient string.  With the test, the server
+    answers 30 % more searches by a part of a name per second (``scripts/bench parts``).
     """
 
     __slots__ = ("_is_necessary", "_sufficient", "_tag_letters")
 
     def __init__(self, tags: Sequence[str], assertion: Assertion, tag_letters: str) -> None:
-        # The base class's constructor is not called, to save time: every search makes a predicate.
+        # To save time, the constructor of the base class is not called.  Every search makes a predicate.
         self._tags = tags
         self._test = assertion.test
         self._sufficient = assertion.sufficient
         self._tag_letters = tag_letters
-        # This value is true if every entry that matches contains at least one of the sufficient strings.
+        # Whether every entry that matches contains at least one of the sufficient strings.
         self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:
@@ -178,7 +177,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
 class SeveralWordsPredicate(TaggedTextPredicate):
     """A test that looks for all words in one attribute first.
 
-    This test is faster than the base class, because most candidates have all words in one attribute.
+    The test is faster than the base class, because most candidates have all words in one attribute.
     """
 
     __slots__ = ("_first", "_others", "_tag_letters")
@@ -195,7 +194,7 @@ class SeveralWordsPredicate(TaggedTextPredicate):
     def matching(self, documents: Sequence[int], entries: tuple[Entry, ...]) -> list[int]:
         """Return the documents whose entries match, in one loop that copies no text.
 
-        This loop takes most of the time of a search for two words in a large book.
+        The loop takes most of the time of a search for two words in a large book.
         """
         first, others, tag_letters = self._first, self._others, self._tag_letters
         found: list[int] = []
@@ -235,10 +234,10 @@ class PresentPredicate(Predicate):
 
 
 class MadeTexts:
-    """The search texts that are not stored with entries, but made when the terms of a filter test an entry.
+    """The search texts that are not stored with entries, but are made to test an entry.
 
-    A made text includes values of the DN, or is normalized by another rule than the attribute's own rule (RFC 4511
-    4.5.1.7.7).  A text is made once for each entry, even if several terms of the filter test the text.
+    An extensible match (RFC 4511 4.5.1.7.7) needs such a text for values of the DN, or for another rule than the
+    attribute's own rule.  A text is made once for each entry, even if several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.
     """
@@ -262,7 +261,7 @@ class MadeTexts:
         return len(self._sources) - 1
 
     def of(self, entry: Entry, number: int) -> str | None:
-        """Return an entry's text, or None if the entry has no values for this text.
+        """Return a text for an entry, or None if the entry has no values for the text.
 
         :param number: the text's number in the table.
         """

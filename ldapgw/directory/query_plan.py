@@ -2,12 +2,11 @@
 """The query plan of a filter: a tree of queries, made once per search, that finds candidate documents in an index.
 
 A query finds every document for which its filter can be true, and may find other documents.  For an AND, only the
-condition with the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  Two
-sorts of filters have no query, because these filters may be true for any entry: a NOT, and an assertion without index
-terms.
+condition with the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  A
+NOT and an assertion without index terms have no query, because both may be true for any entry.
 
-`first_documents` finds only the first documents.  The function reads only documents before a bound, and intersects all
-conditions of an AND that exclude many documents.
+`first_documents` finds only the first documents.  For an AND, the function reads only documents before a bound, from
+all conditions that exclude many documents.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY: Final = attrgetter("sort_key")
 
-# A query that finds more than 1/`_MAX_PART` of all documents is not evaluated, because testing all documents in order
-# finds the first matches as fast.
+# If a query finds more than 1/`_MAX_PART` of all documents, all documents are tested in order.  The query would find
+# the first matches no faster.
 _MAX_PART: Final = 3
 
-# In an AND, the condition with the fewest postings is the first condition.  A condition with more than `_FAR_MORE`
-# times as many postings is left out, because the condition excludes few of the documents that the first condition
-# finds.
+# An AND leaves out each condition with more than `_FAR_MORE` times as many postings as the condition with the fewest
+# postings.  Such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
-# If an AND has at most this many postings, all postings are read, which is faster than reading postings up to a bound.
+# The number of postings up to which all postings of an AND are read, which is faster than reading postings up to a
+# bound.
 _FEW: Final = 512
 
-# If there are this many ranges or more, `_first` returns None.  Finding the documents below a bound in so many ranges
-# would take some 0.3 ms of a slice of work.
+# The number of ranges from which `_first` returns None.  Finding the documents below a bound in 1000 ranges would take
+# some 0.3 ms of a slice of work.
 _MAX_RANGES: Final = 1000
 
-# The maximum number of postings of several prefixes that are read in one slice of work, which takes some 3 ms.
+# The maximum number of postings of several prefixes that are read in one slice of work.  The reading takes some 3 ms.
 _MAX_COMMON: Final = 100_000
 
-# The maximum number of documents that are sorted in one slice of work, which takes some 3 ms.  If there are more
-# documents, all documents of the index are tested in order instead, which takes several slices.
+# The maximum number of documents that are sorted in one slice of work, in some 3 ms.  If a query finds more documents,
+# all documents of the index are tested in order, in several slices.
 _MAX_SORTED: Final = 30_000
 
 
 class _Sorted(Protocol):
-    """An entry.  A plan reads nothing of an entry but the sort key."""
+    """An entry, of which a plan reads only the sort key."""
 
     @property
     def sort_key(self) -> bytes:
@@ -65,7 +64,7 @@ class TermRange(NamedTuple):
 class ExactKey:
     """A query for documents with a key.  The query never changes.
 
-    The class is no named tuple, because compiled code takes longer to make a named tuple.
+    The class is no named tuple, because named tuples are slow to make in compiled code.
     """
 
     __slots__ = ("key",)
@@ -127,7 +126,7 @@ class OrQuery(NamedTuple):
     queries: frozenset[Narrowing]
 
 
-# A query that excludes some documents.  A string stands for a query for documents with this term.
+# A query that excludes some documents.  A string is a query for the documents with a term.
 Narrowing = str | PrefixQuery | CommonPrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
 # None stands for all documents.
 Query = Narrowing | None
@@ -146,7 +145,7 @@ def all_of(queries: Sequence[Query]) -> Query:
 
 
 def _intersected(queries: Iterable[Narrowing]) -> tuple[Narrowing, ...]:
-    """Merge the ranges of one attribute into their intersection: Poly phones request a page as "from O" and "to Z"."""
+    """Replace the ranges of one attribute by their intersection; Poly phones request a page as "from O" and "to Z"."""
     result: dict[object, Narrowing] = {}
     for query in queries:
         match query:
@@ -204,8 +203,7 @@ def find_documents(query: Query, index: Index, entries: Sequence[_Sorted]) -> Se
 def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most: int) -> tuple[Sequence[int], bool]:
     """Return the first documents that a query finds, ascending without repetition, and whether there may be more.
 
-    Because this function stops after `most` documents, the server answers 12 % more searches by a part of a name per
-    second (``scripts/bench parts``).
+    The limit `most` lets the server answer 12 % more searches by a part of a name per second (``scripts/bench parts``).
 
     :param most: the maximum number of documents to return.  Fewer documents are returned if there are no more, or if
         finding more documents would take too long.
@@ -252,10 +250,9 @@ def _prefixes_of(query: Query) -> list[PrefixQuery]:
 
 
 def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: int) -> tuple[list[int], bool]:
-    """Return the first documents that any prefix finds, and whether there may be more (`Index.prefix_postings`).
+    """Return the first documents that any of the prefixes finds, and whether there may be more.
 
-    Each prefix contributes its first `wanted` documents, or all documents if there are fewer documents.  So the result
-    contains the first `wanted` documents of all prefixes together.
+    The result contains at least the first `wanted` documents, unless there are fewer documents.
     """
     found = [index.prefix_postings(each.prefix, each.attributes, wanted) for each in prefixes]
     documents = set(chain.from_iterable([documents for documents, _ in found]))
@@ -265,7 +262,7 @@ def _first_of_prefixes(prefixes: Sequence[PrefixQuery], index: Index, wanted: in
 def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
     """Return an upper bound for the number of documents that a query finds.
 
-    A document that several terms find is counted several times.
+    If several terms find a document, the document is counted several times.
     """
     if query is None:
         return index.count
@@ -280,9 +277,8 @@ def count(query: Query, index: Index, entries: Sequence[_Sorted]) -> int:
 def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int) -> Sequence[int] | None:
     """Return the first documents that all conditions of an AND find.
 
-    The result has more documents than the number `most`, unless the conditions find no more documents.
-    Only the documents below a bound are read from the postings.  If too few of these documents fulfil all conditions,
-    the bound is raised.
+    The result has more than `most` documents, or all documents that the conditions find.  The function reads the
+    documents below a bound, and raises the bound if too few documents fulfil all conditions.
 
     :param conditions: the postings of each condition, the fewest first.
     :returns: the documents, or None if finding the documents would take too long.
@@ -327,8 +323,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
-    The postings of the conditions are counted without reading any document.  So a condition with many documents costs
-    as little as a condition with few documents.
+    The postings of a condition are counted without being read, so a condition with many documents costs no more time.
     """
     if isinstance(query, AndQuery):
         _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])
@@ -363,8 +358,8 @@ def _postings_of(
 def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
     """Return the start and the end of the documents whose names lie in a range.
 
-    A name without letters may lie in the range too, but is sorted after all names with letters.  If the range has names
-    with letters and names without letters, the result also includes all documents that are sorted in between.
+    A range may have names with letters and names without letters, which are sorted last.  The result then also includes
+    all documents in between.
     """
     start = _first_from(entries, query.low)
     last = _first_from(entries, NO_LETTERS)

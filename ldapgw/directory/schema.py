@@ -2,9 +2,8 @@
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
 One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
-come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  For some
-attributes, the directory also evaluates ordering rules and rules for telephone numbers that the RFCs do not name for
-these attributes.
+come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Some attributes
+have an ordering rule or a rule for telephone numbers that the RFCs do not give the attributes.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ class Use(Enum):
 # Country String and Telephone Number.
 _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
-# In lenient matching, the rules for a Directory String also compare mail addresses and postal addresses, because a
-# person who names one of these rules in a filter means any text.
+# In lenient matching, the rules for a Directory String also compare mail addresses and postal addresses.  A person who
+# names such a rule in a filter means any text.
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
@@ -317,16 +316,16 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether `alias` may be an alias of an attribute: `alias` must not be another attribute's standard name."""
+    """Return whether `alias` may be an alias of an attribute; the standard name of another attribute may not."""
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 
 
 def configure_aliases(aliases: Mapping[str, str]) -> None:
-    """Make `attribute_type` accept further names, which replace the names of an earlier call.
+    """Make `attribute_type` accept further names; a later call replaces the names of an earlier call.
 
-    Upper and lower case of these names do not matter.  Call this function at the start of a process: filters and
-    selections that were prepared before do not know the new names.
+    Upper and lower case do not matter.  Call the function at the start of a process, because filters and selections
+    that were prepared earlier do not know the new names.
 
     :param aliases: for each further name (`can_be_alias`), the name of its attribute.
     :raises KeyError: for an attribute that does not exist.
@@ -401,7 +400,7 @@ def conforms(syntax: str, text: str) -> bool:
 
     An assertion value that does not conform makes the filter's term Undefined (RFC 4511 4.5.1.7).
 
-    :param syntax: the OID of the syntax.  Any text conforms to a syntax that has no pattern here, because the syntax's
+    :param syntax: the OID of the syntax.  If the syntax has no pattern here, any text conforms, because the syntax's
         matching rule checks values.
     """
     pattern = _SYNTAX_PATTERNS.get(syntax)

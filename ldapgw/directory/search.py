@@ -2,16 +2,16 @@
 """Search and Compare (RFC 4511 4.5 and 4.10): finds the entries that a viewer's request matches.
 
 A `SearchCursor` can answer every search.  The cursor gives the matches of a filter in the order of their sort keys, a
-few at a time.  From a cursor, a caller may read the first page of a phone's list, a long list in parts, the matches
-behind a page of RFC 2696, or all matches to sort them.  A cursor keeps the directories with which it began, so a sync
-during a search does not change the matches.
+few at a time.  A caller may read all matches, only the first page of a phone's list, or the matches behind a page of
+RFC 2696.  A sync during a search does not change the matches, because the cursor keeps the directories from its
+beginning.
 
 The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
 generator yields None, so that its caller can serve other clients.
 
-For each segment a `_SegmentMatches` asks the index for candidates, and tests the candidates if the index alone cannot
-decide.  The matches of several segments are merged, and a person who is in several books is returned once.  All entries
-of one name are compared together, because the choice among duplicates must not depend on where a page begins.
+For each segment, a `_SegmentMatches` asks the index for candidates, and tests the candidates if the index alone cannot
+decide.  The matches of several segments are merged, and a person who is in several books is returned once.  The choice
+among duplicates must not depend on the beginning of a page, so all entries of one name are compared together.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The maximum number of search texts that are tested in one slice of work.  The tests take a fraction of a millisecond
 # for an ordinary filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# Two limits: the maximum number of candidates that are tested in one slice of work; and the maximum number of
-# candidates that are taken at once if no test is needed, but some entries are deleted.
+# The maximum number of candidates that are tested in one slice of work; and the maximum number of candidates that are
+# taken at once without a test, if some entries are deleted.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # The number of candidates that an index has to find at first: twice the number of entries that a phone shows, because
@@ -52,8 +52,8 @@ _MAX_EXACT: Final = 16 * PAGE_SIZE
 _FIRST: Final = 128
 # The minimum number of matches that are read from each segment for one step of merging.
 _MERGED: Final = 64
-# If a filter costs at most this much, the queries for all segments are planned in one slice of work.  For a costlier
-# filter, each segment is planned in a slice of its own.
+# The maximum cost of a filter whose queries for all segments are planned in one slice of work.  For a costlier filter,
+# each segment is planned in a slice of its own.
 _QUICK: Final = 16
 
 
@@ -77,8 +77,8 @@ class SearchCursor:
         budget: CallerIdBudget | None = None,
     ) -> None:
         self.finished = False
-        # The generator is a function and not a method.  A method would refer to the cursor that holds the generator,
-        # and only the garbage collector would free this cycle.
+        # The generator is no method, because a method would refer to the cursor that holds the generator.  Only the
+        # garbage collector would free such a cycle.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
@@ -86,8 +86,8 @@ class SearchCursor:
     def next(self, limit: int) -> list[ResultBatch]:
         """Return the next matches, at most `limit`.
 
-        :returns: the matches; fewer than `limit`, or no matches, if a slice of work ends first or the search is
-            `finished`.
+        :returns: the matches.  There may be fewer matches than `limit`, or none, if a slice of work ends first or if
+            the search is `finished`.
         """
         found: list[ResultBatch] = []
         self._demand.wanted = limit
@@ -134,7 +134,7 @@ def _search(
 ) -> Iterator[ResultBatch | None]:
     """Yield batches that are not empty, and yield None after each slice of work.
 
-    If no contact has the number of a caller, the company to which the number may belong is yielded instead.
+    If no contact has the number of a caller, the generator yields the company to which the number may belong.
     """
     is_found = False
     for batch in _matching(scopes, filters, after, demand, budget):
@@ -144,7 +144,7 @@ def _search(
         return
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
         if number + 1 < len(scopes) and scopes[number + 1].left_out:
-            continue  # the next scope has the contacts of this scope too
+            continue  # the next scope contains the same contacts
         if prepared.callers and any([segment.has_switchboards for segment in scope.contacts]):  # noqa: C419
             companies = find_switchboards(scope.contacts, prepared.callers, scope.context, scope.own_namespaces)
             if companies is not None:
@@ -208,7 +208,7 @@ def _contacts(
 def _leaving_out(sort_keys: frozenset[bytes], found: Iterator[ResultBatch | None]) -> Iterator[ResultBatch | None]:
     """Yield batches without the contacts that an earlier scope covers.
 
-    :param sort_keys: the sort keys of these contacts.
+    :param sort_keys: the sort keys of the contacts to leave out.
     """
     for batch in found:
         if batch is None:
@@ -256,7 +256,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
-            wanted = 0  # if there are no rows, more matches of the first name have to be read, and `wanted` is doubled
+            wanted = 0  # without rows, the next pass reads more matches of the first name
         parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
         for part in parts:
             if part is None:
@@ -268,16 +268,19 @@ def _merge(
 
 
 def needs_cursor(scope: SearchScope, prepared: PreparedFilter) -> bool:
-    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment; few searches do."""
+    """Return whether a search needs a `SearchCursor` even if all contacts are in one segment.
+
+    Few searches need a cursor.
+    """
     if _FIRST * prepared.cost > _LOOKS or scope.left_out or (scope.callers and prepared.numbers):
         return True
     return _may_match_containers(scope, prepared)
 
 
 def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilter, wanted: int) -> Sequence[int] | None:
-    """Find the first matches of a segment without a cursor, as is possible for nearly all searches.
+    """Find the first matches of a segment without a cursor; nearly all searches need no cursor.
 
-    With this function, the server answers 22 % more reverse look-ups per second than without (``scripts/bench parts``).
+    Without a cursor, the server answers 22 % more reverse look-ups per second (``scripts/bench parts``).
 
     :param index: the segment's index, or None if the segment has few entries, which are all tested.
     :returns: the documents of the first `wanted` matches, or of all matches if there are fewer matches; None if only a
@@ -296,7 +299,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = []
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
-            at, end = end, end + 2 * (wanted - len(documents))  # in most cases nearly all candidates match
+            at, end = end, end + 2 * (wanted - len(documents))  # nearly all candidates match
         further = _LOOKS // prepared.cost
         if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
             candidates, has_more = query_plan.first_documents(query, index, entries, further)
@@ -317,7 +320,7 @@ def _slice_size(prepared: PreparedFilter) -> int:
 def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
     """Return whether a container may match.
 
-    If there are few containers, each container is tested here, because these tests are cheaper than a search.
+    If there are few containers, the function tests each container, which is cheaper than a search.
     """
     for alternatives in prepared.object_classes:
         if alternatives.isdisjoint(scope.container_classes):
@@ -331,9 +334,9 @@ def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
 
 
 def _start(segment: Segment, after_key: bytes | None, own_namespaces: tuple[str, ...] | None) -> int:
-    """Return the document at which matches behind a sort key begin.
+    """Return the first document that may be a match behind a sort key.
 
-    If duplicates are removed, the matches begin with the first entry that has the name of the sort key.
+    If duplicates are removed, the result is the first document with the name of the sort key.
     """
     if after_key is None:
         return 0
@@ -350,13 +353,13 @@ _STREAM: Final = itemgetter(1)
 
 
 class _SegmentMatches:
-    """The matches of one segment.  A match is searched for only when a caller requests the match.
+    """The matches of one segment, each found when a caller requests the match.
 
     Mutable: the matches and candidates that were read.
 
     :param wanted: the number of matches that is likely to be enough.
     :ivar found: matches that were read, but not returned yet.
-    :ivar looked: the number of candidates that the last `read` tested; 1 if candidates need no test.
+    :ivar looked: the number of candidates that the last `read` tested; 1 if the filter needs no test.
     """
 
     __slots__ = (
@@ -390,24 +393,27 @@ class _SegmentMatches:
         self.exhausted = not self._candidates and not self._has_more
 
     def next(self, limit: int) -> Sequence[int]:
-        """Return the next matches, at most `limit`; fewer or no matches if a slice of work ends first."""
+        """Return the next matches, at most `limit`.
+
+        There may be fewer matches, or none, if a slice of work ends first.
+        """
         found, left = self.found, self._slice_size
         while len(found) < limit and left > 0 and not self.exhausted:
             documents = self.read(limit if self._predicate is None else min(limit, left))
             left -= self.looked
             if not found and (self.exhausted or len(documents) >= PAGE_SIZE):
-                return documents  # the list is not copied, because a page is sent as it is
+                return documents  # not copied, because a page is sent unchanged
             found += documents
         self.found = found[limit:]
         return found[:limit]
 
     def read(self, size: int) -> Sequence[int]:
-        """Return the matches among the next candidates; empty if none of these candidates match.
+        """Return the matches among the next candidates; empty if no candidate matches.
 
         :param size: the maximum number of candidates to take.
         """
         at, candidates = self._at, self._candidates
-        if at >= len(candidates):  # all candidates of the first lookup, which was limited, have been read
+        if at >= len(candidates):  # the limited first lookup is used up
             start = candidates[-1] + 1 if candidates else 0
             self._candidates = candidates = self.segment.find_documents(self._query, start)
             self._has_more = False
@@ -428,11 +434,11 @@ class _SegmentMatches:
 
 
 def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | None) -> tuple[list[_Row], bool]:
-    """Take the matches whose place in the order is final, because all unread matches follow these matches.
+    """Take the matches that precede all unread matches, in order.
 
-    :param own_namespaces: None if the caller removes no duplicates.  Otherwise the caller compares all matches of a
-        name, so the result contains either all matches of a name or none.
-    :returns: these matches, and whether no further match follows.
+    :param own_namespaces: None if the caller removes no duplicates.  A caller that removes duplicates gets all matches
+        of a name together.
+    :returns: the matches, and whether no further match follows.
     """
     bound: bytes | None = None
     for stream in streams:
@@ -440,7 +446,7 @@ def _rows(streams: Sequence[_SegmentMatches], own_namespaces: tuple[str, ...] | 
             last = stream.segment.entries[stream.found[-1]].sort_key
             bound = last if bound is None else min(bound, last)
     if bound is not None and own_namespaces is not None:
-        bound = sort_name(bound)  # the bare name sorts before all sort keys with this name
+        bound = sort_name(bound)  # a name sorts before all sort keys that begin with the name
     rows: list[_Row] = []
     for number, stream in enumerate(streams):
         entries, found = stream.segment.entries, stream.found
@@ -478,14 +484,14 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows only the first matches, so the other rows need not be compared yet
+        if len(kept) >= _MERGED:  # a phone shows only the first matches
             yield kept
             kept = []
     yield kept
 
 
 def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches]) -> bool:
-    """Return whether two of several entries with one name may be the same person."""
+    """Return whether there may be duplicates among entries with one name."""
     first = same[0][1]
     if any(at != first for _, at, _ in same):
         return True
@@ -493,7 +499,7 @@ def _may_be_duplicates(same: Sequence[_Row], streams: Sequence[_SegmentMatches])
 
 
 def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
-    """Return the sort key in `after` if `after` begins with `key_prefix`; otherwise None.
+    """Return the sort key in `after`; None if `after` does not begin with `key_prefix`.
 
     :param after: the key of the match after which the search continues (`Match.key`): a key prefix and a sort key.
     """
@@ -506,7 +512,7 @@ def _key_after(key_prefix: bytes, after: bytes) -> bytes | None:
 def _cursor(
     dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes, budget: CallerIdBudget | None
 ) -> Generator[None, None, SearchCursor]:
-    """Make the cursor of a request, without regard to its limits; yield None after each slice of work.
+    """Make the cursor of a request, ignoring the request's limits; yield None after each slice of work.
 
     :raises DirectoryError: when the base is no DN, does not exist, or is not for this viewer.
     """
@@ -520,7 +526,7 @@ def _cursor(
 def matches(
     dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes = b"", budget: CallerIdBudget | None = None
 ) -> Iterator[Match | None]:
-    """Yield the matches of a search in order, without regard to its limits.
+    """Yield the matches of a search in order, ignoring the request's limits.
 
     :param after: the key behind which the matches begin.
     :returns: matches, and None after each slice of work, so that the caller can serve other clients.
@@ -588,9 +594,9 @@ def _more() -> DirectoryError:
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
     """Return whether an entry has a value of an attribute.
 
-    :raises DirectoryError: in the same cases as a search whose base is this entry.  Further cases are
-        undefinedAttributeType if the attribute is unknown, noSuchAttribute if the entry lacks the attribute, and
-        invalidAttributeSyntax if the comparison is Undefined, which means neither true nor false (RFC 4511 4.10).
+    :raises DirectoryError: in the same cases as a search whose base is the entry.  Also undefinedAttributeType if the
+        attribute is unknown, or noSuchAttribute if the entry lacks the attribute.  Also invalidAttributeSyntax if the
+        comparison is Undefined (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]
     [entry] = found.containers[0]
@@ -608,6 +614,6 @@ def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> 
 
 
 def _predicate(entry: Entry, kind: AttributeType, test: TextPredicate) -> Predicate:
-    """Return the test of one attribute that a search would apply to the entry."""
+    """Return the test that a search would apply to an attribute of the entry."""
     is_own = not kind.operational and attribute_tag(kind) in entry.text
     return TaggedTextPredicate([attribute_tag(kind)], test) if is_own else SearchTextPredicate((kind,), test)

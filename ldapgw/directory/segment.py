@@ -3,10 +3,10 @@
 
 A segment is built once.  A book has few segments: `Segments` says when segments are merged.
 
-Two answers with the same entries differ only by the messageID, which stands in each message (RFC 4511 4.1.1).  So
-entries are cached as whole messages with `PLACEHOLDER_ID`.  The sender joins the messages, and replaces all
-placeholders by the messageID in one pass.  Phones of one model send the same attribute selection, so messages are
-cached for the few selections that are requested again and again.  A whole list is cached as *pages* of messages.
+Two answers with the same entries differ only by the messageID in each message (RFC 4511 4.1.1), so entries are cached
+as whole messages with `PLACEHOLDER_ID`.  The sender joins the messages, and replaces all placeholders by the messageID
+in one pass.  Phones of one model send the same attribute selection, so messages are cached for the few selections that
+are requested again and again.  A whole list is cached as *pages* of messages.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ldapgw.directory.packed_attributes import octets_of
 from ldapgw.directory.query_plan import ExactKey, Query
 from ldapgw.directory.schema import ATTRIBUTE_TYPES
 
-# The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, each of these
-# selections takes some 25 MiB.
+# The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, one selection
+# takes some 25 MiB.
 _MAX_SELECTIONS: Final = 4
 # The maximum number of further attribute selections that are remembered, so that a second request is noticed.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
@@ -41,7 +41,7 @@ MAX_PAGE_OCTETS: Final = 64 << 10
 # The maximum number of attribute selections whose pages are cached.
 _MAX_PAGED_SELECTIONS: Final = 2
 
-# A page: its messages, and the octet that stands in place of the messageID.  The messages contain this octet nowhere
+# The messages of a page, and the octet that stands in place of the messageID.  The messages contain the octet nowhere
 # else.
 Page = tuple[bytes, bytes]
 # The value for a page that is not cached because it has too many octets.
@@ -55,9 +55,9 @@ def set_message_id(messages: bytes, message_id: bytes, *, is_plain: bool) -> byt
     """Put a messageID in place of the placeholder in messages.
 
     :param message_id: one octet, from 1 to 127.
-    :param is_plain: true if the messages contain the placeholder's octet only as the messageID, and not in a BER
-        length.  Then only this octet is searched and replaced, and the server answers 9 % more searches by name per
-        second.
+    :param is_plain: whether the messages contain the placeholder's octet only as the messageID, and not in a BER
+        length.  In plain messages, only one octet is searched and replaced, so that the server answers 9 % more
+        searches by name per second.
     """
     if is_plain:
         return messages.replace(PLACEHOLDER, message_id)
@@ -71,8 +71,7 @@ def response_of(message: bytes) -> bytes:
 
 def _message(response: bytes) -> bytes:
     message = head(SEQUENCE, 3 + len(response)) + PLACEHOLDER_ID[:3] + response
-    # In theory, the BER length of a value of 131,583 octets can look like the placeholder; but no contact has a value
-    # of this length.
+    # The BER length of a value of 131,583 octets can look like the placeholder, but no contact has so long a value.
     if message.count(PLACEHOLDER_ID) > 1:
         raise ValueError("an entry holds the octets that stand for the messageID")
     return message
@@ -82,8 +81,7 @@ class _SelectionMessages:
     """The messages of one attribute selection.
 
     :ivar messages: the message of each document; empty if nobody has requested the entry.
-    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` not only in place of the messageID, but also
-        in a BER length.
+    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` also in a BER length.
     """
 
     __slots__ = ("messages", "odd")
@@ -96,10 +94,9 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If there is no room, the new selection may replace the cached
-    selection whose last request is the oldest.  The new selection replaces the cached selection only if the last
-    request for the cached selection is older than the previous request for the new selection.  So if more selections
-    are in use than can be cached, the selections that were cached first stay cached.
+    A selection is cached from its second request on.  If the cache is full, a new selection may replace the cached
+    selection that was not requested for the longest time.  Since then, the new selection must have been requested
+    twice.  So if too many selections are in use, the selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -360,8 +357,8 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # No octet is absent from all messages: even an octet that UTF-8 never contains, such as 0xC0, may be in a BER
-        # length.  So each page gets an octet that the messages of this page do not contain.
+        # A page gets an octet that its messages do not contain.  No octet fits all pages, because even an octet that
+        # UTF-8 never contains, such as 0xC0, may be in a BER length.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
@@ -369,17 +366,16 @@ def _page(messages: list[bytes]) -> Page:
     return NO_PAGE
 
 
-# New entries go into a new segment.  An older segment is merged into the new segment if the older segment has less than
-# `_MERGE_FACTOR` times the entries of the new segment.  An older segment that is not merged is built anew if more than
-# 1/`_MERGE_FACTOR` of its entries are deleted.
+# `Segments` explains the merging of segments.  A segment is also built anew if more than 1/`_MERGE_FACTOR` of its
+# entries are deleted.
 _MERGE_FACTOR: Final = 8
 
 
 def new_edition() -> object:
     """Return a new object, which identifies an edition of a book's segments.
 
-    In a compiled dataclass, `object` can be neither the type nor the `default_factory` of the field `Segments.edition`,
-    so the field has the type `Any` and this factory.
+    The field `Segments.edition` has the type `Any` and the factory `new_edition`, because a compiled dataclass accepts
+    `object` neither as the type nor as the factory.
     """
     return object()
 
@@ -391,12 +387,12 @@ class Segments:
     Each form has one segment with nearly all entries, and small segments with entries that changed later.  No two
     segments of a form have an entry for the same contact.  Deleted entries are marked in their segment.  New entries go
     into a new segment.  An older segment is merged into the new segment if the older segment has less than
-    `_MERGE_FACTOR` times the entries of the new segment.  So there are few segments, and an entry is merged into
-    another segment only a few times.
+    `_MERGE_FACTOR` times the entries of the new segment.  The rule keeps the number of segments small, and an entry is
+    merged only a few times.
 
     :ivar numbers: the segments with one entry per number; empty if no phone needs this form.
-    :ivar edition: an object that no other segments have.  By the edition, a cache recognizes contacts without holding
-        the contacts in memory.
+    :ivar edition: an object that no other segments have.  A cache holds the edition in place of the contacts, so that
+        the contacts' memory can be freed.
     """
 
     contacts: tuple[Segment, ...] = ()
@@ -504,8 +500,8 @@ class ResultBatch:
     """Matches of one segment, in their order; a batch never changes.
 
     :ivar documents: the matches' documents in the segment.
-    :ivar key_prefix: the octets that precede the sort key of each entry.  Prefix and sort key together are the key
-        (`Match.key`) by which all matches of a search are sorted.
+    :ivar key_prefix: the octets in front of the sort key of each entry.  The matches of a search are sorted by the
+        prefix and the sort key together (`Match.key`).
     """
 
     __slots__ = ("context", "documents", "key_prefix", "segment")
@@ -553,8 +549,8 @@ class SearchScope:
     :ivar containers: the entries of the tenant, of books and of labels; or the single entry at the base.
     :ivar contacts: the contacts that the viewer may browse.
     :ivar callers: contacts of books that are open for caller ID only.
-    :ivar own_namespaces: the UUID namespaces of the viewer's own books.  Of several entries for one person, the entry
-        in the first of these books is shown, unless the tenant has another order of books.
+    :ivar own_namespaces: the UUID namespaces of the viewer's own books.  If a person is in several books, the search
+        shows the entry in the first own book, unless the tenant has another order of books.
     :ivar left_out: sort keys of contacts that an earlier scope of the same search covers.
     :ivar may_have_duplicates: whether the contacts come from several books, so that the same person may be in more than
         one book.
@@ -592,5 +588,5 @@ class SearchScope:
 
     @classmethod
     def of(cls, context: NamingContext, *entries: Entry) -> Self:
-        """Return the scope of a few entries, without the entries below these entries."""
+        """Return the scope of a few entries, without their child entries."""
         return cls(context, (Segment(tuple(sorted(entries, key=_SORT_KEY))),) if entries else ())

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The shared books of a tenant, merged into a few segments, so that a search takes no longer if there are many books.
+"""The shared books of a tenant, merged into a few segments, so that many books do not make a search slow.
 
-If the books have at most `_MAX_SEGMENTS` segments, nothing is merged.  If there are more segments, the large segments
-stay as they are, and all other segments are merged into one segment.  When a small book changes, its entries are
-deleted from the merged segment, and its new segment is searched separately.  If there are too many segments again, the
-small segments are merged anew.
+If the books have more than `_MAX_SEGMENTS` segments, the large segments stay as they are, and all other segments are
+merged into one segment.  When a small book changes, the former entries are deleted from the merged segment, and the new
+entries form a segment of their own.  When there are too many segments again, the small segments are merged anew.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ldapgw.directory.segment import Segment
 
 # The maximum number of segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
-# The maximum number of segments after a merge.  The largest segments are not merged if they have more than
+# The maximum number of segments after a merge.  The largest segments are left out of the merge if each has more than
 # 1/`_LARGE_PART` of all entries.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
@@ -50,7 +49,7 @@ class SharedBooks:
 
     @property
     def needs_merge(self) -> bool:
-        """Return whether there are more segments than a search should look through, so that they have to be merged."""
+        """Return whether segments have to be merged, because there are too many segments for a fast search."""
         return max(map(len, (self.containers, self.contacts, self.numbers))) > _MAX_SEGMENTS
 
     def form(self, *, per_number: bool) -> tuple[Segment, ...]:
@@ -71,8 +70,7 @@ def merge_shared_books(
     """Merge the shared parts of books with the same sharing.
 
     :param before: the previous result of this function, whose merged segments are used again where possible.
-    :param defer_merge: whether to merge no segments; if so, there may be more segments than a search should look
-        through.
+    :param defer_merge: true to merge no segments, even if there are too many segments for a fast search.
     """
     by_sharing: dict[Sharing, list[Book]] = {}
     for book in books:
@@ -89,7 +87,7 @@ def _merge(books: Sequence[Book], before: SharedBooks, sharing: Sharing, *, defe
     contacts = merge_segments(
         (segment for segments in branches for segment in segments.contacts), before.contacts, defer_merge=defer_merge
     )
-    if sharing is Sharing.CALLERS:  # no viewer lists these books or searches them by name
+    if sharing is Sharing.CALLERS:  # nobody lists the books or searches the books by name
         return SharedBooks(len(branches), contacts=contacts)
     by_number = branches if any(segments.numbers for segments in branches) else []
     return SharedBooks(
@@ -112,8 +110,7 @@ def merge_segments(
     segments: Iterable[Segment], before: Sequence[MergedSegment], *, defer_merge: bool = False
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
-    # A segment is recognized by the identity of its tuple of entries.  If entries are deleted, another `Segment` object
-    # takes the place of the segment, but the new object has the same tuple.
+    # A segment is recognized by its tuple of entries.  A copy with further deleted entries has the same tuple.
     wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
     for merged in before:
@@ -129,10 +126,9 @@ def merge_segments(
 def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment | None:
     """Return a merged segment without the entries that were deleted after the merge.
 
-    :param wanted: the present segments of the books, by the identity of their tuple of entries.
-    :returns: the segment, or None if the segment is not used again.  A segment that was merged from several segments is
-        not used again if fewer than half of its entries are left.  Any other segment is not used again if the segment
-        has changed.
+    :param wanted: the present segments of the books; the key of a segment is the `id` of its tuple of entries.
+    :returns: the segment, or None if the segment is not used again.  A merge of several segments is used again until
+        fewer than half of its entries are left.  A single segment is used again until the segment changes.
     """
     now = [wanted.get(id(segment.entries)) for segment in merged.sources]
     sources = tuple(segment for segment in now if segment is not None)
@@ -147,7 +143,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
 
 
 def _fewer(merged: Sequence[MergedSegment]) -> tuple[MergedSegment, ...]:
-    """Return few segments with all entries: large segments stay, all other segments are merged into one segment."""
+    """Return few segments with all entries; large segments stay, and all other segments are merged."""
     ordered = sorted(merged, key=lambda each: -len(each.segment))
     least = sum(len(each.segment) for each in ordered) / _LARGE_PART
     large = sum(len(each.segment) > least for each in ordered[: _SEGMENTS_AFTER_MERGE - 1])

@@ -7,8 +7,8 @@ holds the values of the sort keys, one after the other, and then the key of the 
 entry's tiebreaker, so that no two ranks are equal.  Entries whose ranks have equal first parts are sorted by their
 tiebreakers.
 
-Text is sorted as people sort names if the tenant's matching is lenient: a text without letters comes last.  Otherwise
-text is sorted by the rules of RFC 4517.
+If the tenant's matching is lenient, text is sorted as people sort names, and a text without letters comes last.
+Otherwise text is sorted by the rules of RFC 4517.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ from ldapgw.errors import LdapgwError, ResultCode
 # The maximum number of octets of a rank before its tiebreaker.
 LONGEST: Final = 208
 
-# The maximum number of sort keys: nobody sorts by more keys, and each key is read from every entry.
+# The maximum number of sort keys.  Nobody sorts by more keys, and each key costs time for every entry.
 MOST_KEYS: Final = 8
-# The maximum number of entries that are sorted.  Sorting this many entries takes some 30 MiB of memory.  A Google
-# directory has fewer people.
+# The maximum number of entries that are sorted, in some 30 MiB of memory.  A Google directory has fewer people.
 MOST_ENTRIES: Final = 100_000
 
 # The number of entries that are sorted or skipped in one slice of work, which takes a millisecond.
@@ -59,7 +58,8 @@ class Unsortable(LdapgwError):
     """Raised when the entries cannot be sorted by the requested keys.
 
     :ivar code: a sortResult of RFC 2891 1.2.
-    :ivar attribute: the attribute of the key that is at fault, as it was sent; empty if no single key is at fault.
+    :ivar attribute: the attribute of the key that is at fault, in the client's spelling; empty if no single key is at
+        fault.
     """
 
     def __init__(self, code: ResultCode, attribute: str = "") -> None:
@@ -186,10 +186,9 @@ class _Key:
 class Ranking:
     """Entries sorted by rank.
 
-    The ranks are in several sorted lists (runs), which are merged when the entries are read.
+    The ranks are in several sorted lists (*runs*), which are merged when the entries are read.
 
-    No new object is made for an entry, because a hundred thousand new objects would make the garbage collector look at
-    all objects.
+    No new object is made for an entry, because a hundred thousand new objects would start a slow garbage collection.
 
     Mutable: the entries that were added.
 
@@ -215,7 +214,7 @@ class Ranking:
             self.settle()
 
     def settle(self) -> None:
-        """Sort the entries that were added since the last run."""
+        """Sort the entries that were added since the last call into a new run."""
         self._unsorted.sort()
         self._runs.append(self._unsorted)
         self._unsorted = []
@@ -275,8 +274,8 @@ def _people_lines(kind: AttributeType) -> Lines:
     own_lines, is_name = _own_lines(kind), kind.name in _WHOLE_NAMES
 
     def lines(entry: Entry) -> list[str]:
-        # The contact's name has no letters.  The attribute's value may have letters even then, because a word for the
-        # kind of a number ("mobile") may follow the name.
+        # The contact's name has no letters.  The value may still have letters, because the kind of a number ("mobile")
+        # may follow the name.
         if is_name and is_of_bare_name(entry.sort_key):
             return [NO_LETTERS + line for line in own_lines(entry)]
         return [_people_line(line) for line in own_lines(entry)]
@@ -323,7 +322,7 @@ class OffsetOutOfRange(LdapgwError):
 class Offset:
     """A target at an offset of a list.
 
-    :ivar content_count: the number of entries that the list has in the client's opinion; 0 if unknown.
+    :ivar content_count: the client's estimate of the number of entries of the list; 0 if unknown.
     """
 
     offset: int
@@ -364,7 +363,7 @@ class Window:
 
 
 def _scaled(target: Offset, count: int) -> int:
-    """Return the target's position, scaled from the client's content count to the true count (draft, section 5)."""
+    """Return the target's position, scaled from the client's content count to the true count (VLV draft, section 5)."""
     offset, content_count = target.offset, target.content_count
     if offset < 1 or content_count < 0 or 0 < content_count < offset:
         raise OffsetOutOfRange

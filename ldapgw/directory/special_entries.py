@@ -19,7 +19,7 @@ _VENDOR = "ldapgw"
 # The versions of LDAP that the server speaks: 2 (RFC 1777) for old phones, and 3 (RFC 4511).
 _VERSIONS = (b"2", b"3")
 
-# Clients keep a copy of the schema until `modifyTimestamp` changes (RFC 4512 4.2).  Whoever changes the schema has to
+# Clients keep a copy of the schema until `modifyTimestamp` changes (RFC 4512 4.2).  After a change of the schema,
 # change `_SCHEMA_MODIFIED` too.
 _SCHEMA_CREATED, _SCHEMA_MODIFIED = b"20261120000000Z", b"20261130190000Z"
 
@@ -73,7 +73,8 @@ def root_dse(features: Features, contexts: Iterable[NamingContext], default: Nam
 def tenant_entry(context: NamingContext) -> Entry:
     """Return a tenant's own entry, an organization; the attributes contain the values of the RDN (RFC 4512 2.3.1).
 
-    If the object class organization does not allow an attribute of the RDN, the entry has another class that does.
+    If the object class organization does not allow an attribute of the RDN, a further object class allows the
+    attribute.
     """
     dn = str(context.base)
     attributes: dict[str, tuple[str, ...]] = {"o": (context.title,)}

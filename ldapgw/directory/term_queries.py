@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The queries by which an index finds candidates for a filter's assertions.
 
-The query of an assertion finds every entry for which the assertion can be true, and may find other entries; a query of
-`prefix_query` finds no other entries.  `index_terms` explains the terms, prefixes and keys that queries name.
+The query of an assertion finds every entry for which the assertion can be true, and may find other entries too.  Only a
+query of `prefix_query` finds no other entries.  `index_terms` explains the terms, prefixes and keys that queries name.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType
 from ldapgw.numbers import phone_number
 
-# The maximum number of words of a text, and the maximum number of trigrams of a word, that are looked up: further
-# lookups would exclude hardly any entries.
+# The maximum number of words of a text that are looked up, and of trigrams of a word.  Further lookups would exclude
+# hardly any entries.
 _MAX_LOOKUPS: Final = 8
 # The maximum number of pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16
@@ -77,9 +77,8 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     """Return a query that finds exactly the entries for which an assertion is true of one of the attributes.
 
-    :returns: the query, or None if there is no such query.  A query exists only if the assertion is about the beginning
-        of a word or of a value, and if the beginning has at most three characters.  The index must also have prefixes
-        for each of the attributes.
+    :returns: the query, or None if there is no such query.  A query exists if the assertion is about the first one to
+        three characters of a word or of a value, and if the index has prefixes for each of the attributes.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -135,8 +134,8 @@ def _several_query(group: str, kind: AttributeType, required: Sequence[Alternati
     queries: list[Query] = []
     paired: set[Alternatives] = set()
     if kind.name in WORD_BITS:
-        # The words are sorted, so that two words with the same beginning are neighbours, and are looked up as a pair.
-        # Few values have two words with the same beginning, so the query finds few candidates.
+        # The words are sorted, so that two words with the same beginning are looked up as a pair.  Such a pair has few
+        # candidates, because few values have two words with the same beginning.
         words = sorted([strings for strings in required[:_MAX_LOOKUPS] if _shortest(strings) > PAIRED])
         for one, other in pairwise(words):
             is_keyed = one[0].startswith(ON_KEYS) and other[0].startswith(ON_KEYS)
@@ -161,7 +160,10 @@ def _shortest(strings: Alternatives) -> int:
 
 
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
-    """Return the query for several words of a name that begin with one to three letters each; otherwise None."""
+    """Return the query for names that have a word for each required string.
+
+    :returns: the query, or None if a required string is anything but the beginning of a word with one to three letters.
+    """
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
         return None
@@ -197,8 +199,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 
     One word begins with a string of digits of `one`, and the second word begins with a string of digits of `other`.
 
-    If the longer of two strings has three digits or more, only the longer string is looked up, and not the pair of the
-    strings.
+    If one of the two strings has three digits or more, only the longer string is looked up.
 
     :returns: the query, or None if a string may be within a word.
     """
@@ -208,8 +209,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
         if string[1] != " " or next_string[1] != " " or len(digits) != 1 or len(next_digits) != 1:
             return None
         longer = max(string, next_string, key=len)
-        # On the keypad, 0 may stand for a blank.  So "300" may be the words "3" and "0" with a blank in between, or one
-        # word "30" with a blank behind.  If the digits are one word, only this word is looked up.
+        # On the keypad, 0 may stand for a blank.  For example, "300" may be the two words "3" and "0", or the single
+        # word "30", which is then in both sets of strings.  A single word is looked up alone.
         if len(longer) >= KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:
@@ -221,8 +222,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 def _beginning(string: str) -> str:
     """Return the first letters of a required string, from which the term for a pair of words is made.
 
-    :returns: the first `PAIRED` letters of the word at the beginning of the string.  Empty if the word has fewer
-        letters, or if no blank precedes the word, because the string may then begin in the middle of a word.
+    :returns: the first `PAIRED` letters of the string's first word.  Empty if the word has fewer letters.  Also empty
+        if no blank precedes the word, because the string may then begin in the middle of a word.
     """
     letters = string[1 : PAIRED + 1]
     return letters if string[0] == " " and len(letters) == PAIRED and " " not in letters else ""
@@ -294,7 +295,7 @@ def _word_query(group: str, word: str, *, begins: bool, ends: bool) -> Query:
 def _trigrams_query(group: str, letters: str) -> Query:
     """Return the query for texts that may contain letters in a row.
 
-    If there are fewer than three letters, the query asks for all trigrams that begin with these letters.
+    For fewer than three letters, the query asks for all trigrams that begin with the letters.
     """
     if len(letters) < shortest_part(group):
         return None
@@ -310,20 +311,20 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    # In strict matching, a line break stands for the beginning or the end of a number.  Every number has a beginning
-    # and an end, so a string that is only a line break excludes no number.
+    # In strict matching, a line break stands for the beginning or the end of a number.  A line break alone excludes no
+    # number.
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
-        # In strict matching, a string between two line breaks is a complete number.  A complete number has one tail,
-        # its last digits; an empty number has no tail.
+        # In strict matching, a string between two line breaks is a complete number, which has one tail.  An empty
+        # number has no tail.
         tails = phone_number.tails_of("", form)
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):
         prefix = "Db" + form[:NUMBER_PREFIX]
         if len(form) < NUMBER_PREFIX:
             return TermRange(prefix, prefix + HIGHEST)
-        # All numbers of a company have the same prefix; the digits after the prefix distinguish the numbers.
+        # Only the digits behind the prefix distinguish the numbers of a company, which all have the same prefix.
         suffix = form[NUMBER_PREFIX - TRIGRAM + 1 :]
         return query_plan.all_of([prefix, _trigrams_query("Dt", suffix)]) if len(form) > NUMBER_PREFIX else prefix
     return _trigrams_query("Dt", form)

@@ -2,9 +2,8 @@
 """Writes names from other scripts in Latin letters, both as ``anyascii`` does and as the bearers of the names do.
 
 A person who types a foreign name types the spelling in the passport or on the business card.  Greece, Russia, Ukraine,
-Serbia, Bulgaria and Japan have their own rules for this spelling, and no transliteration letter by letter follows these
-rules.  Korean families have their own spellings.  So a text has several Latin spellings, and a search for any of these
-spellings finds the text.
+Serbia, Bulgaria and Japan have their own rules for the spelling, which `anyascii` does not follow.  Korean families
+have their own spellings.  So a text has several Latin spellings, and a search for any of the spellings finds the text.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class CharacterMap(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """The rules by which a country writes its script in Latin letters, as far as `anyascii` lacks these rules.
+    """The rules by which a country writes its script in Latin letters, without the rules that `anyascii` follows too.
 
     The rules are in lower case.
 
@@ -51,7 +50,7 @@ class _Spelling:
     letters: Mapping[int, str] = field(default_factory=dict)
 
     def write(self, text: str) -> str:
-        """Write a text's letters by the rules of this spelling; `anyascii` writes the letters that have no rule."""
+        """Write a text's letters by the rules; a letter without a rule stays unchanged."""
         for pattern, latin in self.rules:
             text = pattern.sub(latin, text)
         return text.translate(self.letters)
@@ -114,7 +113,7 @@ _CYRILLIC_SPELLINGS = (
 _HEPBURN = _rules((r"(sh|ch|j)iy(?=[auo])", r"\1"), (r"([knhmrgbp])iy(?=[auo])", r"\1y"), ("o[uo]", "o"), ("uu", "u"))
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
-# The usual spellings of the commonest family names; nearly all these spellings differ from the official romanization.
+# The usual spellings of the commonest family names, which nearly all differ from the official romanization.
 _KOREAN_FAMILIES = {
     "김": "kim", "이": "lee", "박": "park", "최": "choi", "정": "jung", "강": "kang", "조": "cho", "윤": "yoon",
     "장": "jang", "임": "lim", "오": "oh", "서": "seo", "신": "shin", "권": "kwon", "황": "hwang", "안": "ahn",
@@ -124,8 +123,7 @@ _KOREAN_FAMILIES = {
 }  # fmt: skip
 _KOREAN_NAME = re.compile(rf"\b([{''.join(_KOREAN_FAMILIES)}])(?=[\uac00-\ud7a3]{{0,2}}\b)")
 
-# Chinese characters, and a Chinese name: a family name of one character, as nearly all family names are, and a given
-# name of one or two characters.
+# A Chinese name has a family name, nearly always of one character, and a given name of one or two characters.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CHINESE_NAME = re.compile(f"(?<![{_HAN}])([{_HAN}])([{_HAN}]{{1,2}})(?![{_HAN}])")
 
