@@ -61,7 +61,7 @@ class BookAccess(StrEnum):
 
 
 # `TenantViewer.seen` sorts books by the viewer's access to each book: an access with a lower number comes first.  An
-# access that is not in this table has the number 1.
+# access that is missing from the table has the number 1.
 _ORDER: Final = {BookAccess.OWN: 0, BookAccess.DIRECTORY: 2, BookAccess.CALLERS: 3}
 
 

@@ -256,7 +256,7 @@ def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, great
 def strict_less(family: Family, text: str) -> Assertion | None:
     """Return the assertion that one of an attribute's values sorts before a text.
 
-    A filter that names an ordering rule makes this assertion (RFC 4517 4.2).
+    The assertion is for a filter that names an ordering rule (RFC 4517 4.2).
     """
     line = normalization.normalized(family, text)
     return None if line is None else _compared(operator.lt, line, ("", line))
@@ -389,7 +389,7 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string, without each word that begins with another first word.
+    """Return the first word of each string; leave out a word that begins with another first word.
 
     At a given position of a text, at most one of the returned words can match.
     """
@@ -447,7 +447,7 @@ def _count(text: str, strings: Iterable[str]) -> int:
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     """Return whether the searched words can be at different positions in a line (bipartite matching)."""
-    # In most cases, each searched word has its own position already, and no matching is needed.
+    # In most cases, a single position of each word is enough, because the positions differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []

@@ -210,7 +210,7 @@ def find_switchboards(
 
 
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
-    """Return the beginnings of callers' numbers that may be the beginning of a company's numbers, the longest first.
+    """Return the beginnings that a caller's number may share with the numbers of a company, the longest first.
 
     The result includes each complete number, because a network may signal a company's number without the extension.
     """

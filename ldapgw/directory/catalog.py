@@ -82,7 +82,7 @@ class PhoneBind(NamedTuple):
 
     :ivar password_hash: the hash of the password that the phone used.
     :ivar when: seconds since the epoch.
-    :ivar over_tls: whether the password was sent over TLS.
+    :ivar over_tls: whether the login came by TLS; also true for HTTP from this machine.
     """
 
     address: str
@@ -144,7 +144,7 @@ class Catalog:
         refusal, which hides the difference.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
-        :param over_tls: whether the password was sent over TLS.
+        :param over_tls: see `PhoneBind`.
         :raises DirectoryError: with the result code unavailable, if the login is unknown and the gateway could not read
             all logins from the store.
         """

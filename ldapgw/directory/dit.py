@@ -443,9 +443,9 @@ class _View:
         return self._books(self.access)
 
     def _books(self, own_access: Access) -> SearchScope:
-        """Return the scope of the shared books that the viewer sees, and of own books.
+        """Return the scope of the shared books that the viewer sees, and of the own books of an access.
 
-        :param own_access: the access whose own books belong to the scope; an access without books adds none.
+        :param own_access: the access; without own books, the scope has only the shared books.
         """
         directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)

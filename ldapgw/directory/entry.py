@@ -58,7 +58,7 @@ class Parent(Protocol):
 
     @property
     def shared(self) -> PackedAttributes:
-        """Return the attributes that all entries of the parent share, in front of each entry's own attributes."""
+        """Return the attributes that all entries of the parent share; each entry's own attributes follow."""
 
     @property
     def uuid_namespace(self) -> str:
@@ -73,7 +73,7 @@ class Parent(Protocol):
 
     @property
     def own_precedence(self) -> int:
-        """Return the precedence that applies instead if the viewer owns the book."""
+        """Return the precedence of the entries if the viewer owns the book."""
 
     def entry_dn(self, uid: bytes) -> bytes:
         """Return the DN of an entry, in UTF-8."""

@@ -8,9 +8,8 @@ are the first one to three letters of words; an index knows which attributes con
 telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and keys give candidates, which the
 filter then tests.
 
-An index is written to a file as a sequence of records.  A record is a value or an array, and its length precedes the
-record.  A checksum of all records is at the end of the file.  Arrays are written and read without a second copy in
-memory.
+An index is written to a file as a sequence of records.  A record is a length, followed by a value or an array.  A
+checksum of all records is at the end of the file.  Arrays are written and read without a second copy in memory.
 """
 
 from __future__ import annotations
@@ -341,7 +340,7 @@ class Index:
         """Return the first documents that have each of the prefixes in one of the attributes.
 
         :param wanted: the maximum number of documents to return.
-        :param most: a limit on the time: no further step begins after this number of postings was read.
+        :param most: the number of postings after which the function stops reading.
         :returns: the documents, and whether there may be more documents.
         """
         (at, end), *others = sorted([self._span(prefix) for prefix in prefixes], key=_span_length)

@@ -95,7 +95,7 @@ _PRESENT: Final = {letter: "P" + letter for letter in _LETTERS.values()}
 _CN, _OBJECT_CLASS, _UID = _LETTERS["cn"], _LETTERS["objectClass"], _LETTERS["uid"]
 # The term of entries that have the number of a switchboard.
 _SWITCHBOARD: Final = "P" + SWITCHBOARD_MARK
-# The letters of the attributes with terms for ordering.  Each of these attributes has a single value.
+# The letters of the attributes with terms for ordering; each of the attributes has a single value.
 ORDERED: Final = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 

@@ -397,8 +397,8 @@ _SIMPLE_SPELT: Final = CharacterMap(lambda char: _SPELLINGS.get(char.lower()) or
 
 # --- sort keys ---
 
-# The beginning of the sort key of a contact whose name has no letters, such as a bare number.  The beginning sorts the
-# contact last.
+# The beginning of the sort key of a contact whose name has no letters, such as a bare number.  Such a contact is sorted
+# last.
 NO_LETTERS: Final = "\U0010ffff"
 _BARE_KEY: Final = NO_LETTERS.encode()
 

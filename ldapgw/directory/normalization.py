@@ -4,8 +4,9 @@
 For each `Family` of matching rules, a function converts a value to a *line*: a string without line breaks.  Two values
 match if, and only if, their lines are equal.
 
-The *search text* of an attribute's values is one string, which is made when a book is built.  A single ``in`` then
-answers most assertions for all values at once.  A search text is a sequence of lines, each between two line breaks:
+The *search text* of an attribute's values is one string, which is made when a book is built.  A single test with ``in``
+then answers most assertions for all values at once.  A search text is a sequence of lines, each between two line
+breaks:
 
 * In lenient matching, a text has a line for each of its variants (`name_folding`).  A line has a blank at each end, so
   that every word follows a blank.  The main variants come first, one for each value.  A form feed separates the main
@@ -46,8 +47,8 @@ _BLANK_CONTROLS: Final = frozenset("\t\n\v\f\r\x85")
 # RFC 4518 2.2: variation selectors and fillers outside category Cf, mapped to nothing.
 _INVISIBLE: Final = frozenset("\u034f\u180b\u180c\u180d\ufffc") | frozenset(map(chr, range(0xFE00, 0xFE10)))
 
-# The mark at the end of an incomplete number, which is the common beginning of all extension numbers of a company
-# (`ldapgw.directory.caller_id`).
+# The mark at the end of an incomplete number.  An incomplete number is the common beginning of all extension numbers of
+# a company (`ldapgw.directory.caller_id`).
 SWITCHBOARD_MARK: Final = "?"
 
 # The character between two lines of one postal address.

@@ -5,8 +5,8 @@ A query finds every document for which its filter can be true, and may find othe
 condition with the fewest documents is read from the index.  For an OR, the documents of all conditions are merged.  A
 NOT and an assertion without index terms have no query, because both may be true for any entry.
 
-`first_documents` finds only the first documents.  For an AND, the function reads only documents before a bound, from
-all conditions that exclude many documents.
+`first_documents` finds only the first documents.  For an AND, the function looks at all conditions that exclude many
+documents, and reads only documents below a bound.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ _MAX_PART: Final = 3
 # postings.  Such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
-# The number of postings up to which all postings of an AND are read, which is faster than reading postings up to a
-# bound.
+# The maximum number of postings of an AND that are all read.  For more postings, reading up to a bound is faster.
 _FEW: Final = 512
 
-# The number of ranges from which `_first` returns None.  Finding the documents below a bound in 1000 ranges would take
+# `_first` returns None for `_MAX_RANGES` or more ranges.  Finding the documents below a bound in 1000 ranges would take
 # some 0.3 ms of a slice of work.
 _MAX_RANGES: Final = 1000
 
@@ -90,7 +89,7 @@ class PrefixQuery(NamedTuple):
 
 
 class CommonPrefixQuery(NamedTuple):
-    """A query for documents with all of the prefixes, each in any of the attributes (`Index.common_postings`)."""
+    """A query for documents that have each of the prefixes in one of the attributes (`Index.common_postings`)."""
 
     prefixes: tuple[str, ...]
     attributes: int

@@ -316,7 +316,10 @@ def attribute_type(description: str) -> AttributeType | None:
 
 
 def can_be_alias(alias: str, name: str) -> bool:
-    """Return whether `alias` may be an alias of an attribute; the standard name of another attribute may not."""
+    """Return whether `alias` may become an alias of an attribute.
+
+    An alias must not be the standard name of another attribute.
+    """
     owner = _STANDARD_TYPES.get(alias.lower())
     return owner is None or owner.name == name or alias.lower() in {known.lower() for known in owner.aliases}
 

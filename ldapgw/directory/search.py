@@ -3,8 +3,7 @@
 
 A `SearchCursor` can answer every search.  The cursor gives the matches of a filter in the order of their sort keys, a
 few at a time.  A caller may read all matches, only the first page of a phone's list, or the matches behind a page of
-RFC 2696.  A sync during a search does not change the matches, because the cursor keeps the directories from its
-beginning.
+RFC 2696.  A sync during a search does not change the matches, because the cursor keeps the directories of its start.
 
 The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
 generator yields None, so that its caller can serve other clients.
@@ -413,7 +412,7 @@ class _SegmentMatches:
         :param size: the maximum number of candidates to take.
         """
         at, candidates = self._at, self._candidates
-        if at >= len(candidates):  # the limited first lookup is used up
+        if at >= len(candidates):  # all candidates of the limited first lookup were read
             start = candidates[-1] + 1 if candidates else 0
             self._candidates = candidates = self.segment.find_documents(self._query, start)
             self._has_more = False

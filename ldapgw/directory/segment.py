@@ -95,8 +95,8 @@ class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
     A selection is cached from its second request on.  If the cache is full, a new selection may replace the cached
-    selection that was not requested for the longest time.  Since then, the new selection must have been requested
-    twice.  So if too many selections are in use, the selections that were cached first stay cached.
+    selection whose last request is the oldest.  The new selection must have been requested twice since the oldest
+    request.  So if too many selections are in use, the selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -537,7 +537,7 @@ class Match(NamedTuple):
 
 # --- what a search covers ---------------------------------------------------------------------------------------------
 
-# The maximum number of containers that are tested one by one.  Testing so few containers is faster than a lookup in the
+# The maximum number of containers that are tested one by one.  For few containers, tests are faster than lookups in the
 # containers' indexes.
 _FEW: Final = 16
 

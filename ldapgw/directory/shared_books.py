@@ -20,8 +20,8 @@ from ldapgw.directory.segment import Segment
 
 # The maximum number of segments that a search looks through one by one; each segment costs some microseconds.
 _MAX_SEGMENTS = 8
-# The maximum number of segments after a merge.  The largest segments are left out of the merge if each has more than
-# 1/`_LARGE_PART` of all entries.
+# The maximum number of segments after a merge.  Only a segment with more than 1/`_LARGE_PART` of all entries may stay
+# unmerged.
 _SEGMENTS_AFTER_MERGE = 4
 _LARGE_PART = 16
 

@@ -33,7 +33,8 @@ LONGEST: Final = 208
 
 # The maximum number of sort keys.  Nobody sorts by more keys, and each key costs time for every entry.
 MOST_KEYS: Final = 8
-# The maximum number of entries that are sorted, in some 30 MiB of memory.  A Google directory has fewer people.
+# The maximum number of entries that are sorted.  Sorting 100,000 entries takes some 30 MiB of memory.  A Google
+# directory has fewer people.
 MOST_ENTRIES: Final = 100_000
 
 # The number of entries that are sorted or skipped in one slice of work, which takes a millisecond.

@@ -46,7 +46,7 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType
 from ldapgw.numbers import phone_number
 
-# The maximum number of words of a text that are looked up, and of trigrams of a word.  Further lookups would exclude
+# The maximum number of words of a text, and of trigrams of a word, that are looked up.  Further lookups would exclude
 # hardly any entries.
 _MAX_LOOKUPS: Final = 8
 # The maximum number of pairs of variants that are looked up for two searched words.
@@ -210,7 +210,7 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
             return None
         longer = max(string, next_string, key=len)
         # On the keypad, 0 may stand for a blank.  For example, "300" may be the two words "3" and "0", or the single
-        # word "30", which is then in both sets of strings.  A single word is looked up alone.
+        # word "30".  If both strings are the same word with a zero at its end, only the word is looked up.
         if len(longer) >= KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:
