@@ -49,8 +49,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between the two lines.  None if
         the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: whether the search text of a single value passes if the text contains a string of each required set,
-        in any order and in any line.
+    :ivar anywhere: true if the search text of a single value passes as soon as the text contains a string of each
+        required set, in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -186,7 +186,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
         stored = [number_of(line) for line in lines_of(search_text)]
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
-        if not readings:
+        if not readings:  # parsed only now, because parsing is slow
             readings.extend(phone_number.readings(text, context.region, context.outside_line, context.area_code))
         return any(phone_number.matches_any_reading(number, readings) for number in stored)
 
@@ -238,9 +238,11 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
 
 
 def ordering(kind: AttributeType, value: bytes, context: NamingContext, *, greater: bool) -> Assertion | None:
-    """Return the assertion that an attribute has a value of at least `value`, or at most `value` if not `greater`.
+    """Return the assertion that an attribute has a value of at least or at most `value`.
 
     In lenient matching, texts are compared as people sort names.
+
+    :param greater: true for "at least", false for "at most".
     """
     text = text_of(value, lenient=context.lenient)
     if text is None:
@@ -366,8 +368,7 @@ class _Words:
 
     def __init__(self, words: Sequence[Alternatives]) -> None:
         self._words = words
-        # Two searched words can match the same word of a line only if an alternative of one word begins with an
-        # alternative of the other word.
+        # Two searched words can match the same word of a line only if one of the words may begin with the other word.
         self._may_coincide = any(
             one.startswith(other) or other.startswith(one)
             for strings, others in itertools.combinations(words, 2)
@@ -455,7 +456,7 @@ def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
         found: set[int] = set()
         for string in strings:
             at = line.find(string)
-            while at >= 0 and len(found) < len(words):
+            while at >= 0 and len(found) < len(words):  # more positions than words are never needed
                 found.add(at)
                 at = line.find(string, at + 1)
         places.append(sorted(found))

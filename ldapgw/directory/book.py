@@ -43,8 +43,8 @@ FILE_PREFIX = "file:"
 # The name of the viewer's own book in `NamingContext.book_order`.
 OWN = "own"
 
-# An update accepts up to `_MIN_CHANGES` changes of a small book, and one change per `_CHANGED_PART` contacts of a
-# larger book, but never more than `_MAX_CHANGES`.  If there are more changes, the book is built anew.
+# An update of a small book accepts up to `_MIN_CHANGES` changes.  An update of a larger book accepts one change per
+# `_CHANGED_PART` contacts, and at most `_MAX_CHANGES`.  If there are more changes, the book is built anew.
 _MIN_CHANGES = 100
 _CHANGED_PART = 8
 _MAX_CHANGES = 2000

@@ -130,9 +130,9 @@ def precedence_of(entry: Entry, own_namespaces: tuple[str, ...]) -> _Precedence:
 def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
-    Two entries with one sort name may have different names, because a sort key holds only the beginning of a long name,
-    or the pronunciation of a name in Chinese characters.  For such a name, each string also contains the whole name, so
-    that entries with different names have no string in common.
+    A sort key holds only the beginning of a long name, and may hold the pronunciation of a name in Chinese characters.
+    So entries with the same sort name may have different names.  For such a name, each string also contains the whole
+    name, so that entries with different names have no string in common.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

@@ -136,8 +136,8 @@ _PARTS, _PART_SHIFT = 16, 28
 _FEW: Final = 16
 # The maximum number of postings of the rarest prefix that one step of `Index.common_postings` reads.
 _READ: Final = 1024
-# If a prefix has more than `_FAR_MORE` times as many postings as there are documents left in a step, looking up each
-# document is faster than reading the postings.
+# A step of `Index.common_postings` reads the postings of a prefix, or looks up each document that is left.  Looking up
+# is faster if there are more than `_FAR_MORE` postings for each document.
 _FAR_MORE: Final = 32
 
 # The number of terms that are written in one record.

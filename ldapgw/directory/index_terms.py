@@ -20,9 +20,9 @@ The first letter of a term says its group:
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
 A *prefix* is the first one to three letters of a word in a name or an organization, with the number of letters in
-front.  The bits of a prefix tell which attributes contain a word with the prefix (`WORD_BITS`), and which attributes
-have a value that begins with the prefix (`VALUE_BITS`).  *Keys* are uids, tails of numbers
-(`phone_number.stored_tails`), and beginnings of companies' numbers (`ldapgw.directory.caller_id`).
+front.  `WORD_BITS` tell in which attributes a word begins with the prefix, and `VALUE_BITS` tell in which attributes a
+value begins with the prefix.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of
+companies' numbers (`ldapgw.directory.caller_id`).
 
 Only this module and `term_queries` know the form of terms.
 """
@@ -43,8 +43,8 @@ from ldapgw.directory.packed_attributes import ALIAS_LETTER, SAME_AS_CN, attribu
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
-# A term contains only the first `WORD_LENGTH` characters of a word, or the first `VALUE_LENGTH` characters of an
-# ordered value, which are enough to tell most words and values apart.
+# The maximum number of characters of a word in a term, and of an ordered value in a term.  Most words and values differ
+# in their first characters.
 WORD_LENGTH: Final = 8
 VALUE_LENGTH: Final = 12
 
@@ -306,8 +306,7 @@ class _Indexer:
         if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
             return [builder.term(term) for term in _trigram_terms("Dt", form)]
         # Nearly all forms consist of digits behind a plus sign.  The place of a trigram's postings in a list is
-        # computed from the code points of the three characters, because making a string of the characters would take
-        # longer.
+        # computed from the code points.  Making a string of the three characters would take longer.
         kept, postings = self._trigrams, []
         first, second = ord(form[0]) - _FIRST_DIALLED, ord(form[1]) - _FIRST_DIALLED
         for at in range(2, len(form)):

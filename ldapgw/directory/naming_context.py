@@ -30,8 +30,8 @@ class NamingContext:
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all other contacts.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
-    :ivar groups: for the name of each group of accounts with which a book can be shared, the accounts' books.  A book
-        of a configured group is named by its folded name, and a book of a Google Group's member is named by its key.
+    :ivar groups: for the name of each group of accounts with which a book can be shared, the accounts' books.  The
+        value has the folded name of a configured account's book, and the key of the book of a Google Group's member.
     :ivar google_groups: for the name of a group in `groups`, the address of a Google Group.  The members of the Google
         Group are added to the group.
     """

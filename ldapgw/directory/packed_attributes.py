@@ -20,15 +20,15 @@ _ATTRIBUTE_NAMES: Final = tuple(kind.name for kind in ATTRIBUTE_TYPES if not kin
 _ATTRIBUTE_NUMBERS: Final = {name: number for number, name in enumerate(_ATTRIBUTE_NAMES)}
 _UID_NUMBER: Final = _ATTRIBUTE_NUMBERS["uid"]
 # The character in front of each attribute's part of an entry's text, and behind the last part.  No search text contains
-# this character.
+# the character.
 TAG_START: Final = "\x1e"
 ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, number in _ATTRIBUTE_NUMBERS.items()}
 
 # The letter that stands for aliases.  An alias is a name that finds an entry without being shown, and belongs to no
 # attribute.
 ALIAS_LETTER: Final = "@"
-# Placeholders for a display name that equals cn: a character in place of the search text of the display name, and an
-# octet in place of the display name's SET.
+# The placeholders for a display name that equals cn.  A character takes the place of the display name's search text,
+# and an octet takes the place of the display name's SET.
 SAME_AS_CN: Final = "\x1d"
 _SAME_SET: Final = SAME_AS_CN.encode()
 

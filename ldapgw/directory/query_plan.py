@@ -81,7 +81,7 @@ class ExactKey:
 class PrefixQuery(NamedTuple):
     """A query for documents with a prefix in any of the attributes (`Index.prefix_postings`).
 
-    With this query, the server answers 78 % more searches by name per second than without (``scripts/bench parts``).
+    With the query, the server answers 78 % more searches by name per second than without (``scripts/bench parts``).
     """
 
     prefix: str
@@ -277,7 +277,7 @@ def _first(conditions: Sequence[Sequence[PostingsRanges]], count: int, most: int
     """Return the first documents that all conditions of an AND find.
 
     The result has more than `most` documents, or all documents that the conditions find.  The function reads the
-    documents below a bound, and raises the bound if too few documents fulfil all conditions.
+    documents below a bound, and raises the bound if the result is too small.
 
     :param conditions: the postings of each condition, the fewest first.
     :returns: the documents, or None if finding the documents would take too long.

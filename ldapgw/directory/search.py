@@ -46,8 +46,8 @@ _LOOKS: Final = 800
 # taken at once without a test, if some entries are deleted.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# The number of candidates that an index has to find at first: twice the number of entries that a phone shows, because
-# some candidates do not match.
+# The number of candidates that an index has to find at first.  The number is twice the number of entries that a phone
+# shows, because some candidates do not match.
 _FIRST: Final = 128
 # The minimum number of matches that are read from each segment for one step of merging.
 _MERGED: Final = 64

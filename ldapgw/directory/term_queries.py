@@ -77,8 +77,8 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
 def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     """Return a query that finds exactly the entries for which an assertion is true of one of the attributes.
 
-    :returns: the query, or None if there is no such query.  A query exists if the assertion is about the first one to
-        three characters of a word or of a value, and if the index has prefixes for each of the attributes.
+    :returns: the query, or None if there is no such query.  The assertion must be about the first one to three
+        characters of a word or of a value, and the index must have prefixes for each of the attributes.
     """
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
@@ -177,7 +177,7 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 
     One word begins with a string of `one`, and the second word begins with a string of `other`.
 
-    :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
+    :returns: the query.  None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
     """
     if len(one) == 1 == len(other):  # nearly all words have one spelling
