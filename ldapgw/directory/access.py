@@ -241,8 +241,8 @@ NOBODY = Viewer()
 class LeftOut:
     """A client that asked for too many unknown numbers.
 
-    The gateway *refuses* a search of such a client: the search finds nothing in caller-ID books.  A refused search may
-    still find contacts in other books.
+    The gateway *refuses* further searches of the client: a refused search finds nothing in caller-ID books.  The search
+    may still find contacts in other books.
 
     :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.

@@ -139,7 +139,7 @@ def build_book(
 
     :param labels: the names of labels; the keys are the resource names of the labels' contact groups.
     :param per_number: whether to build also an entry for each number.  Phones that show only one number of an entry
-        need these entries.
+        need an entry for each number.
     """
     parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))

@@ -5,9 +5,9 @@ From a book that is shared only for caller ID, `find_callers` makes reduced entr
 the reduced entries, so that no filter can probe hidden attributes.  A `CallerIdBudget` limits the unknown numbers for
 which a client may ask, because a client could try all numbers.
 
-A contact that is a company often has the number of the company's *switchboard*, such as "+49 7736 5559-0".  The
-company's employees call from numbers of extensions, such as "+49 7736 5559-123".  If no contact has the number of a
-caller, `find_switchboards` finds the company by the beginning that the two numbers have in common.  The entry shows the
+Contacts often have the number of a company's *switchboard*, such as "+49 7736 5559-0".  The company's employees call
+from the numbers of extensions, such as "+49 7736 5559-123".  If no contact has the number of a caller,
+`find_switchboards` finds the company by the longest beginning that the two numbers have in common.  The entry shows the
 company's name and a question mark, because anybody in the company may be the caller.
 """
 

@@ -78,7 +78,7 @@ def string(text: str, *, exact: bool = False) -> str:
 
 
 def listing(text: str) -> str:
-    """Prepare each line of a postal address (RFC 4517 3.3.28) by `string`, and remove the blanks at both ends.
+    """Prepare each line of a postal address (RFC 4517 3.3.28) by `string`, without the blanks at both ends of a line.
 
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
     lines (RFC 4517 4.2.12).  `string` may already have prepared the text.

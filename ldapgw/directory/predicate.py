@@ -236,7 +236,7 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that are not stored with entries, but are made to test an entry.
 
-    An extensible match (RFC 4511 4.5.1.7.7) needs such a text for values of the DN, or for another rule than the
+    An extensible match (RFC 4511 4.5.1.7.7) needs a made text for values of the DN, or for a rule that is not the
     attribute's own rule.  A text is made once for each entry, even if several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.

@@ -95,8 +95,8 @@ class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
     A selection is cached from its second request on.  If the cache is full, a new selection may replace the cached
-    selection whose last request is the oldest.  The new selection must have been requested twice since the oldest
-    request.  So if too many selections are in use, the selections that were cached first stay cached.
+    selection whose last request is the oldest.  The new selection must have been requested twice after the last request
+    for the cached selection.  So if too many selections are in use, the selections that were cached first stay cached.
 
     Mutable: the cached messages, and the requested selections.
     """
