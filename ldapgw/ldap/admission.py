@@ -2,13 +2,12 @@
 """Limits for clients: connections, deadlines, wrong passwords, searches for unknown numbers, and log lines.
 
 Clients are counted by network (`ldapgw.directory.clients`).  `ConnectionLimits` counts connections, in total and by
-network.  `BindBackoff` delays the answers to wrong passwords, by network and by login.  Only the answer to a wrong
-password is delayed, so neither a colleague behind the same address nor the phone whose login is being guessed is slowed
-down.  `CallerIdLimits` counts the unknown numbers that a login searches for in caller-ID books, because a login that
-could try all numbers could copy a whole book.  `LogThrottle` keeps a client from filling the log: each kind of event
-from each origin gets one line a minute, with the number of events.  `Deadlines` has no timers: one sweep a second
-compares `Deadlines.earliest` of all connections with the clock, so 10,000 idle connections cost only a loop over 10,000
-floats.
+network.  `BindBackoff` delays the answers to wrong passwords, by network and by login.  Answers to correct passwords
+are not delayed, so a client that guesses does not slow down other clients.  `CallerIdLimits` counts the unknown numbers
+that a login searches for in caller-ID books, because a client could copy a whole book by trying all numbers.
+`LogThrottle` keeps clients from filling the log: each kind of event from each origin gets one line a minute, with the
+number of events.  `Deadlines` has no timers, so that idle connections cost little: one sweep a second compares
+`Deadlines.earliest` of all connections with the clock.
 
 Every table is bounded.  This module has no clock: callers pass the time, or a function that tells the time.
 """
@@ -77,7 +76,7 @@ class ConnectionLimits(Generic[_C]):
 # typing error.
 FIRST_DELAY: Final = 0.25
 MAX_DELAY: Final = 8.0
-# Seconds without a wrong password, after which the count starts again.
+# The count of wrong passwords starts again after this many seconds without a wrong password.
 FORGET_SECONDS: Final = 600.0
 MAX_TRACKED_LOGINS = 20_000
 
@@ -93,9 +92,8 @@ def _put_last(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
 class BindBackoff:
     """The counts of wrong passwords by network and by login.
 
-    A full table drops the network or login whose last wrong password is the oldest.  For each network and login, only
-    one answer at a time is delayed, so that a client that guesses on many connections does not fill the server with
-    connections that wait.
+    A full table drops the network or login whose last wrong password is the oldest.  For each network and login, at
+    most one answer is delayed at a time, so that a client does not keep many connections open by guessing.
 
     :param hash_login: hashes a login's name; gateways that exchange their counts use the same hash.
     """
@@ -115,8 +113,8 @@ class BindBackoff:
         """Count a wrong password.
 
         :param login: the name in the bind request: a DN or a bare name.
-        :returns: seconds to delay the answer, or None if another answer is delayed already and this answer is sent at
-            once.
+        :returns: seconds to delay the answer, or None if another answer to the same network and login is delayed
+            already.
         """
         name = self._hash_login(_bare_name(login))
         count = max(self._count(network, now), self._count(name, now))
@@ -148,7 +146,7 @@ class BindBackoff:
 
 
 def _bare_name(login: str) -> str:
-    """Return the value of the first RDN of a DN, or the bare name, so that all spellings of a login count together."""
+    """Return the name in a login (a DN or a bare name) in lower case; all spellings of a login count together."""
     if "=" not in login:
         return login.strip().lower()
     try:
@@ -158,8 +156,8 @@ def _bare_name(login: str) -> str:
     return rdns[0][0][1].strip().lower() if rdns else ""
 
 
-# The number of unknown numbers that a login may ask for at once, and the number of further unknown numbers that each
-# second adds to this allowance.
+# The size of a token bucket, and the number of tokens that a bucket gains in a second.  A client pays a token for each
+# unknown number.
 UNKNOWN_NUMBERS: Final = 300.0
 UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
 # Seconds for which the administrator sees that a login asked for too many unknown numbers.
@@ -171,12 +169,12 @@ class CallerIdLimits:
     """The limit on the unknown numbers that a login may search for in caller-ID books, with token buckets.
 
     An *unknown number* is a number that no contact has.  A phone that rings searches for only one number.  Each login
-    has a token bucket; clients that are not bound share the bucket of their network.  A client without tokens is *left
-    out*: the gateway refuses the client the caller-ID books, and answers the client's searches without these books.
+    has a token bucket; clients that are not bound share the bucket of their network.  A client with too few tokens is
+    *left out*: the gateway answers the client's searches without the caller-ID books.
 
     :param seconds: tells the time.
     :param on_left_out: called with the viewer and the address for each search that is answered without the caller-ID
-        books because the client has no tokens.
+        books.
     """
 
     __slots__ = ("_buckets", "_left_out", "_new_left_out", "_on_left_out", "_seconds", "_unsent")
@@ -187,9 +185,9 @@ class CallerIdLimits:
         # The name of a bucket is a login or a network.
         self._buckets = TokenBuckets(UNKNOWN_NUMBERS, 1 / UNKNOWN_NUMBERS_PER_SECOND, seconds)
         self._left_out: dict[str, LeftOut] = {}
-        # The number of unknown numbers for which each login or network has asked since the last `take_unsent`, and the
-        # clients that were refused the caller-ID books since the last `take_left_out`.
+        # The number of unknown numbers since the last `take_unsent`, by login or network.
         self._unsent: Counter[str] = Counter()
+        # The clients that were refused the caller-ID books since the last `take_left_out`.
         self._new_left_out: dict[str, LeftOut] = {}
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
@@ -212,7 +210,7 @@ class CallerIdLimits:
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Add clients to which other gateways refuse the caller-ID books, so that web pages show these clients too."""
+        """Add clients that other gateways have refused the caller-ID books, so that web pages show the clients too."""
         for client in clients:
             _count_client(self._left_out, client)
 
@@ -222,12 +220,12 @@ class CallerIdLimits:
         return unsent
 
     def add(self, received: Mapping[str, int]) -> None:
-        """Count unknown numbers for which clients have asked other gateways on the same database."""
+        """Count the unknown numbers that clients have searched for at other gateways on the same database."""
         for key, count in received.items():
             self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
-        """Count numbers as unknown, and return whether the client may search for these numbers in caller-ID books."""
+        """Count numbers as unknown and return True; if the client lacks tokens, count nothing and return False."""
         key = viewer.login or network_of(address)
         if self._buckets.take(key, count):
             self._note(key, viewer, address, self._seconds())
@@ -236,7 +234,7 @@ class CallerIdLimits:
         return True
 
     def give_back(self, viewer: Viewer, address: str, count: int) -> None:
-        """Undo `take` for numbers that `take` has counted as unknown although a contact has these numbers."""
+        """Undo `take` for numbers that turned out to be numbers of contacts."""
         key = viewer.login or network_of(address)
         self._buckets.add(key, count)
         self._queue(key, -count)
@@ -255,9 +253,9 @@ class CallerIdLimits:
 
 
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
-    """Put a client last in a table, and add the new searches to the client's earlier searches in the table.
+    """Put a client last in a table, and add the client's new searches to the count in the table.
 
-    Earlier searches are forgotten if the client was last refused the caller-ID books more than a day ago.
+    The count starts again if the client was refused nothing for a day.
     """
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)
@@ -337,8 +335,8 @@ class Deadlines:
 
 # Seconds between two log lines of the same kind and origin.
 LOG_INTERVAL: Final = 60.0
-# The maximum number of origins that are counted separately.  An attacker with an IPv6 /48 network has 65,536 origins
-# (/64 networks).
+# The maximum number of kinds and origins of events that are counted separately.  An attacker with an IPv6 /48 network
+# has 65,536 origins (/64 networks).
 MAX_TRACKED_ORIGINS: Final = 200
 OTHERS: Final = "others"
 
@@ -347,7 +345,7 @@ OTHERS: Final = "others"
 class LogLine:
     """A line to log now.
 
-    :ivar origin: the client's network, or a position in our code.
+    :ivar origin: the client's network, or the position in our code for an internal error.
     :ivar count: events since the last line.
     :ivar detail: a phrase about the last event, without secrets that a client may have sent; may be empty.
     :ivar address: the client of the last event; may be empty.
@@ -380,8 +378,7 @@ class LogThrottle:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # For each kind and origin of events: the time of the last line in the log, and the next line for the log, which
-        # has the number of events since the last line.
+        # The time of the last line, and the next line with the events since then, by kind and origin.
         self._events: dict[tuple[str, str], tuple[float, LogLine]] = {}
 
     def add(
@@ -398,7 +395,7 @@ class LogThrottle:
     ) -> LogLine | None:
         """Count events.
 
-        :returns: the line to log at once, or None while the last line is less than `LOG_INTERVAL` ago.
+        :returns: the line to log at once, or None if the last line was logged less than `LOG_INTERVAL` ago.
         """
         if (kind, origin) not in self._events and len(self._events) >= MAX_TRACKED_ORIGINS:
             origin = OTHERS
@@ -412,7 +409,7 @@ class LogThrottle:
         return line
 
     def due(self, now: float, interval: float = LOG_INTERVAL) -> Iterator[LogLine]:
-        """Yield the lines for events that were not logged yet, and forget origins without events since their last line.
+        """Yield the lines that are due, and forget origins that had no event since the last line.
 
         :param interval: seconds that must have passed since the last line.  A gateway that stops passes 0, so that all
             lines are yielded.

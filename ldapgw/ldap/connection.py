@@ -2,11 +2,10 @@
 """An LDAP connection: a Twisted protocol that performs the steps of its session.
 
 Requests are answered at the end of the reactor's turn that received them, together with the requests of other
-connections (`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Within a slice the
-connection begins the next waiting request, or else reads a received message, or else sends more entries of the running
-search, and repeats this until the slice ends.  The output of a slice is joined and written at once.  While the client
-does not take the output, the connection neither works nor reads.  Work that does not fit into one slice continues in
-later turns.
+connections (`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Each step of a
+slice begins the next waiting request, or else reads a received message, or else sends more entries of the running
+search.  The output of a slice is joined and written at once.  While the client does not take the output, the connection
+neither works nor reads.  Work that does not fit into one slice continues in later turns.
 """
 
 from __future__ import annotations
@@ -179,10 +178,10 @@ class LdapProtocol(Protocol):
             self._server.turns.end()  # TLS may end in this turn, and then nothing more can be sent
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
-        """Answer the requests that were received: the client sends no more, but may still read.
+        """Answer the requests that were received, because the client may still read.
 
-        A write fails if the client is gone.  A search that writes nothing for `GONE_TIMEOUT` is ended
-        (`_watch_search`), because without a write the server cannot see whether the client is gone.
+        The client may also be gone, which only a failed write shows.  So a search that finds nothing for `GONE_TIMEOUT`
+        ends the connection (`_watch_search`).
         """
         self._input_ended = True
         self._core.feed_framer()
@@ -254,13 +253,13 @@ class LdapProtocol(Protocol):
             self.close()
 
     def wake(self) -> None:
-        """Continue the running search if its answer waits for `ldapgw.ldap.server.LdapFactory.wake`."""
+        """Continue the running search if the search is waiting (`RunningResponse.is_waiting`)."""
         if self._response is not None and self._response.is_waiting:
             self._response.is_waiting = False
             self._resume()
 
     def tap(self, tap: Tap | None) -> None:
-        """Report to a tap what the connection receives and sends from now on; if the tap is None, stop reporting."""
+        """Record what the connection sends and receives with a function (`Tap`); stop recording if `tap` is None."""
         self._core.tap = tap
 
     # --- called by the core ------------------------------------------------------------------------------------------
@@ -371,7 +370,7 @@ class LdapProtocol(Protocol):
             case SendReply(reply):
                 self._add_reply(reply)
             case StartSearch(message_id, batches, selection, types_only, time_limit):
-                self._server.turns.flush()  # finished answers must not wait for this search, which may take long
+                self._server.turns.flush()  # finished answers must not wait for a search that may take long
                 self._response = SearchResponse(
                     message_id, batches, selection, types_only=types_only, time_limit=time_limit
                 )
@@ -484,7 +483,7 @@ class LdapProtocol(Protocol):
         self._core.writer.close()
 
     def _end_reader(self) -> None:
-        """Let the transport read from now on."""
+        """Let the transport read, in place of the `SocketReader`."""
         if self._reader is not None:
             self._reader.end()
             self._reader = None

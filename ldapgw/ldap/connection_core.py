@@ -58,8 +58,7 @@ class ConnectionCore:
 
     :param framer: collects the octets for the slow path.
     :param idle_timeout: seconds.
-    :ivar received: the octets that the fast path may answer.  These octets came in this turn of the reactor, while the
-        connection had no other work.
+    :ivar received: the octets of one read, for the fast path; empty if the connection has other work.
     :ivar is_queued: whether the connection waits for its turn.
     :ivar closing: whether the connection ends; received octets are ignored then.
     :ivar tap: records the connection; None if nobody records the connection.

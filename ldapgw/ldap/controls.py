@@ -6,12 +6,11 @@ The server supports paged results (RFC 2696), server-side sorting (RFC 2891), vi
 of each control; another package adds controls to a server with `ldapgw.ldap.server.LdapFactory.add_controls`.
 
 The server keeps no state between two pages: the cookie contains the resume key, after which the next page begins.  A
-seal (HMAC) over resume key, search and login protects the cookie; all gateways with the same key file have the key of
-the seal.  So a client can neither forge a cookie nor use a cookie for another search, but can continue at another
-gateway.
+seal (HMAC) over resume key, search and login keeps clients from forging a cookie, and from using a cookie for another
+search.  All gateways with the same key file accept the cookie, so a client can continue at another gateway.
 
-The server never sends a contextID with a virtual list view, because each request computes the window anew and exactly.
-So no contextID in a request can be valid.
+The server computes each window of a virtual list view anew, and so sends no contextID.  A request with a contextID is
+refused.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ VLV_RESPONSE: Final = "2.16.840.1.113730.3.4.10"
 MANAGE_DSA_IT: Final = "2.16.840.1.113730.3.4.2"
 
 CONTROLS_TAG: Final = 0xA0
-# The maximum number of controls that are decoded.  Decoding a control takes 4 µs.
+# The maximum number of controls that are decoded; more controls end the session.  Decoding a control takes 4 µs.
 _MAX_DECODED: Final = 1000
 # Octets of a cookie's seal: half of SHA-256, enough against guessing.
 _SEAL_LENGTH: Final = 16
@@ -83,7 +82,7 @@ def read_page(control: Control) -> PagedResults:
 
 
 def page_response(cookie: bytes) -> Control:
-    """Return the control of a page; its estimate of the number of entries is 0, which stands for unknown."""
+    """Return the control of a page, with 0 (unknown) as the estimated number of entries."""
     return Control(PAGED_RESULTS, value=tlv(SEQUENCE, integer(0) + octets(cookie)))
 
 
@@ -243,9 +242,6 @@ SUPPORTED_CONTROLS: Final[Mapping[str, SupportedControl]] = {
 def read(message: BerReader) -> tuple[Control, ...]:
     """Decode the controls of a request.
 
-    `_MAX_DECODED` is higher than the number of controls that a request may have (`CONTROLS`), so that `check_controls`
-    can refuse too many controls with a result.  `_MAX_DECODED` limits the time of decoding to a few milliseconds.
-
     :raises ProtocolViolation: if the controls are malformed, or there are more than a thousand.
     """
     sequence = message.enter(CONTROLS_TAG, "controls")
@@ -280,11 +276,12 @@ def check_controls(
 ) -> tuple[object, ...]:
     """Return the values of the controls of a request that apply to the operation.
 
-    A control that is not supported, does not fit the operation, or has a malformed value fails the operation if the
-    control is critical, and is ignored otherwise (RFC 4511 4.1.11).
+    A control that is malformed, or not supported for the operation, is ignored unless the control is critical (RFC 4511
+    4.1.11).
 
-    :raises DirectoryError: unavailableCriticalExtension; protocolError for a malformed value of a critical control, or
-        for a control that occurs twice and so has no clear meaning; adminLimitExceeded for too many controls.
+    :raises DirectoryError: adminLimitExceeded for too many controls; unavailableCriticalExtension for a critical
+        control that is not supported; protocolError for a malformed critical control, or for a control that occurs
+        twice.
     """
     if len(controls) > CONTROLS:
         raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "controls: too many")

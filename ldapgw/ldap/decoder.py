@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Decodes the octets of a connection into requests: messages, operations and filters (RFC 4511 4.1.1 and 4.2 to 4.12).
 
-A `Framer` splits the octets into whole LDAPMessages, even if the network has divided the octets in another way.  The
-framer checks the length of a message in its header, so a message that claims to have 2 GiB costs no memory.  The framer
-appends received octets to one buffer, and copies each message once.  Once per read, the framer drops the octets of the
-messages that it has returned.  So the cost is linear in the number of octets.
+A `Framer` splits the octets into whole LDAPMessages.  The framer checks the length in the header of a message, so a
+message that claims to have 2 GiB costs no memory.  The time for splitting is linear in the number of octets.
 
 `decode` is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
@@ -83,8 +81,7 @@ class Framer:
     """A collector of octets, which returns whole messages.
 
     :param max_message: octets of the longest message that is accepted, including its header.
-    :ivar partial: whether there are octets that `take` has not returned.  After `take` has returned None, these octets
-        are the beginning of a message.
+    :ivar partial: whether octets wait for `take`: whole messages, or the beginning of a message.
     """
 
     __slots__ = ("_buffer", "_max_message", "_taken", "partial")
@@ -184,7 +181,7 @@ def decode(octets: bytes) -> Message:
 
 
 def is_unbind(octets: bytes) -> bool:
-    """Return whether the octets are one UnbindRequest in the usual encoding, with which most phones end a session."""
+    """Return whether the octets are one UnbindRequest in the usual encoding, which most phones send."""
     return (
         len(octets) == _UNBIND_LENGTH
         and octets.startswith(_UNBIND_START)
@@ -340,9 +337,8 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
-# RFC 4511 4.5.1.7: a filter of an unknown kind is Undefined.  The decoder replaces such a filter by a match with an
-# unknown matching rule, because this match is Undefined too.  Later versions of the protocol may add kinds of filters,
-# with context-specific tags.
+# The decoded form of a filter of an unknown kind: a match with an unknown matching rule is Undefined, as RFC 4511
+# 4.5.1.7 demands.  Later versions of the protocol may add kinds of filters, with context-specific tags.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
 
 

@@ -4,8 +4,8 @@
 Entries are encoded by `ldapgw.directory`, and `ldapgw.ldap.search_response` makes LDAPMessages of the encoded entries
 with `message_head`.  The root DSE lists a feature if and only if the feature works (RFC 4512 5.1).
 
-`encode_search` encodes a phone's request over HTTP as the LDAP search that finds the same entries, because the gateway
-logs and explains such a request as an LDAP search.
+`encode_search` encodes a phone's request over HTTP as an LDAP search, because the gateway logs and explains both kinds
+of requests in the same way.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def encode(reply: Reply) -> bytes:
     return message_head(len(content)) + content
 
 
-# The OIDs of three features: "+" requests all operational attributes (RFC 3673), "@inetOrgPerson" requests all
-# attributes of an object class (RFC 4529), and the filters "(&)" and "(|)" are true and false (RFC 4526).
+# The OIDs of three features.  "+" requests all operational attributes (RFC 3673).  "@inetOrgPerson" requests all
+# attributes of an object class (RFC 4529).  The filters "(&)" and "(|)" are true and false (RFC 4526).
 _FEATURES: Final = ("1.3.6.1.4.1.4203.1.5.1", "1.3.6.1.4.1.4203.1.5.2", "1.3.6.1.4.1.4203.1.5.3")
 
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The fast path: answers a phone's search in one step, if possible.
 
-Nearly every request of a phone is a search without controls, on a session that does nothing else, and its answer fits
-into one write.  Such a request differs from an earlier request only in the name or number.  So the fast path stores
-templates in tables of limited size, by the octets of earlier requests: a `_RequestTemplate` for the part of the request
-around the filter, and a `FilterTemplate` for the filter without its value.  The fast path then only has to prepare the
-value, search, and join the encoded entries.  A repeated search for a name gets the messages of the former answer.  The
-fast path and the slow path (`ldapgw.ldap.session`) would send the same octets; errors and unusual requests take the
-slow path.
+Nearly every search of a phone has no controls, and an answer that fits into one write.  The searches of a phone differ
+only in the name or number.  So the fast path stores templates of earlier requests: a `_RequestTemplate` for the part of
+the request around the filter, and a `FilterTemplate` for the filter without its value.  With templates, the fast path
+only has to prepare the value, search, and join the encoded entries.  A repeated search for a name gets the messages of
+the former answer.  The slow path (`ldapgw.ldap.session`) would send the same octets, and takes errors and unusual
+requests.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
 
-# The maximum number of entries of an answer.  The messages of so many entries rarely fit into one write (`JOINED`), so
-# the slow path sends longer answers.
+# The maximum number of entries of an answer.  More entries rarely fit into one write (`JOINED`), so the slow path sends
+# longer answers.
 _MAX_ENTRIES: Final = 256
 # The maximum number of entries of an answer if entries take long to encode (`Selection.is_slow`).  Encoding 16 entries
 # with two numbers each takes two milliseconds.
 _MAX_SLOW_ENTRIES: Final = 16
 # The maximum number of entries that are encoded in one step, which takes a millisecond.
 _MAX_ENCODED: Final = 64
-# The maximum number of rows of each table of templates or prepared filters, and the maximum number of octets of a
-# message that may become a template.
+# The maximum number of rows of each table of templates or prepared filters.
 _MAX_KEPT: Final = 512
+# The maximum number of octets of a message that may become a template.
 _MAX_OCTETS: Final = 1024
 # The maximum number of octets of messages that are stored for a repeated search: 50 entries usually take 10,000.
 _MAX_REPEATED: Final = 16 << 10
@@ -61,8 +60,8 @@ class _RequestTemplate:
     """A viewer's request without its filter.  A template is never changed after it was made.
 
     :ivar directory: the directory that the scope is in, or None if the slow path has to answer.
-    :ivar wanted: the number of matches to search for: one more than the answer may have, to find out whether there are
-        too many matches.
+    :ivar wanted: the number of matches to search for: one more than the answer may have, so that too many matches are
+        noticed.
     :ivar segment: the only segment of the scope, or None if the scope has several segments.
     :ivar index: the index of `segment`, or None if `segment` is None.
     """
@@ -240,7 +239,7 @@ class FastPath:
     ) -> tuple[NamingContext, PreparedFilter, SearchKind] | None:
         """Prepare a filter for a naming context, and return the context, the prepared filter and the filter's kind.
 
-        Return None if the filter is wrong or too costly: the slow path refuses or prepares such a filter.
+        Return None if the filter is wrong or too costly for the fast path.
         """
         kept = self._prepared.get(encoded_filter)
         if kept is not None and kept[0] is context:
@@ -262,14 +261,14 @@ class FastPath:
             prepared, kind = prepare(search_filter, context), filter_kind(search_filter)
             if value:
                 other = bytes([octet ^ 0x15 for octet in value])
-                # The octets of the value may also occur elsewhere, such as in the name of an attribute.  So a filter
-                # becomes a template only if replacing all occurrences changes nothing but the value.
+                # The octets of the value may also occur outside the filter's values, such as in the name of an
+                # attribute.  A filter with such octets gets no template.
                 if _read_filter(other.join(pieces)) == replace_value(search_filter, value, other):
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
                         _keep(self._filters, pieces, (made, kind))
-        # A slow filter is not stored, because the prepared filter refers to the last tested entry, and so would keep an
-        # old directory in memory.
+        # A slow filter is not stored.  The prepared filter refers to the last tested entry, which would keep an old
+        # directory in memory.
         if prepared.cost >= SLOW:
             return context, prepared, kind
         return _keep(self._prepared, encoded_filter, (context, prepared, kind))
@@ -299,8 +298,8 @@ def _first_slice(
 ) -> list[ResultBatch] | None:
     """Return the matches of a cursor's first slice of work.
 
-    Return None in two cases: the slice ended before the search was complete and found no more than `limit` matches, or
-    the matches would take too long to encode.
+    Return None if the search needs further slices, or if the matches would take too long to encode.  A search that has
+    found more than `limit` matches needs no further slices.
     """
     cursor = SearchCursor((scope,), (prepared,), b"", budget)
     batches = cursor.next(wanted)
@@ -334,8 +333,8 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 def _find_value(octets: bytes) -> bytes:
     """Return the value of a filter's first assertion about an attribute other than objectClass; empty if there is none.
 
-    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are no filter, or a long filter, the result
-        may be any part of the octets, or empty.
+    :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are malformed or long, the result may be
+        wrong.
     :raises IndexError: if the octets are cut off.
     """
     at, end = 0, len(octets)
@@ -358,8 +357,7 @@ def _find_value(octets: bytes) -> bytes:
 def _split(octets: bytes) -> tuple[bytes, int, int, int]:
     """Split octets that may be a search request into the filter and the parts around it (RFC 4511 4.1.1, 4.5.1).
 
-    Only the lengths of the parts are checked.  A malformed request has no template, because a template is made from a
-    request that was decoded strictly.
+    The function checks only the lengths of the parts, because the octets of a malformed request match no template.
 
     :returns: the messageID, and the offsets of the base, of the filter, and of the part behind the filter.  The
         messageID is empty if the octets are not a search request, or are encoded in an unusual way.

@@ -2,9 +2,8 @@
 """Parses filters in their string representation (RFC 4515), with ldaptor.
 
 Only commands and pages have filters as text; LDAP clients send filters in BER.  ldaptor parses the text and encodes the
-filter, and `ldapgw.ldap.decoder` decodes the encoded filter.  Besides this module only
-`ldapgw.phones.reachability` imports ldaptor, which serves there as an LDAP client.  ldaptor's grammar does not allow an
-OID as the name of an attribute.
+filter, and `ldapgw.ldap.decoder` decodes the encoded filter.  Besides this module, only `ldapgw.phones.reachability`
+imports ldaptor, as the LDAP client of a test.  ldaptor's grammar does not allow an OID as the name of an attribute.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from ldaptor.ldapfilter import InvalidLDAPFilter, parseFilter
 
-# The character that stands for an empty value, which ldaptor's grammar does not allow.  This character cannot occur in
-# the text itself, because ldaptor gets one character for each octet, and these characters are below U+0100.
+# The character that stands for an empty value, which ldaptor's grammar does not allow.  No character of the text is
+# above U+00FF, because ldaptor gets one character for each octet.
 _EMPTY_VALUE = "\ue000"
 # The term that fills ``(&)`` and ``(|)``, because ldaptor's grammar demands at least one term.  RFC 4526 defines the
 # empty filters ``(&)`` as true and ``(|)`` as false.
@@ -39,8 +38,8 @@ def read_filter(text: str) -> Filter:
 
     :raises UserError: if the text is not a filter, or the filter exceeds our limits.
     """
-    # ldaptor decodes an escaped octet such as \c3 into a character.  So all other octets are also given to ldaptor as
-    # one character each, and `_restored` turns the characters back into octets.
+    # ldaptor decodes an escaped octet such as \c3 into a character.  So ldaptor gets every octet of the text as one
+    # character, and `_restored` turns the characters back into octets.
     octets = re.sub(r"\*+", "*", text.strip()).encode("utf-8", "surrogatepass").decode("latin-1")
     filled = _EMPTY_SET.sub(rf"(\1{_NO_TERM})", octets.replace("=)", f"={_EMPTY_VALUE})"))
     try:
@@ -58,7 +57,7 @@ def read_filter(text: str) -> Filter:
 
 
 def _restored(value: Any) -> Any:
-    """Return a filter, or a part of a filter, with the octets and empty values of the original text."""
+    """Undo the replacements of `read_filter` in a filter, or in a part of a filter."""
     if isinstance(value, And | Or) and value.terms == _NO_TERMS:
         return replace(value, terms=())
     if isinstance(value, bytes):

@@ -28,23 +28,23 @@ ATTRIBUTES: Final = 256
 # The maximum number of controls of one request.  No client sends more than three.
 CONTROLS: Final = 32
 
-# The maximum number of requests of a session that may wait for its running search.  When this many requests wait, the
-# server stops reading from the connection.  OpenLDAP has the same limit (conn_max_pending).
+# The maximum number of requests of a session that may wait for its running search.  At the limit, the server stops
+# reading from the connection.  OpenLDAP has the same limit (conn_max_pending).
 WAITING: Final = 100
-# The maximum number of octets of messages that are joined before the messages are written.  Pre-encoded pages of
-# entries are not joined, because one call writes several pages.  On a plain socket, a call writes at most `GATHERED`
-# octets (mostly three pages); the server writes again only after the socket has taken these octets.  Under TLS, a call
-# writes at most 64 KiB; the server writes again only while Twisted's buffer has less than 64 KiB.  The kernel takes
-# octets only while less than 64 KiB are unsent (`ldapgw.server.listener`), and so buffers at most 128 KiB.  So a client
-# that reads nothing costs less than 256 KiB.
+# The maximum number of octets of messages that are joined before the messages are written.
 JOINED: Final = 32 << 10
+# The maximum number of octets of pre-encoded pages (mostly three) that one call writes to a plain socket without
+# joining the pages.  The server writes again after the socket has taken the octets.  Under TLS, a call writes at most
+# 64 KiB, and the server writes again while Twisted's buffer has less than 64 KiB.  The kernel takes octets while less
+# than 64 KiB are unsent (`ldapgw.server.listener`), and so buffers at most 128 KiB.  So a client that reads nothing
+# costs less than 256 KiB.
 GATHERED: Final = 128 << 10
-# Seconds that one login or network (a *requester*, `ldapgw.ldap.turns`) may use in one turn of the reactor for new
-# requests, and again the same time for unfinished work.  A slice is enough for the searches of several phones, so that
-# a phone is answered at once although forty other phones list the whole directory.
+# Seconds in one turn of the reactor for the new requests of one login or network (a *requester*, `ldapgw.ldap.turns`).
+# The unfinished work of the requester has a second slice of the same length.  A slice is enough for the searches of
+# several phones: a phone is answered at once although forty other phones list the whole directory.
 SLICE: Final = 0.001
-# Seconds that all logins and networks together may use in one turn for new requests, and again the same time for
-# unfinished work.  So a turn takes at most about 10 ms, and neither kind of work stops the other.
+# Seconds in one turn for the new requests of all requesters.  All unfinished work has a second budget of the same
+# length, so a turn takes at most about 10 ms.
 TURN: Final = 0.005
 
 # Seconds for the rest of a message.  A phone sends a request in one packet; a slower client only occupies a connection.
@@ -53,11 +53,11 @@ MESSAGE_TIMEOUT: Final = 30.0
 WRITE_TIMEOUT: Final = 30.0
 # Seconds for a TLS handshake.  Old phones need 2 to 3 s for RSA.
 HANDSHAKE_TIMEOUT: Final = 10.0
-# Seconds that a search may run without sending an entry to a client that has closed its half of the connection.  Such a
-# client may be gone, and only a failed write would show this.
+# Seconds that a search may run without sending an entry to a client that has closed its half of the connection.  The
+# client may be gone, which only a failed write shows.
 GONE_TIMEOUT: Final = 1.0
 # Seconds for sending the last octets and for receiving the client's TLS close notification, before the connection is
-# aborted.  A server that stops has only five seconds for everything.
+# aborted.  The gateway stops within five seconds (`ldapgw.server.reactor`).
 CLOSE_TIMEOUT: Final = 2.0
 
 

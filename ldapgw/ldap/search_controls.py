@@ -5,7 +5,7 @@ Virtual list views follow draft-ietf-ldapext-ldapv3-vlv-09 ("the draft").  A `Co
 entries to send, and makes the response controls of the SearchResultDone.  If the entries cannot be sorted, a critical
 control fails the search; if no control is critical, the entries are sent as if there were no controls.
 
-Other packages can add an `AnsweringControl` to the server.  Such a package answers the searches that have its control.
+Another package can add an `AnsweringControl` to the server, and answer the searches that have the control.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SearchToAnswer:
 
     :ivar address: the client's normalized address.
     :ivar connection: the number of the client's connection, for the log; 0 if there is no connection.
-    :ivar has_other_controls: whether other controls decide which entries are sent, or their order.
+    :ivar has_other_controls: whether the client also requests sorting, pages or a list view.
     """
 
     message_id: int
@@ -75,8 +75,8 @@ class SearchToAnswer:
 class AnsweringControl:
     """The value of a control whose implementation answers searches itself, in place of the directory.
 
-    :ivar answer: returns the answer to a search, or None if the control is ignored and the directory answers; raises
-        `DirectoryError` if the search fails.
+    :ivar answer: returns the answer to a search, or None to let the directory answer; raises `DirectoryError` if the
+        search fails.
     """
 
     answer: Callable[[SearchToAnswer], ControlResponse | None]
@@ -98,7 +98,7 @@ class RequestedControls:
         return cls(*map(by_type.get, (ServerSideSort, PagedResults, VirtualListView, AnsweringControl)))
 
     def __bool__(self) -> bool:
-        """Return whether a control decides which entries are sent, or their order."""
+        """Return whether the client requests sorting, pages or a list view."""
         return bool(self.sort or self.page or self.list_view)
 
 
@@ -122,8 +122,8 @@ class ControlledSearch:
         budget: CallerIdBudget,
     ) -> None:
         if requested.page and requested.list_view:
-            # By section 9 of draft-ietf-ldapext-ldapv3-vlv-09, paged results together with a list view have no meaning,
-            # so the answer is a protocolError (RFC 4511 4.1.11).
+            # Paged results together with a list view have no meaning (draft-ietf-ldapext-ldapv3-vlv-09, section 9).
+            # RFC 4511 4.1.11 demands a protocolError for a combination without meaning.
             raise DirectoryError(ResultCode.PROTOCOL_ERROR, "paged results and a list view cannot be combined")
         self._dit = dit
         self._viewer = viewer
@@ -143,8 +143,8 @@ class ControlledSearch:
     def batches(self) -> Iterator[ResultBatch | None]:
         """Yield the entries to send, and None after each slice of work.
 
-        :raises DirectoryError: if the search fails, or if a critical control cannot be applied; also after the last
-            entry, if there are more entries than the size limit allows.
+        :raises DirectoryError: if the search fails, if a critical control cannot be applied, or after the last entry if
+            the size limit is exceeded.
         """
         for entry in self._entries():
             if entry is None:
@@ -167,8 +167,8 @@ class ControlledSearch:
     def _sort_responses(self, result: Result) -> list[Control]:
         """Return the sort control of the SearchResultDone, in a list.
 
-        The list is empty if the client has not requested sorting, or if no entries were sent and sorting has not failed
-        (RFC 2891 2).
+        The list is empty if the client has not requested sorting.  The list is also empty if no entries were sent,
+        unless sorting has failed (RFC 2891 2).
         """
         if self._requested.sort is None:
             return []
@@ -212,14 +212,13 @@ class ControlledSearch:
     def _keyed_entries(self, after: bytes) -> Iterator[tuple[bytes, Entry] | None]:
         """Yield the entries after a resume key, each with its own resume key.
 
-        The entries are sorted if the client has requested sorting, and sorting is possible.
+        The entries are sorted if the client has requested sorting and the sorting is possible.
         """
         order, key = after[:1], after[1:]
         ranking = yield from self._ranking(key if order == _SORTED else b"")
         if order == (_SORTED if ranking is None else _UNSORTED):
-            # The earlier pages were sorted and this page cannot be sorted, or the earlier pages were not sorted and
-            # this page can be sorted.  Only a limited number of entries can be sorted, and entries were added or
-            # removed after the earlier pages were sent.
+            # Since the earlier pages were sent, the number of entries has passed the limit for sorting, upwards or
+            # downwards.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the earlier pages were in another order")
         if ranking is not None:
             for ranked in ranking:
@@ -229,7 +228,10 @@ class ControlledSearch:
                 yield match and (_UNSORTED + match.key, match.entry)
 
     def _ranking(self, after: bytes = b"") -> Generator[None, None, Ranking | None]:
-        """Return the sorted entries, or None if sorting is not requested, or is impossible and not critical."""
+        """Return the sorted entries, or None if sorting was not requested or has failed.
+
+        :raises DirectoryError: if sorting has failed and is critical.
+        """
         sort = self._requested.sort
         if sort is None:
             return None

@@ -30,8 +30,7 @@ from ldapgw.ldap.messages import SUCCESS, Result
 class OutputBuffer:
     """A buffer for octets that are not written yet.
 
-    :ivar max_octets: a buffer that is not empty takes a page of entries only if the buffer then has at most this many
-        octets.
+    :ivar max_octets: the maximum size of the buffer after a page of entries was added; an empty buffer takes any page.
     :ivar size: octets of all pieces.
     :ivar full: whether the caller has to write before more is added.
     """
@@ -52,8 +51,8 @@ class OutputBuffer:
     def add_page(self, page: bytes) -> bool:
         """Add a page of entries if there is room, and return whether the page was added.
 
-        The buffer counts as full as soon as it has no room for another page of this size.  So the caller hardly ever
-        encodes a page that does not fit.
+        The buffer counts as full if another page of the same size would not fit.  So the caller hardly ever encodes a
+        page that does not fit.
         """
         size = len(page)
         fits = not self.size or self.size + size <= self.max_octets
@@ -105,7 +104,7 @@ class SearchResponse:
 
     :param batches: yields the matches, and None after each slice of work (`ldapgw.directory.search.result_batches`).
     :param time_limit: seconds from the first call of `write_next`.
-    :ivar is_waiting: never true, because a search waits only for its client.
+    :ivar is_waiting: always False, because a search never waits for `LdapFactory.wake`.
     """
 
     __slots__ = (
@@ -183,7 +182,7 @@ class SearchResponse:
             self._batch = None
 
     def _page_size(self, batch: ResultBatch) -> int:
-        """Return the number of entries of the next page of a batch, or 0 if the next entries are no whole page."""
+        """Return the size of the next page of a batch, or 0 if the next entries are not exactly one page."""
         documents, at = batch.documents, self._at
         first = documents[at]
         last = min(first + PAGE_SIZE, len(batch.segment.entries)) - 1

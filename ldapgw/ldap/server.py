@@ -58,7 +58,7 @@ SWEEP = 1.0
 class Guesses:
     """The counts of wrong passwords and unknown numbers at one gateway since the last exchange.
 
-    The gateways that share a database exchange these counts, because each limit holds for all these gateways together.
+    The gateways on the same database exchange their counts, because the limits apply to all of these gateways together.
 
     :ivar passwords: counts of wrong passwords, by network and by hash of the login (`BindBackoff`).
     :ivar numbers: counts of unknown numbers, by login or network (`CallerIdLimits`).
@@ -119,7 +119,7 @@ class LdapFactory(ServerFactory):
         self._controls = dict(SUPPORTED_CONTROLS)
 
     def buildProtocol(self, addr: IAddress | None) -> LdapProtocol | None:
-        """Make the protocol of a new connection, or return None to close the connection if there are too many."""
+        """Make the protocol of a new connection, or return None if there are too many connections."""
         address = normalize_address(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else LOCAL
         if self._connections.has_room(network_of(address)):
             return LdapProtocol(self, address, next(self._numbers))
@@ -169,9 +169,9 @@ class LdapFactory(ServerFactory):
         return closed
 
     def tap(self, make_tap: Callable[[], Tap] | None) -> None:
-        """Report what all connections receive and send from now on.
+        """Record what all connections send and receive from now on.
 
-        :param make_tap: makes the tap of a connection, or None to report nothing more.
+        :param make_tap: makes the function that records a connection, or None to stop recording.
         """
         self._make_tap = make_tap
         for connection in self._connections:
@@ -226,7 +226,7 @@ class LdapFactory(ServerFactory):
         self.count_misuse(kind, address, viewer.login or "not bound", tenant=viewer.tenant)
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Count a closed connection as open for some seconds, so that closing does not let a client guess faster."""
+        """Count a closed connection as open for some seconds, so that closing connections allows no more guesses."""
         self._connections.delay_close(network_of(address))
         self.clock.callLater(seconds, self._connections.release, network_of(address))
 
@@ -337,7 +337,7 @@ def _log_failure(line: LogLine) -> None:
 
 
 def _code_position(error: BaseException) -> str:
-    """Return the innermost code positions of an exception, but not the text, which may quote what a client sent."""
+    """Return the innermost code positions of an exception, but not its text, which may quote the client."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
 

@@ -6,11 +6,12 @@ The rules are:
 * One operation runs at a time; the other operations wait, and are answered in the order of their arrival.
 * `SESSION_TABLE` has the effect of each request, which depends on the operation that is outstanding when the request
   arrives (`Outstanding`).  Abandon, Cancel, StartTLS and Unbind do not wait.
-* A bind waits: requests received before the bind are answered first, with the rights of the login before the bind.  RFC
-  4511 4.2.1 leaves this order to the server; phones send a bind without waiting for earlier answers.
-* `Session.receive` takes a request, `advance` begins the next operation, `finish` ends the running operation.  These
-  methods return steps for the connection to perform, or the reply to send; the session has no transport and no clock.
-  `fast_answer` returns the octets of an answer at once, for requests that the steps would answer with the same octets.
+* A bind waits: earlier requests are answered first, with the rights of the earlier login.  RFC 4511 4.2.1 leaves the
+  order to the server; phones send a bind without waiting for earlier answers.
+* `Session.receive` takes a request, `advance` begins the next operation, and `finish` ends the running operation.
+  `receive` and `advance` return steps for the connection to perform, and `finish` returns the reply to send.  The
+  session has no transport and no clock.
+* `fast_answer` returns the whole answer to a common request at once; the steps would send the same octets.
 * After an Unbind or a `ProtocolViolation`, no request is answered.
 
 `check_bind` decides on a bind request before its password is checked (RFC 4513 5 and 6).  `DirectoryPort` has the
@@ -81,9 +82,9 @@ class DirectoryPort:
     """The functions through which sessions reach the directory and the logins (`ldapgw.server.parts.phone_parts`).
 
     :ivar dit: returns the current directory tree.
-    :ivar authenticate: takes the bind name (a DN or a bare name), the password, the client's address, and whether the
-        connection has TLS, and returns the viewer, or None if name or password is wrong.  A session may call this
-        function twice with the same wrong password: first on the fast path, then on the slow path.
+    :ivar authenticate: returns the viewer, or None if name or password is wrong.  The arguments are the bind name (a DN
+        or a bare name), the password, the client's address, and whether the connection has TLS.  A session may call
+        this function twice with the same wrong password: first on the fast path, then on the slow path.
     :ivar anonymous: takes the address of a client that is not bound, and returns the viewer.
     :ivar cookie_key: secret octets, the same in all gateways that serve one directory; the key seals the cookies of
         paged searches, and hashes the names of refused logins.
@@ -91,9 +92,9 @@ class DirectoryPort:
     :ivar login_refused: called with the bind name and the client's address once for each wrong name or password.  The
         call takes the same time whether the login exists or not, so that clients cannot find out which logins exist.
     :ivar bind_decided: called with the result code of each bind, before the answer to a wrong password is delayed.
-    :ivar unfit_client: called with a fixed phrase and the client's address for each mistake of a client.  There are
-        four such mistakes: TLS on the port for LDAP without TLS; LDAP without TLS on the port for TLS; no trust in the
-        authority that issued the server's certificate; and a password without TLS although a password needs TLS.
+    :ivar unfit_client: called with a fixed phrase and the client's address for each mistake of a client.  The mistakes
+        are TLS on the wrong port, LDAP without TLS on the wrong port, distrust of the authority of our certificate, and
+        a password without the required TLS.
     :ivar replica_refused: called for each refused login of a replica, with the viewer, the client's address, the reason
         in a few words, and the connection's number.
     """
@@ -114,7 +115,7 @@ class Credentials:
     """A name and a password to check.
 
     :ivar authzid: the authorization identity, for `acts_for`; empty if the client sent no authorization identity, or
-        sent the same text as for the name.
+        repeated the name.
     """
 
     name: str = field(repr=False)
@@ -193,7 +194,7 @@ class SendReply:
 
 @dataclass(frozen=True, slots=True)
 class DelayResult:
-    """The step after a wrong password: call `Session.finish` with this result after a delay.
+    """The step after a wrong password: call `Session.finish` with `result` after a delay.
 
     If another answer is delayed already, call `Session.finish` at once and end the connection.
 
@@ -260,7 +261,7 @@ class RequestKind(IntEnum):
 
 
 class Outstanding(IntEnum):
-    """The state of the operation that a request *meets*, which decides on the effect of the request.
+    """The state of the operation that a request *meets*; the state decides on the effect of the request.
 
     Abandon and Cancel meet the operation that they name.  Any other request meets the running operation, or else the
     operation that waits longest, or else nothing.  The running operation is always a search, or a bind whose refusal is
@@ -289,9 +290,9 @@ _NOT_THERE: Final = Result(ResultCode.NO_SUCH_OPERATION, "no such operation is o
 _NOT_A_BIND: Final = Result(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
 _NOT_NOW: Final = Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
 
-# The effect of each kind of request (one row each) for each state of the operation that the request meets (one column
-# for each member of `Outstanding`).  A `Result` in place of an effect refuses the request.  The sources are RFC 4511
-# 4.3 (Unbind), 4.11 (Abandon, which is never answered) and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
+# The effects of requests.  A row is a kind of request, and a column is the state of the operation that the request
+# meets (`Outstanding`).  A `Result` in place of an effect refuses the request.  The sources are RFC 4511 4.3 (Unbind),
+# 4.11 (Abandon, which is never answered) and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
 _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     #                       NOTHING           WAITING        WAITING_BIND   SEARCH         BIND
     RequestKind.OPERATION: (Effect.WAIT,      Effect.WAIT,   Effect.WAIT,   Effect.WAIT,   Effect.WAIT),
@@ -404,7 +405,7 @@ class Session:
         login = simple_bind(octets)
         if login is not None:
             return self._fast_bind(*login)
-        # The fast path never answers with the root DSE, so a search on this path needs no `Dit.in_clear`.
+        # `Dit.in_clear` differs only in the root DSE, which the fast path never sends.
         if not self.viewer.access:
             return None
         return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)
@@ -435,9 +436,7 @@ class Session:
     def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
         """Apply an outcome of `SESSION_TABLE` to a request.
 
-        :param met: the operation whose status selected the outcome.  For a request to abandon or cancel an operation,
-            `met` is the named operation; for any other request, `met` is the operation in progress or the first waiting
-            operation.  `met` is None if there is no such operation.
+        :param met: the operation that the request meets (`Outstanding`), or None if there is no such operation.
         """
         if isinstance(outcome, Result):
             return (_answer(message, outcome),)
@@ -497,7 +496,7 @@ class Session:
         message = cast("Message", self._current)
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
-        if response is not None:  # observers get no report, because no phone made this search
+        if response is not None:  # observers get reports only about the searches of phones
             response_controls = response.response_controls(result)
             return Reply(message.message_id, message.operation, result, controls=response_controls)
         response_controls = search.response_controls(result) if search is not None else ()
@@ -634,7 +633,7 @@ class Session:
         return (StopSearch(),)
 
     def _check_start_tls(self, request: ExtendedRequest) -> None:
-        """Check that TLS can begin on this connection; for outstanding operations, see `SESSION_TABLE`.
+        """Check that TLS can begin; `SESSION_TABLE` refuses StartTLS while operations are outstanding.
 
         :raises DirectoryError: if TLS cannot begin.
         """

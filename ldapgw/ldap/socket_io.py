@@ -5,26 +5,27 @@
 and needs three function calls fewer.
 
 `SocketWriter` writes an answer at once if the socket takes it, and stops while the client does not take the output.
-Twisted writes in a later step of the reactor, which costs four more system calls for each answer.
+Twisted would write in a later step of the reactor, with four more system calls for each answer.
 
 A gateway answers 3 to 4 % more reverse look-ups a second with `SocketReader`, and 20 % more with `SocketWriter`
 (``scripts/bench parts``).
 
 Octets for a plain socket are sent at once under three rules:
 
-* The writer sends nothing while the transport still has to send earlier octets, because these octets come first.
-* Octets that the socket does not take are passed to the transport.  The transport reports when these octets are
-  written; until then the writer is `blocked`.
+* The writer sends nothing while the transport still has to send earlier octets.
+* The writer passes octets that the socket does not take to the transport.  The writer is `blocked` until the transport
+  has written the octets.
 * After an error of the socket, the writer passes the octets to the transport, which meets and reports the error.
 
 Several pre-encoded pages of a long list are written together (writev(2)), because each write costs some five
 microseconds for waking the client.  The pages are not joined first, because joining copies as much as the kernel does.
 
-Under TLS, and over a transport without a socket, the transport writes everything, and reports when its buffer is full.
-Under TLS each message is a TLS record of its own, as with slapd.  Otherwise the TLS library of a client might decrypt
-two messages at once.  A client such as libcurl waits for its socket before the client reads the next message, and so
-would not find the second message.  After StartTLS Twisted would collect small writes into one record, so the writer
-bypasses the part of Twisted that collects writes.
+Under TLS, and over a transport without a socket, the transport writes everything, and reports a full buffer.
+
+Under TLS, each message is a TLS record of its own, as with slapd.  The TLS library of a client may decrypt two messages
+in one record at once.  A client such as libcurl waits for its socket before each read, and so would wait in vain for
+the second message.  After StartTLS, Twisted would collect small writes into one record, so the writer bypasses the part
+of Twisted that collects writes.
 """
 
 from __future__ import annotations
@@ -89,8 +90,7 @@ class SocketWriter:
     :param plain: whether octets are sent unencrypted, so that the writer may write them to the socket itself.
     :param on_blocked: called when the client takes no more octets.
     :param on_drained: called when the client has taken all octets, or enough octets to continue.
-    :ivar blocked: whether the caller should stop writing for now; octets that are written nevertheless are buffered in
-        order.
+    :ivar blocked: whether the caller should stop writing for now; further octets are buffered in order.
     :ivar max_octets: the maximum number of octets of pages that may be written together.
     """
 
@@ -105,8 +105,8 @@ class SocketWriter:
         self._on_drained = on_drained
         protocol = getattr(transport, "protocol", None)
         self._tls = protocol if isinstance(protocol, TLSMemoryBIOProtocol) else None
-        # The writer must not use the socket under TLS: a TLS transport also has this attribute, which it takes from the
-        # transport below TLS.  A transport in memory has no socket.
+        # A transport in memory has no socket.  The socket of a TLS transport must not be used, because it belongs to
+        # the transport below TLS.
         plain_socket = getattr(transport, "socket", None) if plain else None
         self._send: Any = None if plain_socket is None else plain_socket.send
         self._sendmsg: Any = None if plain_socket is None else plain_socket.sendmsg
@@ -116,11 +116,11 @@ class SocketWriter:
         transport.registerProducer(self, self._send is None)
 
     def write(self, octets: bytes) -> None:
-        """Write octets; send them at once if the client takes them."""
+        """Write octets, at once if possible."""
         if self._tls is not None:
             start = 0
             for end in message_ends(octets):
-                # The method of this class collects no writes, unlike the method of the subclass that StartTLS uses.
+                # StartTLS uses a subclass whose `write` collects writes.
                 TLSMemoryBIOProtocol.write(self._tls, octets[start:end])
                 start = end
             return
@@ -135,7 +135,7 @@ class SocketWriter:
             self._buffer_in_transport(octets[sent:])
 
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """Write pieces in order without joining them, because joining copies as much as the kernel does."""
+        """Write pieces in order, if possible without joining, which would copy as much as the kernel does."""
         if self._sendmsg is None or self.blocked or len(pieces) > _MAX_PIECES:
             self.write(b"".join(pieces))
             return
@@ -162,7 +162,7 @@ class SocketWriter:
         transport, all_sent = self._transport, self._send is not None and not self.blocked
         self.end()
         # `connectionLost` closes the socket now, and `loseConnection` closes the socket in a later step of the reactor.
-        # The `connectionLost` of a transport that wraps another transport closes no socket.
+        # If the transport wraps another transport, `connectionLost` closes no socket.
         if all_sent and isinstance(transport, FileDescriptor):
             transport.connectionLost(connectionDone)
         else:
@@ -183,7 +183,7 @@ class SocketWriter:
             self._on_drained()
 
     def stopProducing(self) -> None:
-        """Stop writing for good, because the connection is lost; the transport reports this to the protocol, too."""
+        """Stop writing for good, because the connection ends or another writer takes over."""
         self._send = self._sendmsg = None
         self._on_blocked = self._on_drained = _ignore  # leaves no reference cycle to the garbage collector
 

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Shares the turns of the reactor among clients, so that no client slows others down by sending more requests.
 
-A *requester* is a login, or the network of a client that is not bound; time is shared among requesters, not among
-connections.  In each turn, a requester has one slice of time for new requests and one slice for work that is not
-finished, regardless of the number of the requester's connections.  All new requests share one budget of time in a turn,
-and all unfinished work shares another budget.  Work that does not fit waits for a later turn, and the scheduler serves
-one `Worker` of each requester in rotation.  So the time that a client waits depends on the number of requesters, and
-not on the number of requests of one requester.  At most `_MOST_BEGUN` requests of a requester are in progress after
-their first slice.
+A *requester* is a login, or the network of a client that is not bound.  Time is shared among requesters, and not among
+connections.  In each turn, a requester has one slice of time for new requests, and one slice for unfinished work.  All
+new requests share one budget of time in a turn, and all unfinished work shares another budget.  Work that does not fit
+waits for a later turn.  The scheduler serves one `Worker` of each requester in rotation.  So a client waits longer if
+there are more requesters, but not if another requester sends more requests.  At most `_MOST_BEGUN` requests of a
+requester are in progress after their first slice.
 
-`TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends all these answers, then
-notifies the observers; connections that need the slow path come last.  Doing the same step for several connections in a
-row keeps the processor's caches warm.  If answers are sent in a row, a client has no time to fall asleep between two
-answers.  On a virtual machine, waking a client took longer than computing an answer (docs/decisions/0051).
+`TurnScheduler` first computes the answers of the fast path for up to 16 connections, then sends the answers, and then
+notifies the observers.  Connections that need the slow path come last.  Repeating one step for several connections
+keeps the processor's caches warm.  Sending several answers in a row keeps the client's process awake.  On a virtual
+machine, waking a client took longer than computing an answer (docs/decisions/0051).
 
 This module has no clock: callers pass a function that tells the time.
 """
@@ -32,7 +31,7 @@ from ldapgw.ldap.limits import SLICE, TURN
 # answers, which take some 0.2 ms.
 _MAX_UNSENT: Final = 16
 # The maximum number of unfinished requests of a login or network that are continued in rotation.  Other requests wait
-# as octets, because hundreds of prepared filters with many terms would be half a million objects, and garbage
+# as octets.  Otherwise, hundreds of prepared filters with many terms would be half a million objects, and a garbage
 # collection would take 0.2 s.
 _MOST_BEGUN: Final = 8
 # The least time in seconds that a worker gets.
@@ -40,7 +39,7 @@ _LEAST: Final = 0.00005
 # The gateway's own work is queued under this name, in place of a login or network.
 _OWN: Final = ""
 
-# A function that calls another function once, at the end of the current turn or in the next turn.
+# A function that schedules another function for the end of the current turn, or for the next turn.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
 # A function that waits for the turn of a login or a network (`TurnScheduler.turn_of`).
 TurnOf = Callable[[str], Awaitable[None]]
@@ -75,8 +74,7 @@ class TurnMember(Worker, Protocol):
         """Take note of an answer that was sent.
 
         :param now: the time at which the answer has been sent.
-        :param seconds: the time that was spent on this answer and on all answers that were sent together with this
-            answer.
+        :param seconds: the time that was spent on all answers that were sent together.
         """
 
 
@@ -93,8 +91,8 @@ class Lane(Generic[_W]):
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[_W]] = {}
-        # The logins and networks with waiting workers.  `_order` has the logins and networks that are served next, in
-        # this order; `_rested` has the logins and networks whose slice of this turn is used up.
+        # The logins and networks with waiting workers: `_order` in the order of service, and `_rested` without time
+        # left in this turn.
         self._order: deque[str] = deque()
         self._rested: list[str] = []
         self._used: dict[str, float] = {}
@@ -104,7 +102,7 @@ class Lane(Generic[_W]):
         return bool(self._waiting)
 
     def begin_turn(self) -> None:
-        """Give each login and network a new slice; logins and networks without a slice in the last turn come first."""
+        """Give each login and network a new slice; first come logins and networks not served in the last turn."""
         self._order.extend(self._rested)
         self._rested.clear()
         self._used.clear()
@@ -115,7 +113,7 @@ class Lane(Generic[_W]):
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Queue a worker whose work has begun, at the place `_MOST_BEGUN` of the queue of its login or network."""
+        """Queue a worker behind fewer than `_MOST_BEGUN` other workers of the same login or network."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
@@ -129,15 +127,14 @@ class Lane(Generic[_W]):
         return waiting
 
     def is_full(self, requester: str) -> bool:
-        """Return whether a login or network may begin no further work, because `_MOST_BEGUN` of its workers wait."""
+        """Return whether `_MOST_BEGUN` workers of a login or network wait, so that no other worker may begin."""
         waiting = self._waiting.get(requester)
         return waiting is not None and len(waiting) >= _MOST_BEGUN
 
     def take(self) -> Iterator[_W]:
         """Remove and yield workers until no login and no network has time left in this turn.
 
-        Logins and networks are served in rotation: in each round, the method yields one worker of each login or network
-        that has time left.
+        Each round yields one worker of each login or network that has time left.
         """
         order = self._order
         while order and TURN - self._spent >= _LEAST:
@@ -163,7 +160,7 @@ class Lane(Generic[_W]):
     def charge(self, requester: str, seconds: float) -> None:
         """Count seconds as used by a login or network.
 
-        The seconds also count against the budget of the turn, but at most one slice for each login or network.
+        Seconds within the slice of the login or network count against the budget of the turn, too.
         """
         used = self._used.get(requester, 0.0)
         self._used[requester] = used + seconds
@@ -199,13 +196,13 @@ class TurnScheduler:
         self._is_end_due = self._is_turn_due = False
 
     def add(self, member: TurnMember) -> None:
-        """Queue a connection that has received octets and is not queued yet."""
+        """Queue a connection that has received octets; the connection must not be queued yet."""
         member.is_queued = True
         self._received.append(member)
         self._call_end_of_turn()
 
     def resume(self, worker: Worker) -> None:
-        """Queue a worker, which is not queued yet, to continue in a later turn."""
+        """Queue a worker to continue in a later turn; the worker must not be queued yet."""
         self._unfinished.put_back(worker)
         self._call_next_turn()
 
@@ -216,8 +213,7 @@ class TurnScheduler:
     def turn_of(self, requester: str) -> Awaitable[None]:
         """Wait for the turn of a login or network.
 
-        From this turn until the caller waits again, the work of the caller is charged to the slice of this login or
-        network.
+        The caller's work until the next wait is charged to the slice of the login or network.
         """
         waiter = _Waiter(requester)
         self.resume(waiter)
@@ -252,7 +248,7 @@ class TurnScheduler:
             self.flush()
 
     def flush(self) -> None:
-        """Send the queued output, before work that may take long, or before other output that has to come later."""
+        """Send the queued output, so that the output does not wait for long work and comes before later output."""
         if self._unsent:
             unsent, self._unsent = self._unsent, []
             for member, octets in unsent:
@@ -282,7 +278,7 @@ class TurnScheduler:
             self._call_soon(self._begin_turn)
 
     def _serve_new(self, received: list[TurnMember]) -> None:
-        """Serve new requests: the requests received in this turn, and requests that wait from earlier turns."""
+        """Serve the requests received in this turn, and the requests that wait from earlier turns."""
         new, members = self._new, iter(received)
         if new or len(received) > _MAX_UNSENT:
             for member in received:

@@ -6,9 +6,9 @@ share the segments of books that have not changed, and a comparison skips shared
 number of changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry
 in memory, for a limited number of entries.
 
-A cookie is known if the log has had the content that the cookie names, and still has every later change.  The cookie
-may come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie
-gets the whole content.
+A cookie names a content.  The log knows a cookie if the log has all changes since the named content.  The cookie may
+come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie gets
+the whole content.
 
 All work is done in slices: a generator yields None after each slice, and is continued in a later turn of the reactor.
 
@@ -42,7 +42,7 @@ from ldapgw.ldap.replication.replica_entry import (
 # The number of entries whose last change is stored.  If more entries of a large tenant change, replicas get the whole
 # content.
 MAX_CHANGES = 20_000
-# A log remembers at most this many of the CSNs that the log has made.
+# The maximum number of CSNs that a log remembers.
 _MAX_CSNS = 10_000
 # The number of entries that are processed in one slice of work, which takes about a millisecond.
 SLICE = 100
@@ -85,7 +85,7 @@ class Change(NamedTuple):
     """The last change of an entry.
 
     :ivar entry: the entry after the change, or the entry before its deletion.
-    :ivar added_at: the CSN of the entry's addition, or of its deletion; ``Csn(0, 0)`` if the addition is not known.
+    :ivar added_at: the CSN of the entry's last addition or deletion; ``Csn(0, 0)`` if the log has neither.
     """
 
     csn: Csn
@@ -94,8 +94,8 @@ class Change(NamedTuple):
     added_at: Csn
 
 
-# A difference between two contents: the UUID of an entry, the entry in the earlier content (None if the entry was
-# added), and the entry in the later content (None if the entry was deleted).
+# The UUID of an entry that differs between two contents, the entry in the earlier content, and the entry in the later
+# content.  The earlier entry of an addition is None, and the later entry of a deletion is None.
 _Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
 
 
@@ -122,7 +122,7 @@ class ChangeLog:
         self._latest: dict[int, Csn] = {}
 
     def advance(self, snapshot: Snapshot, now: float) -> Iterator[None]:
-        """Take over the content of a snapshot, unless this snapshot was taken over already.
+        """Replace the content by the content of a snapshot, and log the changes.
 
         :param now: seconds since the epoch.
         """
@@ -141,11 +141,10 @@ class ChangeLog:
         self._snapshot = snapshot
 
     def find(self, csn: Csn) -> Csn | None:
-        """Return this log's own CSN for the content that a given CSN names.
+        """Return this log's CSN of the content that a replica's CSN names.
 
         :param csn: a CSN of this log, or of another gateway that has had the same content.
-        :returns: the CSN, or None if this log has never had the content, or no longer has every change that was made
-            after the content.
+        :returns: the CSN, or None if this log does not have all changes since the content.
         """
         own = csn if csn in self._csns and csn >= self._floor else self._latest.get(csn.state)
         return own if own is not None and own >= self._floor else None
@@ -181,7 +180,7 @@ class ChangeLog:
 
     def _begin(self, content: ReplicaContent, now: float) -> Iterator[None]:
         context = content.encoding.context
-        # Besides the entries, the replicated values depend on these settings.
+        # The replicated values depend on the entries and on these settings.
         settings = f"{context.number_format} {context.region} {context.outside_line} {self._access.extra_values}"
         digest = digest_of(_FORMAT, settings.encode())
         for count, entry in enumerate(content.entries()):
@@ -243,7 +242,7 @@ class ChangeLogs:
         return log
 
     def catch_up(self) -> Iterator[None]:
-        """Take over the content of the current snapshot; drop the logs of replicas whose logins are gone."""
+        """Bring all logs up to the current snapshot; drop the logs of replicas whose logins are gone."""
         snapshot = self._snapshot()
         used = {login.viewer.replica for login in snapshot.logins.values() if login.viewer.replica is not None}
         for access in tuple(self._logs):
@@ -267,7 +266,7 @@ class ChangeLogs:
 def _read(
     directory: Directory, logins: Mapping[str, PhoneAccess], access: ReplicaAccess, before: ReplicaContent | None
 ) -> Generator[None, None, ReplicaContent]:
-    """Read the content of a tenant's directory; unchanged entries are the same objects as in the content before."""
+    """Read the content of a tenant's directory; unchanged containers and logins stay the same objects."""
     containers = _Containers(before)
     tenant = tenant_entry(directory.context)
     containers.add(ContainerEntry(tenant, _TENANT, b""))
@@ -301,7 +300,7 @@ def _read(
 
 
 class _Containers:
-    """The entries of containers; unchanged entries are the same objects as in the content before.
+    """The entries of containers; unchanged entries stay the same objects.
 
     Mutable: collects the entries.
     """
@@ -316,7 +315,7 @@ class _Containers:
     def add(self, entry: ReplicaEntry) -> bool:
         """Add an entry, unless an entry with the same DN was added before.
 
-        Two accounts may have the same address, and so the same DN.
+        Two books may have the same DN, because two accounts may have the same address.
 
         :returns: whether the entry was added.
         """

@@ -2,14 +2,14 @@
 """The provider of content synchronization (RFC 4533), which answers searches with the Sync Request control.
 
 If the change log knows a replica's cookie, the replica gets the changes since this cookie, with the UUIDs of deleted
-entries.  Otherwise, the replica gets all entries, and deletes every entry that it did not get.  In the persist stage,
-the changes of each published snapshot follow.  Only the last change of a snapshot carries a cookie, so that a replica
-whose connection ends before the last change gets all changes of the snapshot again.
+entries.  Otherwise, the replica gets all entries, and deletes its other entries.  In the persist stage, the changes of
+each published snapshot follow.  Only the last change of a snapshot carries a cookie.  So a replica whose connection
+ends before the last change gets all changes of the snapshot again.
 
 A cookie has OpenLDAP's format: ``rid=001,csn=CSN``.  A replica stores only the CSN and makes the next cookie from the
 CSN, so a cookie can hold nothing else.
 
-Messages are made only while the client takes them, as in `ldapgw.ldap.search_response`.
+Messages are made only while the client takes the output, as in `ldapgw.ldap.search_response`.
 
 After each published snapshot, the provider lets the change logs catch up, and then wakes the answers that wait for
 changes.
@@ -81,7 +81,7 @@ class SyncCookie:
 
     :ivar replica_id: the replica's own number for this provider, which is sent back to the replica; empty if the cookie
         has no number.
-    :ivar csn: the CSN up to which the replica has the changes of our server id, or None if the replica has no CSN.
+    :ivar csn: the latest CSN of our server id in the cookie, or None if there is no such CSN.
     """
 
     replica_id: str = ""
@@ -152,7 +152,7 @@ def sync_entry(message_id: int, entry: bytes, state: SyncState, entry_uuid: byte
 def sync_done(cookie: bytes, *, refresh_deletes: bool) -> Control:
     """Make the Sync Done control (RFC 4533 2.4).
 
-    :param refresh_deletes: whether deleted entries were named; otherwise the replica deletes all entries that were not
+    :param refresh_deletes: whether deleted entries were named.  If not, the replica deletes all entries that were not
         sent.
     """
     deletes = boolean(True) if refresh_deletes else b""  # noqa: FBT003 - the boolean is the value to encode
@@ -210,8 +210,8 @@ class SynchronizationResponse:
     :param wanted: the names of the user attributes to send, in lower case, or None for all attributes.
     :param note: called with a phrase about the content sent, such as "resumed, 3 changes".
     :ivar sent: the number of entries that were added to a buffer.
-    :ivar is_waiting: whether there is nothing to send until the change log has caught up; the connection sets this to
-        False when `ldapgw.ldap.server.LdapFactory.wake` is called.
+    :ivar is_waiting: whether there is nothing to send until `ldapgw.ldap.server.LdapFactory.wake` is called, after the
+        change log has caught up.
     """
 
     __slots__ = (
@@ -289,14 +289,14 @@ class SynchronizationResponse:
             return
         self._is_delta = True
         changes = log.changes_after(known)
-        # slapd ignores an entry whose CSN is not later than the CSN of its stored entry, and a CSN of another gateway
+        # slapd ignores an entry whose CSN is not later than the CSN of the stored entry.  The CSNs of another gateway
         # may be later than the CSNs of this gateway.
         is_foreign = known != csn
         self._seen = self._logs.renew(log, csn) if csn > log.csn or (is_foreign and changes) else log.csn
         self._note(f"resumed, {len(changes)} changes")
         deleted, stored = ordered(changes)
-        # Each level of the tree gets messages of its own, because slapd deletes the entries of one message in any
-        # order, and does not delete an entry that still has children.
+        # slapd deletes the entries of one message in any order, and does not delete an entry that still has children.
+        # So each level of the tree gets its own messages.
         for _, level in groupby(deleted, key=lambda change: change.entry.depth):
             uuids = [change.entry.entry_uuid() for change in level]
             for start in range(0, len(uuids), MAX_DELETED):
@@ -337,7 +337,7 @@ class SynchronizationResponse:
 class Provider:
     """The part of an LDAP server that answers replicas.
 
-    Mutable: whether the change logs lack a published snapshot.
+    Mutable: whether a published snapshot is missing in the change logs.
 
     :param note_use: called for each synchronization with the viewer, the client's address, a phrase about the content
         sent, and the connection's number.
@@ -399,10 +399,7 @@ class Provider:
             self._ldap.turns.run(self._catch_up())
 
     def _catch_up(self) -> Iterator[None]:
-        """Take over the published snapshot, and wake the answers that wait for changes.
-
-        Repeat this if another snapshot is published meanwhile.
-        """
+        """Let the change logs catch up with each published snapshot, then wake the answers that wait for changes."""
         try:
             while self._has_changes:
                 self._has_changes = False

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
 """The entries of a replica (contacts, containers and logins of phones), and the change sequence numbers (CSN).
 
-A replica matches values literally.  So entries get more values if the replica is configured for this: each number also
-in E.164 and in the national format, and each name also in the variants of `ldapgw.directory.name_folding`.  The access
-rules of the replica need further values.  So the entry of a container says with whom the container is shared.  The
-login of a phone lists the books that the phone may see besides the books shared with everybody.
+A replica matches values literally.  Depending on the configuration, entries get more values: each number also in E.164
+and in the national format, and each name also in the variants of `ldapgw.directory.name_folding`.  The access rules of
+the replica need further values.  The entry of a container says with whom the container is shared.  The login of a phone
+lists the books that the phone may see besides the books shared with everybody.
 
-OpenLDAP refuses an entry if a value does not have the attribute's syntax, or if two values of an attribute are equal,
-and then asks for the same entry again, for ever.  So a replica gets no such values.
+A replica gets only values that have the attribute's syntax, and no value twice.  Otherwise, OpenLDAP would refuse the
+entry, and ask for the same entry again and again.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _MICROSECONDS: Final = 1_000_000
 class Csn(NamedTuple):
     """A change sequence number of our server id, as OpenLDAP writes it in entryCSN and in cookies.
 
-    ``20261125013000.123456Z#0123ab#001#cdef45`` is a time in microseconds, a count, the id of the server that made the
-    change, and a number of the change.  Time alone orders our changes.  Count and number together hold 48 bits that
-    identify the content after the change.  All gateways of a site share one server id, because a replica may take its
-    next changes from another gateway.
+    ``20261125013000.123456Z#0123ab#001#cdef45`` is a time in microseconds, a change count, a server id, and a
+    modification number.  The gateway orders changes only by their times.  The change count and the modification number
+    hold 48 bits that identify the content after the change.  All gateways of a site share one server id, because a
+    replica may take its next changes from another gateway.
 
     :ivar microseconds: microseconds since the epoch.
     :ivar state: the 48 bits that identify the content.
@@ -97,7 +97,7 @@ _OPERATIONAL: Final = ("structuralObjectClass", "entryUUID", "createTimestamp", 
 # which it stored the entry.
 _UNKNOWN_TIMES: Final = dict.fromkeys(("createTimestamp", "modifyTimestamp"), encoded_set((b"19700101000000Z",)))
 
-# The number of bits of a content's digest, which is the sum of the digests of the entries.
+# The number of bits of a digest.  The digest of a content is the sum of the digests of its settings and entries.
 DIGEST_BITS: Final = 48
 
 
@@ -113,7 +113,7 @@ class ReplicaEncoding(NamedTuple):
 
 
 class ReplicaEntry:
-    """An entry of a replica; entries of contacts have this class itself, other entries have subclasses.
+    """The entry of a contact in a replica, and the base class of all other entries.
 
     :ivar entry: the entry in the gateway's directory.
     """
@@ -206,7 +206,8 @@ class LoginEntry(ReplicaEntry):
     ) -> None:
         super().__init__(parent)
         name = "" if access is None else f"/{access.name.lower()}"
-        # The UUID differs from the UUIDs of books, because the hashed text has a blank, unlike the keys of books.
+        # The UUID differs from the UUIDs of books, because the hashed text has a blank, and the keys of books have no
+        # blanks.
         self._uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"ldapgw/{tenant}/phones of{name}").bytes
         self._dn = dn
         self.access = access
@@ -226,7 +227,7 @@ class LoginEntry(ReplicaEntry):
         return digest_of(self._dn, *self._passwords(), *self.books)
 
     def _passwords(self) -> tuple[bytes, ...]:
-        """Return the values of userPassword; the phone may use the password of any value (RFC 4519 section 2.41)."""
+        """Return the values of userPassword; each value is the hash of a valid password (RFC 4519 2.41)."""
         access = self.access
         hashes = () if access is None else (access.password_hash, access.next_password_hash)
         return tuple(ldap_password(stored) for stored in hashes if stored)
@@ -298,7 +299,7 @@ def _more_names(sets: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _folded(values: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the variants of names that differ from the names by more than case."""
+    """Yield the folded variants of names, without variants that differ from a name only by case."""
     known = {value.decode().lower() for value in values}
     for value in values:
         for variant in name_folding.variants(value.decode()):
@@ -327,9 +328,9 @@ def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[t
 
 
 def _equality_key(kind: AttributeType, value: bytes) -> str:
-    """Return a key that is the same for two values if OpenLDAP treats the values as equal (RFC 4517 4.2).
+    """Return a key that is the same for all values that OpenLDAP treats as equal (RFC 4517 4.2).
 
-    Some values that OpenLDAP treats as different have the same key too.
+    Some values that OpenLDAP treats as different have the same key, too.
     """
     text = value.decode()
     match kind.comparison.family:

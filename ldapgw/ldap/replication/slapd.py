@@ -163,8 +163,8 @@ def _attributes() -> Iterator[str]:
 def _access(replica: Replica) -> Iterator[Sequence[str]]:
     """Yield the access rules.
 
-    Each phone binds as an entry below ou=phones.  This entry lists the books that the phone may see besides the books
-    shared with everybody.
+    Each phone binds as an entry below ou=phones.  The entry's seeAlso lists the books that the phone may see besides
+    the books shared with everybody.
     """
     phones = f'dn.children="ou=phones,{replica.base}"'
     yield (f'to dn.subtree="ou=phones,{replica.base}"', "by anonymous auth", "by * none")
@@ -202,8 +202,8 @@ _OLC_NAMES = {
 def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
     yield "tls", " ".join((f"starttls={'yes' if replica.start_tls else 'no'}", *_trust(replica)))
     yield "dn_attribute", "owner"
-    # The overlay checks passwords only if this setting names an attribute.  No entry has the attribute, so the overlay
-    # uses `default_domain`.
+    # The overlay checks passwords only if `domain_attribute` is set.  No entry has the attribute associatedDomain, so
+    # the overlay uses `default_domain`.
     yield "domain_attribute", "associatedDomain"
     yield "default_domain", "ldapgw"
     yield "mapping", f"ldapgw {replica.provider}"
