@@ -335,8 +335,8 @@ class Deadlines:
 
 # Seconds between two log lines of the same kind and origin.
 LOG_INTERVAL: Final = 60.0
-# The maximum number of kinds and origins of events that are counted separately.  An attacker with an IPv6 /48 network
-# has 65,536 origins (/64 networks).
+# The maximum number of pairs of kind and origin that are counted separately.  An attacker with an IPv6 /48 network has
+# 65,536 origins (/64 networks).
 MAX_TRACKED_ORIGINS: Final = 200
 OTHERS: Final = "others"
 

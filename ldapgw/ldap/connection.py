@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """An LDAP connection: a Twisted protocol that performs the steps of its session.
 
-Requests are answered at the end of the reactor's turn that received them, together with the requests of other
-connections (`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Each step of a
-slice begins the next waiting request, or else reads a received message, or else sends more entries of the running
-search.  The output of a slice is joined and written at once.  While the client does not take the output, the connection
-neither works nor reads.  Work that does not fit into one slice continues in later turns.
+At the end of a turn of the reactor, the received requests of all connections are answered together
+(`ldapgw.ldap.turns`), on the fast path where possible.  The slow path works in slices.  Each step of a slice begins the
+next waiting request, or else reads a received message, or else sends more entries of the running search.  The output of
+a slice is joined and written at once.  While the client does not take the output, the connection neither works nor
+reads.  Work that does not fit into one slice continues in later turns.
 """
 
 from __future__ import annotations

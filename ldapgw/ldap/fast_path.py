@@ -155,7 +155,7 @@ class FastPath:
         self._repeated: dict[bytes, _RepeatedSearch] = {}
 
     def forget_old(self, dit: Dit) -> None:
-        """Forget everything about directories that are not served any more, so that their memory can be freed."""
+        """Drop all references to directories that are not served any more, so that the memory can be freed."""
         self._directories = dit.directories
         served = {id(directory) for directory in dit.directories}
         self._requests = {key: request for key, request in self._requests.items() if id(request.directory) in served}
@@ -331,7 +331,7 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 
 
 def _find_value(octets: bytes) -> bytes:
-    """Return the value of a filter's first assertion about an attribute other than objectClass; empty if there is none.
+    """Return the value of a filter's first assertion that is not about objectClass; empty without such an assertion.
 
     :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are malformed or long, the result may be
         wrong.

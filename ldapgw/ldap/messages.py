@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Requests and replies as frozen values, in the terms of RFC 4511.
 
-A `Message` is a decoded LDAPMessage of a client.  A request that was decoded but is wrong becomes a `Rejected` value
-with the result to send, so that the request is answered in its turn like any other request.
+A `Message` is a decoded LDAPMessage of a client.  A decoded request that is wrong becomes a `Rejected` value with the
+result to send, and is answered in its turn like other requests.
 """
 
 from __future__ import annotations

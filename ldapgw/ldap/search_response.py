@@ -190,7 +190,7 @@ class SearchResponse:
         return 0 if first % PAGE_SIZE or end >= len(documents) or documents[end] != last else last - first + 1
 
     def _keep_page(self, batch: ResultBatch, messages: list[bytes]) -> None:
-        """Collect messages of a page that is not cached yet, and cache the page once all messages are there."""
+        """Collect messages of a page that is not cached yet, and cache the page once all messages are collected."""
         self._encoded += messages
         self._missing -= len(messages)
         if not self._missing:
@@ -199,7 +199,7 @@ class SearchResponse:
             self._encoded = []
 
     def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
-        """Add some messages, at most up to the beginning of the next page, and return their number."""
+        """Add some messages, at most up to the beginning of the next page; return the number of messages."""
         documents, at = batch.documents, self._at
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
         count = self._chunk

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The LDAP server on Twisted: the factory of all connections, and the state that the connections share.
 
-The connections share their limits, the back-off after wrong passwords, the log throttles, the sweep over their
-deadlines, the fast path's templates, and the scheduler that shares the reactor's turns (`ldapgw.ldap.turns`).  A single
-connection is `ldapgw.ldap.connection.LdapProtocol`.
+The connections share the limits, the back-off after wrong passwords, the log throttles, and the sweep over the
+deadlines.  The templates of the fast path and the scheduler of the reactor's turns (`ldapgw.ldap.turns`) are shared,
+too.  A single connection is `ldapgw.ldap.connection.LdapProtocol`.
 """
 
 from __future__ import annotations

@@ -79,15 +79,15 @@ class SocketReader:
         del self._transport.doRead
 
 
-# The maximum number of pieces that are written without joining them.  The kernel allows 1,024 pieces, but joins small
-# pieces more slowly than Python does.
+# The maximum number of pieces that are written without joining.  The kernel allows 1,024 pieces, but joins small pieces
+# more slowly than Python does.
 _MAX_PIECES: Final = 8
 
 
 class SocketWriter:
     """The writer to one transport.
 
-    :param plain: whether octets are sent unencrypted, so that the writer may write them to the socket itself.
+    :param plain: whether octets are sent unencrypted, so that the writer may write directly to the socket.
     :param on_blocked: called when the client takes no more octets.
     :param on_drained: called when the client has taken all octets, or enough octets to continue.
     :ivar blocked: whether the caller should stop writing for now; further octets are buffered in order.
@@ -105,8 +105,8 @@ class SocketWriter:
         self._on_drained = on_drained
         protocol = getattr(transport, "protocol", None)
         self._tls = protocol if isinstance(protocol, TLSMemoryBIOProtocol) else None
-        # A transport in memory has no socket.  The socket of a TLS transport must not be used, because it belongs to
-        # the transport below TLS.
+        # A transport in memory has no socket.  The socket of a TLS transport belongs to the transport below TLS, and
+        # must not be used.
         plain_socket = getattr(transport, "socket", None) if plain else None
         self._send: Any = None if plain_socket is None else plain_socket.send
         self._sendmsg: Any = None if plain_socket is None else plain_socket.sendmsg

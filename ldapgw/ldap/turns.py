@@ -102,7 +102,7 @@ class Lane(Generic[_W]):
         return bool(self._waiting)
 
     def begin_turn(self) -> None:
-        """Give each login and network a new slice; first come logins and networks not served in the last turn."""
+        """Begin a turn with new slices; logins and networks that were not served in the last turn come first."""
         self._order.extend(self._rested)
         self._rested.clear()
         self._used.clear()

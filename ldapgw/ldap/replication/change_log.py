@@ -2,9 +2,9 @@
 """The content of a tenant's replicas, and the log of its changes, for content synchronization (RFC 4533).
 
 A `ChangeLog` compares the content of each published snapshot with the content of the snapshot before.  Both snapshots
-share the segments of books that have not changed, and a comparison skips shared segments, so the work depends on the
-number of changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry
-in memory, for a limited number of entries.
+share the segments of unchanged books.  A comparison skips shared segments, so the work depends on the number of
+changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry in
+memory, for a limited number of entries.
 
 A cookie names a content.  The log knows a cookie if the log has all changes since the named content.  The cookie may
 come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie gets
@@ -47,8 +47,8 @@ _MAX_CSNS = 10_000
 # The number of entries that are processed in one slice of work, which takes about a millisecond.
 SLICE = 100
 _BOOKS_IN_SLICE = 50
-# The version of the attributes and values that are made from an entry.  After this number is raised, replicas get the
-# whole content.
+# The version of the attributes and values that are made from an entry.  If this number changes, replicas get the whole
+# content.
 _FORMAT: Final = b"2"
 
 _MASK: Final = (1 << DIGEST_BITS) - 1
@@ -84,7 +84,7 @@ class ReplicaContent(NamedTuple):
 class Change(NamedTuple):
     """The last change of an entry.
 
-    :ivar entry: the entry after the change, or the entry before its deletion.
+    :ivar entry: the entry after the change; for a deletion, the entry before the change.
     :ivar added_at: the CSN of the entry's last addition or deletion; ``Csn(0, 0)`` if the log has neither.
     """
 
@@ -116,7 +116,7 @@ class ChangeLog:
         self._digest = 0
         # The last change of each entry, in the order of the changes.  The key is the entry's UUID.
         self._changes: dict[bytes, Change] = {}
-        # The CSNs that this log has made, in their order.
+        # The CSNs that this log has made, the earliest first.
         self._csns: dict[Csn, None] = {}
         # The latest CSN of each content.  The key is the digest of the content.
         self._latest: dict[int, Csn] = {}
@@ -229,7 +229,8 @@ class ChangeLogs:
     def open(self, access: ReplicaAccess) -> ChangeLog | None:
         """Return the log of a replica; a new log has no content until the next `catch_up`.
 
-        :returns: the log, or None if the gateway has not read all contacts since its start.
+        :returns: the log, or None if the gateway has not read all contacts since its start, or has no directory of the
+            tenant.
         """
         snapshot = self._snapshot()
         directory = snapshot.dit.directory(access.tenant)

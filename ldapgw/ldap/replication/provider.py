@@ -101,7 +101,7 @@ class SyncCookie:
         return cls(replica_id[1] if replica_id else "", max(found, default=None))
 
     def at(self, csn: Csn) -> bytes:
-        """Return the cookie that this replica gets when it has all changes up to a CSN."""
+        """Return the cookie of a replica that has all changes up to a CSN."""
         rid = f"rid={self.replica_id}," if self.replica_id else ""
         return f"{rid}csn={csn}".encode()
 
@@ -208,7 +208,7 @@ class SynchronizationResponse:
     Mutable: the progress of the synchronization.
 
     :param wanted: the names of the user attributes to send, in lower case, or None for all attributes.
-    :param note: called with a phrase about the content sent, such as "resumed, 3 changes".
+    :param note: called with a phrase about the sent content, such as "resumed, 3 changes".
     :ivar sent: the number of entries that were added to a buffer.
     :ivar is_waiting: whether there is nothing to send until `ldapgw.ldap.server.LdapFactory.wake` is called, after the
         change log has caught up.
@@ -339,8 +339,8 @@ class Provider:
 
     Mutable: whether a published snapshot is missing in the change logs.
 
-    :param note_use: called for each synchronization with the viewer, the client's address, a phrase about the content
-        sent, and the connection's number.
+    :param note_use: called for each synchronization with the viewer, the client's address, a phrase about the sent
+        content, and the connection's number.
     """
 
     def __init__(self, ldap: LdapFactory, logs: ChangeLogs, note_use: Callable[[Viewer, str, str, int], None]) -> None:

@@ -39,7 +39,7 @@ _MICROSECONDS: Final = 1_000_000
 
 
 class Csn(NamedTuple):
-    """A change sequence number of our server id, as OpenLDAP writes it in entryCSN and in cookies.
+    """A change sequence number of our server id, in the format of OpenLDAP's entryCSN and cookies.
 
     ``20261125013000.123456Z#0123ab#001#cdef45`` is a time in microseconds, a change count, a server id, and a
     modification number.  The gateway orders changes only by their times.  The change count and the modification number
@@ -93,8 +93,8 @@ _VALID: Final = {
 }
 # The operational attributes that are replicated; a replica makes the other operational attributes itself.
 _OPERATIONAL: Final = ("structuralObjectClass", "entryUUID", "createTimestamp", "modifyTimestamp")
-# The timestamps of entries for which the gateway knows no times; without timestamps, a replica would use the time at
-# which it stored the entry.
+# The timestamps of entries for which the gateway knows no times; without timestamps, a replica would use the time of
+# storing the entry.
 _UNKNOWN_TIMES: Final = dict.fromkeys(("createTimestamp", "modifyTimestamp"), encoded_set((b"19700101000000Z",)))
 
 # The number of bits of a digest.  The digest of a content is the sum of the digests of its settings and entries.
