@@ -21,7 +21,7 @@ from ldapgw.ldap.session import Observer, Session
 from ldapgw.ldap.socket_io import SocketWriter
 from ldapgw.ldap.turns import TurnScheduler
 
-# The maximum number of octets that are read from a connection while the connection waits for its turn.
+# The server stops reading from a connection while more octets than this wait for the connection's turn.
 AHEAD: Final = 64 << 10
 
 

@@ -395,7 +395,7 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int]:
 def _long_length(octets: bytes, at: int) -> tuple[int, int]:
     """Decode a length in the long form (X.690 8.1.3.5); return the length and the offset of the content.
 
-    :raises ProtocolViolation: if the length has more than two octets, so that the slow path takes the request.
+    :raises ProtocolViolation: if the length has neither one nor two octets, so that the slow path takes the request.
     """
     form = octets[at]
     if form == 0x81:

@@ -199,7 +199,11 @@ class SearchResponse:
             self._encoded = []
 
     def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
-        """Add some messages, at most up to the beginning of the next page; return the number of messages."""
+        """Add some messages, and return the number of messages.
+
+        If no entry is missing before the next page, no message of the next page is added.  So the next page can be
+        added as a whole.
+        """
         documents, at = batch.documents, self._at
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE
         count = self._chunk

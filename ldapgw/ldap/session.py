@@ -411,7 +411,7 @@ class Session:
         return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)
 
     def receive(self, message: Message) -> tuple[Step, ...]:
-        """Take a request: answer it at once, or queue it for `advance`.
+        """Answer a request at once, or queue the request for `advance`.
 
         :raises ProtocolViolation: if an unfinished operation has the same messageID (RFC 4511 4.1.1.1).
         """
