@@ -89,10 +89,10 @@ def begin(connection: Connection, phone: str, now: float, until: float, *, is_pl
     return None
 
 
-def end(connection: Connection, phone: str, now: float) -> None:
-    """End a running recording; the gateways then store their parts."""
+def end(connection: Connection, phone: str, now: float) -> bool:
+    """End a running recording, and return whether a recording was running; the gateways then store their parts."""
     runs = and_(recording.c.phone == phone, recording.c.until > now)
-    connection.execute(update(recording).where(runs).values(until=now))
+    return connection.execute(update(recording).where(runs).values(until=now)).rowcount > 0
 
 
 def store_part(
@@ -129,13 +129,13 @@ def read_file(connection: Connection, secret_box: SecretBox, phone: str, *, is_p
     return "".join(map(secret_box.unseal, connection.execute(query).scalars())) or None
 
 
-def remove(connection: Connection, phone: str, begun_at: float | None = None) -> None:
-    """Delete a phone's recording.
+def remove(connection: Connection, phone: str, begun_at: float | None = None) -> bool:
+    """Delete a phone's recording, and return whether there was a recording.
 
     :param begun_at: the beginning of the recording to delete, or None to delete any recording of the phone.
     """
     is_meant = recording.c.begun_at == begun_at if begun_at is not None else true()
-    _delete(connection, recording.c.phone == phone, is_meant)
+    return _delete(connection, recording.c.phone == phone, is_meant)
 
 
 def remove_of_account(connection: Connection, account_id: int) -> None:
@@ -159,6 +159,8 @@ def read_all(connection: Connection) -> tuple[StoredRecording, ...]:
     return tuple(value_of(StoredRecording, row, is_plain=row.plain) for row in connection.execute(_QUERY))
 
 
-def _delete(connection: Connection, *which: ColumnElement[bool]) -> None:
-    if connection.execute(delete(recording).where(*which)).rowcount:
+def _delete(connection: Connection, *which: ColumnElement[bool]) -> bool:
+    is_deleted = connection.execute(delete(recording).where(*which)).rowcount > 0
+    if is_deleted:
         mark_erased(connection, _TABLES)
+    return is_deleted
