@@ -10,14 +10,15 @@ revoked the grant.  After a day, the refresh token is deleted even if Google cou
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, case, delete, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, contacts, directory_accounts, sync_state
+from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state
 from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
+from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, value_of
 
@@ -114,6 +115,31 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
     )
     new_id: int = connection.execute(new.returning(revocation.c.id)).scalar_one()
     return new_id
+
+
+def end_account(
+    connection: Connection,
+    account_id: int,
+    entry: ActivityEntry,
+    *,
+    with_phones: bool | None = None,
+    revoked: bool = False,
+) -> int | None:
+    """Disconnect or remove an account, and record this act and the removal of each phone.
+
+    The removal is in the transaction of the disconnection, so that nobody can connect the account in between, which
+    would lose the new grant.
+
+    :param entry: the entry about the account, from which the entries about phones are made.
+    :param with_phones: see `ldapgw.store.accounts.remove`; None to keep the account.
+    :param revoked: whether Google has revoked the grant already.
+    :returns: the id of the pending revocation, or None if there is nothing to revoke.
+    """
+    revocation_id = disconnect_account(connection, account_id, entry.when, revoked=revoked)
+    names = () if with_phones is None else accounts.remove(connection, account_id, with_phones=with_phones)
+    of_phones = (replace(entry, act=Act.PHONE_REMOVED, subject=name, detail="") for name in names)
+    activity.record(connection, entry, *of_phones)
+    return revocation_id
 
 
 def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:

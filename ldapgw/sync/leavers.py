@@ -337,11 +337,6 @@ def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> s
     is_back = not _is_ended(account) if leaver.reason is LeaverReason.MISSING else _has_good_consent(account)
     if is_back or (account.delegated and leaver.reason is LeaverReason.MISSING):
         return None
-    revocations.disconnect_account(connection, account.id, now, revoked=account.revoked)
-    phones = accounts.remove(connection, account.id, with_phones=True)
-    activity.record(
-        connection,
-        activity.entry(now, tenant, GATEWAY, Act.LEAVER_REMOVED, account.address, leaver.reason),
-        *(activity.entry(now, tenant, GATEWAY, Act.PHONE_REMOVED, phone) for phone in phones),
-    )
+    entry = activity.entry(now, tenant, GATEWAY, Act.LEAVER_REMOVED, account.address, leaver.reason)
+    revocations.end_account(connection, account.id, entry, with_phones=True, revoked=account.revoked)
     return account.sub

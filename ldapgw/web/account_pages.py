@@ -24,7 +24,6 @@ from ldapgw.phones.contact_browser import BookSizes
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import (
     accounts,
-    activity,
     contacts,
     directory_accounts,
     phones,
@@ -304,7 +303,7 @@ class AccountPages:
         if account is None or not account.is_connected or account.delegated:
             return self._redirect_to_account(visit, account)
         entry = visit.entry(Act.DISCONNECTED, account.address)
-        outcome = await disconnect_account(self._dependencies, account.id, entry)
+        outcome = await disconnect_account(self._dependencies, account, entry)
         self._log("disconnect", visit, account)
         if account.sub != visit.visitor.person.sub:
             await visit.store.run(accounts.remove_owner, account.id)
@@ -403,33 +402,41 @@ async def sync_history_values(layout: Layout, account: Account | None) -> Mappin
     }
 
 
-async def disconnect_account(dependencies: WebDependencies, account_id: int, entry: ActivityEntry) -> RevocationOutcome:
+async def disconnect_account(
+    dependencies: WebDependencies, account: Account, entry: ActivityEntry, *, with_phones: bool | None = None
+) -> RevocationOutcome:
     """Delete an account's tokens and contacts, and revoke the grant at Google.
 
+    :param with_phones: see `ldapgw.store.revocations.end_account`; None to keep the account.
     :returns: the outcome of the revocation; `RevocationOutcome.REVOKED` if there is no grant.  The data in the gateway
         is deleted in any case.
     """
-    now = dependencies.clock.seconds()
-    pending_id, pending = await dependencies.store.run(_disconnect, dependencies.secret_box, account_id, entry, now)
-    dependencies.disconnected()
+    pending_id, pending = await dependencies.store.run(
+        _disconnect, dependencies.secret_box, account.id, entry, with_phones=with_phones
+    )
+    if with_phones is None:
+        dependencies.disconnected()
+    else:
+        # The cleaner of the copies does not find a removed account in the database.
+        dependencies.removed([account.identity])
     outcome = RevocationOutcome.REVOKED if pending_id is None else RevocationOutcome.PENDING
     try:
         await dependencies.changed()
     finally:
         if pending is not None:
-            outcome = await _revoke(dependencies, pending, account_id)
+            outcome = await _revoke(dependencies, pending, account.id)
     return outcome
 
 
 def _disconnect(
-    connection: Connection, secret_box: SecretBox, account_id: int, entry: ActivityEntry, now: float
+    connection: Connection, secret_box: SecretBox, account_id: int, entry: ActivityEntry, *, with_phones: bool | None
 ) -> tuple[int | None, Revocation | None]:
-    """Disconnect an account, and return the id of the pending revocation and the revocation itself.
+    """Disconnect or remove an account, and return the id of the pending revocation and the revocation itself.
 
     The periodic service may make the revocation and delete its row before the page makes the revocation, so the row is
     read in the same transaction.
     """
-    revocation_id = activity.recorded(connection, entry, revocations.disconnect_account, account_id, now)
+    revocation_id = revocations.end_account(connection, account_id, entry, with_phones=with_phones)
     if revocation_id is None:
         return None, None
     return revocation_id, revocations.read(connection, secret_box, revocation_id)

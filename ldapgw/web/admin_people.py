@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -356,9 +356,12 @@ class AdminPeople:
         return self._ended(visit, "people-removed", people, outcomes, batch)
 
     async def _end_all(
-        self, visit: Visit, people: Sequence[Account], act: Act, *, with_phones: bool = False
+        self, visit: Visit, people: Sequence[Account], act: Act, *, with_phones: bool | None = None
     ) -> Sequence[str]:
-        """Disconnect or remove accounts, `MAX_REVOCATIONS` at a time; return a key of ``outcomes`` for each account."""
+        """Disconnect or remove accounts, `MAX_REVOCATIONS` at a time; return a key of ``outcomes`` for each account.
+
+        :param with_phones: see `ldapgw.store.revocations.end_account`.
+        """
         turns = DeferredSemaphore(MAX_REVOCATIONS)
 
         async def end(account: Account) -> str:
@@ -390,20 +393,9 @@ class AdminPeople:
         ]
         return visit.page("admin_ended.html", rows=rows, batch=batch)
 
-    async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool = False) -> RevocationOutcome:
-        """Disconnect an account; if the act is to remove the account, also remove the account."""
-        store, entry = visit.store, visit.entry(act, account.address)
-        outcome = RevocationOutcome.REVOKED
-        if account.is_connected:
-            outcome = await disconnect_account(self._dependencies, account.id, entry)
-        elif act is Act.ACCOUNT_REMOVED:
-            await store.run(activity.record, entry)
-        if act is Act.ACCOUNT_REMOVED:
-            await store.run(_remove_account, account.id, entry, with_phones=with_phones)
-            # A disconnection begins to clean the copies of the database.  If the cleaner reads the database after the
-            # removal, the cleaner does not find the account there.  So the cleaner also gets the account's identity.
-            self._dependencies.removed([account.identity])
-            await self._dependencies.changed()
+    async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool | None) -> RevocationOutcome:
+        entry = visit.entry(act, account.address)
+        outcome = await disconnect_account(self._dependencies, account, entry, with_phones=with_phones)
         log.info(
             "web: account {account} of tenant {tenant}: {act} by the administration, from {address}",
             event="account_administered",
@@ -501,15 +493,6 @@ def _request_syncs(connection: Connection, people: Sequence[Account], entries: S
     for account in people:
         sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
     activity.record(connection, *entries)
-
-
-def _remove_account(connection: Connection, account_id: int, entry: ActivityEntry, *, with_phones: bool) -> None:
-    """Delete a disconnected account, and record the removal of each phone that is removed with the account.
-
-    :param entry: the entry about the account, from which the entries about phones are made.
-    """
-    names = accounts.remove(connection, account_id, with_phones=with_phones)
-    activity.record(connection, *(replace(entry, act=Act.PHONE_REMOVED, subject=name) for name in names))
 
 
 # --- people who have no account yet, and links that write an e-mail to all of them ------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
-from ldapgw.store import accounts, activity, phones, sync_state
+from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode
@@ -260,7 +260,7 @@ def test_people_are_removed_once_that_is_confirmed(
     assert names(stage) == left
     acts = [("account_removed", ALICE, ""), *([("phone_removed", "desk1", "")] if fields else [])]
     assert logged(stage) == acts
-    assert (len(stage.disconnected), stage.removed) == (1, [identity])
+    assert (stage.disconnected, stage.removed) == ([], [identity])
 
 
 def test_people_are_disconnected_and_shared(stage: Stage, admin: Browser) -> None:
@@ -320,6 +320,43 @@ def test_who_connects_again_while_being_disconnected_is_told_apart(stage: Stage,
     told = words_on(act(admin, "people disconnect", [stage.account(BOB).id], confirmed="1"))
     assert "Google access isn’t revoked: the account was connected again in the meantime" in told
     assert [one.is_connected for one in stage.accounts()] == [True]
+
+
+@pytest.mark.parametrize("when", ["before the removal", "after the removal"])
+def test_the_grant_of_who_connects_again_while_being_removed(
+    stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A grant is revoked if its account is removed; a later grant belongs to a new account, as the page says."""
+    run, tokens = stage.store.run, list[str]()
+
+    def connect_again() -> None:
+        stage.while_changing = lambda: None
+        monkeypatch.setattr(stage.store, "run", run)
+        stage.visitor(account=BOB)
+        tokens.append(stage.do(accounts.read_tokens, stage.secret_box, stage.account(BOB).id).refresh_token)
+
+    def run_after_the_consent(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is not sign_ins.extend_sign_in:
+            connect_again()
+        return run(function, *args, **kw)
+
+    stage.visitor(account=BOB)
+    known = stage.account(BOB)
+    if when == "before the removal":
+        stage.do(accounts.disconnect, known.id)
+    fields = {"confirmed": "1", "about": about(act(admin, "people remove", [known.id]))}
+    if when == "before the removal":
+        monkeypatch.setattr(stage.store, "run", run_after_the_consent)
+    else:
+        stage.while_changing = connect_again
+    seen = act(admin, "people remove", [known.id], **fields)
+    left = [(one.id == known.id, one.is_connected) for one in stage.accounts()]
+    [is_valid] = [stage.world.grants.use_refresh_token(token) is not None for token in tokens]
+    if when == "before the removal":
+        assert (seen.location, left, is_valid) == ("/acme/admin/people", [], False)
+    else:
+        assert "Google access isn’t revoked: the account was connected again in the meantime" in words_on(seen)
+        assert (left, is_valid) == ([(False, True)], True)
 
 
 @pytest.mark.parametrize(("failures", "shown_state"), [(2, "✓ Connected"), (3, "! Syncs fail")])
