@@ -23,11 +23,13 @@ from ldapgw.store import accounts as stored
 from ldapgw.store import activity, phones
 from ldapgw.store.account_status import account_to_json, rejected_phones, with_database_error
 from ldapgw.store.accounts import Account
-from ldapgw.store.activity import Act
+from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.contacts import read_labels
 from ldapgw.store.database import Database, check_writable
 from ldapgw.store.phones import Refusal
 from ldapgw.store.secrets import SecretBox
+
+_WITHOUT_KEY = "Without the key, the gateway can't revoke the access either"
 
 SIGNS = {"ok": "✓", "syncing": "✓", "waiting": "…", "attention": "!", "disconnected": "✗"}
 
@@ -252,7 +254,8 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
             f"{_contacts(chosen)} deleted here.",
             yes=yes,
         )
-        error = _disconnect(site, database, chosen)
+        entry = act(chosen.tenant, Act.DISCONNECTED, chosen.address)
+        error = _disconnect(site, database, chosen, entry)
     if error:
         raise UserError(f"Disconnected {chosen.address} and deleted its tokens and contacts, but {error}")
     print_line(
@@ -275,8 +278,8 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
 def remove_account(site: Site, account: str, tenant: str | None, *, with_phones: bool, yes: bool) -> None:
     """Remove ACCOUNT and everything stored about the account.
 
-    Use this command when somebody leaves. If the account is connected, its access is revoked at Google first. The
-    account's phones stay unless you add --with-phones.
+    Use this command when somebody leaves. If the account is connected, its access is also revoked at Google.
+    The account's phones stay unless you add --with-phones.
     """
     with site.open_store() as database:
         with database.begin() as connection:
@@ -285,10 +288,8 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
         owned = [login.name for login in logins if len(login.account_ids) == 1]
         shared = [login.name for login in logins if len(login.account_ids) > 1]
         confirm(f"This removes {chosen.address}: {_consequence(chosen, owned, with_phones=with_phones)}", yes=yes)
-        error = _disconnect(site, database, chosen) if chosen.is_connected else ""
-        with database.begin() as connection:
-            entry = act(chosen.tenant, Act.ACCOUNT_REMOVED, chosen.address)
-            activity.recorded(connection, entry, stored.remove, chosen.id, with_phones=with_phones)
+        entry = act(chosen.tenant, Act.ACCOUNT_REMOVED, chosen.address)
+        error = _disconnect(site, database, chosen, entry, with_phones=with_phones)
     left = f" The phones {', '.join(owned)} belong to nobody now." if owned and not with_phones else ""
     left += f" The phones {', '.join(shared)} stay with their other owners." if shared else ""
     gone = f" and {counted(len(owned), 'phone')}" if owned and with_phones else ""
@@ -329,54 +330,54 @@ def _consequence(account: Account, owned: Sequence[str], *, with_phones: bool) -
     return f"{revoked}{_contacts(account)} deleted here. Its phones ({', '.join(owned)}) {stays}."
 
 
-def _disconnect(site: Site, database: Database, account: Account) -> str:
-    """Revoke an account's grant and delete its tokens and contacts.
+def _disconnect(
+    site: Site, database: Database, account: Account, entry: ActivityEntry, *, with_phones: bool | None = None
+) -> str:
+    """Disconnect or remove an account, and then revoke its grant.
 
+    :param with_phones: see `ldapgw.store.revocations.end_account`.
     :returns: a text that says what could not be done at Google and what happens next; empty if everything was done.
     """
     # The modules are imported here, so that the commands that disconnect nobody are quicker.
     from ldapgw.store.copies import clean_copies
-    from ldapgw.store.revocations import disconnect_account
+    from ldapgw.store.revocations import end_account
 
-    error = _revoke(site, database, account)
-    with database.begin() as connection:
-        entry = act(account.tenant, Act.DISCONNECTED, account.address)
-        activity.recorded(connection, entry, disconnect_account, account.id, now(), revoked=not error)
+    revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)
     site.book_cache.delete_account(account.id)
-    disconnected = None if database.file else database.run(stored.read_disconnected)
-    for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), disconnected):
+    for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity]):
         hint(f"! {line}")
+    error = "" if revocation_id is None else _revoke(site, database, account, revocation_id)
     return error and (
         f"its access is not revoked at Google {error}; the owner can do it at https://myaccount.google.com/permissions"
     )
 
 
-def _revoke(site: Site, database: Database, account: Account) -> str:
-    """Revoke the account's grant at Google, unless other tenants use the same grant.
+def _revoke(site: Site, database: Database, account: Account, revocation_id: int) -> str:
+    """Revoke the grant of a disconnected account at Google, unless an account of the gateway uses the grant.
 
     :returns: the error and what the gateway does next, as the end of a sentence; empty without an error.
     """
-    from ldapgw.store.revocations import is_shared as shares_grant
+    from ldapgw.store import revocations
 
     try:
         secret_box, clients = SecretBox.open(site.state.key_source, create=False), site.clients(database)
+        client = clients.get(account.tenant)
+        sharers = [name for name, other in clients.items() if client is not None and client.shares_grants_with(other)]
         with database.begin() as connection:
-            tokens = stored.read_tokens(connection, secret_box, account.id)
-            client = clients.pop(account.tenant, None)
-            sharers = [
-                name for name, other in clients.items() if client is not None and client.shares_grants_with(other)
-            ]
-            is_shared = shares_grant(connection, sharers, account.sub)
-        # A delegated account without a consent has no token that could be revoked.
-        if tokens is not None and tokens.refresh_token and not is_shared:
+            is_in_use = revocations.is_shared(connection, sharers, account.sub)
+            pending = revocations.read(connection, secret_box, revocation_id)
+        if pending is None and not is_in_use:
+            return f"({site.state.key_source.name}: does not fit the stored consent). {_WITHOUT_KEY}"
+        if pending is not None and not is_in_use:
             # The module is imported here, so that commands that send no request to Google start faster.
             from ldapgw.cli.site import google_clients, run_in_reactor
 
-            oauth = google_clients(site.config).oauth
-            run_in_reactor(lambda _: oauth.revoke(tokens.refresh_token))
+            oauth, token = google_clients(site.config).oauth, pending.token
+            run_in_reactor(lambda _: oauth.revoke(token))
     except StoreError as error:
-        return f"({error.problems[0]}). Without the key, the gateway can't revoke the access either"
+        return f"({error.problems[0]}). {_WITHOUT_KEY}"
     except (GoogleError, UserError) as error:
         reason = error.problems[0] if isinstance(error, UserError) else f"{error.code}: {error.detail}"
         return f"yet ({reason}). The gateway keeps trying for a day"
+    database.run(revocations.remove, revocation_id)
     return ""

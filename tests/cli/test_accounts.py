@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from ldapgw.cli import output
 from ldapgw.contact import Flaw, Sharing, Source
-from ldapgw.store import accounts, contacts, sync_state, tenants, workspaces
+from ldapgw.store import accounts, activity, contacts, sync_state, tenants, workspaces
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.workspaces import DelegatedUser
 from tests.support.certificates import issue
@@ -276,6 +276,9 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
     assert [one["account"] for one in gateway.json("accounts")] == ["bob@acme.example"]
     nobodys = [] if with_phones else [None]
     assert [one["account"] for one in gateway.json("phones", "list")] == [*nobodys, "bob@acme.example"]
+    log = [(one.act, one.subject) for one in gateway.do(activity.read_since, "acme", 0.0)]
+    removed = [("phone_removed", "desk1")] if with_phones else []
+    assert log[2:] == [("account_removed", "alice@acme.example"), *removed]
 
 
 def test_remove_without_a_revocation(gateway: Gateway) -> None:
@@ -295,6 +298,21 @@ def test_remove_without_a_revocation(gateway: Gateway) -> None:
         "back from a backup). Without the key, the gateway can't revoke the access either; the owner can do it at "
         "https://myaccount.google.com/permissions"
     )
+
+
+def test_remove_an_account_that_is_connected_while_the_command_asks(gateway: Gateway) -> None:
+    """The new grant is not lost: the command says that the access is not revoked."""
+    gateway.do(accounts.disconnect, gateway.connect("alice@acme.example"))
+
+    def connect() -> None:
+        gateway.connect("alice@acme.example")
+        (gateway.state_dir / "ldapgw.key").unlink()
+
+    code, said = gateway.ask(b"y\n", "accounts", "remove", "alice@acme.example", meanwhile=connect)
+    assert (code, "Removed alice@acme.example, but its access is not revoked at Google " in said) == (1, True)
+    assert gateway.json("accounts") == []
+    log = gateway.do(activity.read_since, "acme", 0.0)
+    assert [(one.act, one.subject) for one in log] == [("account_removed", "alice@acme.example")]
 
 
 LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"

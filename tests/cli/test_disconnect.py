@@ -24,7 +24,8 @@ from ldapgw.google.sandbox.app import sandbox
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.tenant import ALICE, CLIENT_ID, demo_world
 from ldapgw.google.sandbox.world import World
-from ldapgw.store import accounts, contacts
+from ldapgw.store import accounts, contacts, revocations
+from ldapgw.store.secrets import new_key, write_keys
 from ldapgw.store.tables import account as account_table
 from tests.support.site.command_line import ACME, HEAD, Gateway, person
 
@@ -118,27 +119,40 @@ async def test_what_google_says_does_not_matter(gateway: Gateway, trouble: str) 
 
 @pytest_twisted.ensureDeferred
 async def test_ctrl_c_while_google_is_silent(gateway: Gateway) -> None:
-    """It ends at once and quietly, and nothing is forgotten: the command can be repeated."""
+    """The command ends at once and quietly; the account is disconnected, and the gateway has to revoke the grant."""
     async with google(gateway) as there:
         there.world.faults.inject("broken_silence")
         command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", ALICE, "--yes"]
         with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             while not there.world.calls["/revoke"]:
                 await deferLater(reactor, 0.05)
+            assert left(gateway) == (False, 0)
             process.send_signal(signal.SIGINT)
             printed, _ = await deferToThread(process.communicate)
     assert (process.returncode, printed) == (130, b"")
-    assert left(gateway) == (True, 1)
+    assert pending(gateway) == [ALICE]
 
 
-def test_the_key_is_lost(gateway: Gateway) -> None:
+def pending(gateway: Gateway) -> list[str]:
+    """Return the subs of the users whose grants the gateway still has to revoke."""
+    due = gateway.do(revocations.read_due, gateway.secret_box, reactor.seconds() + revocations.FIRST_WAIT)
+    return [one.sub for one in due]
+
+
+@pytest.mark.parametrize("key", ["missing", "new"])
+def test_the_key_is_lost(gateway: Gateway, key: str) -> None:
     """Without the key nothing can be revoked; disconnecting is wanted all the more."""
     gateway.fill(gateway.connect(ALICE), person("Jörg Müller", "030 1234567"))
-    (gateway.state_dir / "ldapgw.key").unlink()
+    file = gateway.state_dir / "ldapgw.key"
+    problem = "does not fit the stored consent"
+    if key == "new":
+        write_keys(file, [new_key()])
+    else:
+        problem = "the key file is missing, so the stored consents cannot be read; put it back from a backup"
+        file.unlink()
     assert gateway.refused("disconnect", ALICE, "--yes") == (
         f"Disconnected {ALICE} and deleted its tokens and contacts, but its access is not revoked at Google "
-        f"({gateway.state_dir / 'ldapgw.key'}: the key file is missing, so the stored consents cannot be read; put it "
-        "back from a backup). Without the key, the gateway can't revoke the access either; the owner can do it at "
+        f"({file}: {problem}). Without the key, the gateway can't revoke the access either; the owner can do it at "
         "https://myaccount.google.com/permissions\n"
     )
     assert left(gateway) == (False, 0)

@@ -56,7 +56,16 @@ THEN = 1769851800.0
 
 
 class _Terminal(io.BytesIO):
-    """What a person types at a terminal."""
+    """What a person types at a terminal, and what happens before the person types."""
+
+    def __init__(self, answer: bytes, meanwhile: Callable[[], object]) -> None:
+        super().__init__(answer)
+        self._meanwhile = meanwhile
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        if self.tell() == 0:
+            self._meanwhile()
+        return super().read1(size)
 
     def isatty(self) -> bool:
         return True
@@ -81,9 +90,13 @@ class Gateway:
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
-    def ask(self, answer: bytes, *arguments: str) -> tuple[int, str]:
-        """Run a command at a terminal, where a person answers; the exit status, and what it prints on stderr."""
-        result = CliRunner().invoke(main, ["--config", str(self.file), *arguments], input=_Terminal(answer))
+    def ask(self, answer: bytes, *arguments: str, meanwhile: Callable[[], object] = lambda: None) -> tuple[int, str]:
+        """Run a command at a terminal, where a person answers; the exit status, and what it prints on stderr.
+
+        :param meanwhile: called before the person answers.
+        """
+        terminal = _Terminal(answer, meanwhile)
+        result = CliRunner().invoke(main, ["--config", str(self.file), *arguments], input=terminal)
         return result.exit_code, result.stderr
 
     def json(self, *arguments: str) -> Any:
