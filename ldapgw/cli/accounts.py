@@ -255,12 +255,11 @@ def disconnect(site: Site, account: str, tenant: str | None, *, yes: bool) -> No
             yes=yes,
         )
         entry = act(chosen.tenant, Act.DISCONNECTED, chosen.address)
-        error = _disconnect(site, database, chosen, entry)
+        is_revoked, error = _disconnect(site, database, chosen, entry)
     if error:
         raise UserError(f"Disconnected {chosen.address} and deleted its tokens and contacts, but {error}")
-    print_line(
-        f"Disconnected {chosen.address}: {_revoked(chosen, 'access revoked at Google, ')}tokens and contacts deleted."
-    )
+    revoked = "access revoked at Google, " if is_revoked else ""
+    print_line(f"Disconnected {chosen.address}: {revoked}tokens and contacts deleted.")
     _warn_of_delegation(chosen)
 
 
@@ -289,7 +288,7 @@ def remove_account(site: Site, account: str, tenant: str | None, *, with_phones:
         shared = [login.name for login in logins if len(login.account_ids) > 1]
         confirm(f"This removes {chosen.address}: {_consequence(chosen, owned, with_phones=with_phones)}", yes=yes)
         entry = act(chosen.tenant, Act.ACCOUNT_REMOVED, chosen.address)
-        error = _disconnect(site, database, chosen, entry, with_phones=with_phones)
+        _, error = _disconnect(site, database, chosen, entry, with_phones=with_phones)
     left = f" The phones {', '.join(owned)} belong to nobody now." if owned and not with_phones else ""
     left += f" The phones {', '.join(shared)} stay with their other owners." if shared else ""
     gone = f" and {counted(len(owned), 'phone')}" if owned and with_phones else ""
@@ -332,11 +331,12 @@ def _consequence(account: Account, owned: Sequence[str], *, with_phones: bool) -
 
 def _disconnect(
     site: Site, database: Database, account: Account, entry: ActivityEntry, *, with_phones: bool | None = None
-) -> str:
+) -> tuple[bool, str]:
     """Disconnect or remove an account, and then revoke its grant.
 
     :param with_phones: see `ldapgw.store.revocations.end_account`.
-    :returns: a text that says what could not be done at Google and what happens next; empty if everything was done.
+    :returns: whether the grant was revoked, and a text that says what could not be done at Google and what happens
+        next; the text is empty if nothing failed.
     """
     # The modules are imported here, so that the commands that disconnect nobody are quicker.
     from ldapgw.store.copies import clean_copies
@@ -346,16 +346,17 @@ def _disconnect(
     site.book_cache.delete_account(account.id)
     for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity]):
         hint(f"! {line}")
-    error = "" if revocation_id is None else _revoke(site, database, account, revocation_id)
-    return error and (
+    is_revoked, error = (False, "") if revocation_id is None else _revoke(site, database, account, revocation_id)
+    return is_revoked, error and (
         f"its access is not revoked at Google {error}; the owner can do it at https://myaccount.google.com/permissions"
     )
 
 
-def _revoke(site: Site, database: Database, account: Account, revocation_id: int) -> str:
+def _revoke(site: Site, database: Database, account: Account, revocation_id: int) -> tuple[bool, str]:
     """Revoke the grant of a disconnected account at Google, unless an account of the gateway uses the grant.
 
-    :returns: the error and what the gateway does next, as the end of a sentence; empty without an error.
+    :returns: whether the grant was revoked, and the error and what the gateway does next, as the end of a sentence; the
+        text is empty without an error.
     """
     from ldapgw.store import revocations
 
@@ -366,18 +367,23 @@ def _revoke(site: Site, database: Database, account: Account, revocation_id: int
         with database.begin() as connection:
             is_in_use = revocations.is_shared(connection, sharers, account.sub)
             pending = revocations.read(connection, secret_box, revocation_id)
-        if pending is None and not is_in_use:
-            return f"({site.state.key_source.name}: does not fit the stored consent). {_WITHOUT_KEY}"
-        if pending is not None and not is_in_use:
+        if is_in_use:
+            hint(
+                "! The access at Google is not revoked: the account was connected again in the meantime, or another "
+                "tenant uses the same Google account."
+            )
+        elif pending is None:
+            return False, f"({site.state.key_source.name}: does not fit the stored consent). {_WITHOUT_KEY}"
+        else:
             # The module is imported here, so that commands that send no request to Google start faster.
             from ldapgw.cli.site import google_clients, run_in_reactor
 
             oauth, token = google_clients(site.config).oauth, pending.token
             run_in_reactor(lambda _: oauth.revoke(token))
     except StoreError as error:
-        return f"({error.problems[0]}). {_WITHOUT_KEY}"
+        return False, f"({error.problems[0]}). {_WITHOUT_KEY}"
     except (GoogleError, UserError) as error:
         reason = error.problems[0] if isinstance(error, UserError) else f"{error.code}: {error.detail}"
-        return f"yet ({reason}). The gateway keeps trying for a day"
+        return False, f"yet ({reason}). The gateway keeps trying for a day"
     database.run(revocations.remove, revocation_id)
-    return ""
+    return not is_in_use, ""

@@ -27,7 +27,7 @@ from ldapgw.google.sandbox.world import World
 from ldapgw.store import accounts, contacts, revocations
 from ldapgw.store.secrets import new_key, write_keys
 from ldapgw.store.tables import account as account_table
-from tests.support.site.command_line import ACME, HEAD, Gateway, person
+from tests.support.site.command_line import ACME, BETA, HEAD, Gateway, person
 
 SCOPE = "https://www.googleapis.com/auth/contacts.readonly"
 
@@ -137,6 +137,21 @@ def pending(gateway: Gateway) -> list[str]:
     """Return the subs of the users whose grants the gateway still has to revoke."""
     due = gateway.do(revocations.read_due, gateway.secret_box, reactor.seconds() + revocations.FIRST_WAIT)
     return [one.sub for one in due]
+
+
+def test_a_grant_that_another_tenant_uses(gateway: Gateway) -> None:
+    """The command does not say that the access is revoked, and the account of the other tenant stays connected."""
+    gateway.write(HEAD + ACME + BETA.replace("@beta", "@acme"))
+    for tenant in ("acme", "beta"):
+        gateway.connect(ALICE, tenant)
+    done = gateway.run("disconnect", ALICE, "--yes", "--tenant", "acme")
+    assert (done.exit_code, done.stdout) == (0, f"Disconnected {ALICE}: tokens and contacts deleted.\n")
+    assert done.stderr == (
+        "! The access at Google is not revoked: the account was connected again in the meantime, or another tenant "
+        "uses the same Google account.\n"
+    )
+    assert [one["state"] for one in gateway.json("accounts")] == ["disconnected", "waiting"]
+    assert pending(gateway) == []
 
 
 @pytest.mark.parametrize("key", ["missing", "new"])
