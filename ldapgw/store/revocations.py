@@ -103,6 +103,7 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
     :param revoked: whether Google has revoked the grant already.
     :returns: the id of the pending revocation, or None if there is nothing to revoke.
     """
+    accounts.lock(connection, account_id)  # a sync may store a new token meanwhile
     query = select(account.c.tenant, account.c.sub, account.c.refresh_token).where(account.c.id == account_id)
     row = connection.execute(query).first()
     directory_accounts.hand_over_directory(connection, account_id)

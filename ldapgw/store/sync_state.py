@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, literal, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history
@@ -293,14 +293,19 @@ def postpone(
 
 
 def write_progress(connection: Connection, account_id: int, progress: SyncProgress | None) -> None:
-    """Store the progress of an account's sync; None deletes the progress, at the end of the sync."""
+    """Store the progress of an account's sync; None deletes the progress, at the end of the sync.
+
+    An account may be removed during its sync; then nothing is stored.
+    """
     is_of_account = sync_progress.c.account_id == account_id
     if progress is None:
         connection.execute(delete(sync_progress).where(is_of_account))
         return
     columns = columns_of(progress)
     if not connection.execute(update(sync_progress).where(is_of_account).values(columns)).rowcount:
-        connection.execute(insert(sync_progress).values(account_id=account_id, **columns))
+        values = [literal(value, sync_progress.c[name].type) for name, value in columns.items()]
+        present = select(account.c.id, *values).where(account.c.id == account_id)
+        connection.execute(insert(sync_progress).from_select(["account_id", *columns], present))
 
 
 def read_progress(connection: Connection, account_id: int) -> SyncProgress | None:

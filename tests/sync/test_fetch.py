@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from ldapgw.contact import Source
 from ldapgw.errors import LeadLost, StoreError
-from ldapgw.store import sync_state
+from ldapgw.store import accounts, sync_state
 from ldapgw.store.sync_state import SyncProgress
 from ldapgw.sync import fetch
 from ldapgw.sync.fetch import WRITE_SECONDS, PageBuffer, ProgressWriter
@@ -125,6 +125,15 @@ def test_a_gateway_that_ended_leaves_no_progress(stage: Stage) -> None:
     account_id = stage.account(ALICE).id
     stage.database.run(sync_state.write_progress, account_id, HALF)
     stage.database.run(sync_state.clear_running)
+    assert stage.database.run(sync_state.read_progress, account_id) is None
+
+
+def test_the_progress_of_a_removed_account_is_not_stored(stage: Stage) -> None:
+    """An account that is removed during its sync must not look like a database that cannot be used."""
+    stage.connect(ALICE)
+    account_id = stage.account(ALICE).id
+    stage.database.run(accounts.remove, account_id, with_phones=True)
+    stage.database.run(sync_state.write_progress, account_id, HALF)
     assert stage.database.run(sync_state.read_progress, account_id) is None
 
 
