@@ -211,7 +211,8 @@ def book_parent(context: NamingContext, key: str, name: str) -> ParentEntry:
 
 def label_parent(book: ParentEntry, label: str) -> ParentEntry:
     dn, uuid_namespace = f"ou={escape(label)},{book.dn}", f"{book.uuid_namespace}/{folded(label)}"
-    # The label's entries have the precedence of the book, because other viewers may see the label in place of the book.
+    # Other viewers may see the label in place of the book.  So the label's entries have the precedence that the book
+    # has for other viewers.
     return ParentEntry(dn, uuid_namespace, book.precedence, book.precedence, book.book_position)
 
 
@@ -240,9 +241,9 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent object of the unchanged entries if the object equals `parent`; else `parent`.
+    """Return the parent object of the entries in `segments` if this object equals `parent`, or else `parent`.
 
-    Changed entries get the returned parent.  One parent object for all entries saves memory.
+    New and changed entries get the returned object, because one parent object for all entries saves memory.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)

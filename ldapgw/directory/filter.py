@@ -136,7 +136,7 @@ class SearchKind(IntEnum):
 
     NAME = 0  # a name or any other text, with or without numbers
     NUMBER = 1  # a telephone number or a part of a number, and no name
-    LIST = 2  # everybody, or everybody with some attribute
+    LIST = 2  # all entries, or all entries that have a certain attribute
     ENTRY = 3  # one entry by its DN, such as the root DSE
     OTHER = 4  # a request that cannot be decoded as a search
 

@@ -90,9 +90,8 @@ class PreparedFilter:
     :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); a matching entry has an attribute of each
         set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
-    :ivar callers: the numbers of callers whose companies a search may look for (`ldapgw.directory.caller_id`).  A term
-        for a presence or an object class adds no number.  None if the filter has any other term that names no complete
-        number.
+    :ivar callers: the numbers of callers whose companies a search may look for (`ldapgw.directory.caller_id`).  None if
+        the filter has a term that names no complete number, other than a term for a presence or an object class.
     :ivar conditions: the filters of an AND; empty for any other filter.
     :ivar alternatives: the filters of an OR; empty for any other filter.
     """
@@ -552,8 +551,7 @@ class _CombinedTemplate:
         )
 
 
-# A part of a template.  A part is a filter that does not depend on the value, terms that assert the value, or an AND or
-# OR of parts.
+# The kinds of parts of a template: a filter without the value, terms that assert the value, and a combination of parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 
@@ -615,7 +613,7 @@ def _template_part(search_filter: Filter, value: bytes, context: NamingContext) 
 
 
 def has_value(term: Filter, value: bytes) -> bool:
-    """Return whether a term asserts only the value; for substrings, whether the value is the only part."""
+    """Return whether a term is an equality with a value, or a substring term with the value as its only text."""
     if isinstance(term, Equality):
         return term.value == value
     if not isinstance(term, Substrings):

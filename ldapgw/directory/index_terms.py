@@ -19,10 +19,11 @@ The first letter of a term says its group:
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
-A *prefix* is the first one to three letters of a word in a name or an organization, with the number of letters in
-front.  `WORD_BITS` tell in which attributes a word begins with the prefix, and `VALUE_BITS` tell in which attributes a
-value begins with the prefix.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of
-companies' numbers (`ldapgw.directory.caller_id`).
+A *prefix* is made from a word in a name or an organization: the number 1, 2 or 3, and then at most as many letters from
+the beginning of the word.  For example, the word "max" has the prefixes "1m", "2ma" and "3max".  `WORD_BITS` tell in
+which attributes a word begins with the prefix, and `VALUE_BITS` tell in which attributes a value begins with the
+prefix.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of companies' numbers
+(`ldapgw.directory.caller_id`).
 
 Only this module and `term_queries` know the form of terms.
 """
@@ -95,7 +96,8 @@ _PRESENT: Final = {letter: "P" + letter for letter in _LETTERS.values()}
 _CN, _OBJECT_CLASS, _UID = _LETTERS["cn"], _LETTERS["objectClass"], _LETTERS["uid"]
 # The term of entries that have the number of a switchboard.
 _SWITCHBOARD: Final = "P" + SWITCHBOARD_MARK
-# The letters of the attributes with terms for ordering; each of the attributes has a single value.
+# The attributes that have terms for ordering (group ``S``), each as the letter that stands for the attribute.  An entry
+# has at most one value of each of these attributes.
 ORDERED: Final = frozenset(map(_LETTERS.__getitem__, ("sn", "givenName", "o")))
 
 
@@ -337,7 +339,10 @@ def _first_words(text: str) -> list[str]:
 
 
 def _word_terms(group: str, word: str) -> list[str]:
-    """Return the terms of a word in a group: the terms of the word's beginning and of the word's parts."""
+    """Return the terms of a word: a term for the word's beginning, and terms for the word's parts.
+
+    :param group: the letter with which the terms begin.
+    """
     return [f"{group}w{word[:WORD_LENGTH]}", *_trigram_terms(f"{group}t", word)]
 
 

@@ -46,7 +46,7 @@ _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 _LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# The numbers of each attribute.  The key of a number is the number's text in the entry.
+# The telephone numbers of each attribute, by the text that the entry shows for the number.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 

@@ -235,7 +235,7 @@ def is_number_line(line: str) -> bool:
 
 
 def number_of(line: str) -> Number:
-    """Return the telephone number of a line.
+    """Return the telephone number in a line of a search text.
 
     A line does not keep the text that was typed, so the field `typed` of the returned number has the number's digits.
     """
@@ -245,13 +245,13 @@ def number_of(line: str) -> Number:
 
 
 def number_tails(line: str) -> tuple[str, ...]:
-    """Return the index keys of the telephone number of a line (`ldapgw.numbers.phone_number.stored_tails`)."""
+    """Return the index keys of the telephone number in a line of a search text (`phone_number.stored_tails`)."""
     e164, _, typed, others = _forms_of(line)
     return tails_of(e164, typed.removeprefix(split_code(typed, e164)).removeprefix("+"), others)
 
 
 def _forms_of(line: str) -> tuple[str, str, str, list[str]]:
-    """Return the E.164 form, the national form, the form as typed, and the other E.164 forms of a number's line."""
+    """Return a number's fields `e164`, `national`, `typed` and `others` from a line of a search text (`Number`)."""
     _, e164, national, typed, *others, _ = line.split("\t")
     if others and others[-1].endswith(SWITCHBOARD_MARK):
         del others[-1]

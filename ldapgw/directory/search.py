@@ -3,7 +3,8 @@
 
 A `SearchCursor` can answer every search.  The cursor gives the matches of a filter in the order of their sort keys, a
 few at a time.  A caller may read all matches, only the first page of a phone's list, or the matches behind a page of
-RFC 2696.  A sync during a search does not change the matches, because the cursor keeps the directories of its start.
+RFC 2696.  A sync during a search does not change the matches, because the cursor keeps the directories that were served
+when the search began.
 
 The work of a search is divided into *slices*, each of which takes a few milliseconds at most.  After a slice, a
 generator yields None, so that its caller can serve other clients.

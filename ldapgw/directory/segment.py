@@ -94,9 +94,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If the cache is full, a new selection may replace the cached
-    selection whose last request is the oldest.  The new selection must have been requested twice after the last request
-    for the cached selection.  So if too many selections are in use, the selections that were cached first stay cached.
+    A selection is cached from its second request on.  If the cache is full, a new selection can replace only the cached
+    selection that was requested least recently.  The cached selection is replaced only if its last request came before
+    the last two requests for the new selection.  So while all cached selections are requested again and again, the
+    cache does not change.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -326,7 +327,7 @@ class Segment:
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
         """Encode the messages that `messages` returns, without caching the messages.
 
-        Some of the messages may not be plain (`set_message_id`).
+        A message may contain the octet `PLACEHOLDER` also in a BER length (`set_message_id`).
         """
         entries = self.entries
         return [_message(entries[document].encode(selection)) for document in documents]
@@ -357,8 +358,9 @@ class Segment:
 def _page(messages: list[bytes]) -> Page:
     joined = b"".join(messages)
     if len(joined) <= MAX_PAGE_OCTETS:
-        # A page gets an octet that its messages do not contain.  No octet fits all pages, because even an octet that
-        # UTF-8 never contains, such as 0xC0, may be in a BER length.
+        # In a cached page, the placeholder for the messageID is an octet that occurs nowhere else in the page.  So
+        # replacing this octet sets the messageID of all messages at once.  Different pages may need different octets,
+        # because any octet may be in a BER length, even an octet such as 0xC0 that UTF-8 never contains.
         unused = next((octet for octet in range(0xFF, -1, -1) if octet not in joined), None)
         if unused is not None:
             placeholder = bytes((unused,))
