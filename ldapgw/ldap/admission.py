@@ -225,7 +225,12 @@ class CallerIdLimits:
             self._buckets.add(key, -count)
 
     def take(self, viewer: Viewer, address: str, count: int) -> bool:
-        """Count numbers as unknown and return True; if the client lacks tokens, count nothing and return False."""
+        """Take a client's tokens for numbers that may be unknown, and return whether the client has enough tokens.
+
+        If the client has too few tokens, no token is taken.
+
+        :param count: the number of telephone numbers.
+        """
         key = viewer.login or network_of(address)
         if self._buckets.take(key, count):
             self._note(key, viewer, address, self._seconds())
@@ -255,7 +260,7 @@ class CallerIdLimits:
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
     """Put a client last in a table, and add the client's new searches to the count in the table.
 
-    The count starts again if the client was refused nothing for a day.
+    The count starts again after a day without a refusal.
     """
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)
@@ -378,7 +383,8 @@ class LogThrottle:
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        # The time of the last line, and the next line with the events since then, by kind and origin.
+        # For each kind and origin: the time at which a line was last logged, and a line that counts the events since
+        # this time.
         self._events: dict[tuple[str, str], tuple[float, LogLine]] = {}
 
     def add(

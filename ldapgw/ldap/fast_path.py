@@ -106,7 +106,8 @@ class FastAnswer:
 
 
 # The messages of the entries that a search found, joined, with `PLACEHOLDER_ID`; the number of these entries; whether
-# the search has found more entries than the answer may have; and whether all messages are plain (`set_message_id`).
+# the search has found more entries than the answer may have; and whether all messages are plain (`is_plain` in
+# `set_message_id`).
 _Found = tuple[bytes, int, bool, bool]
 # The slow path has to answer.
 _NOTHING: Final[_Found] = (b"", -1, False, False)
@@ -127,7 +128,10 @@ class _RepeatedSearch:
         self.found = found
 
     def answers(self, template: _RequestTemplate) -> bool:
-        """Return whether a search with this template, and with the same filter, finds the same messages."""
+        """Return whether another search by the same filter finds the same messages.
+
+        :param template: the template of the other search.
+        """
         return (
             self._segment is template.segment
             and self._selection is template.selection

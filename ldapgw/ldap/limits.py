@@ -33,11 +33,11 @@ CONTROLS: Final = 32
 WAITING: Final = 100
 # The maximum number of octets of messages that are joined before the messages are written.
 JOINED: Final = 32 << 10
-# The maximum number of octets of pre-encoded pages (mostly three) that one call writes to a plain socket without
-# joining the pages.  The server writes again after the socket has taken the octets.  Under TLS, a call writes at most
-# 64 KiB, and the server writes again while Twisted's buffer has less than 64 KiB.  The kernel takes octets while less
-# than 64 KiB are unsent (`ldapgw.server.listener`), and so buffers at most 128 KiB.  So a client that reads nothing
-# costs less than 256 KiB.
+# The maximum number of octets that one call writes to a plain socket.  The octets are mostly three pre-encoded pages,
+# which are not joined.  The server writes again after the socket has taken the octets.  Under TLS, a call writes at
+# most 64 KiB, and only while Twisted's buffer has less than 64 KiB.  So this buffer has less than 128 KiB.  The kernel
+# takes octets while less than 64 KiB are unsent (`ldapgw.server.listener`), and so buffers at most 128 KiB.  A client
+# that reads nothing costs less than 256 KiB in all.
 GATHERED: Final = 128 << 10
 # Seconds in one turn of the reactor for the new requests of one login or network (a *requester*, `ldapgw.ldap.turns`).
 # The unfinished work of the requester has a second slice of the same length.  A slice is enough for the searches of

@@ -302,8 +302,8 @@ _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     RequestKind.UNBIND:    (Effect.CLOSE,     Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE,  Effect.CLOSE),
 }  # fmt: skip
 _EXTENDED: Final = {START_TLS: RequestKind.START_TLS, CANCEL: RequestKind.CANCEL}
-# The requests whose controls are checked when the requests are received, because these requests do not wait.  The
-# controls of an Unbind do not matter.
+# The requests that take effect when they are received.  `receive` checks the controls of these requests.  The controls
+# of an Unbind are not checked.
 _IMMEDIATE: Final = (RequestKind.ABANDON, RequestKind.CANCEL, RequestKind.START_TLS)
 SESSION_TABLE: Final = {
     (kind, outstanding): outcome
@@ -405,7 +405,8 @@ class Session:
         login = simple_bind(octets)
         if login is not None:
             return self._fast_bind(*login)
-        # `Dit.in_clear` differs only in the root DSE, which the fast path never sends.
+        # The fast path may use the same tree with and without TLS.  The tree `Dit.in_clear` for connections without TLS
+        # has only another root DSE, which the fast path never sends.
         if not self.viewer.access:
             return None
         return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)

@@ -91,8 +91,8 @@ class Lane(Generic[_W]):
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[_W]] = {}
-        # The logins and networks with waiting workers: `_order` in the order of service, and `_rested` without time
-        # left in this turn.
+        # The logins and networks with waiting workers.  `_order` has the logins and networks that are served in this
+        # turn, in the order of service.  `_rested` has the logins and networks that have no time left in this turn.
         self._order: deque[str] = deque()
         self._rested: list[str] = []
         self._used: dict[str, float] = {}
@@ -113,7 +113,7 @@ class Lane(Generic[_W]):
         self._place_of(worker).append(worker)
 
     def put_back(self, worker: _W) -> None:
-        """Queue a worker behind fewer than `_MOST_BEGUN` other workers of the same login or network."""
+        """Queue a worker, with at most `_MOST_BEGUN` - 1 workers of the same login or network in front."""
         self._place_of(worker).insert(_MOST_BEGUN - 1, worker)
 
     def _place_of(self, worker: _W) -> deque[_W]:
@@ -242,7 +242,7 @@ class TurnScheduler:
             self._new.begin_turn()
 
     def enqueue(self, member: TurnMember, octets: bytes) -> None:
-        """Queue the last octets of a slice of the slow path, to be sent together with other answers."""
+        """Queue octets that the slow path has made, so that the octets are sent together with other answers."""
         self._unsent.append((member, octets))
         if len(self._unsent) >= _MAX_UNSENT:
             self.flush()

@@ -141,10 +141,10 @@ class ChangeLog:
         self._snapshot = snapshot
 
     def find(self, csn: Csn) -> Csn | None:
-        """Return this log's CSN of the content that a replica's CSN names.
+        """Find this log's own CSN for the content that a replica has.
 
-        :param csn: a CSN of this log, or of another gateway that has had the same content.
-        :returns: the CSN, or None if this log does not have all changes since the content.
+        :param csn: the replica's CSN.  The CSN is from this log, or from another gateway that has had the same content.
+        :returns: the CSN, or None if this log lacks changes that were made after the replica's content.
         """
         own = csn if csn in self._csns and csn >= self._floor else self._latest.get(csn.state)
         return own if own is not None and own >= self._floor else None

@@ -132,7 +132,7 @@ def read_sync(control: Control) -> SyncRequestValue:
         raise ProtocolViolation("mode: unknown")
     cookie = content.octets("cookie") if content.peek() == OCTET_STRING else None
     if content.peek() == BOOLEAN:
-        # The hint is ignored, because a replica whose cookie is unknown always gets the whole content.
+        # The value of reloadHint is ignored, because a replica whose cookie is unknown always gets the whole content.
         content.boolean("reloadHint")
     content.finish("syncRequestValue")
     return SyncRequestValue(mode == REFRESH_AND_PERSIST, control.critical, cookie)
