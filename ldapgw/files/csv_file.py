@@ -2,9 +2,9 @@
 """CSV files (RFC 4180): contacts by the columns that FreePBX, 3CX, Outlook, Google and spreadsheets write.
 
 The lines are read in the encodings and with the delimiters that spreadsheet programs write; the files of phones to add
-(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  A name is
-compared in lower case and without punctuation, in English and in German.  This module writes files in such a way that a
-spreadsheet evaluates no cell.
+(`ldapgw.phones.rollout`) are read in the same way.  The first line of a file of contacts names the columns.  The
+columns have English or German names, which are compared in lower case and without punctuation.  This module writes
+files in such a way that a spreadsheet evaluates no cell.
 """
 
 from __future__ import annotations
@@ -389,7 +389,7 @@ def _card(line: int, values: Sequence[tuple[Column, str]]) -> FileCard:
                 extension = extensions.pop(column.slot, "")
                 number = f"{value} x{extension}" if extension and extension != value else value
                 card.add_number(number, phone_type(written.removeprefix(_STAR)), place, is_primary=is_primary)
-    for slot, extension in extensions.items():  # an extension without a number counts as a number
+    for slot, extension in extensions.items():  # if the number is missing, the extension is read as a number
         title = next(column.title for column, _ in values if (column.use, column.slot) == (ColumnUse.EXTENSION, slot))
         card.add_number(extension, "work", (line, title))
     return card

@@ -64,7 +64,7 @@ class FileReading:
 
     @classmethod
     def refused(cls, reason: Translatable) -> FileReading:
-        """Return the reading of a file that cannot be read at all."""
+        """Return the result for a file that cannot be read at all."""
         return cls(problems=(FileProblem(0, reason),), problem_count=1)
 
 

@@ -126,7 +126,8 @@ Value = TypeVar("Value", bound=Hashable)
 # the results that cannot wait for the next full sync.
 PARSER_VERSION = 6
 
-# The values of ``metadata.sources.type`` for the source whose id is the stable key, the best type first.
+# A person has several items in ``metadata.sources``, and the id of one item becomes `Contact.source_id`.  For each
+# `Source`, a tuple lists the types of items whose id is used, the best type first.
 _KEY_TYPES: Final[Mapping[Source, tuple[str, ...]]] = MappingProxyType(
     {
         Source.CONTACTS: ("CONTACT",),

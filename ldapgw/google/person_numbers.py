@@ -55,8 +55,9 @@ class NumberField(NamedTuple):
     :ivar canonical: Google's ``canonicalForm``, or empty if Google gives no such form.
     :ivar label: the user's own label for the number, or empty for Google's types.
     :ivar is_typed: whether the user has chosen a type for the number.
-    :ivar known: the number that was read from the field before, if no ``canonicalForm`` was stored.  If the text alone
-        gives another number, `known` is used as the ``canonicalForm``, which earlier versions of ldapgw did not store.
+    :ivar known: the E.164 form that is stored for a field without a stored ``canonicalForm``.  Earlier versions of
+        ldapgw stored no ``canonicalForm``.  If the text alone gives another number, the text is read again with `known`
+        as the ``canonicalForm``.
     """
 
     text: str

@@ -31,7 +31,8 @@ def clean(value: object, longest: int = LONGEST) -> str:
     """
     if not isinstance(value, str):
         return ""
-    # Only the beginning of a long text is cleaned, because a text that a person typed has few characters to remove.
+    # A long text is cut off before the cleaning.  Four times `longest` characters are enough, because a text that a
+    # person typed has few characters to remove.
     text = value[: longest * 4]
     # A printable text has nothing to remove: of the categories C and Z, `str.isprintable` accepts only the blank.
     if not text.isprintable():

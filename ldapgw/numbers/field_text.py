@@ -110,8 +110,9 @@ _NO_END: Final = r"(?:(?<=\d{4}\s)|(?<=\d\s)(?=\d(?!\d))|(?<!\d\s)(?<![\d.,:/-])
 _DAY: Final = r"(?:mo|di|mi|do|fr|sa|so|mon|tue|wed|thu|fri|sat|sun|lun|mar|mer|jeu|gio|ven|sam|sab|dim|dom|ma|wo|vr)"
 _YEAR: Final = r"(?:19|20)\d{2}"
 _MONEY: Final = r"(?:€|\$|£|(?:euro?|ct|cent)(?![^\W_]))"
-# The end of digits that stand alone: no digit, dot, slash or hyphen follows.  A telephone number behind a blank has to
-# begin with "0" or "+".
+# The position behind digits that stand alone.  No digit, dot, slash or hyphen follows.  A digit from 1 to 9 or a
+# parenthesis may not follow behind blanks either, because such a character may continue the same number.  A "0" or "+"
+# may follow behind blanks, because a "0" or "+" begins a telephone number.
 _ALONE: Final = r"(?![\d./-])(?!\s*[1-9(])"
 
 # Words in front of digits that are not a telephone number.

@@ -56,9 +56,10 @@ class NumberFormat(StrEnum):
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
-# Index keys of a requested number: *tails*, which are the last digits of the number's forms, and exact forms.  A stored
-# number that equals a reading of the requested number has at least one of the tails (`stored_tails`).  A stored number
-# is certainly the requested number if its `Number.e164` or `Number.national` is an exact form.
+# The index keys of a requested number: *tails*, and *exact forms*.  The tails are the last digits of the forms that the
+# number may have.  Every stored number that may be the requested number has at least one of the tails (`stored_tails`).
+# If the `Number.e164` or `Number.national` of a stored number equals an exact form, the stored number is certainly the
+# requested number.
 NumberQuery = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -189,7 +190,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
         # The digits "*01203000000" seem to begin with the service code "*01".  But a phone also sends these digits for
-        # the stored text "*0120e000000", which has no service code.  So a reading without a service code is added.
+        # the stored text "*0120e000000", whose letter e is on the key 3.  The stored text has no service code.  So a
+        # reading without a service code is added.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.

@@ -34,8 +34,8 @@ _LAST_GROUP: Final = re.compile(
 _NUMBERED: Final = re.compile(r"[0-9]{5} [0-9]$")
 # The digits for an outside line, and the pause behind these digits, in front of a number.
 _OUTSIDE_LINE: Final = re.compile(r"^[0-9]{1,2}[,;pwPW](?=[+(]?[0-9])(?=(?:[^0-9]*[0-9]){7})")
-# The number of last digits by which Google's form is compared with the field.  A form whose last digits are not in the
-# field belongs to another number.
+# If the field does not contain the last `_SHORTEST_WITNESS` digits of Google's ``canonicalForm``, this form belongs to
+# another number.
 _SHORTEST_WITNESS: Final = 6
 # `_with_plus` reads digits as a number of another country only if there are at least `SHORTEST_ABROAD` digits.  If the
 # country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
@@ -61,9 +61,10 @@ class Reading(NamedTuple):
 
 
 class Witness(NamedTuple):
-    """Google's form of a number in a field.  The form shows the country for which a person typed the field.
+    """Google's ``canonicalForm`` of a number, which shows the country for which a person typed the field.
 
-    :ivar e164: the form, in E.164; empty if Google has no such form, or if the form's last digits are not in the field.
+    :ivar e164: the form, in E.164; empty if Google gives no such form, or if the form's last digits are not in the
+        field.
     :ivar is_valid: whether the form lies in a range that is assigned.
     :ivar region: the region for which the field was typed; empty if the region is the tenant's, or unknown.
     """

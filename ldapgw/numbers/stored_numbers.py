@@ -59,7 +59,8 @@ _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;]
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
 )
-# A number in groups of digits between slashes ("030/555/0171"), and characters between two of these numbers.
+# Two patterns: a number whose groups of digits are separated by slashes ("030/555/0171"); and a character that
+# separates two such numbers.
 _SLASHED_GROUPS: Final = re.compile(r"[0-9]\s?/\s?[0-9]{2,}\s?/\s?[0-9]")
 _LIST_SIGN: Final = re.compile(r"[\n|;,]")
 # A slash between two numbers whose common beginning is written only once.
@@ -69,8 +70,8 @@ _SLASH: Final = re.compile(r"\s*/\s*-?\s*")
 _SLASHED_AREA: Final = re.compile(r"0[1-9](?:/|[0-9]{1,4}\s?/\s?)[1-9](?:[ -]?[0-9]){4}")
 # Words between two numbers, such as "and"; the first number may be internal.
 _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", re.IGNORECASE)
-# A punctuation mark or "Fax", and then a hyphen, as in "030 55501-0, -12".  The digits behind the hyphen replace the
-# digits behind the hyphen of the preceding number.
+# A punctuation mark or "Fax", and then a hyphen, as in "030 55501-0, -12".  In the example, "12" replaces the "0" of
+# the preceding number.
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
 # Characters and words in front of an ending, as in "030 5550171, 72".  The ending replaces the last digits of the
 # preceding number.
@@ -263,7 +264,8 @@ class _Field:
         The number has to lie in an assigned range.  Up to `LONGEST_EXTENSION` digits behind the number are its
         extension.  More than `LONGEST_EXTENSION` digits are left out.
 
-        :param whole: the result if the text does not begin with a number: a number of all digits of the text.
+        :param whole: the number that consists of all digits of the text.  The function returns `whole` if the text does
+            not begin with a number.
         """
         for place in places[-_MOST_PLACES:]:
             number = self._number(0, place.end)
