@@ -70,7 +70,10 @@ _TERM = re.compile(r"\((\w+)=(\*?)[^*()]")
 
 
 def _filter_shape(template: str) -> FilterShape:
-    """Return the shape of a number filter that is a text with placeholders."""
+    """Return the shape of a number filter.
+
+    :param template: the filter, with a placeholder for the number.
+    """
     return frozenset((name, bool(star)) for name, star in _TERM.findall(template) if name in _NUMBER_NAMES)
 
 

@@ -103,8 +103,8 @@ class Pseudonyms:
         # The substitute of each letter in a part of a word for which a filter asks.  The key is the beginning of the
         # part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # For each beginning of a part, the substitutes of the letters that follow; different letters have different
-        # substitutes.
+        # For each beginning of such a part, the substitutes of the letters that follow the beginning.  Different
+        # letters have different substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.
@@ -116,7 +116,7 @@ class Pseudonyms:
         self._known = {self._split(*number)[1:] for value in values for number in _numbers(self._without_line(value))}
         self._begun = {(tree, digits[:end]) for tree, digits in self._known for end in range(1, len(digits))}
         parts = {part for search in recording.searches for part in _parts(search.request.filter)}
-        # The endings for which filters ask: the last digits of numbers.
+        # The last digits of numbers for which filters ask.
         asked_ends = {digits for _, text, opens_left, _ in parts if opens_left for digits, _ in _numbers(text)}
         owners = _ends_of(self._known, asked_ends)
         self._ends = _longest_first(end for end, numbers in owners.items() if len(numbers) > 1)
@@ -126,8 +126,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # The substitutes of all beginnings for which filters ask are made first, because random letters must differ
-        # from the substitutes.
+        # Filters ask for these beginnings of words.  The beginnings get their substitutes first, because random letters
+        # must differ from these substitutes.
         for key in self._beginnings:
             self._piece(key)
 
@@ -187,8 +187,9 @@ class Pseudonyms:
     def _random_letters(self, path: str, least: int, most: int) -> str:
         """Return random letters to follow the substitute of a part for which a filter asks.
 
-        The letters must not match another part by chance.  So no letter begins the substitute of an inner part or of an
-        ending.  The first letter also differs from the next letter in the substitute of each longer part.
+        The letters must not match another part by chance.  So no random letter equals the first letter of the
+        substitute for an inner part or an ending.  A filter may also ask for a longer part that begins with the same
+        part.  The first random letter then differs from the next letter of the longer part's substitute.
         """
         made = ""
         for at in range(self._random.randint(least, most)):
@@ -223,7 +224,7 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix, and digits to replace by the permutations of a tree.
+        """Split digits into a prefix and the digits to replace; find the tree whose permutations replace the digits.
 
         The prefix stays unchanged, but the area code of the site gets a substitute.  If the country has a trunk prefix
         (0 in Germany), a number with the site's area code has the same pseudonym as the local number.

@@ -247,9 +247,9 @@ class RefusedLogins(PeriodicService):
         return replace(login, refused=own.refused) if is_newer else login
 
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
-        """Return a tenant's phones that were refused elsewhere within the last day, the most recent refusal first.
+        """Return a tenant's phones with a refusal from elsewhere within the last day, the most recent refusal first.
 
-        The module's docstring says what elsewhere means.
+        A refusal is from elsewhere if the phone's last login was from another network.
         """
         since = self._clock.seconds() - phones.REFUSAL_SECONDS
         found = reversed(self._elsewhere.values())

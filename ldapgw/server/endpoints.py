@@ -73,7 +73,10 @@ def configured_endpoints(config: Config) -> tuple[tuple[str, str], ...]:
 
 
 def ipv6_only_endpoints(config: Config) -> frozenset[str]:
-    """Return the endpoints for all IPv6 addresses whose ports other endpoints use for IPv4."""
+    """Return the endpoints that must accept only IPv6, because another endpoint has the same port for IPv4.
+
+    Only an endpoint for all IPv6 addresses would also accept IPv4.
+    """
     addresses = {endpoint: ListenAddress.parse(endpoint) for _, endpoint in configured_endpoints(config)}
     ipv4_ports = {address.port for address in addresses.values() if address is not None and not address.ipv6}
     return frozenset(

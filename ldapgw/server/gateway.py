@@ -295,7 +295,8 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
         _run_synchronously(base.clients.refresh())
         _run_synchronously(base.delegations.refresh())
         _run_synchronously(publisher.refresh())
-    # While a thread stores contacts, the thread that answers phones would wait up to 5 ms, Python's default.
+    # By default, Python lets a thread calculate for 5 ms while another thread waits.  So a thread that stores contacts
+    # would delay answers to phones.
     sys.setswitchinterval(_SWITCH_SECONDS)
     books = [book for directory in catalog.dit().directories for book in directory.books]
     log.info(

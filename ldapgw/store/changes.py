@@ -59,7 +59,8 @@ _MARKED = (
     ("further_account", "phone", "phone", ()),
 )
 # When a row of one of these tables is inserted, deleted or updated, a trigger marks all accounts of the row's tenant as
-# changed, because the change may affect all these accounts.  The value is the event for updates in CREATE TRIGGER.
+# changed, because the change may affect all these accounts.  The value says which updates fire the trigger, in the
+# syntax of CREATE TRIGGER.
 _MARKING_TENANT = {"oauth_client": "UPDATE", "delegation": "UPDATE", "google_group": "UPDATE OF members"}
 # PostgreSQL notifies the gateways when one of these tables changes.  The tables in `_MARKED` are not listed, because
 # their triggers write into the table "change".

@@ -254,7 +254,7 @@ def accounts_with_source(connection: Connection, of: Source, among: Collection[i
 
 
 def has_source(of: Source) -> ColumnElement[bool]:
-    """Return the SQL condition that served contacts of a source belong to a row of the table ``account``."""
+    """Return an SQL condition on rows of the table ``account``: the account has served contacts of a source."""
     return exists().where(contact.c.account_id == account.c.id, contact.c.source == of, contact.c.content.is_not(None))
 
 
@@ -337,7 +337,10 @@ def _record_removed(connection: Connection, account_id: int, of: Source, uids: S
 
 
 def _forget_changes(connection: Connection, account_id: int, generation: int) -> None:
-    """Delete the records of removed persons, so that books of earlier generations are built from all contacts."""
+    """Delete the records of removed persons, and note in ``known_since`` that earlier changes are not recorded.
+
+    A book of an earlier generation can then not be updated, and is built anew from all contacts.
+    """
     connection.execute(delete(removed_contact).where(removed_contact.c.account_id == account_id))
     connection.execute(update(account).where(account.c.id == account_id).values(known_since=generation))
 

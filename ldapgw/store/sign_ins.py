@@ -27,7 +27,7 @@ MAX_SIGN_INS = 20
 BY_LINK_SECONDS = 86400
 # A link from the command line expires after this time.
 LINK_SECONDS = 3600
-# Suffix of the stored purpose of a consent in a separate window.
+# If a consent takes place in a separate window, the stored purpose ends in this text.
 _POPUP = " popup"
 
 

@@ -87,7 +87,7 @@ def needs_token(wanted: WantedProperties) -> bool:
 def home_properties(paths: Paths, title: str) -> Properties:
     """Return the properties of the home.
 
-    :param title: the tenant's name for people.
+    :param title: the tenant's name that people see.
     """
     home = _href(paths.home)
     return {
@@ -185,7 +185,7 @@ class CardResponses:
         if wanted.address_data is None and not (wanted.is_all or dav("getlastmodified") in wanted.names):
             return resource_response(href, properties, wanted, is_minimal=self._is_minimal)
         entry = self._book.entry(name)
-        if entry is None:  # the version belongs to another edition of the book
+        if entry is None:  # the version was read from another state of the book
             return missing_response(href)
         if entry.updated > 0:
             properties[dav("getlastmodified")] = format_date_time(entry.updated)

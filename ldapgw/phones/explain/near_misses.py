@@ -80,9 +80,9 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return, for each word of the text, an attribute with a word that begins with the word of the text.
+        """Return, by word of the text, the name of an attribute that has the word or a longer form of the word.
 
-        A word has an empty value if there is no such attribute.  The result is empty if the text is a single word.
+        The name is empty if there is no such attribute.  The result is empty if the text is a single word.
         """
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")

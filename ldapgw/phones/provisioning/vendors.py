@@ -149,8 +149,9 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar file: the name of the file, whose template is ``KEY.j2``; empty if the values are entered by hand.
     :ivar format: the format of the file.
     :ivar mac_files: the names by which the phones ask a provisioning server for the file.  ``{mac}`` and ``{MAC}``
-        stand for the MAC address, ``MODEL`` for the phone's model.  The first name is also the name of a file for
-        people to copy, who replace ``MODEL``.  Empty if the phones do not ask by their MAC addresses.
+        stand for the MAC address, ``MODEL`` for the phone's model.  The first name is also the name of a phone's file
+        in a zip archive (`ldapgw.phones.rollout`); people replace ``MODEL`` in this name.  Empty if the phones do not
+        ask by their MAC addresses.
     :ivar user_agent: a regular expression that matches the User-Agent of the phones, but of no other phones of the
         make; empty if not known or not needed.
     :ivar boot_files: regular expressions for the names of files that the phones fetch first.  The files, whose template

@@ -81,8 +81,8 @@ def window_rows(
 ) -> tuple[WindowRow, ...]:
     """Return the phones for which a window is open or was open.
 
-    If no window is open, the result has the phones of the last window.  The result then also has the phones that a new
-    window for all phones without a working login would have.
+    If no window is open, the result has the phones of the last window.  The result then also has all phones without a
+    working login, because an administrator may open a window for these phones.
 
     :param fetches: the stored states of the phones that were chosen or have fetched a file, by the phone's name.
     """

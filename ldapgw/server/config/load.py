@@ -100,7 +100,7 @@ def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
 
 
 def take(environment: MutableMapping[str, str]) -> Config | None:
-    """Read the configuration that this process kept (`keep`) before it executed itself.
+    """Read the configuration that this process kept (`keep`) before the process executed the program again.
 
     :returns: None if the configuration file has to be read: at the first start, or if another version of the program
         kept the configuration.

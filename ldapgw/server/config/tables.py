@@ -153,7 +153,7 @@ class Google(Table, frozen=True, kw_only=True):
     proxy: ProxyUrl = ProxyUrl()
     # None if only the system's root certificates are trusted.
     ca_file: File | None = None
-    # The keys are fetched only if ca_file is set.
+    # The address of Google's public keys for ID tokens.  The gateway fetches these keys only if ca_file is set.
     jwks_uri: ServiceUrl = ServiceUrl("https://www.googleapis.com/oauth2/v3/certs")
 
     @property
