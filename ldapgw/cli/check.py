@@ -175,9 +175,10 @@ def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _networks_with_proxies(subject: Subject) -> Iterator[CheckResult]:
-    """Warn if a proxy's own address may read ``/metrics``, or fetch the settings of phones.
+    """Warn if a network that may read ``/metrics`` or fetch the settings of phones contains a proxy.
 
-    A request that the proxy forwards without the client's address counts as a request of the proxy itself.
+    The gateway takes a request without the client's address for a request of the proxy, so anybody could use the proxy
+    to get the data.
     """
     config = subject.config
     lists = [("web.metrics_networks", config.web.metrics_networks, "anybody may read the metrics through the proxy")]

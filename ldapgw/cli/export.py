@@ -175,7 +175,7 @@ def vcard(exported: ExportedContact) -> bytes:
     """Return the vCard (RFC 6350, version 4.0) of one contact."""
     contact, name, book, labels = exported
     card = Card(
-        # The UID contains the book, because contacts of several books may have the same uid.
+        # The vCard's UID also names the book, because contacts of several books may have the same `Contact.uid`.
         uid=f"{contact.uid}/{book}",
         name=name,
         family_name=contact.family_name,

@@ -505,8 +505,9 @@ def create(site: Site, *, names: Sequence[str]) -> None:
 def issue(config: Config, files: AuthorityFiles, names: Sequence[str] = ()) -> Iterator[str]:
     """Issue a certificate, and yield lines that say what was made.
 
-    :param names: host names and addresses besides the host of ``public_url``; empty for the names of the present
-        certificate, or else this machine's addresses and names.
+    :param names: host names and addresses besides the host of ``public_url``.  If `names` is empty, the new certificate
+        keeps the names of the present certificate.  If there is no present certificate, this machine's addresses and
+        names are used.
     :raises UserError: when a file cannot be read or written.
     """
     host = urlsplit(config.web.public_url).hostname or ""

@@ -183,7 +183,7 @@ class Site:
         return next((tenant for tenant in self.config.tenant if tenant.name == name), None)
 
     def clients(self, database: Database) -> dict[str, Client]:
-        """Return the OAuth clients by tenant: the configured client, or else the client that was entered on the page.
+        """Return each tenant's OAuth client: the configured client, or else the client that was entered on the web.
 
         :raises StoreError: when the database or the key cannot be used.
         """

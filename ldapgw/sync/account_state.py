@@ -82,8 +82,9 @@ class AccountState:
     def books_of_phone(self, login: PhoneLogin) -> tuple[str, ...]:
         """Return the keys of the books of a phone's accounts in order, or an empty tuple if no account is connected.
 
-        If only some accounts are connected, each other account has an empty text as its key.  Without this text,
-        another account could take the first place, and the groups of this other account would count for the phone.
+        If only some accounts are connected, an empty text stands in the place of each unconnected account.  Without the
+        empty text, a later account could move to the first place.  The gateway would then use the wrong account's
+        groups for the phone.
         """
         found = [self.accounts.get(account_id) for account_id in login.account_ids]
         return tuple(["" if account is None else account.sub for account in found]) if any(found) else ()

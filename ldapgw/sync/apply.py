@@ -265,8 +265,8 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     if result.hands_over_directory:
         directory_accounts.hand_over_directory(connection, account.id)
     is_full = any(fetched.is_full for fetched in result.fetched)
-    # Contacts to delete are in a source with a row in the table ``source``, except after a new consent: a new consent
-    # deletes the rows, and requests a full sync.
+    # A removed source can have contacts only if the table ``source`` has a row for the source, or if this sync is full.
+    # A new consent deletes the rows but keeps the contacts, and requests a full sync.
     if is_full or before.keys() & result.removed_sources:
         removed = contacts.delete_sources(connection, account.id, result.removed_sources)
         changed = removed is not None or changed

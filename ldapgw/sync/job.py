@@ -428,7 +428,8 @@ class SyncJob:
         an account whose labels were never fetched.
 
         :param before: the labels before the sync.
-        :param failed: the errors so far; gets the error, except a refusal if the tenant does not filter by labels.
+        :param failed: the errors so far.  The function adds a failure to fetch the labels.  A refusal is added only if
+            the tenant filters by labels.
         """
         try:
             return await self._list_labels(account, before)

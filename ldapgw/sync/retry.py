@@ -235,9 +235,9 @@ class CircuitBreakers:
         self._interval = interval
         self._project = project
         self._breakers: dict[Grantor, CircuitBreaker] = {}
-        # The event that ends the wait of an account, by the account's id: Google accepts the grantor, or answers the
-        # project.  By event, the accounts that wait, with their grantors: most syncs release nobody, and must not look
-        # at all accounts.
+        # `_awaited` has, by an account's id, the event that the account awaits.  The event is a grantor that Google
+        # accepts again, or a project that Google answers again.  `_waiting` has, by event, the ids and grantors of the
+        # accounts that wait.  With `_waiting`, a sync that ends no wait need not look at all accounts.
         self._awaited: dict[int, Grantor | str] = {}
         self._waiting: dict[Grantor | str, dict[int, Grantor]] = {}
         # The ids of the accounts for whose grants Google has refused the tenant's OAuth client.
@@ -264,7 +264,10 @@ class CircuitBreakers:
         self._refused.discard(account_id)
 
     def await_end(self, account_id: int, grantor: Grantor, code: str) -> None:
-        """Let an account wait for the end of an error (`release`) if accounts share the errors of this code."""
+        """Let an account wait for the end of an error (`release`).
+
+        The account waits only if an error with this code concerns all accounts of the grantor or of the Google project.
+        """
         self._end_wait(account_id)
         if code in TENANT_CODES or code in _OUTAGE_CODES:
             event = self._awaited[account_id] = grantor if code in TENANT_CODES else self._project(grantor)

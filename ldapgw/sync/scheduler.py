@@ -469,9 +469,9 @@ class SyncScheduler(Service):
     def _start_released(self, event: Grantor | str) -> None:
         """Sync the accounts that have awaited an event (`CircuitBreakers.release`), spread over a minute.
 
-        After an outage, an account calls Google at the earliest an interval after its last call, and at the latest two
-        intervals from now.  Without the earliest time, an account that fails again and again would call Google after
-        each successful sync of another account.
+        After an outage, an account first waits until an interval has passed since its last call to Google.  Without
+        this wait, an account that fails again and again would call Google after each successful sync of another
+        account.
         """
         now, spread = self._clock.seconds(), min(self._interval, SPREAD_SECONDS)
         for account_id in self._circuits.release(event):

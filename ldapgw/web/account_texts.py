@@ -292,7 +292,7 @@ def _needs_administrator(account: Account, status: Mapping[str, Any]) -> bool:
 def source_rows(
     tenant: WebTenant, account: Account, status: Mapping[str, Any], sync_states: Mapping[Source, SyncState]
 ) -> tuple[SourceRow, ...]:
-    """Return the tenant's sources with their states in an account, without switches."""
+    """Return a row for each of the tenant's sources, with its state in an account; `switch` and `note` are empty."""
     is_over = status["error"] is not None and status["error"]["code"] == "consent_revoked"
     rows = []
     for source in Source:

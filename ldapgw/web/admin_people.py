@@ -73,8 +73,8 @@ class _PeopleTexts(Texts, frozen=True):
         is for a consent that ends soon.
     :ivar outcomes: the texts on the outcome of disconnecting or removing an account.
     :ivar leavers: sentences that say why a person counts as a leaver.
-    :ivar not_listed: replaces the sentence for ``missing`` if the account was disconnected, or connected again, after
-        Google had ended the access.
+    :ivar not_listed: the sentence for `LeaverReason.MISSING` if somebody has disconnected the account, or connected the
+        account again.  The usual sentence says that Google has ended the access.
     """
 
     not_admitted: str
@@ -131,7 +131,7 @@ class PersonRow:
         if self.leaver is None:
             return ""
         if self.leaver.reason is LeaverReason.MISSING and not self.account.revoked:
-            return TEXTS.not_listed  # somebody has disconnected the account or connected it again
+            return TEXTS.not_listed  # somebody has disconnected or reconnected the account
         return TEXTS.leavers[self.leaver.reason]
 
     @property
@@ -299,7 +299,8 @@ class AdminPeople:
         return await visit.done("asked" if able else "none-connected", _PAGE)
 
     async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
-        # A person who is connected without a problem would not find the steps that the reminder describes.
+        # The reminder asks people to follow the steps on their account page.  The page has no such steps for a person
+        # who is connected without a problem.
         addresses = [row.account.address for row in rows if row.action or not row.account.is_connected]
         if not addresses:
             return visit.redirect("nobody-to-remind", _PAGE)

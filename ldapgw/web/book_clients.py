@@ -193,25 +193,25 @@ class ReadQueue:
     ) -> None:
         self._run_off_thread = run_off_thread
         self._reads = DeferredSemaphore(max_reads)
-        # A login's lock exists as long as a read of the login runs or waits.
+        # A login's lock exists as long as a read for the login runs or waits.
         self._logins: WeakValueDictionary[str, DeferredLock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def place(
         self, login: str, *, goes_on: bool = False
     ) -> AsyncIterator[Callable[[Callable[[], T]], Deferred[T]]]:
-        """Wait until a read of a login may run; at the end of the ``with`` block, let the next read run.
+        """Wait until a read of books for a login may run; at the end of the ``with`` block, let the next read run.
 
         :param goes_on: whether the read continues an answer that was sent in part; such a read is never refused.
         :returns: a function that calls functions on another thread.
-        :raises TooManyReads: when too many reads of the login wait already.
+        :raises TooManyReads: when too many reads for the login wait already.
         """
         lock = self._logins.setdefault(login, DeferredLock())
         if len(lock.waiting) >= _MAX_WAITING and not goes_on:
             raise TooManyReads
         await lock.acquire()
         try:
-            # Only one read of each login waits here, so the logins take turns.
+            # Only one read for each login waits here, so the logins take turns.
             await self._reads.acquire()
         except CancelledError:
             lock.release()

@@ -141,10 +141,11 @@ class _Consent:
         return f"connect?account={self.number}" if self.number else self.flow.purpose
 
     def allows(self, sub: str) -> bool:
-        """Return whether a consent may be from a Google user's account; the purpose `ADD` allows any account.
+        """Return whether a person may give this consent with a certain Google account.
 
-        Any other purpose allows only the expected account, if the flow expects a certain account.  If the visitor is
-        signed in as a person, the account must also be this person's own account, or be on this person's page.
+        The purpose `ADD` allows any account.  For any other purpose, the account must be the expected account, if the
+        flow expects an account.  If the visitor is signed in through Google, the account must also be the visitor's own
+        account, or be on the visitor's page.
         """
         if self.flow.purpose == ADD:
             return True

@@ -379,7 +379,7 @@ class ProvisioningPages:
         return await visit.done("provisioning-made", f"phones/{login.name}")
 
     async def end(self, visit: Visit, login: PhoneLogin) -> HttpResponse:
-        """``POST /{tenant}/phones/{name}/provision/end``: end the address, which is refused at once."""
+        """``POST /{tenant}/phones/{name}/provision/end``: end the address, so that later requests are refused."""
         await visit.change(visit.entry(Act.PROVISIONING_ENDED, login.name), provisioning.end_address, login.name)
         return visit.redirect("provisioning-ended", f"phones/{login.name}")
 
