@@ -42,7 +42,12 @@ class CallerIdBudget(Protocol):
     """A limit on the unknown numbers that a client looks up in caller-ID books."""
 
     def take(self, count: int) -> bool:
-        """Count requested numbers and return True; if the numbers are too many, count nothing and return False."""
+        """Charge the client for requested numbers, and return whether the budget is sufficient.
+
+        If the budget is too small, the client is not charged.
+
+        :param count: the number of telephone numbers.
+        """
 
     def give_back(self, count: int) -> None:
         """Undo `take` for numbers that turned out to be numbers of contacts."""

@@ -27,8 +27,8 @@ class PhoneAccess:
     :ivar book_secret_hash: the hash of the secret in the URL of the phone's XML phone book; empty if the phone has no
         XML phone book.
     :ivar next_password_hash: the hash of a password that replaces the present password when the phone first uses the
-        next password; empty if there is none.  Until the replacement, both passwords are accepted.  The phone's
-        sessions do not end when the phone gets a next password.
+        next password; empty if there is no next password.  Until the replacement, both passwords are accepted.  The
+        phone's sessions do not end when the phone gets a next password.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Catalog:
         self._open_to = open_to
         self._now = now
         self._is_own_test = is_own_test
-        # The last login of each phone, by the phone's name.  A login is first in `_seen`, and the next call of
+        # The last login of each phone, by the phone's name.  A new login is stored in `_seen`.  The next call of
         # `take_seen_phones` moves the login to `_last_seen`.
         self._seen: dict[str, PhoneBind] = {}
         self._last_seen: dict[str, PhoneBind] = {}

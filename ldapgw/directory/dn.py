@@ -30,8 +30,8 @@ Rdns = tuple[tuple[AttributeValue, ...], ...]
 # The comparable form of a DN.
 Key = tuple[frozenset[AttributeValue], ...]
 
-# If a DN has none of the characters, each part is a type and a literal value.  Nearly all DNs that clients send have
-# none of the characters.
+# If a DN has none of these characters, each part is a type and a literal value.  Nearly all DNs that clients send have
+# none of these characters.
 _CHARACTER: Final = re.compile(r'[+;\\"<>#\x00]')
 # Characters that stand for themselves in a value.
 _PLAIN: Final = re.compile(r'[^,+;\\"<>\x00]+')

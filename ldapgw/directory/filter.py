@@ -231,7 +231,8 @@ def _escaped(character: str) -> str:
 _NUMBER = 20
 _KEYS = 12
 
-# The amount of text that costs one unit: octets of plain text, transliterated characters, and octets of a DN.
+# Three amounts of text, each of which costs one unit: octets of plain text, characters to transliterate, and octets of
+# a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 # The pattern of a word, or of a part of a word, that may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")

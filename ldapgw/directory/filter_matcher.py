@@ -316,7 +316,7 @@ class _Preparation:
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
         self._made_texts = MadeTexts()
-        # The position of each text in the table of `_made_texts`.  The key is the attribute's name, the family of the
+        # The number of each text in the table of `_made_texts`.  The key holds the attribute's name, the family of the
         # rule, and whether the text includes values of the DN.
         self._made_numbers: dict[tuple[str, Family | None, bool], int] = {}
         self._terms = 0

@@ -4,9 +4,9 @@
 An index is built once and never changed.  Its arrays hold no objects that the garbage collector would scan.  A
 *document* is the position of an entry in the segment, as a number from 0.  An index holds three kinds of strings.
 *Terms*, such as beginnings of words, are shared by many entries, and are looked up one by one or by ranges.  *Prefixes*
-are the first one to three letters of words; an index knows which attributes contain the words.  *Keys*, such as ends of
-telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and keys give candidates, which the
-filter then tests.
+stand for the first one to three letters of words; an index knows which attributes contain the words.  *Keys*, such as
+ends of telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and keys give candidates,
+which the filter then tests.
 
 An index is written to a file as a sequence of records.  A record is a length, followed by a value or an array.  A
 checksum of all records is at the end of the file.  Arrays are written and read without a second copy in memory.

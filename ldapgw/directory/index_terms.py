@@ -21,8 +21,8 @@ Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
 A *prefix* is made from a word in a name or an organization: the number 1, 2 or 3, and then at most as many letters from
 the beginning of the word.  For example, the word "max" has the prefixes "1m", "2ma" and "3max".  `WORD_BITS` tell in
-which attributes a word begins with the prefix, and `VALUE_BITS` tell in which attributes a value begins with the
-prefix.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of companies' numbers
+which attributes a word begins with these letters, and `VALUE_BITS` tell in which attributes a value begins with these
+letters.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of companies' numbers
 (`ldapgw.directory.caller_id`).
 
 Only this module and `term_queries` know the form of terms.
@@ -51,11 +51,11 @@ VALUE_LENGTH: Final = 12
 
 _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
-# The maximum number of characters of a prefix.
+# The maximum number of letters of a word in a prefix.
 MAX_PREFIX: Final = 3
 # The bits that an index stores for each prefix of a document.  A bit of `WORD_BITS` says that a word of the attribute
-# begins with the prefix.  A bit of `VALUE_BITS` says that a value of the attribute begins with the prefix.  The words
-# of an alias count as words of all attributes of `_NAMES` that the entry has.
+# begins with the letters of the prefix.  A bit of `VALUE_BITS` says that a value of the attribute begins with these
+# letters.  The words of an alias count as words of all attributes of `_NAMES` that the entry has.
 WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in WORD_BITS.items() if name in _NAMES)
@@ -177,8 +177,8 @@ class _Indexer:
         self._builder = builder
         self._words: dict[str, _Word] = {}
         self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
-        # The postings of an organization's pairs of words, by the name of the organization; and the postings of object
-        # classes, by the text with the classes.
+        # By the name of an organization, the postings of the name's pairs of words.  By a text with object classes, the
+        # postings of the classes.
         self._pairs: dict[str, list[Postings]] = {}
         self._shared: dict[str, list[Postings]] = {}
         # The postings of the trigrams of numbers; `_trigrams_of` computes the position of a trigram.
@@ -260,7 +260,7 @@ class _Indexer:
                     builder.add(found.of_organizations or found.make_organization(builder))
 
     def _add_pairs(self, group: str, text: str, words: Sequence[str], paired: set[str]) -> None:
-        """Add the pairs of words of a value."""
+        """Add the terms for the pairs of words in a value."""
         self._add_keypad_pairs(group, text)
         if group == "O":
             found = self._pairs.get(text)
@@ -274,7 +274,7 @@ class _Indexer:
                 self._builder.add_term(term)
 
     def _add_keypad_pairs(self, group: str, text: str) -> None:
-        """Add the pairs of words of each line in digits of the telephone keypad."""
+        """Add the terms for the pairs of words in each line, in digits of the telephone keypad."""
         kept = self._keypad_pairs[group]
         for line in text.split("\n"):
             initials = "".join([word[0] for word in line.split()])
@@ -362,7 +362,7 @@ def _keypad_terms(word: str) -> list[str]:
 
 
 def _trigram_terms(group: str, text: str) -> list[str]:
-    """Return the terms of the trigrams of a text, and of its last characters.
+    """Return the terms of a text: terms for its trigrams, and terms for its last characters.
 
     The last character gets a term of its own only if the text is a name.  For any other text, a term of the last
     character alone would occur in nearly all entries.
@@ -376,7 +376,7 @@ def shortest_part(group: str) -> int:
 
 
 def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -> list[str]:
-    """Return the terms of the pairs of words of a value.
+    """Return the terms for the pairs of words in a value.
 
     Two words with the same beginning are a pair only if both words are in the same line.  Two words with different
     beginnings are always a pair.
@@ -403,7 +403,7 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
 
 
 def _keypad_pair_terms(group: str, initials: str) -> list[str]:
-    """Return the terms of the pairs of words of a line, in digits of the telephone keypad.
+    """Return the terms for the pairs of words in a line, in digits of the telephone keypad.
 
     :param initials: the first letters of the words.
     """

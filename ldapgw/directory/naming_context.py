@@ -30,9 +30,10 @@ class NamingContext:
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all other contacts.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
-    :ivar groups: for the name of each group of accounts with which a book can be shared, the accounts' books.  The
-        value has the folded name of a configured account's book, and the key of the book of a Google Group's member.
-    :ivar google_groups: for the name of a group in `groups`, the address of a Google Group.  The members of the Google
+    :ivar groups: the groups of accounts with which a book can be shared.  By the name of a group, the value holds the
+        books of the group's accounts.  A configured account's book is given by its folded name.  The book of a member
+        of a Google Group is given by its key.
+    :ivar google_groups: the address of a Google Group, by the name of a group in `groups`.  The members of the Google
         Group are added to the group.
     """
 
@@ -57,7 +58,7 @@ class NamingContext:
     def with_members(self, members: Mapping[str, frozenset[str]]) -> NamingContext:
         """Return the settings with the members of Google Groups added to `groups`.
 
-        :param members: for the address of each Google Group, the keys of the books of the group's members.
+        :param members: the keys of the members' books, by the address of each Google Group.
         """
         if not self.google_groups:
             return self

@@ -43,8 +43,8 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The maximum number of search texts that are tested in one slice of work.  The tests take a fraction of a millisecond
 # for an ordinary filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# The maximum number of candidates that are tested in one slice of work; and the maximum number of candidates that are
-# taken at once without a test, if some entries are deleted.
+# Two maximum numbers of candidates: candidates that are tested in one slice of work; and candidates that are taken at
+# once without a test, if some entries are deleted.
 _MAX_CANDIDATES: Final = PAGE_SIZE
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # The number of candidates that an index has to find at first.  The number is twice the number of entries that a phone

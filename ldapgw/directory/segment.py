@@ -303,7 +303,7 @@ class Segment:
 
         The cache of messages makes searches by name nine times as fast (``scripts/bench parts``).
 
-        :returns: the messages, and whether all of these messages are plain (`set_message_id`).
+        :returns: the messages, and whether all of these messages are plain (`is_plain` in `set_message_id`).
         """
         entries = self.entries
         kept = None if selection.has_photos else self._messages.of(selection)
