@@ -106,7 +106,7 @@ class BindBackoff:
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
         # The wrong passwords since the last call of `take_unsent`.
         self._unsent: Counter[str | int] = Counter()
-        # The time at which the delayed answer is sent, by network and login.
+        # By network and login, the time at which a delayed answer is sent.
         self._held: OrderedDict[tuple[str, int], float] = OrderedDict()
 
     def delay(self, network: str, login: str, now: float) -> float | None:

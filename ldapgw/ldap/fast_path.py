@@ -327,7 +327,7 @@ def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[by
 
 
 def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
-    """Store a value in a table, which is cleared first if it is full, and return the value."""
+    """Store a value in a table, and return the value; a full table is cleared first."""
     if len(kept) >= _MAX_KEPT:
         kept.clear()
     kept[key] = value
@@ -335,7 +335,9 @@ def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
 
 
 def _find_value(octets: bytes) -> bytes:
-    """Return the value of a filter's first assertion that is not about objectClass; empty without such an assertion.
+    """Return the value of a filter's first assertion that is not about objectClass.
+
+    The result is empty if there is no such assertion.
 
     :param octets: the BER of a filter (RFC 4511 4.5.1.7).  If the octets are malformed or long, the result may be
         wrong.

@@ -336,7 +336,7 @@ class TurnScheduler:
         return len(answered) == _MAX_UNSENT
 
     def _work(self, worker: Worker, lane: Lane[Any]) -> bool:
-        """Let a worker use the rest of its login's or network's slice; return whether to queue the worker again."""
+        """Let a worker use the rest of its requester's slice; return whether to queue the worker again."""
         worker.is_queued = False
         requester, began = worker.requester, self.seconds()
         is_unfinished = worker.work(lane.time_left(requester))
