@@ -6,7 +6,6 @@ A database without tables gets the newest tables from `ldapgw.store.database.upg
 
 revision = "0040"
 down_revision = None
-# The revision of the oldest gateways that can read and write these tables.  A migration that makes the tables unusable
-# for older gateways has its own revision as `readable_from`.  Any other migration repeats the value of the preceding
-# migration.  Only the value in the newest migration counts.
+# The revision of the oldest gateways that can read and write these tables.  A later migration sets `readable_from` only
+# if these gateways cannot use its tables.  The value in the newest migration that sets `readable_from` counts.
 readable_from = "0040"
