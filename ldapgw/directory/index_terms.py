@@ -303,7 +303,7 @@ class _Indexer:
                 builder.add(self._trigrams_of(form))
 
     def _trigrams_of(self, form: str) -> list[Postings]:
-        """Return the postings of the trigrams of a form of a number, and of the last two digits of the form."""
+        """Return the postings for the trigrams and for the last two digits of a number's form."""
         builder = self._builder
         if len(form) < _SHORTEST_DIALLED or not (form[1:].isdigit() and form.isascii()) or form[0] not in _DIALLED:
             return [builder.term(term) for term in _trigram_terms("Dt", form)]

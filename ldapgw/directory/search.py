@@ -347,7 +347,7 @@ def _start(segment: Segment, after_key: bytes | None, own_namespaces: tuple[str,
     )
 
 
-# A match: its sort key, the number of the `_SegmentMatches` from which it comes, and its document.
+# A match: its sort key, the number of the `_SegmentMatches` from which the match comes, and its document.
 _Row = tuple[bytes, int, int]
 _STREAM: Final = itemgetter(1)
 

@@ -46,8 +46,8 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType
 from ldapgw.numbers import phone_number
 
-# The maximum number of words of a text, and of trigrams of a word, that are looked up.  Further lookups would exclude
-# hardly any entries.
+# The maximum number of words that are looked up for a text; also the maximum number of trigrams that are looked up for
+# a word.  Further lookups would exclude hardly any entries.
 _MAX_LOOKUPS: Final = 8
 # The maximum number of pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16
@@ -197,7 +197,8 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """Return the query for a line with two words that are typed on the telephone keypad.
 
-    One word begins with a string of digits of `one`, and the second word begins with a string of digits of `other`.
+    One word begins with a string of `one`, and the second word begins with a string of `other`.  The strings hold
+    digits.
 
     If one of the two strings has three digits or more, only the longer string is looked up.
 

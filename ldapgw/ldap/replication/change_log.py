@@ -100,7 +100,7 @@ _Difference = tuple[bytes, ReplicaEntry | None, ReplicaEntry | None]
 
 
 class ChangeLog:
-    """The content of one kind of replica of a tenant, and the last changes of this content.
+    """The content for all replicas with the same `ReplicaAccess`, and the last changes of this content.
 
     :ivar content: the current content, or None before the first `advance`.
     """
