@@ -308,7 +308,7 @@ class SourceUnavailable(GoogleError):
 
 
 class SuspiciousShrink(GoogleError):
-    """Raised when a full sync would remove more than half of the contacts of a book, or of one source of the book.
+    """Raised when a full sync would remove more than half of a book's contacts, or of the contacts from one source.
 
     The error is raised only if the book or the source has at least 20 contacts.
 

@@ -5,8 +5,8 @@ Messages are data: the file ``texts/AREA.toml`` of a package has the messages of
 file into a frozen class.  A message that only one statement uses may stand in the code, marked with `gettext_noop`.
 The extraction tool finds the messages in both places.  The page translates a message into the user's language.
 
-A message about a phone has each name of a menu, a key or a button between asterisks, with › between menus, so that
-pages and documents can set the names in bold: ``Go to *Settings › LDAP*.``
+In a message about a phone, asterisks surround each name of a menu, a key or a button, so that pages and documents can
+set the names in bold.  The sign › stands between menus: ``Go to *Settings › LDAP*.``
 """
 
 from __future__ import annotations

@@ -228,8 +228,8 @@ def refusal_line(refused: Refusal) -> str:
 def _problem(site: Site, login: PhoneLogin) -> str:
     """Return a text on a phone's gravest problem; empty without a problem.
 
-    A wrong password comes first, then a new password that the phone has not used yet, then a password that a former
-    owner may know, then the hint about the last search.
+    The order is: a wrong password, a new password that the phone has not used yet, a password that a former owner may
+    know, and the hint about the last search.
     """
     refused = wrong_password(login, now())
     if refused is not None:

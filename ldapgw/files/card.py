@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The contacts of vCard files and of phone books of a FRITZ!Box, in the form of persons of the People API.
+"""Contacts from vCard files and FRITZ!Box phone books, in the form in which the People API returns persons.
 
 The reader of each format makes a `FileCard` for each contact; `ldapgw.files.csv_file` is the reader of CSV.  A card
 becomes a person of the People API, so `ldapgw.google.person` reads contacts of files by the same rules as contacts of

@@ -393,8 +393,8 @@ def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) 
 def decode_object(body: bytes) -> dict[str, Any]:
     """Decode a JSON object.
 
-    msgspec rejects the whole page if a single person has a text with a lone surrogate, a number that is out of range,
-    or a value that is nested too deeply.  Then Python's decoder, which is slower, reads the page.
+    msgspec rejects a whole page because of a single lone surrogate, number out of range, or value that is nested too
+    deeply.  Then Python's decoder, which is slower, reads the page.
 
     :raises ValueError: if the octets are not a JSON object.
     """

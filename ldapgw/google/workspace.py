@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client of the Directory API of the Admin SDK, which lists the users of a Workspace and the members of groups.
+"""The client of the Admin SDK's Directory API, which lists a Workspace's users and the members of groups.
 
 An incomplete list must never look complete, because users who are missing from the list count as leavers: a damaged
 answer is an error, not an empty list.

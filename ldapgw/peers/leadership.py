@@ -9,9 +9,9 @@ The other gateways stand by, and try to get the lock every `TURN_SECONDS`.
 PostgreSQL ends the session of a leader that hangs, is stopped or has lost its network.  The end of the session frees
 the lock.
 
-Each gateway writes a heartbeat every `BEAT_SECONDS`.  Heartbeats do not decide which gateway syncs.  They tell pages
-and commands which gateways are running, which keys all these gateways have, and whether a running gateway would be too
-old to use the database after an upgrade.
+Each gateway writes a heartbeat every `BEAT_SECONDS`.  Heartbeats do not decide which gateway syncs.  Heartbeats tell
+pages and commands which gateways are running, and which keys all these gateways have.  Heartbeats also tell whether a
+running gateway would be too old to use the database after an upgrade.
 
 Mutable: `Leadership`.
 """

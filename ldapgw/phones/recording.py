@@ -175,8 +175,8 @@ class Recording:
 def storable(message_octets: bytes) -> bytes | None:
     """Return a phone's message without its password.
 
-    :returns: the message to keep; empty if nobody needs the message, because it is neither a bind nor a search.  None
-        if the message cannot be read, may hold a password, or would change something.
+    :returns: the message to keep; empty if the message is neither a bind nor a search, so that nobody needs the
+        message.  None if the message cannot be read, may hold a password, or would change something.
     """
     if any(name in message_octets.lower() for name in _PASSWORD_NAMES):
         return None

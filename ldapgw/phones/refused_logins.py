@@ -115,7 +115,7 @@ class NewRefusals:
 
     :ivar unknown: names that no phone has, each with its number of refusals since the last message; a name that may be
         a password is masked.
-    :ivar elsewhere: phones that were refused elsewhere, each with its number of refusals since the last message.
+    :ivar elsewhere: phones with refusals from elsewhere, each with its number of these refusals since the last message.
     :ivar logins: the DNs of logins whose state may have changed.
     :ivar unfit_clients: clients that cannot connect, each with its number of connections since the last message.  The
         field `name` has a phrase that describes the mistake.

@@ -60,7 +60,7 @@ GRACE_SECONDS: Final = 1.0
 # The environment variable with the sockets that stay open for the executed program: descriptors by endpoint, as JSON.
 _KEPT_PORTS = "_LDAPGW_KEPT_PORTS"
 
-# Seconds that systemd waits for a sign of life while the process executes itself anew and loads the contacts.
+# Seconds that systemd waits for a sign of life while the process executes the program again and loads the contacts.
 RELOAD_SECONDS: Final = 3600
 
 _MICROSECONDS: Final = 1_000_000
@@ -225,7 +225,10 @@ class ServiceManager:
 
 
 def take_ports(environment: MutableMapping[str, str]) -> dict[str, socket.socket]:
-    """Return the sockets that this process kept when it executed itself, by endpoint; empty at the first start."""
+    """Return, by endpoint, the sockets that this process kept when the process executed the program again.
+
+    The result is empty at the first start.
+    """
     kept: dict[str, int] = json.loads(environment.pop(_KEPT_PORTS, "{}"))
     ports = {endpoint: socket.socket(fileno=descriptor) for endpoint, descriptor in kept.items()}
     for port in ports.values():

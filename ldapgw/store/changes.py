@@ -167,9 +167,9 @@ class Changes:
 def read_since(connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None) -> Changes:
     """Read the accounts and phones that have changed.
 
-    :param cursor: the cursor of the last read, or None to read everything.  Everything is read too if the database was
-        replaced, if its server has restarted, if the numbers of its changes have gone back, or if the last read is long
-        ago.
+    :param cursor: the cursor of the last read, or None to read everything.  Everything is read too after the database
+        was replaced, or after its server has restarted.  Everything is also read if the numbers of changes have gone
+        back, or if the last read is long ago.
     :param tenants: if everything is read, the tenants whose accounts and phones are read, or None for all tenants.
     :raises StoreError: if the database was replaced by tables that no gateway has used yet, because a restore may still
         be filling them.

@@ -3,9 +3,9 @@
 
 The contacts and tokens of disconnected accounts are removed from the copies.  A copy is deleted after 30 days, or when
 the removal fails.  The database shows which accounts are disconnected, so the next start completes a removal that a
-power cut has interrupted.  If another gateway removes an account from the database while this gateway does not run, or
-if an account was removed just before a power cut, the copies may keep the contacts of the account until the copies are
-deleted.
+power cut has interrupted.  In two cases, the copies may keep a removed account's contacts until the copies are deleted.
+Either another gateway has removed the account while this gateway was not running, or the account was removed just
+before a power cut.
 
 A copy may have the tables of an older version, so the names of tables are read from the copy itself.
 """

@@ -164,8 +164,8 @@ def _is_ended(account: Account) -> bool | None:
 def _missing_from_directory(facts: Facts, ended: Mapping[int, Account]) -> tuple[set[int], set[int]]:
     """Find the users who are missing from the directory, among the accounts whose access was ended.
 
-    If more than half of a domain's connected accounts are missing, the directory does not list the domain's people, or
-    lists only some of them, and nothing is known about the domain's accounts.
+    If more than half of a domain's connected accounts are missing, the directory does not list all of the domain's
+    people.  Nothing is then known about the domain's accounts.
 
     :returns: the ids of the accounts whose users are missing, and the ids of the accounts about which nothing is known.
     """

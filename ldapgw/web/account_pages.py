@@ -63,8 +63,8 @@ class RevocationOutcome(StrEnum):
     """The outcome of the revocation of a disconnected account's grant at Google.
 
     `PENDING` is a revocation that is retried later, unless the token cannot be decrypted.  `IN_USE` is a grant that is
-    not revoked, because an account of this gateway is connected with it: the disconnected account, if its user has
-    connected it again meanwhile, or the user's account in another tenant.
+    not revoked, because an account of this gateway uses the grant.  This account is the disconnected account, which was
+    connected again meanwhile, or the user's account in another tenant.
     """
 
     REVOKED = "revoked"
@@ -77,8 +77,7 @@ _DISCONNECTED = {
     RevocationOutcome.PENDING: "not-revoked",
     RevocationOutcome.IN_USE: "grant-in-use",
 }
-# The maximum number of syncs in the table of the account page, and of contacts in the page's list of contacts to
-# correct.
+# Two maximum numbers for the account page: syncs in its table, and contacts in its list of contacts to correct.
 _SHOWN_ATTEMPTS = 20
 _SHOWN_FLAWED = 50
 

@@ -2,7 +2,7 @@
 """The administration's page *Google*: the OAuth client at Google, and the service account with domain-wide delegation.
 
 The gateway tries an entered client or service account at Google, and stores nothing that Google rejects.  Until a
-service account is stored, its key file is only in the gateway's memory, so that the administrator need not choose the
+service account is stored, the gateway keeps its key file, but only in memory.  So the administrator need not choose the
 file again after Google has refused the service account.
 """
 

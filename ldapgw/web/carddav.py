@@ -3,8 +3,8 @@
 
 The home ``/{tenant}/dav/`` is also the login's principal.  Below the home, there is one address book for each book that
 the login may browse, but none for a book that is shared only for caller ID.  A client that knows only the host begins
-at ``/.well-known/carddav`` (RFC 6764), which leads to the home of the only tenant, or to ``/dav/``, which names the
-home of the login.
+at ``/.well-known/carddav`` (RFC 6764).  If there is only one tenant, this address leads to the home.  Otherwise, the
+address leads to ``/dav/``, which names the home of the login.
 
 A client that looks for changes reads the sync token of a book, which costs little if nothing has changed.  All requests
 of a login run one after another, off the reactor's thread where the work is long (`ReadQueue`).  A long answer is sent

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The list of the contacts that a person's phones find, the search in this list, a contact's page and photo, and calls.
 
-Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).  The
-pages' addresses contain only ids of contacts, letters and page numbers, and the search is a form (POST), so that no
-name and no telephone number gets into an address and thereby into browser histories and proxy logs.  Only the owner of
-a contact sees the numbers that Google has and phones do not get.
+Access rights, order and the treatment of duplicates are the same as for phones (`ldapgw.phones.contact_browser`).
+Browser histories and proxy logs store the addresses of pages, so no address may contain a name or a telephone number.
+The addresses contain only ids of contacts, letters and page numbers, and the search is a form (POST).  Only the owner
+of a contact sees the numbers that Google has and phones do not get.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ from ldapgw.web.sessions import Visitor
 
 log = Logger()
 
-# The maximum number of characters of the name of a phone's menu, in a person's report about a step of the setup.
+# The maximum number of characters of a menu's name, which a person enters in a report about a step of the setup.
 MAX_MENU = 60
 
 # The width and the height, in pixels, of each small square (module) of a QR code.

@@ -8,9 +8,9 @@ page with a button, so that a link preview fetches no settings.
 
 In a provisioning window, a phone asks for the file that has the phone's MAC address in its name, at an address with the
 window's token.  The answer has a new password, so a window is short, a phone gets one answer, and only
-`provisioning_networks` get answers.  If a phone may not get the settings for which it asks with the right token, the
-gateway answers that there is no such file, counts the request as a wrong login from the client's address, and shows the
-request to the administrator.
+`provisioning_networks` get answers.  A phone may have the right token, but no right to the requested settings.  The
+gateway then answers that there is no such file, and counts a wrong login from the client's address.  The administrator
+sees the request.
 
 A report says which steps of a phone's settings worked, for people who enter the settings by hand.  The counts of
 reports stay in the gateway.  An administrator can send the counts to the developers of ldapgw as a mail; the gateway

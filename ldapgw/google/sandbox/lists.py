@@ -5,9 +5,9 @@ Every change of a resource gets the next revision, and records are sorted by rev
 of the last record of the previous page.  So a person who changes meanwhile is repeated on a later page, and no person
 is missed.
 
-A token is a signed position, so that the sandbox need not store the token and a client cannot forge a token.  A token
-contains a fingerprint of the account, the method and all parameters of the call that returned the token, because Google
-accepts a token only for calls with the same parameters.
+A token is a signed position, so that the sandbox need not store the token and a client cannot forge a token.  Google
+accepts a token only for calls with the same parameters as the call that returned the token.  So a token contains a
+fingerprint of the call's account, method and parameters.
 """
 
 from __future__ import annotations

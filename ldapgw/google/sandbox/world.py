@@ -100,7 +100,7 @@ class GoogleAccount:
     groups: ResourceStore = field(default_factory=ResourceStore)
     # Sync tokens of an earlier generation have expired.
     generation: int = 0
-    # The number of persons and groups ever added.  Ids derive from it, so that each start gives the same ids.
+    # The number of persons and groups ever added.  Ids derive from this number, so that each start gives the same ids.
     counter: int = 0
 
     @property

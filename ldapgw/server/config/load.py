@@ -85,7 +85,7 @@ def keep(config: Config) -> int:
     """
     try:
         kept = os.memfd_create("ldapgw-config")
-    except (AttributeError, OSError):  # only Linux has memfd_create, and may forbid it
+    except (AttributeError, OSError):  # only Linux has memfd_create, and may forbid the call
         with tempfile.TemporaryFile() as on_disk:
             kept = os.dup(on_disk.fileno())
     with os.fdopen(kept, "wb", closefd=False) as file:
