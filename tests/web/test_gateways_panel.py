@@ -14,7 +14,7 @@ from ldapgw.store.database import Database, Mode
 from ldapgw.store.gateways import ALIVE_SECONDS, GatewayInfo, KnownGateway, without_replaced
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.postgresql import needs_postgresql, open_new
-from tests.support.stage.web import ACME, GLOBEX, Browser, Stage, owner, words_on
+from tests.support.stage.web import ACME, GLOBEX, Browser, Stage, act, add_phone, owner, words_on
 
 
 @pytest.fixture(name="database")
@@ -136,3 +136,30 @@ def test_a_password_that_another_gateway_has_made(database: Database) -> None:
     assert (page.status, sentence in words_on(page), 'id="the-password"' in page.body) == (200, True, False)
     there.clock.advance(PASSWORD_SECONDS)
     assert sentence not in words_on(second.get("/acme/phones/desk1"))
+
+
+@needs_postgresql
+def test_addresses_that_another_gateway_has_made(database: Database) -> None:
+    """The page of another gateway says where the secret address and the provisioning address were shown."""
+    here, there = (Stage(tenants=(ACME,), database=database) for _ in range(2))
+    first = owner(here, model="yealink")
+    second = there.browser(first)
+    first.submit("/acme/phones/desk1/provision")
+    first.submit("/acme/phones/desk1/book-address")
+    where = "was shown for ten minutes, in the browser that created it or on another gateway."
+    sentences = [f"The secret address {where}", f"This phone has a provisioning address. The address {where}"]
+    shown = [words_on(browser.get("/acme/phones/desk1")) for browser in (first, second)]
+    assert [[sentence in page for sentence in sentences] for page in shown] == [[False, False], [True, True]]
+
+
+@needs_postgresql
+def test_a_zip_file_that_another_gateway_has_made(shared: Stage) -> None:
+    """The page of another gateway says that the passwords were handed out elsewhere, and offers no download."""
+    first = shared.admin()
+    second = Stage(tenants=(ACME, GLOBEX), database=shared.database).browser(first)
+    add_phone(shared, "desk1", model="yealink")
+    made = act(first, "phones password", ["desk1"], confirmed="1").location
+    sentence = "These passwords were handed out on another gateway, or in another browser."
+    shown = [first.get(made), second.get(made)]
+    facts = [(sentence in words_on(page), f"{made}/zip" in page.body) for page in shown]
+    assert facts == [(False, True), (True, False)]
