@@ -16,6 +16,7 @@ from bench.phone import Target
 from bench.servers import BASE
 from ldapgw.ber import INTEGER, SEQUENCE, boolean, integer, octets, tlv
 from tests.support import pdu
+from tests.support.descriptors import find_readable
 
 # The connections from one address: fewer than the gateway allows.
 _PER_ADDRESS = 200
@@ -170,8 +171,7 @@ def guess(target: Target, count: int, pipe: Connection) -> Findings:
         pipe.send("begun")
         begun = time.monotonic()
         while not pipe.poll():
-            ready, _, _ = select.select(crowd, [], [], 0.1)
-            for one in ready:
+            for one in find_readable(crowd, 0.1):
                 if not one.recv(1 << 12):
                     crowd.remove(one)
                     continue

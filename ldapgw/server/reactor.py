@@ -51,7 +51,9 @@ def limit_shutdown_time(
 
     def late() -> None:
         # Writing to a pipe that nobody reads would block.
-        if select.select([], [_STDERR], [], 0)[1]:
+        stderr = select.poll()
+        stderr.register(_STDERR, select.POLLOUT)
+        if stderr.poll(0):
             log.warn(
                 "stopping took more than {seconds} s; the work that was still running was abandoned",
                 event="stop_timed_out",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -112,7 +112,7 @@ def _try_lock(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        select.select([], [], [], LOCK_RETRY_SECONDS)
+        time.sleep(LOCK_RETRY_SECONDS)
         return False
     return True
 

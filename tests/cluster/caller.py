@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import select
 import socket
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from threading import Event, Lock, Thread
 
 from ldapgw.ber import octets, tlv
 from tests.support import pdu
+from tests.support.descriptors import find_readable
 from tests.support.site.line import Phone
 from tests.support.site.running import PATIENCE
 
@@ -94,7 +94,7 @@ class Attempt:
 
     def answer(self) -> int | None:
         """The result code, once it has come."""
-        if self._code is None and select.select([self], [], [], 0)[0]:
+        if self._code is None and find_readable([self]):
             # After a login that ends at this moment, a notice of disconnection may follow.
             answer, *_ = pdu.responses(self._socket.recv(1 << 16))
             self._code = answer.code
@@ -107,7 +107,7 @@ class Attempt:
 def first_answers(attempts: Sequence[Attempt], seconds: float) -> set[int]:
     """The result codes of those attempts that are answered first; empty: none is within some seconds."""
     if all(one.answer() is None for one in attempts):
-        select.select(attempts, [], [], seconds)
+        find_readable(attempts, seconds)
     return {code for one in attempts if (code := one.answer()) is not None}
 
 

@@ -7,7 +7,6 @@ Only HAProxy itself shows what it sends, and how its health checks judge the ans
 from __future__ import annotations
 
 import json
-import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support import pdu
+from tests.support.descriptors import find_readable
 from tests.support.phonebook.listening import contexts_in
 from tests.support.proxies import ADDRESS, Haproxy, haproxy
 from tests.support.site.running import PATIENCE, Process, Site, free_ports, wait_until
@@ -139,7 +139,7 @@ def test_whoever_guesses_slows_down_nobody_else(front: Front, version: str) -> N
         held = guesses.enter_context(front.connection(name, guesser))
         held.sendall(pdu.message(1, pdu.bind(f"desk7-{version}", b"wrong")))
         assert front.ask(name, "127.1.3.43", pdu.bind(f"desk6-{version}", b"wrong")) == WRONG_LOGIN
-        assert select.select([held], [], [], 0) == ([], [], [])
+        assert find_readable([held]) == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import gc
 import hashlib
-import select
 import socket
 import ssl
 import struct
@@ -37,6 +36,7 @@ from ldapgw.server.listener import UNSENT_LIMIT, set_socket_options
 from ldapgw.server.tls import TlsContextFactory
 from tests.support import pdu
 from tests.support.certificates import issue
+from tests.support.descriptors import find_readable
 from tests.support.phonebook.wire import BASE, DESK1, SECRET, LiveClock, make_dit, make_factory, make_gate
 
 # The end of an LDAPResult.
@@ -522,7 +522,7 @@ async def test_a_session_behind_a_proxy_is_closed_too(reactor, big):
         client.send(b"PROXY TCP4 192.0.2.7 192.0.2.1 5555 389\r\n" + pdu.message(1, pdu.UNBIND))
         for _ in range(1000):
             await deferLater(reactor, 0.001)
-            if select.select([client], [], [], 0)[0]:
+            if find_readable([client]):
                 break
         assert client.recv(1) == b""
     await port.stopListening()

@@ -7,7 +7,6 @@ Endpoint strings and the address that phones are given.
 from __future__ import annotations
 
 import resource
-import select
 import socket
 import subprocess
 import sys
@@ -48,6 +47,7 @@ from ldapgw.server.listener import (
     set_socket_options,
 )
 from tests.support import pdu
+from tests.support.descriptors import find_readable
 from tests.support.site.running import free_ports
 
 PEER = IPv4Address("TCP", "192.0.2.1", 5)
@@ -133,7 +133,7 @@ def test_ipv4_and_ipv6_listen_side_by_side(first: str) -> None:
         listener.privilegedStartService()
     for host in ("127.0.0.1", "::1"):
         with socket.create_connection((host, port)) as client:
-            while not select.select([client], [], [], 0)[0]:
+            while not find_readable([client]):
                 reactor.iterate(0.01)
     for listener in listeners:
         listener.stopService()
@@ -163,7 +163,7 @@ def test_gateways_share_a_port(scheme: str, host: str) -> None:
     while not all(seen):
         with socket.create_connection((host, port)) as client:
             asked += 1
-            while not select.select([client], [], [], 0)[0]:
+            while not find_readable([client]):
                 reactor.iterate(0.01)
     assert sum(map(len, seen)) == asked
     for listener in listeners:
@@ -347,8 +347,7 @@ def answers(client: socket.socket) -> bool:
     """Whether a search is answered; false when the connection was closed instead."""
     try:
         client.sendall(ROOT_DSE)
-        readable, _, _ = select.select([client], [], [], 5)
-        return bool(readable and client.recv(4096))
+        return bool(find_readable([client], 5) and client.recv(4096))
     except OSError:
         return False
 

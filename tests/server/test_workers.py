@@ -7,7 +7,6 @@ import gc
 import io
 import os
 import pickle
-import select
 import signal
 import struct
 import sys
@@ -36,6 +35,7 @@ from ldapgw.server.workers import (
     WorkerThread,
     serve_calls,
 )
+from tests.support.descriptors import find_readable
 from tests.support.results import result_of
 
 
@@ -307,12 +307,12 @@ def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
     held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     with Popen([sys.executable, "-c", CALLER.format(kind=kind), fifo]) as caller:
         try:
-            assert select.select([held], [], [], 60)[0] == [held]
+            assert find_readable([held], 60) == [held]
             assert os.read(held, 9) == b"x"
         finally:
             caller.kill()
     # The process is the only one that has the other end.
-    assert select.select([held], [], [], 60)[0] == [held]
+    assert find_readable([held], 60) == [held]
     assert os.read(held, 9) == b""
     os.close(held)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import pwd
-import select
 import shutil
 import signal
 import subprocess
@@ -132,7 +131,7 @@ class Server:
             try:
                 self.execute("SELECT 1")
             except Exception:  # noqa: BLE001  psycopg may not be installed, so its errors have no name here
-                select.select([], [], [], 0.02)
+                time.sleep(0.02)
             else:
                 return
         raise AssertionError("PostgreSQL does not answer: " + (self.folder / "log").read_text())

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support import pdu
+from tests.support.descriptors import find_readable
 from tests.support.pdu import whole_messages
 from tests.support.site.company import ATTRIBUTES, Entries
 from tests.support.site.running import PATIENCE
@@ -45,8 +45,7 @@ class Line:
 
     def is_ended(self) -> bool:
         """Whether the gateway has ended the connection, which has no request under way."""
-        ready, _, _ = select.select([self._socket], [], [], 0)
-        return bool(ready)
+        return bool(find_readable([self._socket]))
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
         """The handshake, without a server's name in it."""

@@ -6,13 +6,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import select
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ def wait_until(found: Callable[[], Any], what: str, patience: float = PATIENCE) 
         result = found()
         if result:
             return result
-        select.select([], [], [], 0.05)
+        time.sleep(0.05)
     raise AssertionError(f"{what}: not within {patience} s")
 
 
