@@ -196,8 +196,9 @@ class ChangeFeed(MultiService):
         if self._store.is_damaged and not self._is_outdated:
             return False
         await self._store.run(check_writable, thoroughly=self._store.is_damaged)
-        # A successful write is not enough: while tables are being restored, the gateway can write to the tables, but
-        # cannot publish their content yet.
+        # A successful write is not enough: ``ldapgw restore`` creates the tables of a new database on a server before
+        # the command fills the tables.  Meanwhile, the gateway can write to the tables, but cannot publish their
+        # content.
         await self._publisher.publish_accounts()
         self._store.mark_recovered()
         self._is_outdated = True

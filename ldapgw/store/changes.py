@@ -171,8 +171,8 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
         was replaced, or after its server has restarted.  Everything is also read if the numbers of changes have gone
         back, or if the last read is long ago.
     :param tenants: if everything is read, the tenants whose accounts and phones are read, or None for all tenants.
-    :raises StoreError: if the database was replaced by tables that no gateway has used yet, because a restore may still
-        be filling them.
+    :raises StoreError: if the database was replaced by tables that no gateway has used yet.  ``ldapgw restore`` creates
+        the tables of a new database on a server, and fills the tables in a later transaction.
     """
     position = database_of(connection).position(connection)
     history = History(_read_epoch(connection), position.identity)
