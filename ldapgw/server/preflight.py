@@ -300,7 +300,8 @@ def _database(subject: Subject, database: Database) -> CheckResult:
     if revision is None:
         return CheckResult(CheckStatus.OK, item, "is empty; will be set up")
     if not is_newest:
-        message = "is from an older version; the next start upgrades it and keeps a copy"
+        copy = " and keeps a copy" if file else ""
+        message = f"is from an older version; the next start upgrades it{copy}"
         return CheckResult(CheckStatus.WARNING, item, message)
     if revision not in revisions():
         return CheckResult(CheckStatus.OK, item, "is from a newer version, and this version can use it")

@@ -32,7 +32,7 @@ from tests.google.service_account import key_file
 from tests.support.certificates import issue
 from tests.support.disk import small_disk
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
-from tests.support.postgresql import Server, needs_postgresql
+from tests.support.postgresql import Server, needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 from tests.support.site.running import free_ports
 from tests.support.stage.sync import CONTEXT
@@ -188,6 +188,16 @@ def test_the_file_alone(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + "nonsense = 1\n")
     assert "nonsense: is not a key of this table" in gateway.refused("check", "--file-only")
     assert gateway.run("check", "--file-only", "--online").exit_code == 2
+
+
+@needs_postgresql
+def test_a_server_before_an_upgrade(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check promises no copy of a database on a server, because the upgrade makes none."""
+    url, known = new_url(), revisions()
+    monkeypatch.setattr("ldapgw.store.database.revisions", lambda: ("9999", *known))
+    gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
+    messages = [told for item, told in found(gateway).items() if item.startswith("database ")]
+    assert messages == [("warning", "is from an older version; the next start upgrades it")]
 
 
 def test_databases_before_the_next_start(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
