@@ -228,13 +228,13 @@ def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorCl
     control = pdu.control(SYNC_REQUEST, critical=True, value=tlv(SEQUENCE, integer(3, ENUMERATED)))
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
-        [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
+        [change_feed] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
 
         def add(name: str, replica: ReplicaBooks | None) -> None:
             password = hash_password("secret", os.urandom)
             login = PhoneLogin(name, "acme", None, NumberMode.VALUES, password, 0.0, replica=replica)
             assert database.run(phones.add, login)
-            result_of(watcher.refresh_now())
+            result_of(change_feed.refresh_now())
 
         def received() -> list[pdu.Response]:
             reactor.pump([0.0] * 20)
@@ -300,14 +300,14 @@ def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: Memory
     """With a notice, as soon as the gateway has seen the change; another phone's session goes on."""
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
-        [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
+        [change_feed] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
         for name in ("desk1", "desk2"):
             login = PhoneLogin(name, "acme", None, NumberMode.VALUES, hash_password("secret", os.urandom), 0.0)
             assert database.run(phones.add, login)
-        result_of(watcher.refresh_now())
+        result_of(change_feed.refresh_now())
         transports = [bound(reactor, name) for name in (b"desk1", b"desk2")]
         assert database.run(phones.remove, "desk1")
-        result_of(watcher.refresh_now())
+        result_of(change_feed.refresh_now())
         reactor.advance(1)
         said = [[answer.code for answer in pdu.responses(transport.value())] for transport in transports]
         assert said == [[0, 52], [0]]
@@ -319,9 +319,9 @@ def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reac
     kept = tmp_path / "state" / "ldapgw.db.before-restore"
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
-        [watcher] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
+        [change_feed] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
         account_id = database.run(connect, gateway._state.secret_box)
-        result_of(watcher.refresh_now())
+        result_of(change_feed.refresh_now())
         with closing(sqlite3.connect(tmp_path / "state" / "ldapgw.db")) as connection:
             connection.execute("VACUUM INTO ?", (str(kept),))
 
@@ -332,7 +332,7 @@ def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reac
 
         assert is_kept()
         database.run(accounts.remove, account_id, with_phones=False)
-        result_of(watcher.refresh_now())
+        result_of(change_feed.refresh_now())
         assert not is_kept()
 
 

@@ -72,7 +72,7 @@ class Scene(Stage):
         return maybeDeferred(function, *args)
 
     def look(self) -> None:
-        """What the watcher does each second."""
+        """What the change feed does each second."""
         result_of(self.publisher.refresh())
         self.keeper.looked(self.clock.seconds())
 
