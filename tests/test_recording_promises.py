@@ -69,6 +69,11 @@ def test_each_sentence_about_recordings_has_its_test(place: str) -> None:
     assert {*SAID[place]()} == {*PROMISES[place]}
 
 
+@pytest.mark.parametrize("place", SAID)
+def test_each_sentence_about_recordings_names_a_test(place: str) -> None:
+    assert [sentence for sentence, tests in PROMISES[place].items() if not tests] == []
+
+
 @pytest.mark.parametrize(
     "test", sorted({test for promises in PROMISES.values() for tests in promises.values() for test in tests})
 )

@@ -38,6 +38,14 @@ def test_a_contact_comes_back_as_it_was(connection: Connection, account_id: int)
     assert contacts.read(connection, [account_id]) == [StoredContacts([ADA])]
 
 
+def test_the_database_can_be_read_without_the_key(connection: Connection, account_id: int) -> None:
+    """Contacts are not encrypted, as the privacy page says."""
+    stored = [ContactRecord.from_contact("c1", "s1", ADA)]
+    contacts.apply_changes(connection, account_id, Source.CONTACTS, stored, [])
+    content = connection.exec_driver_sql("SELECT content FROM contact").scalar_one()
+    assert ADA.name in bytes(content).decode()
+
+
 def counters(connection: Connection, account_id: int) -> tuple[int, int, dict[str, int]]:
     account = read_account(connection, account_id)
     return account.contacts, account.numbers, dict(account.skipped)
