@@ -212,19 +212,19 @@ def _print(
 
 def problem_lines(known: Collection[Account], objects: Collection[dict[str, Any]]) -> Iterator[str]:
     """Yield each account's problems with their remedies; a problem of the whole tenant is reported once."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for account, item in zip(known, objects, strict=True):
         alarm, error = account.alarm, item["error"]
         for problem in (*([error] if error else ()), *item["warnings"]):
             is_alarm = alarm is not None and problem["code"] == alarm.code
-            if is_alarm and account.tenant in told:
+            if is_alarm and account.tenant in reported:
                 continue
             who = f"tenant {account.tenant}" if is_alarm else account.address
             status = alarm if is_alarm else account.error if problem is error else None
             since = f" (since {local_time(status.since, now())})" if status else ""
             yield f"! {who}: {problem['message']}{since}"
         if alarm is not None:
-            told.add(account.tenant)
+            reported.add(account.tenant)
         skipped = {reason: count for reason, count in item["skipped"].items() if reason != "flawed"}
         if skipped:
             reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in skipped.items())

@@ -77,7 +77,7 @@ class Bulletin(PeriodicService):
         failed = partial(log.failure, "sending data to other gateways failed", event="bulletin_failed")
         super().__init__(clock, BULLETIN_SECONDS, self._send, failed, waits=True)
 
-    def hear(self, payload: str) -> None:
+    def receive(self, payload: str) -> None:
         """Take over the data in a message of another gateway; called on any thread.
 
         A message that cannot be read is ignored, because it was encrypted with another key, or sent by another version.

@@ -142,7 +142,7 @@ class RefusedLogins(PeriodicService):
     :param logins: returns the logins of the published directory, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the DN of a login whose state may have changed.
-    :param tells_others: true if there may be other gateways, for which `take_unsent` is called.
+    :param is_shared: whether several gateways can use the database, so that `take_unsent` is called for the others.
     """
 
     def __init__(
@@ -155,10 +155,10 @@ class RefusedLogins(PeriodicService):
         logins: Callable[[], Mapping[str, PhoneAccess]],
         bases: Mapping[str, str],
         on_refusal: Callable[[str], None],
-        tells_others: bool,
+        is_shared: bool,
     ) -> None:
         self._unsent = NewRefusals()
-        self._tells_others = tells_others
+        self._is_shared = is_shared
         self._clock = clock
         self._store = store
         self._find_login = find_login
@@ -354,7 +354,7 @@ class RefusedLogins(PeriodicService):
 
     def _queue(self, **new: tuple[Any, ...]) -> None:
         """Queue refusals for the other gateways; only the newest items of each field are kept."""
-        if self._tells_others:
+        if self._is_shared:
             self._unsent = replace(self._unsent, **{name: items[-MAX_SENT:] for name, items in new.items()})
 
     def _add_elsewhere(self, refusal: ElsewhereRefusal) -> None:

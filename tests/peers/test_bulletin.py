@@ -65,7 +65,7 @@ class Gateway:
             logins=lambda: catalog.snapshot.logins,
             bases=BASES,
             on_refusal=self.notified.append,
-            tells_others=True,
+            is_shared=True,
         )
         self.bulletin = Bulletin(
             clock=self.clock,
@@ -114,7 +114,7 @@ class Gateways:
         self.payloads += told
         for payload in told:
             for gateway in self.all:
-                gateway.bulletin.hear(payload)
+                gateway.bulletin.receive(payload)
 
 
 @pytest.fixture(name="gateways")
@@ -215,7 +215,7 @@ def test_without_the_database_news_are_lost(gateways: Gateways, caplog_twisted: 
 def test_what_cannot_be_read_is_passed_over(gateways: Gateways, payload: str) -> None:
     """Another key, another version, or another program."""
     for gateway in gateways.all:
-        gateway.bulletin.hear(payload)
+        gateway.bulletin.receive(payload)
         assert gateway.messages() == []
 
 
@@ -223,7 +223,7 @@ def test_a_topic_of_another_version_is_passed_over(gateways: Gateways) -> None:
     """The other topics of the message count."""
     one, _, _ = gateways.all
     searches = NewSearches((LoggedSearch(PHONE.login, "192.0.2.1", b"-", 1, ResultCode.SUCCESS, 0.0, NOW),))
-    one.bulletin.hear(seal(SecretBox([KEY]), "four", {"weather": Guesses(), "searches": searches}))
+    one.bulletin.receive(seal(SecretBox([KEY]), "four", {"weather": Guesses(), "searches": searches}))
     assert one.messages() == [b"-"]
 
 

@@ -89,7 +89,7 @@ class Scene:
             logins=lambda: self.catalog.snapshot.logins,
             bases=bases,
             on_refusal=self.told.append,
-            tells_others=True,
+            is_shared=True,
         )
 
     def run(self, *args: Any) -> Deferred[Any]:

@@ -30,7 +30,7 @@ def front(world: World, base: str) -> str:
     :param base: base URL of the sandbox in the browser.
     """
     clients = list(world.clients.values())
-    return _render("front.html", state=controls.state(world), base=base, issuer=world.issuer, client=clients[:1])
+    return _render("front.html", state=controls.state(world), base=base, issuer=world.issuer, clients=clients[:1])
 
 
 def consent(page: ConsentPage, action: str) -> str:

@@ -412,7 +412,7 @@ def _misses(explanation: Explanation) -> Iterator[str]:
         return
     yield ""
     yield "Similar contacts that were not found:"
-    told: set[str] = set()
+    printed: set[str] = set()
     for miss in explanation.misses:
         if miss.name:
             yield f"  {miss.name}, in {miss.book}"
@@ -420,8 +420,8 @@ def _misses(explanation: Explanation) -> Iterator[str]:
         else:
             yield f"  {miss.message}"
         # Several contacts may have the same problem, so each advice is printed only once.
-        if str(miss.advice) not in told:
-            told.add(str(miss.advice))
+        if str(miss.advice) not in printed:
+            printed.add(str(miss.advice))
             yield f"    → {miss.advice}"
     if explanation.more_misses:
         yield f"  … and {explanation.more_misses} more."

@@ -58,7 +58,7 @@ class PhoneParts:
             logins=lambda: catalog.snapshot.logins,
             bases=base_dns,
             on_refusal=self.notifier.notify,
-            tells_others=base.state.database.runs_beside,
+            is_shared=base.state.database.runs_beside,
         )
         self.observers: tuple[Observer, ...] = (base.counters.searches.observe, self.activity.search_log.observe)
         self.ldap = self._ldap_factory(base)

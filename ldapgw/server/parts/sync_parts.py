@@ -276,7 +276,7 @@ class SyncParts:
                 AccountWatcher(store, phones.notifier, lambda: store.recoveries).check,
                 phones.phone_recorder.refresh,
             ),
-            on_bulletin=self.bulletin.hear if self.bulletin else lambda _: None,
+            on_bulletin=self.bulletin.receive if self.bulletin else lambda _: None,
             looked=self.logins_keeper.looked if self.logins_keeper else lambda _: None,
         )
 

@@ -281,7 +281,7 @@ class Stage:
             logins=lambda: self.catalog.snapshot.logins,
             bases=bases,
             on_refusal=self.live.notify,
-            tells_others=False,
+            is_shared=False,
         )
         self.backoff = BindBackoff()
         self.turns = Turns(self.clock, at_once=True)
