@@ -13,12 +13,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import make_url
+from sqlalchemy import Connection, make_url
 
 from ldapgw.contact import SYSTEM_LABELS
 from ldapgw.errors import StoreError, UserError
@@ -32,6 +32,7 @@ from ldapgw.server.google import read_authorities
 from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import check_same_key, in_use, lock_holder_pid
 from ldapgw.server.tls import load_certificate
+from ldapgw.store import accounts
 from ldapgw.store.database import Database, is_current, read_revision, revisions
 from ldapgw.store.files import check_state_dir, is_missing, nearest_folder, status_of
 from ldapgw.store.logins_file import age_in_words
@@ -49,11 +50,6 @@ MIN_INODES = 1000
 # ahead.
 MAX_CLOCK_SECONDS = 120.0
 # Queries for encrypted secrets.  A query also returns a name of each secret's owner; this name may be logged.
-_SEALED_TOKENS = (
-    "SELECT 'account ' || id || ' of ' || tenant, refresh_token FROM account WHERE refresh_token IS NOT NULL "
-    "UNION ALL "
-    "SELECT 'account ' || id || ' of ' || tenant, access_token FROM account WHERE access_token IS NOT NULL"
-)
 _SEALED_CLIENTS = "SELECT 'client of ' || tenant, client_secret FROM oauth_client"
 _SEALED_DELEGATIONS = "SELECT 'service account of ' || tenant, key_file FROM delegation"
 _GENERATIONS = "SELECT account.id, change.key, account.generation FROM account, change WHERE change.kind = 'epoch'"
@@ -101,7 +97,7 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
     source = subject.state_dir.key_source
     item = source.name if source.configured else f"key file {source.file}"
     is_known = bool(subject.keys) and subject.keys <= set(source.read())
-    secrets = [] if is_known else list(rows(subject, _SEALED_TOKENS))
+    secrets = [] if is_known else [*_read(subject, accounts.read_sealed_tokens)]
     if subject.moment is Moment.CHECK:
         # A start ignores an OAuth client or a service account that the key cannot decrypt, because an administrator can
         # enter the client or the service account again.
@@ -260,12 +256,17 @@ def label_names(subject: Subject) -> Mapping[str, frozenset[str]]:
 
 def rows(subject: Subject, query: str) -> Sequence[Any]:
     """Return the rows that a query finds; empty if the database is missing or cannot be read."""
+    return _read(subject, lambda connection: connection.exec_driver_sql(query))
+
+
+def _read(subject: Subject, read: Callable[[Connection], Iterable[Any]]) -> Sequence[Any]:
+    """Return all results of a function that reads; empty if the database is missing or cannot be read."""
     try:
         with closing(subject.state_dir.database()) as database:
             if database.file is not None and is_missing(database.file):
                 return ()
             with database.look() as connection:
-                return connection.exec_driver_sql(query).all()
+                return list(read(connection))
     except StoreError:
         return ()
 
