@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 
 from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, now
-from ldapgw.contact import Sharing, Source
-from ldapgw.directory.dn import Dn
+from ldapgw.contact import Source
+from ldapgw.directory.access import TenantViewer
+from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.description import MODELS, show_mac
 from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
@@ -23,9 +24,9 @@ from ldapgw.phones.provisioning.vendors import Vendor, vendors_of
 from ldapgw.phrase import without_marks
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.endpoints import certificate_url, ldap_url, phone_server
-from ldapgw.store import accounts
+from ldapgw.store import accounts, contacts
 from ldapgw.store.account_status import timestamp
-from ldapgw.store.accounts import SourceState
+from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal, wrong_password
 
 
@@ -88,19 +89,31 @@ def hint_on_phones_that_find_nobody(connection: Connection, tenant: Tenant, with
 
     :param without_owner: the names of the phones.
     """
-    # A file that is shared with a group is hidden from a phone without an owner.
-    if not without_owner or any(not Sharing(file.sharing).group for file in tenant.file):
+    viewer = TenantViewer()
+    files = tenant.file_tasks(per_number=False)
+    if not without_owner or any(not viewer.access_to(file.book_key, file.sharing).is_hidden for file in files):
         return ""
-    if any(
-        account.sharing in (Sharing.SHARED, Sharing.CALLERS) or account.sources.get(Source.DIRECTORY) is SourceState.ON
-        for account in accounts.read_all(connection, tenant.name)
-    ):
+    known = accounts.read_all(connection, tenant.name)
+    if any(account.sources.get(Source.DIRECTORY) is SourceState.ON for account in known):
+        return ""
+    shared = [account for account in known if not viewer.access_to(account.sub, account.sharing).is_hidden]
+    labels = contacts.read_labels_of(connection, [account.id for account in shared])
+    if any(_shares_something(account, labels[account.id].values()) for account in shared):
         return ""
     who = f"{without_owner[0]} has" if len(without_owner) == 1 else f"{len(without_owner)} phones have"
     return (
         f"! {who} no owner, and {'finds' if len(without_owner) == 1 else 'find'} nobody until somebody shares contacts "
         "(ldapgw share), or switches the company directory on (on the page, under Account and sharing)."
     )
+
+
+def _shares_something(account: Account, labels: Iterable[str]) -> bool:
+    """Return whether an account has the label to which its sharing is limited, or shares all contacts.
+
+    :param labels: the names of the labels that the last sync has found.
+    """
+    label = folded(account.shared_label)
+    return not label or account.last_sync is None or label in map(folded, labels)
 
 
 def print_login(

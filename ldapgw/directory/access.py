@@ -123,6 +123,14 @@ class TenantViewer(NamedTuple):
             return BookAccess.GROUP if sharing.group in self.groups else BookAccess.OTHER_GROUP
         return BookAccess(sharing.value)
 
+    def access_to_rest(self, book: Book) -> BookAccess:
+        """Return the reason why the viewer does not see some contacts of another owner's book, or does not see any.
+
+        If the viewer sees the contacts with the shared label, the other contacts are private.
+        """
+        access = self.access_to(book.key, book.sharing)
+        return access if access.is_hidden else BookAccess.PRIVATE
+
     @property
     def browsed(self) -> tuple[Sharing, ...]:
         """Return the kinds of sharing that let the viewer browse other accounts' books."""

@@ -23,7 +23,7 @@ from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.phrase import without_marks
-from ldapgw.store import activity, phones, sync_state
+from ldapgw.store import accounts, activity, contacts, phones, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act
 from ldapgw.store.files import prepare_state_dir
@@ -106,6 +106,32 @@ def test_a_file_for_phones_without_an_owner(gateway: Gateway, sharing: str, warn
     added = gateway.run("phones", "add", "hall")
     assert ("finds nobody" in added.stderr) == warns
     assert not [action for action in gateway.json("status")["actions"] if "nobody has connected yet" in action]
+
+
+@pytest.mark.parametrize("is_synced", [True, False])
+@pytest.mark.parametrize(
+    ("sharing", "label", "warns"),
+    [
+        ("shared", "", False),
+        ("callers", "", False),
+        ("private", "", True),
+        ("group:sales", "", True),
+        ("shared", "customers", False),
+        ("callers", "friends", True),
+        ("shared", "friends", True),
+    ],
+)
+def test_an_account_for_phones_without_an_owner(
+    gateway: Gateway, sharing: str, label: str, is_synced: bool, warns: bool
+) -> None:
+    """The account has to share all contacts, or a label that the account has; before a sync, the labels are unknown."""
+    account_id = gateway.connect("alice@acme.example")
+    gateway.do(accounts.set_sharing, account_id, Sharing(sharing), label)
+    if is_synced:
+        gateway.fill(account_id)
+        gateway.do(contacts.set_labels, account_id, {"contactGroups/1": "Customers"})
+    added = gateway.run("phones", "add", "hall")
+    assert ("finds nobody" in added.stderr) == (warns and (is_synced or not label))
 
 
 def rows(printed: str) -> dict[str, str]:

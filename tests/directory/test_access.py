@@ -347,6 +347,8 @@ def test_access_to_a_book() -> None:
         ("directory", BookAccess.DIRECTORY),
         ("callers", BookAccess.CALLERS),
     ]
+    rest = [(each.key, alice.access_to_rest(each)) for each in books[:-1]]
+    assert rest == [(key, BookAccess.OTHER_GROUP if key == "dave" else BookAccess.PRIVATE) for key, _ in rest]
     part = TenantViewer(("bob",)).part_of(serve("shared", "customers").directories[0].books[0])
     assert part is not None
     assert [entry.dn for entry in part.book.containers] == [BOOK, LABEL]

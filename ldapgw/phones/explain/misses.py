@@ -236,7 +236,8 @@ class MissFinder:
         """
         hidden_books: list[Book] = []
         number = 0
-        hidden = ((book, BookAccess.OTHER_GROUP if book.sharing.group else BookAccess.PRIVATE) for book in private)
+        viewer = self._view.tenant_viewer
+        hidden = ((book, viewer.access_to_rest(book)) for book in private)
         books = chain(self._view.books(), hidden)
         for number, (book, access) in enumerate(books):
             if (

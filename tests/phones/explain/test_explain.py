@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 
 from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import BookAccess, Viewer
-from ldapgw.directory.book import build_book
+from ldapgw.directory.book import build_book, with_sharing
 from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError
 from ldapgw.phones.explain.explain import MAX_MISSES, explain
@@ -43,6 +45,7 @@ from tests.support.phonebook.explain import (
     DAVE,
     DESK,
     HALL,
+    contact,
     explained,
     sight,
     uids,
@@ -73,6 +76,22 @@ def found(told: Explanation) -> list[str]:
 
 def missed(told: Explanation) -> dict[str, MissReason]:
     return {uids([miss.dn])[0]: miss.reason for miss in told.misses}
+
+
+@pytest.mark.parametrize(
+    ("viewer", "reasons"),
+    [(DESK, {"kira": MissReason.PRIVATE_BOOK}), (HALL, dict.fromkeys(["karl", "kira"], MissReason.GROUP_BOOK))],
+    ids=["in the group", "outside"],
+)
+def test_a_contact_without_the_label_that_a_group_sees(viewer: Viewer, reasons: dict[str, MissReason]) -> None:
+    """To the group, the contact is private, and nobody is told to join a group of which the phone's account is."""
+    context = replace(naming_context(), groups={"sales": frozenset({"alice"})})
+    people = (contact("kira", "Kira File"), contact("karl", "Karl File", labels=("contactGroups/c",)))
+    labels = {"contactGroups/c": "Customers"}
+    bobs = build_book(context, "bob", BOB, Sharing.PRIVATE, people, labels, per_number=False)
+    alices = build_book(context, "alice", ALICE, Sharing.PRIVATE, (), {}, per_number=False)
+    dit = dit_of_books(alices, with_sharing(bobs, Sharing("group:sales"), "Customers"), context=context)
+    assert missed(explained("file", PhoneView(dit, viewer, "acme"))) == reasons
 
 
 # --- the query and the books ------------------------------------------------------------------------------------------
