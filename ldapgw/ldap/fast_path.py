@@ -113,6 +113,36 @@ _Found = tuple[bytes, int, bool, bool]
 _NOTHING: Final[_Found] = (b"", -1, False, False)
 
 
+class _SpentBudget:
+    """A client's budget for caller-ID books, and the count of numbers that one search has taken from the budget.
+
+    Mutable: the count.
+    """
+
+    __slots__ = ("_budget", "count")
+
+    def __init__(self, budget: CallerIdBudget) -> None:
+        self._budget = budget
+        self.count = 0
+
+    def take(self, count: int) -> bool:
+        if not self._budget.take(count):
+            return False
+        self.count += count
+        return True
+
+    def give_back(self, count: int) -> None:
+        self.count -= count
+        self._budget.give_back(count)
+
+
+def _nothing(spent: _SpentBudget | None) -> _Found:
+    """Give back all that the search has taken from a budget, because the slow path searches again."""
+    if spent is not None:
+        spent.give_back(spent.count)
+    return _NOTHING
+
+
 class _RepeatedSearch:
     """The messages of the last search by a filter.  The object never changes.
 
@@ -212,10 +242,12 @@ class FastPath:
         segment, selection, limit = template.segment, template.selection, template.limit
         # The messages of a number are not stored, because a phone searches for most numbers only once.
         is_repeatable = segment is not None and not prepared.numbers
+        spent = None
         if segment is None or needs_cursor(scope, prepared):
-            batches = _first_slice(scope, prepared, template.wanted, limit, selection, budget)
+            spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
+            batches = _first_slice(scope, prepared, template.wanted, limit, selection, spent)
             if batches is None:
-                return _NOTHING
+                return _nothing(spent)
             messages, is_plain = _messages(batches, selection)
             is_repeatable = False
         else:
@@ -232,7 +264,7 @@ class FastPath:
         del messages[limit:]
         joined = b"".join(messages)
         if len(joined) > JOINED:  # the slow path writes such an answer in parts
-            return _NOTHING
+            return _nothing(spent)
         found = joined, len(messages), has_more, is_plain
         if is_repeatable and len(joined) <= _MAX_REPEATED:
             _keep(self._repeated, encoded_filter, _RepeatedSearch(template, found))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, octets, tlv
-from ldapgw.contact import Contact, Sharing
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
@@ -29,6 +29,7 @@ from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.golden import SETTINGS
 from tests.support.phonebook import awkward
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.wire import (
     BASE,
     CONTEXT,
@@ -294,6 +295,31 @@ def test_a_part_of_a_name_with_many_vain_candidates_takes_the_long_way() -> None
     assert (
         FastPath(1000).answer(dit, VIEWER, message_of(Substrings("cn", None, (b"zab",), None), base=BASE)) is not None
     )
+
+
+@pytest.mark.parametrize(("number", "count"), [("030 9999999", 1), ("030 5550001", 0)], ids=["unknown", "known"])
+@pytest.mark.parametrize(
+    "sought",
+    ["(cn=ada*)", "(cn=*b d*)", "(cn=zoe*)", "(cn=none)"],
+    ids=["takes long to encode", "takes several slices", "is long", "is short"],
+)
+def test_an_unknown_number_counts_once(sought: str, number: str, count: int) -> None:
+    """The slow path searches again after the fast path has begun to search, and both look for callers."""
+    people = [Contact(f"a{at}", name=f"Ada Meyer {at:03}") for at in range(100)]
+    people += [Contact(f"b{at}", name=f"Ab Xx Dy {at:04}") for at in range(2000)]
+    people += [Contact(f"z{at}", name=f"Zoe {at:03} {'x' * 900}") for at in range(50)]
+    dit = dit_of(people)
+    caller = Contact("c", name="Cy", phones=(phone(Kind.WORK, "030 5550001"),))
+    callers = build_book(CONTEXT, "bob", "bob@acme.example", Sharing.CALLERS, [caller], {}, per_number=False)
+    books = (*dit.directories[0].books, callers)
+    factory = make_factory(make_gate(Dit((Directory(CONTEXT, books),), dit.features)))
+    client = Client(factory)
+    client.bind()
+    text = f"(|(mobile={number})(telephoneNumber={number}){sought})"
+    answer = pdu.responses(answered(client, pdu.message(2, pdu.search(BASE, 2, encode(read_filter(text)), ("cn",)))))
+    assert answer[-1].code == 0
+    assert ("Cy" in [dict(entry.attributes)["cn"][0].decode() for entry in answer[:-1]]) == (count == 0)
+    assert factory.take_guesses().numbers == {VIEWER.login: count}
 
 
 def test_what_is_kept_has_bounds() -> None:
