@@ -115,6 +115,8 @@ class SyncScheduler(Service):
         self._interval = interval
         self._random = random
         self._observe = observe
+        # The cursor of the published books (`AccountState`) is no substitute: each sync publishes its account, so that
+        # cursor passes requests and ends of syncs that the scheduler has not read yet.
         self._cursor: Cursor | None = None
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
@@ -141,10 +143,10 @@ class SyncScheduler(Service):
         self.is_outdated = False
         cursor = self._cursor
         try:
-            found = await self._store.run(changes.read_since, cursor)
+            found = await self._store.read(changes.read_since, cursor)
             present = dict(found.accounts)
             for account_id in again - present.keys():
-                present[account_id] = await self._store.run(accounts.read, account_id)
+                present[account_id] = await self._store.read(accounts.read, account_id)
         except BaseException:
             self._unserved |= again
             raise
@@ -461,7 +463,7 @@ class SyncScheduler(Service):
     async def _start_successor(self, account: Account) -> None:
         """Start the sync of the next directory account soon, unless that account's own syncs fail."""
         next_id = await self._job.next_directory_account(account.tenant)
-        successor = await self._store.run(accounts.read, next_id) if next_id not in (None, account.id) else None
+        successor = await self._store.read(accounts.read, next_id) if next_id not in (None, account.id) else None
         loop = self._loops.get(successor.id) if successor is not None and not successor.failures else None
         if successor is not None and loop is not None and loop.next is not None:
             self._start(successor.id, loop, 1.0 + self._random())

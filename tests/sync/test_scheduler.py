@@ -120,15 +120,15 @@ def test_a_sync_that_ends_before_its_turn_is_not_interrupted(stage: Stage, monke
     for account_id in ids[:2]:
         stage.database.run(accounts.set_sharing, account_id, Sharing.SHARED, "")
     syncs = stage.hold_syncs()
-    run = stage.sync_store.run
+    read = stage.sync_store.read
 
-    def run_after_a_timer(function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
+    def read_after_a_timer(function: Any, *args: Any, **kw: Any) -> Deferred[Any]:
         if function is changes.read_since and not syncs:
             stage.clock.advance(INTERVAL - 10.0)
-        return run(function, *args, **kw)
+        return read(function, *args, **kw)
 
     monkeypatch.setattr("ldapgw.sync.scheduler._ACCOUNTS_AT_ONCE", 2)
-    monkeypatch.setattr(stage.sync_store, "run", run_after_a_timer)
+    monkeypatch.setattr(stage.sync_store, "read", read_after_a_timer)
     looking = Deferred.fromCoroutine(stage.scheduler.refresh())
     assert (len(syncs), stage.account(CAROL).syncing, looking.called) == (1, True, False)
     syncs[0].callback(False)
