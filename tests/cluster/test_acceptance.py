@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from random import Random
@@ -119,15 +119,20 @@ def test_the_leader_is_killed(companies: Companies) -> None:
     is_right(companies)
 
 
-@pytest.mark.parametrize("is_reset", [False, True], ids=["goes on", "reset"])
-def test_the_leader_is_cut_off(companies: Companies, is_reset: bool) -> None:
+@pytest.mark.parametrize(
+    ("is_in_transaction", "is_reset"),
+    [(False, False), (True, True)],
+    ids=["between transactions, goes on", "in a transaction, reset"],
+)
+def test_the_leader_is_cut_off(companies: Companies, is_in_transaction: bool, is_reset: bool) -> None:
     """From its database, which says nothing for two minutes: it serves on, and another gateway syncs.
 
     It calls Google no more by the time at which another gateway may lead.
     """
     former = leader_of(companies)
+    proxy = companies.proxies[former]
+    hold(companies, former, proxy.go_silent, proxy.go_on, is_in_transaction=is_in_transaction)
     began = now()
-    companies.proxies[former].go_silent()
     try:
         waited = wait_for_takeover(companies, former, began)
         wait_until_all_synced(companies, former, began)
@@ -137,32 +142,32 @@ def test_the_leader_is_cut_off(companies: Companies, is_reset: bool) -> None:
         serve(companies)
         assert not [call for call in companies.calls(began + IDLE_SECONDS) if call.gateway == former]
         if is_reset:
-            companies.proxies[former].reset()
+            proxy.reset()
     finally:
         healed = now()
-        companies.proxies[former].go_on()
+        proxy.go_on()
     found = companies.wait_until_found(changes, (former,))
     tell("another gateway syncs after", [waited])
     tell("caught up after", [at - healed for at in found.values()])
-    assert waited <= STOPPED_IN_TRANSACTION_SECONDS
+    assert waited <= (STOPPED_IN_TRANSACTION_SECONDS if is_in_transaction else STOPPED_SECONDS)
     assert max(found.values()) - healed <= VISIBLE_SECONDS
     assert "Traceback" not in companies.gateways[former].said
     is_right(companies)
 
 
-@pytest.mark.parametrize("where", ["between transactions", "in a transaction"])
-def test_the_leader_is_stopped(companies: Companies, where: str) -> None:
+@pytest.mark.parametrize("is_in_transaction", [False, True], ids=["between transactions", "in a transaction"])
+def test_the_leader_is_stopped(companies: Companies, is_in_transaction: bool) -> None:
     """For a minute: the server ends its session, another gateway syncs, and the stopped one writes nothing."""
     former = leader_of(companies)
     gateway = companies.gateways[former]
-    is_in_transaction = where == "in a transaction"
-    stop(companies, former, "<>" if is_in_transaction else "=")
+    stop, go_on = partial(gateway.send, signal.SIGSTOP), partial(gateway.send, signal.SIGCONT)
+    hold(companies, former, stop, go_on, is_in_transaction=is_in_transaction)
     stopped_at = now()
     try:
         waited = wait_for_takeover(companies, former, stopped_at)
         let_run(stopped_at + 60 - now())
     finally:
-        gateway.send(signal.SIGCONT)
+        go_on()
     wait_until(lambda: gateway.said.count("does not sync any more") > 0, "it says that it syncs no more")
     begin_anew(companies, former)
     let_run(5)
@@ -174,20 +179,22 @@ def test_the_leader_is_stopped(companies: Companies, where: str) -> None:
     is_right(companies)
 
 
-def stop(companies: Companies, at: int, is_idle: str) -> None:
-    """Stop the leader where its session is idle, or where it has written in a transaction that has not ended."""
-    process = companies.gateways[at]
+def hold(
+    companies: Companies, at: int, stop: Callable[[], object], go_on: Callable[[], object], *, is_in_transaction: bool
+) -> None:
+    """Stop the leader, or cut it off, where its session is idle or has written in a transaction that has not ended."""
     session = (
         "SELECT pid FROM pg_locks lead JOIN pg_stat_activity USING (pid) WHERE lead.locktype = 'advisory' "
-        f"AND application_name = 'gateway{at}' AND state {is_idle} 'idle' AND (state = 'idle' OR EXISTS (SELECT FROM "
+        f"AND application_name = 'gateway{at}' AND state {'<>' if is_in_transaction else '='} 'idle' "
+        "AND (state = 'idle' OR EXISTS (SELECT FROM "
         "pg_locks written WHERE written.pid = lead.pid AND mode = 'RowExclusiveLock'))"
     )
 
     def is_stopped() -> bool:
-        process.send(signal.SIGSTOP)
+        stop()
         if companies.execute(session):
             return True
-        process.send(signal.SIGCONT)
+        go_on()
         return False
 
     wait_until(is_stopped, "the leader is stopped")
