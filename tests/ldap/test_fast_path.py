@@ -19,8 +19,10 @@ from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter, select
 from ldapgw.directory.filter import And, Equality, Filter, Not, Or, Present, Substrings
 from ldapgw.directory.segment import Segment
+from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
+from ldapgw.ldap.server import LdapFactory
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors
@@ -308,18 +310,35 @@ def test_an_unknown_number_counts_once(sought: str, number: str, count: int) -> 
     people = [Contact(f"a{at}", name=f"Ada Meyer {at:03}") for at in range(100)]
     people += [Contact(f"b{at}", name=f"Ab Xx Dy {at:04}") for at in range(2000)]
     people += [Contact(f"z{at}", name=f"Zoe {at:03} {'x' * 900}") for at in range(50)]
+    factory = make_factory(make_gate(dit_with_cy(people)))
+    assert ("Cy" in names_found(factory, f"(|(mobile={number})(telephoneNumber={number}){sought})")) == (count == 0)
+    assert factory.take_guesses().numbers == {VIEWER.login: count}
+
+
+def test_a_phone_that_asked_for_too_many_unknown_numbers_finds_no_caller() -> None:
+    """The fast path refuses the search once, and finds the phone's own contacts."""
+    factory = make_factory(make_gate(dit_with_cy([Contact("a", name="Ada")])))
+    assert factory.budget(VIEWER, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
+    assert names_found(factory, "(|(mobile=030 5550001)(telephoneNumber=030 5550001)(cn=ada))") == ["Ada"]
+    assert [client.count for client in factory.left_out("acme")] == [1]
+
+
+def dit_with_cy(people: list[Contact]) -> Dit:
+    """A tree with Alice's own book, and with the book of Bob, who shares Cy's number for caller ID."""
     dit = dit_of(people)
     caller = Contact("c", name="Cy", phones=(phone(Kind.WORK, "030 5550001"),))
     callers = build_book(CONTEXT, "bob", "bob@acme.example", Sharing.CALLERS, [caller], {}, per_number=False)
-    books = (*dit.directories[0].books, callers)
-    factory = make_factory(make_gate(Dit((Directory(CONTEXT, books),), dit.features)))
+    return Dit((Directory(CONTEXT, (*dit.directories[0].books, callers)),), dit.features)
+
+
+def names_found(factory: LdapFactory, text: str) -> list[str]:
     client = Client(factory)
     client.bind()
-    text = f"(|(mobile={number})(telephoneNumber={number}){sought})"
-    answer = pdu.responses(answered(client, pdu.message(2, pdu.search(BASE, 2, encode(read_filter(text)), ("cn",)))))
-    assert answer[-1].code == 0
-    assert ("Cy" in [dict(entry.attributes)["cn"][0].decode() for entry in answer[:-1]]) == (count == 0)
-    assert factory.take_guesses().numbers == {VIEWER.login: count}
+    *found, done = pdu.responses(
+        answered(client, pdu.message(2, pdu.search(BASE, 2, encode(read_filter(text)), ("cn",))))
+    )
+    assert done.code == 0
+    return [dict(entry.attributes)["cn"][0].decode() for entry in found]
 
 
 def test_what_is_kept_has_bounds() -> None:
