@@ -244,7 +244,7 @@ def _expected(hint: Any) -> str:
     if hint in names:
         return names[hint]
     if arguments and arguments[0] is int:
-        return "a whole number from 1 to 10000000"
+        return f"a whole number from {arguments[1].ge} to {arguments[1].le}"
     return _expected(arguments[0]) if arguments else "a table"
 
 

@@ -130,6 +130,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     time_limit = 10
     require_tls = 1
     max_message = "64KB"
+    [sync]
+    concurrency = 101
     [web]
     public_url = "http://phonebook.example.com"
     metrics_networks = ["a"]
@@ -163,6 +165,7 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             'ldap.time_limit = 10: expected a duration of a second or more, such as "90s", "10m", "2h" or "7d"',
             "ldap.require_tls = 1: expected true or false",
             'ldap.max_message = "64KB": expected a size such as "64KiB" or "1MiB"',
+            "sync.concurrency = 101: expected a whole number from 1 to 100",
             'web.public_url = "http://phonebook.example.com": expected an https:// address without query (http:// for '
             "localhost and loopback addresses only)",
             'web.metrics_networks = ["a"]: expected a list of networks such as ["192.168.0.0/16", "::1"]',
