@@ -41,7 +41,7 @@ from ldapgw.phones.hints import Hint
 from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form
-from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Web
+from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Web, toml_text
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
@@ -57,7 +57,6 @@ from tests.support.settings import (
     TABLES,
     rows,
     settings,
-    toml,
     written_reference,
     written_sample,
 )
@@ -287,7 +286,7 @@ def test_defaults_are_written_as_the_file_has_them(table: type[Table]) -> None:
     hints = get_type_hints(table, include_extras=True)
     for key, field in settings(table).items():
         if not field.required and field.default is not None:
-            raw = tomllib.loads(f"key = {toml(field.default)}")["key"]
+            raw = tomllib.loads(f"key = {toml_text(field.default)}")["key"]
             assert raw == "" or msgspec.convert(raw, hints[key], dec_hook=read_form) == field.default, key
 
 

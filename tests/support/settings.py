@@ -12,16 +12,26 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
 from textwrap import wrap
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from ldapgw.server.config import Config
-from ldapgw.server.config.forms import AttributeAliases, Size
-from ldapgw.server.config.tables import BookFile, Delegation, Google, Ldap, Serve, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import (
+    BookFile,
+    Delegation,
+    Google,
+    Ldap,
+    Serve,
+    Sync,
+    Table,
+    Tenant,
+    Tls,
+    Web,
+    default_text,
+    toml_text,
+)
 from tests.support.checkout import ROOT
 
 # The sections of the reference, in the order of the file.
@@ -106,27 +116,10 @@ def _is_table(hint: Any) -> bool:
     return any(isinstance(part, type) and issubclass(part, Table) for part in (hint, *get_args(hint)))
 
 
-def toml(value: object) -> str:
-    """A default as the file has it."""
-    if isinstance(value, Size):
-        unit = next(unit for unit in reversed(Size.units) if value % Size.units[unit] == 0)
-        return f'"{value // Size.units[unit]}{unit}"'
-    if isinstance(value, AttributeAliases):
-        return "{}"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(toml, value))}]"
-    if isinstance(value, IPv4Network | IPv6Network):
-        return json.dumps(str(value.network_address if value.num_addresses == 1 else value))
-    if isinstance(value, Enum):
-        return json.dumps(value.value)
-    return json.dumps(str(value) if isinstance(value, float) else value)
-
-
 def default_cell(field: msgspec.structs.FieldInfo) -> str:
     """The default of a setting in the reference."""
-    if field.required:
-        return "required"
-    return "none" if field.default in (None, "") else f"``{toml(field.default)}``"
+    text = default_text(field)
+    return text if text in ("required", "none") else f"``{text}``"
 
 
 def rows(document: str, title: str) -> list[Row]:
@@ -183,7 +176,7 @@ def _line(table: type[Table], key: str, field: msgspec.structs.FieldInfo) -> str
     for values, start, mark in ((_TO_SET, "", MARKED), (_EXAMPLES, "#", EXAMPLE)):
         if key in values.get(table, {}):
             return f"{f'{start}{key} = {json.dumps(values[table][key])}':<55} {mark}"
-    return f"#{key} = {toml(field.default)}"
+    return f"#{key} = {toml_text(field.default)}"
 
 
 def _comment(text: str) -> list[str]:

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -61,6 +64,29 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
     """A table of the configuration file."""
+
+
+def default_text(field: msgspec.structs.FieldInfo) -> str:
+    """Return the default of a setting in the notation of the file, or ``required`` or ``none``."""
+    if field.required:
+        return "required"
+    return "none" if field.default in (None, "") else toml_text(field.default)
+
+
+def toml_text(value: object) -> str:
+    """Return a default in the notation of the file."""
+    if isinstance(value, Size):
+        unit = next(unit for unit in reversed(list(Size.units)) if value % Size.units[unit] == 0)
+        return f'"{value // Size.units[unit]}{unit}"'
+    if isinstance(value, AttributeAliases):
+        return "{}"
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml_text, value))}]"
+    if isinstance(value, IPv4Network | IPv6Network):
+        return json.dumps(str(value.network_address if value.num_addresses == 1 else value))
+    if isinstance(value, Enum):
+        return json.dumps(value.value)
+    return json.dumps(str(value) if isinstance(value, float) else value)
 
 
 class Ldap(Table, frozen=True, kw_only=True):
