@@ -37,7 +37,7 @@ ENVIRONMENT
 LDAPGW_CONFIG
     The configuration file, if there is no ``--config``.
 
-Variables whose names begin with ``LDAPGW__`` are settings; see ldapgw.toml(5).
+Variables whose names begin with ``LDAPGW__`` are settings; see ldapgw-variables(1) and ldapgw.toml(5).
 
 FILES
 =====

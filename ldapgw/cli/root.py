@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "sandbox": ("run", "Run a stand-in for Google on this machine."),
         "init": ("init", "Write the configuration file."),
         "certificate": ("init", "Make a certificate and a private authority."),
+        "variables": ("variables", "List the environment variables of the configuration."),
         "check": ("check", "Check the configuration and everything it points to."),
         "run": ("run", "Run the gateway in the foreground."),
         "admin-link": ("run", "Print a one-time link to the administration of a tenant."),
@@ -97,8 +98,8 @@ class Choice(click.Choice[str]):
 def usual_words(args: Sequence[str]) -> list[str]:
     """Return a command line in the form that click expects.
 
-    ``--config FILE`` may come behind the command, the words ``help`` and ``version`` stand for the options, and
-    ``list`` is optional behind ``accounts`` and ``phones``.
+    ``--config FILE`` may come behind the command, the words ``help`` and ``version`` stand for the options,
+    ``help variables`` stands for the command, and ``list`` is optional behind ``accounts`` and ``phones``.
 
     :param args: the command line without the program's name.
     """
@@ -112,6 +113,8 @@ def usual_words(args: Sequence[str]) -> list[str]:
         elif words[position].startswith("--config="):
             config = [words.pop(position), *config]
     match words:
+        case ["help", "variables"]:
+            words = ["variables"]
         case ["help", *command]:
             words = [*command, "--help"]
         case ["version" | "-v"]:

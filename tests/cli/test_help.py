@@ -75,6 +75,7 @@ def test_a_misspelled_word_gets_a_hint(gateway: Gateway, words: list[str], hint:
     [
         ("help", "--help"),
         ("help phones add", "phones add --help"),
+        ("help variables", "variables"),
         ("version", "--version"),
         ("-v", "--version"),
         ("accounts list --json", "accounts --json"),

@@ -46,6 +46,7 @@ finally:
         ("--help", 150),
         ("completion bash", 150),
         ("", 150),
+        ("help variables", 400),
         ("status", 450),
         ("accounts", 500),
         ("phones list", 520),

@@ -39,7 +39,7 @@ _OF_A_SERVICE = re.compile(
     r"|LDAPGW(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*"
 )
 # The types of the tables by path; the path ``("tenant",)`` stands for all tenants.
-_TABLES: Mapping[tuple[str, ...], type[Table]] = {
+TABLES: Mapping[tuple[str, ...], type[Table]] = {
     (): Config,
     **{
         (name,): part
@@ -111,9 +111,9 @@ def closest_name(name: str) -> str | None:
         suffix = _FROM_FILE if tenant[3] else _FILE if words.endswith(f"{tenant[2]}{_FILE}") else ""
         return f"{PREFIX}TENANT__{tenant[1]}__{tenant[2]}{suffix}"
     known = {_words(other + suffix): other for other in _OTHER_NAMES for suffix in ("", _FROM_FILE, _FILE)}
-    for path, table in _TABLES.items():
+    for path, table in TABLES.items():
         for key in get_type_hints(table):
-            if (key,) not in _TABLES and path != ("tenant",):
+            if (key,) not in TABLES and path != ("tenant",):
                 variable = PREFIX + "__".join((*path, key)).upper()
                 known |= {_words(name): name for name in (variable + _FROM_FILE, variable + _FILE)}
                 known[_words(variable)] = variable
@@ -137,7 +137,7 @@ def _path(name: str) -> tuple[str, ...]:
 def _hint(path: Sequence[str]) -> Any:
     """Return the type of a setting's value, or None if there is no such setting."""
     *parents, key = path
-    table = _TABLES.get(tuple(parents[:1]))
+    table = TABLES.get(tuple(parents[:1]))
     return get_type_hints(table, include_extras=True).get(key) if table else None
 
 
@@ -148,6 +148,14 @@ def _split_suffix(name: str) -> tuple[tuple[str, ...], bool]:
         return _path(plain.removesuffix(_FROM_FILE.lower())), True
     whole, path = _path(plain), _path(plain.removesuffix(_FILE.lower()))
     return (whole, False) if _hint(whole) or not _hint(path) else (path, True)
+
+
+def file_variable(name: str) -> str:
+    """Return the name of the variable that names the file with a setting's value.
+
+    :param name: the variable that contains the value.
+    """
+    return name + (_FILE if _split_suffix(name + _FILE)[1] else _FROM_FILE)
 
 
 def _named_values(environment: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, ...], str | Path]]:
@@ -179,7 +187,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
         if table is not None:
             hint = _hint(setting.path)
             table[key] = setting.text if hint is None else _value(hint, setting.text)
-            names[where + key if tuple(parents[:1]) in _TABLES else parents[0]] = setting.name
+            names[where + key if tuple(parents[:1]) in TABLES else parents[0]] = setting.name
             if is_of_tenant and where not in in_file:
                 # A tenant that is not in the file has its name from a variable, so a problem of the name is reported
                 # for the variable.

@@ -165,7 +165,9 @@ class _Decoder:
             raw = document.get(field.name, _MISSING)
             if raw is _MISSING:
                 if field.required:
-                    self.problems.append(f"{where}{field.name}: is missing; expected {_expected(hints[field.name])}")
+                    self.problems.append(
+                        f"{where}{field.name}: is missing; expected {expected_form(hints[field.name])}"
+                    )
             elif (value := self._value(hints[field.name], raw, where + field.name)) is not _MISSING:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
@@ -200,7 +202,7 @@ class _Decoder:
             is_secret = isinstance(hint, type) and issubclass(hint, Secret)
             shown = "" if is_secret else f" = {_abbreviated_json(raw)}"
             advice = _advice_on_empty(hint) if raw == "" and where in self._names else _advice_on_choice(hint, raw)
-            self.problems.append(f"{self._names.get(where, where)}{shown}: expected {_expected(hint)}{advice}")
+            self.problems.append(f"{self._names.get(where, where)}{shown}: expected {expected_form(hint)}{advice}")
             return _MISSING
         return File(self._folder / value) if isinstance(value, File) else value
 
@@ -227,7 +229,7 @@ class _Decoder:
         return _MISSING if None in tables else tuple(tables)
 
 
-def _expected(hint: Any) -> str:
+def expected_form(hint: Any) -> str:
     """Return the description of the form that a type expects."""
     if (form := getattr(hint, "expected", None)) is not None:
         return str(form)
@@ -239,13 +241,13 @@ def _expected(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(json.dumps, arguments))
     if get_origin(hint) is tuple:
-        return "a table array" if arguments == [Tenant] else "a list, each item " + _expected(arguments[0])
+        return "a table array" if arguments == [Tenant] else "a list, each item " + expected_form(arguments[0])
     names = {bool: "true or false", str: "text", int: "a whole number"}
     if hint in names:
         return names[hint]
     if arguments and arguments[0] is int:
         return f"a whole number from {arguments[1].ge} to {arguments[1].le}"
-    return _expected(arguments[0]) if arguments else "a table"
+    return expected_form(arguments[0]) if arguments else "a table"
 
 
 def _advice_on_choice(hint: Any, raw: object) -> str:
