@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Networks identify clients by address, and token buckets limit how often each client may do something.
+"""Networks identify clients by address, and token buckets limit how often something may be done.
 
 A client is identified by an IPv4 address or by an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 

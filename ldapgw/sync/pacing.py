@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from ldapgw.directory.clients import TokenBuckets
 from ldapgw.errors import QuotaExceeded
 
 MINUTE = 60.0
@@ -35,7 +36,7 @@ log = Logger()
 class CallPacer:
     """The pacers of all Google projects; each pacer lets calls through at a steady rate.
 
-    Mutable: the pacers by project.
+    Mutable: the pacers and the token buckets by project.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param calls_per_minute: the limit of each project, or None if there is no limit.
@@ -43,7 +44,12 @@ class CallPacer:
 
     def __init__(self, *, clock: IReactorTime, calls_per_minute: int | None) -> None:
         self._clock = clock
-        self._calls_per_minute = calls_per_minute
+        # The buckets of the projects, or None without a limit.  Even a minute that begins with a full bucket has no
+        # more calls than the limit.
+        self._buckets: TokenBuckets | None = None
+        if calls_per_minute is not None:
+            burst = max(calls_per_minute // _BURST_PART, 1)
+            self._buckets = TokenBuckets(burst, MINUTE / max(calls_per_minute - burst, 1), clock.seconds)
         self._projects: dict[str, ProjectPacer] = {}
 
     def of(self, project: str) -> ProjectPacer:
@@ -53,27 +59,22 @@ class CallPacer:
         """
         found = self._projects.get(project)
         if found is None:
-            found = self._projects[project] = ProjectPacer(project, self._clock, self._calls_per_minute)
+            found = self._projects[project] = ProjectPacer(project, self._clock, self._buckets)
         return found
 
 
 class ProjectPacer:
-    """The token bucket of one project; one token allows one call.
+    """The turns of one project's calls; each call takes a token from the project's bucket.
 
-    Mutable: the tokens, the calls that wait, and the accounts to which Google has lately reported a used-up quota.
+    Mutable: the end of a pause, the calls that wait, and the accounts to which Google has lately reported a used-up
+    quota.
     """
 
-    def __init__(self, project: str, clock: IReactorTime, calls_per_minute: int | None) -> None:
+    def __init__(self, project: str, clock: IReactorTime, buckets: TokenBuckets | None) -> None:
         self._project = project
         self._clock = clock
-        self._is_limited = calls_per_minute is not None
-        calls = calls_per_minute or 0
-        self._capacity = float(max(calls // _BURST_PART, 1))
-        # The calls per second.  Even a minute that begins with a full bucket has no more calls than the limit.
-        self._rate = max(calls - self._capacity, 1.0) / MINUTE
-        self._tokens = self._capacity
-        # The time up to which tokens were added.  As long as no call is allowed, this time lies in the future.
-        self._counted = clock.seconds()
+        self._buckets = buckets
+        self._paused_until = 0.0
         # The calls that wait, as ordered sets: after an outage many calls wait, and each call can be cancelled.
         self._requested: dict[Deferred[None], None] = {}
         self._others: dict[Deferred[None], None] = {}
@@ -86,13 +87,14 @@ class ProjectPacer:
         :param is_requested: whether a person waits for the call.
         :returns: a Deferred that fires when the call may be made; the Deferred can be cancelled.
         """
-        if not (self._requested or self._others) and self._take():
-            return succeed(None)
+        if not (self._requested or self._others):
+            if not (wait := self._take()):
+                return succeed(None)
+            self._set_timer(wait)
         calls = self._requested if is_requested else self._others
         forget: Callable[[Deferred[None]], None] = lambda call: calls.pop(call, None)  # noqa: E731  a typed canceller
         waiting: Deferred[None] = Deferred(forget)
         calls[waiting] = None
-        self._set_timer()
         return waiting
 
     def wait_for_quota(self) -> Deferred[None]:
@@ -106,11 +108,10 @@ class ProjectPacer:
         self._refused = {refused: at for refused, at in self._refused.items() if 0 <= now - at < MINUTE} | {
             account_id: now
         }
-        if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._counted > now:
+        if not (error.is_of_project or len(self._refused) >= ACCOUNTS_OF_PROJECT_QUOTA) or self._pause():
             return
-        self._tokens, self._counted = 0.0, (now // MINUTE + 1) * MINUTE
+        self._paused_until = (now // MINUTE + 1) * MINUTE
         self._refused.clear()
-        self._set_timer()
         log.warn(
             "Google project {project}: its quota is used up ({detail}); the gateway makes no call for it until the "
             "next minute",
@@ -121,36 +122,28 @@ class ProjectPacer:
 
     def _pause(self) -> float:
         """Return the seconds until the project may make a call, or 0 if the project may make a call now."""
-        now = self._clock.seconds()
-        if self._counted > now + MINUTE:  # the clock was ahead when the time was stored
-            self._counted = now
-        return max(self._counted - now, 0.0)
+        wait = self._paused_until - self._clock.seconds()
+        return wait if 0 < wait <= MINUTE else 0.0  # a longer wait: the clock was ahead when the pause began
 
-    def _take(self) -> bool:
-        if self._pause():
-            return False
-        if not self._is_limited:
-            return True
-        now = self._clock.seconds()
-        self._tokens = min(self._tokens + (now - self._counted) * self._rate, self._capacity)
-        self._counted = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
+    def _take(self) -> float:
+        """Take the turn of one call.
 
-    def _set_timer(self) -> None:
+        :returns: 0 if the call may be made now.  Otherwise the result is the time in seconds until the next attempt.
+        """
+        if (wait := self._pause()) or self._buckets is None:
+            return wait
+        return self._buckets.take(self._project)
+
+    def _set_timer(self, wait: float) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None
-        if self._requested or self._others:
-            missing = max(1.0 - self._tokens, 0.0) / self._rate if self._is_limited else 0.0
-            wait = max(self._pause() + missing, _SHORTEST_WAIT)
-            self._timer = self._clock.callLater(wait, self._let_through)
+        self._timer = self._clock.callLater(max(wait, _SHORTEST_WAIT), self._let_through)
 
     def _let_through(self) -> None:
-        while (calls := self._requested or self._others) and self._take():
+        while calls := self._requested or self._others:
+            if wait := self._take():
+                self._set_timer(wait)
+                return
             call = next(iter(calls))
             del calls[call]
             call.callback(None)
-        self._set_timer()

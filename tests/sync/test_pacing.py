@@ -161,3 +161,16 @@ def test_a_clock_that_was_ahead_does_not_stop_calls() -> None:
     calls.pacer.of(ACME.project).report(3, OF_USER)
     calls.ask("next")
     assert calls.names() == ["ahead", "now", "next"]
+
+
+def test_a_clock_that_is_set_back_a_little_does_not_stop_calls() -> None:
+    """The tokens that the project had before are still there."""
+    calls = Calls(120)
+    calls.ask("before")
+    calls.clock.rightNow -= 30
+    for number in range(9):
+        calls.ask(f"{number}")
+    assert calls.names() == ["before", *map(str, range(9))]
+    calls.ask("without a token")
+    calls.wait(1)
+    assert calls.names() == ["before", *map(str, range(9)), "without a token"]
