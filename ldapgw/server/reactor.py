@@ -3,7 +3,8 @@
 
 `PhoneReactor` is Twisted's epoll reactor, for Linux, without the log context around every event.  The context serves
 Twisted's former logging (`twisted.python.log`), which ldapgw does not use.  Setting up the context takes a tenth of the
-time of a phone's search (docs/decisions/0051).
+time of a phone's search (docs/decisions/0051).  The class uses four private names of Twisted: ``_poller``,
+``_selectables``, ``_doReadOrWrite`` and ``_disconnectSelectable``.
 
 Twisted's reactor times everything by the wall clock, so setting the machine's clock back by a day would stop every
 timer for a day.  `use_monotonic_clock` makes the reactor run on the monotonic clock; code that needs the date gets a

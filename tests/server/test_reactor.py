@@ -8,6 +8,9 @@ The reactor of ``ldapgw run`` serves what is ready as Twisted's does.
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 import socket
 import subprocess
 import sys
@@ -39,6 +42,7 @@ from ldapgw.server.reactor import (
     limit_shutdown_time,
     use_monotonic_clock,
 )
+from ldapgw.server.reactor import __doc__ as module_docstring
 
 
 def test_what_waits_longer_is_left_behind() -> None:
@@ -309,6 +313,17 @@ def test_a_run_in_the_foreground_has_it(tmp_path: Path) -> None:
     (tmp_path / "ldapgw.toml").write_text(CONFIG)
     ended = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.stdout == "PhoneReactor\n", ended.stderr
+
+
+def test_twisted_has_the_private_names_that_the_reactor_uses(reactor: PhoneReactor) -> None:
+    """The module's docstring lists exactly these names."""
+    names = {
+        node.attr
+        for node in ast.walk(ast.parse(inspect.getsource(PhoneReactor)))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and node.attr not in vars(PhoneReactor)
+    }
+    assert sorted(names) == sorted(re.findall("``(_[A-Za-z]+)``", module_docstring or ""))
+    assert [name for name in sorted(names) if not hasattr(reactor, name)] == []
 
 
 def test_twistd_finds_it() -> None:
