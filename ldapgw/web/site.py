@@ -24,7 +24,6 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -194,15 +193,16 @@ class WebChannel(HTTPChannel):
     :ivar address: the peer's address, which is a proxy's if the gateway is behind a proxy; empty for a Unix socket.
     :ivar client: the peer's address as an object of Twisted, or the address that the PROXY protocol names.
     :ivar release: called when the connection is closed.
+    :ivar method: the method of the current request; Twisted sets `Request.method` only after the body.
     """
 
     site: WebSite
     address: str
     release: Release
     client: IAddress | None
-    # Twisted would log each timeout.  `abort` counts timeouts already, and the end of an idle connection is no event.
-    _log = Logger(observer=cast("Any", lambda _event: None))
+    method = b""
     _deadline: IDelayedCall | None = None
+    _forced_end: IDelayedCall | None = None
     _busy = False
 
     def connectionMade(self) -> None:
@@ -214,11 +214,10 @@ class WebChannel(HTTPChannel):
             self._start_deadline(REQUEST_SECONDS)
         super().dataReceived(data)
 
-    @property
-    def method(self) -> bytes:
-        """Return the method of the request whose body arrives; Twisted sets `Request.method` only after the body."""
-        method: bytes = self._command
-        return method
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
+        if not self.requests:  # the line is a request line (RFC 9112 3)
+            self.method = line.partition(b" ")[0]
+        super().lineReceived(line)
 
     def getPeer(self) -> IAddress:  # noqa: N802 - Twisted's name
         """Return the address that Twisted takes as the address of the client."""
@@ -249,13 +248,18 @@ class WebChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancel_deadline()
+        if self._forced_end is not None and self._forced_end.active():
+            self._forced_end.cancel()
         super().connectionLost(reason)
         self.release()
 
-    def forceAbortClient(self) -> None:  # noqa: N802 - Twisted's name
-        """Abort a connection that is still open some seconds after its timeout."""
-        self._abortingCall = None
-        self.abort("a connection that timed out")
+    def timeoutConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Close an idle connection, and abort the connection if it is still open some seconds later.
+
+        The method replaces Twisted's method, which would log each timeout.
+        """
+        self._forced_end = self.callLater(self.abortTimeout, partial(self.abort, "a connection that timed out"))
+        self.loseConnection()
 
     def abort(self, kind: str) -> None:
         """Close the connection at once.

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent
 
 from ldapgw.web.http import MAX_BODY_SIZE
-from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REFUSED_SECONDS, REQUEST_SECONDS, WebSite
+from ldapgw.web.site import IDLE_SECONDS, MAX_READ_SIZE, REFUSED_SECONDS, REQUEST_SECONDS, WebChannel, WebSite
 from tests.support.stage.web import Connection, Stage
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -240,6 +240,21 @@ def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent
         "web: too many connections, from 192.0.2.1, 49 times",
         "web: a connection that timed out, from 192.0.2.1, 99 times",
     ]
+
+
+def test_a_connection_that_stays_open_after_its_timeout_is_aborted(stage: Stage, clock: Clock) -> None:
+    """A client that does not close an idle connection has some seconds more; one that closes it is forgotten."""
+    site = stage.site(clock=clock)
+    stubborn, obedient = Connection(site), Connection(site)
+    stubborn.send(GET)
+    obedient.send(GET)
+    clock.advance(IDLE_SECONDS)
+    assert (stubborn.ended, stubborn.transport.disconnected) == (True, False)
+    obedient.close()
+    clock.advance(WebChannel.abortTimeout)
+    assert (stubborn.transport.disconnected, obedient.transport.disconnected) == (True, False)
+    stubborn.close()
+    assert clock.getDelayedCalls() == []
 
 
 def lines_of(logged: list[LogEvent]) -> list[str]:
