@@ -291,10 +291,17 @@ class LdapFactory(ServerFactory):
                 deferred.callback(None)
 
     def _sweep(self) -> None:
+        """Close the connections whose deadlines have passed, write the log lines that are due, and sweep again later.
+
+        The sweep has a timer of its own because this package must not import `ldapgw.store.periodic`.
+        """
         self._sweep_call = self.clock.callLater(SWEEP, self._sweep)
         now = self.clock.seconds()
         for connection in [connection for connection in self._connections if connection.deadlines.earliest <= now]:
-            connection.expire(now)
+            try:
+                connection.expire(now)
+            except Exception as error:  # noqa: BLE001 - an error of one connection never harms another connection
+                connection.count_failure(error)
         self._log_due()
 
     def _log_due(self, interval: float = LOG_INTERVAL) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from twisted.internet.address import IPv6Address
 from twisted.logger import formatEvent
 
+from ldapgw.ldap.limits import CLOSE_TIMEOUT, MESSAGE_TIMEOUT
 from tests.support import pdu
 from tests.support.phonebook.wire import BASE, SECRET, Client, make_factory, make_gate, misuse
 
@@ -117,3 +118,18 @@ def test_idle_connections_are_not_looked_at_before_their_time(clock):
     assert looked == []
     clock.pump([1] * 3)
     assert len(looked) >= 2_000
+
+
+def test_an_error_at_a_deadline_harms_no_other_connection(clock, caplog_twisted):
+    """The sweep goes on each second, and the log has a line a minute."""
+    factory = make_factory(clock=clock)
+    broken, whole = Client(factory), Client(factory)
+    broken.transport.abortConnection = lambda: 1 // 0
+    for client in (broken, whole):
+        client.send(b"\x30\x05\x02")
+    clock.pump([1] * (round(MESSAGE_TIMEOUT + CLOSE_TIMEOUT) + 1))
+    assert whole.transport.aborted
+    clock.pump([1] * 60)
+    [first, later] = caplog_twisted
+    assert first.startswith("internal error: ZeroDivisionError at test_sharing.py:")
+    assert later == f"{first}, 60 times"
