@@ -102,6 +102,8 @@ def use_monotonic_clock(reactor: Any) -> WallClock:
 class LagMeter(Service):
     """A service that schedules a call every `LAG_SECONDS`, and measures how late the reactor makes the call.
 
+    The meter has a timer of its own, because a run of a `PeriodicService` does not learn when the run was due.
+
     :param observe: called with the lag in seconds.
     """
 
