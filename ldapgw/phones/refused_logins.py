@@ -3,7 +3,7 @@
 
 At first, a refused login is only noted, which takes the same time for known and unknown names.  Once a second, the
 noted refusals are *judged*: the gateway finds out which phone each refusal concerns.  A refusal concerns a phone if the
-phone has never logged in, or has last logged in from the same network (`ldapgw.store.phones.is_same_site`).  All other
+phone has never logged in, or has last logged in from the same site (`ldapgw.store.phones.is_same_site`).  All other
 refusals are refusals from *elsewhere*, which may be attempts to guess passwords.  Only the administrator sees refusals
 from elsewhere, which are kept only in memory.
 
@@ -102,7 +102,7 @@ class UnknownLogin:
 
 @dataclass(frozen=True, slots=True)
 class ElsewhereRefusal:
-    """Refused logins of a phone from a network that is not the phone's own network."""
+    """Refused logins of a phone from a site that is not the phone's own site."""
 
     phone: str
     tenant: str
@@ -216,7 +216,7 @@ class RefusedLogins(PeriodicService):
 
         The tenant sees a client by the same rules as a name (`unknown`).
         """
-        clients = self._unfit_clients.of(tenant, lambda address: self._is_network_of(tenant, address))
+        clients = self._unfit_clients.of(tenant, lambda address: self._is_site_of(tenant, address))
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
 
     def take_unsent(self) -> NewRefusals:
@@ -259,9 +259,9 @@ class RefusedLogins(PeriodicService):
         """Return the names that belong to no phone and that a tenant may see, the most recent first.
 
         A DN belongs to the tenant of its base.  A tenant sees any other name if there is no other tenant, or if one of
-        the tenant's phones is in the same network.
+        the tenant's phones is at the same site.
         """
-        return self._unknown.of(tenant, lambda address: self._is_network_of(tenant, address))
+        return self._unknown.of(tenant, lambda address: self._is_site_of(tenant, address))
 
     def forget(self, login: str) -> None:
         """Forget the refusals of a phone that is deleted, or has another name or password.
@@ -401,8 +401,8 @@ class RefusedLogins(PeriodicService):
             self._words = logins, house_words([*logins, *self._bases.values()])
         return self._words[1]
 
-    def _is_network_of(self, tenant: str, address: str) -> bool:
-        """Return whether a phone of a tenant has logged in from the network of an address."""
+    def _is_site_of(self, tenant: str, address: str) -> bool:
+        """Return whether a phone of a tenant has logged in from the site of an address."""
         return any(
             (seen := self._last_login(login.name)) is not None and is_same_site(seen.address, address)
             for login in self._logins().values()
@@ -445,7 +445,7 @@ class UnknownNames:
     def of(self, tenant: str, is_near: Callable[[str], bool]) -> tuple[UnknownLogin, ...]:
         """Return the names that the administrators of a tenant may see, the most recent first.
 
-        :param is_near: whether an address is in a network of the tenant's phones.
+        :param is_near: whether an address is at a site of the tenant's phones.
         """
         return tuple(
             shown

@@ -74,7 +74,7 @@ def is_valid_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Logins that were refused because of a wrong password, since the last good login from the same network.
+    """Logins that were refused because of a wrong password, since the last good login from the same site.
 
     :ivar when: the time of the last refused login, in seconds since the epoch.
     :ivar address: the IP address of the last refused login.
@@ -190,7 +190,7 @@ class LastBind:
     over_tls: bool = True
 
 
-# The time for which refused logins from one network count, even after a good login from another network.
+# The time for which refused logins from one site count, even after a good login from another site.
 REFUSAL_SECONDS = 24 * 3600.0
 
 
@@ -208,8 +208,8 @@ def _site(address: str) -> object:
 def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
     """Return the refused logins of a phone that has a wrong password, or None if its password seems right.
 
-    The password is right if a later login from the same network succeeded.  For a day, a successful login from another
-    network proves nothing, because somebody may have tried the password on another machine.
+    The password is right if a later login from the same site succeeded.  For a day, a successful login from another
+    site proves nothing, because somebody may have tried the password on another machine.
     """
     refused, seen = login.refused, login.last_seen
     if refused is None or seen is None or seen < refused.when:
@@ -501,7 +501,7 @@ def _set(connection: Connection, name: str, **columns: object) -> bool:
 def store_last_binds(connection: Connection, binds: Mapping[str, LastBind]) -> None:
     """Store the times and addresses of phones' last binds, but ignore binds with a former password.
 
-    A bind clears earlier refused logins from the same network.  If a phone binds with its next password, this password
+    A bind clears earlier refused logins from the same site.  If a phone binds with its next password, this password
     replaces the former password.
 
     :param binds: the last binds by name of the phone.

@@ -284,7 +284,7 @@ class PhonePages:
         )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
-        """Return the refused logins from networks other than the phone's network, or None if there are none.
+        """Return the refused logins from sites other than the phone's site, or None if there are none.
 
         Only administrators get the refused logins.
         """

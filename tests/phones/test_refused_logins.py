@@ -250,7 +250,7 @@ def test_a_disk_that_fails(scene: Scene) -> None:
 
 
 def test_guesses_from_elsewhere_are_for_the_administrator(scene: Scene) -> None:
-    """Not for a phone that has logged in from another network, whether that is stored or not; for a day."""
+    """Not for a phone that has logged in from another site, whether that is stored or not; for a day."""
     scene.bind("desk1", HERE)
     scene.refuse(address=AWAY, times=2)
     scene.store_binds()
