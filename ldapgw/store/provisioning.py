@@ -18,12 +18,12 @@ neither a person nor a phone.  Equal reports of a tenant are one row with a coun
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
+import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, select, text, update
 
 from ldapgw.errors import UnfitKey
@@ -63,8 +63,7 @@ _CAN_END = phone.c.next_password_at.is_not(None) & phone.c.tenant.not_in(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(msgspec.Struct, frozen=True, array_like=True):
     """A fetch of a phone's settings: the time, the IP address of the phone, and the name of the file."""
 
     when: float
@@ -211,7 +210,7 @@ def read_address(connection: Connection, name: str, now: float) -> ProvisioningA
     row = connection.execute(select(provisioning).where(current)).first()
     if row is None:
         return None
-    return value_of(ProvisioningAddress, row, fetches=tuple(Fetch(*fetch) for fetch in json.loads(row.fetches)))
+    return value_of(ProvisioningAddress, row, fetches=msgspec.json.decode(row.fetches))
 
 
 def fetch_password(
@@ -228,8 +227,8 @@ def fetch_password(
     ).first()
     if row is None:
         return False
-    fetches = [(new.when, new.address, new.file), *json.loads(row.fetches)][:MAX_FETCHES]
-    connection.execute(update(provisioning).where(same).values(fetches=json.dumps(fetches)))
+    fetches = [new, *msgspec.json.decode(row.fetches)][:MAX_FETCHES]
+    connection.execute(update(provisioning).where(same).values(fetches=msgspec.json.encode(fetches).decode()))
     return secret_box.unseal(row.password)
 
 

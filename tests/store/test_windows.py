@@ -92,7 +92,7 @@ def test_a_phone_fetches_once_in_a_window(connection: Connection, secret_box: Se
     assert provisioning.note_fetch(connection, window, stored(connection, "desk1"), "hash-2", NEW) is Reason.CLOSED
     assert (
         provisioning.note_fetch(
-            connection, again, stored(connection, "desk1"), "hash-2", replace(NEW, when=again.until)
+            connection, again, stored(connection, "desk1"), "hash-2", Fetch(again.until, NEW.address, NEW.file)
         )
         is Reason.CLOSED
     )
