@@ -13,9 +13,12 @@ from sqlalchemy import Connection
 from ldapgw.store import phones, provisioning
 from ldapgw.store.phones import PhoneLogin, ReplicaBooks
 from ldapgw.store.provisioning import (
+    ADDRESS_SECONDS,
+    MAX_FETCHES,
     MAX_REFUSALS,
     UNUSED_SECONDS,
     Fetch,
+    ProvisioningAddress,
     ProvisioningWindow,
     Reason,
     WindowPhone,
@@ -161,6 +164,20 @@ def test_an_unused_password_ends(connection: Connection, secret_box: SecretBox) 
     assert [stored(connection, name).next_password for name in ("desk1", "desk2")] == ["hash", "hash"]
     provisioning.remove_expired(connection, NEW.when + UNUSED_SECONDS)
     assert [stored(connection, name).next_password for name in ("desk1", "desk2")] == ["", "hash"]
+
+
+def test_an_address_has_its_last_fetches_the_newest_first(connection: Connection, secret_box: SecretBox) -> None:
+    """Each fetch gets the password; the oldest fetches are forgotten."""
+    phones.add(connection, DESK)
+    provisioning.create_address(connection, "desk1", secret_box, "password", DESK.password, "sha256$33$33", NOW)
+    address = provisioning.read_address(connection, "desk1", NOW)
+    assert address is not None
+    assert address == ProvisioningAddress("desk1", "sha256$33$33", NOW + ADDRESS_SECONDS)
+    fetches = [Fetch(NOW + number, "192.0.2.7", f"{number}.cfg") for number in range(MAX_FETCHES + 1)]
+    for fetch in fetches:
+        assert provisioning.fetch_password(connection, address, secret_box, fetch) == "password"
+    read = provisioning.read_address(connection, "desk1", NOW)
+    assert read == replace(address, fetches=tuple(fetches[:0:-1]))
 
 
 @needs_postgresql
