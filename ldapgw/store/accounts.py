@@ -244,20 +244,6 @@ def read(connection: Connection, account_id: int) -> Account | None:
 
 
 STORED_EPOCH = func.coalesce(select(change.c.key).where(change.c.kind == EPOCH).scalar_subquery(), "").label("epoch")
-_GENERATION = select(account.c.generation, account.c.connected_at, STORED_EPOCH).where(
-    account.c.id == bindparam("account_id")
-)
-
-
-def read_generation(connection: Connection, account_id: int, grant: Account | None = None) -> tuple[str, int] | None:
-    """Return the epoch and the generation of an account's contacts, or None if there is no such account.
-
-    :param grant: if given, the result is also None if the account no longer has this grant.
-    """
-    row = connection.execute(_GENERATION, {"account_id": account_id}).first()
-    if row is None or (grant is not None and row.connected_at != grant.connected_at):
-        return None
-    return row.epoch, row.generation
 
 
 def read_all(connection: Connection, tenant: str | None = None) -> tuple[Account, ...]:
@@ -540,12 +526,13 @@ class _Queries:
     @classmethod
     def where(cls, condition: ColumnElement[bool]) -> _Queries:
         ids = select(account.c.id).where(condition).scalar_subquery()
-        rows = select(account).where(condition).order_by(account.c.tenant, account.c.address)
+        alarms = (column.label(f"alarm_{column.name}") for column in (alarm.c.code, alarm.c.since, alarm.c.link))
+        rows = select(account, *alarms).outerjoin(alarm, alarm.c.tenant == account.c.tenant).where(condition)
+        rows = rows.order_by(account.c.tenant, account.c.address)
         return cls(rows, select(source).where(source.c.account_id.in_(ids)))
 
 
 _BY_ID = _Queries.where(account.c.id == bindparam("account_id"))
-_ALARMS = select(alarm)
 
 
 def read_some(
@@ -554,13 +541,6 @@ def read_some(
     """Read the accounts that meet a condition."""
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
-    alarms = {row.tenant: value_of(ErrorStatus, row) for row in connection.execute(_ALARMS)}
-
-    def alarm_of(row: Row[Any]) -> ErrorStatus | None:
-        # An alarm is about the tenant's OAuth client, which delegated accounts do not use.
-        concerned = row.connected_at is not None and (row.refresh_token or not row.delegated)
-        return alarms.get(row.tenant) if concerned else None
-
     states: dict[int, dict[str, str]] = {}
     errors: dict[int, ErrorStatus] = {}
     warnings: dict[int, dict[str, ListingWarnings]] = {}
@@ -578,8 +558,8 @@ def read_some(
             Account,
             row,
             scopes=row.scopes.split(),
-            error=_first_to_solve(errors.get(row.id), alarm_of(row)),
-            alarm=alarm_of(row),
+            error=_first_to_solve(errors.get(row.id), _alarm_of(row)),
+            alarm=_alarm_of(row),
             requested_sync=row.wish,
             pending_sync=row.due,
             sources=states.get(row.id, {}),
@@ -646,6 +626,12 @@ def read_alike(connection: Connection, stale_before: float) -> tuple[AlikeAccoun
 
 def _first_to_solve(error: ErrorStatus | None, alarm: ErrorStatus | None) -> ErrorStatus | None:
     return error if error is not None and error.code in OWN_ERRORS else alarm or error
+
+
+def _alarm_of(row: Row[Any]) -> ErrorStatus | None:
+    # An alarm is about the tenant's OAuth client, which delegated accounts do not use.
+    is_concerned = row.connected_at is not None and (row.refresh_token or not row.delegated)
+    return ErrorStatus(row.alarm_code, row.alarm_since, row.alarm_link) if is_concerned and row.alarm_code else None
 
 
 def _error_status(row: Row[Any]) -> ErrorStatus:

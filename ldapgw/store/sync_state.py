@@ -8,11 +8,11 @@ the pages of all gateways can show the progress to people who wait for their fir
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, func, insert, literal, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import sync_history
@@ -101,27 +101,44 @@ class SyncProgress:
     step_count: int = 1
 
 
-_START = select(
-    *(account.c.generation, STORED_EPOCH, account.c.labels_token, account.c.labels_fingerprint),
-    *(account.c.refresh_token, account.c.access_token, account.c.access_expires_at),
-).where(account.c.id == bindparam("account_id"))
+# A sync reads the account with its sources in one statement; the account's values are then in each row.
+_START = (
+    select(
+        *(account.c.generation, STORED_EPOCH, account.c.connected_at, account.c.labels_token),
+        *(account.c.labels_fingerprint, account.c.refresh_token, account.c.access_token, account.c.access_expires_at),
+        source,
+    )
+    .outerjoin(source)
+    .where(account.c.id == bindparam("account_id"))
+)
 
 
 def read_start(
     connection: Connection, secret_box: SecretBox, account_id: int
-) -> tuple[tuple[str, int], Mapping[Source, SyncState], LabelState, Tokens] | None:
+) -> tuple[tuple[str, int], dict[Source, SyncState], LabelState, Tokens] | None:
     """Read what a sync of an account starts from.
 
-    :returns: the epoch and the account's generation (`ldapgw.store.accounts.read_generation`), the states of its
-        sources, its labels and its tokens; None if there is no such account.
+    :returns: the epoch and the account's generation, the states of its sources, its labels and its tokens; None if
+        there is no such account.
     :raises StoreError: if the tokens were encrypted with an unknown key.
     """
-    row = connection.execute(_START, {"account_id": account_id}).first()
-    if row is None:
+    rows = connection.execute(_START, {"account_id": account_id}).all()
+    if not rows:
         return None
+    row = rows[0]
     labels = LabelState(read_labels(connection, account_id), row.labels_token, row.labels_fingerprint)
-    states = read_sync_states(connection, account_id)
-    return (row.epoch, row.generation), states, labels, tokens_of(row, secret_box)
+    return (row.epoch, row.generation), _sync_states(rows), labels, tokens_of(row, secret_box)
+
+
+def read_present(connection: Connection, grant: Account) -> tuple[tuple[str, int], dict[Source, SyncState]] | None:
+    """Read the epoch and the generation of an account's contacts, and the states of its sources.
+
+    :returns: None if the account no longer has the same grant.
+    """
+    rows = connection.execute(_START, {"account_id": grant.id}).all()
+    if not rows or rows[0].connected_at != grant.connected_at:
+        return None
+    return (rows[0].epoch, rows[0].generation), _sync_states(rows)
 
 
 def write_label_state(connection: Connection, account_id: int, state: LabelState) -> bool:
@@ -370,9 +387,14 @@ _SYNC_STATES = select(source).where(source.c.account_id == bindparam("account_id
 
 def read_sync_states(connection: Connection, account_id: int) -> dict[Source, SyncState]:
     """Read the sync states of an account's sources that have a row."""
+    return _sync_states(connection.execute(_SYNC_STATES, {"account_id": account_id}))
+
+
+def _sync_states(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[Source, SyncState]:
     return {
         Source(row.source): value_of(SyncState, row, warnings=json.loads(row.warnings or "{}"))
-        for row in connection.execute(_SYNC_STATES, {"account_id": account_id})
+        for row in rows
+        if row.source is not None  # the account has no sources
     }
 
 

@@ -249,10 +249,10 @@ def apply_sync_result(connection: Connection, account: Account, result: SyncResu
     After an error nothing is written: the caller rolls the transaction back.
     """
     accounts.lock(connection, account.id)
-    generation = accounts.read_generation(connection, account.id, account)
-    if generation is None:
+    present = sync_state.read_present(connection, account)
+    if present is None:
         return None
-    before = sync_state.read_sync_states(connection, account.id)
+    generation, before = present
     switched_off = {source for source, stored in before.items() if stored.state is SourceState.OFF}
     if switched_off != account.switched_off or generation != result.generation:
         raise SyncOutdated

@@ -21,7 +21,7 @@ from ldapgw.directory.book import build_book
 from ldapgw.peers.leadership import POOLED
 from ldapgw.server import preflight
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store import accounts, changes, contacts, phones, tenants, workspaces
+from ldapgw.store import changes, contacts, phones, tenants, workspaces
 from ldapgw.store.changes import History
 from ldapgw.store.database import revisions
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
@@ -35,7 +35,7 @@ from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.postgresql import Server, needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 from tests.support.site.running import free_ports
-from tests.support.stage.sync import CONTEXT
+from tests.support.stage.sync import CONTEXT, read_generation
 
 HOST = "phonebook.example.com"
 CERTIFICATE, PRIVATE_KEY = "tls.certificate = cert.pem", "tls.private_key = key.pem"
@@ -116,7 +116,7 @@ def test_numbers_that_have_gone_back(gateway: Gateway) -> None:
     """A cached book that is newer than the database shows that other tools have put former data back."""
     account_id = gateway.connect("alice@acme.example")
     gateway.do(changes.begin_epoch)
-    generation = gateway.do(accounts.read_generation, account_id)
+    generation = gateway.do(read_generation, account_id)
     assert generation is not None
     epoch, number = generation
     book = build_book(CONTEXT, "0", "alice@acme.example", Sharing.PRIVATE, [], {}, per_number=False)

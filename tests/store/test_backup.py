@@ -19,7 +19,7 @@ from ldapgw.store.secrets import KeySource, SecretBox
 from ldapgw.store.sign_ins import ConsentFlow, SignIn
 from tests.support.kill import Kill, Killed
 from tests.support.stage.databases import open_file
-from tests.support.stage.sync import DESK, GRANT, NOW, connect
+from tests.support.stage.sync import DESK, GRANT, NOW, connect, read_generation
 
 RECORDED = "what was recorded"
 
@@ -89,12 +89,12 @@ def test_what_was_true_at_the_time_alone_is_forgotten(site: Site) -> None:
     back_up(site.path, site.backup)
     with site.database.begin() as connection:
         sync_state.increment_generation(connection, site.account)
-        epoch, generation = accounts.read_generation(connection, site.account)
+        epoch, generation = read_generation(connection, site.account)
     site.restore()
     with site.database.begin() as connection:
         account = accounts.read(connection, site.account)
         assert (account.syncing, account.is_connected) == (False, True)
-        assert accounts.read_generation(connection, site.account) != (epoch, generation - 1)
+        assert read_generation(connection, site.account) != (epoch, generation - 1)
         assert account.generation == generation - 1
         assert accounts.read_tokens(connection, site.secret_box, site.account).refresh_token == GRANT.refresh_token
         assert connection.execute(select(tables.sign_in)).all() == []

@@ -12,7 +12,7 @@ from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, changes, contacts, photos, sync_state, tables
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
-from tests.support.stage.sync import GRANT, NOW, connect
+from tests.support.stage.sync import GRANT, NOW, connect, read_generation
 
 ADA, BEN = Contact("c1", source_id="s1", name="Ada"), Contact("c2", source_id="s2", name="Ben")
 URL, OTHER_URL = "https://lh3.googleusercontent.com/a=s240", "https://lh3.googleusercontent.com/b=s240"
@@ -49,7 +49,7 @@ def test_a_photo_comes_to_its_contact(connection: Connection, account_id: int) -
     write(connection, account_id, (ADA, URL), (BEN, ""))
     assert due(connection) == [("c1", URL)]
     assert served(connection, account_id) == {"c1": b"", "c2": b""}
-    epoch, before = accounts.read_generation(connection, account_id)
+    epoch, before = read_generation(connection, account_id)
     assert before is not None
     assert fetch(connection, account_id)
     assert due(connection) == []
@@ -57,7 +57,7 @@ def test_a_photo_comes_to_its_contact(connection: Connection, account_id: int) -
     # A book of the generation before lacks it.
     delta = changes.read_deltas(connection, {account_id: (before, 10)})[account_id]
     assert (delta.changed, delta.removed) == ([replace(ADA, photo=PICTURE)], {})
-    assert accounts.read_generation(connection, account_id) == (epoch, before + 1)
+    assert read_generation(connection, account_id) == (epoch, before + 1)
 
 
 def test_a_photo_that_changes(connection: Connection, account_id: int) -> None:

@@ -39,8 +39,8 @@ from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.peers.leadership import Leader, OnlyGateway
-from ldapgw.store import accounts, contacts, phones, sync_state
-from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SyncRequest
+from ldapgw.store import accounts, contacts, phones, sync_state, tables
+from ldapgw.store.accounts import STORED_EPOCH, Account, ErrorStatus, NewGrant, SyncRequest
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
@@ -512,6 +512,13 @@ def read_account(connection: Connection, account_id: int) -> Account:
     account = accounts.read(connection, account_id)
     assert account is not None
     return account
+
+
+def read_generation(connection: Connection, account_id: int) -> tuple[str, int]:
+    """Read the epoch and the generation of an account's contacts."""
+    query = select(tables.account.c.generation, STORED_EPOCH).where(tables.account.c.id == account_id)
+    row = connection.execute(query).one()
+    return row.epoch, row.generation
 
 
 def begin_sync(connection: Connection, account_id: int) -> Account:
