@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 from operator import attrgetter
 from typing import Any, NoReturn, cast
 from urllib.request import getproxies, proxy_bypass
@@ -136,6 +137,9 @@ class GoogleEndpointFactory:
         self._proxy = proxy
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: N802  the interface's name
+        return _LimitedEndpoint(partial(self._endpoint, uri))
+
+    def _endpoint(self, uri: URI) -> IStreamClientEndpoint:
         proxy = self._proxy
         if proxy is None and uri.scheme == b"https":
             try:
@@ -148,7 +152,7 @@ class GoogleEndpointFactory:
             endpoint = _TunnelEndpoint(endpoint, uri, proxy)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
-        return _LimitedEndpoint(endpoint)
+        return endpoint
 
 
 @implementer(IStreamClientEndpoint)
@@ -238,15 +242,19 @@ class _Tunnel(Protocol):
 
 @implementer(IStreamClientEndpoint)
 class _LimitedEndpoint:
-    """An endpoint whose connections limit the head of each response."""
+    """An endpoint whose connections limit the head of each response.
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    :param endpoint: makes the endpoint.  `Agent` asks for an endpoint at each call, but most calls use an open
+        connection, and preparing TLS takes about as long as sending a request.
+    """
+
+    def __init__(self, endpoint: Callable[[], IStreamClientEndpoint]) -> None:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:  # noqa: N803  the interface's name
         factory = WrappingFactory(protocolFactory)
         factory.protocol = _HeadLimiter
-        connected: Any = self._endpoint.connect(factory)
+        connected: Any = self._endpoint().connect(factory)
         return cast("Deferred[IProtocol]", connected.addCallback(attrgetter("wrappedProtocol")))
 
 

@@ -13,13 +13,15 @@ from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import DNSLookupError, NoRouteError, UserError
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseNeverReceived
 
 from ldapgw import __version__
 from ldapgw.errors import BadResponse, GoogleUnavailable, NetworkFailure, QuotaExceeded
 from ldapgw.google import http
+from ldapgw.google.connections import GoogleEndpointFactory
 from ldapgw.google.endpoints import CallSource
 from ldapgw.google.http import GoogleHttpClient, GoogleResponse, http_client
 from tests.support.certificates import issue
@@ -346,6 +348,27 @@ def test_one_connection_for_several_calls(piece):
     assert (len(reactor.tcpClients), transport.connected) == (1, True)
     reactor.advance(1)
     assert not transport.connected
+
+
+class NotingPolicy(BrowserLikePolicyForHTTPS):
+    """Notes for which hosts TLS is prepared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hosts: list[bytes] = []
+
+    def creatorForNetloc(self, hostname, port):  # noqa: N802  the interface's name
+        self.hosts.append(hostname)
+        return super().creatorForNetloc(hostname, port)
+
+
+def test_tls_is_prepared_for_new_connections_alone():
+    """Preparing TLS takes long, and most calls use an open connection."""
+    policy = NotingPolicy()
+    endpoint = GoogleEndpointFactory(MemoryReactorClock(), policy).endpointForURI(URI.fromBytes(b"https://127.0.0.1/"))
+    assert policy.hosts == []
+    endpoint.connect(Factory())
+    assert policy.hosts == [b"127.0.0.1"]
 
 
 @pytest.mark.parametrize("size", [0, 60_000, 200_000])
