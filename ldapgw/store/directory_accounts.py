@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select, update
 
 from ldapgw.contact import Source
 from ldapgw.errors import DamagedStore, GoogleError
@@ -83,21 +84,34 @@ def read_people(connection: Connection, account_id: int, most: int | None = None
 
 def find_directory_account(connection: Connection, tenant: str) -> DirectoryCandidate | None:
     """Return the account under which the tenant's Workspace directory is stored, or None if no directory is stored."""
-    return next(iter(read_candidates(connection, tenant, _IS_DIRECTORY_ACCOUNT)), None)
+    return next(iter(read_candidates(connection, tenant, _CANDIDATES.where(_IS_DIRECTORY_ACCOUNT))), None)
 
 
-def read_candidates(connection: Connection, tenant: str, *where: ColumnElement[bool]) -> tuple[DirectoryCandidate, ...]:
-    """Read the connected accounts of a tenant that meet all conditions, the oldest first."""
-    on = and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY)
-    account_columns = account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")
-    source_columns = source.c.state, source.c.asked_at, source.c.error_code.label("directory_error"), source.c.next_try
-    query = (
-        select(*account_columns, account.c.hd, *source_columns, _IS_DIRECTORY_ACCOUNT.label("is_directory_account"))
-        .join_from(account, source, on, isouter=True)
-        .where(account.c.tenant == tenant, account.c.connected_at.is_not(None), *where)
-        .order_by(account.c.id)
+# These statements are built once, because each sync of a tenant with a directory needs the second statement.
+_CANDIDATES = (
+    select(
+        *(account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")),
+        *(account.c.hd, source.c.state, source.c.asked_at, source.c.error_code.label("directory_error")),
+        *(source.c.next_try, _IS_DIRECTORY_ACCOUNT.label("is_directory_account")),
     )
-    return tuple(value_of(DirectoryCandidate, row, scopes=row.scopes.split()) for row in connection.execute(query))
+    .join_from(
+        account, source, and_(source.c.account_id == account.c.id, source.c.source == Source.DIRECTORY), isouter=True
+    )
+    .where(account.c.tenant == bindparam("tenant"), account.c.connected_at.is_not(None))
+    .order_by(account.c.id)
+)
+_CURRENT_CANDIDATES = _CANDIDATES.where(source.c.asked_at.is_not(None), _IS_DIRECTORY_ACCOUNT)
+
+
+def read_candidates(
+    connection: Connection, tenant: str, query: Select[Any] = _CANDIDATES
+) -> tuple[DirectoryCandidate, ...]:
+    """Read the connected accounts of a tenant, the oldest first.
+
+    :param query: a statement that limits `_CANDIDATES`.
+    """
+    rows = connection.execute(query, {"tenant": tenant})
+    return tuple(value_of(DirectoryCandidate, row, scopes=row.scopes.split()) for row in rows)
 
 
 def read_current_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
@@ -106,7 +120,7 @@ def read_current_candidates(connection: Connection, tenant: str) -> tuple[Direct
     Each sync of each account needs the directory account, and in a large tenant a list of all accounts
     (`read_candidates`) would cost more than the rest of the sync.
     """
-    return read_candidates(connection, tenant, source.c.asked_at.is_not(None), _IS_DIRECTORY_ACCOUNT)
+    return read_candidates(connection, tenant, _CURRENT_CANDIDATES)
 
 
 def read_directory_account(connection: Connection, tenant: str) -> Account | None:
