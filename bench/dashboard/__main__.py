@@ -58,14 +58,15 @@ def _prometheus(site: Site, folder: Path) -> Iterator[int]:
 
 
 def _draw(ask: Ask, span: Span, images: Path) -> list[str]:
-    """Draw each row of the dashboard, and return the titles of panels without data."""
+    """Draw each row of the dashboard; return the titles of panels without data that don't say when they are empty."""
     dashboard = board.load()
     interval = max(_SCRAPES * _SCRAPE_SECONDS, span.step + _SCRAPE_SECONDS)
     values = {**board.variables(dashboard, ask), "__rate_interval": f"{interval}s"}
     empty = []
     for title, panels in board.rows(dashboard).items():
         answers = {panel["title"]: board.answers(panel, values, span, ask) for panel in panels}
-        empty += [name for name, series in answers.items() if not series]
+        described = {panel["title"]: panel["description"].startswith("Empty: ") for panel in panels}
+        empty += [name for name, series in answers.items() if not series and not described[name]]
         (images / f"dashboard-{title.lower()}.svg").write_text(board.plot(title, panels, answers, span), "utf-8")
     return empty
 
