@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Compiles what every search runs through, where ``LDAPGW_COMPILE=1`` asks for it; everything else is in setup.cfg.
+"""Compiles the modules that every search uses if ``LDAPGW_COMPILE=1`` is set; everything else is in setup.cfg.
 
 Compiled by mypyc, the same modules take half the time (docs/decisions/0042).  Without it they run as they are.
 """
@@ -12,15 +12,15 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# What a search passes, and what that calls; what encodes the whole directory for a replica; and what converts persons,
-# which a first sync spends most of its time with.
+# Searches use these modules, replication encodes the whole directory with them, and a first sync spends most of its
+# time in the modules that convert persons.
 COMPILED = (
     *("ber", "numbers/*", "directory/*", "ldap/*", "phones/search_log", "server/counters", "ldap/replication/*"),
     *("google/person", "google/person_text", "phones/book_formats", "phones/contact_list"),
 )
-# Not compiled: frozen dataclasses that go to another process, which those of mypyc cannot; types that msgspec reads,
-# because mypyc drops parameters of annotations (tests/test_wire_types.py); classes of Twisted and zope; and what runs
-# once.
+# These modules stay Python: mypyc's frozen dataclasses cannot go to another process, mypyc drops parameters of
+# annotations that msgspec reads (tests/test_wire_types.py), classes of Twisted and zope cannot be compiled, and some
+# code runs only once.
 NOT_COMPILED = {
     *("directory/__init__", "directory/access", "directory/book", "directory/dit"),
     *("directory/filter", "directory/naming_context", "directory/schema"),
@@ -31,13 +31,13 @@ NOT_COMPILED = {
 
 
 def compiled_modules() -> list[str]:
-    """The paths of what is compiled."""
+    """Return the paths of the modules that are compiled."""
     found = (path.as_posix() for name in COMPILED for path in sorted(Path("ldapgw").glob(f"{name}.py")))
     return [path for path in found if path.removeprefix("ldapgw/").removesuffix(".py") not in NOT_COMPILED]
 
 
 class BuildPackages(build_py):
-    """Builds the packages without what an earlier build left, which may be of another commit."""
+    """Builds the packages without the files of an earlier build, which may be of another commit."""
 
     def run(self) -> None:
         if not self.editable_mode:
@@ -61,13 +61,13 @@ else:
     except ImportError:
         setup(cmdclass=commands, setup_requires=compiler)
     else:
-        # Without the types of other packages: the compiler takes a third less time, and searches are as fast.
+        # Without the types of other packages, the compiler takes a third less time, and searches are as fast.
         settings = ["--config-file=", "--no-site-packages", "--ignore-missing-imports", "--follow-imports=silent"]
         # The variable is the one of mypy's own builds: tests need no fast code, and the compiler takes minutes for it.
         # Level 3 takes a quarter more time than level 2, and searches are not faster.
         level = os.environ.get("MYPYC_OPT_LEVEL", "2")
         modules = compiled_modules()
-        # Two libraries, which two processors compile at once.  A search crosses from one to the other a few times, and
+        # Two processors compile two libraries at once.  A search crosses from one to the other a few times, and
         # a short command loads the first alone.
         folders = tuple(f"ldapgw/{name}" for name in ("ber.py", "directory/", "google/", "numbers/"))
         people = [path for path in modules if path.startswith(folders)]

@@ -28,7 +28,7 @@ from tests.support.checkout import ROOT
 DASHBOARD = ROOT / "etc" / "grafana" / "ldapgw.json"
 _LABEL_VALUES = re.compile(r"label_values\((?P<series>.+), (?P<label>\w+)\)")
 
-# What Prometheus' HTTP API returns as `data` for a path and its parameters.
+# Prometheus' HTTP API returns this value as `data` for a path and its parameters.
 Ask = Callable[[str, Mapping[str, str]], Any]
 # A panel, as the dashboard's JSON has it.
 Panel = Mapping[str, Any]
