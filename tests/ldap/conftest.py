@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of ``ldapgw.ldap`` share."""
+"""The tests of ``ldapgw.ldap`` share these fixtures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def trouble() -> Iterator[list[Any]]:
-    """What an operator would be warned of: log events above info."""
+    """Yield the list of the log events above info, which would warn an operator."""
     events: list[Any] = []
 
     def observe(event: Any) -> None:

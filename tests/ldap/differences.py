@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where we differ from slapd on purpose, each with its reason, and how slapd has to be asked to agree with us.
+"""We differ from slapd here on purpose, each time with a reason, and with a question on which slapd agrees with us.
 
 A difference of a term has a *translation*: what means to slapd what the term means to us.  So everything around the
 term is still compared.  Where slapd has no words for it, the request is not compared (`Unasked`); `EXAMPLES` in the
@@ -43,7 +43,7 @@ from ldapgw.directory.schema import (
 from tests.support.phonebook.awkward import BASE
 
 STRINGS = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT))
-# Where a sign that is not ASCII makes the term Undefined.
+# A sign that is not ASCII makes a term of these attributes Undefined.
 IA5 = frozenset(("mail", "dc"))
 UNDEFINED = Equality("nosuch", b"x")
 # Several values in one entry: "one is not before the asked one" and "none is before it" are two things.
@@ -71,7 +71,7 @@ class Difference:
 
 
 def translated_filter(sought: Filter) -> Filter:
-    """What slapd is to be asked; raises `Unasked` when there are no words for it."""
+    """Return the filter for slapd; raises `Unasked` when slapd has no words for it."""
     match sought:
         case And(terms):
             return And(tuple(map(translated_filter, terms)))
@@ -94,12 +94,12 @@ def named_rule(term: Filter) -> MatchingRule | None:
 
 
 def hard_to_fold(text: str) -> bool:
-    """Whether a text holds a letter that the two servers fold in two ways."""
+    """Return True if a text holds a letter that the two servers fold in two ways."""
     return any(len(sign.casefold()) != 1 or sign.casefold() != sign.lower() for sign in text)
 
 
 def is_hard(text: str) -> bool:
-    """Whether the two servers compare a value in two ways, whatever is asked for."""
+    """Return True if the two servers compare a value in two ways in every search."""
     return hard_to_fold(text) or _mapped(text.encode()) != text.encode()
 
 
@@ -181,7 +181,7 @@ def _impossible_dn(term: Filter, kind: AttributeType | None) -> bool:
 
 
 def is_possible(text: str) -> bool:
-    """Whether a text is no DN at all, or a DN of known attribute types and values that are not empty."""
+    """Return True if a text is no DN at all, or a DN of known attribute types and values that are not empty."""
     try:
         dn = Dn.parse(text)
     except InvalidDn:
@@ -372,7 +372,7 @@ DIFFERENCES = (
 
 
 def translated(request: SearchRequest) -> SearchRequest:
-    """What slapd is to be asked.
+    """Return the search for slapd.
 
     :raises Unasked: when there are no words for it.
     """
@@ -382,7 +382,7 @@ def translated(request: SearchRequest) -> SearchRequest:
 
 
 def translated_compare(attribute: str, value: bytes) -> Equality:
-    """What slapd is to be asked to compare.
+    """Return the comparison for slapd.
 
     :raises Unasked: when there are no words for it.
     """
@@ -396,7 +396,7 @@ def translated_compare(attribute: str, value: bytes) -> Equality:
 
 
 def explains(ours: int | None, theirs: int | None) -> bool:
-    """Whether two results of a Compare say one thing: slapd looks at the assertion first, and we at the entry.
+    """Return True if two results of a Compare agree: slapd looks at the assertion first, and we at the entry.
 
     Undefined attribute types and values that cannot be come out as undefinedAttributeType and invalidAttributeSyntax
     where we say that the entry or the attribute is not there; RFC 4511 4.10 leaves the order open.

@@ -123,7 +123,7 @@ def everything(seed: int, at: int) -> list[pdu.Response]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_reckoned_is_what_there_is(seed: int) -> None:
-    """Whoever asks for everything gets every book, and each contact whole: the reckoning is not too generous."""
+    """A search for everything gets every book, and each contact whole: the expectation is not too generous."""
     place: Office = offices.office(seed)
     for at, desk in enumerate(place.desks):
         whole, _ = reckoned(seed, at)

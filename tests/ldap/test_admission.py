@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What bounds a client: addresses, connections, deadlines, penalties, unknown numbers, and lines of the log."""
+"""Addresses, connections, deadlines, penalties, unknown numbers, and lines of the log bound a client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.support.phonebook.wire import make_factory, make_gate
 
 
 def test_connections_are_counted_in_all_and_by_network():
-    """Who goes makes room."""
+    """A connection that ends makes room."""
     connections: ConnectionLimits[str] = ConnectionLimits(3, 2)
     connections.add("a", "net")
     connections.add("b", "net")
@@ -65,7 +65,7 @@ def test_connections_are_counted_in_all_and_by_network():
     ],
 )
 def test_each_deadline_has_its_end(waiting, expected):
-    """Who takes nothing is cut off; who says nothing is sent away."""
+    """A client that takes nothing is cut off; a client that says nothing is sent away."""
     deadlines = Deadlines()
     assert deadlines.expiry_action(1e12) is None
     deadlines.set(Timeout(waiting), 10.0)
@@ -101,7 +101,7 @@ def test_wrong_passwords_get_slower_and_are_forgotten():
 
 @pytest.mark.parametrize("spelling", ["desk1", " DESK1", "cn=desk1,ou=phones,dc=example", "CN=Desk1, ou=phones"])
 def test_a_login_that_is_tried_from_everywhere_gets_slower_too(spelling):
-    """Whatever it is written like."""
+    """The spelling of the login does not matter."""
     penalties = BindBackoff()
     assert [penalties.delay(f"net{at}", "desk1", 0.0) for at in range(3)] == [0.25, 0.5, 1.0]
     assert penalties.delay("net9", spelling, 0.0) == 2.0
@@ -176,7 +176,7 @@ def test_what_is_known_of_numbers_is_bounded():
 
 
 def test_the_tables_of_wrong_passwords_are_bounded():
-    """What was quiet longest goes first; what was tried as a login, perhaps a password, is not kept."""
+    """The quietest entries are dropped first; tried logins are not kept, because they may be passwords."""
     penalties = BindBackoff()
     penalties.delay("first", "hunter2", 0.0)
     for number in range(MAX_TRACKED_LOGINS):
@@ -197,7 +197,7 @@ def test_who_was_quiet_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatc
 
 
 def test_wrong_passwords_at_other_gateways_count() -> None:
-    """What they tell counts as if it had been tried here, and is not told back."""
+    """Attempts at other gateways count as attempts here, and are not told back."""
     here, there = BindBackoff(), BindBackoff()
     for number in range(3):
         there.delay("192.0.2.1", "cn=desk1,dc=example", float(number))
@@ -221,7 +221,7 @@ def test_what_is_told_of_wrong_passwords_is_bounded(monkeypatch: pytest.MonkeyPa
 
 
 def test_numbers_asked_for_at_other_processes_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that were given back do not."""
+    """Numbers that were given back do not count."""
     now = [0.0]
     here, there = (CallerIdLimits(lambda: now[0], lambda *_: None) for _ in range(2))
     assert there.take(PHONE, "192.0.2.1", 290)
@@ -242,7 +242,7 @@ def test_numbers_asked_for_at_other_processes_count(monkeypatch: pytest.MonkeyPa
 
 
 def test_phones_and_web_pages_have_one_budget() -> None:
-    """What is tried over LDAP or HTTP, here or at another gateway, counts for the login, whatever the address is."""
+    """Attempts over LDAP and HTTP, here and at other gateways, count for the login from any address."""
     here, there = make_factory(clock=Clock()), make_factory(clock=Clock())
     assert there.take_guesses() == Guesses()
     assert there.budget(PHONE, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
@@ -321,7 +321,7 @@ def test_an_ipv6_client_is_told_whole():
 
 
 def test_the_table_is_bounded():
-    """Who comes new when it is full is counted with the others; when it empties there is room again."""
+    """New origins count together while the table is full; an emptied table has room again."""
     throttle = LogThrottle()
     for number in range(MAX_TRACKED_ORIGINS):
         throttle.add("x", f"net{number}", 0.0)

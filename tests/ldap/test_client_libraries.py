@@ -367,7 +367,7 @@ def test_whoever_writes_is_refused(client: Any) -> None:
 
 @only(Ldap3)
 def test_a_login_before_starttls_does_not_count(client: Any) -> None:
-    """Where a program makes ldap3 sign in first, another sign-in over TLS is all that it needs."""
+    """A program that makes ldap3 sign in first only needs to sign in again over TLS."""
     client.bind()
     client.connection.server.tls = ldap3.Tls(ssl.CERT_REQUIRED, ca_certs_file=client._server.certificate,
                                              valid_names=["localhost"])  # fmt: skip

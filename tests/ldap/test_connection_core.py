@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What comes in one turn is answered together, on the wire (`tests.ldap.test_turns` has the order and the shares)."""
+"""Requests of one turn are answered together, on the wire (`tests.ldap.test_turns` has the order and the shares)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DONE = 0x65
 
 
 def test_a_turn_ends_with_the_clock_as_well(clock: Clock) -> None:
-    """Where the reactor is not ours."""
+    """A turn ends in a reactor that is not ours too."""
     client = Client(make_factory(clock=clock))
     client.protocol.dataReceived(ROOT)
     assert client.received() == []
@@ -51,7 +51,7 @@ def test_what_comes_in_two_pieces_in_one_turn_is_one(clock: Clock) -> None:
 def test_a_bind_says_the_same_at_once_and_on_the_long_way(
     name: str, password: bytes, *, require_tls: bool, secure: bool
 ) -> None:
-    """What comes in two pieces takes that; who was bound before is so no longer, unless the bind succeeds."""
+    """A bind in two pieces takes the long way; a bind that fails ends the login before it."""
     before, bind = (pdu.message(at, pdu.bind(*login)) for at, login in ((1, (DESK1, SECRET)), (2, (name, password))))
     who = pdu.message(3, pdu.extended(WHO_AM_I))
 
@@ -105,7 +105,7 @@ def test_who_is_gone_by_the_end_of_the_turn_is_not_looked_at(clock: Clock, asked
 
 
 def test_who_asks_at_the_last_moment_is_not_idle(clock: Clock) -> None:
-    """What came counts, although it has not been answered yet."""
+    """Received requests count although they are not answered yet."""
     factory = make_factory(clock=clock)
     client = Client(factory)
     client.bind()
@@ -177,7 +177,7 @@ def test_a_connection_that_breaks_harms_nobody_else_in_the_turn(clock: Clock) ->
 
 
 def test_an_error_of_our_own_harms_nobody_else_in_the_turn(clock: Clock) -> None:
-    """What fails to be found at once is found the long way; what cannot be taken note of was answered all the same."""
+    """A search that fails at once takes the long way; a search that cannot be noted is answered all the same."""
     gate, dits, notes = make_gate(), [KeyError("broken")], list[str]()
 
     def dit():

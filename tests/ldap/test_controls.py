@@ -33,7 +33,7 @@ UNKNOWN = "1.2.3.4"
 @pytest.mark.parametrize("critical", [False, True])
 @pytest.mark.parametrize("value", [None, b"", b"\x30\x00"])
 def test_controls_round_trip(critical, value):
-    """What is absent stays absent; the default of the criticality may be written out."""
+    """Absent parts stay absent; the default of the criticality may be written out."""
     control = Control(UNKNOWN, critical, value)
     reader = BerReader.over(controls.write((control, control)))
     assert (controls.read(reader), bool(reader)) == ((control, control), False)

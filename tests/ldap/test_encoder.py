@@ -71,7 +71,7 @@ def test_an_extended_response_may_have_a_name_and_a_value():
 
 
 def test_controls_stand_behind_the_response():
-    """Where RFC 4511 4.1.1 has them."""
+    """RFC 4511 4.1.1 puts the controls there."""
     message = second_opinion(
         encode(Reply(1, Operation.SEARCH, SUCCESS, controls=(Control("1.2", critical=True, value=b"v"),)))
     )

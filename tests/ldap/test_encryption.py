@@ -113,7 +113,7 @@ class Phone:
                 await deferLater(self.reactor, 0)
 
     async def ask(self, request: bytes) -> list[pdu.Response]:
-        """What the server answers; raises what the socket does when it closes instead."""
+        """Return the server's answer; raises the socket's error if the server closes instead."""
         self.socket.send(pdu.message(1, request))
         received = await self._until_done(lambda: self.socket.recv(1 << 16))
         return pdu.responses(received)
@@ -184,7 +184,7 @@ async def test_phones_show_a_certificate_where_the_site_wants_that(make_server, 
 )
 @pytest_twisted.ensureDeferred
 async def test_what_is_no_handshake_is_closed_with_a_line(make_server, reactor, octets, kind, detail, logged):
-    """Whatever somebody sends to the TLS port."""
+    """The log has a line for any octets to the TLS port that are no handshake."""
     server = make_server()
     stranger = Phone(server, "LDAPS")
     while not len(server.factory._connections):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whoever wants to stop the server stops nobody: each attack costs little, and others are answered in between.
+"""A client that wants to stop the server stops nobody: attacks cost little, and others are answered in between.
 
 What is bounded is work, not time: the seconds that the reactor is kept in one turn.
 """
@@ -97,7 +97,7 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 @best_of_three
 def test_nothing_wedges_a_connection(gate, broken):
-    """Whatever stands behind what cannot be read is not waited for, not kept and not answered."""
+    """Messages behind an unreadable one are not waited for, not kept and not answered."""
     server = Server(gate)
     talk = server.talk()
     talk.say(PING + bytes.fromhex(broken) + PING * 1000)

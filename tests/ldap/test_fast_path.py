@@ -108,7 +108,7 @@ def client() -> Client:
 @settings(max_examples=examples(200), deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
 def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
-    """What comes in two parts takes the long way; each request is asked twice, so that it is known the second time."""
+    """A message in two parts takes the long way; the second time, a request is known."""
     first, second = client(), client()
     for request in [*asked, *asked]:
         message = pdu.message(message_id, request)
@@ -130,7 +130,7 @@ def test_parts_without_text_ask_who_is_there(names: tuple[str, ...], parts: str)
 
 
 def test_photos_both_ways() -> None:
-    """Whose octets may be anything, in answers of some kilobytes and in one of a megabyte."""
+    """Photos may have any octets, in answers of some kilobytes and of a megabyte."""
     people = [replace(one, photo=jpeg(at)) for at, one in enumerate(contacts(150))]
     factory = make_factory(make_gate(dit_of(people, replace(CONTEXT, photos=True))))
     first, second = Client(factory), Client(factory)
@@ -270,13 +270,13 @@ LONG_WAY = {
 
 @pytest.mark.parametrize("octets", LONG_WAY.values(), ids=LONG_WAY)
 def test_what_takes_the_long_way(octets: bytes) -> None:
-    """Whatever is not plain, though what is asked for could be answered at once."""
+    """Unusual messages take the long way, although their searches could be answered at once."""
     assert FastPath(1000).answer(DIT, awkward.VIEWER, message_of(Present("cn"))) is not None
     assert FastPath(1000).answer(DIT, awkward.VIEWER, octets) is None
 
 
 def test_letters_of_another_script_are_found_at_once_among_many_companies() -> None:
-    """Those who type them mean the names, which begin likewise in Latin letters, as the companies of others do."""
+    """Greek letters match names that begin with the same Latin letters as the companies of many others."""
     people = [Contact(f"c{at}", name=f"Ada {at:04}", organization="Elektro Adler") for at in range(1200)]
     people += [Contact("elena", name="Élena Zander"), Contact("eleni", name="Ελένη Ζαχαρίου")]
     dit = dit_of(people)
@@ -342,7 +342,7 @@ def names_found(factory: LdapFactory, text: str) -> list[str]:
 
 
 def test_what_is_kept_has_bounds() -> None:
-    """Whoever asks for something else each time gets answers, and we forget the oldest."""
+    """New requests get answers, and the oldest requests are forgotten."""
     shortcut = FastPath(1000)
     names = ("cn", "sn", "givenName", "displayName", "o", "mail", "l", "title", "ou", "st", "street", "mobile", "uid",
              "pager", "homePhone")  # fmt: skip
@@ -359,7 +359,7 @@ def test_what_is_kept_has_bounds() -> None:
 
 
 def test_a_repeated_search_finds_what_is_served_now() -> None:
-    """Whoever searches again, in the same book or in another one, gets the octets that a first search would get."""
+    """A repeated search, in the same book or in another one, gets the octets that a first search would get."""
 
     def served(*names: str) -> Dit:
         alice = [Contact(f"c{at}", name=name) for at, name in enumerate(names)]
@@ -423,7 +423,7 @@ def published(count: int, before: Directory | None) -> Directory:
 
 
 def calls_of_searches(count: int) -> dict[str, int]:
-    """How many functions are called for a search: once more, by somebody new who sees the same, after a change."""
+    """Count the functions called for a search: once more, by somebody new who sees the same, after a change."""
     first = published(count, None)
     second = published(count, first)
     shortcut, octets = FastPath(1000), message_of(Substrings("cn", b"ad", (), None), base=BASE)
@@ -462,7 +462,7 @@ def shared_books(count: int, note: str) -> Dit:
     ids=["a list", "more than is looked at", "more than is written at once"],
 )  # fmt: skip
 def test_what_is_long_takes_the_long_way(dit: Dit, found: int | None) -> None:
-    """Where answers are made in parts, and others have their turn in between; as the first list with its attributes."""
+    """Answers in parts let others have their turn in between, as does the first list with its attributes."""
     request = pdu.message(2, pdu.search(BASE, 2, encode(Substrings("cn", b"user", (), None)), size=0))
     viewer = Viewer("cn=desk1", (Access("acme", ("b0",)),))
 

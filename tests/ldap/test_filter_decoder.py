@@ -87,7 +87,7 @@ def long(octets: int) -> bytes:
 TERM = encode(Present("cn"))
 DEEP = (ResultCode.PROTOCOL_ERROR, "filter: nested too deep")
 MANY = (ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
-# What is read, and what is too much.
+# The limits, each with a filter that is read and a filter that is too much.
 LIMITS = {
     "levels of and": (nested(0xA0, 50), nested(0xA0, 51), *DEEP),
     "levels of or": (nested(0xA1, 50), nested(0xA1, 990), *DEEP),

@@ -26,7 +26,7 @@ def taken(framer: Framer) -> list[bytes]:
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=6), st.data())
 @settings(max_examples=examples(100), deadline=None)
 def test_every_way_of_splitting_the_stream_gives_the_same_messages(contents, data):
-    """Where the cuts are does not matter, even within a header."""
+    """The stream may be cut anywhere, even within a header."""
     messages = [tlv(SEQUENCE, content) for content in contents]
     stream = b"".join(messages)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
@@ -94,7 +94,7 @@ def test_a_length_in_more_octets_than_needed_is_taken():
 
 
 def test_discard_forgets_what_came():
-    """What stood in front of a TLS handshake."""
+    """Octets in front of a TLS handshake are discarded."""
     framer = Framer(1000)
     framer.feed(b"\x30\x00\x30\x05ab")
     assert framer.take() == b"\x30\x00"

@@ -49,7 +49,7 @@ WRITTEN = {0x67, 0x69, 0x6B, 0x6D}
 # Indefinite, and of more octets than four.
 OTHER_LENGTHS = {bytes((first,)) for first in (0x80, *range(0x85, 0x100))}
 SILENT = {Operation.UNBIND, Operation.ABANDON}
-# Those that are written by hand count five times: they are few, and the phones' searches are alike.
+# Sessions that are written by hand count five times: they are few, and the phones' searches are alike.
 LISTED = [session for name, session in SESSIONS.items() for _ in range(5 if " " in name or name.isalpha() else 1)]
 
 
@@ -73,14 +73,14 @@ def phrases() -> frozenset[str]:
 
 
 def is_ours(diagnostic: str) -> bool:
-    """Whether a diagnostic is a fixed phrase, or a field's name and a fixed phrase."""
+    """Return True for a fixed phrase, or a field's name and a fixed phrase."""
     field_name, colon, phrase = diagnostic.partition(": ")
     return diagnostic in phrases() or (bool(colon) and field_name in phrases() and phrase in phrases())
 
 
 @pytest.fixture(scope="module")
 def gate() -> Any:
-    """What all mutants meet: fifty contacts, a phone, and a certificate."""
+    """The gate of all mutants has fifty contacts, a phone, and a certificate."""
     return make_gate(make_dit(tls=True))
 
 
@@ -101,7 +101,7 @@ def talk_to(gate: Any, clock: Clock | None = None) -> Talk:
 
 
 def ending_of(talk: Talk) -> str:
-    """How it ended, in one word."""
+    """Return the conversation's end in one word."""
     if talk.closed:
         return "notice" if talk.ended_with_a_notice else "closed"
     for seconds in STEPS:
@@ -114,7 +114,7 @@ def ending_of(talk: Talk) -> str:
 
 
 def messages(octets: bytes) -> tuple[list[bytes], bool]:
-    """What comes whole before the first that can be none; and whether the rest of one is still to be waited for."""
+    """Return the whole messages before the first invalid one, and True if a message is incomplete."""
     whole, at = [], 0
     while at < len(octets):
         header = octets[at : at + 6]
@@ -134,7 +134,7 @@ def messages(octets: bytes) -> tuple[list[bytes], bool]:
 
 
 def overlooked(octets: bytes) -> Iterator[str]:
-    """What stands in accepted messages and is not in the values that they were decoded to."""
+    """Yield the parts of accepted messages that are missing in their decoded values."""
     for message in messages(octets)[0]:
         try:
             decoded = decode(message)
@@ -150,7 +150,7 @@ def overlooked(octets: bytes) -> Iterator[str]:
 
 
 def problems(octets: bytes, talk: Talk, ending: str, trouble: list[Any]) -> Iterator[str]:
-    """What is wrong with how a mutant ended."""
+    """Yield the faults in a mutant's end."""
     if ending == "stuck":
         yield "neither answered nor closed"
     if ending == "deadline" and talk.client.transport.tls is None and not messages(octets)[1]:
@@ -169,7 +169,7 @@ def problems(octets: bytes, talk: Talk, ending: str, trouble: list[Any]) -> Iter
 
 
 def run(numbers: range, gate: Any, trouble: list[Any]) -> tuple[Counter[str], list[str]]:
-    """How the mutants of these numbers ended, and what was wrong."""
+    """Return the ends of the mutants of these numbers, and the faults."""
     endings: Counter[str] = Counter()
     wrong: list[str] = []
     for number in numbers:
@@ -207,7 +207,7 @@ def test_no_mutant_does_harm(first, gate, trouble):
 
 @pytest.mark.parametrize("name", SESSIONS)
 def test_the_conversations_are_valid(name, gate, trouble):
-    """What mutants are made of is answered as a whole: each request that has an answer gets one, and no notice."""
+    """Each request of the original conversations gets its answer, and no notice comes."""
     talk = talk_to(gate)
     for message in SESSIONS[name]:
         talk.say(message)
@@ -222,7 +222,7 @@ def test_the_conversations_are_valid(name, gate, trouble):
 @given(st.integers(0, SHORT - 1), st.lists(st.integers(1, 1000), max_size=8))
 @settings(max_examples=examples(150), deadline=None)
 def test_every_way_of_splitting_a_mutant_gives_the_same_answers(small, number, cuts):
-    """Where the network cuts does not matter, however broken the stream.
+    """The network may cut anywhere, however broken the stream.
 
     The book is small: a search that takes several turns may be abandoned by what comes in the meantime.
     """

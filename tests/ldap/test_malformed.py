@@ -23,7 +23,7 @@ from tests.support.phonebook.wire import LOCAL_NET, Client, LiveClock, make_fact
 # Seconds of the server's work until somebody else is answered.
 PATIENCE = 0.1
 
-# Where we differ from the corpus on purpose.
+# We differ from the corpus here on purpose.
 _ON_PURPOSE = {
     "bind-v2": {"error:success"},  # LDAPv2 is spoken here: old phones send it
 }
@@ -50,7 +50,7 @@ _TOKENS = {code: "error:" + _name(code.name) for code in ResultCode}
 
 
 def tokens(found: Iterable[pdu.Response], *, closed: bool) -> set[str]:
-    """What happened, in the corpus's words."""
+    """Return the replies in the corpus's words."""
     seen = set()
     for one in found:
         if one.name == NOTICE:

@@ -80,7 +80,7 @@ def test_filters_and_comparisons_know_all_forms(form: NumberFormat | None, numbe
 @pytest.mark.parametrize("form", PHONE_FORMATS, ids=str)
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
 def test_both_paths_say_the_same(form: NumberFormat, lenient: bool) -> None:
-    """What comes in two parts takes the slow path; each request is asked three times, so that messages are kept."""
+    """A message in two parts takes the slow path; each request is asked three times, so that messages are kept."""
     dit = awkward.make_dit(lenient=lenient)
     [directory] = dit.directories
     viewer = awkward.VIEWER._replace(number_formatter=number_formatter(form, directory.context))
@@ -107,7 +107,7 @@ def test_phones_of_two_formats_do_not_get_each_others_messages() -> None:
 
 
 def test_whole_books_have_the_format() -> None:
-    """Which are sent in pages of encoded messages."""
+    """Whole books are sent in pages of encoded messages."""
     dit = awkward.make_dit(lenient=True)
     [directory] = dit.directories
     formatter = number_formatter(NATIONAL, directory.context)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has brought other LDAP servers down, or made them give a wrong answer: here is the right one.
+"""Hazards stopped other LDAP servers, or made them give a wrong answer; here is the right answer.
 
 Each line names a hazard and the test that shows our answer; one without a module is in this file.
 

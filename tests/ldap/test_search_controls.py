@@ -157,7 +157,7 @@ def test_no_more_pages_are_wanted(world, cookie):
 
 
 def test_a_cookie_is_small_and_no_secret_is_in_it(world):
-    """Whatever the names are; two of the same place are the same, for nothing is remembered."""
+    """Long names keep the cookie small; nothing is remembered, so the same place has the same cookie."""
     world.dit = dit_of([Contact(f"c{at}", name="😀" * 999 + str(at), family_name="Ж" * 999) for at in range(5)])
     for controls in ([], [asks.sort("-sn", "-cn", "mail")]):
         cookies = {asks.cookie(world.ask(asks.page(2), *controls)[1]) for _ in range(2)}
@@ -259,7 +259,7 @@ PEOPLE = st.lists(
     keys=st.sampled_from([(), ("cn",), ("-title",), ("title", "-cn")]),
 )
 def test_a_sync_between_two_pages_costs_nothing(versions, sizes, keys):
-    """What did not change comes once, and in order, however pages are cut and whatever comes and goes meanwhile."""
+    """Unchanged entries come once, and in order, however pages are cut and entries come and go meanwhile."""
     trees = [dit_of(people) for people in versions]
     world = World(trees[0])
     sort = [asks.sort(*keys)] if keys else []
@@ -360,7 +360,7 @@ def test_a_failure_of_ours_says_nothing_about_controls(fifty):
 
 @pytest.mark.parametrize("request_", [None, pdu.abandon(3), pdu.cancel(3)], ids=["success", "abandon", "cancel"])
 def test_controls_are_answered_once(fifty, request_):
-    """What is given up says nothing about controls, and neither does the next answer."""
+    """An abandoned search says nothing about controls, and neither does the next answer."""
     state, run = state_of(fifty, asks.sort("cn"))
     assert next(filter(None, run.batches))
     if request_ is None:

@@ -76,7 +76,7 @@ def test_as_much_as_is_written_at_a_time(most):
 
 
 def test_a_page_that_is_too_much_waits():
-    """What there is is written first, and then the page alone."""
+    """Waiting octets are written first, and then the page alone."""
     pulled, outbox = answer(PAGE_SIZE, organization="x" * 20, lists=2), OutputBuffer()
     before = bytes(JOINED - 1)
     outbox.add(before)
@@ -126,7 +126,7 @@ def test_entries_that_take_long_come_a_few_at_a_time(selection):
 
 
 def test_large_entries_come_fewer_at_a_time():
-    """What is joined stays within what a transport wants."""
+    """Joined entries stay within the transport's bounds."""
     pulled, outbox = answer(CHUNK, organization="x" * 8000), OutputBuffer()
     assert pulled.write_next(outbox, 0.0) is None
     assert JOINED <= outbox.size <= JOINED + 20_000 < MAX_PAGE_OCTETS
@@ -134,7 +134,7 @@ def test_large_entries_come_fewer_at_a_time():
 
 @pytest.mark.parametrize(("now", "expected"), [(19.9, SUCCESS), (20.0, Result(ResultCode.TIME_LIMIT_EXCEEDED))])
 def test_the_time_limit_counts_from_the_first_pull(now, expected):
-    """What was found before it is over has been given."""
+    """Entries found before the limit have been given."""
     pulled, outbox = answer(500), OutputBuffer()
     assert pulled.write_next(outbox, 10.0) is None
     before = len(pdu.responses(outbox.take()))

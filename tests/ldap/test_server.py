@@ -77,7 +77,7 @@ def test_the_root_dse_needs_no_login(client):
 
 
 def test_bind_search_unbind(client):
-    """What a phone does all day; nothing after the unbind is answered."""
+    """Phones do this all day; nothing after the unbind is answered."""
     client.bind()
     *entries, done = client.ask(pdu.search(BASE, 2, attributes=("cn",), size=3), 2)
     assert [entry.attributes for entry in entries[2:]] == [(("cn", (b"User 00000",)),)]
@@ -172,7 +172,7 @@ def test_an_error_of_our_own_with_nothing_to_answer_ends_the_session(clock):
 
 
 def test_a_wrong_password_is_answered_later_and_later(clock, client, logged):
-    """What comes behind it waits; colleagues do not."""
+    """Requests behind the bind wait; colleagues do not."""
     for at, delay in enumerate((0.25, 0.5, 1.0), 1):
         assert client.send(pdu.message(at, pdu.bind("desk1", b"guess")), pdu.message(50 + at, pdu.WHO_AM_I)) == []
         clock.advance(delay - 0.01)
@@ -569,7 +569,7 @@ def test_connections_are_capped_in_all_and_per_network():
     ],
 )
 def test_the_gate_hears_a_clients_address_in_one_spelling(peer, address):
-    """Whatever the socket is."""
+    """The kind of the socket does not matter."""
     asked = []
 
     def anonymous(client_address):

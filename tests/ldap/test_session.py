@@ -126,7 +126,7 @@ def test_a_wrong_password_is_held_back_and_leaves_the_session_anonymous():
     ids=["no password", "password alone", "version 4", "mechanism", "control", "anonymous"],
 )
 def test_any_other_bind_takes_the_login_away(request_, controls, code):
-    """Whatever becomes of the bind, what was before is over (RFC 4513 4)."""
+    """Any other bind ends the former login, even if the bind fails (RFC 4513 4)."""
     state = bound()
     assert answer(state, request_, controls).code is code
     assert state.viewer is NOBODY
@@ -201,7 +201,7 @@ def test_a_bind_waits_for_what_was_asked_for_before():
 
 
 def everything(run: StartSearch) -> tuple[int, ResultCode]:
-    """How many entries a search gives, and how it ends."""
+    """Count the entries that a search gives, and return its result code."""
     found = 0
     try:
         for portion in run.batches:
@@ -274,7 +274,7 @@ WRITES = {
 @pytest.mark.parametrize("request_", WRITES.values(), ids=WRITES)
 @pytest.mark.parametrize("state", [session, bound], ids=["anonymous", "bound"])
 def test_nothing_is_ever_written(request_, state):
-    """Whoever asks, whatever is in the request; RFC 3062 is known, and the root DSE does not list it."""
+    """Each write is refused to everybody; RFC 3062 is known, and the root DSE does not list it."""
     assert answer(state(), request_) == Result(ResultCode.UNWILLING_TO_PERFORM, "this directory is read-only")
 
 
@@ -329,7 +329,7 @@ def test_an_abandon_with_an_unknown_critical_control_is_not_performed():
 
 # --- what requests meet ---------------------------------------------------------------------------------------------
 
-# What a client sees at once, and later, when it sends request 3 while operation 2 is outstanding.
+# The replies to request 3, at once and later, while operation 2 is outstanding.
 TABLE = """
 OPERATION | NOTHING      |                             | 3 SUCCESS
 OPERATION | WAITING      |                             | 2 SUCCESS, 3 SUCCESS

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all connections share: the log, the reactor's time, the sweep.  None of it is one client's to use up."""
+"""All connections share the log, the reactor's time and the sweep.  One client cannot use any of them up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_errors_of_our_own_do_not_fill_the_log(clock, logged):
 
 
 def test_what_clients_do_wrong_is_told_in_plain_words(clock, logged):
-    """What, from where, how often, and why where there is a reason."""
+    """The log has the misuse, the address, the count, and the reason if there is one."""
     factory = make_factory(clock=clock)
     for detail in ("first", "second", "third"):
         factory.count_misuse("not LDAP", "192.0.2.1", detail)

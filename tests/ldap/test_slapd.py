@@ -47,7 +47,7 @@ many = settings(few, max_examples=examples(5000))
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an answer says, in whatever order and spelling it says it."""
+    """An answer is compared without its order and its spelling."""
 
     code: int | None
     matched: Name
@@ -56,14 +56,14 @@ class Outcome:
 
 @pytest.fixture(name="theirs", scope="module")
 def _theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    """What slapd answers."""
+    """Yield slapd's answers."""
     with slapd.running(tmp_path_factory.mktemp("slapd"), BASE, ldif(DIT)) as server, server.connection() as connection:
         yield connection.ask
 
 
 @pytest.fixture(name="ours", scope="module")
 def _ours() -> Ask:
-    """What we answer."""
+    """Return our answers."""
     return Gateway().ask
 
 
@@ -277,7 +277,7 @@ def test_a_difference_in_requests(name: str, ours: Ask, theirs: Ask) -> None:
 
 
 def is_known(request: SearchRequest, name: str) -> bool:
-    """Whether slapd would be asked something else, or nothing, for this reason."""
+    """Return True if the reason makes slapd's request another one, or none."""
     try:
         return translated(request) != request
     except Unasked as difference:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What comes over a plain socket is received at once, and its end told as the transport would.
+"""Octets of a plain socket are received at once, and its end is told as the transport would tell it.
 
 Answers go out at once where that is possible, in order always, and never more than the client takes.
 """
@@ -105,7 +105,7 @@ QUEUED_MOST = 256 << 10
 
 
 class Calls:
-    """What a writer tells."""
+    """Counts the calls of a writer."""
 
     def __init__(self) -> None:
         self.stalled = self.taken = 0
@@ -297,7 +297,7 @@ class Peer:
         self.port = reactor.listenTCP(0, listens, interface="127.0.0.1")
         set_socket_options(self.port)
         self.socket = socket.socket()
-        # What this end has not read yet would hide what that end has not sent.
+        # Octets that this end has not read yet would hide octets that the writer has not sent.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
         self.socket.setblocking(False)
         self.socket.connect_ex(("127.0.0.1", self.port.getHost().port))
@@ -365,7 +365,7 @@ def _tls(tmp_path_factory):
 @pytest.mark.parametrize(
     ("way", "takes"),
     [
-        # What the kernel has not sent yet depends on where it had to stop.
+        # The kernel's unsent octets depend on the place where it had to stop.
         ("clear", 72 << 10),
         *(pytest.param("clear", kib << 10, marks=pytest.mark.long) for kib in (40, 128)),
         pytest.param("StartTLS", 128 << 10, marks=pytest.mark.long),
@@ -424,7 +424,7 @@ async def test_after_starttls_what_is_small_is_not_collected(reactor, big, tls):
 
 @pytest_twisted.ensureDeferred
 async def test_messages_of_all_sizes_arrive_over_tls(reactor, big, tls):
-    """Those that are longer than a TLS record too."""
+    """Some messages are longer than a TLS record."""
     peer = Peer(reactor, big, reactor, tls, at_once=True)
     await peer.connected()
     await peer.encrypt()
@@ -514,7 +514,7 @@ async def test_every_octet_arrives_whoever_wrote_it(reactor, big):
 
 @pytest_twisted.ensureDeferred
 async def test_a_session_behind_a_proxy_is_closed_too(reactor, big):
-    """What Twisted wraps into the PROXY protocol is no socket of its own."""
+    """Twisted's wrapper of the PROXY protocol is no socket of its own."""
     factory = make_factory(big, reactor)
     port = await serverFromString(reactor, "haproxy:tcp:0:interface=127.0.0.1").listen(factory)
     with socket.create_connection(("127.0.0.1", port.getHost().port)) as client:

@@ -18,7 +18,7 @@ EVERYBODY = pdu.search(BASE, 2)
 
 
 class Tapped:
-    """What taps were given, by connection in the order of their first octets."""
+    """Keeps the octets of taps, by connection in the order of their first octets."""
 
     def __init__(self) -> None:
         self.connections: list[list[tuple[str, bool, bytes]]] = []
@@ -37,7 +37,7 @@ class Tapped:
 
 
 def test_all_that_is_received_and_sent_is_reported_with_its_login() -> None:
-    """Whoever answers: the fast path, or the slow one; a message that comes in two parts, one with the next."""
+    """Both the fast and the slow path are tapped, with a message in two parts and two messages in one."""
     factory, tapped = make_factory(), Tapped()
     factory.tap(tapped.make)
     client = Client(factory)

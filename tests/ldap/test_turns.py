@@ -46,7 +46,7 @@ class Reactor:
 
     @property
     def rests(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Return True if nothing is left to do."""
         return not self._soon and not self._ends
 
     @staticmethod
@@ -116,12 +116,12 @@ def _reactor() -> Reactor:
 
 
 def found(done: list[str]) -> list[str]:
-    """Who was answered on the fast path, in order."""
+    """Return the requests answered on the fast path, in order."""
     return [one.removeprefix("find ") for one in done if one.startswith("find ")]
 
 
 def worked(done: list[str]) -> list[str]:
-    """Who was worked for, in order."""
+    """Return the requests that were worked on, in order."""
     return [one.removeprefix("work ") for one in done if one.startswith("work ")]
 
 
@@ -156,7 +156,7 @@ def test_nobody_waits_for_more_than_fifteen_others(reactor: Reactor) -> None:
 
 
 def test_who_asks_once_does_not_wait_for_who_asks_often(reactor: Reactor) -> None:
-    """Whatever stands before it in the turn; the others have a slice in each turn, and are answered in their order."""
+    """A desk that asks once goes first; the others have a slice in each turn, and are answered in their order."""
     flood = [Member(reactor, "flood", f"flood{at}", cost=0.105 * MS) for at in range(40)]
     done = reactor.turn(*flood, Member(reactor, "desk", cost=0.105 * MS))
     assert "desk" in found(done)[:2]
@@ -270,7 +270,7 @@ def test_what_is_left_of_a_slice_is_the_next_connections(reactor: Reactor) -> No
 
 
 def test_new_requests_do_not_wait_for_unfinished_ones_of_the_same_login(reactor: Reactor) -> None:
-    """Where all phones have one login: a phone is answered at once although forty others list the whole directory."""
+    """A phone is answered at once although forty others with the same login list the whole directory."""
     reactor.turn(*flood_of(reactor, "all", 40))
     done = reactor.turn(Member(reactor, "all", "phone", cost=0.105 * MS))
     assert found(done) == ["phone"]
@@ -327,7 +327,7 @@ def test_own_work_has_a_slice_too(reactor: Reactor) -> None:
 
 
 def test_a_coroutine_waits_for_its_requesters_turn(reactor: Reactor) -> None:
-    """What a coroutine does until it waits again counts; another requester's has its slice in the same turn.
+    """A coroutine's work until it waits again counts; another requester has its slice in the same turn.
 
     A request that begins has the slice for new requests, in the turn that it came in.
     """

@@ -46,7 +46,7 @@ def test_form() -> None:
     ],
 )
 def test_malformed(text: str) -> None:
-    """What is malformed, or of another server, is no number."""
+    """A malformed number, or a number of another server, is refused."""
     assert Csn.parse(text) is None
 
 

@@ -148,7 +148,7 @@ def test_refresh_and_persist(gateway: Gateway) -> None:
 
 
 def test_several_snapshots_are_sent_as_one(gateway: Gateway) -> None:
-    """What was published while the logs had no time counts as one change."""
+    """Several snapshots that the logs had no time for count as one change."""
     copy, client = Copy(), gateway.client()
     copy.take(gateway.sync(client, PERSIST))
     for at in range(3):
@@ -258,7 +258,7 @@ def test_unknown_cookie_gets_everything(gateway: Gateway) -> None:
 
 
 def test_cookie_of_the_future(gateway: Gateway) -> None:
-    """Whoever is a day ahead has a wrong clock; OpenLDAP would ignore all that comes with earlier numbers."""
+    """A replica a day ahead has a wrong clock; OpenLDAP would ignore all changes with earlier numbers."""
     cookie = b"csn=" + str(Csn(int((gateway.site.now + 86401) * 1e6), 1)).encode()
     [done] = gateway.sync(gateway.client(), ONLY, cookie)
     assert (done.code, done.controls) == (ResultCode.UNWILLING_TO_PERFORM, ())
@@ -422,7 +422,7 @@ STEPS = st.lists(
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS, st.sampled_from(["branch", "vault"]))
 def test_any_history(steps: list[tuple[str, int, str]], login: str) -> None:
-    """Whatever happens, and however long a replica was away, its copy is what a new replica gets."""
+    """A replica's copy equals a new replica's copy after any changes and any absence."""
     gateway = Gateway()
     site = gateway.site
     labelled = {"labels": ("contactGroups/1",)}

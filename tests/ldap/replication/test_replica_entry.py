@@ -197,7 +197,7 @@ def test_login() -> None:
 def test_login_without_password() -> None:
     found = attributes(login(PASSWORD, (b"ou=a",)), ReplicaEncoding(CONTEXT, SHARED, frozenset(("cn", "owner"))))
     assert (found["objectClass"], "userPassword" in found) == ((b"top", b"device"), False)
-    # Where the gateway checks the password, OpenLDAP binds there as this DN.
+    # OpenLDAP binds as this DN at the gateway, which checks the password.
     assert found["owner"] == (str(phone_dn("Desk1", CONTEXT.base)).encode(),)
 
 
@@ -213,7 +213,7 @@ def test_uuids_differ() -> None:
 
 
 def test_digests_tell_what_differs() -> None:
-    """Whatever is encoded in another way has another digest."""
+    """Entries that are encoded differently have different digests."""
     other = replace(CONTACT, emails=("k@example.com",))
     entries = (
         entry_of(),
