@@ -190,7 +190,7 @@ TOLD = {
 
 @pytest.mark.parametrize(("trouble", "account", "text"), TOLD.values(), ids=TOLD)
 def test_a_message_names_who_and_where(trouble: ErrorStatus, account: Account, text: str) -> None:
-    """What to do, whom it concerns, and where to mend it, if Google said so."""
+    """The message says what to do, and names the person and the place if Google said so."""
     error = account_to_json(replace(account, error=trouble), (), PAGE, NOW)["error"]
     assert error == {"code": trouble.code, "message": text, "since": "2027-01-15T08:00:00Z"}
 
@@ -203,7 +203,7 @@ def test_a_consent_that_ended_otherwise_is_not_blamed_on_testing(days: float) ->
 
 
 SOON, LATE = NOW + 604799, NOW - STALE_SECONDS - 1
-# What is different from a fine account, and the warnings.
+# Each case differs from a fine account in these values, and has these warnings.
 WARNED: dict[str, tuple[dict[str, float | None], dict[str, str]]] = {
     "a client in testing, and a day without a good sync": (
         {"connected_at": NOW, "refresh_expires_at": SOON, "last_sync": LATE},

@@ -72,7 +72,7 @@ def test_a_consent_makes_an_account(connection: Connection, account: Account) ->
 def test_tokens_come_back_and_are_not_stored_in_clear(
     connection: Connection, secret_box: SecretBox, account: Account
 ) -> None:
-    """What lies in the table is sealed."""
+    """The table has only sealed tokens."""
     held = read_tokens(connection, secret_box, account.id)
     assert (held.refresh_token, held.access_token, held.access_expires_at) == ("refresh-1", "access-1", NOW + 3600)
     row = connection.execute(select(tables.account)).one()
@@ -131,7 +131,7 @@ def test_a_refreshed_token_is_stored_and_the_old_one_kept(
 
 
 def test_a_sync_that_ends_well(connection: Connection, account: Account) -> None:
-    """What was wished for is due until it does; trouble ends with it."""
+    """A requested sync is due until a sync succeeds; trouble ends with this sync."""
     sync_state.fail(connection, account, "network", NOW, NOW + 30)
     sync_state.request_sync(connection, account.id, SyncRequest.ACCEPT)
     begun = begin_sync(connection, account.id)
@@ -214,7 +214,7 @@ WISHES = {
 def test_the_strongest_wish_counts(
     connection: Connection, account: Account, wishes: list[SyncRequest], strongest: SyncRequest
 ) -> None:
-    """Whoever has asked for less afterwards, and whether or not a sync has failed in between."""
+    """A weaker request afterwards, or a failed sync in between, changes nothing."""
     begun = begin_sync(connection, account.id)
     sync_state.end(connection, begun, NOW, NOW)
     for wish in wishes:
@@ -224,7 +224,7 @@ def test_the_strongest_wish_counts(
     sync_state.fail(connection, begun, "network", NOW, NOW + 30)
     sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
     again = begin_sync(connection, account.id)
-    # What was accepted before anybody was told of it was accepted for one try.
+    # An acceptance before anybody was told of a loss holds for one try.
     assert again.pending_sync is (SyncRequest.FULL if strongest is SyncRequest.ACCEPT else strongest)
 
 
@@ -244,7 +244,7 @@ def test_what_was_accepted_is_what_was_told(connection: Connection, account: Acc
 
 
 def test_what_a_page_told_of_the_directory_is_accepted_of_it_alone(connection: Connection, account: Account) -> None:
-    """Whatever else would vanish is another question."""
+    """The acceptance does not cover losses of the book."""
     sync_state.write_source_states(connection, account.id, {Source.DIRECTORY: SourceState.ON})
     directory_accounts.record_failure(connection, account.id, Source.DIRECTORY, SuspiciousShrink(30, 20), NOW, NOW)
     found = read_account(connection, account.id)

@@ -54,7 +54,7 @@ class Site:
         restore(self.backup, self.path, self.secret_box)
 
     def files(self) -> set[str]:
-        """Those in the folder, but for SQLite's own."""
+        """Return the folder's files, without SQLite's own files and the key."""
         names = {path.name for path in self.path.parent.iterdir() if path.is_file()}
         return {name for name in names if not name.endswith(("-wal", "-shm"))} - {"ldapgw.key"}
 

@@ -37,7 +37,7 @@ class Scene:
         self.listener.listen(self.rings.release, lambda _bulletin: None)
 
     def hears(self) -> bool:
-        """Whether the listener rings, within `PATIENCE`, and then says that something has changed."""
+        """Return True if the listener rings within `PATIENCE` and then reports a change."""
         return self.rings.acquire(timeout=PATIENCE) and self.listener.has_changed()
 
     def change(self) -> None:

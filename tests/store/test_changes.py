@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a look at the database finds: what was written since the last one, and nothing else."""
+"""A look at the database finds the changes since the last look, and nothing else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def account_id(database: Database, secret_box: SecretBox) -> int:
 
 
 def look(database: Database, cursor: Cursor | None = None) -> Changes:
-    """What the gateway reads when it looks; a transaction does not see itself as past."""
+    """Read the changes as the gateway does; a transaction does not see itself as past."""
     with database.begin_read() as connection:
         return changes.read_since(connection, cursor)
 
@@ -125,7 +125,7 @@ def test_what_a_phone_does_is_no_change(database: Database) -> None:
 def test_another_client_of_a_tenant_changes_all_its_accounts(
     database: Database, account_id: int, secret_box: SecretBox
 ) -> None:
-    """Those that the former client's end had stopped may go on."""
+    """Accounts that the end of the former client had stopped may go on."""
     database.run(connect, secret_box, replace(GRANT, sub="sub-2"), tenant="other")
     before = look(database).cursor
     client = EnteredClient("acme", CLIENT.client_id, CLIENT.client_secret, NOW)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has changed of an account's contacts since a generation."""
+"""The store knows the changes of an account's contacts since a generation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADA = Contact("c1", name="Ada")
 def changes_of(
     connection: Connection, account_id: int, since: int, limit: int = 1000
 ) -> tuple[list[Contact], list[tuple[Source, str]]] | None:
-    """What has changed in an account since a generation."""
+    """Return the changes of an account since a generation."""
     delta = changes.read_deltas(connection, {account_id: (since, limit)}).get(account_id)
     return delta and (delta.changed, list(delta.removed))
 
@@ -65,7 +65,7 @@ def test_changes_since_a_generation(connection: Connection, account_id: int) -> 
 
 
 def test_changes_are_remembered_for_some_generations(connection: Connection, account_id: int) -> None:
-    """Whoever is further behind reads everything; the memory stays bounded."""
+    """A reader that is further behind reads everything; the memory stays bounded."""
     first = write(connection, account_id, [ContactRecord.from_contact("c1", "s", ADA)], [])
     for number in range(KEPT_GENERATIONS):
         last = write(connection, account_id, [], [f"gone{number}"])

@@ -104,7 +104,7 @@ ACTIONS = st.one_of(
 def test_the_counters_of_an_account_are_what_is_stored(
     connection: Connection, secret_box: SecretBox, actions: list[Any]
 ) -> None:
-    """Whatever was stored, replaced, deleted or moved to another account."""
+    """The counters fit after contacts were stored, replaced, deleted or moved to another account."""
     ids = [connect(connection, secret_box, replace(GRANT, sub=str(sub))) for sub in islice(SUBS, 2)]
     for action, which, source, *persons in actions:
         if action == "apply":

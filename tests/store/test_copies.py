@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What copies of the database keep: nothing of who has disconnected, and nothing after 30 days."""
+"""Copies of the database keep no data of people who have disconnected, and no data for more than 30 days."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_what_was_deleted_earlier_is_not_left_in_a_copy_either(database: Databas
 
 
 def test_a_copy_of_an_older_version_is_cleaned(database: Database) -> None:
-    """What tables and columns it has is found in itself."""
+    """The copy itself tells its tables and columns."""
     path = copy(database, "before-upgrade-from-0010")
     with closing(sqlite3.connect(path)) as old:
         for statement in ("DROP TABLE recording_part", "DROP TABLE photo", "ALTER TABLE contact DROP COLUMN flaws"):
@@ -204,7 +204,7 @@ def test_what_a_killed_command_has_left_is_deleted_after_a_day(database: Databas
 
 
 def test_a_database_that_cannot_be_read_keeps_its_copies(database: Database) -> None:
-    """Who has disconnected is not known then."""
+    """The gateway cannot know then who has disconnected."""
     path = copy(database, "before-restore")
     disconnect(database)
     database.close()

@@ -74,7 +74,7 @@ def sqlite(file: Path) -> Iterator[Database]:
 
 
 def test_files_of_migrations_begin_with_their_revisions() -> None:
-    """Which revisions there are is known without reading the migrations."""
+    """The list of revisions is known without reading the migrations."""
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     assert revisions() == tuple(script.revision for script in scripts.walk_revisions())
 
@@ -94,7 +94,7 @@ def test_a_new_database_has_the_tables_that_the_code_uses(database: Database) ->
 
 
 def test_a_new_database_needs_no_alembic(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose modules a gateway would keep in memory until it stops."""
+    """A gateway would keep Alembic's modules in memory until it stops."""
     monkeypatch.setitem(sys.modules, "alembic", None)
     with closing(opened(file)) as database, database.begin_read() as connection:
         assert read_revision(connection, "the database") == revisions()[0]
@@ -182,7 +182,7 @@ def fill(database: Database, number: int, mebibytes: int) -> None:
 
 
 def test_the_log_is_bounded(sqlite: Database, file: Path, caplog_twisted: list[str]) -> None:
-    """Whatever is written; a reader of another program lets it grow, which is told once, and shrink after its end."""
+    """A reader of another program lets the log grow, which is told once, and shrink after the reader's end."""
     log = file.with_name("ldapgw.db-wal")
     for number in range(3):
         fill(sqlite, number, 20)
@@ -528,7 +528,7 @@ def test_a_try_to_write_writes(sqlite: Database, file: Path) -> None:
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "oracle://x", "sqlite+none:///x", "postgresql+none://x/y"])
 def test_other_databases_are_refused_plainly(url: str) -> None:
-    """Whatever else SQLAlchemy knows."""
+    """One line names the two kinds of databases that the gateway knows."""
     with pytest.raises(StoreError) as caught:
         database_at(url)
     told = 'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"'
@@ -608,7 +608,7 @@ def test_what_is_looked_up_by_itself_has_an_index(tmp_path: Path, query: str, in
     ids=["the driver", "its library"],
 )
 def test_what_postgresql_needs(missing: str, told: str) -> None:
-    """Where it is not installed, one line says so."""
+    """One line names the missing part."""
     program = f"""
 import sys
 sys.modules[{missing!r}] = None

@@ -33,7 +33,7 @@ def pass_time(database: Database, seconds: float, gateway: str = "") -> None:
 
 
 def living(database: Database) -> dict[str, bool]:
-    """Whether each gateway that lives is the leader."""
+    """Return for each living gateway if it is the leader."""
     return {one.info.id: one.info.is_leader for one in database.run(gateways.read_all) if one.is_alive}
 
 
@@ -74,7 +74,7 @@ def test_a_lead_begins_with_syncs_that_were_interrupted(database: Database) -> N
 
 
 def test_gateways_tell_which_revision_they_know(database: Database) -> None:
-    """Those that have died do not count."""
+    """Dead gateways do not count."""
     for info, revision in ((ONE, "0030"), (TWO, "0028"), (THREE, "0029")):
         beat(database, replace(info, revision=revision))
     found = [database.run(gateways.find_older_gateways, revision) for revision in ("0028", "0029", "0030", "0031")]
@@ -89,7 +89,7 @@ def test_gateways_tell_which_revision_they_know(database: Database) -> None:
 
 
 def test_what_is_known_of_gateways(database: Database) -> None:
-    """Who lives comes first; how far behind each is; who was silent for a day is forgotten."""
+    """Living gateways come first, each with its delay; a gateway that was silent for a day is forgotten."""
     with database.begin() as connection:
         gateways.beat(connection, GatewayInfo("old", "a.example", "0.9", position=0))
         gateways.beat(

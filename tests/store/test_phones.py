@@ -173,7 +173,7 @@ def test_refused_logins_are_over_with_a_good_one_from_their_network(connection: 
     ids=["never seen", "seen before", "seen there since", "seen elsewhere", "for a day", "in the other protocol"],
 )
 def test_who_has_a_wrong_password(seen: float | None, address: str | None, later: float, is_wrong: bool) -> None:
-    """Who was refused and has not logged in from that network since."""
+    """A phone has a wrong password if it was refused and has not logged in from that network since."""
     when = REFUSED.when
     login = replace(DESK, last_seen=None if seen is None else when + seen, last_address=address, refused=REFUSED)
     assert wrong_password(login, when + later) == (REFUSED if is_wrong else None)
@@ -221,7 +221,7 @@ def test_what_is_remembered_of_searches(connection: Connection) -> None:
 
 
 def test_a_new_owner(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
-    """What the former one was shown ends; for the same owner and for a phone that is not there nothing changes."""
+    """The former owner's addresses and recordings end; the same owner or a missing phone changes nothing."""
     for owner in (account_id, None):
         phones.remove(connection, "desk1")
         phones.add(connection, replace(DESK, account_id=account_id if owner is None else None))

@@ -22,7 +22,7 @@ PICTURE = b"\xff\xd8 a picture"
 def write(
     connection: Connection, account_id: int, *persons: tuple[Contact, str], deleted: tuple[str, ...] = ()
 ) -> None:
-    """What a sync writes."""
+    """Store contacts with their photos' addresses, as a sync does."""
     records = [ContactRecord.from_contact(one.uid, one.source_id, one, photo_url=url) for one, url in persons]
     contacts.apply_changes(connection, account_id, Source.CONTACTS, records, deleted)
     sync_state.increment_generation(connection, account_id)
@@ -75,7 +75,7 @@ def test_a_photo_that_changes(connection: Connection, account_id: int) -> None:
 
 
 def test_a_photo_that_changes_while_it_is_fetched(connection: Connection, account_id: int) -> None:
-    """What was fetched is not taken for it."""
+    """The fetched picture is not taken for the new photo."""
     write(connection, account_id, (ADA, URL))
     fetched = photos.read_due(connection, ("acme",), NOW, 1)
     write(connection, account_id, (ADA, OTHER_URL))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What only PostgreSQL does: several writers at once, notices, a server that goes away and comes back."""
+"""PostgreSQL alone has several writers at once, notices, and a server that goes away and comes back."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_only_the_tables_of_recordings_are_vacuumed_for_one(database: Database, 
 
 
 def count_vacuums(database: Database, table: str = "recording_part") -> int:
-    """How often a table was vacuumed, by default the one that is vacuumed last."""
+    """Count the vacuums of a table, by default of the table that is vacuumed last."""
     with database.begin_read() as connection:
         query = text("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = :table")
         found: int = connection.execute(query, {"table": table}).scalar_one()
@@ -150,7 +150,7 @@ def test_a_change_is_told(database: Database) -> None:
     assert told.wait(PATIENCE)
     assert bulletins == ["hello"]
     told.clear()
-    # Whoever loses the connection may have missed a notice.
+    # A listener that loses the connection may have missed a notice.
     with database.begin() as connection:
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query = 'LISTEN ldapgw'"
         assert connection.execute(text(ended)).scalar_one() == 1
@@ -190,7 +190,7 @@ def test_a_page_that_waits_for_a_sync_keeps_no_other_page_waiting(database: Data
 
 
 def count_waiting(database: Database) -> int:
-    """How many transactions wait for a lock, on the server of this test process."""
+    """Count the transactions that wait for a lock, on the server of this test process."""
     with database.begin_read() as connection:
         found: int = connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar_one()
     return found
@@ -322,7 +322,7 @@ def test_an_upgrade_waits_for_another_one() -> None:
 
 def test_a_server_that_goes_and_comes_back() -> None:
     """Transactions fail with one line, quickly; once it is back all works again, and all is read anew."""
-    # What was committed is in the system's hands when the server ends at once.
+    # Committed data is in the system's hands when the server ends at once.
     with listening("fsync=off") as server:
         database = database_at(server.url("postgres").set(password="secret"))
         database.open()

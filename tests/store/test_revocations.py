@@ -67,7 +67,7 @@ def test_an_account_that_was_disconnected_by_a_clock_ahead(
 def test_the_end_of_a_revocation_is_not_that_of_another_one(
     connection: Connection, secret_box: SecretBox, account_id: int
 ) -> None:
-    """Whoever was revoking a grant at Google deletes it by its id, which nobody else's has meanwhile."""
+    """A gateway ends its revocation by the id, which no other revocation has."""
     revoking = revocations.disconnect_account(connection, account_id, NOW)
     connect(connection, secret_box)
     other = revocations.disconnect_account(connection, account_id, NOW)

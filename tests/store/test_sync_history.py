@@ -48,7 +48,7 @@ def test_the_last_attempts_are_kept(connection: Connection, secret_box: SecretBo
 
 
 def test_days_begin_at_midnight_utc(connection: Connection, account_id: int) -> None:
-    """Whatever zone the gateway is in; days without a sync are there too, the oldest first."""
+    """The gateway's time zone does not matter; days without a sync are there too, the oldest first."""
     for number, when in enumerate((MIDNIGHT - 1, MIDNIGHT, MIDNIGHT + DAY - 1, MIDNIGHT + DAY)):
         sync_history.record_end(connection, account_id, number, when, when, "quota" if number == 2 else "")
     days = sync_history.summarize_account(connection, account_id, MIDNIGHT + DAY)

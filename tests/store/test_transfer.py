@@ -117,7 +117,7 @@ def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tm
     server.open()
     assert held(server) == before == held(file)
     assert rows == sum(digest.rows for digest in before.values())
-    # What is added from now on gets a number that nothing has had before, in whichever of the databases.
+    # New rows get a number that no row had before in either database.
     grant = replace(GRANT, sub="sub-4")
     assert server.run(connect, BOX, grant) == 4
     server.run(accounts.remove, 4, with_phones=True)
@@ -179,7 +179,7 @@ def test_a_backup_of_postgresql_is_one_of_sqlite(server: Database, tmp_path: Pat
 
 
 def test_a_restore_leaves_the_gateways_as_they_are(server: Database, tmp_path: Path) -> None:
-    """Those that run now are listed, not those that ran at the time of the backup."""
+    """The list has the gateways that run now, not the gateways that ran at the time of the backup."""
     server.run(fill)
     server.run(gateways.beat, GatewayInfo("one", "one.example", "1.0"))
     back_up_server(server, tmp_path / "monday.db")

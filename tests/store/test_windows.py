@@ -137,7 +137,7 @@ def test_refusals_are_counted_and_bounded(connection: Connection, secret_box: Se
             connection, "acme", Reason.UNKNOWN_MAC, f"{number:012x}", "192.0.2.9", NOW + 4 + number
         )
     found = provisioning.read_refusals(connection, "acme")
-    # Whoever invents MAC addresses does not hide the requests for phones.
+    # Invented MAC addresses do not hide the requests for phones.
     invented = [f"{number:012x}" for number in reversed(range(2, MAX_REFUSALS))]
     assert [one.mac for one in found] == [*invented, "0015650000aa", "0015650000aa"]
     opened(connection, secret_box)

@@ -131,7 +131,7 @@ def test_what_is_written_beside_the_database_is_told_likewise(store: MonitoredSt
 
 
 def test_a_disk_that_cannot_be_written_is_one_problem(store: MonitoredStore, caplog_twisted: list[str]) -> None:
-    """Whatever is tried on it; the line says what was lost, which is nothing, and what follows."""
+    """Each call fails, and one line says that nothing is lost, and what follows."""
     for problem in (FULL, "db: disk I/O error", FULL):
         fail(store, UnwritableStore(problem))
     assert caplog_twisted == [f"{FULL}; nothing is lost, and syncs wait until the database can be written{FROM_MEMORY}"]
@@ -221,7 +221,7 @@ def hanging(tmp_path: Path, clock: Clock) -> Iterator[Hanging]:
 
 
 def errors_of(*calls: Deferred[Any]) -> list[str]:
-    """What calls have failed with by now."""
+    """Return the errors of the calls that have failed by now."""
     failures: list[str] = []
     for call in calls:
         call.addErrback(lambda failure: failures.append(str(failure.value)))
@@ -288,7 +288,7 @@ def test_a_long_call_that_gets_answers_does_not_hang(hanging: Hanging, clock: Cl
 
 
 def test_a_call_that_waits_for_the_thread_is_not_made_once_it_was_given_up(tmp_path: Path, clock: Clock) -> None:
-    """Whoever has read that nothing was done must not find later that it was."""
+    """A caller that was told of a failure must not find the change later."""
     database = open_file(tmp_path / "ldapgw.db")
     goes_on, begun = Event(), Event()
 
@@ -316,7 +316,7 @@ def test_a_call_that_waits_for_the_thread_is_not_made_once_it_was_given_up(tmp_p
 
 
 def test_damage_is_remembered_until_all_is_well(store: MonitoredStore, caplog_twisted: list[str]) -> None:
-    """Whatever else fails meanwhile; in how many ways it is found does not matter."""
+    """Other failures meanwhile change nothing, and further signs of damage do not matter."""
     for error in (DamagedStore("db: is damaged"), StoreError(LOCKED), DamagedStore("db: is malformed")):
         fail(store, error)
     assert store.is_damaged
