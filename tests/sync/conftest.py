@@ -11,7 +11,7 @@ from tests.support.postgresql import needs_postgresql
 from tests.support.stage.databases import on_postgresql
 from tests.support.stage.sync import Stage
 
-# What the tests tell of syncs is quick to see on SQLite; on PostgreSQL it takes longer, so only some of the tests run
+# Tests of syncs are quick on SQLite; on PostgreSQL they take longer, so only some of the tests run
 # there each time.
 QUICK = {"test_account_state", "test_labels", "test_restore"}
 SLOW = {"test_day", "test_job_faults"}
@@ -22,7 +22,7 @@ ONCE |= {"test_circuits"}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.rpartition(".")[2]
-    # What Hypothesis calls a hundred times would make a hundred databases.
+    # A hundred examples of Hypothesis would make a hundred databases.
     if module not in ONCE and not getattr(metafunc.function, "is_hypothesis_test", False):
         marks = [needs_postgresql, *([] if module in QUICK else [pytest.mark.long])]
         marks += [pytest.mark.soak] if module in SLOW else []

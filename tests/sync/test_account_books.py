@@ -39,7 +39,7 @@ class Site:
         self.on_books_thread: Callable[..., Any] = execute
 
     def start(self) -> list[str]:
-        """What is called to build the books, and to write them down."""
+        """Start a gateway, and return the names of its calls that build and save books."""
         stage = self.stage
 
         def run(function: Any, *args: Any, **kw: Any) -> Any:
@@ -62,7 +62,7 @@ class Site:
         return self.refresh()
 
     def build_apart(self, *args: Any) -> None:
-        """What another process would do, and now and then does not."""
+        """Fail: these tests start no process for this."""
         raise AssertionError
 
     def refresh(self) -> list[str]:
@@ -98,7 +98,7 @@ def test_a_start_reads_books(site: Site) -> None:
 
 
 def test_what_changed_since_is_built_into_them(site: Site) -> None:
-    """Whether the gateway ran meanwhile or not; it is not written down each time."""
+    """A gateway that ran meanwhile and a new gateway both revise the book; not each revision is saved."""
     site.stage.world.add_person(ALICE, person("Cem Ak"))
     site.stage.sync()
     assert site.refresh() == ["revise", "Directory", "free_slowly"]

@@ -100,7 +100,7 @@ def content(state: AccountState) -> tuple[object, ...]:
 
 
 def served(state: AccountState) -> dict[int, object]:
-    """What each account's books are made from."""
+    """Return the values from which each account's books are made."""
     return {
         account.id: (
             *(account.identity, account.address, account.sharing, account.generation),
@@ -111,7 +111,7 @@ def served(state: AccountState) -> dict[int, object]:
 
 
 def bound(state: AccountState) -> dict[str, object]:
-    """What each phone's access is made from: its login, and whose book is its own."""
+    """Return the values from which each phone's access is made: its login, and the owner of its own book."""
     identities = {account.id: account.identity for account in state.accounts.values()}
     return {name: (login, identities.get(login.account_id or 0)) for name, login in state.phones.items()}
 
@@ -124,7 +124,7 @@ def differing(before: Mapping[Any, object], after: Mapping[Any, object]) -> set[
 @settings(deadline=None)
 @given(st.lists(st.lists(writes(), max_size=4), min_size=1, max_size=8))
 def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Write]]) -> None:
-    """Whatever was written between two looks; and each difference is told."""
+    """Looks at changes and whole looks find the same, and each difference is told."""
     database = open_in_memory()
     state, in_parts = AccountState(TENANTS), AccountState(TENANTS)
     for look in looks:
@@ -169,7 +169,7 @@ PHONES = st.builds(
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at the database finds; ids and names of what is gone, where it does not find all there is."""
+    """The result of a look; a look that does not find everything has the ids and names of deleted rows."""
 
     accounts: list[Account]
     phones: list[PhoneLogin]

@@ -49,7 +49,7 @@ class Site:
             self.account: Account = found
 
     def task(self) -> BuildTask:
-        """What is to be built, as the gateway and commands find it in the database."""
+        """Return the task as the gateway and commands find it in the database."""
         state = self.database.run(AccountState.read, {CONTEXT.name})
         return BuildTask.of(state.accounts[self.account.id], CONTEXT, state)
 

@@ -71,7 +71,7 @@ def test_an_image_of_other_things_does_not_count(
 
 
 def test_the_format_counts_what_makes_a_book() -> None:
-    """Whoever changes entries, index or file without raising ``book.FILE_FORMAT`` makes this digest another one."""
+    """A change of entries, index or file without a raised ``book.FILE_FORMAT`` changes this digest."""
     number = parse("0176 04069007", "DE")
     assert number is not None
     phones = (Phone(Kind.MOBILE, number),)

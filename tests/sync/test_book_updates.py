@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How books are brought up to date: revised or built anew, together or one after the other."""
+"""Books are brought up to date: revised or built anew, together or one after the other."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_directory_that_comes_through_another_account_meanwhile() -> None:
 
 
 def calls(stage: Stage) -> list[Any]:
-    """What is called off the reactor's thread from now on."""
+    """Collect the functions that are called off the reactor's thread from now on."""
     called: list[Any] = []
     real = stage.on_books_thread
 
@@ -186,7 +186,7 @@ def outdated(stage: Stage) -> list[int]:
 
 
 def reads(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What is read from the store from now on, without the looks."""
+    """Collect the reads of the store from now on, without the looks."""
     seen: list[tuple[Any, ...]] = []
     real = stage.store.read
 

@@ -89,7 +89,7 @@ class Scene(Stage):
             shared().execute(f"CREATE DATABASE {self.database.url.database} TEMPLATE {TEMPLATE}")
 
     def has_told_more(self) -> bool:
-        """Whether the log has got a line within a minute; the machine's own clock goes on too."""
+        """Return True if the log gets a line within a minute; the machine's own clock goes on too."""
         before = len(self.logged)
         self.clock.pump([POLL_SECONDS] * 60)
         return len(self.logged) > before
@@ -335,7 +335,7 @@ def test_a_consent_during_a_sync_is_synced_by_the_next_look(scene: Scene) -> Non
 
 
 def disk_error(engine: str) -> Exception:
-    """What the driver of an engine raises where the disk cannot be read."""
+    """Return the error that the engine's driver raises if the disk cannot be read."""
     if engine == "sqlite":
         return sqlite3.OperationalError("disk I/O error")
     import psycopg

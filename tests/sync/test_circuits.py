@@ -57,7 +57,7 @@ def test_three_accounts_in_a_row_open_it() -> None:
 
 
 def test_an_outcome_in_between_begins_anew() -> None:
-    """Whatever Google answers, it answers."""
+    """Any answer shows that Google can be reached."""
     for error in (None, QuotaExceeded(), BadResponse(), SuspiciousShrink(20, 11), ConsentRevoked()):
         assert not failing(3, circuit=failing(1, 2).after_outcome(error, 9, NOW, TEN_MINUTES, 1.0)).is_open
 

@@ -73,7 +73,7 @@ class Day(Stage):
             self.world.add_person(address, person(name))
 
     def served(self) -> Counter[str]:
-        """How many contacts phones find, by book."""
+        """Count the contacts that phones find, by book."""
         result_of(self.publisher.refresh())
         books = [book for directory in self.catalog.dit().directories for book in directory.books]
         return Counter({book.name: sum(map(len, book.segments.contacts)) for book in books})

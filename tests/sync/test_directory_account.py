@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose turn it is to fetch the Workspace directory.
-
-The Workspace directory: one book of the tenant, fetched through one account at a time.
-"""
+"""The Workspace directory is one book of the tenant, fetched through one account at a time."""
 
 from __future__ import annotations
 
@@ -81,7 +78,7 @@ def test_whose_turn_it_is(candidates: list[DirectoryCandidate], expected: int | 
 def test_no_other_account_is_chosen_beside_a_good_one(
     candidates: list[DirectoryCandidate], expected: int | None
 ) -> None:
-    """Whether or not a person has requested the other account's sync; a directory account with an error is not good."""
+    """A requested sync of the other account changes nothing; a directory account with an error is not good."""
     current = [candidate for candidate in candidates if candidate.is_directory_account]
     for account_id in range(10):
         if is_directory_kept(current, account_id, NOW):
@@ -91,7 +88,7 @@ def test_no_other_account_is_chosen_beside_a_good_one(
 
 
 def test_a_person_need_not_wait() -> None:
-    """Who is asked to sync now tries at once, whatever was the matter."""
+    """A requested account tries at once, in spite of earlier trouble."""
     shrinking = candidate(1, directory_error="suspicious_shrink", next_try=NOW + 3000, **HOLDS)
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=1) == 1
     assert choose_directory_account([shrinking, candidate(2)], NOW, requested_account_id=2) is None
@@ -133,7 +130,7 @@ def asked(stage: Stage) -> int:
 
 
 def holder(stage: Stage) -> str:
-    """Whose the stored directory is."""
+    """Return the address of the account that holds the stored directory."""
     (account_id,) = stage.database.run(contacts.accounts_with_source, Source.DIRECTORY)
     return stage.database.run(read_account, account_id).address
 
@@ -324,7 +321,7 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
 
 
 def test_a_directory_that_shrinks_through_the_next_account_is_not_taken() -> None:
-    """Who may see less than the one before: nothing of the change of hands is left."""
+    """The next account may see fewer people: the directory stays with the former account."""
     stage = with_directory(*(f"Person {number}" for number in range(30)))
     stage.world.faults.inject("error_internal_500", account=ALICE, path=COLLEAGUES)
     round_of(stage, ALICE)

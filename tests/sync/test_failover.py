@@ -29,12 +29,12 @@ from tests.support.stage.sync import ALICE, CONTEXT, Stage, person
 
 pytestmark = [needs_postgresql, pytest.mark.long]
 
-# How long it may take until phones find what a standby has that has taken over.
+# Phones find a standby's contacts within this time after the takeover.
 TAKEOVER_SECONDS = 5.0
 
 
 class Gateway:
-    """What serves the book, with a cache of books in a folder."""
+    """Serves the book, with a cache of books in a folder."""
 
     def __init__(self, stage: Stage, folder: Path) -> None:
         self.catalog = empty_catalog(stage.clock.seconds)
@@ -43,7 +43,7 @@ class Gateway:
         )
 
     def names(self) -> list[str]:
-        """What phones find after a look."""
+        """Return the names that phones find after a look."""
         result_of(self.publisher.refresh())
         result_of(self.publisher.refresh())  # saves the books that the first look after the start has built
         return self.served()

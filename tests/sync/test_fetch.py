@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where a listing waits for its last page, and the progress of syncs, as pages of any gateway read it."""
+"""A listing waits for its last page, and pages of any gateway read the progress of syncs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_empty_listing(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which says where."""
+    """The line says where."""
     monkeypatch.setattr(fetch, "MAX_IN_MEMORY", 1)
     kept = PageBuffer(tmp_path, AT_ONCE)
     kept.append_page(b"")
@@ -120,7 +120,7 @@ def test_a_long_sync_tells_how_far_it_is_once_a_second(stage: Stage) -> None:
 
 
 def test_a_gateway_that_ended_leaves_no_progress(stage: Stage) -> None:
-    """Whoever syncs next deletes what it has left."""
+    """The next gateway that syncs deletes the progress."""
     stage.connect(ALICE)
     account_id = stage.account(ALICE).id
     stage.database.run(sync_state.write_progress, account_id, HALF)

@@ -53,7 +53,7 @@ def test_labels_are_listed_once_a_day() -> None:
 
 
 def test_labels_are_listed_when_a_person_asks() -> None:
-    """Who has renamed one wants to see it."""
+    """A person who has renamed a label wants to see the new name."""
     stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
     stage.connect()
@@ -138,7 +138,7 @@ def test_changed_parameters_of_a_thousand_accounts_are_spread_over_hours() -> No
 
 
 def test_a_moment_passes_once_a_period() -> None:
-    """Whatever the steps are."""
+    """The length of the steps does not matter."""
     moments = [at for at in range(1000) if has_passed(7, 100.0, float(at), at + 1.0)]
     assert moments == [6 + 100 * number for number in range(10)]
     assert has_passed(7, 0.0, 5.0, 5.0)

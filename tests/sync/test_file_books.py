@@ -163,7 +163,7 @@ def test_who_sees_a_file(
 
 @pytest.mark.parametrize(("order", "expected"), [(("extensions", "own"), "extensions"), (("own", "extensions"), ALICE)])
 def test_the_order_of_books_knows_the_file(stage: Stage, files: Files, order: tuple[str, ...], expected: str) -> None:
-    """Who is in several books is found in the first of them."""
+    """A person in several books is found in the first of them."""
     books = stage.publisher._books
     books.contexts = {"acme": replace(CONTEXT, book_order=order)}  # type: ignore[misc]
     files.add()

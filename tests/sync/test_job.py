@@ -154,7 +154,7 @@ def test_the_transaction_of_a_large_listing_tells_that_it_goes_on(engine: str, m
 
 
 def test_another_version_reads_persons_anew(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an older ldapgw made of persons is not kept: it may have read their numbers otherwise."""
+    """An older ldapgw may have read the persons' numbers otherwise."""
     stage.world.add_person(ALICE, person("Ada Riese"))
     monkeypatch.setattr(fetch, "PARSER_VERSION", fetch.PARSER_VERSION - 1)
     stage.sync()
@@ -193,7 +193,7 @@ def test_an_access_token_that_died_early_is_renewed_once(stage: Stage) -> None:
 
 
 def test_a_listing_goes_on_when_its_access_token_ends(stage: Stage) -> None:
-    """Whatever has come stays; each page may need a new token."""
+    """Pages that have come stay; each page may need a new token."""
     for number in range(3500):
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
     expire = stage.world.expire_access_tokens

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whatever Google answers, a sync takes effect whole or not at all: each kind of answer, on purpose."""
+"""A sync takes effect whole or not at all, with each kind of answer from Google."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_an_expired_token_of_labels_is_one_full_list(stage: Stage, fault: str) -
 
 @pytest.mark.parametrize("fault", ["error_internal_500", "broken_not_json"])
 def test_labels_that_google_does_not_give_keep_no_contact_away(stage: Stage, fault: str) -> None:
-    """Those that are known stay; all are asked for once they can be had."""
+    """Known labels stay; all labels are asked for once they can be had."""
     (known,) = stage.labels_of()
     new = stage.world.add_label(ALICE, "Neu")
     delete_label(stage.world, ALICE, known)
@@ -137,7 +137,7 @@ def test_a_new_consent_asks_for_all(stage: Stage) -> None:
 
 
 def test_a_wanted_label_that_is_renamed_reads_contacts_anew() -> None:
-    """Who had it is served no more, who has the one of that name now is."""
+    """Contacts of the renamed label go, and contacts of the label that now has the name come."""
     stage = connected_stage(labels=("Kunden",))
     kunden, andere = (stage.world.add_label(ALICE, name) for name in ("Kunden", "Andere"))
     stage.world.add_person(ALICE, person("Ada Riese") | member(kunden))
@@ -151,7 +151,7 @@ def test_a_wanted_label_that_is_renamed_reads_contacts_anew() -> None:
 
 
 def test_googles_own_groups_are_no_labels(stage: Stage) -> None:
-    """Those of old programs least of all."""
+    """Groups of old programs are no labels either."""
     stage.world.add_person(ALICE, person("Bo Neu") | member(*(f"contactGroups/{name}" for name in SYSTEM_GROUPS)))
     stage.sync()
     assert list(stage.labels_of().values()) == ["Kunden"]
@@ -166,7 +166,7 @@ def excluding(*labels: str) -> Stage:
 
 
 def test_an_excluded_label_keeps_a_contact_away() -> None:
-    """Whatever other labels it has; it comes when the label is taken off."""
+    """Other labels do not matter; the contact comes when the label is taken off."""
     stage = excluding()
     private, friends = stage.world.add_label(ALICE, "PRIVATE"), stage.world.add_label(ALICE, "Friends")
     hidden = stage.world.add_person(ALICE, person("Ada Riese") | member(private, friends))

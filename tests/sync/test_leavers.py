@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who has left the company, and whose account is removed: what is decided, and what becomes of it."""
+"""Accounts of people who have left the company are marked and removed."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ CASES: dict[str, tuple[Facts, Decision]] = {
 
 @pytest.mark.parametrize(("facts", "expected"), CASES.values(), ids=CASES)
 def test_who_has_left(facts: Facts, expected: Decision) -> None:
-    """Whose mark is set, kept or deleted, and whose account is removed."""
+    """The mark is set, kept or deleted, or the account is removed."""
     assert decide(facts, DELAY, NOW) == expected
 
 

@@ -196,7 +196,7 @@ def test_a_directory_without_a_sync_token_waits_too() -> None:
 
 @pytest.mark.parametrize("fault", ["broken_short_list", "broken_no_list"])
 def test_labels_that_do_not_come_are_kept(fault: str) -> None:
-    """What came is joined with what is stored."""
+    """Labels that come are joined with the stored labels."""
     stage, _ = stage_with(1)
     for number in range(4):
         stage.world.add_label(ALICE, f"Label {number}")

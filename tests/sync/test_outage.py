@@ -141,7 +141,7 @@ def test_an_account_that_alone_fails_calls_no_more_often_than_a_healthy_one(stag
 
 
 def test_an_outage_that_a_restart_interrupts_ends_in_the_same_way(stage: Stage) -> None:
-    """What the gateway has stored says why an account waits."""
+    """The stored state says why an account waits."""
     begin_outage(stage, ALICE, BOB)
     stage.world.faults.clear()
     stage.restart()

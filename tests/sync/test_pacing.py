@@ -118,7 +118,7 @@ def test_a_used_up_quota_of_a_project_stops_its_calls_until_the_next_minute() ->
 
 
 def test_three_accounts_within_a_minute_show_it_too() -> None:
-    """Where Google names another limit or none; one account's quota is its own."""
+    """Google may name another limit or none; one account's quota is its own."""
     calls = Calls(None)
     for _ in range(5):
         calls.pacer.of(ACME.project).report(1, OF_USER)

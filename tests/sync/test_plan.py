@@ -205,7 +205,7 @@ def test_a_book_that_shrinks(size: int, lost: int, suspicious: bool) -> None:
 
 
 def test_a_delta_may_delete_as_many_as_it_says() -> None:
-    """What Google says is gone is gone: only what a full sync did not hear of is doubted."""
+    """Google says so itself: only contacts missing in a full sync are doubted."""
     before = stored(*(f"c{number}" for number in range(25)))
     plan = make_plan(CONTACTS, before, [deleted(uid) for uid in before], full=False)
     assert (len(plan.deleted_uids), plan.is_suspicious) == (25, False)

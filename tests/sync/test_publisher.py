@@ -213,7 +213,7 @@ def test_many_accounts_that_are_read_again_are_compared_in_several_turns(monkeyp
 
 
 def test_where_nothing_differs_nothing_is_published(stage: Stage) -> None:
-    """What was worked out of the directories stays true; logins are looked at all the same."""
+    """Values computed from the directories stay; logins are looked at all the same."""
     stage.connect(sharing=Sharing.SHARED)
     stage.sync()
     stage.books()

@@ -29,7 +29,7 @@ def refresh(stage: Stage) -> None:
 
 
 def synced(stage: Stage) -> int:
-    """How often Google was asked for contacts since the last time."""
+    """Count the calls for contacts at Google since the last time."""
     return stage.calls().get(CONNECTIONS, 0)
 
 
@@ -53,7 +53,7 @@ def test_an_account_of_a_tenant_that_was_taken_out_rests(stage: Stage) -> None:
 
 
 def test_phones_find_what_came_before_anybody_is_told_that_it_did(stage: Stage) -> None:
-    """Whoever waits for the end of a sync looks at a phone next."""
+    """A person who waits for the end of a sync looks at a phone next."""
     seen: list[tuple[float | None, list[str]]] = []
 
     async def publish(account_id: int) -> None:
@@ -343,7 +343,7 @@ def test_a_sync_whose_end_was_not_recorded_is_started_by_the_next_look(
 
 
 def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(stage: Stage, logged: list[LogEvent]) -> None:
-    """Whoever keeps listings says so; the accounts are tried again as with other troubles."""
+    """The buffer of listings logs the trouble; the accounts are tried again as with other troubles."""
 
     def full(*_: object) -> Any:
         return fail(StoreError("state: cannot be written to: No space left on device"))

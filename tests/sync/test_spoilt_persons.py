@@ -16,7 +16,7 @@ CHARACTERS, VALUES, LENGTH, COUNT, ID = (
     (flaw,) for flaw in (Flaw.CHARACTERS, Flaw.VALUES, Flaw.LENGTH, Flaw.COUNT, Flaw.ID)
 )
 
-# What phones show of the spoilt persons, and what the owner of the account is told.
+# Each spoilt person is shown so on phones, and the owner of the account is told these flaws.
 SERVED: Mapping[str, tuple[str, tuple[Flaw, ...]]] = {
     "half an emoji in a name": ("Smile \ufffd", CHARACTERS),
     "half an emoji in a company": ("Smile \ufffd GmbH", CHARACTERS),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a sync leaves in the history of syncs, with the sandbox behind."""
+"""A sync is noted in the history of syncs, with the sandbox behind."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def record(uid: str, *, is_served: bool = True) -> ContactRecord:
 
 
 def test_a_plan_counts_what_phones_notice() -> None:
-    """Who is skipped from now on is gone for phones; who was skipped and is deleted is nothing to them."""
+    """A contact that is skipped from now on counts as gone; a skipped contact that is deleted does not count."""
     stored = {
         uid: RecordSummary(f"s-{uid}", digest, is_served=is_served)
         for uid, digest, is_served in (

@@ -50,7 +50,7 @@ def is_granted(stage: Stage) -> bool:
 
 
 def left(stage: Stage) -> int:
-    """How many grants are still to be given back."""
+    """Count the grants that are still to be given back."""
     with stage.database.begin() as connection:
         return len(connection.execute(select(tables.revocation)).all())
 
@@ -73,7 +73,7 @@ def test_it_is_tried_until_google_listens(stage: Stage) -> None:
 
 
 def test_after_a_day_it_is_given_up(stage: Stage) -> None:
-    """Whoever has left was told how to do it alone; the log says so."""
+    """The person was told how to remove the app alone; the log says so."""
     service = revoker(stage)
     stage.clock.pump([POLL_SECONDS] * 1439)
     assert left(stage) == 1
