@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who sees what: one table of viewers and sharing, which every kind of search has to agree with."""
+"""One table has what each viewer sees of each sharing, and every kind of search has to agree with the table."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def _initials(branches: Iterable[ReplicatedBranch]) -> str:
 
 @pytest.mark.parametrize("viewer", VIEWERS)
 def test_names_of_entries(viewer: str) -> None:
-    """Whoever browses a contact sees the entry of its book; others see a shared label's contacts below the label.
+    """Viewers who browse a contact see its book's entry; others see a shared label's contacts below the label.
 
     The names of the other labels of such a book are not shown.
     """

@@ -155,7 +155,7 @@ def test_a_revised_book_finds_what_a_new_one_finds(
     per_number: bool,
     lenient: bool,
 ) -> None:
-    """Whatever changed, whoever asks, wherever, and in both forms; the union of shared books is carried on too.
+    """The two books agree after all changes, for all viewers, in both forms; the union of shared books is revised too.
 
     So does one that was written down and read again in between.
     """
@@ -225,7 +225,7 @@ def test_a_change_shares_what_has_not_changed(large: Both) -> None:
 
 
 def test_changed_entries_share_their_parent(large: Both) -> None:
-    """Those of a book, and those of each of its labels, however many changes there were."""
+    """A book and each of its labels have one parent for all their entries, however many changes there were."""
     both = copy(large)
     for turn in range(3):
         both.change([replace(both.contacts[f"c{turn}"], title="new")], set(), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who may bind, what is served, and whose sessions end."""
+"""The catalog decides about binds, serves directories, and ends sessions."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_an_unknown_name_takes_as_many_hashes_as_a_known_one(catalog: Catalog, m
     ids=["a snapshot that is too old", "a tenant that cannot be read"],
 )
 def test_nobody_is_refused_for_good_while_no_login_is_known(unknown: dict[str, Any]) -> None:
-    """What could not be read says nothing of passwords: phones may try again later."""
+    """A missing login says nothing of passwords, so phones may try again later."""
     catalog = Catalog(replace(EMPTY, **unknown), {}, lambda: 7.0)
     for ask in (
         lambda: catalog.authenticate("desk1", b"hush", "10.0.0.7"),

@@ -36,7 +36,7 @@ def test_which_addresses_are_of_local_networks(address: str, is_local: bool) -> 
 
 
 def test_a_burst_and_then_a_steady_rate() -> None:
-    """What was waited for is what is had; more than the burst is never saved up."""
+    """A client gets its tokens after the wait; no more than the burst is ever saved up."""
     clock = Clock()
     buckets = TokenBuckets(3, 2.0, clock.seconds)
 

@@ -93,7 +93,7 @@ def tree(books: dict[str, list[Contact]]) -> Dit:
 def test_what_did_not_change_is_met_once(
     before: dict[str, list[Contact]], after: dict[str, list[Contact]], cut: int
 ) -> None:
-    """Whatever a sync brings, changes or takes away between two parts of a walk, whole books included."""
+    """A sync may bring, change or take away whole books between two parts of a walk."""
     first, second = tree(before), tree(after)
     whole_before, whole_after = hits(first, PHONE), hits(second, PHONE)
     seen = whole_before[:cut]
@@ -108,7 +108,7 @@ def test_what_did_not_change_is_met_once(
 
 
 def test_orders_are_short() -> None:
-    """Whatever the names are: a place goes into a cookie."""
+    """Long names have short keys, because a place goes into a cookie."""
     contact = contact_sort_key("\U0001f600" * 5000, "x" * 5000)
     label = container_sort_key("ж" * 5000, "y", container_sort_key("\U0001f600" * 5000, "x"))
 
@@ -129,7 +129,7 @@ def test_orders_of_the_same_name() -> None:
 
 
 def test_a_branch_stands_before_its_labels_and_these_before_the_next() -> None:
-    """Whatever the names of labels are."""
+    """The names of labels do not matter."""
     book, other = container_sort_key("Bob", "b"), container_sort_key("Bobby", "c")
 
     assert book < container_sort_key("", "l", book) < container_sort_key("zz", "l", book) < other

@@ -102,7 +102,7 @@ def expected(dit: Dit, sought: Filter) -> list[Entry]:
 
 
 def shares(one: Entry, other: Entry) -> bool:
-    """Whether two entries have the same name, and a number or an address in common."""
+    """Return True if two entries have the same name, and a number or an address in common."""
     names = {name_folding.collation_key(entry.attribute("cn")[0].decode()) for entry in (one, other)}
     points = [
         {*entry.attribute("telephoneNumber"), *map(bytes.lower, entry.attribute("mail"))} for entry in (one, other)
@@ -205,7 +205,7 @@ def test_of_several_own_books_the_first_counts(order: tuple[str, str], second: S
 
 
 def test_people_of_one_name_are_listed_in_the_order_of_books() -> None:
-    """Those in books that are named first, whatever comes of their identity."""
+    """People in books that are named first come first, whatever their identity is."""
     people = [(Sharing.SHARED, [Contact("", name="Anna", phones=(work_phone(at),))]) for at in range(6)]
     order = [f"user{at:02}@acme.example" for at in (4, 1, 3)]
     found = entries_found(tree(people, order), VIEWER, "(cn=anna)")
@@ -246,7 +246,7 @@ def anna(*numbers: int, mail: str = "", name: str = "Anna") -> Contact:
 def test_who_is_the_same_person(
     own: Contact, shared: Contact, later: Contact | None, text: str, books: list[str]
 ) -> None:
-    """Whoever has the name and a number or an address in common with an entry that is shown before."""
+    """An entry is left out if its name and a number or an address are those of an entry shown before."""
     private = [(Sharing.PRIVATE, [anna(1, 2, 3)])] * 3
     held = [own], [shared], [later] if later else []
     dit = tree([*private, *((Sharing.SHARED if at else Sharing.PRIVATE, one) for at, one in enumerate(held))])

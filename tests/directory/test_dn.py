@@ -23,7 +23,7 @@ NAMES = st.text(
 @settings(max_examples=examples(300), deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=4))
 def test_any_name_survives_its_dn(values: list[str]) -> None:
-    """What is escaped is read back, sign by sign."""
+    """Escaped signs are read back, one by one."""
     dn = Dn(tuple((("ou", value),) for value in values))
 
     assert Dn.parse(str(dn)) == dn
@@ -42,7 +42,7 @@ def test_two_values_share_one_rdn(first: str, second: str) -> None:
 @settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["cn", "OU", "dc", "2.5.4.3"]), st.text(alphabet="aZ 1=.-")), min_size=1))
 def test_a_plain_dn_is_read_as_any(parts: list[tuple[str, str]]) -> None:
-    """What has no special signs is read in another way, to the same end."""
+    """A DN without special signs is read in another way, to the same end."""
     plain = ",".join(f"{kind}={value}" for kind, value in parts)
     around = ",".join(f"{kind} = {value} " for kind, value in parts)
     assert Dn.parse(plain) == Dn.parse(around)

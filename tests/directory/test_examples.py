@@ -43,12 +43,12 @@ def finds(sought: Filter, contact: Contact, context: NamingContext = CONTEXT) ->
 
 
 def begins(name: str) -> Filter:
-    """What a phone sends while a name is typed."""
+    """Return a phone's filter while a name is typed."""
     return Substrings("cn", name.encode(), (), None)
 
 
 def is_dialled(written: str) -> Filter:
-    """What a phone sends when it rings."""
+    """Return a phone's filter when the phone rings."""
     return Equality("telephoneNumber", written.encode())
 
 
@@ -102,7 +102,7 @@ def test_numbers(title: str, asks: Callable[[str], Filter]) -> None:
 
 
 def test_what_is_stored() -> None:
-    """What people store is dialled as a network connects it."""
+    """Stored numbers are dialled as a network connects them."""
     for stored, dialled, _ in rst.table(PAGE, "What is stored"):
         read = stored_numbers.read(stored.literals[0], CONTEXT.region)
         assert [number.code + (number.e164 or number.digits) for number in read] == [*dialled.literals]

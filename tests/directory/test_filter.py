@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What it costs to make a filter ready: bounded, whatever it asks for.
-
-Filters as text.
-"""
+"""A filter is prepared at a bounded cost, and is written as text."""
 
 from __future__ import annotations
 

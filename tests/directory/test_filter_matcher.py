@@ -28,7 +28,7 @@ from tests.support.phonebook.entries import ENTRIES, entry
 
 
 def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool | None:
-    """What a filter is on an entry, which is the contact's unless another is given."""
+    """Return a filter's value on an entry, which is the contact's unless another is given."""
     sought = read_filter(text) if isinstance(text, str) else text
     return filter_matcher.prepare(sought, naming_context(lenient=lenient)).predicate.matches(of or ENTRIES[lenient])
 
@@ -257,7 +257,7 @@ def value(text: str | Filter, *, lenient: bool, of: Entry | None = None) -> bool
         ("(vendorName=x)", False, False),
         ("(supportedLDAPVersion=x)", None, None),
         ("(supportedLDAPVersion=300000000000000000000)", None, None),
-        # What is unknown, and three values
+        # Terms have three values, because attributes may be unknown.
         ("(shoeSize=42)", None, None),
         ("(shoeSize=4*)", None, None),
         ("(shoeSize>=4)", None, None),
@@ -511,7 +511,7 @@ def test_logic_has_three_values(sought: Filter) -> None:
 
 
 def walk(text: str, parts: list[str]) -> bool:
-    """Whether the parts stand in a text in their order, each where it first fits."""
+    """Return True if the parts stand in a text in their order, each where it first fits."""
     position = 0
     for part in parts:
         at = text.find(part, position)
@@ -564,7 +564,7 @@ def test_what_is_equal_is_about_equal(name, spell) -> None:
     ],
 )
 def test_weight(text: str, weight: int) -> None:
-    """What a search may look at between two breaths depends on how much a look costs."""
+    """A costly look leaves a search fewer looks between two breaths."""
     assert filter_matcher.prepare(read_filter(text), naming_context()).cost == weight
 
 
@@ -663,7 +663,7 @@ def test_a_template_keeps_its_parts_without_text(*, lenient: bool) -> None:
     ],
 )
 def test_what_a_pbx_puts_around_a_number_is_removed(text: str, with_rule: bool, without_rule: bool) -> None:
-    """Where the tenant has a rule for it, or where a hash stands behind a whole number; strict matching has no rule."""
+    """The tenant needs a rule, or a hash stands behind a whole number; strict matching has no rule."""
     rules = ("l0#", "#t1")
     sought = read_filter(text)
     kept, stripped, strict = (

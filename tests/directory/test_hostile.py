@@ -26,7 +26,7 @@ from tests.support.phonebook.trees import CONTEXT, PHONE, dit_of
 
 NUMBER = "+49301234567"
 
-# What DNs, filters, C programs and terminals take for something else.
+# DNs, filters, C programs and terminals take these signs for something else.
 SIGNS = (
     ',+"\\<>;#=*()&|!~/\x00\x01\x1b\x7f\n\t \u00a0\u200b\u202e\u200f\u2066\ud83d\udc36\ufeff\u3164\ufdfa\u0301aÄ1\u738b'
 )
@@ -108,7 +108,7 @@ def test_a_hostile_name_is_found_and_read_back(name: str) -> None:
 @settings(max_examples=examples(100), deadline=None)
 @given(NAMES)
 def test_a_hostile_callers_name_is_read_back(name: str) -> None:
-    """Where the name is a part of the entry's own name."""
+    """The name is a part of the entry's own name."""
     stranger = Viewer("cn=desk2", (Access("acme", ("b",)),))
     (entry,) = found(tree(name, Sharing.CALLERS), BASE, Equality("telephoneNumber", NUMBER.encode()), viewer=stranger)
 

@@ -53,7 +53,7 @@ def test_numbers(phones: tuple[Phone, ...], expected: dict[str, list[str]]) -> N
 
 
 def test_numbers_are_written_in_the_tenants_format() -> None:
-    """What the setting `number_format` says."""
+    """The setting `number_format` chooses the format."""
     assert [written(Contact("c", phones=(WORK,)), form)["telephoneNumber"] for form in NumberFormat] == [
         ["+49301234560"],
         ["+49 30 1234560"],

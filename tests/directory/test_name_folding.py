@@ -13,7 +13,7 @@ from tests.support.examples import examples
 
 
 def finds(asked: str, stored: str) -> bool:
-    """Whether a text finds a stored one as a whole."""
+    """Return True if a text finds a whole stored text."""
     return bool(set(name_folding.query_variants(asked)) & set(name_folding.search_variants(stored)))
 
 
@@ -51,7 +51,7 @@ def finds(asked: str, stored: str) -> bool:
     ids=ascii,
 )
 def test_a_name_is_found_however_it_is_typed(stored: str, typed: list[str]) -> None:
-    """What cannot be shown, or is too odd, for the tables of examples in the documentation."""
+    """These cases cannot be shown, or are too odd, in the documentation's tables of examples."""
     assert [text for text in typed if not finds(text, stored)] == []
 
 
@@ -84,7 +84,7 @@ def test_other_names_are_not_found(stored: str, typed: str) -> None:
     ],
 )
 def test_an_umlaut_at_the_end_may_be_none(text: str, closed: tuple[str, ...], goes_on: tuple[str, ...]) -> None:
-    """Where more letters may follow, "mue" is the beginning of Mueller and of no Mustermann."""
+    """More letters may follow: "mue" is the beginning of Mueller and of no Mustermann."""
     assert name_folding.query_variants(text) == closed
     assert name_folding.query_variants(text, open_ended=True) == goes_on
 

@@ -69,7 +69,7 @@ def numbers_of(entry: Entry, formatter: NumberFormatter | None = None) -> dict[s
 
 
 def is_readable(number: Number, form: NumberFormat) -> bool:
-    """Whether a number that is written in a format is read as the same number again."""
+    """Return True if a number that is written in a format is read as the same number again."""
     read = parse_written(written(number, form), form, "DE", "0")
     return read is not None and bool(read.e164) and read.e164 == number.e164
 
@@ -82,7 +82,7 @@ phones = st.lists(st.builds(Phone, st.sampled_from(Kind), st.sampled_from(NUMBER
 def test_a_phone_gets_what_a_tenant_of_its_format_would_get(
     phones: list[Phone], pair: tuple[NumberFormat, NumberFormat], lenient: bool
 ) -> None:
-    """Whatever format the tenant has; strict matching reads the written number, where this can be read."""
+    """The tenant's format does not matter; strict matching reads the written number if it is readable."""
     source, target = pair
     held = [one for one in phones if lenient or is_readable(one.number, source)]
     contact = Contact("c1", name="Ada", phones=tuple(held))
@@ -101,7 +101,7 @@ def test_internal_numbers_stay_as_they_are(pair: tuple[NumberFormat, NumberForma
 
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
 def test_numbers_that_become_equal_are_given_once(lenient: bool) -> None:
-    """Which were two for the tenant, because they are typed in two ways; their order stays."""
+    """The tenant has them twice, because they are typed in two ways; their order stays."""
     typed = ("+49 30 1234567", "0171 2345678", "(030) 123 45 67")
     contact = Contact("c1", name="Ada", phones=tuple(phone(Kind.WORK, text) for text in typed))
     entry = entry_of(contact, TYPED, lenient=lenient)
@@ -151,7 +151,7 @@ def test_the_tenants_format_costs_nothing() -> None:
     ],
 )
 def test_the_number_that_was_found_has_the_format(text: str, numbers: dict[str, str]) -> None:
-    """Whatever kind of number it is, as phones and PBXs over HTTP get it; none for another number or a name."""
+    """Phones and PBXs over HTTP get each kind of number in the format; another number or a name finds none."""
     contact = Contact("c1", name="Ada", phones=(phone(Kind.WORK, "+49 30 1234567"), phone(Kind.MOBILE, "0171 2345678")))
     prepared = prepare(read_filter(text), naming_context())
     for form, expected in ((NATIONAL, numbers), (E164, {name: E164_OF[number] for name, number in numbers.items()})):

@@ -41,7 +41,7 @@ def test_a_password_is_known_by_its_hash_alone() -> None:
 
 
 def test_nobody_has_no_password() -> None:
-    """What an unknown name is compared with fits none."""
+    """The hash for unknown names fits no password."""
     assert not verify_password(b"", UNKNOWN_LOGIN_HASH)
     assert not verify_password(b"\x00" * 16, UNKNOWN_LOGIN_HASH)
 

@@ -17,7 +17,7 @@ from ldapgw.errors import DirectoryError
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, BOOK, CASES, GUEST, PHONE, phonebook
 
-# What the directory alone cannot answer: a control picks the window of entries (tests/ldap/test_search_controls.py).
+# The directory cannot answer this request: a control picks the entries (tests/ldap/test_search_controls.py).
 LATER = {"poly-vlv-value"}
 
 # Cases whose entries are judged here, and their controls, binds or result controls on the wire.
@@ -68,7 +68,7 @@ def ask(case: dict[str, Any], *, lenient: bool) -> tuple[list[Entry], int]:
     ("case", "lenient"),
     [
         *(pytest.param(case, True, id=case["id"]) for case in JUDGED),
-        # What RFC 4517 alone promises holds with strict matching too.
+        # Promises of RFC 4517 hold with strict matching too.
         *(pytest.param(case, False, id=f"{case['id']}-strict") for case in STRICT),
     ],
 )

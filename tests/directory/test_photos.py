@@ -76,7 +76,7 @@ def test_entries_of_labels_and_numbers_have_it_too() -> None:
 
 
 def test_a_tenant_without_photos() -> None:
-    """Those that are still stored are not served."""
+    """Stored photos are not served."""
     assert found(tree(photos=False), "(uid=c1)", ALICE) == {"Ada Ärmel": b""}
     assert found(tree(photos=False), "(jpegPhoto=*)") == {}
 

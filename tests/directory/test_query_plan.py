@@ -87,7 +87,7 @@ def segment(people: Sequence[Contact], *, lenient: bool) -> Segment:
 
 
 def found(on: Segment, sought: Filter, *, lenient: bool) -> list[Entry]:
-    """What the index finds, which is what a look at every entry finds, in the same order."""
+    """Return the entries that the index finds, after a check that a look at each entry finds the same."""
     matcher = prepare(sought, naming_context(lenient=lenient))
     query, left = matcher.plan(on.index, on.entries)
     deleted = on.deleted or bytes(len(on.entries))
@@ -115,7 +115,7 @@ DIALLED = [*NUMBERS, "204 extension 7", "+49 (0)30 9876543", "00", "0", "*100#",
 
 
 def somebody(at: int, choice: Random) -> Contact:
-    """Whoever may be in an address book."""
+    """Return a contact with random words and numbers."""
     words = choice.choices(WORDS, k=choice.randint(1, 3))
     read = [parse(text, "DE") for text in choice.choices(DIALLED, k=choice.randrange(4))]
     return Contact(
@@ -173,7 +173,7 @@ named = st.lists(st.sampled_from(["cn", "sn", "givenName", "displayName", "o", "
 @settings(max_examples=examples(400), deadline=None)
 @given(named, st.one_of(st.sampled_from(["ma o'", "an mu", "o an", "x 42", "ha pe be", "van den"]), typed))
 def test_several_words_are_found_in_the_text_of_one_attribute(names: list[str], typed: str) -> None:
-    """Those are found whom a look at the text of each attribute finds, one attribute after the other."""
+    """The index finds the entries that a look at the text of each attribute finds, one attribute after the other."""
     book, kinds = large(lenient=True, is_whole=True), [attribute_type(name) for name in names]
     by_index = found(book, Or(tuple(Substrings(name, typed.encode(), (), None) for name in names)), lenient=True)
     asserted = [(kind, substrings(kind, typed.encode(), (), None, naming_context())) for kind in kinds if kind]
@@ -319,7 +319,7 @@ def test_one_of_several_prefixes_is_found_in_some_attributes(most: int, expected
 
 
 def test_words_of_too_many_are_looked_for_in_slices() -> None:
-    """Where sixty thousand have each word, not all of them are read at once: everybody is looked at instead."""
+    """Sixty thousand entries have each word: everybody is looked at, because reading all of them takes too long."""
     index = index_of([EntryTerms((), {"1o": 1, "2ma": 2}, ())] * 60_000 + [EntryTerms((), {"1o": 1, "2ma": 1}, ())])
     sought = CommonPrefixQuery(("1o", "2ma"), 1)
     assert find_documents(sought, index, ()) is None
@@ -396,7 +396,7 @@ BOOK = segment(
     ],
 )
 def test_an_index_looks_at_few(text: str, most: int) -> None:
-    """What phones ask for is looked up; hardly any entry is looked at that does not match."""
+    """Phones' filters are looked up; hardly any entry is looked at that does not match."""
     query, _ = prepare(read_filter(text), naming_context()).plan(BOOK.index, BOOK.entries)
     assert len(BOOK.find_documents(query)) <= most
 

@@ -77,7 +77,7 @@ def names(entries: list[Entry]) -> list[str]:
 
 
 def refusal(base: str, scope: Scope = BASE_OBJECT, viewer: Viewer = PHONE) -> tuple[ResultCode, str]:
-    """How a search is refused."""
+    """Return the code and the matched DN of a refused search."""
     with pytest.raises(DirectoryError) as caught:
         found(base, scope, "(objectClass=*)", viewer)
     return caught.value.code, caught.value.matched_dn
@@ -384,7 +384,7 @@ MANY = [Contact(f"c{at}", name=f"{'Ada' if at % 900 == 899 else 'Bo'} {at:04}") 
     ids=["light", "heavy", "heaviest", "indexed"],
 )
 def test_a_walk_takes_breath(text: str, breaths: int) -> None:
-    """Where no index helps: some 200 entries at most between two chances to serve others, fewer for a heavy filter.
+    """Without an index, a search looks at some 200 entries at most between two breaths, fewer for a heavy filter.
 
     Twelve terms of a filter are prepared at a time.
     """
@@ -406,7 +406,7 @@ def test_a_walk_over_several_books_takes_breath() -> None:
 
 
 def test_many_callers_take_breath() -> None:
-    """Whoever shares a number with 250 others: a switchboard's."""
+    """A switchboard's number is shared by 250 people."""
     staff = [replace(contact, phones=(phone(Kind.WORK, "+49301234567"),)) for contact in MANY[:250]]
     dit = dit_of(book_of(staff, "c", "carol", CALLERS))
     steps = list(search(dit, PHONE, SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=0301234567)"))))
@@ -441,7 +441,7 @@ HOSTILE = st.text(
 @settings(max_examples=examples(60), deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_hostile_names_are_found_by_their_dn(name: str, uid: str, label: str) -> None:
-    """Whatever a contact, an id, a book or a label is called, its entry's DN leads back to it."""
+    """Any name of a contact, an id, a book or a label has a DN that leads back to the entry."""
     contact = Contact(uid, name=name, labels=("g",))
     book = build_book(CONTEXT, "a", label, PRIVATE, [contact], {"g": label}, per_number=True)
     dit = dit_of(book)

@@ -73,7 +73,7 @@ def test_without_an_index_all_documents_are_candidates() -> None:
 
 
 def test_large_entries_are_in_no_page() -> None:
-    """What is written at once stays within bounds; the list comes one by one."""
+    """A page stays within bounds, so large entries come one by one."""
     people = [replace(person, organization="x" * (MAX_PAGE_OCTETS // PAGE_SIZE)) for person in contacts(PAGE_SIZE)]
     book = build_book(CONTEXT, "alice", "alice@acme.example", Sharing.PRIVATE, people, {}, per_number=False)
     [segment] = book.segments.contacts
@@ -82,7 +82,7 @@ def test_large_entries_are_in_no_page() -> None:
 
 
 def test_a_length_may_be_the_placeholder() -> None:
-    """Whatever the lengths of an entry's parts are, its messageID alone is replaced."""
+    """Only the messageID is replaced, for any lengths of the entry's parts."""
     every = select(("*",))
     for length in range(100, 700):
         values = PackedAttributes(NO_ATTRIBUTES.values + b"\x00" + encoded_set([b"x" * length]))
@@ -113,7 +113,7 @@ MODELS = [Selection.parse((name,)) for name in ("cn", "sn", "o", "mail", "mobile
 
 
 def asked(encodings: _KeptMessages, models: list[int]) -> list[bool]:
-    """Whether each of these finds its entries encoded."""
+    """Return for each selection True if its entries are encoded."""
     return [encodings.of(MODELS[at]) is not None for at in models]
 
 
@@ -142,7 +142,7 @@ def test_who_is_not_asked_for_any_more_gives_way() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    """Whoever asks for something else each time leaves what is kept as it is."""
+    """A client with something new in each request leaves the kept messages as they are."""
     encodings = _KeptMessages(9)
     asked(encodings, [0, 1] * 2)
     for _ in range(100):

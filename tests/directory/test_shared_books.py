@@ -119,7 +119,7 @@ def test_the_books_of_a_group_have_few_segments() -> None:
 
 
 def test_entries_for_numbers() -> None:
-    """Where any book has them, those that have none yet are seen in the other form."""
+    """A book without entries for numbers is seen in the other form if another book has such entries."""
     both = [book(1, 2, Sharing.SHARED), book(2, 2, Sharing.SHARED, per_number=True)]
     union = merge_shared_books(both, {})[Sharing.SHARED]
     assert sum(map(len, union.form(per_number=True))) == 2
@@ -141,7 +141,7 @@ def test_what_was_withdrawn_is_not_found() -> None:
 
 
 def test_a_change_of_a_joined_book() -> None:
-    """What it has not changed stays on the joined segment; no more is withdrawn from there than from the book."""
+    """Unchanged entries stay on the joined segment, which withdraws no more entries than the book."""
     books = [book(at, 100, Sharing.SHARED) for at in range(12)]
     before = merge_shared_books(books, {})[Sharing.SHARED]
     for turn in range(3):

@@ -51,7 +51,7 @@ def names(dit: Dit, text: str, viewer: Viewer = PHONE) -> list[str]:
 
 
 def caller(number: str) -> str:
-    """What a phone asks when a number calls."""
+    """Return a phone's filter when a number calls."""
     return f"(&(objectClass=person)(|(telephoneNumber={number})(mobile={number})))"
 
 
@@ -215,7 +215,7 @@ def test_what_a_switchboard_answers() -> None:
 
 
 def test_a_switchboard_of_a_person_names_the_company_alone() -> None:
-    """Whoever is stored with the number of the company's switchboard need not be the caller."""
+    """A person stored with the number of the company's switchboard need not be the caller."""
     hans = replace(
         contact("hans", "+49 7736 5559-0", name="Hans Müller", organization="Beispiel AG"),
         given_name="Hans",

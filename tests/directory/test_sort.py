@@ -52,7 +52,7 @@ def tree(contacts: list[Contact], *, lenient: bool = True, per_number: bool = Fa
 def ranking(
     dit: Dit, *keys: SortKey, text: str = "(cn=*)", after: bytes = b"", viewer: Viewer = PHONE
 ) -> tuple[Ranking, int]:
-    """What a search finds, sorted, and how often it took breath."""
+    """Return a search's sorted entries, and count its breaths."""
     request = SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text))
     work = collect(matches(dit, viewer, request), Sorter(keys), after)
     breaths = 0
@@ -69,7 +69,7 @@ def uids(found: Iterable[Ranked | Match]) -> list[str]:
 
 
 def walked(dit: Dit, text: str, viewer: Viewer = PHONE) -> list[Match]:
-    """What a search finds, in the order of names."""
+    """Return a search's entries, in the order of names."""
     return all_matches(dit, viewer, SearchRequest(ALICE, Scope.WHOLE_SUBTREE, read_filter(text)))
 
 
@@ -261,7 +261,7 @@ def test_what_stands_behind_a_place() -> None:
 
 
 def test_names_beyond_what_counts_stand_in_a_fixed_order() -> None:
-    """Whatever names there are, a place is short; all are told apart."""
+    """Long names have short places, and each place is different."""
     dit = tree([Contact(f"c{at}", name="Ö" * 2000, family_name=f"{'😀' * 300}{at}") for at in range(9)])
     ranks = [one.rank for one in ranking(dit, SortKey("sn", "caseExactOrderingMatch"), SortKey("cn"))[0]]
 
@@ -313,7 +313,7 @@ NAMES = st.text(st.sampled_from("aAbÄöøß .-'éЖ\0😀"), max_size=5)
 
 
 def _expected(entry: Entry, attribute: str) -> tuple[bool, bool, str]:
-    """What has no letters comes behind what has; without a value comes last."""
+    """Values without letters come behind values with letters; entries without a value come last."""
     keys = [name_folding.collation_key(value.decode()) for value in entry.attribute(attribute)]
     values = [(not any(map(str.isalpha, key)), key) for key in keys]
     return not values, *min(values, default=(True, ""))

@@ -176,7 +176,7 @@ def test_definitions_follow_the_grammar(attribute: str) -> None:
 
 
 def test_definitions_are_sound() -> None:
-    """Who may not be changed is operational; supertypes and superclasses come before those that name them."""
+    """Unmodifiable attributes are operational; supertypes and superclasses come before their subordinates."""
     for text in definitions("attributeTypes"):
         assert ("NO-USER-MODIFICATION" in text) == ("USAGE" in text)
     for attribute in ("attributeTypes", "objectClasses"):

@@ -7,7 +7,7 @@ from ldapgw.directory.transliteration import CharacterMap
 
 
 def test_rows_are_kept_while_there_is_room() -> None:
-    """Those of alphabets always, those of the thousands of signs behind them as far as they fit."""
+    """Rows of alphabets are always kept; rows of the thousands of signs behind them are kept as far as they fit."""
     table = CharacterMap(lambda sign: sign * 2)
     signs = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000)))
     assert signs.translate(table) == "".join(sign * 2 for sign in signs)

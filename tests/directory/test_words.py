@@ -32,7 +32,7 @@ def entries_of(*contacts: Contact) -> list[Entry]:
 
 
 def is_found(sought: Filter, contact: Contact) -> bool:
-    """Whether a filter finds a contact, by the index as well as by a look at the contact's entry."""
+    """Return True if a filter finds a contact, by the index as well as by a look at the contact's entry."""
     segment = Segment.build(entries_of(contact, *OTHERS))
     prepared = filter_matcher.prepare(sought, CONTEXT)
     query, predicate = prepared.plan(segment.index, segment.entries)
@@ -43,7 +43,7 @@ def is_found(sought: Filter, contact: Contact) -> bool:
 
 
 def begin(typed: str, *attributes: str) -> Filter:
-    """What a phone sends while a name is typed."""
+    """Return a phone's filter while a name is typed."""
     return Or(tuple(Substrings(name, typed.encode(), (), None) for name in attributes or ("cn", "sn")))
 
 
@@ -290,7 +290,7 @@ def test_whoever_has_the_words_is_found(asked: tuple[list[str], list[str]], betw
 
 
 def _is_more_than_a_word(word: str) -> bool:
-    """Whether a word is found as several words, or in Latin letters too."""
+    """Return True if a word is found as several words, or in Latin letters too."""
     return any(" " in variant for variant in name_folding.variants(word)) or not word.isascii()
 
 
