@@ -134,7 +134,7 @@ _FEWEST_WORDS = 2
 
 @cache
 def _pieces(tag: str) -> tuple[str, ...]:
-    """What our English messages consist of, but for values and for what the other language says in the same words."""
+    """Return the words of our English messages, without values and without words that the translation shares."""
     found = set()
     for message in stored(LOCALE / f"{tag}.po"):
         said, there = (

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 # The same, but where the tests are run from a copy that is compiled and links to the rest (scripts/compile).
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
-# What tools leave behind; git knows it by .gitignore.
+# Tools leave these files behind; git knows them by .gitignore.
 _LEFT_BEHIND = (".", "__pycache__", "build", "dist", "ldapgw.egg-info", "dropin.cache", "node_modules")
 _KEPT = (".ci", ".editorconfig", ".github", ".gitignore", ".pre-commit-config.yaml")
 

@@ -15,7 +15,7 @@ from tests.support.site.running import PATIENCE
 
 # Only for a machine that is booted.
 NEEDED_TO_BOOT = ("nsenter", "systemd-nspawn")
-# What a Debian of mmdebstrap's smallest kind lacks for an administrator.
+# A Debian of mmdebstrap's smallest kind lacks these packages, which an administrator needs.
 BOOTED = ("dbus", "ldap-utils", "sudo", "systemd-sysv")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many examples a property test draws: all in `scripts/test --long`, else a part."""
+"""A property test draws all examples in `scripts/test --long`, and else a part."""
 
 from __future__ import annotations
 

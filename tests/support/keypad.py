@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How each model of phone sends what is typed and who calls, by the values that it has read from its file.
+"""Each model of phone sends typed letters and callers by the values that it has read from its file.
 
 From the vendors' manuals, from templates that are in use and from logged requests, which `Keypad.source` names: who
 replaces which placeholder, who adds a star, who escapes.  Nothing here is taken from the writers of the files.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-# What changes files, as pathlib and open call it.
+# These calls change files, as pathlib and open name them.
 _CALLS = ("open", "rename", "unlink", "fsync", "chown", "close", "write")
 
 

@@ -19,7 +19,7 @@ DOCUMENT = ROOT / "docs" / "reference" / "log-events.rst"
 BEGIN = ".. The list of events begins here; python -m tests.support.log_events writes it"
 END = ".. The list of events ends here"
 
-# What a method of Twisted's Logger logs at.
+# Each method of Twisted's Logger logs at a level.
 LEVELS = {
     "debug": "debug",
     "info": "info",

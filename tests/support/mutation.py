@@ -80,7 +80,7 @@ def parse(octets: bytes, *, hidden: bool = True) -> list[Node]:
 
 
 def _within(tag: int, content: bytes, *, hidden: bool) -> list[Node]:
-    """What an element is made of."""
+    """Return the parts of an element."""
     if not tag & _CONSTRUCTED:
         return _hidden(content) if hidden else []
     try:
@@ -92,7 +92,7 @@ def _within(tag: int, content: bytes, *, hidden: bool) -> list[Node]:
 
 
 def _hidden(content: bytes) -> list[Node]:
-    """What lies in an octet string, if it is BER."""
+    """Return the elements in an octet string, if it is BER."""
     try:
         return parse(content) if len(content) > 1 and content[0] == SEQUENCE else []
     except ValueError:
@@ -225,7 +225,7 @@ def _octets(random: Random, octets: bytes) -> bytes:
 
 
 def mutant(random: Random, sessions: list[Session]) -> bytes:
-    """What a conversation became: octets that a client may send at once or in pieces."""
+    """Return a changed conversation: octets that a client may send at once or in pieces."""
     messages = list(random.choice(sessions))
     at = random.randrange(len(messages))
     donor = random.choice(random.choice(sessions))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a phone writes and reads: requests as octets, and replies taken apart again."""
+"""Requests are written as octets, as a phone writes them, and replies are taken apart again."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def uids(entries: list[Response]) -> list[str]:
 
 
 def whole_messages(data: bytes | bytearray) -> int:
-    """How many octets at the start are whole messages."""
+    """Count the octets at the start that are whole messages."""
     position = 0
     while position + 2 <= len(data):
         length, head = data[position + 1], 2

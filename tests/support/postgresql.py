@@ -58,7 +58,7 @@ _QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autova
 
 
 def is_there() -> bool:
-    """Whether these tests can run: in CI a missing PostgreSQL is a failure, elsewhere they are skipped."""
+    """Return True if these tests can run: in CI a missing PostgreSQL is a failure, elsewhere they are skipped."""
     try:
         import psycopg  # noqa: F401
     except ImportError:
@@ -334,7 +334,7 @@ class Notices:
 _TABLES = [table.name for table in reversed(metadata.sorted_tables) if table.name not in {"change", "schema_version"}]
 _EMPTY = "; ".join(
     [
-        # Whoever a test has left behind waits for nothing any more.
+        # The sessions that a test has left behind end here.
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid()",
         *(f"DELETE FROM {table}" for table in [*_TABLES, "change"]),

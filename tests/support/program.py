@@ -40,7 +40,7 @@ def run(
 
 def promtool(*arguments: str | Path, text: bytes = b"") -> tuple[int, str]:
     """Run Prometheus' own checks of metrics, alerts and their tests."""
-    # Where scripts/setup puts it, whatever environment the tests run in.
+    # scripts/setup puts the program there, in whatever environment the tests run.
     program = shutil.which("promtool", path=os.pathsep.join((str(ROOT / ".venv" / "bin"), os.environ["PATH"])))
     if program is None:
         assert "CI" not in os.environ

@@ -92,7 +92,7 @@ class Haproxy:
     folder: Path
 
     def checks(self) -> dict[str, str]:
-        """How the last health check of each server went, by its backend."""
+        """Return the result of the last health check of each server, by its backend."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE)
             client.connect(str(self.folder / "stats"))

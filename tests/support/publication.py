@@ -131,7 +131,7 @@ def written_pages(text: str, values: Publication) -> str:
     return re.sub(r'(?m)^SITE = ".*"$', f'SITE = "{values.docs}"', text)
 
 
-# What writes a file that is no document.
+# These functions write files that are no documents.
 OTHERS: Mapping[str, Callable[[str, Publication], str]] = {
     "setup.cfg": written_setup,
     "debian/control": written_control,

@@ -67,7 +67,7 @@ def _request(request: Request, tag: int) -> bytes | None:
 
 
 def _is_kept(filter_: Filter) -> bool:
-    """Whether all kinds of a filter are known; of an unknown one the decoder keeps only that it is Undefined."""
+    """Return True if all kinds of a filter are known; the decoder keeps an unknown kind only as Undefined."""
     match filter_:
         case And(terms) | Or(terms):
             return all(map(_is_kept, terms))

@@ -71,7 +71,7 @@ def calling() -> Iterator[str]:
 
 
 def sent(vendor: str) -> Iterator[Sent]:
-    """What a phone of a vendor sends."""
+    """Yield a phone's requests, by its vendor."""
     keypad, values = ROWS[vendor].keypad, read(make_sheet(all_vendors()[vendor], SETTINGS))
     yield from (keypad.name(values, text) for text in typed())
     caller = keypad.caller

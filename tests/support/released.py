@@ -88,7 +88,7 @@ class Release:
 
     @property
     def checkout(self) -> Path:
-        """What it was made from."""
+        """Return the checkout of the release."""
         return self.folder / "checkout"
 
     @property

@@ -14,7 +14,7 @@ from ldapgw.errors import DirectoryError, ResultCode
 
 
 def result_of(awaitable: Awaitable[Any]) -> Any:
-    """What it comes to; raises what it raises."""
+    """Return the result of an awaitable; raises its error."""
     results: list[Any] = []
     failures: list[Any] = []
     Deferred.fromCoroutine(awaited(awaitable)).addCallbacks(results.append, failures.append)

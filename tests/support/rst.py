@@ -41,7 +41,7 @@ def read(path: Path) -> nodes.document:
 
 
 def problems(path: Path) -> list[str]:
-    """What docutils says of a document, its whispers too."""
+    """Return docutils' messages about a document, with the mildest ones."""
     return _parsed(path)[1].splitlines()
 
 

@@ -36,7 +36,7 @@ _MAC = "001122aabbcc"
 # The directory's name on the phones.
 TITLE = "Acme GmbH"
 NOT_TESTED = "Not tested on a real phone."
-# What depends on a gateway's address and on a phone's name is no news on a page for everybody.
+# A page for everybody leaves out advice that depends on a gateway's address and on a phone's name.
 _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERTIFICATE, Advice.FIELDS_ALONE}
 
 
@@ -47,7 +47,7 @@ def pages() -> Mapping[Path, str]:
 
 
 def drawings() -> Mapping[Path, str]:
-    """What a phone of each vendor shows, in SVG."""
+    """Return a screen of a phone of each vendor, in SVG."""
     return {
         IMAGES / f"screen-{key}.svg": vendor_screens.draw(vendor, place(vendor))
         for key, vendor in all_vendors().items()
@@ -154,7 +154,7 @@ def _page_lines(vendor: Vendor) -> Iterator[str]:
 
 
 def _window(vendor: Vendor) -> Iterator[str]:
-    """How the phone finds its settings by itself."""
+    """Yield the section about phones that find their settings by themselves."""
     if not vendor.mac_files or Advice.LOGIN_BY_HAND in vendor.advice:
         return
     yield from _section("Without a web page")
@@ -179,7 +179,7 @@ def _screen(vendor: Vendor) -> Iterator[str]:
 
 
 def place(vendor: Vendor) -> str:
-    """What stands in the head of the screen of a vendor's phone."""
+    """Return the head of the screen of a vendor's phone."""
     return vendor_screens.heading(vendor, _example_sheet(vendor), TITLE)
 
 

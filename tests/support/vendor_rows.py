@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests know of each vendor's phones, a row for each vendor.
+"""The tests have a row for each vendor's phones.
 
 A row says how the phone's file is read, what its most important keys are called, and what the phone sends.
 """
@@ -46,12 +46,12 @@ class Row:
 
 
 def having(**wanted: str) -> Callable[[Values], bool]:
-    """Whether keys have these values; two underscores stand for a dot."""
+    """Return a predicate that keys have these values; two underscores stand for a dot."""
     return lambda values: all(values.get(key.replace("__", ".")) == value for key, value in wanted.items())
 
 
 def choosing(key: str, named: str) -> Callable[[Values], bool]:
-    """Whether a key names the directory as another key does."""
+    """Return a predicate that a key names the directory as another key does."""
     return lambda values: values.get(key) == values[named]
 
 
@@ -223,6 +223,6 @@ ROWS: Mapping[str, Row] = {
 
 
 def read(sheet: Sheet) -> Values:
-    """What a phone reads of its sheet; where there is no file, what somebody enters."""
+    """Return the values that a phone reads of its sheet, or that somebody enters if there is no file."""
     parse = ROWS[sheet.vendor.key].parse
     return parse(sheet.text) if parse else {field.label: field.value for field in sheet.fields}

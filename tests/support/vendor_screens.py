@@ -18,7 +18,7 @@ from ldapgw.phones.provisioning.sheet import Sheet
 from ldapgw.phones.provisioning.vendors import Advice, Vendor
 
 TYPED: Final = "mul"
-# What a phone replaces by the typed letters, with the star that some phones add.
+# A phone replaces the placeholder by the typed letters, with the star that some phones add.
 PLACEHOLDER: Final = re.compile(r"(?:\$VALUE|%s|%|#)\*?")
 # Given name, family name, number: the first three whom the demo's Alice finds.
 PEOPLE: Final = (
@@ -26,9 +26,9 @@ PEOPLE: Final = (
     ("Matthias", "Müller", "+4917604069056"),
     ("Maximilian", "Müller", "+491713920033"),
 )
-# Whose results are "last, first".
+# These vendors' results are "last, first".
 _FAMILY_NAME_FIRST = ("poly",)
-# What the vendor calls the place of the search, if it is not LDAP.
+# These vendors have a name for the place of the search, if it is not LDAP.
 _PLACES = {
     "grandstream": "LDAP Directory",
     "grandstream-dp": "Global phonebook",
@@ -69,7 +69,7 @@ _STYLE = (
 
 
 def heading(vendor: Vendor, sheet: Sheet, title: str) -> str:
-    """What stands in the head of a screen of a vendor's phone: the directory's name, or the place of the search.
+    """Return the head of a phone's screen: the directory's name, or the place of the search.
 
     :param sheet: settings of a phone whose directory has this title.
     """
@@ -77,7 +77,7 @@ def heading(vendor: Vendor, sheet: Sheet, title: str) -> str:
 
 
 def shows_callers(vendor: Vendor) -> bool:
-    """Whether the vendor's documents say that a phone shows callers' names."""
+    """Return True if the vendor's documents say that a phone shows callers' names."""
     return Advice.NO_CALLER_LOOKUP not in vendor.advice
 
 

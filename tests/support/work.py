@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How much a function does, counted: what it calls, and what it keeps in memory while it works.
+"""A function's work is counted: the calls, and the memory that is held while the function works.
 
 A clock measures the machine's other tenants too.
 """
@@ -13,7 +13,7 @@ from types import FrameType
 
 
 def calls(work: Callable[[], object]) -> int:
-    """How many functions are called, of Python and of C; a generator's steps count too."""
+    """Count the called functions, of Python and of C; a generator's steps count too."""
     count = 0
 
     def saw(_frame: FrameType, event: str, _argument: object) -> None:
@@ -30,7 +30,7 @@ def calls(work: Callable[[], object]) -> int:
 
 
 def peak(work: Callable[[], object]) -> int:
-    """How many octets are held at once, besides what was there before."""
+    """Count the octets that are held at once, besides the octets that were there before."""
     running = tracemalloc.is_tracing()
     if not running:
         tracemalloc.start()

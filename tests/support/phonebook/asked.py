@@ -63,7 +63,7 @@ _ODD = (b"", b" ", b"  ", b"*", b"a", b"\xff\xfe", b"\xc3", b"\x00", "\u00a0".en
 
 @dataclass(frozen=True)
 class Held:
-    """What the tree holds.
+    """The content of the tree.
 
     :ivar values: of each attribute, by its name.
     :ivar names: of entries.

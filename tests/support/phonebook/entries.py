@@ -65,7 +65,7 @@ def answer(
     return {name.decode(): list(values) for name, values in read.attributes}
 
 
-# What formats have to quote: semicolons, commas, quotation marks, ampersands.
+# Formats have to quote semicolons, commas, quotation marks and ampersands.
 FULL = Contact(
     uid="c1",
     name="Jörg Müller",

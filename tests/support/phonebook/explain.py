@@ -70,7 +70,7 @@ def sight(
 def explained(
     asked: str, before: PhoneView, *, size_limit: int = 1000, reader: ExplanationReader = OPERATOR, **more: Any
 ) -> Explanation:
-    """What is told of a query."""
+    """Return the explanation of a query."""
     query = parse_query(asked, read_filter, before.context.strip)
     return explain(query, before, private=before.hidden_books(), size_limit=size_limit, reader=reader, **more)
 

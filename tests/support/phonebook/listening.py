@@ -29,7 +29,7 @@ PING = pdu.message(0x7FFFFFF0, pdu.search("", 0))
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, and the file with its certificate."""
+    """The ports of the server, and the file with its certificate."""
 
     plain: int
     tls: int
@@ -84,7 +84,7 @@ def library(name: str, remedy: str) -> ModuleType:
 
 
 def is_answered(talk: Talk) -> bool:
-    """Whether a ping is answered, in the turn in which it comes.
+    """Return True if a ping is answered, in the turn in which it comes.
 
     :raises TooLong: when it is in a later one.
     """

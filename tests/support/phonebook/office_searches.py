@@ -135,7 +135,7 @@ def _writings(e164: str) -> Iterator[str]:
 
 @cache
 def _values(seed: int) -> list[str]:
-    """What is in an office, and how it is typed."""
+    """Return the values in an office, as they are typed."""
     place = offices.office(seed)
     persons = [person for book in place.books for person in book.persons]
     found = [book.name for book in place.books] + [book.key for book in place.books]
@@ -201,7 +201,7 @@ def _filter(dice: Random, seed: int, depth: int = 0) -> Filter:
 
 @cache
 def _callers(seed: int, desk: int) -> list[Person]:
-    """Those in callers' books who have a number."""
+    """Return the persons in callers' books who have a number."""
     place = offices.office(seed)
     books = offices.told_of_callers(place, place.desks[desk])
     return [person for book in books for person in book.persons if person.numbers]

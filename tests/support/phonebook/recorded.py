@@ -26,7 +26,7 @@ def requests(*searches: SearchRequest) -> list[bytes]:
 
 
 def record(dit: Dit, messages: Iterable[bytes], viewer: Viewer = PHONE, *, is_bound: bool = True) -> Recording:
-    """What a phone sends on one connection, after its bind, and what it gets."""
+    """Record a phone's requests on one connection, after its bind, and the replies."""
     [directory] = dit.directories
     port = DirectoryPort(lambda: dit, lambda *_: viewer, lambda _: NOBODY, b"key")
     limits = CallerIdLimits(lambda: 0.0, lambda *_: None)

@@ -56,7 +56,7 @@ BRANCH, VAULT = replica("branch", SHARED), replica("vault", PRIVATE)
 
 @dataclass
 class Site:
-    """What is published now.
+    """The published directories.
 
     :ivar now: seconds since the epoch.
     """
@@ -98,7 +98,7 @@ class Site:
 
 @dataclass
 class Copy:
-    """What a replica holds: the attributes of each entry, by its UUID and with its DN.
+    """The copy of a replica: the attributes of each entry, by its UUID and with its DN.
 
     :ivar cookie: the last one; None: none.
     :ivar is_persistent: whether the refresh stage is over.

@@ -98,7 +98,7 @@ class Talk:
 
     @property
     def ended_with_a_notice(self) -> bool:
-        """Whether the last word was a Notice of Disconnection, and the connection is closed."""
+        """Return True if the last word was a Notice of Disconnection, and the connection is closed."""
         return self.closed and bool(self.replies) and self.replies[-1].name == NOTICE
 
     def _timed(self, do: Callable[[Any], object], argument: Any) -> None:

@@ -130,7 +130,7 @@ def cursor_over(dit: Dit, viewer: Viewer, request: SearchRequest, after: bytes =
 
 
 def first_page(dit: Dit, viewer: Viewer, request: SearchRequest, limit: int) -> tuple[list[Entry], bool] | None:
-    """What one slice of work finds, and whether there is more; None: that is not known yet.
+    """Return the entries of one slice of work, and True if there are more; None if that is not known yet.
 
     Where no cursor is needed, it finds the same.
     """

@@ -66,7 +66,7 @@ class Cluster:
             yield gateway
 
     def known(self) -> list[dict[str, Any]]:
-        """What ``ldapgw gateways`` tells."""
+        """Return the output of ``ldapgw gateways``."""
         done = self.office.site.ldapgw("gateways", "--json")
         assert done.returncode == 0, done.stderr
         found: list[dict[str, Any]] = json.loads(done.stdout)
@@ -77,7 +77,7 @@ class Cluster:
         return [one["id"] for one in self.known() if one["syncs"]]
 
     def found(self, site: Site) -> Any:
-        """What Alice's phone finds at one gateway."""
+        """Return the entries that Alice's phone finds at one gateway."""
         first, self.office.site = self.office.site, site
         try:
             return self.office.found()
@@ -85,7 +85,7 @@ class Cluster:
             self.office.site = first
 
     def all_find(self) -> bool:
-        """Whether all gateways serve the book as it is now."""
+        """Return True if all gateways serve the book as it is now."""
         return all(self.found(site) == self.office.now for site in self.sites)
 
     def close(self) -> None:

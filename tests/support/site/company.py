@@ -28,7 +28,7 @@ Entries = dict[str, dict[str, tuple[str, ...]]]
 
 @dataclass(frozen=True)
 class Person:
-    """What somebody typed.
+    """The values that somebody typed for a person.
 
     :ivar numbers: type and the last digits.
     :ivar labels: resource names.
@@ -56,7 +56,7 @@ class Person:
         return person
 
     def entry(self, uid: str, source: str) -> dict[str, tuple[str, ...]] | None:
-        """What a phone should be told; None for one who cannot be shown."""
+        """Return the entry that a phone should get, or None for a person who cannot be shown."""
         company = self.company if source != OTHERS else ""
         numbers: dict[str, list[str]] = {"telephoneNumber": []}
         for kind, last in self.numbers:
@@ -137,7 +137,7 @@ class Company:
         return list(self._of(account, source))
 
     def book(self, account: str) -> dict[str, Entries]:
-        """What should be served of an account's own book: all of it, and by label."""
+        """Return the entries that should be served of an account's own book: all of them, and by label."""
         everything = self._entries(account, CONTACTS) | self._entries(account, OTHERS)
         found = {"": everything}
         for resource_name, name in self.labels.get(account, {}).items():
@@ -148,7 +148,7 @@ class Company:
         return found
 
     def directory(self) -> Entries:
-        """What should be served of the directory."""
+        """Return the entries that should be served of the directory."""
         return self._entries("", COLLEAGUES)
 
     def _of(self, account: str, source: str) -> dict[str, Person]:

@@ -152,7 +152,7 @@ class Office:
         return Phone(self.site.ldap_port, "desk1", self.site.phones["desk1"])
 
     def found(self) -> Entries:
-        """What her phone finds, on a new connection."""
+        """Return the entries that her phone finds, on a new connection."""
         phone = self.phone()
         try:
             return phone.read(BOOK)
@@ -160,7 +160,7 @@ class Office:
             phone.close()
 
     def which(self) -> int:
-        """Which of the book's states her phone finds; the last one of those that are the same."""
+        """Return the number of the book's state that her phone finds; of equal states, the last one counts."""
         found = self.found()
         same = [at for at, state in enumerate(self.states) if state == _digest(found)]
         assert same, f"a mixture: {len(found)} entries, {len(self.now)} at last"
@@ -186,5 +186,5 @@ class Office:
 
 
 def _digest(entries: Entries) -> int:
-    """What tells apart books of thousands, hundreds of which cannot all be kept."""
+    """Return a digest of a book, because hundreds of books with thousands of entries cannot all be kept."""
     return hash(frozenset((uid, frozenset(entry.items())) for uid, entry in entries.items()))

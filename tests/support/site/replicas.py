@@ -181,7 +181,7 @@ def search(
     return ldapsearch(url, login, password, "-b", base, "-s", scope, *arguments)
 
 
-# What a server adds to its own copy, or what another server may number otherwise.
+# A server adds these attributes to its own copy, or numbers them in its own way.
 _OWN = ("entryCSN", "contextCSN", "creatorsName", "modifiersName")
 
 

@@ -65,7 +65,7 @@ sources = ["contacts", "other_contacts", "directory"]
 
 
 def wait_until(found: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """What `found` gives once it gives something; fails the test when it never does."""
+    """Return the first true result of `found`; fails the test when there is never one."""
     until = reactor.seconds() + patience
     while reactor.seconds() < until:
         result = found()
@@ -244,7 +244,7 @@ class Site:
             return json.load(answer)
 
     def persons(self, source: str, account: str = ALICE) -> list[dict[str, Any]]:
-        """What the sandbox has of an account's."""
+        """Return an account's persons in the sandbox."""
         url = f"{self.google}/sandbox/persons?account={account}&source={source}"
         with urlopen(Request(url, headers={"Accept": "application/json"}), timeout=PATIENCE) as answer:
             persons: list[dict[str, Any]] = json.load(answer)["persons"]
@@ -304,7 +304,7 @@ class Site:
         return json.loads(found.stdout)
 
     def figure(self, name: str, **labels: str) -> float:
-        """What the gateway says for Prometheus; 0 where it says nothing.
+        """Return a figure of the gateway's metrics, or 0 if there is none.
 
         Asked as often as one likes: a page takes milliseconds, a command of ours the better part of a second.
         """
@@ -324,7 +324,7 @@ class Site:
         wait_until(is_synced, "a good sync")
 
     def _is_syncing(self) -> bool:
-        """Whether a sync runs or is asked for, as after a source was switched on; a server's database is not read."""
+        """Return True if a sync runs or is requested, as after a source's start; a server's database is not read."""
         if self.database:
             return False
         with closing(sqlite3.connect(f"file:{self.folder / 'state' / 'ldapgw.db'}?mode=ro", uri=True)) as database:

@@ -22,7 +22,7 @@ MORE_SOURCES = ("other_contacts", "directory")
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the browser reads of an answer of treq's."""
+    """The part of treq's answer that the browser reads."""
 
     code: int
     headers: Headers
@@ -40,7 +40,7 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 class _Http:
-    """What the browser uses of an HTTP client of treq's; each request blocks."""
+    """The part of treq's HTTP client that the browser uses; each request blocks."""
 
     def __init__(self, jar: CookieJar) -> None:
         self._opener = build_opener(HTTPCookieProcessor(jar), _NoRedirects)

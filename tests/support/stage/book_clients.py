@@ -41,7 +41,7 @@ ANNA = person(
 )
 BOB = person("b1", "Bob Bauer", (Kind.HOME, "030 7654321"), organization="Bauer AG", labels=("g9",))
 CARL = person("c1", "Carl Cäsar", (Kind.MOBILE, "0171 7654321"), organization="Caesar KG")
-# Who has a number together with somebody in a book for callers' names.
+# Zoe shares a number with somebody in a book for callers' names.
 ZOE = person("z1", "Zoe Zorn", (Kind.FAX, "030 1112222"))
 AARON = person("k2", "Aaron Caesar", (Kind.WORK, "030 1112222"))
 DORA = person("d1", "Dora Dorn", (Kind.WORK, "030 5556677"))
@@ -116,15 +116,15 @@ class Pbx:
         self.connection = Connection(stage.site(), peer)
 
     def ask(self, headers: dict[str, str], tenant: str = "acme", number: str = "0301234567") -> bytes:
-        """What is answered at once when it asks for a caller."""
+        """Return the immediate answer to a question for a caller."""
         return self.get(f"/{tenant}/caller?number={number}", headers)
 
     def get(self, path: str, headers: dict[str, str]) -> bytes:
-        """What is answered at once."""
+        """Return the immediate answer."""
         return self.connection.ask("GET", path, headers)
 
     def wait(self, seconds: float) -> bytes:
-        """What is answered then."""
+        """Return the octets that come in that time."""
         self.connection.transport.clear()
         self.clock.advance(seconds)
         answer: bytes = self.connection.transport.value()

@@ -114,7 +114,7 @@ def open_in_memory() -> Database:
 
 
 def change_detector(database: Database) -> ChangeDetector:
-    """What notices the changes of a database for a test with a clock of its own."""
+    """Return the detector of a database's changes for a test with a clock of its own."""
     return database.change_detector() if _on_postgresql is None else postgresql.Notices(database.url)
 
 

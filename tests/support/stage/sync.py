@@ -90,7 +90,7 @@ CONTEXT = NamingContext(
 
 
 def person(name: str, *numbers: str) -> dict[str, Any]:
-    """What Google would hold of somebody."""
+    """Return a person as Google would hold it."""
     given, _, family = name.rpartition(" ")
     return {
         "names": [{"displayName": name, "givenName": given, "familyName": family, "unstructuredName": name}],
@@ -308,7 +308,7 @@ class Stage:
         return replace(CONTEXT, name=tenant, base=Dn.parse(f"dc={tenant},dc=example"), photos=self.photos)
 
     def in_time(self, awaitable: Awaitable[Any]) -> Any:
-        """What it comes to after all turns of the clock's present time; raises what it raises."""
+        """Return a result after all turns of the clock's present time; raises the awaitable's error."""
         done = Deferred.fromCoroutine(awaited(awaitable))
         self.clock.advance(0.0)
         return result_of(done)
@@ -447,7 +447,7 @@ class Stage:
         return {book.name: book for book in directory.books}
 
     def names(self, book: str = ALICE) -> list[str]:
-        """What phones are served of a book, by name."""
+        """Return the names that phones are served of a book."""
         result_of(self.publisher.refresh())
         return self.served(book)
 

@@ -585,17 +585,17 @@ class Connection:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the server has closed it at once."""
+        """Return True if the server has closed the connection at once."""
         return self.channel is None
 
     def send(self, octets: bytes) -> bytes:
-        """What comes back at once."""
+        """Return the octets that come back at once."""
         self.transport.clear()
         self.channel.dataReceived(octets)
         return bytes(self.transport.value())
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-        """What comes back at once for a request."""
+        """Return the octets that come back at once for a request."""
         return self.send(request_of(method, path, headers, body))
 
     @property
@@ -664,7 +664,7 @@ def switch_on(browser: Browser, source: Source, account: str = ALICE, **choices:
 
 
 def next_address(seen: Seen) -> str:
-    """Where a page leads by itself."""
+    """Return the address to which a page leads by itself."""
     return seen.headers["refresh"][0].partition("url=")[2]
 
 
@@ -718,7 +718,7 @@ def visit_by(stage: Stage, address: str, **query: str) -> Visit:
 
 
 def words_on(page: Seen) -> str:
-    """What a reader sees."""
+    """Return the words that a reader sees."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.body.partition("<main")[2])).split())
 
 
