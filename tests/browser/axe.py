@@ -19,7 +19,7 @@ TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 
 def violations(page: Any) -> list[str]:
-    """What axe finds on Playwright's page, a line for each element."""
+    """Return axe's findings on Playwright's page, a line for each element."""
     page.evaluate(PROGRAM.read_text())
     found = page.evaluate("tags => axe.run(document, {runOnly: tags})", list(TAGS))
     return [
@@ -47,7 +47,7 @@ RULES: Mapping[str, Any] = {
 
 
 def invalid(pages: Mapping[str, str], folder: Path) -> str:
-    """What html-validate says of pages as we sent them, which have names; empty: all are valid.
+    """Return html-validate's findings in pages as we sent them, which have names; empty: all are valid.
 
     :param folder: where the pages are put.
     """

@@ -10,7 +10,7 @@ from html import escape
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is on a screen.
+    """The content of a screen.
 
     :ivar heading: the directory's name, or who calls.
     :ivar typed: the letters that were typed, in a search.
@@ -25,7 +25,7 @@ class Shown:
     is_call: bool = False
 
 
-# How many fit on the screen.
+# The screen has room for so many rows.
 _ROWS = 3
 _STYLE = """
 * { box-sizing: border-box; margin: 0 }

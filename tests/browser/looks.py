@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every page is held to at any width: nothing has to be scrolled sideways, and no blank is lost."""
+"""At any width, nothing of a page has to be scrolled sideways, and no blank is lost."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.support.checkout import ROOT
 
 SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
 SCHEMES = ("light", "dark")
-# What tests look at; pictures are taken of each size in each scheme.
+# Tests look at these; pictures are taken of each size in each scheme.
 LOOKS = {"wide": "light", "narrow": "dark"}
 DOCUMENTS = ROOT / "docs" / "images"
-# Where pictures go, if they are wanted.
+# Pictures go there, if they are wanted.
 IMAGES = Path(os.environ["PICTURES_FOLDER"]) if "PICTURES_FOLDER" in os.environ else None
 
-# What stands over the edge of its card; the bar below a table scrolls sideways in a narrow window.
+# Nothing stands over the edge of its card; the bar below a table scrolls sideways in a narrow window.
 _SPILT = """() => [...document.querySelectorAll(".card")].flatMap((card) => {
   const edge = card.getBoundingClientRect().right;
   const over = (one) => one.getBoundingClientRect().right > edge;

@@ -122,7 +122,7 @@ def handed_out(here: Walk, archive: zipfile.ZipFile) -> None:
 
 
 def overview(here: Walk) -> None:
-    """What is left to do, how all is, who has to be reminded, and how the syncs of fourteen days went."""
+    """The overview has the tasks left, the state, the people to remind, and the syncs of fourteen days."""
     here.sign_in(CHIEF)
     here.go("admin")
     expect(here.css("#figures dd").nth(0)).to_contain_text("3")
@@ -174,7 +174,7 @@ def google(here: Walk) -> None:
 
 
 def activity(here: Walk) -> None:
-    """Who did what, by action and by person; how it is exported."""
+    """The log has acts by action and by person, and is exported."""
     here.sign_in(CHIEF, "admin")
     section(here, "/activity")
     with here.page.expect_download() as given:
@@ -443,7 +443,7 @@ def fetched_in_a_window(here: Walk, name: str, file: str) -> None:
 
 
 def alarms(here: Walk) -> None:
-    """Who tries to sign in with a name that no phone has, and a phone with a wrong password, are on the overview."""
+    """The overview shows sign-ins with a name that no phone has, and a phone with a wrong password."""
     here.sign_in(CHIEF, "phones")
     name = f"alarm-{here.way.number}"
     password = here.add_phone(name)

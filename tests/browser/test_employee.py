@@ -115,7 +115,7 @@ def connecting(here: Walk) -> None:
 
 
 def refused_at_google(here: Walk) -> None:
-    """Whoever cancels there is told, and has changed nothing."""
+    """A person who cancels at Google is told, and has changed nothing."""
     here.page.goto(f"{here.site.page}connect")
     here.page.get_by_role("button", name="Cancel").click()
     here.css("main .ending").wait_for()
@@ -254,7 +254,7 @@ def contacts(here: Walk) -> None:
 
 
 def searching(here: Walk) -> None:
-    """What the phones find, while one types where scripts run; nothing is found, and why."""
+    """Contacts come as one types if scripts run; a search without contacts says why."""
     here.sign_in(READER)
     field, hits = here.css("#sought"), here.css("#results .people > li")
     field.press_sequentially("zahlm")
@@ -422,7 +422,7 @@ def wrong_password(here: Walk) -> None:
 
 
 def confirming(here: Walk) -> None:
-    """Whatever cannot be undone asks first, and Cancel changes nothing; a new password replaces the old one."""
+    """Acts that cannot be undone ask first, and Cancel changes nothing; a new password replaces the old one."""
     here.sign_in(OWNER, "phones")
     name = f"asked-{here.way.number}"
     before = here.add_phone(name)
@@ -528,7 +528,7 @@ def troubleshooting(here: Walk) -> None:
 
 
 def signed_out(here: Walk) -> None:
-    """Whoever is signed out elsewhere is told, and led back to the page they were on."""
+    """A person who is signed out elsewhere is told, and led back to the page they were on."""
     here.crew.sessions.pop(("acme", LEAVER), None)
     here.sign_in(LEAVER, "phones")
     other = here.context.new_page()

@@ -12,7 +12,7 @@ from tests.browser.window import OpenWindow
 # A page has fewer places to go to.
 MOST_TABS = 60
 
-# Whether what has the focus is marked, and within what is seen.
+# The element with the focus is marked, and within view.
 _MARKED = """(one) => {
   const box = one.getBoundingClientRect();
   const style = getComputedStyle(one);

@@ -17,7 +17,7 @@ from tests.support.site.running import Site, wait_until
 
 
 def settings(here: Window) -> Mapping[str, str]:
-    """What a phone reads of the settings that are on the page."""
+    """Return the values that a phone reads of the settings on the page."""
     return yealink(here.page.locator("#file").inner_text())
 
 

@@ -34,7 +34,7 @@ from tests.support.site.running import Site, wait_until
 Visit = Callable[[Window], Any]
 
 XML_VIEW = {"width": 900, "height": 600}
-# What is left of a picture's: a third of its size, and nothing that one sees.
+# A picture with so many colours has a third of its size, and looks the same.
 COLOURS = 200
 # A time as a page writes it, for scripts.
 MOMENT = r"/[0-9]+ \w+ 20[0-9]{2}, [0-9:]+ UTC/"
@@ -173,7 +173,7 @@ _USUAL_PATHS = """() => {
 
 
 def _settle(here: Window) -> None:
-    """What is another thing in each picture of a phone: its password, a port, a time, how long a search took."""
+    """Replace the values that differ in each picture of a phone: password, port, times, duration of a search."""
     text = f"server: 127.0.0.1\nport: 38900\nbase: dc=acme,dc=example\nuser: desk-en\npassword: {PASSWORD}"
     titles = here.page.locator(".qr title").all_text_contents()
     here.page.evaluate(_NOTHING_RANDOM, [PASSWORD, str(qr_code(text, titles[0])) if titles else ""])
@@ -186,7 +186,7 @@ def _is_whole(here: Window) -> None:
     assert here.page.locator(".qr").evaluate(_QUIET) == [4, 4, 4, 4]
 
 
-# How many squares are free on the left, above, on the right and below.
+# The code has so many free squares on the left, above, on the right and below.
 _QUIET = """(code) => {
   const { width, height } = code.viewBox.baseVal;
   const box = code.querySelector("path[stroke]").getBBox();
@@ -227,7 +227,7 @@ PAGES: dict[str, Visit] = {
     "done": done,
 }
 
-# What is another thing in each picture: times, and the day of the consent.
+# Times and the day of the consent would differ in each picture.
 _AT_REST = """() => {
   const forms = { moment: "20 Mar 2026, 09:30", day: "20 March 2026", clock: "09:30:00", next: "in 6 minutes" };
   for (const time of document.querySelectorAll("time")) time.textContent = forms[time.dataset.as] ?? "4 minutes ago";
@@ -258,7 +258,7 @@ def test_a_page_is_for_everybody(window: OpenWindow, tmp_path: Path, name: str) 
     assert {key: found for key, found in violations.items() if found} == {}
 
 
-# What phones read without LDAP: what a search finds, with flags where the vendor has them, and a menu.
+# Phones read these without LDAP: a search's contacts, with flags where the vendor has them, and a menu.
 XML_BOOKS = {
     "book-yealink": ("yealink.xml?q=mul", "Müller"),
     "book-snom": ("snom.xml?q=mul", "<last_name>Müller</last_name>"),
@@ -409,7 +409,7 @@ def _keep_moving(frames: Sequence[tuple[Image.Image, int]], name: str) -> None:
 
 
 def _is_wanted(name: str) -> bool:
-    """Whether a picture is to be kept: any in another folder, and in the documents' folder those that they show."""
+    """Return True if a picture is kept: in the documents' folder only if the documents show it."""
     if IMAGES is None or IMAGES.resolve() != DOCUMENTS:
         return IMAGES is not None
     return DOCUMENTS / name in {picture for path in rst.documents() for picture in rst.pictures(path)}

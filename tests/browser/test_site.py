@@ -24,7 +24,7 @@ from tests.browser.looks import LOOKS, SIZES
 from tests.support.released import NEWER, VERSION, released
 
 PAGES = ("index", "how-to/vendors/yealink", "employees", "employees-de", "reference/phones")
-# What people look for, and the page that has to stand among the first three.
+# People look for these words, and each page has to stand among the first three.
 SEARCHES = {
     "wrong password": "how-to/troubleshooting",
     "Yealink": "how-to/vendors/yealink",
@@ -35,7 +35,7 @@ SEARCHES = {
     "proxy": "how-to/proxy",
     "backup": "how-to/upgrade",
 }
-# Where the pages are that only a link leads to.
+# Only a link leads to these pages.
 ASIDE = ("decisions/", "explanation/why/")
 _ASKS_OTHERS = re.compile(r'<(?:img|script|iframe|source)[^>]*\ssrc="(?:https?:)?//|<link[^>]*\shref="(?:https?:)?//')
 
@@ -152,7 +152,7 @@ def test_reasons_are_neither_in_the_menu_nor_in_the_search(built: Path) -> None:
 
 
 def test_a_menu_leads_to_other_versions(page: Any, address: str) -> None:
-    """Those of versions.js, from any page."""
+    """The menu has the versions of versions.js, on any page."""
     page.goto(f"{address}how-to/install.html")
     assert page.locator(".sidebar-brand-text").first.inner_text() == f"ldapgw {VERSION}"
     menu = page.get_by_label("Version")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every journey is held to: the pages ask nobody but us for anything."""
+"""On every journey, the pages ask nobody but us for anything."""
 
 from __future__ import annotations
 

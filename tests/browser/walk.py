@@ -27,7 +27,7 @@ from tests.support.site.running import Site, wait_until
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How somebody goes a journey.
+    """A person's way through a journey.
 
     :ivar number: tells apart what the ways of a journey leave behind.
     """
@@ -69,7 +69,7 @@ def journeys(*them: Journey, also_plain: Collection[Journey] = ()) -> Any:
 
 @dataclass
 class Crew:
-    """What the walks of a module share.
+    """The walks of a module share a crew.
 
     Mutable: the sessions by tenant and account, the stops that axe has looked at, and their HTML as we sent it.
     """
@@ -218,7 +218,7 @@ class Walk(Window):
                 page.screenshot(path=path, full_page=True, animations="disabled")
 
     def pages_of_print(self, name: str) -> int:
-        """How many pages the page has on paper, in ink that is dark; the PDF is kept where pictures are wanted."""
+        """Count the page's sheets of paper, in ink that is dark; the PDF is kept if pictures are wanted."""
         inks = set()
         for scheme in SCHEMES:
             self.page.emulate_media(media="print", color_scheme=scheme)

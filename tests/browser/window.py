@@ -64,7 +64,7 @@ class Chromium:
     """Debian's, driven by Playwright."""
 
     def missing(self) -> str:
-        """What is not there to drive it; empty where all is."""
+        """Return the missing program that drives the window, or an empty text."""
         if not shutil.which(PROGRAM):
             return "needs Chromium: sudo apt-get install chromium"
         return "" if find_spec("playwright") else "needs Playwright: scripts/setup"

@@ -191,7 +191,7 @@ class Machine:
         return self._notices[-1]
 
     def _engines(self) -> list[Engine]:
-        """Those that the gateway writes with."""
+        """Return the engines with which the gateway writes."""
         syncing = [self.database._sync_engine] if self._server else []  # type: ignore[attr-defined]
         return [self.database.engine, *syncing]
 
@@ -306,7 +306,7 @@ class Machine:
         return mend
 
     def _trouble(self, reason: str) -> Exception:
-        """What the driver of the database raises for a reason of SQLite's."""
+        """Return the error that the database's driver raises for a reason of SQLite's."""
         if not self._server:
             return sqlite3.OperationalError(reason)
         import psycopg

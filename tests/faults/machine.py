@@ -39,9 +39,9 @@ ALICE, BOB = "alice@acme.example", "bob@acme.example"
 PHONES = {ALICE: "desk1", BOB: "desk2"}
 # As long as a sync can take that Google never answers.
 PATIENCE = 200
-# Those that end a consent.
+# These faults end a consent.
 _TURNS_OFF = ("revoked", "plain", "reauth", "admin")
-# What a delta lacks nobody can know, and of a full list that is not quite whole what is there is taken: such a sync
+# Nobody can know the gaps of a delta, and the present part of a list that is not quite whole is taken: such a sync
 # ends well, without having brought all.
 _TAKEN = ("few_missing", "short_list", "no_list")
 FAULTS_AT_SYNC = sorted(
@@ -160,7 +160,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(address=who, which=whichever)
     def delete_label(self, address: str, which: int) -> None:
-        """Whoever has it loses it."""
+        """The label's contacts lose the label."""
         if held := list(self.company.labels.get(address, {})):
             self.company.delete_label(address, held[which % len(held)])
 
@@ -388,7 +388,7 @@ class Books(RuleBasedStateMachine):
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Whatever comes of the syncs in it, the promises hold."""
+        """The promises hold after all syncs in the block."""
         before = dict(self.found)
         ended = dict(self.synced_at)
         yield
@@ -401,14 +401,14 @@ class Books(RuleBasedStateMachine):
         self._take_all()
 
     def _check_one_of(self, before: dict[str, Book]) -> None:
-        """Whatever the syncs came to, they did it whole or not at all."""
+        """The syncs took effect whole or not at all."""
         for address in PHONES:
             assert self._book(address) == before[address] or self._is_as_told(address, before[address])
         self._check_colleagues()
         self._take_all()
 
     def _is_as_told(self, address: str, before: Book) -> bool:
-        """Whether a book is what Google holds, but for the parts that are said not to be up to date."""
+        """Return True if a book is what Google holds, but for the parts that are said not to be up to date."""
         found, right = self._book(address), self.company.book(address)
         account_id = self._account(address).id
         stale = {

@@ -63,7 +63,7 @@ def test_while_it_does_not_run(books: Books, jump: float) -> None:
 
 @jumps
 def test_tokens(books: Books, jump: float) -> None:
-    """Those that seem to be dead are renewed once; those that seem to be good and are not, too."""
+    """Tokens that seem to be dead are renewed once, as are dead tokens that seem to be good."""
     books.set_clock(jump)
     books.machine.run(2 * HOUR)  # now they are dead
     books._settle()

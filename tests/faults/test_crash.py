@@ -47,7 +47,7 @@ ENTRIES = PhoneLogin("desk2", "acme", None, NumberMode.ENTRIES, UNKNOWN_LOGIN_HA
 
 @dataclass
 class Hits:
-    """What was going on when the gateway was killed, by how often it was met."""
+    """The work that was going on when the gateway was killed, each with the number of times."""
 
     syncs: int = 0
     builds: int = 0
@@ -74,7 +74,7 @@ def is_sound(office: Office, copies: Path) -> bool:
 
 
 def is_syncing(office: Office, copy: Path | None = None) -> bool:
-    """Whether a sync is running, or was.
+    """Return True if a sync is running, or was.
 
     :param copy: of the database's file, to look at instead.
     """
@@ -88,7 +88,7 @@ def is_syncing(office: Office, copy: Path | None = None) -> bool:
 
 
 def is_building(office: Office, gateway: Process) -> bool:
-    """Whether a book is just being built by another process, or its image written."""
+    """Return True if another process is building a book, or the book's image is being written."""
     # Children are known by the thread that has begun them.
     threads = Path(f"/proc/{gateway.pid}/task").glob("*/children")
     children = [child for thread in threads for child in thread.read_text().split()]
@@ -104,12 +104,12 @@ def _reads_database(pid: str) -> bool:
 
 
 def consents(office: Office) -> int:
-    """How often anybody was sent to Google's page."""
+    """Count the visits to Google's page."""
     return int(json.loads(fetch(f"{office.site.google}/sandbox/state")[1])["calls"][AUTHORIZATION])
 
 
 def has_news(time: int) -> bool:
-    """Whether the book changes in one of the gateway's lives, and not only between them.
+    """Return True if the book changes in this life of the gateway, and not only between two lives.
 
     While all is listed it does not: pages that were read before a change and after it make a book that never was.
     """
@@ -135,7 +135,7 @@ def disturb(office: Office, gateway: Process, time: int) -> None:
 
 
 def transact(office: Office, function: Callable[..., object], *args: object) -> None:
-    """What a command does, without its start."""
+    """Do a command's work, without its start."""
     database = database_at(office.url)
     database.run(function, *args)
     database.close()

@@ -69,7 +69,7 @@ class Running:
 
     @contextmanager
     def trouble(self, line: str, also: Sequence[str] = ()) -> Iterator[None]:
-        """What is done in it makes the database unusable; at its end that was undone.
+        """The block makes the database unusable; at its end that was undone.
 
         :param line: what the log says of it.
         :param also: what the log may say beside this.

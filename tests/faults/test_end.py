@@ -46,7 +46,7 @@ def _office(tmp_path_factory: pytest.TempPathFactory, engine_server: Server | No
 
 
 def calls(office: Office, path: str) -> int:
-    """How often one of Google's endpoints was called."""
+    """Count the calls of one of Google's endpoints."""
     return int(json.loads(fetch(f"{office.site.google}/sandbox/state")[1])["calls"].get(path, 0))
 
 
@@ -115,7 +115,7 @@ def end_in_time(gateway: Process) -> int:
     begun, before, waited = monotonic(), in_line(gateway.pid), 0.0
     gateway.send(signal.SIGTERM)
     while gateway.status is None:
-        # What a thread has waited goes with it when it ends.
+        # A thread's waiting time goes with the thread when it ends.
         waited = max(waited, in_line(gateway.pid) - before)
         assert monotonic() - begun < PATIENCE
         sleep(GLANCE)

@@ -89,7 +89,7 @@ def test_connections_that_are_broken_off(running: Running, server: Server) -> No
 
 @pytest.mark.soak
 def test_locked_by_another_session(running: Running) -> None:
-    """What is only read can be read; a command gives up after ten seconds with a line."""
+    """Reads go on; a command gives up after ten seconds with a line."""
     office, said = running.office, len(running.gateway.said)
     with office.locked():
         assert "canceling statement due to lock timeout" in running.refused("sync", ALICE)

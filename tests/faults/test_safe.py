@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 
 # Every sync stores a new access token, sealed.
 INTERVAL = "1s"
-# What a command needs for its start, and more than it needs for its work.
+# A command needs no longer for its start, and less for its work.
 LONGEST = 1.5
 # tests/store ends a restore and a new key at each of their steps.
 rounds = pytest.mark.parametrize("times", [2, pytest.param(6, marks=pytest.mark.soak)])
@@ -80,7 +80,7 @@ def test_new_keys_while_tokens_are_renewed(office: Office, times: int) -> None:
 
 @rounds
 def test_backups_and_their_way_back(office: Office, times: int) -> None:
-    """What is served is always one of the book's states, and the syncs go on from there."""
+    """Phones always find one of the book's states, and the syncs go on from there."""
     backup = office.folder / "backup.db"
     with office.running("restoring") as gateway:
         for _ in range(times):

@@ -74,7 +74,7 @@ class Office:
         return self.machine.served(f"cn={PHONE},ou=phones,{BASE}", f"ou={ALICE},{BASE}")
 
     def page(self, path: str) -> str:
-        """What the page's port answers."""
+        """Return the answer of the page's port."""
         door = next(door for port, door, *_ in self.machine.reactor.tcpServers if port == 8081)
         protocol, transport = door.buildProtocol(LOOPBACK), StringTransport(peerAddress=LOOPBACK)
         protocol.makeConnection(transport)
