@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What tests of every part share."""
+"""Tests of every part share these fixtures."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def logged() -> Iterator[list[LogEvent]]:
 
 @pytest.fixture
 def json_log() -> Iterator[list[dict[str, Any]]]:
-    """What the log has as JSON of our own events of the test, whatever their level: all but time, level and part."""
+    """Collect our events of all levels in the test's log as JSON: all but time, level and part."""
     lines: list[dict[str, Any]] = []
     gc.collect()
 
@@ -101,9 +101,9 @@ def json_log() -> Iterator[list[dict[str, Any]]]:
 
 @pytest.fixture
 def caplog_twisted() -> Iterator[list[str]]:
-    """What our own loggers say during the test, from the level on that is logged without a setting."""
+    """Collect the messages of our own loggers, from the level on that is logged without a setting."""
     said: list[str] = []
-    # What earlier tests have left unfinished may say something when it is collected.
+    # Unfinished work of earlier tests may log something when it is collected.
     gc.collect()
 
     def observe(event: dict[str, Any]) -> None:

@@ -260,7 +260,7 @@ def container_of(kind: str) -> Any:
 
 @pytest.mark.parametrize("kind", ["single", "cluster"])
 def test_the_other_settings_of_the_manifests(tmp_path: Path, kind: str) -> None:
-    """Those that are commented out: Prometheus in the network of the pods, and no new beginning."""
+    """Two settings are commented out: Prometheus in the network of the pods, and no new beginning."""
     found = loaded(tmp_path, manifest_environment(kind, lambda text: re.sub(r"(?m)^  #(?=LDAPGW__)", "  ", text)))
     assert (found.new_store, *map(str, found.web.trusted_proxies)) == (False, "10.244.0.0/16")
     assert (found.web.metrics_networks.contains("10.244.3.7"), found.web.metrics_networks.contains("8.8.8.8")) == (

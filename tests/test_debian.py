@@ -52,7 +52,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_lintian_finds_no_errors(package: Path) -> None:
-    """What is overridden has its reason beside it."""
+    """Each override has its reason beside it."""
     run("lintian", "--allow-root", "--fail-on", "error", package)
 
 

@@ -157,7 +157,7 @@ def test_a_publication_of_a_wrong_form_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_document_has_a_placeholder_for_an_address() -> None:
-    """Whoever follows a document can type each command as it is."""
+    """A reader can type each command as it is."""
     lines = ((path, line) for path in rst.documents() for line in rst.shell_lines(rst.read(path)))
     assert [(name_of(path), line) for path, line in lines if line.startswith("git clone URL")] == []
 
@@ -175,7 +175,7 @@ def test_pictures_are_small() -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    """Whoever begins at the index finds all pages, many by a list of their own."""
+    """A reader who begins at the index finds all pages, many by a list of their own."""
     lists = [DOCS / f"{name}.rst" for name in MENUS]
     linked = {link.resolve() for page in lists for link in rst.local_links(page)}
     assert set(DOCS.rglob("*.rst")) - set((DOCS / "project").iterdir()) - {DOCS / "index.rst"} <= linked
@@ -233,7 +233,7 @@ def test_changelog_fragments_have_their_names() -> None:
     assert wrong == []
 
 
-# What belongs to the machine that something was written on; put together here, so that this file has none of it.
+# These words belong to the writer's machine; they are put together here, so that this file has none of them.
 FOREIGN = re.compile(
     "|".join(("/wo" + "rk/", "/ro" + "ot/", "py" + "pi", "index" + "-url", r"\b(google|phones|style)\." + "md"))
 )
@@ -305,7 +305,7 @@ def uncommented(text: str) -> str:
 
 
 def test_the_keys_to_set_are_marked() -> None:
-    """Whoever follows the marks has set what has no default, and who may connect."""
+    """The marked keys have no default, or say who may connect."""
     marked = [line.split(" ", 1)[0] for line in SAMPLE.read_text().splitlines() if line.endswith(MARKED)]
     assert marked == ["state_dir", "public_url", "name", "base_dn", "client_secret_file", "allowed_users"]
 
@@ -403,7 +403,7 @@ def installing(name: str, title: str) -> list[str]:
 
 
 def test_units_are_unpacked_for_pip() -> None:
-    """Who installs with pip has no checkout, but each unit that a page tells to install."""
+    """An installation with pip has no checkout, but each unit that a page tells to install."""
     lines = [line for path in rst.documents() for line in rst.shell_lines(rst.read(path)) if "/systemd/system" in line]
     told = {word for line in lines for word in shlex.split(line, comments=True) if word.startswith("etc/")}
     patterns = [word for word in shlex.split(installing("install-other.rst", "pip")[0]) if word.startswith("*")]
@@ -502,7 +502,7 @@ def test_the_index_of_commands() -> None:
 
 
 def beginning(name: str) -> str:
-    """What the page of a command says first, up to the first stop, colon or semicolon."""
+    """Return the beginning of a command's page, up to the first stop, colon or semicolon."""
     paragraph = next(one for one in reference(name).children if isinstance(one, nodes.paragraph))
     return re.split(r"[.:;](?=\s|$)", " ".join(paragraph.astext().split()))[0]
 
@@ -525,7 +525,7 @@ def test_options_are_documented(name: str) -> None:
 
 
 def test_options_of_all_commands_are_documented() -> None:
-    """What stands before the command is documented too."""
+    """Options before the command are documented too."""
     document = rst.read(COMMANDS.with_suffix(".rst"))
     told = {row[0].literals[0].split()[0] for row in rst.rows(document)}
     assert told == options_of(main) | {"--help"}
@@ -543,7 +543,7 @@ def our_lines() -> set[str]:
 
 
 def test_command_lines_work() -> None:
-    """What a document tells to type is a command with its options and arguments."""
+    """A document's command lines are commands with their options and arguments."""
     wrong = {}
     for line in our_lines():
         # A file that a document speaks of is not here.
@@ -665,7 +665,7 @@ def test_models_of_phones_are_documented() -> None:
 
 
 def test_the_hosts_behind_a_proxy_are_documented() -> None:
-    """Those that the gateway calls, and no host that only browsers open."""
+    """The gateway calls these hosts; hosts that only browsers open are left out."""
     google = Google()
     called = (google.token_endpoint, google.revocation_endpoint, google.people_api, google.admin_api, google.jwks_uri)
     told = rst.section(DOCS / "how-to" / "proxy.rst", "To Google, through a proxy")

@@ -71,7 +71,7 @@ def prepare(machine: Machine) -> None:
     download = (sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels)
     chosen = ("--only-binary", ":all:", "--python-version", version)
     run(*download, *chosen, "--require-hashes", "--requirement", ROOT / "requirements.txt")
-    # What a wheel is built and compiled with, and the man pages of the Debian package.
+    # These packages build and compile a wheel, and make the man pages of the Debian package.
     builders = ("setuptools", "wheel", "mypy[mypyc]", "docutils")
     run(*download, *chosen, "--constraint", ROOT / "constraints.txt", *builders)
     (machine.root / "etc/apt/apt.conf.d/99recommends").write_text(
@@ -109,7 +109,7 @@ def test_from_an_empty_machine_to_a_search(tmp_path: Path, base: Path, way: str)
             machine.run("chown", "--recursive", "admin", folder)
 
         def typed(block: str, start: str, stdin: str = "") -> str:
-            """What an administrator's shell prints for a block of commands."""
+            """Return an administrator's output for a block of commands."""
             return machine.run("bash", "-ec", f"cd {start}\n{block}", user="admin", stdin=stdin)
 
         first, *others = install

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who may import whom: read from the imports themselves, held to one table."""
+"""One table says which package may import which, and is compared with the imports themselves."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is packaged is a working gateway: built, installed somewhere else, and started there."""
+"""The packages are working gateways: built, installed somewhere else, and started there."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def locked_lines() -> list[str]:
 
 
 def locked() -> list[Requirement]:
-    """What ``requirements.txt`` has for this Python."""
+    """Return the requirements of ``requirements.txt`` for this Python."""
     pinned = [Requirement(line.partition(" --hash")[0]) for line in locked_lines()]
     return [one for one in pinned if one.marker is None or one.marker.evaluate()]
 
@@ -374,7 +374,7 @@ def test_both_doors_serve(installation: Installation, site: Site, door: str) -> 
     ids=["usual", "soak"],
 )
 def test_what_a_fresh_machine_lacks_is_told(tmp_path: Path, variables: dict[str, str], told: set[str]) -> None:
-    """Who is not root is told of Debian's packages, those of the tests before a release only if these are to run."""
+    """A user who is not root is told of Debian's packages, for a release's tests only if these are to run."""
     (tmp_path / "bin").mkdir()
     for name in ("cat", "dirname", "rm"):
         (tmp_path / "bin" / name).symlink_to(shutil.which(name) or "")
@@ -493,7 +493,7 @@ OTHER_WHEEL = "ldapgw-{}-cp314-cp314-manylinux_2_28_aarch64.whl"
 
 
 def released_in(checkout: Path, wheel: Path) -> Path:
-    """What ``scripts/release --add`` reads of a checkout in which a release has been made; the release's folder."""
+    """Return the folder of a release in a checkout that has only the files for ``scripts/release --add``."""
     made = checkout / "dist" / __version__
     made.mkdir(parents=True)
     (checkout / "scripts").mkdir()

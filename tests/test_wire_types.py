@@ -212,7 +212,7 @@ def sample(kind: Any, at: int) -> Any:
 
 @pytest.mark.parametrize("protocol", [msgspec.json, msgspec.msgpack], ids=["json", "msgpack"])
 def test_a_value_survives(protocol: Any) -> None:
-    """What was written is read as the same value of the same type."""
+    """A written value is read as the same value of the same type."""
     changed = []
     for place, kind, is_topic in given():
         if "Any" in str(kind) or "Raw" in str(kind) or (is_topic and protocol is msgspec.json):

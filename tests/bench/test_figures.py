@@ -28,7 +28,7 @@ def verdicts(compared: Comparison) -> list[bool]:
 
 
 def test_a_round_is_compared_with_itself() -> None:
-    """What slows both in one round moves no ratio; whole books are counted by entries."""
+    """A slow round moves no ratio, because it slows both servers; whole books are counted by entries."""
     ours, theirs = (one(600), one(60), one(500)), (one(100), one(10), one(250))
     compared = Comparison(1000, PREFIX, {"ldapgw": ours, "slapd": theirs})
     assert (compared.times(), compared.rate("ldapgw")) == (6.0, 500)
@@ -104,7 +104,7 @@ def test_a_row_beside_another_is_judged_by_it(rate: float, met: bool) -> None:
     ids=["within 5 %", "lower", "as low as its lowest round", "lower than that"],
 )
 def test_lower_is_below_the_median_and_every_round(before: list[float], now: float, lower: bool) -> None:
-    """What the other checkout had in one of its rounds is not lower than it; like is compared with like."""
+    """A rate that the other checkout had in one of its rounds is not lower; like is compared with like."""
     rounds = {"ldapgw": (one(now),) * 3, "before, not compiled": tuple(one(rate) for rate in before)}
     compared = Comparison(1000, PREFIX, rounds)
     [change] = compared.changes()

@@ -78,7 +78,7 @@ def test_people_are_always_the_same() -> None:
 
 
 def test_google_tells_all_of_a_person() -> None:
-    """What the gateway reads of the People API's resource is what was made up."""
+    """The gateway reads the made-up person from the People API's resource."""
     kinds = (Kind.WORK, Kind.MOBILE, Kind.HOME, Kind.MOBILE)
     for one in map(person, range(200)):
         contact = read_person(resource(one), Source.CONTACTS, "DE").contact
@@ -115,7 +115,7 @@ def double(code: int) -> Iterator[Server]:
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
             while head := self.rfile.read(2):
-                # What the engine sends is short: one octet of length, or two.
+                # The engine's messages are short: one octet of length, or two.
                 head += self.rfile.read(head[1] & 0x7F) if head[1] & 0x80 else b""
                 length = int.from_bytes(head[2:]) if head[1] & 0x80 else head[1]
                 message = decode(head + self.rfile.read(length))

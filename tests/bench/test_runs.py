@@ -76,7 +76,7 @@ def test_a_bench_has_a_row_for_each_load(arguments: str, rows: Sequence[str]) ->
 
 @pytest.mark.soak  # eight minutes; tests/ldap has the same limits one by one, but for memory
 def test_attacks_in_full() -> None:
-    """What has to be held is held, what has to be closed is closed in time, and memory stays within bounds.
+    """Connections are held or closed in time as they have to be, and memory stays within bounds.
 
     How long a phone waits is the bench's to judge: here other tests may be at work.
     """
@@ -168,7 +168,7 @@ def test_rows_bring_those_that_they_are_compared_with() -> None:
 
 
 def test_memory_is_that_of_all_processes() -> None:
-    """What a process holds that was started counts, while it is there; only a process of its own has such memory."""
+    """The memory of a started process counts while the process runs; no other process has such memory."""
     hold = f"held = bytearray({64 << 20}); held[::4096] = bytes({64 << 8}); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -67,7 +67,7 @@ class Caller(Thread):
             phone.close()
 
     def take(self) -> tuple[list[str], list[float]]:
-        """What failed, and how long the good searches took, since the last call; those after a bind with the bind."""
+        """Return the failures and the times of the good searches since the last call; a bind's time counts too."""
         with self._lock:
             taken = self._failures, self._durations
             self._failures, self._durations = [], []

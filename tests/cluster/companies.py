@@ -57,7 +57,7 @@ region = "DE"
 sharing = "shared"
 """
 
-# What the test notes in the database: a schema of its own, which no gateway looks at.
+# The test has its notes in a schema of its own, which no gateway looks at.
 _NOTES = """
 CREATE SCHEMA note;
 CREATE TABLE note.gateway (id text PRIMARY KEY, name text);
@@ -93,7 +93,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Written:
-    """What a gateway has written of an account.
+    """A gateway's write of an account.
 
     :ivar name: of the gateway that has written.
     :ivar leads: whether its session held the lock of the leader.
@@ -319,11 +319,11 @@ class Companies:
         return PhoneLogin(name, TENANTS[0], None, NumberMode.VALUES, hash_password(name, os.urandom), now())
 
     def all_bind(self, names: Collection[str]) -> bool:
-        """Whether all gateways know the logins, whose passwords are their names."""
+        """Return True if all gateways know the logins, whose passwords are their names."""
         return all(self.binds(at, name) for at in self.gateways for name in names)
 
     def binds(self, at: int, name: str) -> bool:
-        """Whether a gateway knows a login, whose password is its name."""
+        """Return True if a gateway knows a login, whose password is its name."""
         with closing(Attempt(self.sites[at].ldap_port, name, name, self._new_address())) as attempt:
             return first_answers([attempt], PATIENCE) == {0}
 
@@ -395,7 +395,7 @@ class Companies:
         return Counter((one["cn"][0].decode(), one["telephoneNumber"][0].decode()) for one in found)
 
     def versions(self, at: int, tenant: str, accounts: Collection[int], contacts: Collection[int]) -> tuple[int, ...]:
-        """How often contacts of accounts of a tenant were changed, as a gateway serves them all at once."""
+        """Count the changes of contacts of a tenant's accounts, as a gateway serves them all at once."""
         sought = [(account, contact) for account in accounts for contact in contacts]
         phone = self._phone(at, tenant)
         try:
@@ -419,7 +419,7 @@ class Companies:
         )
 
     def all_know(self) -> bool:
-        """Whether all gateways serve what Google has."""
+        """Return True if all gateways serve the contacts that Google has."""
         expected = {tenant: self.expected(tenant) for tenant in TENANTS}
         return all(self.book(at, tenant) == expected[tenant] for tenant in TENANTS for at in self.gateways)
 
@@ -452,7 +452,7 @@ class Companies:
         return [(watch.calls[first], watch.calls[second]) for first, second in watch.at_once]
 
     def _watched(self) -> Watch:
-        """What Google has seen; asked only for what is new."""
+        """Return the calls that Google has seen; asks only for new ones."""
         # Calls that ran when they were asked for may have ended.
         since = next((call.number for call in self._calls if call.ended is None), len(self._calls))
         with urlopen(f"{self.google}/watched?since={since}", timeout=30) as answer:

@@ -81,7 +81,7 @@ def put_behind(cluster: Cluster, web: int) -> None:
 
 
 def told(cluster: Cluster, gateways: list[Process], ldap: int) -> str:
-    """What can be tried, as lines to paste."""
+    """Return the acts that can be tried, as lines to paste."""
     first, program = cluster.office.site, Path(sys.executable).with_name("ldapgw")
     return TOLD.format(
         page=first.page,

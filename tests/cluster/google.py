@@ -53,7 +53,7 @@ class Call:
 
 @dataclass
 class Watch:
-    """What is known of all calls.
+    """The knowledge of all calls.
 
     :ivar at_once: the numbers of two calls of one account that ran at once.
     """

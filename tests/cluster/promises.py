@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What gateways that share a database promise, as `tests.cluster.companies` shows it: syncs, the lead, and times.
+"""Gateways that share a database keep these promises in `tests.cluster.companies`: syncs, the lead, and times.
 
 Times are those that the documentation promises; machines that are busy with something else may miss them.
 """

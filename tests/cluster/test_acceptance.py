@@ -245,13 +245,13 @@ def test_changes_are_found(companies: Companies) -> None:
 
 
 def outages(gateway: Process, begun_at: int) -> tuple[int, int]:
-    """How often a gateway has said that the database is away, and that it is back, since a place of its log."""
+    """Count the lines about a database that is away, and that is back, since a place of the gateway's log."""
     said = gateway.said[begun_at:]
     return said.count("phones are served from memory"), said.count("the database can be used again")
 
 
 def has_told(gateway: Process, begun_at: int) -> bool:
-    """Whether the log says that the database was away and is back."""
+    """Return True if the log says that the database was away and is back."""
     return min(outages(gateway, begun_at)) > 0
 
 
@@ -327,7 +327,7 @@ def test_a_transaction_is_held_open(companies: Companies) -> None:
     is_right(companies)
 
 
-# How often contacts of two accounts of a tenant were changed, as one search finds them at a gateway.
+# One search at a gateway finds the number of changes of each contact of two accounts of a tenant.
 Versions = tuple[int, ...]
 
 

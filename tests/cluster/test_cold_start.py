@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long a gateway with 100,000 contacts takes from its start to its first right answer, with cached books.
+"""A gateway with 100,000 contacts and cached books soon gives its first right answer after its start.
 
 Times are those that the documentation promises; machines that are busy with something else may miss them.
 Only a process shows the time of a whole start.
@@ -52,7 +52,7 @@ class World(Pair):
         return {file.name: file.stat().st_ino for file in (site.folder / "state" / FOLDER).glob("*.image")}
 
     def is_right(self, site: Site) -> bool:
-        """Whether a phone that binds finds the last contact."""
+        """Return True if a phone that binds finds the last contact."""
         with suppress(OSError, AssertionError), closing(Phone(site.ldap_port, "hall", self.password)) as phone:
             [found] = phone.find(BASE, equal("telephoneNumber", f"+4930{1_000_000 + COUNT - 1}"))
             return dict(found.attributes) == {"cn": (f"Jörg Müller{COUNT - 1:05}".encode(),)}

@@ -21,7 +21,7 @@ from tests.support.site.running import Process, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]
 
-# What a gateway logs that has become the leader, or is the leader no more.
+# A gateway logs these lines when it becomes the leader, and when it is the leader no more.
 TAKEN, ENDED = "this gateway syncs from now on", "this gateway does not sync any more"
 
 
@@ -69,7 +69,7 @@ def test_a_port_that_gateways_share(tmp_path: Path) -> None:
 
 
 def accepted_by(pid: int, port: int) -> int:
-    """How many open connections to a port of the loopback address a process has accepted."""
+    """Count the open connections to a port of the loopback address that a process has accepted."""
     local = f"{socket.htonl(0x7F000001):08X}:{port:04X}"
     rows = map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
     open_sockets = {f"socket:[{row[9]}]" for row in rows if (row[1], row[3]) == (local, "01")}

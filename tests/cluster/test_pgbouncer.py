@@ -20,7 +20,7 @@ from tests.support.site.running import wait_until
 
 pytestmark = [needs_postgresql, needs_pgbouncer, pytest.mark.soak]
 
-# What the documentation has for the role, because PgBouncer does not pass on the gateway's own settings.
+# The documentation has these settings of the role, because PgBouncer does not pass on the gateway's own.
 SETTINGS = {
     "plan_cache_mode": "force_custom_plan",
     "statement_timeout": "10min",

@@ -89,7 +89,7 @@ class World(Pair):
         return self._stack.enter_context(self.sites[at].running(name=f"gateway{self._starts}"))
 
     def serving(self) -> int:
-        """Which gateway the replica is connected to, by what was logged last."""
+        """Return the number of the gateway to which the replica is connected, by the latest log."""
         found = [at for at, one in enumerate(self.gateways) if one.status is None and _replicated(one)]
         assert found
         return max(found, key=lambda at: self.gateways[at].log.stat().st_mtime)
@@ -116,7 +116,7 @@ _LOGINS: dict[str, tuple[str, ...]] = {"branch1": ("--replica",), "desk1": ("--a
 
 
 def _replicated(gateway: Process) -> list[str]:
-    """What a gateway has logged of the replica, which comes through the proxy."""
+    """Return a gateway's log lines about the replica, which comes through the proxy."""
     return [
         line for line in gateway.said.splitlines() if f"replica cn=branch1,ou=replicas,{BASE} from {ADDRESS}" in line
     ]
@@ -240,7 +240,7 @@ def test_replica_is_quick(world: World, tmp_path: Path, kind: str, visible_secon
 
 
 def is_complete(replica: Replica, login: dict[str, str]) -> bool:
-    """Whether the replica has the cookie, which comes behind the last entry."""
+    """Return True if the replica has the cookie, which comes behind the last entry."""
     found = replica.search("contextCSN", login=login["bind_dn"], password=login["password"], scope="base")
     return "contextCSN: " in found[1]
 

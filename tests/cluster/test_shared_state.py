@@ -36,7 +36,7 @@ def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(name="own")
 def _own(tmp_path: Path) -> Iterator[World]:
-    """Those of one test, which kills one of them."""
+    """Yield the gateways of one test, which kills one of them."""
     with running_cluster(tmp_path, 2) as world:
         yield world
 
@@ -76,7 +76,7 @@ def test_guesses_at_both_are_limited_together(world: World) -> None:
 
         for answer in [guess(first, "127.0.0.2", "desk1") for _ in range(8)]:
             assert answer.recv(100)
-        # What was guessed is told before, or together with, a search that comes after it.
+        # News of guesses come before, or together with, a later search.
         shows_search(cluster, first, second, "numbat")
         slow = [guess(second, "127.0.0.3", "desk1"), guess(second, "127.0.0.2", "hall")]
         quick = guess(second, "127.0.0.4", "hall2")
@@ -170,5 +170,5 @@ def test_a_new_key_waits_for_all_gateways(own: World) -> None:
 
 
 def states(cluster: Cluster) -> list[set[str]]:
-    """Those of the accounts, as each gateway tells: none needs attention because of a token that it cannot read."""
+    """Return each gateway's states of accounts: no token is unreadable, so none needs attention."""
     return [{account["state"] for account in site.accounts()} for site in cluster.sites]

@@ -44,7 +44,7 @@ def readyz(site: Site) -> str:
 
 
 def has_written(site: Site, *phones: str) -> Any:
-    """Whether the snapshot has these phones and no others."""
+    """Return True if the snapshot has these phones and no others."""
     if not sealed(site).exists():
         return False
     box = SecretBox.open(KeySource(site.folder / "state" / "ldapgw.key"), create=False)

@@ -20,7 +20,7 @@ from tests.support.site.line import Line
 from tests.support.site.running import Process, Site, free_ports, wait_until
 from tests.support.site.visitor import connect
 
-# Whose phones need no login.
+# Phones at this address need no login.
 LOBBY = "127.0.0.2"
 TENANTS = ("acme", "letter", "open")
 OUTSIDE_LINE = 'outside_line = "0"'

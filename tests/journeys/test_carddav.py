@@ -49,7 +49,7 @@ class Vdirsyncer:
         (folder / "config").write_text(_CONFIG.format(folder=folder, url=url, password=password))
 
     def run(self, command: str) -> str:
-        """What it says; it asks whether to make each folder."""
+        """Return the program's output; the program asks about each folder to make."""
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "vdirsyncer", command],
             input="y\n" * 10,

@@ -194,7 +194,7 @@ def _certificate(site: Site) -> Path:
 
 
 def curl(*asked: str) -> str:
-    """What curl gets of the gateway's page."""
+    """Return the content that curl gets of the gateway's page."""
     return run(needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--fail", *asked)
 
 
@@ -222,7 +222,7 @@ CALLER_LOOKUPS = (caller_by_postmap, caller_by_kamailio, caller_by_http, book_by
 
 
 def there(clients: Iterable[partial[Any]]) -> dict[str, Any]:
-    """What each client returns whose program is there; in CI all programs are."""
+    """Return the result of each client whose program is there; in CI all programs are."""
     returned = {}
     for client in clients:
         try:

@@ -102,7 +102,7 @@ async def test_refused(site: Site, port: int) -> None:
 
 
 async def address_after_consent(url: str) -> str:
-    """Where the browser ends, on a machine on which nobody listens there."""
+    """Return the browser's last address, on a machine on which nobody listens there."""
     client = http()
     page = await browser.open_page(client, url)
     (form, *_) = browser.read_forms(page.body)

@@ -159,7 +159,7 @@ def test_the_list_of_phones_names_the_client(front: Front, version: str) -> None
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_page_knows_the_client(front: Front, version: str) -> None:
-    """Who may read the metrics is let in, and nobody who only says so."""
+    """A client that may read the metrics is let in, and nobody who only says so."""
     answers = []
     for source, header in ((OFFICE, ""), (STRANGER, ""), (STRANGER, f"X-Forwarded-For: {OFFICE}\r\n")):
         with front.connection(f"web-{version}", source) as client:

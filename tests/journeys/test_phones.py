@@ -117,14 +117,14 @@ def judge(case: dict[str, Any], entries: list[pdu.Response], done: pdu.Response)
 
 
 def judge_controls(expected: dict[str, Any], done: pdu.Response) -> None:
-    """What the end of a search says of its controls."""
+    """Check the controls at the end of a search."""
     assert {kind for kind, _ in done.controls} >= set(expected.get("response_controls", ()))
     sorted_as = asks.sort_result(done)
     assert (sorted_as[0] if sorted_as else None) == expected.get("sort_result", 0 if sorted_as else None)
 
 
 def judge_attributes(case: dict[str, Any], entries: list[pdu.Response]) -> None:
-    """What was asked for comes, and nothing else, under the spelling that was asked for."""
+    """Only the requested attributes come, under the spelling of the request."""
     expected = case.get("expect", {})
     for entry in entries:
         held = dict(entry.attributes)
@@ -148,7 +148,7 @@ def test_a_phone_finds_what_a_person_expects(office: Office, case: dict[str, Any
 
 
 def test_a_list_in_windows_is_in_its_order(office: Office) -> None:
-    """What a Poly's first window holds is the beginning of the sorted list."""
+    """A Poly's first window holds the beginning of the sorted list."""
     case = next(case for case in phonebook.CASES if case["id"] == "poly-vlv-first")
     with bound(office, case, "acme") as line:
         entries, _ = searched(line, case, "acme")

@@ -24,7 +24,7 @@ from tests.support.site.running import Process, Site, new_site, wait_until
 pytestmark = pytest.mark.long  # starts a gateway; tests/phones has recordings without
 
 WRONG = "wrong-secret"
-# What the names and numbers are made of, the login, and what was typed as a password.
+# Names, numbers and the login are made of these words; the last one was typed as a password.
 REAL = ("Jörg", "Müller", "Mueller", "23125", "desk1", "acme", "alice", WRONG)
 
 

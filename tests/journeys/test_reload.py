@@ -24,7 +24,7 @@ from tests.support.site.running import Process, Site, free_ports, wait_until
 pytestmark = pytest.mark.long  # starts gateways; tests/server has a reload without
 
 NO_ACCESS = 50
-# What the log says when the configuration of a reload is good, and when a gateway listens.
+# The log has these lines when the configuration of a reload is good, and when a gateway listens.
 IS_GOOD, STARTED = "SIGHUP: the new configuration is good; the gateway starts anew", "LDAP ldap://"
 BASES = ("dc=acme,dc=example", "dc=globex,dc=example")
 SECOND = '\n[[tenant]]\nname = "globex"\nbase_dn = "dc=globex,dc=example"\n'
@@ -93,7 +93,7 @@ class Served:
 
     @property
     def said(self) -> str:
-        """What the gateway has said in this test."""
+        """Return the gateway's output in this test."""
         return self.gateway.said[self._seen :]
 
 
@@ -137,11 +137,11 @@ def test_who_has_connected_may_still_ask(served: Served) -> None:
 
 
 def is_answered_in_a_reload(served: Served, number: int) -> bool:
-    """Whether a connection gets six answers, between which others would end it, once the reload has begun."""
+    """Return True if a connection gets six answers, between which others would end it, once the reload has begun."""
     answers: list[bool] = []
 
     def ask() -> bool:
-        """Whether all is said."""
+        """Return True if all is said."""
         with suppress(OSError):
             connection.sendall(pdu.message(1, pdu.search()))
             answers.append(b"\x02\x01\x01" in connection.recv(4096)[:8])
@@ -198,7 +198,7 @@ def test_what_cannot_be_served_changes_nothing(served: Served) -> None:
 
 
 def read_last(site: Site) -> tuple[float, float]:
-    """Whether the last reload was good, and when the configuration that is served was read."""
+    """Return 1 if the last reload was good, and the time at which the current configuration was read."""
     names = ("successful", "success_timestamp_seconds")
     good, read_at = (site.figure(f"ldapgw_config_last_reload_{name}") for name in names)
     return good, read_at

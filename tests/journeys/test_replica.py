@@ -84,7 +84,7 @@ def test_replica_holds_what_is_published(office: Office, tmp_path: Path, kind: s
             replica.start()
             wait_until(lambda: uids(replica, desk, "(cn=Karl Later)") == ["uid: c6"], "the later change is there")
             gateway.end(signal.SIGKILL)
-        # What is served meanwhile is the copy.
+        # The copy is served meanwhile.
         assert uids(replica, desk, "(cn=Karl Later)") == ["uid: c6"]
         with site.running() as gateway:
             wait_until(lambda: "replica cn=branch1" in gateway.said, "the replica is back")

@@ -56,7 +56,7 @@ class Machine(Site):
 
 
 def as_another_user() -> list[str]:
-    """Where we are root: what runs a command as nobody.
+    """Return the program that runs a command as nobody, if we are root.
 
     An interpreter below root's home can be read with a capability only, which allows no writing.
     """

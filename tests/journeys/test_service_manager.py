@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What systemd learns of a gateway (``sd_notify(3)``): the test is at the other end of its socket.
+"""A gateway tells systemd its states (``sd_notify(3)``): the test is at the other end of its socket.
 
 Only a process has a socket for its service manager and a main process id.
 """

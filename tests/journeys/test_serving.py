@@ -45,7 +45,7 @@ async def connected(site: Site) -> None:
 
 
 def found(site: Site) -> list[str]:
-    """What a search for Müller finds, by name."""
+    """Return the numbers that a search for Müller finds."""
     status, said = site.ldapsearch("(sn=mueller)", "telephoneNumber")
     return [line for line in said.splitlines() if line.startswith("telephoneNumber")] if status == 0 else [f"{status}"]
 
@@ -243,7 +243,7 @@ def test_a_daemon_that_cannot_listen_ends(tmp_path: Path) -> None:
     ids=["configuration", "port"],
 )
 def test_twistd_refuses_with_a_line(tmp_path: Path, former: str, changed: str, told: str) -> None:
-    """What it finds while it reads its options, and what it finds when it makes the service; nothing is created."""
+    """Faults in twistd's options and in the service are told; nothing is created."""
     bare = Site(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
         ports = {"own": str(bare.ldap_port), "taken": str(server.getsockname()[1])}

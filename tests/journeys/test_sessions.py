@@ -23,7 +23,7 @@ from tests.support.site.line import Line
 
 NOTICE = "1.3.6.1.4.1.1466.20036"
 SEARCH_DONE = 0x65
-# What stacks of 2015 offer for TLS 1.2, for either kind of key.
+# Stacks of 2015 offer these suites for TLS 1.2, for either kind of key.
 OLD_SUITES = "ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA:AES128-SHA:AES256-SHA"
 
 
@@ -228,7 +228,7 @@ SESSIONS: tuple[Callable[..., None], ...] = (
     *(starttls_unsupported, ldaps_old_firmware, sasl_plain, sasl_digest_md5, bind_bare_then_detail, write_attempt),
     garbage,
 )
-# Those that need a server besides the office's.
+# These sessions need a server besides the office's.
 WITH_ANOTHER = {starttls_unsupported, ldaps_old_firmware}
 
 

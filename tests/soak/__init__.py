@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What a gateway is like after hours, and under half an hour of load: nothing fails, and nothing grows."""
+"""After hours, and under half an hour of load, nothing of a gateway fails, and nothing grows."""

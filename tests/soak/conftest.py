@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How a soak tells its figures."""
+"""A soak tells its figures."""
 
 from __future__ import annotations
 

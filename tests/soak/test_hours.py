@@ -30,7 +30,7 @@ SOURCES = (CONTACTS, OTHERS, COLLEAGUES)
 
 @dataclass(frozen=True)
 class Held:
-    """What a gateway holds at a moment when nothing is synced.
+    """The holdings of a gateway at a moment when nothing is synced.
 
     :ivar objects: of our own classes, and of Python's, by name.
     :ivar lines: of the log, in the hour before.
@@ -79,7 +79,7 @@ class Hours(Books):
         self.sync_everybody()
 
     def held(self) -> Held:
-        # What the sandbox's line keeps of each call, and what this test keeps of each line.
+        # The sandbox's line keeps its calls, and this test keeps the lines of the log.
         self.machine.line.hang_up()
         self.machine.reactor.tcpClients.clear()
         lines = len(self.log)

@@ -83,7 +83,7 @@ QUESTIONS = [
 
 @dataclass(frozen=True)
 class Figures:
-    """What a gateway holds while nobody is connected.
+    """The holdings of a gateway while nobody is connected.
 
     :ivar resident: MiB of all processes.
     """
@@ -336,7 +336,7 @@ def soak(tmp_path: Path) -> Iterator[Soak]:
 
 
 def is_excused(failure: Failure, interruptions: Sequence[tuple[float, float, bool]]) -> bool:
-    """Whether it was in a restart, or on a connection that a reload has ended."""
+    """Return True for a failure in a restart, or on a connection that a reload has ended."""
     return any(
         failure.began <= ended and failure.ended >= began and (is_restart or not failure.is_first)
         for began, ended, is_restart in interruptions
