@@ -191,7 +191,6 @@ class Machine:
         return self._notices[-1]
 
     def _engines(self) -> list[Engine]:
-        """Return the engines with which the gateway writes."""
         syncing = [self.database._sync_engine] if self._server else []  # type: ignore[attr-defined]
         return [self.database.engine, *syncing]
 

@@ -194,7 +194,6 @@ def _certificate(site: Site) -> Path:
 
 
 def curl(*asked: str) -> str:
-    """Return the content that curl gets of the gateway's page."""
     return run(needed(shutil.which("curl"), "curl"), "--silent", "--show-error", "--fail", *asked)
 
 

@@ -56,14 +56,12 @@ class Outcome:
 
 @pytest.fixture(name="theirs", scope="module")
 def _theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    """Yield slapd's answers."""
     with slapd.running(tmp_path_factory.mktemp("slapd"), BASE, ldif(DIT)) as server, server.connection() as connection:
         yield connection.ask
 
 
 @pytest.fixture(name="ours", scope="module")
 def _ours() -> Ask:
-    """Return our answers."""
     return Gateway().ask
 
 

@@ -20,7 +20,6 @@ ADA = Contact("c1", name="Ada")
 def changes_of(
     connection: Connection, account_id: int, since: int, limit: int = 1000
 ) -> tuple[list[Contact], list[tuple[Source, str]]] | None:
-    """Return the changes of an account since a generation."""
     delta = changes.read_deltas(connection, {account_id: (since, limit)}).get(account_id)
     return delta and (delta.changed, list(delta.removed))
 

@@ -221,7 +221,6 @@ def hanging(tmp_path: Path, clock: Clock) -> Iterator[Hanging]:
 
 
 def errors_of(*calls: Deferred[Any]) -> list[str]:
-    """Return the errors of the calls that have failed by now."""
     failures: list[str] = []
     for call in calls:
         call.addErrback(lambda failure: failures.append(str(failure.value)))

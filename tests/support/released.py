@@ -88,7 +88,6 @@ class Release:
 
     @property
     def checkout(self) -> Path:
-        """Return the checkout of the release."""
         return self.folder / "checkout"
 
     @property

@@ -120,7 +120,6 @@ class Pbx:
         return self.get(f"/{tenant}/caller?number={number}", headers)
 
     def get(self, path: str, headers: dict[str, str]) -> bytes:
-        """Return the immediate answer."""
         return self.connection.ask("GET", path, headers)
 
     def wait(self, seconds: float) -> bytes:

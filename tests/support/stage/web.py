@@ -718,7 +718,6 @@ def visit_by(stage: Stage, address: str, **query: str) -> Visit:
 
 
 def words_on(page: Seen) -> str:
-    """Return the words that a reader sees."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.body.partition("<main")[2])).split())
 
 
