@@ -100,13 +100,13 @@ class Gateway:
         return result.exit_code, result.stderr
 
     def json(self, *arguments: str) -> Any:
-        """What a command prints with ``--json``, which is all that it prints on stdout."""
+        """Return a command's output with ``--json``; nothing else may be on stdout."""
         result = self.run(*arguments, "--json")
         assert result.exit_code == 0, result.stderr
         return json.loads(result.stdout)
 
     def checked(self, *, code: int = 0) -> dict[str, tuple[str, str]]:
-        """What ``check --json`` finds: by item its state and message, paths relative to the gateway's folder."""
+        """Return the results of ``check --json``: state and message by item, paths relative to the gateway's folder."""
         result = self.run("check", "--json")
         assert result.exit_code == code, result.output
         items = json.loads(result.stdout)["items"]
