@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-# What a phone gets for a name of a file: the status and the text.
+# A phone gets a status and a text for the name of a file.
 Get = Callable[[str], tuple[int, str]]
 
 

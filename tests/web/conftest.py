@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of ``ldapgw.web`` share."""
+"""The tests of ``ldapgw.web`` share these fixtures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def browser(stage: Stage) -> Browser:
 
 @pytest.fixture
 def alice(browser: Browser) -> Browser:
-    """A browser in which Alice has connected, and has read that she has."""
+    """Alice has connected in this browser, and has read that she has."""
     browser.consent()
     browser.get("/acme/")
     browser.stage.changes = 0
@@ -40,7 +40,7 @@ def admin(stage: Stage) -> Browser:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[ListQuery]:
-    """What phones' lists were read of the directory, in order."""
+    """Return the queries by which contacts are read from the directory, in order."""
     asked: list[ListQuery] = []
     read_contacts = BookReader.contacts
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The activity page, what pages record, and the history of syncs on a person's pages."""
+"""The tests show the activity page, the acts that pages record, and the history of syncs on a person's pages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.stage.web import ALICE, NOW, ROOT, Stage, words_on
 
 
 def entries(stage: Stage) -> list[tuple[str, str, str, str, bool]]:
-    """Actor, act, subject and detail of all entries, and whether they have an IP address; the oldest first."""
+    """Return each entry's actor, act, subject, detail and whether the entry has an IP address; the oldest is first."""
     log: tuple[ActivityEntry, ...] = stage.do(activity.read_since, "acme", 0.0)
     return [(one.actor, one.act, one.subject, one.detail, bool(one.address)) for one in log]
 
 
 def test_pages_record_who_does_what(stage: Stage) -> None:
-    """Each form once; no entry has a secret, a name or a number of a contact."""
+    """Each form makes one entry; no entry has a secret, a name or a number of a contact."""
     alice = stage.visitor()
     alice.submit("/acme/sync")
     alice.submit("/acme/share", sharing="callers")
@@ -32,7 +32,7 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
     alice.submit("/acme/phones/desk9/book-address")
     alice.submit("/acme/phones/desk9/book-address/end")
     alice.submit("/acme/phones/desk9/record", action="start")
-    alice.submit("/acme/phones/desk9/record", action="start")  # it runs already
+    alice.submit("/acme/phones/desk9/record", action="start")  # the recording runs already
     alice.submit("/acme/phones/desk9/record", action="stop")
     alice.submit("/acme/phones/desk9/reset")
     alice.submit("/acme/phones/desk9/remove")
@@ -58,7 +58,10 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
 
 
 def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
-    """The newest first; a page number that is no number is the first page; text from outside is only text."""
+    """The newest entry is first.
+
+    A page number that is no number means the first page, and text from outside stays text.
+    """
     root = stage.admin()
     names = [f"desk{number}" for number in range(PAGE_SIZE + 1)]
     stage.do(activity.record, *(entry(NOW, "acme", COMMAND_LINE, Act.PHONE_ADDED, name) for name in names))
@@ -77,7 +80,10 @@ def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
 
 
 def test_the_log_is_downloaded_as_csv(stage: Stage) -> None:
-    """All of the tenant's, the oldest first, and no cell is a formula; an import is told with its number of phones."""
+    """The file has all entries of the tenant, the oldest first, and no cell is a formula.
+
+    The entry of an import has the number of phones.
+    """
     root = stage.admin()
     stage.do(activity.record, entry(NOW - 60, "acme", COMMAND_LINE, Act.PHONES_IMPORTED, detail="30"))
     stage.do(activity.record, entry(NOW - 30, "globex", COMMAND_LINE, Act.PHONE_ADDED, "theirs"))
@@ -99,7 +105,7 @@ def test_every_act_has_its_words() -> None:
 
 
 def test_the_overview_says_how_a_sync_ended(stage: Stage) -> None:
-    """From the request on until the sync has ended, then what it changed; nothing says any more that it began.
+    """The page says "Sync started" until the sync has ended, and then says what the sync changed.
 
     The page of the account has the syncs of before too.
     """

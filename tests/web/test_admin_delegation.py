@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service account on the administration's page Google: tried before it is saved, sealed, and never shown."""
+"""The administration tries a service account before saving its key, which is sealed and never shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGE, FORM = "/acme/admin/google", "/acme/admin/delegation"
 
 @pytest.fixture
 def key_file(stage: Stage) -> str:
-    """The key of a service account that no Workspace has allowed anything yet; Bob is its administrator."""
+    """Return the key of a service account that no Workspace allows anything yet; Bob administers the Workspace."""
     stage.world.workspaces.register(EMAIL)
     stage.world.set_user(BOB, admin=True)
     for address in (ALICE, BOB):
@@ -36,7 +36,7 @@ def allow(stage: Stage) -> None:
 
 
 def test_a_service_account_is_tried_and_then_saved(stage: Stage, admin: Browser, key_file: str) -> None:
-    """What the Workspace has to allow is on the page; the file is needed once, and its key is on no page."""
+    """The page says what the Workspace has to allow; the file is sent once, and no page shows its key."""
     secret = json.loads(key_file)["private_key"].splitlines()[1]
     refused = admin.submit(FORM, key_file=key_file, administrator=BOB, users="@acme.example")
     assert refused.status == 400
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_said(stage: Stage, values: dict[str, str], told: str) 
 
 
 def test_a_service_account_is_removed(stage: Stage, key_file: str) -> None:
-    """After a question; it is gone from the database, and the log says who removed it."""
+    """The page asks first; then the service account is gone from the database, and the log has its removal."""
     allow(stage)
     admin = by_link(stage)
     admin.submit(FORM, key_file=key_file, administrator=BOB, users="@acme.example")

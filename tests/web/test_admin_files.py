@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files of contacts on the pages of the administration: their problems, and a new file for an old one."""
+"""The administration's pages show problems of files of contacts, and take a new file for an old one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEXT = "name;extension;label\nJörg Müller;204;Berlin\nZoë;206;\n"
 
 
 class Files:
-    """The files of a tenant, read by the real service."""
+    """The real service reads the files of a tenant."""
 
     def __init__(self, stage: Stage, folder: Path, sharing: str = "group:sales", text: str = TWO) -> None:
         contexts: dict[str, NamingContext] = {"acme": CONTEXT}
@@ -95,7 +95,7 @@ def send(browser: Browser, path: str, fields: dict[str, bytes]) -> Seen:
 
 
 def test_the_page_shows_each_file(admin: Browser, files: Files) -> None:
-    """Who finds its contacts, how many there are, and where it is."""
+    """The page says who finds the file's contacts, how many contacts there are, and where the file is."""
     words = words_on(admin.get("/acme/admin/files"))
     assert f"extensions Contacts 2 File {files.path} Last read" in words
     assert "Only the phones of the group “sales” find these contacts." in words
@@ -103,7 +103,7 @@ def test_the_page_shows_each_file(admin: Browser, files: Files) -> None:
 
 
 def test_a_tenant_without_files(stage: Stage) -> None:
-    """Its administration has no such page in its navigation; the page itself says how to have a file."""
+    """Without files the administration does not link to the page; the page says that no file is configured."""
     stage.tenants = (ACME,)
     admin = by_link(stage)
     assert "admin/files" not in admin.get("/acme/admin").body
@@ -112,7 +112,7 @@ def test_a_tenant_without_files(stage: Stage) -> None:
 
 
 def test_problems_are_shown_by_line(admin: Browser, files: Files) -> None:
-    """On the page, and on the administration's first page, until the file is mended."""
+    """Both the page and the administration's first page show the problems until the file is mended."""
     assert "has problems" not in admin.get("/acme/admin").body
     files.change("name,extension\n" + "Geheim,none\n" * 30)
     overview = words_on(admin.get("/acme/admin"))
@@ -135,7 +135,7 @@ def test_a_file_that_was_never_good(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_a_preview_changes_nothing(admin: Browser, files: Files) -> None:
-    """It shows what is new, changed and gone, and which columns are ignored."""
+    """The preview shows new, changed and gone contacts and the ignored columns, and leaves the file as it was."""
     seen = upload(admin, ("Shoe size;" + NEXT.replace("\n", "\n;")).encode("utf-16"))
     assert seen.status == 200
     words = words_on(seen)
@@ -146,7 +146,7 @@ def test_a_preview_changes_nothing(admin: Browser, files: Files) -> None:
 
 
 def test_an_upload_replaces_the_file(stage: Stage, admin: Browser, files: Files) -> None:
-    """Whole, with the former one beside it, and phones find its contacts at once."""
+    """The new file replaces the old one, which stays beside it as a copy. Phones find the new contacts at once."""
     done = confirm(admin, upload(admin, NEXT.encode("cp1252")))
     assert (done.status, done.location) == (303, "/acme/admin/files")
     assert "The file is replaced." in admin.get(done.location).body
@@ -163,7 +163,7 @@ def test_an_upload_replaces_the_file(stage: Stage, admin: Browser, files: Files)
 
 
 def test_a_bad_line_cannot_be_uploaded(admin: Browser, files: Files) -> None:
-    """There is no button, and a form that was made up changes nothing either."""
+    """The preview has no button, and a made-up form changes nothing either."""
     seen = upload(admin, b"name,extension\nAnn,none\nBo,205\n")
     assert (seen.status, "/replace" in seen.body) == (400, False)
     words = words_on(seen)
@@ -176,7 +176,7 @@ def test_a_bad_line_cannot_be_uploaded(admin: Browser, files: Files) -> None:
 
 
 def test_a_file_that_has_changed_meanwhile(admin: Browser, files: Files) -> None:
-    """What somebody else has written is not overwritten unseen."""
+    """The gateway does not overwrite another person's change before the administrator has seen a new preview."""
     preview = upload(admin, NEXT.encode())
     files.change(TWO + "Bo,207,\n")
     seen = confirm(admin, preview)
@@ -186,10 +186,10 @@ def test_a_file_that_has_changed_meanwhile(admin: Browser, files: Files) -> None
 
 
 def test_no_permission(admin: Browser, files: Files) -> None:
-    """The page says so in plain words, before and after the attempt."""
+    """The page says that the gateway may not write to the file, before and after the attempt."""
     told = f"The gateway isn’t allowed to write to {files.path}. Copy the file there yourself, or give the gateway’s"
     preview = upload(admin, NEXT.encode())
-    files.path.with_name("extensions.csv.new").mkdir()  # where the gateway writes first
+    files.path.with_name("extensions.csv.new").mkdir()  # the gateway writes to this name first
     seen = confirm(admin, preview)
     assert (seen.status, told in words_on(seen)) == (400, True)
     assert files.path.read_text() == TWO
@@ -200,7 +200,7 @@ def test_no_permission(admin: Browser, files: Files) -> None:
 
 def test_what_cannot_be_uploaded(admin: Browser) -> None:
     assert "Choose a file first." in upload(admin, b"").body
-    # 60,000 octets, but a browser sends the ends of lines as two octets each
+    # The file has 60,000 octets, but a browser sends the ends of lines as two octets each.
     large = upload(admin, b"name,extension\n" + b"Ann,204\n" * 7500)
     assert "The file is too large for this page." in words_on(large)
     assert upload(admin, NEXT.encode(), "/acme/admin/files/other").status == 404
@@ -212,7 +212,7 @@ def test_what_cannot_be_uploaded(admin: Browser) -> None:
 def test_pages_and_pbxs_find_its_contacts(
     stage: Stage, tmp_path: Path, sharing: str, *, listed: bool, called: bool
 ) -> None:
-    """People on the page, phones in XML phone books, and telephone systems by number, each as the sharing allows."""
+    """The page, XML phone books and searches by number find the file's contacts as the sharing allows."""
     files = Files(stage, tmp_path, sharing)
     alice = stage.visitor()
     result_of(files.publisher.refresh())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration: who gets in, what it shows, and the OAuth client that is entered there."""
+"""The tests show who may open the administration, what its pages say, and how an OAuth client is entered there."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ REDIRECT_URI = f"{URL}/oauth/callback"
 
 @pytest.fixture
 def stage() -> Stage:
-    """Acme without a client in the configuration; Globex beside it, with one."""
+    """Acme has no client in the configuration; Globex has one."""
     return Stage(tenants=(replace(ACME, client=None), GLOBEX))
 
 
 def enter(stage: Stage, client: Client = CLIENT) -> None:
-    """What an administrator has done before."""
+    """Enter a client as an administrator would do."""
     stage.do(tenants.enter_client, stage.secret_box, EnteredClient("acme", client.client_id, client.client_secret, NOW))
     result_of(stage.clients.refresh())
 
 
 def signed_in(stage: Stage, account: str = ROOT) -> Browser:
-    """Somebody who has signed in with Google."""
+    """Return the browser of a person who has signed in with Google."""
     browser = stage.browser()
     enter(stage)
     browser.consent("/acme/signin", account=account)
@@ -79,14 +79,14 @@ def signed_in(stage: Stage, account: str = ROOT) -> Browser:
 
 @pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.example", False)])
 def test_a_redirect_uri_that_google_refuses_is_told(url: str, told: bool) -> None:
-    """Before the administrator finds out at Google."""
+    """The page warns the administrator before Google refuses the address."""
     page = signed_in(Stage(url=url)).get("/acme/admin/google")
     assert ("Google doesn’t accept redirect URIs with private names" in words_on(page)) is told
 
 
 @pytest.mark.parametrize("may_be_new", [True, False])
 def test_a_store_that_is_new_by_accident_is_told(stage: Stage, may_be_new: bool) -> None:
-    """Until the first account has connected."""
+    """The administration says that the database is new until the first account has connected."""
     stage.may_be_new_store = may_be_new
     browser = by_link(stage)
     assert ("The gateway’s database is new" in words_on(browser.get("/acme/admin"))) is may_be_new
@@ -123,7 +123,7 @@ ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
 
 
 def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
-    """For this host alone, and for no script; the link leads nowhere else."""
+    """The cookie is for this host alone, and no script can read it; a forged host changes no redirect."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     hosts = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
     seen = stage.browser().post("/acme/link", {"key": ADMIN_KEY}, hosts)
@@ -134,7 +134,7 @@ def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
 
 
 def test_a_link_opens_the_administration_once(stage: Stage, admin: Browser) -> None:
-    """It signs in whoever has it; another browser, and the same one later, are told that it is used up."""
+    """The link signs in its bearer; another browser, and later the same browser, read that the link is used up."""
     page = admin.get("/acme/admin")
     assert page.status == 200
     assert "Administrator, by link" in page.body
@@ -157,7 +157,7 @@ def test_a_link_opens_the_administration_once(stage: Stage, admin: Browser) -> N
     ids=["no key", "another", "short", "zero", "SQL", "another tenant's", "another site's form"],
 )
 def test_what_opens_no_link(stage: Stage, tenant: str, key: str, headers: dict[str, str]) -> None:
-    """Another key, tenant or site opens nothing, and the link stays good for an hour."""
+    """Another key, tenant or site opens nothing, and the right link stays good for an hour."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     seen = stage.browser().post(f"/{tenant}/link", {"key": key}, headers)
     assert (seen.status, "set-cookie" in seen.headers) == (403, False)
@@ -166,7 +166,7 @@ def test_what_opens_no_link(stage: Stage, tenant: str, key: str, headers: dict[s
 
 
 def test_a_link_that_is_too_old(stage: Stage) -> None:
-    """An hour is enough to get from the terminal to the browser."""
+    """A link ends after an hour, which is enough time to get from the terminal to the browser."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     stage.clock.advance(LINK_SECONDS + 1)
     assert stage.browser().post("/acme/link", {"key": ADMIN_KEY}).status == 403
@@ -174,7 +174,7 @@ def test_a_link_that_is_too_old(stage: Stage) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str) -> None:
-    """Previews and scanners of mails do; they get a button, no session, and nothing that stays in a cache."""
+    """Programs that preview or scan mails open links; they get a button, no session, and nothing that a cache keeps."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     browser = stage.browser()
     for _ in range(3):
@@ -186,7 +186,7 @@ def test_whoever_only_looks_at_a_link_uses_nothing_up(stage: Stage, method: str)
 
 
 def test_a_link_is_for_one_tenant_and_one_day(stage: Stage, admin: Browser) -> None:
-    """Whoever came by it has no page with another tenant, and none after a day, however busy."""
+    """A session by link opens no page of another tenant, and ends after a day, however busy the administrator is."""
     assert admin.get("/globex/admin").status == 403
     for _ in range(int(BY_LINK_SECONDS // (IDLE_SECONDS - 60))):
         stage.clock.advance(IDLE_SECONDS - 60)
@@ -196,7 +196,7 @@ def test_a_link_is_for_one_tenant_and_one_day(stage: Stage, admin: Browser) -> N
 
 
 def test_a_link_ends_the_session_before(stage: Stage) -> None:
-    """The cookie is a new one, and the one before is worth nothing (session fixation)."""
+    """The link makes a new cookie, and ends the session of the old cookie (session fixation)."""
     alice = signed_in(stage, ALICE)
     before = stage.browser(alice)
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
@@ -206,7 +206,12 @@ def test_a_link_ends_the_session_before(stage: Stage) -> None:
 
 
 def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage, admin: Browser) -> None:
-    """The administration offers it; what they connect is theirs, and no administration comes with it."""
+    """The administration offers to connect an account.
+
+    The person is then signed in with this account, and is no administrator.
+
+    The person is then signed in as its owner, not as an administrator.
+    """
     assert 'href="/acme/connect"' not in admin.get("/acme/admin").body
     submit_client(admin)
     assert 'href="/acme/connect"' in admin.get("/acme/admin").body
@@ -217,7 +222,7 @@ def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage, admin
 
 
 def test_who_came_by_link_sees_the_administration_alone(stage: Stage, admin: Browser) -> None:
-    """Contacts and phones of their own would have no owner; other people's phones are in the administration."""
+    """Pages for a person's own contacts and phones refuse a session by link, because these would have no owner."""
     add_phone(stage, "hall")
     assert admin.get("/acme/").location == "/acme/admin"
     personal = [route for route in routes(Layout.of(stage.gate)) if route.required_role is RequiredRole.PERSON]
@@ -236,7 +241,7 @@ def test_who_came_by_link_sees_the_administration_alone(stage: Stage, admin: Bro
 
 
 def test_an_administrator_without_a_client_is_led_to_its_page(stage: Stage) -> None:
-    """Nobody else could do what the page says, so that others are told whom to tell."""
+    """The administrator gets a link to the page of the client; other people are told to tell their administrator."""
     for browser, told in ((by_link(stage), 'href="/acme/admin/google"'), (stage.browser(), "Tell your administrator.")):
         for path in ("connect", "connect?popup", "signin"):
             seen = browser.get(f"/acme/{path}")
@@ -245,7 +250,7 @@ def test_an_administrator_without_a_client_is_led_to_its_page(stage: Stage) -> N
 
 @pytest.mark.parametrize(("account", "status"), [(ROOT, 200), (ALICE, 403)])
 def test_admins_sign_in_with_google(stage: Stage, account: str, status: int) -> None:
-    """Those whom the configuration names; others see neither the page nor the way to it."""
+    """The configuration names the administrators; other people see neither the page nor a link to the page."""
     browser = signed_in(stage, account)
     assert browser.get("/acme/admin").status == status
     assert ('href="/acme/admin"' in browser.get("/acme/").body) is (status == 200)
@@ -253,7 +258,7 @@ def test_admins_sign_in_with_google(stage: Stage, account: str, status: int) -> 
 
 @pytest.mark.parametrize("path", ["/acme/admin", "/acme/phones/nobodys"])
 def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
-    """It says to, and has the other pages; a stranger's has neither."""
+    """A person who is signed in can sign out there and has links to other pages; a stranger has neither."""
     body = signed_in(stage, ALICE).get(path).body
     assert 'action="/acme/signout"' in body
     assert 'href="/acme/troubleshoot"' in body
@@ -264,7 +269,10 @@ def test_a_page_that_refuses_lets_one_sign_out(stage: Stage, path: str) -> None:
 
 
 def test_the_first_visit(stage: Stage, admin: Browser) -> None:
-    """There is no client: the page says so, has what is to be registered, and the guide; then it is entered."""
+    """Without a client the page shows the guide and the addresses to register.
+
+    The administrator then enters the client.
+    """
     assert 'href="/acme/admin/google"' in admin.get("/acme/admin").body
     page = admin.get("/acme/admin/google")
     words = words_on(page)
@@ -288,7 +296,7 @@ def test_the_first_visit(stage: Stage, admin: Browser) -> None:
 
 
 def test_the_guide_is_folded_once_the_client_works(stage: Stage) -> None:
-    """And each of its eight steps has a tick; before, none of those that cannot be known."""
+    """Each of the guide's eight steps then has a tick; before, only four steps have a tick."""
     browser = signed_in(stage)
     body = browser.get("/acme/admin/google").body
     assert ('<details class="card" id="guide">' in body, body.count('<li class="done">')) == (False, 4)
@@ -328,7 +336,10 @@ CLIENTS = {
 def test_entering_a_client(
     stage: Stage, admin: Browser, file: bytes, fields: dict[str, str], fault: str, said: str, is_stored: bool
 ) -> None:
-    """Google is asked first, and a file goes before the fields; a refusal says why, and keeps the ID but no secret."""
+    """The gateway asks Google first, and prefers the file to the fields.
+
+    A refusal says why, and the form keeps the ID but no secret.
+    """
     if fault:
         stage.world.faults.inject(fault, path="/token", times=10)
     seen = upload(admin, file, **fields)
@@ -349,7 +360,7 @@ def test_entering_a_client(
     ],
 )
 def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) -> None:
-    """It says what Google says, and changes nothing."""
+    """The page says what Google answers, and the stored client stays the same."""
     browser = signed_in(stage)
     if fault:
         stage.world.faults.inject(fault, path="/token", times=5)
@@ -360,13 +371,13 @@ def test_trying_the_client_that_there_is(stage: Stage, fault: str, said: str) ->
 
 
 def test_trying_no_client(admin: Browser) -> None:
-    """There is no button for it; who asks all the same is told so."""
+    """The page has no button for the trial, and a form that is sent all the same is refused."""
     assert "admin/client/try" not in admin.get("/acme/admin/google").body
     assert admin.submit("/acme/admin/client/try").status == 400
 
 
 def test_a_client_of_the_configuration_is_changed_there() -> None:
-    """The page says where it is from, has no form for another, and takes none."""
+    """The page names the configuration file, has no form for another client, and takes no other client."""
     stage = Stage()
     browser = by_link(stage)
     page = browser.get("/acme/admin/google")
@@ -377,7 +388,7 @@ def test_a_client_of_the_configuration_is_changed_there() -> None:
 
 
 def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -> None:
-    """What comes of it ends the alarm, and the others go on."""
+    """The gateway syncs only one connected account to try the new secret."""
     browser = signed_in(stage)
     revoked = connect(stage, "aaron@acme.example", code="consent_revoked")
     first, second = connect(stage, ALICE), connect(stage, BOB)
@@ -387,7 +398,7 @@ def test_a_new_secret_of_the_same_client_is_tried_by_one_account(stage: Stage) -
 
 
 def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
-    """What was granted to the one before is of no use; the alarm was about that one."""
+    """Consents that the former client got are of no use for another client, and the former client's alarm ends."""
     browser = signed_in(stage)
     connect(stage, ALICE)
     other = connect(stage, BOB, tenant="globex")
@@ -402,7 +413,7 @@ def test_another_client_asks_everybody_to_connect_again(stage: Stage) -> None:
 
 
 def test_a_client_is_of_no_account_that_a_service_account_reads(stage: Stage) -> None:
-    """Such an account tries no new secret, and goes on with another client."""
+    """An account that a service account reads tries no new secret, and goes on with another client."""
     browser = signed_in(stage)
     delegated, consented = connect(stage, ALICE), connect(stage, BOB)
     stage.do(
@@ -423,7 +434,7 @@ def test_a_client_is_of_no_account_that_a_service_account_reads(stage: Stage) ->
 
 
 def test_another_client_asks_first(stage: Stage) -> None:
-    """The form names the consequence; without the tick, by hand or in a file, nothing is tried or stored."""
+    """The form says that everyone has to reconnect; without the tick, the gateway stores no other client."""
     stage.certificate_ends = NOW + 90 * 86400
     browser = by_link(stage)
     assert 'name="replace"' not in browser.get("/acme/admin/google").body
@@ -442,7 +453,7 @@ def test_another_client_asks_first(stage: Stage) -> None:
 
 
 def test_the_log_says_who_entered_a_client_and_no_secret(caplog_twisted: list[str], admin: Browser) -> None:
-    """By link, or by the key of a user; what Google refused is there too."""
+    """The log has the trial of a client, also a failed one, and the way by which the administrator came."""
     submit_client(admin, OTHER)
     submit_client(admin)
     said = "\n".join(caplog_twisted)
@@ -456,7 +467,7 @@ def test_the_log_says_who_entered_a_client_and_no_secret(caplog_twisted: list[st
 
 
 def test_figures_and_people_to_remind(stage: Stage) -> None:
-    """All of the tenant, and nothing of another; with a text to send to those who have to act."""
+    """The page counts all people and phones of the tenant, and has a text to send to the people who have to act."""
     browser = signed_in(stage)
     connect(stage, "zoe@acme.example", code="consent_revoked")
     alice = connect(stage, ALICE)
@@ -486,7 +497,7 @@ def test_figures_and_people_to_remind(stage: Stage) -> None:
 def test_links_to_the_documentation(
     stage: Stage, admin: Browser, path: str, pages: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each item has its page, if the address of the documentation is known; the footer has them all."""
+    """Each item links to its page if the address of the documentation is known; the footer links to the index."""
     before = admin.get(f"/acme/admin{path}").body
     monkeypatch.setattr(rendering, "SITE", "https://docs.example")
     body = admin.get(f"/acme/admin{path}").body
@@ -497,7 +508,10 @@ def test_links_to_the_documentation(
 
 
 def test_everything_works(stage: Stage) -> None:
-    """It is said where it is so, and the checklist is gone; the title has a sign, or the number of problems."""
+    """The page says so only when all is well, and then has no checklist.
+
+    The title has a sign or the number of problems.
+    """
     stage.certificate_ends, stage.is_certificate_near_its_end = NOW + 90 * 86400, False
     browser = signed_in(stage)
     page = browser.get("/acme/admin")
@@ -542,7 +556,7 @@ def test_the_step_of_the_first_phone_says_what_has_to_be_done(stage: Stage, admi
 
 
 def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
-    """Those with a wrong password and those with settings to fix, with links to them; one not used yet is none."""
+    """Phones with a wrong password or with settings to fix are problems with links; an unused phone is no problem."""
     stage.certificate_ends, stage.is_certificate_near_its_end = NOW + 90 * 86400, False
     browser = signed_in(stage)
     alice = connect(stage, ALICE)
@@ -576,7 +590,7 @@ def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
 
 
 def test_a_client_in_testing_is_told_here(stage: Stage) -> None:
-    """Once, before the consents end and after, with what to do about it."""
+    """The page says once that the client is in testing, before and after the consents end, and says what to do."""
     browser = signed_in(stage)
     connect(stage, ALICE, ends=NOW + 7 * 86400)
     connect(stage, BOB, ends=NOW + 7 * 86400)
@@ -591,7 +605,10 @@ def test_a_client_in_testing_is_told_here(stage: Stage) -> None:
 
 
 def test_what_the_open_page_listens_to(stage: Stage) -> None:
-    """The accounts and the phones that it shows, of this tenant alone; nobody else listens to them."""
+    """The page listens to the accounts and phones that it shows of this tenant.
+
+    Other people's pages do not listen to them.
+    """
     page = signed_in(stage).get("/acme/admin")
     assert 'data-events="/acme/events?admin=1"' in page.body
     connect(stage, ALICE)
@@ -609,7 +626,10 @@ def test_what_the_open_page_listens_to(stage: Stage) -> None:
 
 
 def test_what_an_open_table_listens_to(stage: Stage) -> None:
-    """The people or phones in its rows; what a search found has no address of its own, and so does not follow."""
+    """The page listens to the people or phones in its rows.
+
+    A search has no address, so its rows are not kept up to date.
+    """
     admin = signed_in(stage)
     for address in (ALICE, BOB):
         connect(stage, address)
@@ -642,7 +662,7 @@ def test_what_an_open_table_listens_to(stage: Stage) -> None:
     ],
 )
 def test_an_alarm(stage: Stage, code: str, link: str, said: str) -> None:
-    """One for the tenant, with the link where Google has named it; nobody has to be reminded for it."""
+    """The page shows an alarm of the tenant, with Google's link if there is one; no person has to be reminded."""
     browser = signed_in(stage)
     connect(stage, ALICE)
     assert said not in browser.get("/acme/admin").body
@@ -679,7 +699,10 @@ def test_the_certificate(stage: Stage, ends: float | None, said: str) -> None:
     ],
 )
 def test_the_calls_to_google(limit: int, said: str) -> None:
-    """How many the accounts make, and which interval would fit; without a limit, as with a sandbox, nothing."""
+    """The page shows how many calls the accounts make, and which interval would fit.
+
+    Without a limit the page says nothing.
+    """
     stage = Stage(calls_per_minute=limit)
     for number in range(12 if limit == 1 else 2):
         connect(stage, f"user{number:03}@acme.example")
@@ -700,7 +723,7 @@ def test_the_calls_to_google(limit: int, said: str) -> None:
     ],
 )
 def test_who_was_taken_out_of_allowed_users_is_named(stage: Stage, address: str, hd: str | None, named: bool) -> None:
-    """Their account is synced and served until somebody ends that."""
+    """The gateway goes on syncing the account of such a person until somebody ends this."""
     account_id = connect(stage, address)
     stage.do(set_hd, account_id, hd)
     told = "This person is no longer in allowed_users, but is still synced."
@@ -712,7 +735,7 @@ def set_hd(connection: Connection, account_id: int, hd: str | None) -> None:
 
 
 def test_who_asks_for_too_many_unknown_numbers_is_told(stage: Stage) -> None:
-    """With the login, the address and the number of searches; of one's own tenant alone."""
+    """The page shows the login, the address and the number of searches, of the administrator's own tenant alone."""
     login = "cn=desk1,ou=phones,dc=acme,dc=example"
     browser = by_link(stage)
     assert "Too many unknown numbers" not in words_on(browser.get("/acme/admin"))

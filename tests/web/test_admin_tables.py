@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""People and phones in the administration: tables, acts on one and on many, and the import."""
+"""The administration has tables of people and phones, acts on one or many rows, and an import of phones."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def names(stage: Stage) -> list[str]:
 
 
 def test_an_administrator_of_one_tenant_does_nothing_to_another(stage: Stage, admin: Browser) -> None:
-    """Their people and phones are not there, whatever a form says."""
+    """The pages do not find people and phones of another tenant, whatever a form says."""
     eve = connect(stage, "eve@elsewhere.example", "globex")
     add_phone(stage, "theirs", eve, "globex")
     assert admin.get(f"/acme/admin/people/{eve}").status == 404
@@ -72,12 +72,12 @@ def test_an_administrator_of_one_tenant_does_nothing_to_another(stage: Stage, ad
 
 
 def shown(seen: Seen) -> list[str]:
-    """What the rows of a table are headed by."""
+    """Return the heads of a table's rows."""
     return re.findall(r'<th scope="row"><a [^>]*>([^<]*)</a>', seen.body)
 
 
 def test_the_table_of_people(stage: Stage, admin: Browser) -> None:
-    """Those who need action first; searched, filtered and sorted by the address."""
+    """People who need action come first; the table can be filtered, and sorted by its columns."""
     connect(stage, "zoe@acme.example", code="consent_revoked")
     alice, bob = connect(stage, ALICE), connect(stage, BOB)
     connect(stage, "eve@elsewhere.example", "globex")
@@ -99,14 +99,14 @@ def test_the_table_of_people(stage: Stage, admin: Browser) -> None:
 
 
 def chips(seen: Seen) -> list[tuple[str, str]]:
-    """The filters with the number of rows; the address of each is empty where a form has it."""
+    """Return the filters with the number of their rows; a filter that is a button has no address."""
     nav = seen.body.partition('id="filters"')[2].partition("</nav>")[0]
     found = re.findall(r'<li><(?:a href="/acme/admin/people\?([^"]*)"|button)[^>]*>([^<]+) <b>(\d+)</b>', nav)
     return [(f"{words} {count}", address) for address, words, count in found]
 
 
 def test_filters_are_links_with_the_number_of_rows(stage: Stage, admin: Browser) -> None:
-    """A filter without rows is left out; of a search's rows, buttons of a form filter."""
+    """A filter without rows is left out; the filters of a search are buttons of a form."""
     connect(stage, "zoe@acme.example", code="consent_revoked")
     stage.do(accounts.disconnect, connect(stage, ALICE))
     connect(stage, BOB)
@@ -127,7 +127,10 @@ def test_filters_are_links_with_the_number_of_rows(stage: Stage, admin: Browser)
 def test_all_rows_of_a_table_are_selected_at_once(
     stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those on other pages too, as the search and the filter find them; the page that asks sends the same."""
+    """The act applies to the rows of all pages that the search and the filter find.
+
+    The question sends the same fields again.
+    """
     keys = {address: connect(stage, address) for address in (ALICE, BOB, "zoe@acme.example")}
     assert 'name="all"' not in admin.get("/acme/admin/people").body
     monkeypatch.setattr(admin_tables, "ROWS_PER_PAGE", 1)
@@ -148,7 +151,7 @@ def test_all_rows_of_a_table_are_selected_at_once(
 
 
 def test_what_is_sought_stands_in_no_address(stage: Stage, admin: Browser) -> None:
-    """It may be somebody's address: a form finds rows, and buttons of forms sort them and lead to their pages."""
+    """The text may be a person's address, so forms send the search, the sorting and the page."""
     alice = connect(stage, ALICE)
     connect(stage, BOB)
     add_phone(stage, "desk1", alice)
@@ -169,7 +172,7 @@ def test_what_is_sought_stands_in_no_address(stage: Stage, admin: Browser) -> No
 
 
 def test_the_table_of_phones(stage: Stage, admin: Browser) -> None:
-    """By state, owner and model; what is not known comes last, whichever way it is sorted."""
+    """The table can be filtered and sorted; unknown values come last, whichever way the table is sorted."""
     alice = connect(stage, ALICE)
     add_phone(stage, "desk1", alice, model="snom")
     add_phone(stage, "desk2", model="poly")
@@ -192,7 +195,7 @@ def test_the_table_of_phones(stage: Stage, admin: Browser) -> None:
     [("001565AABB", ["desk1"]), ("00:15:65:aa", ["desk1"]), ("aa:bb:cc", ["desk1", "desk2"]), ("aabbdd", [])],
 )
 def test_a_phone_is_found_by_its_mac_address(stage: Stage, admin: Browser, find: str, found: list[str]) -> None:
-    """With and without colons; the table shows the address with colons."""
+    """The search takes addresses with and without colons; the table shows the address with colons."""
     add_phone(stage, "desk1", mac="001565aabbcc")
     add_phone(stage, "desk2", mac="000413aabbcc")
     add_phone(stage, "hall")
@@ -202,7 +205,7 @@ def test_a_phone_is_found_by_its_mac_address(stage: Stage, admin: Browser, find:
 
 
 def test_a_phone_is_found_by_its_label(stage: Stage, admin: Browser) -> None:
-    """The label of a new phone makes the name; the table shows the label beside the name."""
+    """The label of a new phone makes its name; the table shows the label beside the name."""
     new = {"name": "", "label": "Büro von Alice", "owner": "nobody", "model": "snom"}
     assert admin.submit("/acme/admin/phones/new", **new).location == "/acme/phones/buero-von-alice"
     wrong = admin.submit("/acme/admin/phones/new", **{**new, "name": "Büro 2"})
@@ -214,7 +217,7 @@ def test_a_phone_is_found_by_its_label(stage: Stage, admin: Browser) -> None:
 
 
 def test_a_table_of_many_is_cut_into_pages() -> None:
-    """A page beyond the last is the last one; the filter stays in the links."""
+    """A page number beyond the last page means the last page; the filter stays in the links."""
     rows = [f"desk{number:03}" for number in range(2 * ROWS_PER_PAGE + 1)]
 
     def page(query: TableQuery) -> Any:
@@ -230,7 +233,10 @@ def test_a_table_of_many_is_cut_into_pages() -> None:
 
 
 def test_people_are_synced_and_reminded(stage: Stage, admin: Browser) -> None:
-    """Only those whom Google lets in; of the selected people, the text to send has those who have to reconnect."""
+    """Only people with a good consent are synced. The text to send names the selected people who have to reconnect.
+
+    The text to send names the selected people who have to reconnect.
+    """
     alice, bob = connect(stage, ALICE), connect(stage, BOB, code="consent_revoked")
     act(admin, "people sync", [alice, bob])
     assert {one.address: one.requested_sync for one in stage.accounts()} == {ALICE: SyncRequest.INCREMENTAL, BOB: None}
@@ -248,7 +254,7 @@ def test_people_are_synced_and_reminded(stage: Stage, admin: Browser) -> None:
 def test_people_are_removed_once_that_is_confirmed(
     stage: Stage, admin: Browser, fields: dict[str, str], left: list[str]
 ) -> None:
-    """The question names them; then the account is gone, also from copies, and its phones if that was chosen."""
+    """The question names the people; then the account is gone, also from copies, with its phones if that was chosen."""
     alice, bob = connect(stage, ALICE), connect(stage, BOB)
     identity = next(one.identity for one in stage.accounts() if one.id == alice)
     add_phone(stage, "desk1", alice)
@@ -276,7 +282,7 @@ def test_people_are_disconnected_and_shared(stage: Stage, admin: Browser) -> Non
 
 
 def test_some_grants_are_revoked_at_a_time(stage: Stage, admin: Browser) -> None:
-    """And each account is told apart when Google does not answer; the data here is deleted in any case."""
+    """Only some revocations run at a time; the accounts are disconnected although Google does not answer."""
     ids = [connect(stage, f"user{number}@acme.example") for number in range(MAX_REVOCATIONS + 2)]
     stage.world.faults.inject("broken_silence", path="/revoke")
     fields = {f"row-{key}": "1" for key in ids} | {"act": "disconnect"}
@@ -292,7 +298,7 @@ def test_some_grants_are_revoked_at_a_time(stage: Stage, admin: Browser) -> None
 
 @pytest.mark.parametrize("fault", ["Google does not answer", "the token cannot be decrypted"])
 def test_who_is_not_revoked_is_told_apart(stage: Stage, admin: Browser, fault: str) -> None:
-    """The sentence is true for an access that the gateway can never revoke, too."""
+    """The page says that the access could not be revoked yet, and does not promise further attempts."""
     alice, bob = connect(stage, ALICE), connect(stage, BOB)
     if fault == "Google does not answer":
         stage.world.faults.inject("broken_connection_lost", times=1, path="/revoke")
@@ -361,7 +367,10 @@ def test_the_grant_of_who_connects_again_while_being_removed(
 
 @pytest.mark.parametrize(("failures", "shown_state"), [(2, "✓ Connected"), (3, "! Syncs fail")])
 def test_several_failed_syncs_are_a_warning(stage: Stage, admin: Browser, failures: int, shown_state: str) -> None:
-    """On the person's page and in the table, although nobody has to act; the state stays the same elsewhere."""
+    """The person's page and the table show the warning, although nobody has to act.
+
+    The filter still counts a connected account.
+    """
     alice = connect(stage, ALICE)
     for _ in range(failures):
         account = stage.do(sync_state.begin, alice)
@@ -373,7 +382,7 @@ def test_several_failed_syncs_are_a_warning(stage: Stage, admin: Browser, failur
 
 
 def test_a_persons_page(stage: Stage, admin: Browser) -> None:
-    """Their state and phones, and the way to another phone for them."""
+    """The page links to the person's phones, and the form for a new phone proposes this person as the owner."""
     alice = connect(stage, ALICE)
     add_phone(stage, "desk1", alice)
     page = admin.get(f"/acme/admin/people/{alice}")
@@ -387,7 +396,7 @@ def test_a_persons_page(stage: Stage, admin: Browser) -> None:
 
 
 def test_a_phone_is_added_for_anybody(stage: Stage, admin: Browser) -> None:
-    """Its page then shows the password."""
+    """The administrator chooses the owner, or nobody; the phone's page follows."""
     alice = connect(stage, ALICE)
     for name, fields in (
         ("desk1", {"owner": str(alice), "model": "cisco", "mac": "00-04-13-AA-BB-CC"}),
@@ -450,7 +459,7 @@ def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> N
 
 
 def test_pages_that_name_all_accounts_or_phones_are_rendered_off_the_thread() -> None:
-    """An administrator chooses among all of them."""
+    """The administrator chooses among all accounts or phones, so rendering these pages may take a while."""
     thread = Recorder()
     stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=thread)
     add_phone(stage, "desk1", connect(stage, ALICE))
@@ -473,7 +482,10 @@ DESKS = "name;account;model;mac\n" + "".join(
 
 
 def test_a_preview_stores_nothing(stage: Stage, admin: Browser) -> None:
-    """Whatever Excel writes is read; each bad line has its error, and then there is no button."""
+    """The gateway reads the encodings that Excel writes.
+
+    If a line is bad, the preview shows its error and has no button.
+    """
     connect(stage, ALICE)
     seen = admin.send_file("/acme/admin/phones/import", (DESKS + "hall;;snom;\n").encode("utf-16"))
     assert (seen.status, "Add 31 phones" in seen.body, names(stage)) == (200, True, [])
@@ -504,7 +516,10 @@ def test_a_preview_of_a_large_file_can_be_confirmed(stage: Stage, admin: Browser
 
 
 def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
-    """The page that follows says so, hands out a ZIP file with a file for each by its MAC address, and shows them."""
+    """The next page lists the phones, and hands out a ZIP file.
+
+    Each phone has a settings file there, named by its MAC address.
+    """
     alice = connect(stage, ALICE)
     done = add_desks(admin, DESKS)
     assert (done.status, names(stage)) == (303, sorted(f"desk{number}" for number in range(30)))
@@ -530,7 +545,7 @@ def test_thirty_desks_become_a_zip(stage: Stage, admin: Browser) -> None:
 
 
 def test_new_passwords_are_in_files_of_the_same_names(stage: Stage, admin: Browser) -> None:
-    """The files replace those of the import on a provisioning server, whoever asks for them, and however late."""
+    """The new files have the names of the import's files, also for another administrator and later."""
     connect(stage, ALICE)
     add_desks(admin, DESKS)
     stage.clock.advance(PASSWORD_SECONDS)
@@ -541,7 +556,7 @@ def test_new_passwords_are_in_files_of_the_same_names(stage: Stage, admin: Brows
 
 
 def test_what_is_sent_twice_is_done_once(stage: Stage, admin: Browser) -> None:
-    """Both forms lead to the page of what the first one did; a form that asks for something else does not."""
+    """A repeated form leads to the page of the first form; a form that asks for something else does not."""
     connect(stage, ALICE)
     done = add_desks(admin, DESKS)
     assert add_desks(admin, DESKS).location == done.location
@@ -566,7 +581,7 @@ def test_what_is_sent_twice_is_done_once(stage: Stage, admin: Browser) -> None:
 
 
 def test_of_two_forms_under_way_one_gives_passwords(stage: Stage) -> None:
-    """Both have read the same phones; the second one finds other passwords when it stores its own."""
+    """Both forms have read the same phones; the second form finds other passwords, and stores nothing."""
     add_phone(stage, "desk1")
     read = stage.do(phones.read_all)
     first, second = ({"desk1": f"sha256${number}$"} for number in "12")
@@ -578,7 +593,7 @@ def test_of_two_forms_under_way_one_gives_passwords(stage: Stage) -> None:
 
 
 def test_passwords_are_handed_out_for_ten_minutes_to_whom_made_them(stage: Stage, admin: Browser) -> None:
-    """Only as long as they are the phones' passwords."""
+    """The passwords are handed out only as long as they are the phones' passwords."""
     add_phone(stage, "desk1", model="snom")
     add_phone(stage, "desk2", model="yealink")
     assert "Give these phones new passwords?" in act(admin, "phones password", ["desk1"]).body
@@ -603,7 +618,7 @@ def test_passwords_are_handed_out_for_ten_minutes_to_whom_made_them(stage: Stage
 
 
 def test_phones_of_people_who_leave_get_new_passwords(stage: Stage, admin: Browser) -> None:
-    """The page hands them out, or tells the way there if Google could not be asked."""
+    """The page hands out the passwords, or links to them if Google could not be asked."""
     for address, works in ((ALICE, True), (BOB, False)):
         key = connect(stage, address)
         add_phone(stage, f"{address[:3]}-1", key)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every route: its headers and cookies; and what is answered when it is none."""
+"""The tests ask every route for its headers and cookies, and show the answers to requests that no route takes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.support.stage.web import ACME, ALICE, GLOBEX, URL, Browser, Connectio
 ROUTES = [
     (route.method, route.path.replace("<name>", "style.css").replace("<tenant>", "acme"))
     for route in routes(Layout.of(Stage().gate))
-    if "<secret>" not in route.path  # a wrong one is answered late (test_book_clients.py)
+    if "<secret>" not in route.path  # a wrong secret is answered late (test_book_clients.py)
 ]
-# What is no route: method, path, status, and the methods that there are.
+# No route answers these requests; each row has the method, path, status, and allowed methods.
 NONE = [
     ("GET", "/nobody/", 404, None),
     ("GET", "/nobody/connect", 404, None),
@@ -64,7 +64,7 @@ ALWAYS = {
 
 def ask(browser: Browser, method: str, path: str) -> Seen:
     if path.endswith("/events"):
-        method = "HEAD"  # what it answers has no end
+        method = "HEAD"  # the answer to a GET has no end
     return browser.post(path) if method == "POST" else browser.get(path, method=method)
 
 
@@ -73,7 +73,7 @@ def ask(browser: Browser, method: str, path: str) -> Seen:
 )
 @pytest.mark.parametrize(("method", "path"), ROUTES + [row[:2] for row in NONE])
 def test_headers_of_every_answer(browser: Browser, method: str, path: str, signed_in: bool) -> None:
-    """Pages, redirects, errors: all carry the same guards, and none says what serves it."""
+    """Pages, redirects and errors have the same protective headers, and no header names the server."""
     if signed_in:
         browser.consent()
     seen = ask(browser, method, path)
@@ -100,7 +100,7 @@ def test_the_icons_that_browsers_ask_for(browser: Browser, path: str, media_type
 
 @pytest.mark.parametrize("url", ["http://localhost:8080", "http://127.0.0.1:8080"])
 def test_on_a_loopback_address(url: str) -> None:
-    """Over http cookies go without Secure and its prefix, and nobody is told to come by https."""
+    """Over HTTP, cookies have neither Secure nor its prefix, and no header asks browsers to use HTTPS."""
     stage = Stage(url=url)
     browser = stage.browser()
     assert browser.consent().status == 200
@@ -127,10 +127,13 @@ def test_on_a_loopback_address(url: str) -> None:
     ],
 )
 def test_plain_http_where_the_gateway_serves_https(path: str, location: str | None) -> None:
-    """Pages are at the public URL alone; phones and monitoring are answered; browsers of a proxy are on HTTPS."""
+    """Pages redirect to the public URL; phones and monitoring are answered.
+
+    A browser behind a proxy counts as on HTTPS.
+    """
     stage = Stage(serves_https=True)
     browser = stage.browser()
-    browser.patience = 10.0  # for the delay after a wrong secret
+    browser.patience = 10.0  # a wrong secret is answered late
     assert browser.get(path).status != 307
     browser._origin = "http://phonebook.example.com"
     plain = browser.get(path, {"Host": "evil.example"})
@@ -141,14 +144,14 @@ def test_plain_http_where_the_gateway_serves_https(path: str, location: str | No
 
 
 def test_hsts_waits_for_a_proven_certificate() -> None:
-    """Nobody is kept from the page by a certificate that turns out to be wrong in its first hours."""
+    """A certificate that turns out to be wrong in its first hours must not lock browsers out."""
     stage = Stage(sends_hsts=False)
     assert "strict-transport-security" not in stage.browser().get("/acme/").headers
 
 
 @pytest.mark.parametrize("path", ["", "/phonebook"], ids=["stripped", "kept"])
 def test_pages_below_a_path(path: str) -> None:
-    """A proxy may take the path off, or leave it; links, redirects and the redirect URI have it."""
+    """A proxy may remove the path or keep it; links, redirects and the redirect URI have the path."""
     stage = Stage(url=f"{URL}/phonebook")
     browser = stage.browser()
     assert browser.depart(f"{path}/acme/connect")["redirect_uri"] == f"{URL}/phonebook/oauth/callback"
@@ -163,7 +166,7 @@ def test_pages_below_a_path(path: str) -> None:
 
 
 def test_cookies_below_a_path_go_to_no_other_program_of_the_host() -> None:
-    """Browsers take the prefix ``__Host-`` for the whole host only."""
+    """A cookie below a path has no prefix ``__Host-``, because browsers take this prefix for the whole host only."""
     browser = Stage(url=f"{URL}/phonebook").browser()
     [cookie] = browser.get("/phonebook/acme/connect").headers["set-cookie"]
     assert cookie.startswith("__Secure-ldapgw-consent=")
@@ -175,13 +178,13 @@ def test_cookies_below_a_path_go_to_no_other_program_of_the_host() -> None:
     [("/", 303, "/acme/"), ("/acme", 308, "/acme/"), ("/acme/search?language=de", 303, "/acme/contacts")],
 )
 def test_redirects_among_pages(browser: Browser, path: str, status: int, location: str) -> None:
-    """They are paths, so that no Host header gets into them."""
+    """Redirects are paths, so no Host header gets into them."""
     seen = browser.get(path, {"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
     assert (seen.status, seen.location) == (status, location)
 
 
 def test_the_front_page_names_the_tenants() -> None:
-    """Where there are several; their titles are text, whatever is in them."""
+    """The page lists the tenants if there are several; HTML in their titles stays text."""
     body = Stage(tenants=(ACME, GLOBEX)).browser().get("/").body
     assert '<a class="tile" href="/acme/">Acme GmbH</a>' in body
     assert '<a class="tile" href="/globex/">Globex &lt;b&gt;&amp; Sons&lt;/b&gt;</a>' in body
@@ -198,7 +201,7 @@ def test_what_a_request_says_of_our_address_is_not_believed(browser: Browser, he
 
 @pytest.mark.parametrize(("method", "path", "status", "allow"), NONE)
 def test_what_is_no_route(browser: Browser, method: str, path: str, status: int, allow: str | None) -> None:
-    """It has a plain page; a wrong method is told the right ones."""
+    """The answer is a plain page; a wrong method gets the list of the right methods."""
     seen = ask(browser, method, path)
     assert seen.status == status
     assert seen.headers.get("allow") == ([allow] if allow else None)
@@ -227,7 +230,7 @@ def test_head(browser: Browser, path: str) -> None:
     ],
 )
 def test_a_large_body(browser: Browser, path: str, size: int, status: int) -> None:
-    """64 KiB are a list of hundreds of phones or people; no other form is larger than 8 KiB."""
+    """A list of phones or people may have 64 KiB, and any other form 8 KiB."""
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     assert browser.send(path, b"x" * size, form).status == status
 
@@ -240,7 +243,7 @@ def test_a_strange_body(browser: Browser, body: bytes) -> None:
 
 
 def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
-    """The process answers; the directory is loaded, or not yet; it is served although the database fails."""
+    """The process is healthy; readiness says whether the directory is loaded, and whether the database fails."""
     assert (browser.get("/healthz").status, browser.get("/healthz").body) == (200, "ok\n")
     assert (browser.get("/readyz").status, browser.get("/readyz").body) == (200, "ready\n")
     stage.database_fails_since = stage.clock.seconds()
@@ -257,7 +260,7 @@ def test_health_and_readiness(stage: Stage, browser: Browser) -> None:
     [("192.0.2.1", 200), ("192.0.2.1:80", 200), ("192.0.2.2", 403), ("192.0.2.1:", 403), ("", 403)],
 )
 def test_figures_are_for_some_networks_alone(stage: Stage, address: str, status: int) -> None:
-    """By where a request comes from, as a trusted proxy says it; others learn nothing."""
+    """Only some addresses may read the figures, as a trusted proxy gives the address; other clients get 403."""
     stage.trusts = lambda _: True
     stage.metrics_from = ("192.0.2.1",)
     seen = stage.browser().get("/metrics", {"X-Forwarded-For": address})
@@ -267,7 +270,7 @@ def test_figures_are_for_some_networks_alone(stage: Stage, address: str, status:
 
 
 def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
-    """Also those that the router does not see, and those that no route answers."""
+    """The figures also count requests that are answered before the router, and requests that no route answers."""
     for path in ("/acme/", "/acme/phones/desk1", "/acme/caller?number=1", "/healthz", "/x/y/z", "/nobody/"):
         browser.get(path)
     seen = {key: count for key, count in stage.requests.requests.items() if count}
@@ -284,7 +287,7 @@ def test_requests_are_counted_by_route(stage: Stage, browser: Browser) -> None:
 
 
 def test_the_addresses_of_phones_and_monitoring_are_promised() -> None:
-    """Each address that all versions 1.x keep is there; none that a machine asks for by HTTP is missing in the list."""
+    """All promised addresses exist, and the list has every address that machines ask for over HTTP."""
     rows = rst.table(ROOT / "docs" / "reference" / "compatibility.rst", "Addresses that stay")
     promised = {
         (method, address) for paths, methods, _ in rows for method in methods.literals for address in paths.literals
@@ -296,7 +299,7 @@ def test_the_addresses_of_phones_and_monitoring_are_promised() -> None:
 
 @pytest.mark.parametrize(("name", "kind"), [("style.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")])
 def test_static_files(browser: Browser, name: str, kind: str) -> None:
-    """They can be kept, and asked for again without being sent again."""
+    """The entity tag of a file saves sending the file again."""
     seen = browser.get(f"/static/{name}?v=1")
     assert (seen.status, seen.headers["content-type"]) == (200, [kind])
     again = browser.get(f"/static/{name}", {"If-None-Match": seen.headers["etag"][0]})
@@ -305,7 +308,7 @@ def test_static_files(browser: Browser, name: str, kind: str) -> None:
 
 
 def test_the_first_page_is_small(browser: Browser) -> None:
-    """With its style sheet, script and icon: 40 kB before compression."""
+    """The first page with its style sheet, script and icon has at most 40 kB before compression."""
     addresses = ("/acme/", "/static/style.css", "/static/page.js", "/static/icon.svg")
     sizes = {address: len(browser.get(address).body.encode()) for address in addresses}
     assert sum(sizes.values()) <= 40_000, sizes
@@ -314,7 +317,7 @@ def test_the_first_page_is_small(browser: Browser) -> None:
 
 @pytest.mark.parametrize("is_packed", [True, False])
 def test_static_files_are_compressed(stage: Stage, browser: Browser, is_packed: bool) -> None:
-    """A browser that takes gzip gets few octets, with the same entity tag."""
+    """A browser that takes gzip gets fewer octets, with the same entity tag."""
     seen = browser.get("/static/style.css")
     accept = b"Accept-Encoding: gzip\r\n" if is_packed else b""
     request = b"GET /static/style.css HTTP/1.1\r\nHost: a\r\n" + accept + b"Connection: close\r\n\r\n"
@@ -325,7 +328,7 @@ def test_static_files_are_compressed(stage: Stage, browser: Browser, is_packed: 
 
 
 def test_a_page_that_is_still_the_same(stage: Stage, browser: Browser) -> None:
-    """It is not sent again to whoever shows it; another one is, and so is an error."""
+    """An unchanged page is not sent again; a changed page is sent, and so is an error."""
     browser.consent()
     browser.get("/acme/")
     seen = browser.get("/acme/")
@@ -351,7 +354,7 @@ def test_what_a_page_fetches_by_itself(stage: Stage, browser: Browser) -> None:
 
 
 def test_a_look_for_news_does_not_take_the_message_of_the_next_page(browser: Browser) -> None:
-    """Another window looks while a form is answered."""
+    """Another window may look for news while a form is answered, and must not take the form's message."""
     browser.consent()
     browser.submit("/acme/share", sharing="shared")
     assert "Saved." not in browser.get("/acme/", {"Ldapgw-Live": "look"}).body
@@ -383,7 +386,7 @@ def test_pages_need_nothing_but_themselves(browser: Browser) -> None:
 def test_a_page_that_fails(
     stage: Stage, json_log: list[dict[str, Any]], error: Exception, status: int, title: str, event: str, logged: str
 ) -> None:
-    """One line in the log has the cause, and the page not a word of it."""
+    """One line in the log has the cause, and the page shows nothing of the cause."""
 
     class BrokenStore:
         def run(self, *_: object, **__: object) -> Deferred[Any]:
@@ -401,7 +404,10 @@ def test_a_page_that_fails(
 
 
 def test_sign_ins_are_logged_without_a_secret(stage: Stage, browser: Browser, caplog_twisted: list[str]) -> None:
-    """Who, what, from where; no token, no address of a person, no line that a client wrote."""
+    """The log has the act, the user's ID and the address.
+
+    It has no token, no person's e-mail address, and no forged line.
+    """
     stage.trusts = lambda address: address == "127.0.0.1"
     browser = stage.browser()
     hostile = {"X-Forwarded-For": "203.0.113.7\u0020fake, 192.0.2.1"}
@@ -418,7 +424,7 @@ def test_sign_ins_are_logged_without_a_secret(stage: Stage, browser: Browser, ca
 def test_the_log_has_the_number_of_an_account(
     stage: Stage, browser: Browser, json_log: list[dict[str, object]]
 ) -> None:
-    """Whatever a person does with it, the first consent and the end included."""
+    """The log has the account's number for each act of a person, from the first consent to the end."""
     browser.consent()
     add(browser)
     browser.submit("/acme/disconnect")
@@ -436,7 +442,7 @@ def test_the_log_has_the_number_of_an_account(
 
 
 def test_refusals_are_logged(stage: Stage, browser: Browser, caplog_twisted: list[str]) -> None:
-    """A consent that did not end well, a callback without one, a foreign form."""
+    """The log has a failed consent, a callback without a consent, and a form from another site."""
     browser.consent(cancel=True)
     browser.get("/oauth/callback?state=x")
     browser.consent()

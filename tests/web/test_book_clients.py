@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Logins of phones and PBXs over HTTP: which are good, and how wrong ones are answered at each address."""
+"""Phones and PBXs log in over HTTP; each address treats right and wrong logins in the same way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ldapgw.web.book_clients import HttpCredentials, read_credentials
 from tests.support.stage.book_clients import PASSWORD, SECRET, Pbx, basic, bearer, serve
 from tests.support.stage.web import Browser, Stage
 
-# The addresses that a login opens, and those with a secret in place of the login.
+# A login opens the first addresses, and a secret in the path opens the others.
 WITH_LOGIN = {
     "book": "/acme/book/snom.xml",
     "feed": "/acme/book/contacts.json",
@@ -95,14 +95,14 @@ def test_no_login(browser: Browser, path: str, authorization: str) -> None:
 
 
 def test_a_wrong_password_is_noted(stage: Stage) -> None:
-    """For the phone's page; not the right one at another tenant's address."""
+    """The phone's page has the wrong password; the right password at another tenant's address is not noted there."""
     Pbx(stage).ask(basic("pbx", "wrong"))
     Pbx(stage).ask(basic(), "globex")
     assert [name for name, _ in stage.refused_logins._noted] == ["pbx"]
 
 
 def test_guessing_becomes_slow(stage: Stage) -> None:
-    """As over LDAP, whose wrong logins count too; more at once are answered no sooner."""
+    """Delays grow as they do over LDAP, and a second connection is answered no sooner."""
     guesser = Pbx(stage)
     for wait in (FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY):
         assert guesser.ask(basic("pbx", "wrong")) == b""
@@ -130,7 +130,7 @@ def test_guessing_becomes_slow(stage: Stage) -> None:
     ],
 )
 def test_a_login_in_clear(stage: Stage, peer: str, headers: dict[str, str], is_served: bool) -> None:
-    """It is refused, right or wrong; 192.0.2.9 is a proxy that is trusted."""
+    """The gateway refuses a login that came unencrypted; 192.0.2.9 is a trusted proxy."""
     stage.trusts = lambda address: address == "192.0.2.9"
     answer = Pbx(stage, peer).ask(basic() | headers)
     assert answer.startswith(b"HTTP/1.1 200" if is_served else b"HTTP/1.1 403")
@@ -148,7 +148,7 @@ def test_each_address_in_clear(stage: Stage, path: str) -> None:
 
 
 def test_nobody_knows_the_logins(stage: Stage, browser: Browser) -> None:
-    """Where the gateway has served too long without its database, neither a login nor a secret address is wrong."""
+    """A gateway that has served too long without its database answers 503, and calls no login wrong."""
     stage.catalog.publish(replace(stage.catalog.snapshot, logins={}, freshness=Freshness.EXPIRED), ())
     for answer in (browser.get(CALLER, basic()), browser.get("/acme/book/pbx.secret/snom.xml")):
         assert (answer.status, answer.body) == (503, "Not now: the gateway cannot read its database.\n")

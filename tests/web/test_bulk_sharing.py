@@ -28,7 +28,7 @@ from tests.support.stage.web import ACME, BASE, NOW, Browser, Seen, Stage, about
 
 GROUP = "contactGroups/1"
 OTHER = "contactGroups/2"
-# The people's sharing, shared label, and the labels of their contacts.
+# Each person has a sharing, a shared label, and the labels of the contacts.
 PEOPLE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "anna": ("callers", "Customers", (GROUP, GROUP, "", "", "")),
     "bert": ("private", "", ("", "", "")),
@@ -44,7 +44,10 @@ TENANT = replace(ACME, groups={"sales": 2}, has_provisioning_networks=True)
 
 @dataclass
 class Office:
-    """People with contacts and a phone each, and a phone without an owner; all of it is served."""
+    """The office has people with contacts and a phone each, and a phone without an owner.
+
+    The gateway serves all of them.
+    """
 
     stage: Stage
     admin: Browser
@@ -58,7 +61,7 @@ class Office:
         self.publisher = make_publisher(store=self.stage.store, catalog=self.stage.catalog, contexts={"acme": context})
 
     def visible(self) -> set[tuple[str, str]]:
-        """Pairs of a phone and the uid of a contact that the phone finds, by browsing or by the contact's number."""
+        """Return pairs of a phone and the uid of a contact that the phone finds, by uid or by number."""
         result_of(self.publisher.refresh())
         snapshot = self.stage.catalog.snapshot
         seen = set()
@@ -70,7 +73,7 @@ class Office:
         return seen
 
     def ask(self, what: str, keys: list[str], **fields: str) -> tuple[Seen, Seen]:
-        """The page of confirmation, and the answer to its form."""
+        """Return the page of confirmation, and the answer to its form."""
         asked = act(self.admin, what, keys)
         return asked, act(self.admin, what, keys, confirmed="1", about=about(asked), **fields)
 
@@ -107,7 +110,7 @@ def office(request: pytest.FixtureRequest) -> Office:
 
 
 def named_by(asked: Seen) -> Iterator[str]:
-    """The uids of the contacts that the page about sharing names: of each person all, or those with the label."""
+    """Yield the uids of the contacts that the page about sharing names."""
     for row in re.findall(r"<tr>.*?</tr>", asked.body, re.DOTALL):
         words = html.unescape(" ".join(re.sub(r"<[^>]*>", " ", row).split()))
         for name, address in ADDRESS.items():
@@ -156,7 +159,7 @@ def test_nothing_becomes_visible_that_was_not_named(
         and fields.get("sharing") not in ("private", "callers")
         and "nobody" not in fields.values()
     ):
-        assert found  # otherwise this would test nothing
+        assert found  # the test needs a contact that becomes visible
 
 
 def test_a_label_survives_each_sharing(office: Office) -> None:
@@ -167,7 +170,7 @@ def test_a_label_survives_each_sharing(office: Office) -> None:
 
 
 def test_what_changes_after_the_question_is_asked_anew(office: Office) -> None:
-    """If somebody lifts the limit meanwhile, the answer is about something else."""
+    """The form is refused if the sharing has changed after the question."""
     anna = [office.ids["anna"]]
     asked = act(office.admin, "people share", anna)
     office.stage.do(accounts.set_sharing, *anna, Sharing.PRIVATE, "")

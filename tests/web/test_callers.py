@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Callers' names over HTTP, as PBXs ask for them."""
+"""PBXs ask for callers' names over HTTP."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(browser: Browser, number: str, headers: dict[str, str] | None = None, te
      "sip:+49301234567@pbx.example", "01711234567"],
 )  # fmt: skip
 def test_the_name(browser: Browser, number: str) -> None:
-    """However the PBX writes the number; "+" stands for a space in a query, and is sent as it is all the same."""
+    """The PBX may write the number in any way; a plus sign that is not encoded is understood too."""
     answer = ask(browser, number)
     assert (answer.status, answer.body) == (200, "Anna Berg")
     assert answer.headers["content-type"] == ["text/plain; charset=utf-8"]
@@ -52,7 +52,7 @@ def test_the_name(browser: Browser, number: str) -> None:
 
 @pytest.mark.parametrize("number", ["+49301234567", "030 123-4567"])
 def test_a_number_in_a_form(browser: Browser, number: str) -> None:
-    """Some PBXs can only post."""
+    """Some PBXs can only send the number in a form."""
     posted = browser.post("/acme/caller", {"number": number}, basic())
     assert (posted.status, posted.body) == (200, "Anna Berg")
     assert browser.send("/acme/caller", b"number=+49301234567", FORM | basic()).body == "Anna Berg"
@@ -91,13 +91,16 @@ JSON = {"Accept": "application/json"}
     ids=["own", "shared", "for callers"],
 )
 def test_json(browser: Browser, number: str, found: dict[str, object]) -> None:
-    """All that the login may see: of a book for callers, the name and the number that was asked for alone."""
+    """The object has all fields that the login may see.
+
+    A contact of a book for callers has only its name and number.
+    """
     answer = ask(browser, number, basic() | JSON)
     assert (answer.headers["content-type"], json.loads(answer.body)) == (["application/json"], found)
 
 
 def test_json_of_a_company(stage: Stage, browser: Browser) -> None:
-    """Its name and the number of its switchboard stand for a caller from one of its extensions."""
+    """The company's name and the number of its switchboard stand for a caller from one of its extensions."""
     context = replace(naming_context(), switchboard=True)
     [number] = stored_numbers.read("030 55501-0", "DE")
     hans = Contact("h1", name="Hans Müller", organization="Beispiel AG", phones=(Phone(Kind.WORK, number),))
@@ -125,7 +128,7 @@ def test_who_asks_for_json(accept: str, is_json: bool) -> None:
 
 @pytest.mark.parametrize("number", ["0305556677", "03099999999", "anonymous", "", "Berg", "*", "%2B", "9" * 300])
 def test_nobody(browser: Browser, number: str) -> None:
-    """A private book of somebody else, a stranger, who withholds the number, and what is no number."""
+    """A number in another person's private book, an unknown or withheld number, and other text find nobody."""
     answer = ask(browser, number)
     assert (answer.status, answer.body) == (404, "")
 
@@ -136,7 +139,7 @@ def test_no_number(browser: Browser) -> None:
 
 
 def test_trying_all_numbers(stage: Stage, browser: Browser) -> None:
-    """A login that asks for too many that nobody has gets no more names of books for callers."""
+    """A login that asks for too many unknown numbers gets no more names from books for callers for a while."""
     for number in range(int(UNKNOWN_NUMBERS)):
         ask(browser, f"0309{number:06}")
     assert [ask(browser, number).status for number in ("01717654321", "0301234567")] == [404, 200]
@@ -145,7 +148,7 @@ def test_trying_all_numbers(stage: Stage, browser: Browser) -> None:
 
 
 def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
-    """As a search over LDAP would be, with what was found."""
+    """The phone's page shows the search with its result, as after a search over LDAP."""
     ask(browser, "0301234567")
     ask(browser, "03099999999")
     base = stage.watch.base_dn("acme")
@@ -166,7 +169,10 @@ def test_a_plus_that_was_not_encoded(value: str, number: str) -> None:
 
 
 def test_the_template_for_3cx(browser: Browser) -> None:
-    """What the documented engine makes of it: parameters in brackets, Basic, and paths into the JSON object."""
+    """The test applies the template as the vendor's documents say.
+
+    It fills in the brackets, logs in, and reads the JSON object.
+    """
     template = ElementTree.parse(ROOT / "docs" / "how-to" / "pbx" / "3cx.xml").getroot()
     values = {"Address": "/acme", "User": "pbx", "Secret": PASSWORD}
     assert {one.get("Name") for one in template.iter("Parameter")} == values.keys()
@@ -189,7 +195,7 @@ def test_the_template_for_3cx(browser: Browser) -> None:
 
 
 def filled(text: str | None, values: Mapping[str, str]) -> str:
-    """The text with values in place of the names in brackets, and its one kind of condition evaluated."""
+    """Return the text with values in place of the names in brackets, after its one kind of condition was evaluated."""
     made = text or ""
     for name, value in values.items():
         made = made.replace(f"[{name}]", value)

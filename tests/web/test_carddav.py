@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""CardDAV over HTTP: who sees which address books, what changes, and what is refused."""
+"""CardDAV over HTTP shows address books as their sharing allows, tells of changes, and refuses bad requests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def responses(answer: Seen) -> dict[str, ElementTree.Element]:
 
 
 def properties(response: ElementTree.Element, status: str = "200 OK") -> dict[str, ElementTree.Element]:
-    """The properties that have a status."""
+    """Return the properties that have a status."""
     return {
         element.tag: element
         for stat in response.findall(f"{D}propstat")
@@ -85,13 +85,13 @@ def read(browser: Browser, path: str, asked: bytes, **more: Any) -> ElementTree.
 
 
 def texts(answer: Seen, name: str) -> dict[str, str]:
-    """A property of each resource."""
+    """Return a property of each resource."""
     found = {href: properties(response).get(name) for href, response in responses(answer).items()}
     return {href: element.text or "" for href, element in found.items() if element is not None}
 
 
 def books(browser: Browser, as_: Mapping[str, str] | None = None, home: str = HOME) -> dict[str, str]:
-    """The paths of the address books by their titles."""
+    """Return the paths of the address books by their titles."""
     answer = ask(browser, "PROPFIND", home, propfind("D:displayname", "D:resourcetype"), depth="1", as_=as_)
     return {
         properties(response)[f"{D}displayname"].text or "": href
@@ -147,7 +147,7 @@ def parameter(name: str, text: str) -> str:
 
 
 def of_kind(kind: str, number: str, test: str) -> str:
-    """A filter with two conditions on numbers: the parameter TYPE, and the text."""
+    """Return a filter with two conditions on numbers: the parameter TYPE, and the text."""
     return on_tel(f"<C:text-match>{number}</C:text-match>", parameter("TYPE", kind), test=test)
 
 
@@ -166,7 +166,7 @@ def token_of(answer: Seen) -> str:
 
 
 def statuses(answer: Seen) -> dict[str, str]:
-    """The status of each response: of the resource itself, or of its properties."""
+    """Return the status of each response, which is the status of the resource itself or of its properties."""
     return {
         href.rpartition("/")[2]: (
             response.findtext(f"{D}status") or response.findtext(f"{D}propstat/{D}status") or ""
@@ -176,13 +176,13 @@ def statuses(answer: Seen) -> dict[str, str]:
 
 
 def cards(answer: Seen) -> dict[str, Any]:
-    """The vCards of an answer by the names of their contacts."""
+    """Return the vCards of an answer by the names of their contacts."""
     read = [vobject.readOne(text) for text in texts(answer, f"{C}address-data").values()]
     return {card.fn.value: card for card in read}
 
 
 def condition(answer: Seen) -> str:
-    """The precondition that a request violated."""
+    """Return the precondition that a request violated."""
     [element] = ElementTree.fromstring(answer.body)
     return element.tag
 
@@ -191,7 +191,7 @@ def condition(answer: Seen) -> str:
 
 
 def test_from_the_principal_to_the_books(browser: Browser) -> None:
-    """As RFC 6352 7 says: the principal, the home, and the books that the login may browse."""
+    """As RFC 6352 7 says, a client finds the principal, the home, and the books that the login may browse."""
     asked = propfind("D:current-user-principal", "C:addressbook-home-set", "D:principal-URL", "D:resourcetype")
     found = properties(responses(ask(browser, "PROPFIND", HOME, asked))[HOME])
     for name in (f"{D}current-user-principal", f"{C}addressbook-home-set"):
@@ -211,7 +211,7 @@ def test_a_path_without_its_slash(browser: Browser) -> None:
 
 
 def test_what_a_book_is(browser: Browser) -> None:
-    """The reports, the versions of vCards, and that the login may only read."""
+    """The book names its reports and versions of vCards, and says that the login may only read."""
     names = ("supported-report-set", "current-user-privilege-set", "owner", "sync-token")
     asked = propfind(*(f"D:{name}" for name in names), "C:supported-address-data", "CS:getctag", "D:quota-used-bytes")
     response = read(browser, own_book(browser), asked)
@@ -229,7 +229,7 @@ def test_what_a_book_is(browser: Browser) -> None:
 
 
 def test_properties_that_nobody_knows(browser: Browser) -> None:
-    """They are named as not found in their own namespace, or left out where the client prefers that."""
+    """The answer names unknown properties as not found, or leaves them out if the client prefers so."""
     asked = (
         b'<propfind xmlns="DAV:"><prop><displayname/><x:y xmlns:x="urn:a&amp;&quot;b"/><z xmlns=""/></prop></propfind>'
     )
@@ -241,7 +241,7 @@ def test_properties_that_nobody_knows(browser: Browser) -> None:
 
 
 def test_all_properties_and_their_names(browser: Browser) -> None:
-    """A body may be missing; then the usual properties are meant."""
+    """A request without a body gets the usual properties."""
     book = own_book(browser)
     usual = {f"{D}{name}" for name in ("resourcetype", "displayname", "current-user-principal")}
     for body in (b"", f"<D:propfind {SPACES}><D:allprop/></D:propfind>".encode()):
@@ -254,7 +254,10 @@ def test_all_properties_and_their_names(browser: Browser) -> None:
 
 
 def test_the_well_known_address(browser: Browser) -> None:
-    """With several tenants it leads to the entrance, which asks for a login and names its home (RFC 6764)."""
+    """With several tenants the address leads to the entrance (RFC 6764).
+
+    The entrance asks for a login and names its home.
+    """
     for method in ("GET", "PROPFIND"):
         answer = browser.ask(method, "/.well-known/carddav")
         assert (answer.status, answer.headers["location"]) == (301, ["/dav/"])
@@ -270,7 +273,7 @@ def test_the_well_known_address_of_one_tenant() -> None:
 
 
 def test_below_a_path() -> None:
-    """All addresses have the path of the public URL, and one without it is understood."""
+    """The server's addresses have the path of the public URL, and addresses without this path are understood."""
     browser = serve(Stage(url="https://phonebook.example.com/contacts")).browser()
     found = own_book(browser)
     assert found.startswith("/contacts/acme/dav/")
@@ -293,7 +296,7 @@ def test_options(browser: Browser) -> None:
 
 
 def test_a_card(browser: Browser) -> None:
-    """By GET in version 3.0; its tag is the tag of the list, and it is not sent again while that is so."""
+    """GET answers with a vCard 3.0, whose tag is the tag in the list; an unchanged card is not sent again."""
     book = own_book(browser)
     [(href, tag)] = texts(ask(browser, "PROPFIND", book, propfind("D:getetag"), depth="1"), f"{D}getetag").items()
     assert href == f"{book}a1.vcf"
@@ -315,7 +318,7 @@ def test_a_card(browser: Browser) -> None:
 
 
 def test_version_4(browser: Browser) -> None:
-    """A client that wants this version gets it, by GET and in a report."""
+    """A client that asks for version 4.0 gets it, by GET and in a report."""
     href = f"{own_book(browser)}a1.vcf"
     data = '<C:address-data content-type="text/vcard" version="4.0"/>'
     [text] = texts(report(browser, multiget(href, data=data)), f"{C}address-data").values()
@@ -337,7 +340,7 @@ def test_a_part_of_a_card(browser: Browser) -> None:
 
 
 def test_the_properties_of_a_card(browser: Browser) -> None:
-    """It is no collection; it has a type, a tag, and no time if none is known."""
+    """A card is no collection; it has a type, a tag, and no time if the gateway knows none."""
     asked = propfind("D:resourcetype", "D:getcontenttype", "D:getetag", "D:getlastmodified")
     response = read(browser, f"{own_book(browser)}a1.vcf", asked)
     found = properties(response)
@@ -358,7 +361,7 @@ def test_when_a_contact_changed(stage: Stage, browser: Browser) -> None:
 
 
 def test_a_phones_own_format_of_numbers(stage: Stage, browser: Browser) -> None:
-    """Each phone has its format, and so has each card another tag."""
+    """A phone's number format changes the cards, so the tags of the cards differ between phones."""
     context = naming_context()
     access = stage.catalog.snapshot.logins["pbx"]
     formatter = number_formatter(NumberFormat.NATIONAL, context)
@@ -380,7 +383,7 @@ def test_photos() -> None:
 
 
 def test_several_contacts_by_address(browser: Browser) -> None:
-    """By path and by URL, each once; what is not there is not found."""
+    """A report finds contacts by path and by URL, each once; an unknown address is not found."""
     book = own_book(browser)
     anna = f"{book}a1.vcf"
     answer = report(browser, multiget(anna, URL + anna, f"{book}nobody.vcf", f"{book}a1", "http://[x", anna))
@@ -448,13 +451,13 @@ def test_queries(stage: Stage, browser: Browser, filters: str, test: str, found:
 
 
 def test_a_query_without_a_filter(browser: Browser) -> None:
-    """It means all contacts."""
+    """A query without a filter finds all contacts."""
     asked = f"<C:addressbook-query {SPACES}><D:prop><C:address-data/></D:prop></C:addressbook-query>".encode()
     assert cards(report(browser, asked)).keys() == {"Anna Berg"}
 
 
 def test_contacts_with_many_labels() -> None:
-    """The names of the labels take memory for the result alone."""
+    """Reading the names of many labels takes memory only for the result."""
     labels = {f"g{at}": f"Label {at}" for at in range(1500)}
     context = naming_context()
     anna = replace(person("a1", "Anna Berg", (Kind.WORK, "030 1234567")), labels=tuple(labels))
@@ -472,7 +475,7 @@ def test_a_query_for_one_card(browser: Browser) -> None:
 
 
 def test_a_query_with_a_limit(stage: Stage, browser: Browser) -> None:
-    """More matches are told by 507 for the book (RFC 6352 8.6.2)."""
+    """If there are more matches than the limit, the book has the status 507 (RFC 6352 8.6.2)."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(3)))
     book = own_book(browser)
     answer = report(browser, query(matches("FN", "person"), limit=2))
@@ -485,7 +488,7 @@ def test_a_query_with_a_limit(stage: Stage, browser: Browser) -> None:
 
 
 def publish_own(stage: Stage, *contacts: Contact) -> None:
-    """Publish with other contacts in Alice's book, which is built anew."""
+    """Build Alice's book anew with other contacts, and publish the book."""
     context = stage.catalog.snapshot.dit.directories[0].context
     book = build_book(context, "a", "alice@acme.example", Sharing.PRIVATE, contacts, LABELS, per_number=False)
     publish(stage, lambda before: book if before.key == "a" and before.name == book.name else before)
@@ -506,7 +509,7 @@ def edit(stage: Stage, *stored: Contact, deleted: Iterable[str] = (), key: str =
 
 
 def test_what_has_changed(stage: Stage, browser: Browser) -> None:
-    """From token to token: what is new, different and gone, and nothing else."""
+    """The answer to a token has the contacts that are new, changed or gone since then, and no others."""
     book = own_book(browser)
     first = report(browser, sync())
     assert statuses(first) == {"a1.vcf": "200 OK"}
@@ -526,7 +529,7 @@ def test_what_has_changed(stage: Stage, browser: Browser) -> None:
 
 
 def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
-    """The token stays, also when other books change, and when the same contacts are built anew."""
+    """The token stays the same when other books change, and when the same contacts are built anew."""
     token = token_of(report(browser, sync()))
     edit(stage, person("b9", "Berta Bach"), key="b")
     answer = report(browser, sync(token))
@@ -537,7 +540,7 @@ def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
 
 
 def test_another_gateway_knows_the_token(browser: Browser) -> None:
-    """As does the same one after a restart: the token is made from the contacts alone."""
+    """The token is made from the contacts alone, so another gateway, or the same gateway after a restart, knows it."""
     token = token_of(report(browser, sync()))
     answer = report(serve().browser(), sync(token))
     assert (statuses(answer), token_of(answer)) == ({}, token)
@@ -547,13 +550,13 @@ def test_another_gateway_knows_the_token(browser: Browser) -> None:
     "token", ["data:,", "x", f"data:,{'0' * 32}", f"data:,{'0' * 32}//1", "http://example.com/1", "data:,1/2/3"]
 )
 def test_a_token_that_nobody_gave(browser: Browser, token: str) -> None:
-    """The client is told to begin anew (RFC 6578 3.2)."""
+    """The answer tells the client to begin anew (RFC 6578 3.2)."""
     answer = report(browser, sync(token))
     assert (answer.status, condition(answer)) == (403, f"{D}valid-sync-token")
 
 
 def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
-    """A client with a limit gets the rest by the token of the part (RFC 6578 3.6), of all and of changes."""
+    """A client with a limit gets further parts by the token of each part (RFC 6578 3.6), also of changes."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
 
     def read(token: str) -> tuple[list[list[str]], str]:
@@ -576,7 +579,7 @@ def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
 
 
 def test_a_change_between_two_parts(stage: Stage, browser: Browser) -> None:
-    """The client begins anew, and misses nothing."""
+    """The client has to begin anew, so that it misses nothing."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
     token = token_of(report(browser, sync(limit=2)))
     edit(stage, person("p0", "Else"))
@@ -585,7 +588,7 @@ def test_a_change_between_two_parts(stage: Stage, browser: Browser) -> None:
 
 
 def test_the_labels_of_a_contact_change(stage: Stage, browser: Browser) -> None:
-    """They are in its card, so its tag changes."""
+    """The card has the contact's labels, so its tag changes with them."""
     token = token_of(report(browser, sync()))
     edit(stage, replace(ANNA, labels=("g1",)))
     assert statuses(report(browser, sync(token))) == {"a1.vcf": "200 OK"}
@@ -596,7 +599,7 @@ def test_the_labels_of_a_contact_change(stage: Stage, browser: Browser) -> None:
 
 
 def everything(browser: Browser, as_: Mapping[str, str], home: str = HOME) -> str:
-    """All that a login can read, as text."""
+    """Return all that a login can read, as text."""
     asked = propfind("D:displayname", "D:getetag", "C:address-data")
     seen = [ask(browser, "PROPFIND", home, b"", depth="1", as_=as_).body]
     for path in books(browser, as_, home).values():
@@ -606,7 +609,10 @@ def everything(browser: Browser, as_: Mapping[str, str], home: str = HOME) -> st
 
 
 def test_books_of_every_sharing(browser: Browser) -> None:
-    """One's own and what is shared; neither a private one of others nor one for callers' names."""
+    """A login reads its owner's book and shared books.
+
+    It reads no other private book and no book for callers' names.
+    """
     seen = everything(browser, basic())
     assert all(name in seen for name in ("Anna Berg", "Bob Bauer"))
     assert not any(name in seen for name in ("Carl", "Aaron", "Dora", "carl@", "dora@", "eve@"))
@@ -650,7 +656,7 @@ def test_more_shared_books_are_no_more_work_on_the_reactors_thread(path: str) ->
 
 
 def book_of(stage: Stage, key: str, tenant: int = 0) -> AddressBook:
-    """The address book that its owner sees."""
+    """Return the address book that its owner sees."""
     directory = stage.catalog.snapshot.dit.directories[tenant]
     [own, *_] = address_books(directory, Viewer("cn=x", (Access(directory.context.name, (key,)),)))
     return own
@@ -662,7 +668,7 @@ def path_of_book(stage: Stage, key: str, tenant: int = 0) -> str:
 
 @pytest.mark.parametrize("key", ["c", "d"])
 def test_a_hidden_book_is_not_there(stage: Stage, browser: Browser, key: str) -> None:
-    """Whoever guesses its path gets the answer for a book that does not exist."""
+    """A hidden book gets the same answer as a book that does not exist."""
     path = path_of_book(stage, key)
     uid = {"c": "c1", "d": "d1"}[key]
     for method, body in (("PROPFIND", b""), ("REPORT", sync()), ("REPORT", query("")), ("REPORT", multiget(uid))):
@@ -673,7 +679,7 @@ def test_a_hidden_book_is_not_there(stage: Stage, browser: Browser, key: str) ->
 
 
 def test_a_contact_of_another_book(stage: Stage, browser: Browser) -> None:
-    """A report on one's own book finds nothing of others."""
+    """A report on one's own book finds no contacts of other books."""
     others = [f"{path_of_book(stage, key)}{uid}.vcf" for key, uid in (("c", "c1"), ("d", "d1"), ("b", "b1"))]
     dotted = f"{own_book(browser)}../{others[1].split('/')[3]}/d1.vcf"
     quoted = f"{own_book(browser)}..%2F{others[1].split('/')[3]}%2Fd1.vcf"
@@ -689,7 +695,7 @@ def test_paths_that_lead_nowhere(browser: Browser, suffix: str) -> None:
 
 
 def test_a_book_that_is_shared_no_longer(stage: Stage, browser: Browser) -> None:
-    """From the next request on it is gone, with its contacts."""
+    """The book and its contacts are gone from the next request on."""
     path = books(browser)["bob@acme.example"]
     assert statuses(ask(browser, "REPORT", path, sync())) == {"b1.vcf": "200 OK"}
     for sharing in (Sharing.PRIVATE, Sharing.CALLERS):
@@ -708,7 +714,7 @@ def test_a_login_that_is_revoked(stage: Stage, browser: Browser) -> None:
 
 
 def test_two_owners(stage: Stage, browser: Browser) -> None:
-    """Each sees the own book as the own one, at the same path, with the star of the owner alone."""
+    """Each owner sees the own book at the same path, and only the owner sees the stars of contacts."""
     bob = login("bob", "acme", naming_context().base, "b")
     publish(stage, lambda book: with_sharing(book, Sharing.SHARED, "") if book.key == "a" else book, bob=bob)
     assert books(browser) == books(browser, basic("bob"))
@@ -720,7 +726,7 @@ def test_two_owners(stage: Stage, browser: Browser) -> None:
 
 
 def test_a_book_of_which_a_label_is_shared(stage: Stage, browser: Browser) -> None:
-    """Others see the contacts with the label, and no other label; the owner sees all."""
+    """Other people see the contacts with the shared label, and no other label; the owner sees all."""
     people = [BOB, person("b2", "Berta Bach"), person("b3", "Bodo Busch", labels=("g9",))]
     context = stage.catalog.snapshot.dit.directories[0].context
     labelled = {"g9": "Friends", "g8": "Secret"}
@@ -748,7 +754,7 @@ def test_a_book_of_which_a_label_is_shared(stage: Stage, browser: Browser) -> No
 
 
 def test_the_workspace_directory(stage: Stage, browser: Browser) -> None:
-    """It is an address book of all logins, under a name that people recognize."""
+    """All logins see the Workspace directory as an address book with a readable name."""
     snapshot = stage.catalog.snapshot
     acme, *others = snapshot.dit.directories
     built = build_book(
@@ -772,7 +778,7 @@ def test_before_the_first_sync(stage: Stage, browser: Browser) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK"])
 def test_nothing_is_written(browser: Browser, method: str) -> None:
-    """Whoever is logged in may not write, on any path; others are asked for a login."""
+    """A login may not write on any path; a request without a login is asked for one."""
     book = own_book(browser)
     for path in (HOME, book, f"{book}a1.vcf", f"{book}new.vcf"):
         answer = ask(browser, method, path, b"BEGIN:VCARD\r\nEND:VCARD\r\n")
@@ -782,7 +788,7 @@ def test_nothing_is_written(browser: Browser, method: str) -> None:
 
 
 def test_an_infinite_depth(browser: Browser) -> None:
-    """It is refused (RFC 4918 9.1); a client that names no depth asks for the resource itself."""
+    """The server refuses this depth (RFC 4918 9.1); a request without a depth means the resource itself."""
     for path in (HOME, own_book(browser)):
         answer = ask(browser, "PROPFIND", path, b"", depth="infinity")
         assert (answer.status, condition(answer)) == (403, f"{D}propfind-finite-depth")
@@ -821,7 +827,7 @@ LAUGHS = b"".join(b"<!ENTITY a%d '%s'>" % (level, b"&a%d;" % (level - 1) * 10) f
         b'<?xml version="1.0" encoding="nope"?><a/>',
         b'<?xml version="1.0" encoding="utf-32"?><a/>',
         '<?xml version="1.0"?><ä/>'.encode("latin-1"),
-        # The names of unknown properties come back for each resource.
+        # The answer repeats the names of unknown properties for each resource.
         wanting(f'<D:prop xmlns="{NAMESPACE}">' + "".join(f"<a{at}/>" for at in range(100)) + "</D:prop>"),
         wanting("<D:prop>" + "".join(f"<D:a{at}/>" for at in range(65)) + "</D:prop>"),
         wanting(f"<D:prop><D:{'a' * 130}/></D:prop>"),
@@ -830,7 +836,7 @@ LAUGHS = b"".join(b"<!ENTITY a%d '%s'>" % (level, b"&a%d;" % (level - 1) * 10) f
     ids=lambda body: repr(body[:40]),
 )
 def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
-    """Entities, deep nesting, too many elements, too many or long names of properties, and text that is no XML."""
+    """Bodies have entities, deep nesting, too many elements, too many or long names of properties, or no XML."""
     path = own_book(browser)
     sent = body[: 60 * 1024]
     for method in ("PROPFIND", "REPORT"):
@@ -866,7 +872,7 @@ def test_bodies_that_are_refused(browser: Browser, body: bytes) -> None:
     ],
 )
 def test_reports_that_are_refused(browser: Browser, body: bytes, expected: str) -> None:
-    """Each says which precondition it violates, if there is such a one."""
+    """The answer names the precondition that the report violates, if there is such a precondition."""
     answer = report(browser, body)
     if expected:
         assert (answer.status, condition(answer)) == (403, expected)
@@ -883,7 +889,10 @@ def test_a_report_on_something_else(browser: Browser) -> None:
 
 
 def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
-    """A report may name five thousand contacts; a larger body is not read, as is one of another method."""
+    """A report may name five thousand contacts.
+
+    The server does not read larger bodies, nor large bodies of other methods.
+    """
     path = own_book(browser)
     hrefs = [f"{path}c{number:019}.vcf" for number in range(5000)]
     answer = Connection(stage.site(), "127.0.0.1").ask("REPORT", path, basic(), multiget(*hrefs))
@@ -894,7 +903,10 @@ def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
 
 
 def test_large_bodies_are_few(stage: Stage) -> None:
-    """They are kept before anybody has logged in, so only some may arrive at a time; those that end make room."""
+    """The server keeps bodies before the login is known, so only some large bodies may arrive at a time.
+
+    A body that ends makes room.
+    """
     site = stage.site()
     large = request_of("REPORT", HOME, {}, b" " * (65 * 1024))
     waiting = [Connection(site, "127.0.0.1") for _ in range(MAX_LARGE_BODIES)]
@@ -911,7 +923,7 @@ def test_large_bodies_are_few(stage: Stage) -> None:
 
 
 def test_guesses(stage: Stage) -> None:
-    """A wrong login is answered late, and later each time, as over LDAP; a login of one tenant is wrong at another."""
+    """A wrong login is answered late, also at the entrance; a login of one tenant is wrong at another tenant."""
     books_of_globex = path_of_book(stage, "e", 1).replace("acme", "globex")
     wrong = [(path, basic(name, "wrong")) for path in (HOME, "/dav/") for name in ("pbx", "nobody")]
     for path, headers in (*wrong, ("/globex/dav/", basic()), (books_of_globex, basic())):
@@ -928,7 +940,7 @@ def test_in_clear(stage: Stage) -> None:
 
 
 class Slowly:
-    """A thread that does one call at a time, when it is told to."""
+    """A thread does one call at a time, when the test says so."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[Callable[[], Any], Deferred[Any]]] = []
@@ -943,7 +955,7 @@ class Slowly:
         result.errback(ZeroDivisionError())
 
     def step(self) -> bool:
-        """Do the next call; whether there was one."""
+        """Do the next call; return whether there was one."""
         if not self._calls:
             return False
         function, result = self._calls.pop(0)
@@ -953,7 +965,7 @@ class Slowly:
 
 @pytest.fixture
 def reading() -> tuple[Stage, Connection, Slowly]:
-    """A client that has the first pieces of a long answer, and takes no more for now."""
+    """The client has read the first pieces of a long answer, and takes no more for now."""
     thread = Slowly()
     stage = serve(Stage(tenants=(ACME, GLOBEX), run_off_thread=thread))
     publish_own(stage, *(person(f"p{number}", f"Person {number:04}") for number in range(4000)))
@@ -972,7 +984,7 @@ def go_on(stage: Stage, thread: Slowly) -> None:
 
 
 def test_a_client_that_reads_slowly(reading: tuple[Stage, Connection, Slowly]) -> None:
-    """No more is made than it takes; then it gets the rest."""
+    """The server makes no more than the client takes; then the client gets the rest."""
     stage, connection, thread = reading
     go_on(stage, thread)
     octets = len(connection.transport.value())
@@ -987,7 +999,7 @@ def test_a_client_that_reads_slowly(reading: tuple[Stage, Connection, Slowly]) -
 
 
 def test_a_client_that_reads_no_more(reading: tuple[Stage, Connection, Slowly], logged: list[Any]) -> None:
-    """Its connection is closed after a while."""
+    """The server closes the connection after a while."""
     stage, connection, thread = reading
     stage.misuse.startService()
     go_on(stage, thread)
@@ -999,7 +1011,7 @@ def test_a_client_that_reads_no_more(reading: tuple[Stage, Connection, Slowly], 
 
 
 def test_an_answer_goes_on_whoever_waits(reading: tuple[Stage, Connection, Slowly]) -> None:
-    """Other requests of the login wait for it, as many as may wait; it is not refused in its middle."""
+    """The other requests of the login wait until the long answer has ended."""
     stage, connection, thread = reading
     site = connection.channel.site
     others = [Connection(site, "127.0.0.1") for _ in range(8)]
@@ -1026,7 +1038,7 @@ def test_an_answer_that_cannot_go_on(reading: tuple[Stage, Connection, Slowly], 
 
 
 def test_a_client_that_goes(reading: tuple[Stage, Connection, Slowly], logged: list[Any]) -> None:
-    """Nothing is made for it any more, and nothing is logged."""
+    """The server makes nothing more for the client, and logs no failure."""
     stage, connection, thread = reading
     connection.close()
     go_on(stage, thread)
@@ -1034,7 +1046,7 @@ def test_a_client_that_goes(reading: tuple[Stage, Connection, Slowly], logged: l
 
 
 def test_too_many_requests_at_once() -> None:
-    """A login waits for its own requests, of which only a few may wait."""
+    """One request of a login runs, and only a few may wait."""
     waiting: list[Deferred[Any]] = []
 
     def never(*_: object) -> Deferred[Any]:
@@ -1052,7 +1064,7 @@ def test_too_many_requests_at_once() -> None:
 
 
 def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
-    """Each look at a book is a search for everybody; contacts by their addresses are none."""
+    """Each look at a book, and each query, is a search on the phone's page; fetching contacts by address is not."""
     book = own_book(browser)
     report(browser, sync())
     report(browser, multiget(f"{book}a1.vcf"))
@@ -1066,7 +1078,7 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
 
 
 def test_the_address_is_on_the_phones_page() -> None:
-    """Whoever sets a program up copies it from there."""
+    """The phone's page shows the address to copy into a program."""
     page = owner(Stage()).get("/acme/phones/desk1")
     assert f"{URL}{HOME}" in page.body
 
@@ -1095,7 +1107,7 @@ def known(versions: BookVersions, stage: Stage, token: str) -> bool:
 
 
 def test_only_so_many_cards_are_kept(stage: Stage) -> None:
-    """A book that is forgotten keeps its token; older tokens are unknown."""
+    """A forgotten book keeps its present token; older tokens are unknown."""
     versions = BookVersions(max_kept=1)
     first = read_version(versions, stage)
     read_version(versions, stage, "d")
@@ -1115,7 +1127,7 @@ def test_only_so_many_books_are_kept(stage: Stage) -> None:
 
 
 def test_a_book_that_is_gone_is_forgotten(stage: Stage) -> None:
-    """With the labels of its contacts; other books and other tenants stay."""
+    """The versions forget the book that is gone; other books and other tenants stay."""
     versions = BookVersions()
     acme = stage.catalog.snapshot.dit.directories[0]
     kept = [book_of(stage, "a"), book_of(stage, "d"), book_of(stage, "e", 1)]
@@ -1147,7 +1159,7 @@ def test_a_book_that_goes_while_it_is_read_is_forgotten_later(stage: Stage) -> N
 
 
 def test_only_so_many_versions_are_kept(stage: Stage) -> None:
-    """The oldest token is unknown after that many changes."""
+    """The oldest token is unknown after 65 further changes."""
     versions = BookVersions()
     tokens = []
     for number in range(66):
@@ -1157,7 +1169,7 @@ def test_only_so_many_versions_are_kept(stage: Stage) -> None:
 
 
 def test_a_content_that_comes_back(stage: Stage) -> None:
-    """Its token is the same again, and what happened in between is known from there."""
+    """The same contacts have the same token again, and the server still knows the tokens in between."""
     versions = BookVersions()
     first = read_version(versions, stage)
     edit(stage, person("n1", "Nina Neu"))

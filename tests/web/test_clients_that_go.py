@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Nothing is read for clients that have hung up, who keep nobody waiting; what changes something is done to its end."""
+"""The gateway reads nothing for clients that have hung up, and finishes requests that change something."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PBX, HALL = (f"cn={name},ou=phones,dc=acme,dc=example" for name in ("pbx", "hall
 
 
 class Served:
-    """A gateway whose reads wait for their turn, and clients with a connection each.
+    """The reads of this gateway wait for their turn, and each client has its own connection.
 
     :ivar stage: its turns come with the clock.
     """
@@ -38,7 +38,7 @@ class Served:
     def client(
         self, path: str = BOOK, headers: dict[str, str] | None = None, fields: dict[str, str] | None = None
     ) -> Connection:
-        """A client that has sent a request.
+        """Return a client that has sent a request.
 
         :param fields: of a form; None: it is no form.
         """
@@ -51,16 +51,16 @@ class Served:
         return connection
 
     def turn(self) -> None:
-        """Let the reads go on that wait."""
+        """Let the waiting reads go on."""
         self.stage.clock.advance(0)
 
     def searches(self, login: str) -> int:
-        """How many searches of a login have ended."""
+        """Return how many searches of a login have ended."""
         return len(self.stage.watch.search_log.searches_of(login))
 
 
 def status(client: Connection) -> int:
-    """The status of the answer; 0: there is none."""
+    """Return the status of the answer; 0 means that there is no answer."""
     answer = bytes(client.transport.value())
     return int(answer.split()[1]) if answer else 0
 
@@ -81,7 +81,7 @@ def served() -> Served:
     ids=["book", "book by POST", "book with a secret", "caller"],
 )
 def test_nothing_is_read_for_clients_that_have_gone(served: Served, path: str, fields: dict[str, str] | None) -> None:
-    """Fifteen hundred requests of a login cost another login nothing."""
+    """Fifteen hundred requests of clients that have gone do not delay another login."""
     for _ in range(1_500):
         client = served.client(path, fields=fields)
         assert status(client) == 0
@@ -92,7 +92,7 @@ def test_nothing_is_read_for_clients_that_have_gone(served: Served, path: str, f
 
 
 def test_a_login_has_a_few_reads(served: Served) -> None:
-    """One runs and some wait; more are refused, which is logged by count, and another login is served meanwhile."""
+    """One read of a login runs and eight wait; further requests get 429, and another login is served meanwhile."""
     clients = [served.client() for _ in range(11)]
     assert [status(client) for client in clients] == [0] * 9 + [429, 429]
     assert b"\r\nRetry-After: 2\r\n" in bytes(clients[-1].transport.value())
@@ -110,7 +110,10 @@ def test_a_login_has_a_few_reads(served: Served) -> None:
 
 
 def test_one_feed_is_read_at_a_time(served: Served) -> None:
-    """A feed may be large, so another login's waits, but for no client that has gone; a book is read meanwhile."""
+    """A feed may be large, so another login's feed waits, but not for a client that has gone.
+
+    A book is read meanwhile.
+    """
     feed = "/acme/book/contacts.json"
     first, second = served.client(feed, basic("pbx")), served.client(feed, basic("hall"))
     assert served.stage.turns.asked == [PBX]
@@ -124,7 +127,7 @@ def test_one_feed_is_read_at_a_time(served: Served) -> None:
 
 
 def test_phones_that_ask_together_share_a_book(served: Served, reads: list[ListQuery]) -> None:
-    """Phones fetch at the same minute: the first ones are read for, and the others get what was read."""
+    """The gateway reads the book for a few phones, and the other phones get the same book."""
     snapshot, phones = served.stage.catalog.snapshot, [f"desk{at}" for at in range(100)]
     base = snapshot.dit.directories[0].context.base
     logins = {**snapshot.logins, **{name: login(name, "acme", base, "a") for name in phones}}
@@ -139,7 +142,7 @@ def test_phones_that_ask_together_share_a_book(served: Served, reads: list[ListQ
 
 
 class Drawn:
-    """Photos that are drawn on a thread when the test lets it go on.
+    """A thread draws photos when the test lets it go on.
 
     :ivar waiting: the calls of the thread, in order.
     """
@@ -172,7 +175,7 @@ def test_a_photo_is_a_read_too(drawn: Drawn) -> None:
 
 
 def test_a_thread_has_one_photo_of_a_login(drawn: Drawn) -> None:
-    """Although the clients hang up when it has begun: their place is free when the thread is."""
+    """A client that hangs up leaves its place only when the thread has drawn its photo."""
     for _ in range(3):
         client = drawn.served.client(PHOTO)
         drawn.served.turn()
@@ -190,7 +193,7 @@ def test_a_thread_has_one_photo_of_a_login(drawn: Drawn) -> None:
 
 
 class Later:
-    """Calls of the store that wait until the test lets them go on.
+    """Calls of the store wait until the test lets them go on.
 
     :ivar made: how many went on.
     """
@@ -205,7 +208,7 @@ class Later:
         return called
 
     def run(self) -> None:
-        """Make the calls, and those that follow."""
+        """Make the calls, and the calls that follow."""
         while self.waiting:
             self.waiting.pop(0)()
             self.made += 1
@@ -216,7 +219,7 @@ def cookies(browser: Browser) -> dict[str, str]:
 
 
 def slow(stage: Stage) -> Later:
-    """Have the store of a stage take its time."""
+    """Make the calls of a stage's store wait."""
     later = Later()
     stage.store = Store(on_threads(stage.database, later, later))
     return later
@@ -224,7 +227,7 @@ def slow(stage: Stage) -> Later:
 
 @pytest.mark.parametrize("hangs_up", [True, False])
 def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
-    """The call of the database that is under way is the last one."""
+    """If the client hangs up, the gateway makes no more calls of the database than the one under way."""
     stage = Stage()
     browser = owner(stage)
     later = slow(stage)
@@ -237,7 +240,7 @@ def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
 
 
 def test_a_page_that_is_cancelled_is_answered(logged: list[LogEvent]) -> None:
-    """The client is still there, and must not wait for ever."""
+    """The client is still there, so it gets an error instead of waiting for ever."""
     stage = Stage()
     browser = owner(stage)
     stage.store = Store(lambda *_args, **_kw: fail(CancelledError()))
@@ -246,7 +249,7 @@ def test_a_page_that_is_cancelled_is_answered(logged: list[LogEvent]) -> None:
 
 
 def test_a_consent_is_done_to_its_end(logged: list[LogEvent]) -> None:
-    """Google has given the code, and gives it once: the account is connected although the browser has gone.
+    """Google gives a code only once, so the account is connected although the browser has gone.
 
     Nothing is written to the browser, and nothing fails.
     """
@@ -263,7 +266,7 @@ def test_a_consent_is_done_to_its_end(logged: list[LogEvent]) -> None:
 
 
 def test_a_form_is_done_to_its_end() -> None:
-    """An account that is disconnected loses its contacts and its grant, and the rest of the gateway is told."""
+    """Although the browser has gone, the account is disconnected, its grant is revoked, and the gateway is told."""
     stage = Stage()
     browser = owner(stage)
     [account] = stage.accounts()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Consents, from the first click to the last page, by the sandbox in Google's place."""
+"""The tests follow consents from the first click to the last page; the sandbox stands in for Google."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def granted(stage: Stage, address: str) -> tuple[str, ...]:
 
 
 def back(browser: Browser, **answer: str) -> Any:
-    """The callback, with what Google is said to answer."""
+    """Send the callback with an answer that seems to come from Google."""
     return browser.get(f"/oauth/callback?{urlencode(answer)}")
 
 
 def test_connecting_ends_signed_in_with_the_account_stored(stage: Stage, browser: Browser) -> None:
-    """The whole journey: consent, a stored grant, a wish for the first sync, the page that says so."""
+    """After the consent the grant is stored, the first sync is requested, and the page says so."""
     visit = browser.consent()
     assert (visit.status, visit.url) == (200, f"{URL}/acme/")
     assert "Your Google contacts are connected." in visit.body
@@ -75,7 +75,7 @@ def test_a_new_book_shares_the_tenants_label(sharing: Sharing, shared_label: str
 
 
 def test_what_google_is_asked_for(browser: Browser) -> None:
-    """Code flow, offline, consent, PKCE S256, state and nonce of 256 bits; to sign in, the identity alone."""
+    """The gateway asks for an offline code with PKCE, state and nonce; a sign-in asks for the identity alone."""
     asked = browser.depart()
     assert {name: asked[name] for name in asked.keys() - {"state", "nonce", "code_challenge"}} == {
         "client_id": CLIENT.client_id,
@@ -96,13 +96,16 @@ def test_what_google_is_asked_for(browser: Browser) -> None:
 @pytest.mark.parametrize("path", ["/acme/connect", "/acme/connect?add"])
 @pytest.mark.parametrize(("sources", "first"), [(tuple(Source), Source.CONTACTS), (WITHOUT_CONTACTS, Source.DIRECTORY)])
 def test_the_first_consent_asks_for_one_source(sources: tuple[Source, ...], first: Source, path: str) -> None:
-    """For the contacts, or for the tenant's first source where the contacts are none."""
+    """The first consent asks for the contacts, or for the tenant's first source if contacts are no source."""
     browser = Stage(tenants=(replace(ACME, sources=sources),)).browser()
     assert browser.depart(path)["scope"].split() == ["openid", "email", SCOPE_OF[first]]
 
 
 def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
-    """Each would cost a row, or a call to Google; somebody elsewhere is not held up."""
+    """The gateway limits sign-ins of a network, as each one costs a row or a call to Google.
+
+    Other networks are not limited.
+    """
     stage.trusts = lambda address: address == "127.0.0.1"
     browser = stage.browser()
     here, there = ({"X-Forwarded-For": address} for address in ("2001:db8::1", "2001:db8:1::1"))
@@ -119,7 +122,7 @@ def test_too_many_sign_ins_from_one_place(stage: Stage) -> None:
 
 
 def test_refused_sign_ins_are_logged_by_count(stage: Stage, browser: Browser, caplog_twisted: list[str]) -> None:
-    """A line a minute, however many there are; and what was not logged yet is when the gateway stops."""
+    """The log has one line a minute; a stop of the gateway logs the rest."""
     stage.misuse.startService()
     for _ in range(SIGN_IN_BURST + 237):
         browser.get("/acme/signin")
@@ -136,7 +139,7 @@ def test_refused_sign_ins_are_logged_by_count(stage: Stage, browser: Browser, ca
 
 
 def test_connecting_again_names_the_person_and_renews_the_grant(stage: Stage, browser: Browser) -> None:
-    """The row is the same, its sharing stays, and no address is in the URL."""
+    """The account stays the same and keeps its sharing; the URL for Google names the person by sub, not by address."""
     browser.consent()
     browser.submit("/acme/share", sharing="shared")
     asked = browser.depart()
@@ -148,7 +151,7 @@ def test_connecting_again_names_the_person_and_renews_the_grant(stage: Stage, br
 
 
 def test_signing_in_touches_no_stored_token(stage: Stage, browser: Browser) -> None:
-    """Neither tokens nor scopes nor the time of consent change."""
+    """The tokens, the scopes and the time of consent stay the same."""
     browser.consent()
     (before,) = stage.accounts()
     tokens = stage.do(accounts.read_tokens, stage.secret_box, before.id)
@@ -163,7 +166,7 @@ def test_signing_in_touches_no_stored_token(stage: Stage, browser: Browser) -> N
 
 
 def test_signing_in_without_an_account_offers_to_connect(stage: Stage, browser: Browser) -> None:
-    """A person is known, nothing is stored of their contacts, and the page says how to go on."""
+    """The person is signed in without an account, and the page offers to connect."""
     visit = browser.consent("/acme/signin")
     assert "Not connected" in visit.body
     assert 'href="/acme/connect"' in visit.body
@@ -173,7 +176,7 @@ def test_signing_in_without_an_account_offers_to_connect(stage: Stage, browser: 
 
 @pytest.mark.parametrize("path", ["/acme/connect", "/acme/signin"])
 def test_each_sign_in_has_a_new_session(browser: Browser, path: str) -> None:
-    """The session of before ends, so that nobody can prepare one (session fixation)."""
+    """The former session ends, so nobody can prepare a session for another person (session fixation)."""
     browser.consent()
     before = browser.stage.browser(browser)
     first = browser.cookies()["__Host-ldapgw.acme"]
@@ -210,7 +213,10 @@ FAILURES = {
 def test_a_consent_that_fails(
     stage: Stage, browser: Browser, way: str, choices: dict[str, Any], fault: str, status: int, said: str, ends: bool
 ) -> None:
-    """The page says why; nothing is stored, nobody is signed in, and nothing is left of the grant."""
+    """The page says why the consent failed.
+
+    Nothing is stored, nobody is signed in, and a new grant is given back if it has to be.
+    """
     if fault:
         path, name = fault.split()
         stage.world.faults.inject("broken_connection_lost" if name == "lost" else name, path=path)
@@ -268,7 +274,7 @@ def test_a_box_less_costs_only_its_source(sources: tuple[Source, ...], ticked: l
 
 
 def test_an_account_that_is_not_allowed_keeps_the_grant_that_another_tenant_lives_on() -> None:
-    """Google would revoke that one too."""
+    """A revocation at Google would end the other tenant's grant too."""
     stage = Stage(tenants=(ACME, GLOBEX))
     stage.browser().consent("/globex/connect", account=EVE)
     visit = stage.browser().consent("/acme/connect", account=EVE)
@@ -281,7 +287,7 @@ def test_an_account_that_is_not_allowed_keeps_the_grant_that_another_tenant_live
 def test_a_consent_that_took_too_long(
     stage: Stage, browser: Browser, caplog_twisted: list[str], minutes: int, age: int
 ) -> None:
-    """After ten minutes the state is no longer good, and the code is not used; it may be the fault of a clock."""
+    """After ten minutes the gateway does not use the code; the log says that a clock may be wrong."""
     callback = browser.code()
     stage.set_back = -60.0 * minutes
     seen = browser.get(callback)
@@ -296,7 +302,7 @@ def test_a_consent_that_took_too_long(
 
 
 def test_a_callback_is_answered_once(stage: Stage, browser: Browser) -> None:
-    """For ten minutes, with the issuer that Google names; a replay is refused, and changes nothing."""
+    """A callback is good for ten minutes; a repeated callback is refused and changes nothing."""
     callback = browser.code()
     assert urlencode({"iss": GOOGLE}) in callback
     stage.clock.advance(599)
@@ -311,7 +317,7 @@ def test_a_callback_is_answered_once(stage: Stage, browser: Browser) -> None:
     ("signed_in", "home"), [((), "/"), (("acme",), "/acme/"), (("acme", "globex"), "/")], ids=["none", "one", "two"]
 )
 def test_where_a_callback_leads_that_comes_again(signed_in: tuple[str, ...], home: str) -> None:
-    """To the page of the tenant that the browser is signed in to, where there is one alone."""
+    """The page links to the only tenant that the browser is signed in to, or else to the front page."""
     browser = Stage(tenants=(ACME, GLOBEX)).browser()
     for tenant in signed_in:
         browser.consent(f"/{tenant}/connect")
@@ -320,10 +326,10 @@ def test_where_a_callback_leads_that_comes_again(signed_in: tuple[str, ...], hom
 
 
 def test_a_callback_in_another_browser(stage: Stage, browser: Browser) -> None:
-    """A stolen or planted address is worth nothing, and the right browser may still use it."""
+    """The address of a callback is worth nothing in another browser, and the right browser can still use it."""
     callback = browser.code()
     other = stage.browser()
-    other.depart()  # it has a secret of its own
+    other.depart()  # this browser has a secret of its own
     for thief in (stage.browser(), other):
         assert thief.get(callback).status == 400
     assert stage.accounts() == ()
@@ -332,7 +338,7 @@ def test_a_callback_in_another_browser(stage: Stage, browser: Browser) -> None:
 
 @pytest.mark.parametrize("state", ["", "x", "A" * 43, "A" * 5000, "'; DROP TABLE account; --"])
 def test_a_state_that_nobody_gave_out(browser: Browser, state: str) -> None:
-    """It ends in the same page, whatever it is; so does one that comes twice (RFC 6749 3.1)."""
+    """An unknown state ends in an error page, and so does a state that comes twice (RFC 6749 3.1)."""
     given = browser.depart()["state"]
     assert back(browser, state=state, code="4/code").status == 400
     assert browser.get(f"/oauth/callback?state={given}&state={given}&code=1").status == 400
@@ -346,7 +352,7 @@ def test_two_consents_at_once_in_one_browser(stage: Stage, browser: Browser) -> 
 
 @pytest.mark.parametrize("twice", ["iss=https://evil.example", "code=4/other", "prompt=none&prompt=none"])
 def test_an_answer_with_a_parameter_twice_ends_the_consent(stage: Stage, browser: Browser, twice: str) -> None:
-    """RFC 6749 3.1: nothing of it is used, and it cannot be sent again."""
+    """The gateway uses nothing of the answer (RFC 6749 3.1), and the answer cannot be sent again."""
     callback = browser.code()
     seen = browser.get(f"{callback}&{twice}")
     assert seen.status == 502
@@ -402,7 +408,7 @@ def test_a_sign_in_that_is_inspected(is_inspected: bool, fault: str, path: str, 
 
 
 def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
-    """An account that would end after an hour is not stored; the page says how to get another."""
+    """An account that would end after an hour is not stored; the page names Google's page of permissions."""
     seen = browser.get(edited_code(stage, browser.code(), refreshable=False))
     assert seen.status == 502
     assert "Google didn’t grant lasting access" in seen.body
@@ -412,7 +418,7 @@ def test_no_refresh_token(stage: Stage, browser: Browser) -> None:
 
 
 def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Browser) -> None:
-    """A second consent without one leaves the account connected."""
+    """A second consent without a refresh token leaves the account connected."""
     browser.consent()
     (before,) = stage.accounts()
     held = stage.do(accounts.read_tokens, stage.secret_box, before.id)
@@ -422,7 +428,7 @@ def test_no_refresh_token_keeps_the_one_that_is_stored(stage: Stage, browser: Br
 
 @pytest.mark.parametrize("path", ["/acme/connect", "/acme/signin"])
 def test_a_tenant_without_a_client(path: str) -> None:
-    """It says that the administrator has to act, and remembers nothing."""
+    """The page says that the gateway is not set up, and no consent is stored."""
     stage = Stage(tenants=(replace(ACME, client=None),))
     browser = stage.browser()
     seen = browser.get(path)
@@ -440,7 +446,7 @@ def test_a_tenant_that_was_taken_out_meanwhile(stage: Stage, browser: Browser) -
 
 
 def test_one_address_of_several_accounts(stage: Stage) -> None:
-    """Accounts are kept apart by sub: an address that changed hands is not the old account."""
+    """The gateway tells accounts apart by sub, so the next holder of an e-mail address gets another account."""
     stage.browser().consent()
     rename_account(stage.world, ALICE, "gone@acme.example")
     rename_account(stage.world, BOB, ALICE)
@@ -470,7 +476,7 @@ def test_a_sign_in_leads_back(browser: Browser, page: str) -> None:
     ],
 )
 def test_a_sign_in_leads_nowhere_else(browser: Browser, to: str) -> None:
-    """Only pages of the tenant, and only those that do nothing by being opened; a cookie may say what it wants."""
+    """A sign-in leads only to pages of the tenant that change nothing when they are opened, whatever a cookie says."""
     browser.consent()
     query = urlencode({"to": to})
     assert browser.get(browser.code(f"/acme/signin?{query}")).location == "/acme/"
