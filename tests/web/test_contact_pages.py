@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The list of what one's phones find, the page of a contact, and photos: what is on them, and who sees them."""
+"""The tests show the list of contacts that a person's phones find, the pages of contacts, photos, and their readers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def stored(stage: Stage, address: str, *people: Contact) -> None:
 
 
 def serve(stage: Stage, own: Sequence[Contact] = OWN, photo: bytes = b"") -> Dit:
-    """Alice's own book, Bob's with a shared label, Carl's for callers, Petra's private one, and the directory."""
+    """Publish Alice's book, Bob's with a shared label, Carl's for callers, Petra's private one, and the directory."""
     context = replace(naming_context(), photos=bool(photo), block_label="blocked")
     sub = stage.world.account(ALICE).sub
     own = [replace(one, photo=photo if one is ANNA else b"") for one in own]
@@ -115,17 +115,20 @@ WHO = re.compile(r'<div class="who"><a href="/acme/contacts/([^"]+)">([^<]*)</a>
 
 
 def ids(page: Seen) -> dict[str, str]:
-    """The ids of the contacts in the list, by their names."""
+    """Return the ids of the contacts in the list by their names."""
     return {html.unescape(name): found for found, name in WHO.findall(page.body)}
 
 
 def listed(page: Seen) -> list[str]:
-    """The names in the list."""
+    """Return the names in the list."""
     return [html.unescape(name) for _, name in WHO.findall(page.body)]
 
 
 def test_the_list(alice: Browser) -> None:
-    """Everybody that one's phones find, in their order; who has no letters comes last, by a number that can be read."""
+    """The list has all contacts that the person's phones find, in the phones' order.
+
+    Contacts without a name come last.
+    """
     page = alice.get("/acme/contacts")
     assert listed(page) == [
         "3M Service",
@@ -147,7 +150,7 @@ def test_the_list(alice: Browser) -> None:
 
 
 def test_the_list_is_that_of_the_phones(stage: Stage, alice: Browser) -> None:
-    """The same entries in the same order as a search of a phone, over all pages and over all letters."""
+    """The pages and the letters list the same entries in the same order as a search of a phone."""
     crowd = [Contact(f"x{at}", name=f"{'MNZ'[at % 3]}ame {at * 7 % 131}", phones=ANNA.phones) for at in range(130)]
     dit = serve(stage, [*OWN, *crowd, replace(SHARED, uid="c90")])
     viewer = Viewer("cn=desk1", (Access("acme", (stage.world.account(ALICE).sub,)),))
@@ -188,7 +191,7 @@ def test_what_makes_no_sense_is_the_first_page(alice: Browser, query: str) -> No
 
 
 def test_a_letter(alice: Browser) -> None:
-    """Those whose names begin with it; it is marked, and letters without contacts lead nowhere."""
+    """The page lists the contacts whose names begin with the letter; a letter without contacts has no link."""
     page = alice.get("/acme/contacts?letter=c")
     assert listed(page) == ["Conny Colleague"]
     assert '<a href="/acme/contacts?letter=c" aria-current="true">C</a>' in page.body
@@ -197,7 +200,10 @@ def test_a_letter(alice: Browser) -> None:
 
 
 def test_of_several_accounts(stage: Stage, alice: Browser) -> None:
-    """Each account's phones find others: the account is chosen, as on the overview; ids hold for all of them."""
+    """The list shows the contacts of the chosen account's phones.
+
+    The page of a contact takes the ids of all accounts.
+    """
     alice.consent("/acme/connect?add", account=BOB)
     names = ids(alice.get("/acme/contacts?account=2"))
     assert [*names] == ["Conny Colleague", "Hanna Hidden", "Sara Shared"]
@@ -206,7 +212,7 @@ def test_of_several_accounts(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_contact(alice: Browser) -> None:
-    """What phones show, where it comes from, and of one's own contact what phones do not get, and why."""
+    """The page shows the data that phones get, the book, and the numbers that phones do not get, with the reasons."""
     words = words_on(alice.get("/acme/contacts/c1"))
     for said in (
         "Anna Berg Chefin · Berg & Söhne",
@@ -223,7 +229,7 @@ def test_a_contact(alice: Browser) -> None:
 
 
 def test_the_entries_of_a_phone_that_shows_one_number_each(stage: Stage, alice: Browser) -> None:
-    """With the kind or one's own word behind the name, as such a phone shows them."""
+    """The page shows an entry for each number, with the kind or the person's own word behind the name."""
     assert "(Ferienhaus)" not in alice.get("/acme/contacts/c1").body
     add(alice, "desk1", numbers=NumberMode.ENTRIES.value)
     words = words_on(alice.get("/acme/contacts/c1"))
@@ -231,7 +237,7 @@ def test_the_entries_of_a_phone_that_shows_one_number_each(stage: Stage, alice: 
 
 
 def test_a_contact_to_correct(stage: Stage, alice: Browser) -> None:
-    """The page of the account leads to it at Google."""
+    """The page of the account names the contact, and links to it at Google."""
     stored(stage, ALICE, Contact("c1", name="Anna \ufffd Berg"))
     page = alice.get("/acme/account")
     assert "Contacts to correct in Google Contacts Anna \ufffd Berg A character can’t be read" in words_on(page)
@@ -239,7 +245,7 @@ def test_a_contact_to_correct(stage: Stage, alice: Browser) -> None:
 
 
 def test_somebody_elses_contact(alice: Browser) -> None:
-    """Its own id, no way to Google, and nothing of what phones do not get."""
+    """Such a contact has an id of its own, no link to Google, and no numbers that were left out."""
     found = ids(alice.get("/acme/contacts"))["Sara Shared"]
     assert re.fullmatch(r"c1\.[0-9a-f]{8}", found)
     page = alice.get(f"/acme/contacts/{found}")
@@ -252,7 +258,7 @@ def test_somebody_elses_contact(alice: Browser) -> None:
 
 @pytest.mark.parametrize("uid", ["c7", "c8", "c9", "nobody", "c1.00000000", "c1-1", "C1", "%2E%2E"])
 def test_what_one_may_not_see_is_not_there(alice: Browser, uid: str) -> None:
-    """Without the shared label, of a book for callers or a private one, of another tenant, or no contact at all."""
+    """The page does not find contacts that the person's phones may not list, nor unknown ids."""
     for path in (uid, f"{uid}/photo"):
         answer = alice.get(f"/acme/contacts/{path}")
         assert answer.status == 404
@@ -260,7 +266,7 @@ def test_what_one_may_not_see_is_not_there(alice: Browser, uid: str) -> None:
 
 
 def test_another_tenant(stage: Stage) -> None:
-    """Its people see its books alone, and nobody without a sign-in sees any."""
+    """People of another tenant see only that tenant's books, and nobody sees contacts without a sign-in."""
     eve = stage.visitor("/globex/connect", account="eve@elsewhere.example")
     assert "Petra Private" in eve.get("/globex/contacts").body
     assert eve.get("/globex/contacts/c1").status == 404
@@ -272,7 +278,7 @@ def test_another_tenant(stage: Stage) -> None:
 
 
 def test_a_photo(stage: Stage, alice: Browser) -> None:
-    """As phones get it, for the reader's own browser to keep."""
+    """The page sends the phones' photo, which the reader's own browser may keep."""
     assert alice.get("/acme/contacts/c1/photo").status == 404
     serve(stage, photo=jpeg())
     page = alice.get("/acme/contacts")
@@ -285,7 +291,7 @@ def test_a_photo(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_search_lists_contacts_as_the_list_does(stage: Stage, alice: Browser) -> None:
-    """Each with picture, link, labels and kinds of numbers; a contact that no list has has no link."""
+    """The search shows a contact as the list does; a contact of a book for callers has no link."""
     serve(stage)
     [found], listed, [caller] = (
         re.findall(r"(?s)<li>\s*<span class=\"face.*?</ul>\s*</li>", page.body)
@@ -303,7 +309,7 @@ def test_a_search_lists_contacts_as_the_list_does(stage: Stage, alice: Browser) 
 
 
 def test_before_a_contact_is_stored_anew(stage: Stage, alice: Browser) -> None:
-    """What the directory has is enough: its numbers with the kinds of their attributes.
+    """The page shows a contact that the database does not have with the numbers of the directory.
 
     The contacts of a file are never stored.
     """
@@ -316,7 +322,7 @@ def test_before_a_contact_is_stored_anew(stage: Stage, alice: Browser) -> None:
 
 
 def test_without_contacts(stage: Stage) -> None:
-    """Who has nothing yet is told what comes next."""
+    """A person without contacts reads that the first sync is still to come."""
     stage.catalog.publish(Snapshot(Dit((), Features("1"))), ())
     browser = stage.visitor()
     assert "Your contacts appear here after the first sync." in browser.get("/acme/contacts").body
@@ -324,7 +330,7 @@ def test_without_contacts(stage: Stage) -> None:
 
 
 def test_no_name_and_no_number_is_in_an_address(alice: Browser) -> None:
-    """Links have ids, letters and numbers of pages; a number only where it is to be called."""
+    """Links have ids, letters and numbers of pages; only a link that calls has a telephone number."""
     for path in ("/acme/contacts", "/acme/contacts/c1"):
         links = re.findall(r'(?:href|src|action)="([^"]*)"', alice.get(path).body)
         ours = [link for link in links if not link.startswith("tel:")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who may connect."""
+"""The tests show who may connect, and who is an administrator."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ALICE = Identity("1", "alice@acme.example", email_verified=True, hd="acme.exampl
     ],
 )
 def test_who_is_admitted(rules: tuple[str, ...], identity: Identity, admitted: bool) -> None:
-    """Addresses in any case; a domain by its claim, never by an address's end; nobody unverified."""
+    """Addresses match in any case, and domains by Google's claim; an unverified address is never admitted."""
     assert replace(ACME, allowed_users=rules).admits(identity) is admitted
 
 
@@ -67,7 +67,7 @@ def test_a_tenant_without_a_title_is_called_by_its_name() -> None:
     ids=["by address", "somebody", "by link", "by link to another", "signed in to another"],
 )
 def test_who_administers(person: SignIn, is_admin: bool) -> None:
-    """Its admins, and who came by a link of its own."""
+    """The tenant's configured administrators, and visitors by the tenant's own link, are administrators."""
     assert Visitor(person, "A" * 43, None).administers(ACME) is is_admin
 
 

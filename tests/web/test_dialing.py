@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Calls by click: the button on a contact's page, by the browser and by the gateway, and who may have what called."""
+"""A button on a contact's page calls by the browser or by the gateway, but only contacts that the visitor may see."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FILE = person("f1", "Frank File", (Kind.WORK, "204"), (Kind.WORK, "030 230009"))
 
 
 def serve(stage: Stage, number_format: NumberFormat = NumberFormat.E164) -> None:
-    """Alice's own book, Bob's two, one of them shared, Carl's for callers, and a file."""
+    """Publish Alice's book, a shared one of Bob's, Carl's for callers, a private one of Petra's, and a file."""
     context = replace(naming_context(), number_format=number_format)
     books = [
         build_book(context, key, name, sharing, people, {}, per_number=False)
@@ -57,7 +57,7 @@ def serve(stage: Stage, number_format: NumberFormat = NumberFormat.E164) -> None
 
 
 def dialing(template: str = TEMPLATE, *, by_gateway: bool = True) -> Stage:
-    """Alice and Bob, whose contacts are stored, and a telephone system."""
+    """Return a stage with a telephone system, and with the stored contacts of Alice and Bob."""
     acme = replace(ACME, dial=DialAddress(template, by_gateway))
     stage = Stage(tenants=(acme, GLOBEX))
     for address, people in ((BOB, [SHARED]), (ALICE, [ANNA])):
@@ -90,7 +90,7 @@ def contact_id(browser: Browser, name: str) -> str:
 
 
 def links(page: Seen) -> list[str]:
-    """The addresses that a browser opens to call."""
+    """Return the addresses that a browser opens to call."""
     return [html.unescape(link) for link in re.findall(r'href="(https://pbx[^"]+)"', page.body)]
 
 
@@ -110,7 +110,7 @@ def test_the_address(template: str, url: str) -> None:
 
 
 def test_a_number_cannot_add_to_the_address() -> None:
-    """Whatever it holds; and no repr shows the address, which may hold a secret."""
+    """Signs in a number or a phone's name are escaped; no repr shows the address, which may hold a secret."""
     address = DialAddress(TEMPLATE)
     assert parse_qs(urlsplit(address.url("a&b", "1#2&x={phone}/")).query) == {"from": ["a&b"], "to": ["1#2&x={phone}/"]}
     assert "pbx" not in repr(replace(ACME, dial=address))
@@ -131,7 +131,7 @@ def test_a_number_cannot_add_to_the_address() -> None:
     ids=["one phone", "two phones", "no phone", "no phone needed"],
 )
 def test_the_browser_calls(template: str, phones: list[str], urls: list[str]) -> None:
-    """The page has a link for each number and phone, which tells the telephone system nothing else; ``tel:`` stays."""
+    """The page has a link for each number and phone, without a referrer; the link by ``tel:`` stays."""
     page = with_phones(dialing(template, by_gateway=False), *phones).get(PATH)
     numbers = [f"%2B{number[1:]}" for number in (NUMBER, OTHER)]
     assert links(page) == [f"https://pbx.example/{url.format(number)}" for number in numbers for url in urls]
@@ -154,7 +154,7 @@ def test_the_browser_calls(template: str, phones: list[str], urls: list[str]) ->
     ],
 )
 def test_the_number_has_the_tenants_format(number_format: NumberFormat, own: str, of_file: str) -> None:
-    """The telephone system gets what its phones get; the numbers of a file, which no database has, are called too."""
+    """The telephone system gets a number as phones get the number; numbers of a file are called too."""
     stage = dialing()
     serve(stage, number_format)
     browser = with_phones(stage, "desk1")
@@ -167,7 +167,7 @@ def test_the_number_has_the_tenants_format(number_format: NumberFormat, own: str
 
 @pytest.mark.parametrize("has_address", [False, True], ids=["no address", "browsers open it"])
 def test_when_the_gateway_does_not_call(has_address: bool) -> None:
-    """There is no button that the gateway's page would answer, and nothing to post to."""
+    """The page has no button of the gateway, and the gateway takes no form."""
     stage = dialing(by_gateway=False)
     stage.tenants = stage.tenants if has_address else (ACME, GLOBEX)
     browser = with_phones(stage, "desk1")
@@ -179,7 +179,7 @@ def test_when_the_gateway_does_not_call(has_address: bool) -> None:
 
 
 def test_the_gateway_calls(stage: Stage, logged: list[Any]) -> None:
-    """Once, and says so; the address is not on the page, nor is a number in the log."""
+    """The gateway calls once, and the page says so; neither the page has the address, nor the log the number."""
     browser = with_phones(stage, "desk1")
     page = browser.get(PATH)
     assert ("pbx.example" in page.body, page.body.count(f'action="{PATH}/dial"')) == (False, 2)
@@ -192,7 +192,7 @@ def test_the_gateway_calls(stage: Stage, logged: list[Any]) -> None:
 
 @pytest.mark.parametrize("status", [500, 302])
 def test_the_telephone_system_refuses(stage: Stage, status: int) -> None:
-    """The page says so, and shows nothing of the answer; no redirect is followed."""
+    """The page says that the call was not accepted, and shows nothing of the answer; no redirect is followed."""
     stage.pbx.status = status
     browser = with_phones(stage, "desk1")
     assert dial(browser).status == 303
@@ -235,7 +235,7 @@ def test_only_numbers_of_the_contact_and_phones_of_ones_own(stage: Stage, fields
 
 
 def test_whose_contacts(stage: Stage) -> None:
-    """Those that the visitor's pages show: shared ones; no private ones, no callers, none of another tenant."""
+    """The visitor can call shared contacts, and none of private books, of callers' books or of another tenant."""
     browser = with_phones(stage, "desk1")
     path = contact_id(browser, "Sara Shared")
     assert dial(browser, path, number="+4930230003").location == path
@@ -279,7 +279,7 @@ RINGING = b"Ringing +4930230001"
     ],
 )
 def test_results(logged: list[Any], status: int, body: bytes, result: DialResult, detail: str) -> None:
-    """An answer counts by its status alone; failures are logged with the host, and with neither address nor number."""
+    """The status of an answer alone decides; failures are logged with the host, and without address and number."""
     pbx, clock = TelephoneSystem(), Clock()
     pbx.status, pbx.body = status, body
     found: list[DialResult] = []
@@ -296,7 +296,7 @@ def test_results(logged: list[Any], status: int, body: bytes, result: DialResult
 
 
 class Unreachable:
-    """An agent whose connections fail."""
+    """All connections of this agent fail."""
 
     def request(self, *_: object) -> Deferred[Any]:
         return fail(Refused())
@@ -307,7 +307,7 @@ class Unreachable:
     [(URL, DialResult.REFUSED), (URL.replace("https://pbx.example", "http://127.0.0.1"), DialResult.DIALLED)],
 )
 def test_the_proxy_is_not_used_on_this_machine(url: str, answered: DialResult, logged: list[Any]) -> None:
-    """A telephone system here is called without the proxy, which cannot reach it."""
+    """The gateway calls a telephone system on its own machine without the proxy, which cannot reach it."""
     pbx, clock = TelephoneSystem(), Clock()
     pbx_http: Any = pbx.dialer(clock)._loopback_http
     unreachable: Any = Unreachable()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pages that explain, in every language."""
+"""The pages that explain an error are in every language."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def frame() -> Layout:
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
 @pytest.mark.parametrize("name", ENDINGS)
 def test_an_ending_in_another_language(frame: Layout, name: str, language: str) -> None:
-    """It says so, and no English sentence is left; the English page has some."""
+    """The page names its language and has no English sentence; the English page has some."""
     bodies = {}
     for tag in (language, "en"):
         answer = frame.page(
@@ -43,6 +43,6 @@ def test_an_ending_in_another_language(frame: Layout, name: str, language: str) 
 
 @pytest.mark.parametrize("page", asdict(PAGES).values(), ids=lambda one: one.title)
 def test_who_is_sent_to_the_administrator_is_told_where_that_is(page: ErrorPage) -> None:
-    """Each ending says for itself whether it does; the administrator of somebody's Google Workspace is another one."""
+    """Each page says for itself if it names the gateway's administrator; a Workspace administrator does not count."""
     texts = " ".join(map(str, (page.explanation, *page.advice)))
     assert page.names_administrator is ("our administrator" in texts)

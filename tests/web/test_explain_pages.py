@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Why wasn’t this caller found?  Asked on the page, told to whom it may be told, with what mends it."""
+"""The page Troubleshoot explains why a caller was not found, with advice, as far as the reader may know the reason."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ from tests.support.stage.web import (
 
 
 def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
-    """Publish the explaining world: Alice's and Bob's books to their accounts, the others' to nobody here."""
+    """Publish the world of the explanations.
+
+    Alice's and Bob's books belong to their accounts, and other books to nobody.
+    """
     context = naming_context()
     known = {account.address: account for account in stage.accounts()}
     books = tuple(
@@ -74,7 +77,7 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
 def serve_own(
     stage: Stage, *contacts: Contact, context: NamingContext | None = None, labels: Mapping[str, str] | None = None
 ) -> None:
-    """Publish these contacts of Alice's alone."""
+    """Publish a book of Alice's with only these contacts."""
     context = context or naming_context()
     [account] = stage.accounts()
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels or {}, per_number=False)
@@ -91,7 +94,7 @@ def links(page: Seen) -> list[str]:
 
 @pytest.fixture
 def alice(stage: Stage) -> Browser:
-    """Alice, whose phone is desk1."""
+    """Alice owns the phone desk1."""
     browser = owner(stage)
     serve(stage)
     return browser
@@ -144,7 +147,7 @@ def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes:
 
 
 def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
-    """For contacts with the same advice; one without a name is not called by its number."""
+    """Contacts with the same advice share one sentence; a contact without a name is not called by its number."""
     serve_own(stage, explain.contact("c1", "Karin Meier", "w 030 1234500"), explain.contact("c2", "", "w 030 1234501"))
     said = words_on(ask(alice, "030 1234599"))
     advice = "If the caller is from the same company as this contact, save the caller’s number in Google Contacts, too."
@@ -154,7 +157,7 @@ def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser) -> None:
-    """By its id and as its account; not one that Google made by itself."""
+    """The link has the contact's id and the account; a contact that Google made by itself has no link."""
     serve_own(stage, explain.contact("c77", "Karin Meier"), explain.contact("other-c78", "Karla Meier"))
     page = ask(alice, "Maier")
     assert links(page) == [f"https://contacts.google.com/person/c77?authuser={ALICE.replace('@', '%40')}"]
@@ -162,7 +165,7 @@ def test_a_contact_of_ones_own_is_opened_at_google(stage: Stage, alice: Browser)
 
 
 def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) -> None:
-    """A sentence for each; none for others."""
+    """The page has a sentence for a favourite and for a blocked contact, and none for other contacts."""
     serve_own(
         stage,
         explain.contact("c1", "Karin Meier", labels=(STARRED,)),
@@ -178,7 +181,7 @@ def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) 
 
 @pytest.mark.parametrize("who", [ALICE, ROOT], ids=["a user", "an administrator"])
 def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: str) -> None:
-    """They may be there, everybody reads; an administrator reads of a whole number that it is in one of them."""
+    """Users read that another book may have the contact. An administrator reads if another book has a whole number."""
     browser = alice
     if who == ROOT:
         browser = stage.admin()
@@ -209,7 +212,7 @@ def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
 
 
 def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
-    """What was left out, and what is in the way; of other people's accounts an administrator is told alone."""
+    """The page tells of a failed sync of one's own account; only an administrator reads of other people's syncs."""
     stage.browser().consent(account=BOB)
     mine, bobs = stage.accounts()
     stage.do(sync_state.fail, mine, "quota", NOW, None)
@@ -227,7 +230,7 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
 
 
 def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
-    """They can change the settings; users are not told of them."""
+    """Administrators can change the settings, so only their page tells of the settings."""
     admin = stage.admin()
     told = "Correct the number in Google Contacts, with its country code. A number without one gets the country"
     assert told in words_on(ask(admin, "+43 30 1234567"))
@@ -235,7 +238,7 @@ def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
 
 
 def test_whose_phones(stage: Stage, alice: Browser) -> None:
-    """One's own; an administrator's are all of the tenant."""
+    """A user can choose the own phones, and an administrator all phones of the tenant."""
     bob = owner(stage, BOB, "desk2")
     stage.do(phones.add, phones.PhoneLogin("hall", "globex", None, phones.NumberMode.VALUES, "x", 0.0))
     serve(stage)
@@ -288,12 +291,12 @@ def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
     ],
 )
 def test_the_title_names_what_was_asked(alice: Browser, asked: str, title: str) -> None:
-    """Also where a phone's filter was asked about; as text, whatever it is."""
+    """The title also names the text that a phone's filter asks for; HTML stays text."""
     assert re.findall(r"<h1[^>]*>([^\n]*)</h1>", ask(alice, asked).body) == [title]
 
 
 def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> None:
-    """From the phone's page, with its filter and base; one that found somebody cannot, nor one that is too long."""
+    """The phone's page asks with the filter and base of a search in vain, unless the filter is too long."""
     search(stage, "(cn=mue*)", 1)
     search(stage, f"(cn={'x' * MAX_QUERY_LENGTH}*)", 0)
     page = alice.get("/acme/phones/desk1")
@@ -308,7 +311,7 @@ def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> No
 
 
 def test_the_answer_comes_first(stage: Stage, alice: Browser) -> None:
-    """Then what nearly matched, then who else may have the contact, and the form for another question at the end."""
+    """The nearest matches come second, then a hint at other people's books; the form for another question is last."""
     said = words_on(ask(alice, "030 1234599"))
     order = ("desk1 finds nobody", "The difference: the last 2 digits.", "Someone else may have", "Number or name")
     places = [said.index(words) for words in order]
@@ -318,7 +321,7 @@ def test_the_answer_comes_first(stage: Stage, alice: Browser) -> None:
 
 
 def test_filters_are_for_administrators(stage: Stage, alice: Browser) -> None:
-    """The field takes them from everybody, because a phone's page sends them; employees read of numbers and names."""
+    """The form accepts filters from everybody, as a phone's page sends them; users are asked for numbers and names."""
     labels = [
         re.findall('<label for="asked">(.*?)</label>', browser.get("/acme/explain?phone=desk1").body)
         for browser in (alice, stage.admin())
@@ -327,7 +330,7 @@ def test_filters_are_for_administrators(stage: Stage, alice: Browser) -> None:
 
 
 def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
-    """A line for each would hide the rest."""
+    """The page names the first books and counts the others."""
     context = naming_context()
     books = [
         build_book(context, f"k{at}", f"k{at}@acme.example", Sharing.SHARED, (), {}, per_number=False)
@@ -346,12 +349,12 @@ def test_hostile_texts_stay_text(alice: Browser) -> None:
 
 
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
-    """What a page was asked by its address it does not look up."""
+    """The page looks nothing up for a question in the address."""
     assert "finds" not in words_on(alice.get("/acme/explain?phone=desk1&asked=mueller"))
 
 
 def test_what_a_phone_lists_before_anything_is_typed(stage: Stage, alice: Browser) -> None:
-    """A star stands for it; the setting is that of the phone's make."""
+    """A star asks for the list before anything is typed; the page names the setting of the phone's make."""
     stage.do(phones.set_model, "desk1", "snom", NumberMode.VALUES)
     said = words_on(ask(alice, "*"))
     assert "What desk1 finds for “*”" in said
@@ -373,7 +376,7 @@ def test_in_german(alice: Browser) -> None:
 
 
 def test_some_at_a_time(stage: Stage, alice: Browser) -> None:
-    """An answer may take a while; who does not wait for it is told to."""
+    """Only some answers may be under way; further questions are refused."""
     waiting: Deferred[None] = Deferred()
 
     class Slow:

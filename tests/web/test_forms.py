@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a person can do with their own account, and nobody else with it."""
+"""The forms let a person act on their own account, and nobody else."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def fulfil_wish(connection: Connection, account_id: int) -> None:
 
 
 def trouble(stage: Stage, code: str, **facts: object) -> None:
-    """The account's last sync failed."""
+    """Let the account's last sync fail."""
     (account,) = stage.accounts()
     stage.do(sync_state.begin, account.id)
     stage.do(sync_state.fail, account, code, stage.clock.seconds(), None, facts)
 
 
 def told(alice: Browser) -> str:
-    """What the page that asks about a shrunk book sends along with its answer."""
+    """Return the value that the page about a shrunk book sends with its answer."""
     [answer] = re.findall('name="accept_shrink" value="(.*?)"', alice.get("/acme/accept-shrink?account=1").body)
     return answer
 
 
 def test_sync_now(stage: Stage, alice: Browser) -> None:
-    """A wish is noted, sync is told at once, and the page says so."""
+    """The wish is stored, the sync is told at once, and the page says so."""
     (account,) = stage.accounts()
     stage.do(fulfil_wish, account.id)
     seen = alice.submit("/acme/sync")
@@ -59,7 +59,7 @@ def test_sync_now(stage: Stage, alice: Browser) -> None:
 
 
 def test_no_sync_of_a_grant_that_is_revoked(stage: Stage, alice: Browser) -> None:
-    """A page from before that asks for one is not told that it begins."""
+    """An old page may still send the form; no sync is requested, and the page does not say that a sync starts."""
     trouble(stage, "consent_revoked")
     (before,) = stage.accounts()
     assert alice.submit("/acme/sync").status == 303
@@ -68,7 +68,7 @@ def test_no_sync_of_a_grant_that_is_revoked(stage: Stage, alice: Browser) -> Non
 
 
 def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
-    """When the sync waits for it, the page leads to one that asks; then the next full sync may remove them."""
+    """The page asks before the contacts are removed; then the next full sync may remove them."""
     assert "accept-shrink" not in alice.get("/acme/").body
     assert alice.get("/acme/accept-shrink?account=1").location == "/acme/"
     trouble(stage, "suspicious_shrink", lost=35, before=60)
@@ -86,7 +86,7 @@ def test_accepting_a_shrunk_book(stage: Stage, alice: Browser) -> None:
 
 
 def test_accepting_a_shrunk_directory(stage: Stage, alice: Browser) -> None:
-    """The page says what it is, and whom to ask."""
+    """The page names the company directory, and advises to ask the Workspace administrator."""
     trouble(stage, "suspicious_shrink", source="directory", lost=35, before=60)
     asked = alice.get("/acme/accept-shrink?account=1").body
     assert "<h1>Remove 35 of 60 entries of the company directory?</h1>" in asked
@@ -106,7 +106,7 @@ def test_accepting_a_shrunk_directory(stage: Stage, alice: Browser) -> None:
     ids=["more", "of fewer", "another trouble", "nothing"],
 )
 def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Callable[[Stage], None]) -> None:
-    """It is refused when something else holds by now; the page says so, and what."""
+    """The answer is refused if the trouble has changed, and the page then shows the present trouble."""
     trouble(stage, "suspicious_shrink", lost=35, before=60)
     answer = told(alice)
     now(stage)
@@ -120,7 +120,7 @@ def test_accepting_what_a_page_told_before(stage: Stage, alice: Browser, now: Ca
 
 @pytest.mark.parametrize("answer", ["", "yes", "book-35", "book-35-60-1", "directory-35-60", "book-99-60"])
 def test_accepting_what_nobody_told(stage: Stage, alice: Browser, answer: str) -> None:
-    """A form that is no page's accepts nothing."""
+    """A value that no page has sent accepts nothing."""
     trouble(stage, "suspicious_shrink", lost=35, before=60)
     alice.submit("/acme/accept-shrink", accept_shrink=answer)
     (account,) = stage.accounts()
@@ -129,7 +129,7 @@ def test_accepting_what_nobody_told(stage: Stage, alice: Browser, answer: str) -
 
 @pytest.mark.parametrize("sharing", list(Sharing))
 def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
-    """Each choice is stored, phones are told, and the page that it leads back to shows it as chosen."""
+    """Each choice is stored, phones are told, and the page shows the choice."""
     seen = alice.submit("/acme/share", sharing=sharing.value)
     assert (seen.status, seen.location) == (303, "/acme/account")
     assert [account.sharing for account in stage.accounts()] == [sharing]
@@ -145,13 +145,13 @@ def test_share(stage: Stage, alice: Browser, sharing: Sharing) -> None:
 
 
 def revisited(stage: Stage, before: Browser, tenant: WebTenant) -> Browser:
-    """The browser after a restart with another configuration of the tenant."""
+    """Return the browser after a restart with another configuration of the tenant."""
     stage.tenants = (tenant,)
     return stage.browser(before)
 
 
 def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
-    """A group of the configuration is a choice; one that has left it stays one while the book is shared with it."""
+    """A configured group is a choice; a group that is gone stays a choice while the book is shared with it."""
     alice = revisited(stage, alice, replace(ACME, groups={"sales": 3}))
     assert "The phones of the accounts in the group (3) find your contacts" in alice.get("/acme/account").body
     assert alice.submit("/acme/share", sharing="group:sales").status == 303
@@ -171,7 +171,7 @@ def test_share_with_a_group(stage: Stage, alice: Browser) -> None:
 
 
 def test_share_a_label(stage: Stage, alice: Browser) -> None:
-    """Of a book, a label's contacts alone; the choice stays when Google has the label no more."""
+    """Only contacts with the label are shared; the choice stays when Google no longer has the label."""
     (account,) = stage.accounts()
     assert 'name="label"' not in alice.get("/acme/account").body
     stage.do(contacts.set_labels, account.id, {"contactGroups/1": "Customers", "contactGroups/2": "CUSTOMERS"})
@@ -199,7 +199,7 @@ def test_share_without_a_choice(stage: Stage, alice: Browser, fields: dict[str, 
 
 
 def test_disconnect(stage: Stage, alice: Browser) -> None:
-    """The grant is revoked at Google, all is forgotten here, and there is nothing left to disconnect."""
+    """The grant is revoked at Google, the account has no scopes, and the page offers to reconnect."""
     (account,) = stage.accounts()
     token = stage.do(accounts.read_tokens, stage.secret_box, account.id).refresh_token
     assert not stage.disconnected
@@ -219,7 +219,7 @@ def test_disconnect(stage: Stage, alice: Browser) -> None:
 
 
 def test_own_trouble_comes_before_the_trouble_of_all(stage: Stage, alice: Browser) -> None:
-    """Whoever has to reconnect sees so first, with the button, while Google rejects the tenant's client too."""
+    """A person who has to reconnect reads so first, although Google rejects the tenant's client too."""
     (account,) = stage.accounts()
     stage.do(sync_state.fail, account, "consent_revoked", stage.clock.seconds(), None)
     stage.do(tenants.raise_alarm, "acme", "client_rejected", stage.clock.seconds())
@@ -230,7 +230,7 @@ def test_own_trouble_comes_before_the_trouble_of_all(stage: Stage, alice: Browse
 
 
 def test_disconnect_asks_first(stage: Stage, alice: Browser) -> None:
-    """A page names the account and the consequence; an account that is not connected needs none."""
+    """The page names the account; there is no such page for an account that is not connected."""
     page = alice.get("/acme/disconnect?account=1")
     assert "<h1>Disconnect alice@acme.example?</h1>" in page.body
     assert '<a class="button plain" href="/acme/account">Cancel</a>' in page.body
@@ -244,7 +244,7 @@ def test_disconnect_asks_first(stage: Stage, alice: Browser) -> None:
 
 @pytest.mark.parametrize("fault", ["broken_connection_lost", "token_error_503_html", "damaged"])
 def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, fault: str) -> None:
-    """All is forgotten here just the same, also if the token cannot be read; the page says what is left to do."""
+    """The account is disconnected all the same, and the page names Google's page of permissions."""
     if fault == "damaged":
         with stage.database.begin() as connection:
             connection.execute(account_table.update().values(refresh_token=b"damaged"))
@@ -267,7 +267,7 @@ def test_disconnect_that_the_directory_cannot_follow(stage: Stage, alice: Browse
 
 
 def test_disconnect_while_the_periodic_service_revokes_the_grant(stage: Stage, alice: Browser) -> None:
-    """The page knows that the grant is revoked, also if the service has deleted the pending revocation meanwhile."""
+    """The page says that the grant is revoked although the service has deleted the pending revocation."""
 
     def revoke_pending() -> None:
         due = stage.do(revocations.read_due, stage.secret_box, stage.clock.seconds() + revocations.FIRST_WAIT)
@@ -306,7 +306,7 @@ def test_disconnect_of_a_grant_that_is_gone_already(stage: Stage, alice: Browser
 
 @pytest.mark.parametrize("form", ["sync", "accept-shrink", "disconnect"])
 def test_a_form_of_a_page_that_is_out_of_date(stage: Stage, alice: Browser, form: str) -> None:
-    """Who is not connected any more gets the page as it is now."""
+    """The form leads back to the present page, and changes nothing for an account that is not connected."""
     token = alice.get("/acme/").token
     alice.post("/acme/disconnect", {"token": token})
     revoked = stage.world.calls["/revoke"]
@@ -347,7 +347,7 @@ def unchanged(stage: Stage, before: Any) -> bool:
     ],
 )
 def test_a_foreign_form_is_refused(stage: Stage, alice: Browser, token: str | None, headers: dict[str, str]) -> None:
-    """Without the token, or from another origin, nothing is done; `tests.web.test_guarding` asks each form."""
+    """Without the token, or from another origin, a form does nothing; `tests.web.test_guarding` asks each form."""
     before = stage.accounts()
     given = alice.get("/acme/").token if token == "good" else token
     fields = {"sharing": "shared"} | ({} if given is None else {"token": given})
@@ -372,7 +372,7 @@ def test_our_own_form_is_accepted(alice: Browser, headers: dict[str, str]) -> No
     ids=["in the address", "of another encoding"],
 )
 def test_a_token_that_is_in_no_form(stage: Stage, alice: Browser, query: str, kind: str) -> None:
-    """Only the forms that our own pages send are read."""
+    """The gateway reads a token only in a form of its own pages."""
     token = alice.get("/acme/").token
     body = b"" if query else f"token={token}".encode()
     seen = alice.send(f"/acme/disconnect{query.format(token=token)}", body, {"Content-Type": kind})
@@ -380,7 +380,7 @@ def test_a_token_that_is_in_no_form(stage: Stage, alice: Browser, query: str, ki
 
 
 def test_a_token_belongs_to_its_session(stage: Stage, alice: Browser) -> None:
-    """Another person's token, or that of an earlier session, is none."""
+    """The gateway refuses another person's token, and the token of an earlier session."""
     bob = stage.visitor(account=BOB)
     old = alice.get("/acme/").token
     alice.consent("/acme/signin")
@@ -406,7 +406,7 @@ def test_a_person_touches_their_own_account_alone(stage: Stage, alice: Browser, 
 
 
 def test_a_session_is_one_in_its_tenant_alone() -> None:
-    """Elsewhere the same cookie is nothing."""
+    """Another tenant does not accept the cookie of the session."""
     stage = Stage(tenants=(ACME, GLOBEX))
     alice = stage.visitor()
     token = alice.get("/acme/").token
@@ -418,7 +418,7 @@ def test_a_session_is_one_in_its_tenant_alone() -> None:
 
 
 def test_sessions_of_two_tenants_live_side_by_side() -> None:
-    """In one browser: a sign-in to the second leaves the first and its forms alone, and so does signing out of it."""
+    """A browser can be signed in to two tenants; signing in or out of one leaves the other's session alone."""
     stage = Stage(tenants=(ACME, GLOBEX))
     browser = stage.visitor()
     token = browser.get("/acme/").token
@@ -434,7 +434,7 @@ def test_sessions_of_two_tenants_live_side_by_side() -> None:
 
 
 def test_status_of_ones_own_account(stage: Stage, alice: Browser) -> None:
-    """A user sees theirs, in the contract's shape."""
+    """A user sees only the own account, with the members of the contract."""
     stage.browser().consent(account=BOB)
     document = json.loads(alice.get("/acme/status.json").body)
     assert (document["tenant"], [one["account"] for one in document["accounts"]]) == ("acme", [ALICE])
@@ -454,10 +454,10 @@ def test_a_certificate_that_ends_is_a_warning(stage: Stage, alice: Browser) -> N
 
 
 def test_a_database_that_takes_nothing_is_told(stage: Stage, alice: Browser) -> None:
-    """Read as it was, with what is the matter: in the object, on the page in both languages, and to administrators."""
+    """The object, the page and the administration say that the gateway cannot use its database."""
     root = stage.admin()
     stage.database_fails_since = stage.clock.seconds() - 60
-    stage.clock.advance(3600)  # a visit that would be noted
+    stage.clock.advance(3600)  # the gateway would note a visit after this time
 
     def full(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.split()[0] in ("INSERT", "UPDATE", "DELETE"):
@@ -484,7 +484,7 @@ def test_a_database_that_cannot_be_read_is_told(stage: Stage, alice: Browser) ->
 
 
 def test_status_for_an_administrator() -> None:
-    """All of the tenant, and no other's; a thread describes the accounts, which may be thousands."""
+    """An administrator sees all accounts of the tenant and no others; a thread describes the accounts."""
     thread = Recorder()
     stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=thread)
     for account in (ALICE, BOB):
@@ -499,7 +499,7 @@ def test_status_for_an_administrator() -> None:
 
 
 def test_status_while_signed_out(stage: Stage, browser: Browser) -> None:
-    """Nothing is told; a damaged database may not even know any more who was signed in, and nobody could sign in."""
+    """A visitor without a sign-in is told nothing, but learns that the database fails."""
     seen = browser.get("/acme/status.json")
     assert (seen.status, json.loads(seen.body)) == (401, {"error": "sign in first"})
     stage.database_fails_since = stage.clock.seconds()
@@ -512,7 +512,7 @@ def test_status_while_signed_out(stage: Stage, browser: Browser) -> None:
     ids=["domain", "anyone", "address", "nobody", "others"],
 )
 def test_who_may_not_come_any_more_is_signed_out(stage: Stage, rules: tuple[str, ...], signed_in: bool) -> None:
-    """At the next look, whenever they have signed in; nothing can be asked for with the session of before."""
+    """The next request of such a person is signed out, and no form of the session works any more."""
     before = stage.visitor()
     token = before.get("/acme/").token
     after = revisited(stage, before, replace(ACME, allowed_users=rules))
@@ -531,7 +531,7 @@ def test_who_may_not_come_any_more_is_signed_out(stage: Stage, rules: tuple[str,
     ids=["short", "idle", "a week"],
 )
 def test_a_session_ends_by_itself(stage: Stage, alice: Browser, silence: int, times: int, signed_in: bool) -> None:
-    """After a time of silence, and after a week in any case."""
+    """A session ends after a time without requests, and after a week in any case."""
     for _ in range(times):
         stage.clock.advance(silence)
         page = alice.get("/acme/").body
@@ -545,7 +545,7 @@ def test_a_cookie_that_nobody_gave_out(browser: Browser, cookie: str) -> None:
 
 
 def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None:
-    """A copy of the database lets nobody in."""
+    """A copy of the database opens no session."""
     with stage.database.begin() as connection:
         driver: Any = connection.connection.driver_connection
         dump = "\n".join(driver.iterdump())
@@ -557,14 +557,14 @@ def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None
 
 
 def test_another_secret_box_cannot_finish_a_consent(stage: Stage, browser: Browser) -> None:
-    """A key that was replaced by hand is a trouble of the store: its page, and no trace."""
+    """After another key was put in place by hand, the callback ends with the page about the database."""
     callback = browser.code()
     stage.secret_box = SecretBox([b"A" * 43 + b"="])
     assert stage.browser(browser).get(callback).status == 503
 
 
 def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:
-    """The page of each person says that a replica holds private books, and where; other replicas are not named."""
+    """The page names each replica that may hold private books, with its address, and no other replica."""
     login = PhoneLogin("vault", "acme", None, NumberMode.VALUES, "ssha256$00$00", 1.0, replica=ReplicaBooks.PRIVATE)
     stage.do(phones.add, replace(login, name="branch1", replica=ReplicaBooks.SHARED))
     stage.do(phones.add, replace(login, name="away", tenant="globex"))
@@ -578,5 +578,5 @@ def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:
     body = alice.get("/acme/account").body
     assert "has a copy of all contacts, including private ones: vault, last seen at 192.0.2.7." in body
     assert "branch1" not in body
-    # A replica is no phone: nowhere else is its name.
+    # A replica has no page of a phone.
     assert [alice.get(page).status for page in ("/acme/phones/vault", "/acme/phones/branch1")] == [404, 404]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The gateways that share a database, on the administration's first page, and a page that another one has made."""
+"""The administration's first page lists the gateways that share a database, and pages work across gateways."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _database() -> Iterator[Database]:
 
 @pytest.fixture(name="shared")
 def _shared(database: Database) -> Stage:
-    """A gateway on PostgreSQL."""
+    """Return a stage on PostgreSQL."""
     return Stage(tenants=(ACME, GLOBEX), database=database)
 
 
@@ -35,14 +35,14 @@ def beat(database: Database, name: str, **more: object) -> None:
 
 
 def age(database: Database, name: str, *, seen: float = 0.0, started: float = 0.0) -> None:
-    """Let a gateway be so much older."""
+    """Make the times of a gateway so much earlier."""
     row = update(tables.gateway).where(tables.gateway.c.id == name)
     values = {"seen_at": tables.gateway.c.seen_at - seen, "started_at": tables.gateway.c.started_at - started}
     database.run(lambda connection: connection.execute(row.values(values)))
 
 
 def table(browser: Browser) -> list[list[str]]:
-    """The rows of the table; none: there is no table."""
+    """Return the rows of the table; without a table there are no rows."""
     panel = browser.get("/acme/admin").body.partition('id="gateways"')[2].partition("</section>")[0]
     body = panel.partition("<tbody>")[2].partition("</tbody>")[0]
     rows = []
@@ -66,7 +66,7 @@ def test_the_only_gateway_is_not_listed(shared: Stage) -> None:
 
 @needs_postgresql
 def test_what_the_administrator_sees_of_gateways(shared: Stage) -> None:
-    """Who does not serve phones is not behind, and one of them syncs."""
+    """A gateway without phones is not behind; the table marks the gateway that syncs."""
     browser = shared.admin()
     beat(shared.database, "north", is_leader=True, contacts=1234, position=10**15)
     beat(shared.database, "south", contacts=1200, position=0)
@@ -85,7 +85,7 @@ def test_what_the_administrator_sees_of_gateways(shared: Stage) -> None:
 
 @needs_postgresql
 def test_a_gateway_that_died(shared: Stage) -> None:
-    """The page says what to do, until another one has taken its place on the same machine."""
+    """The page reports the dead gateway until another gateway has started on the same machine."""
     browser = shared.admin()
     beat(shared.database, "north", is_leader=True)
     beat(shared.database, "south", contacts=1200)
@@ -103,7 +103,7 @@ def test_a_gateway_that_died(shared: Stage) -> None:
 
 
 def test_each_start_takes_the_place_of_one() -> None:
-    """Of those that died before it on its machine."""
+    """A new gateway replaces one gateway that died on its machine before."""
 
     def known(name: str, machine: str, started: float, seen: float) -> KnownGateway:
         return KnownGateway(GatewayInfo(name, machine, "1.0"), started, seen, 1000.0 - seen, 0.0)
@@ -125,7 +125,7 @@ def test_each_start_takes_the_place_of_one() -> None:
 
 @needs_postgresql
 def test_a_password_that_another_gateway_has_made(database: Database) -> None:
-    """A page that a proxy leads to another gateway says so in a sentence, and is no error."""
+    """If a proxy leads to another gateway, the page says in a sentence that the password was shown elsewhere."""
     here, there = (Stage(tenants=(ACME,), database=database) for _ in range(2))
     first = owner(here)
     second = there.browser(first)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What holds for every route, whoever adds it; and that ``guarding.rst`` speaks of tests that there are."""
+"""The tests ask every route for the same protection, and look for the tests that ``guarding.rst`` names."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from tests.support.checkout import ROOT
 from tests.support.stage.web import ALICE, BOB, GOOGLE, URL, Browser, Seen, Stage, owner, words_on
 
 ALL_ROUTES = routes(Layout.of(Stage().gate))
-# What phones and PBXs ask for has logins of its own, and no forms.
+# The routes for phones and PBXs have logins of their own, and no forms.
 FOR_PHONES = [route for route in ALL_ROUTES if route.required_role is RequiredRole.PHONE]
 ROUTES = [route for route in ALL_ROUTES if route not in FOR_PHONES]
-# A wrong secret of these is answered late.
+# A wrong secret of these routes is answered late.
 LATE = [route for route in ROUTES if "/<secret>" in route.path]
 GETS = [route for route in ROUTES if route.method == "GET"]
 POSTS = [route for route in ROUTES if route.method == "POST"]
@@ -41,7 +41,7 @@ def by_path(route: Route) -> str:
 
 
 def path_of(route: Route, value: str = "style.css") -> str:
-    """Its address in Acme, with a value for every other part."""
+    """Return the route's address in Acme, with a value for each other part."""
     return re.sub(r"<[^>]+>", quote(value, safe=""), route.path.replace("<tenant>", "acme"))
 
 
@@ -55,14 +55,14 @@ def ask(browser: Browser, route: Route, value: str = "style.css", fields: Mappin
 
 
 def dump(stage: Stage) -> list[str]:
-    """All that is stored, but for when somebody was seen last, and consents under way."""
+    """Return the stored rows, except for sign-ins and for consents under way."""
     with stage.database.begin() as connection:
         driver: Any = connection.connection.driver_connection
         return [line for line in driver.iterdump() if '"sign_in"' not in line and '"consent_flow"' not in line]
 
 
 def bob_of(stage: Stage) -> Browser:
-    """Bob's browser; Alice is connected too."""
+    """Return Bob's browser; Alice is connected too."""
     stage.browser().consent()
     browser = stage.visitor(account=BOB)
     browser.get("/acme/")
@@ -77,11 +77,11 @@ def bob(stage: Stage) -> Browser:
 
 @pytest.fixture(scope="module")
 def unchanged() -> Browser:
-    """Bob's browser, for requests that change nothing; each test sees for itself that they did not."""
+    """Bob's browser sends requests that must change nothing; each test compares the stored rows."""
     return bob_of(Stage())
 
 
-# The roles of those who are signed in.
+# Visitors with these roles are signed in.
 SIGNED_IN = {RequiredRole.SIGNED_IN, RequiredRole.PERSON, RequiredRole.ADMIN}
 
 FOREIGN = ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": f"{URL}.evil.example"})
@@ -89,7 +89,7 @@ FOREIGN = ({}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-sit
 
 @pytest.mark.parametrize("route", POSTS, ids=by_path)
 def test_every_form_asks_for_its_token(unchanged: Browser, route: Route) -> None:
-    """And for where it comes from; else nothing is done, and the page says so before it says whose page it is."""
+    """A form without its token, or from another site, does nothing; only then does the page check who is signed in."""
     stage, before = unchanged.stage, dump(unchanged.stage)
     token, stranger = unchanged.get("/acme/").token, stage.browser()
     for headers in FOREIGN:
@@ -103,7 +103,7 @@ def test_every_form_asks_for_its_token(unchanged: Browser, route: Route) -> None
 
 
 def test_a_session_sends_forms_no_faster_than_people(stage: Stage, bob: Browser) -> None:
-    """Nothing is done for more forms; searches have a limit of their own, and signing out always works."""
+    """Further forms do nothing; searches have a limit of their own, and signing out always works."""
     before, token = dump(stage), {"token": bob.get("/acme/").token}
     sent = [bob.post("/acme/source", token).status for _ in range(FORM_BURST + 1)]
     assert sent == [303] * FORM_BURST + [429]
@@ -150,7 +150,7 @@ def test_get_changes_nothing(unchanged: Browser, route: Route) -> None:
 @pytest.mark.long  # each page's own tests have the ids that it takes
 @pytest.mark.parametrize("route", ROUTES, ids=by_path)
 def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route) -> None:
-    """Neither shown nor touched: by sub, address, our own id, place on a page."""
+    """Another account's sub, address, id and place on a page neither show nor change anything."""
     alice = next(one for one in stage.accounts() if one.address == ALICE)
     token = bob.get("/acme/").token
     for key in (alice.sub, ALICE, str(alice.id), "2", "0"):
@@ -167,7 +167,7 @@ def test_other_peoples_ids_lead_nowhere(stage: Stage, bob: Browser, route: Route
     "route", [route for route in ROUTES if "phone" in route.path and "<name>" in route.path], ids=by_path
 )
 def test_other_peoples_phones_are_not_found(unchanged: Browser, route: Route) -> None:
-    """A colleague's phone and one of another tenant, each recorded, get the answer of a name that no phone has."""
+    """A colleague's phone and another tenant's phone get the same answer as an unknown name."""
     stage, now = unchanged.stage, unchanged.stage.clock.seconds()
     alice = next(account.id for account in stage.accounts() if account.address == ALICE)
     for name, tenant, owner_id in (("hers", "acme", alice), ("theirs", "globex", None)):
@@ -208,7 +208,7 @@ def test_pages_for_those_who_are_signed_in(browser: Browser, route: Route) -> No
 
 
 def test_pages_for_administrators(bob: Browser) -> None:
-    """Others are told whose they are, whatever they know."""
+    """Visitors without the role get 403 on every page of the administration."""
     assert {route for route in ROUTES if "/admin" in route.path} == {
         r for r in ROUTES if r.required_role is RequiredRole.ADMIN
     }
@@ -220,7 +220,7 @@ def test_pages_for_administrators(bob: Browser) -> None:
 
 @pytest.mark.parametrize("route", FOR_PHONES, ids=by_path)
 def test_what_phones_ask_for_needs_their_login(unchanged: Browser, route: Route) -> None:
-    """Somebody's session is none; a secret that is wrong is refused late."""
+    """A session opens none of these routes, and a wrong secret is refused late."""
     stage, before = unchanged.stage, dump(unchanged.stage)
     path = path_of(route, "snom")
     if "<secret>" in route.path:
@@ -233,7 +233,7 @@ def test_what_phones_ask_for_needs_their_login(unchanged: Browser, route: Route)
 
 
 def test_wrong_secrets_are_answered_late(unchanged: Browser) -> None:
-    """On every route that has one in its path and asks for no login."""
+    """The routes are those with a secret in the path and without a login."""
     assert [by_path(route) for route in LATE] == [
         "GET /<tenant>/provision/<secret>/",
         "GET /<tenant>/provision/<secret>/<file>",
@@ -246,7 +246,7 @@ def test_wrong_secrets_are_answered_late(unchanged: Browser) -> None:
 
 
 def test_every_route_of_a_tenant_says_who_may_ask() -> None:
-    """A form is for somebody who is signed in, but for the button that signs in with the key of a link."""
+    """A form needs a sign-in, except for the button that signs in with the key of a link."""
     open_to_all = {route.path for route in POSTS if route.required_role is RequiredRole.TENANT}
     assert open_to_all == {"/<tenant>/link"}
     others = {route.required_role for route in POSTS if route.path not in open_to_all}
@@ -269,7 +269,7 @@ def test_a_test_that_the_page_names_is_there(name: str) -> None:
 
 
 def test_every_item_names_a_test() -> None:
-    """An item without one is a promise."""
+    """Each item of the page has to name a test that keeps the promise."""
     items = GUARDING.split("   * - ")[1:]
     assert len(items) == 2 + 17 + 23
     assert [item.splitlines()[0] for item in items if "``tests/" not in item] == ["Item", "Item"]

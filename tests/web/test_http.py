@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Requests as values: the client's address, cookies, forms, the public URL, and how often a client may ask."""
+"""A request has the client's address, cookies and forms as values; a public URL has its parts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from ldapgw.web.http import (
     ],
 )
 def test_the_nearest_address_that_is_no_proxy(peer: str, forwarded_for: tuple[str, ...], found: str) -> None:
-    """Trusted proxies are believed, and only they; nothing but an address gets through."""
+    """The function believes only trusted proxies, and returns nothing but addresses."""
     assert client_address(peer, forwarded_for, lambda address: address.startswith("10.0.0.")) == found
 
 
@@ -64,7 +64,7 @@ def test_the_nearest_address_that_is_no_proxy(peer: str, forwarded_for: tuple[st
     ],
 )
 def test_how_a_cookie_is_set(secure: bool, value: str) -> None:
-    """With ``__Host-`` and Secure on https, without both on http."""
+    """A cookie has ``__Host-`` and Secure on HTTPS, and neither on HTTP."""
     assert HttpCookies(secure=secure).set(Cookie.SESSION, "x", tenant="acme", seconds=60) == ("Set-Cookie", value)
 
 
@@ -83,7 +83,7 @@ def test_how_a_cookie_is_set(secure: bool, value: str) -> None:
     ],
 )
 def test_which_cookies_are_read(headers: list[str], found: dict[Cookie, str]) -> None:
-    """Ours, by their whole name; one that comes twice may be planted, and counts as none."""
+    """Only cookies with our whole names are read; a cookie that comes twice may be planted, and is not read."""
     assert HttpCookies(secure=True).read(headers) == found
 
 
@@ -101,7 +101,7 @@ def test_which_sessions_are_read(header: str, found: dict[str, str]) -> None:
 
 
 def test_a_secret_has_256_bits() -> None:
-    """It is as long as RFC 7636 asks a verifier to be, and has its signs alone."""
+    """A secret has 32 random octets, and the length and characters that RFC 7636 asks of a verifier."""
     asked: list[int] = []
 
     def random(length: int) -> bytes:
@@ -114,7 +114,7 @@ def test_a_secret_has_256_bits() -> None:
 
 @pytest.mark.parametrize("value", ["", "A" * 42, "A" * 44, "A" * 42 + "=", "A" * 42 + "\n", "ä" * 43])
 def test_what_is_no_secret(value: str) -> None:
-    """It is not even looked up."""
+    """Values with another length or other characters are not looked up."""
     assert not is_secret(value)
 
 
@@ -145,7 +145,7 @@ FILE = '; filename="client.json"\r\nContent-Type: application/json'
     ids=["a file", "not UTF-8", "no file", "twice", "a field and a file", "nothing", "too many", "too large"],
 )
 def test_a_multipart_form(body: bytes, fields: dict[str, str]) -> None:
-    """A file is a field with its text; a field that comes twice is none."""
+    """A file is a field with its text; a field that comes twice is left out."""
     assert _parse_form(MULTIPART, body + END)[0] == fields
 
 
@@ -183,13 +183,13 @@ def test_any_octets(octets: bytes, before: bytes) -> None:
     ],
 )
 def test_the_parts_of_public_url(url: str, origin: str, path: str, secure: bool) -> None:
-    """The origin is written as browsers write it."""
+    """The origin has the form that browsers send."""
     place = PublicUrl.parse(url)
     assert (place.origin, place.path, place.secure) == (origin, path, secure)
 
 
 def test_addresses() -> None:
-    """The redirect URI is the configured text, letter for letter."""
+    """The redirect URI begins with the configured text, letter for letter."""
     place = PublicUrl.parse("https://X.example:443/book")
     assert place.redirect_uri == "https://X.example:443/book/oauth/callback"
     assert place.tenant_url("acme") == "https://X.example:443/book/acme/"
@@ -209,6 +209,6 @@ def test_addresses() -> None:
     ],
 )
 def test_entity_tags_that_a_client_has(header: str, is_current: bool) -> None:
-    """RFC 9110 13.1.2: a list, or any representation; weak and strong tags are compared alike."""
+    """The header has a list or a star (RFC 9110 13.1.2); weak and strong tags are compared alike."""
     request = HttpRequest(headers={"if-none-match": header})
     assert [request.has_current(tag) for tag in ('"a1"', 'W/"a1"')] == [is_current] * 2

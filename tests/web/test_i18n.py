@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The languages of the pages: which one a browser gets, and that each of them is whole."""
+"""A browser gets a page in the best of our languages, and the catalog of each language is complete."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ VALUES = re.compile(r"%\(\w+\)[sd]")
     ],
 )
 def test_what_a_browser_asks_for(accepted: str, tag: str) -> None:
-    """The best of what we have; English where nothing fits, or makes sense."""
+    """The best of our languages is chosen, and English if none fits or the header makes no sense."""
     assert best_language(accepted) == tag
 
 
 @pytest.mark.parametrize("path", catalog_files(), ids=lambda path: path.stem)
 def test_a_catalog_is_whole(path: Path) -> None:
-    """Every message is translated, with the same values in it, and no other is there; scripts/catalogs keeps it so."""
+    """The catalog translates exactly the present messages, with the same values; scripts/catalogs writes it."""
     assert path.read_bytes() == written(path, extracted())
     for message in stored(path):
         if not message.id:
@@ -65,12 +65,12 @@ def test_a_catalog_is_whole(path: Path) -> None:
 
 
 def test_the_template_for_translators_has_every_message() -> None:
-    """A new language begins with it; scripts/catalogs keeps it so."""
+    """A new language begins with the template, which scripts/catalogs writes."""
     assert TEMPLATE.read_bytes() == template(extracted())
 
 
 def test_every_language_has_its_catalog() -> None:
-    """All but the one that the code is written in."""
+    """Every language but English, the language of the code, has a catalog."""
     assert [path.stem for path in catalog_files()] == sorted(LANGUAGES.keys() - {"en"})
 
 
@@ -87,7 +87,7 @@ def test_figures_and_times(tag: str, count: str, moment: str, day: str) -> None:
 
 
 def test_phrases() -> None:
-    """Their values are translated where they are phrases, and written as the language has it where they are times."""
+    """Values that are phrases are translated, and times have the form of the language."""
     german = languages()["de"]
     phrase = Phrase(
         "This access ends on %(when)s. To keep your contacts up to date, reconnect on %(page)s.",
@@ -105,7 +105,7 @@ def test_phrases() -> None:
 
 
 def test_the_switch(browser: Browser) -> None:
-    """What was chosen is remembered, before what the browser asks for; another page of ours has it too."""
+    """The choice is stored in a cookie, has precedence over the browser's languages, and counts on other pages."""
     german = {"Accept-Language": "de"}
     assert '<html lang="de">' in browser.get("/acme/", german).body
     seen = browser.get("/acme/?language=en", german)
@@ -134,7 +134,7 @@ def test_the_switch_keeps_what_was_chosen(browser: Browser, path: str, switched:
 
 
 def test_the_switch_after_a_form_that_was_refused(browser: Browser) -> None:
-    """It leads to the page with the form, in the language that was chosen."""
+    """The switch links to the page with the form."""
     browser.consent()
     body = browser.submit("/acme/phones", name="no name").body
     assert '<a href="/acme/phones?language=de" lang="de"' in body
@@ -148,7 +148,7 @@ def test_a_language_that_we_do_not_have(browser: Browser, chosen: str) -> None:
 
 
 class Words(HTMLParser):
-    """What of a template's own text would be shown, or read aloud."""
+    """Collect the words of a template that a page would show or read aloud."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Words(HTMLParser):
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.stem)
 def test_no_word_of_a_template_is_forgotten(path: Path) -> None:
-    """All that stands in it outside of what is translated is tags and signs."""
+    """Outside of translated blocks a template has no words."""
     text, translated, block = [], False, ""
     for _, kind, value in Environment(extensions=["jinja2.ext.i18n"], autoescape=True).lex(path.read_text()):
         if kind == "name" and not block:

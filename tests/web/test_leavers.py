@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""People who leave and people who are not connected yet, on the administration's pages."""
+"""The administration's pages show people who leave, and people who are not connected yet."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def logged(stage: Stage) -> list[tuple[str, str]]:
 
 
 def rows(seen: Seen) -> list[str]:
-    """The state of each row of the table."""
+    """Return the state in each row of the table."""
     return [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in re.findall(r'data-label="State">(.*)', seen.body)]
 
 
@@ -77,7 +77,7 @@ def rows(seen: Seen) -> list[str]:
     ],
 )
 def test_a_leaver_is_seen_and_kept(stage: Stage, admin: Browser, reason: LeaverReason, why: str) -> None:
-    """With the date on which the person leaves, in place of what the person would have to do."""
+    """The pages show the date on which the person leaves, and an administrator can keep the person."""
     alice, bob = connect(stage, ALICE, code="consent_revoked"), connect(stage, BOB)
     leave(stage, alice, reason=reason, ago=4 * DAY)
     leaves = "leaves on 1 October 2026"
@@ -131,7 +131,7 @@ def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: B
 
 
 def test_nobody_leaves_on_a_date_unless_the_tenant_says_so(stage: Stage) -> None:
-    """The page then says only that the person has left."""
+    """Without the setting the page says only that the person has left."""
     stage.tenants = (replace(COMPANY, remove_leavers=0.0),)
     leave(stage, connect(stage, ALICE), reason=LeaverReason.DELETED)
     assert rows(by_link(stage).get(PAGE)) == ["✓ Connected has left"]
@@ -146,7 +146,7 @@ def hold(stage: Stage, count: int) -> list[int]:
 
 
 def test_many_leavers_are_approved(stage: Stage, admin: Browser) -> None:
-    """Only those who were due and are not kept, and only after a page has named them."""
+    """Only people who are due and not kept are approved, and only after a page has named them."""
     soon = connect(stage, "soon@acme.example")
     leave(stage, soon)
     kept, *ids = hold(stage, 5)
@@ -175,12 +175,12 @@ def test_many_leavers_are_approved(stage: Stage, admin: Browser) -> None:
 
 
 def fields(form: str) -> dict[str, str]:
-    """The hidden fields of a form."""
+    """Return the hidden fields of a form."""
     return dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', form.partition("</form>")[0]))
 
 
 def test_very_many_leavers_are_approved_in_parts(stage: Stage, admin: Browser) -> None:
-    """The form and the page that asks are small enough for the gateway that has to read them."""
+    """A form has at most as many people as the gateway can read from it."""
     hold(stage, MAX_APPROVED + 5)
     page = admin.get(PAGE)
     assert f"{MAX_APPROVED} people have left and are about to be removed." in words_on(page)
@@ -194,7 +194,7 @@ def test_very_many_leavers_are_approved_in_parts(stage: Stage, admin: Browser) -
 
 
 def list_people(stage: Stage, holder: int, people: Mapping[str, Iterable[str]]) -> None:
-    """Store a directory: e-mail addresses by name, which is Google's key of the person too."""
+    """Store a directory: e-mail addresses by name, which is also Google's key of the person."""
     stage.do(sync_state.write_source_states, holder, {Source.DIRECTORY: SourceState.ON})
     listed = [Contact(f"c{n}", Source.DIRECTORY, key, key, emails=tuple(people[key])) for n, key in enumerate(people)]
     store_contacts(stage, holder, listed, Source.DIRECTORY)
@@ -202,7 +202,7 @@ def list_people(stage: Stage, holder: int, people: Mapping[str, Iterable[str]]) 
         connection.execute(update(account).where(account.c.id == holder).values(hd="acme.example"))
 
 
-# The sub of the account that the tests connect is the address.
+# The tests' accounts have their address as their sub.
 PEOPLE = {
     BOB: ["b@acme.example"],
     "Alice": ["Alice@ACME.example"],
@@ -214,13 +214,13 @@ PEOPLE = {
 
 
 def listed(seen: Seen) -> list[str]:
-    """The addresses of the section, as it lists them."""
+    """Return the addresses that the section lists."""
     section = seen.body.partition('id="unconnected"')[2].partition("</details>")[0]
     return [html.unescape(words) for words in re.findall(r"<li><span>([^<]*)</span>", section)]
 
 
 def test_people_of_the_directory_who_are_not_connected(stage: Stage, admin: Browser) -> None:
-    """Those whom the tenant admits, whose addresses and Google keys no account has; one link writes to all of them."""
+    """The section lists people whom the tenant admits and who have no account; one link writes to all of them."""
     alice = connect(stage, ALICE)
     connect(stage, BOB)
     assert "In the directory, not connected" not in admin.get(PAGE).body
@@ -248,7 +248,7 @@ def test_external_contacts_are_not_invited_when_everybody_may_connect(stage: Sta
 
 
 def test_a_large_directory(stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some of them by name and the number of all, in a section that is folded; the links write to some at a time."""
+    """The page names some people and the number of all; each link writes to some of them."""
     list_people(stage, connect(stage, ALICE), {f"P{n}": [f"p{n:03}@acme.example"] for n in range(130)})
     page = admin.get(PAGE)
     assert len(listed(page)) == 50

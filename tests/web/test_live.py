@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who is told of a change: topics, accounts that change in the database, and the streams to browsers."""
+"""Pages learn of changes by topics, by a watch on the accounts in the database, and by streams to browsers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage, by_l
 
 
 def test_topics() -> None:
-    """Who listens is called, as often as something is told, until they end it."""
+    """A listener is called each time that one of its topics is told, until the listener ends."""
     live = ChangeNotifier()
     heard: list[str] = []
     end_one = live.subscribe(["a", "b", "b"], lambda: heard.append("one"))
@@ -51,7 +51,7 @@ def test_one_who_ends_while_told() -> None:
 
 @pytest.fixture
 def monitored(stage: Stage) -> MonitoredStore:
-    """The store as the gateway has it, which knows of its failures."""
+    """Return a store that knows of its failures, as the gateway's store does."""
     return MonitoredStore(
         stage.database, stage.clock.seconds, stage.clock.seconds, run=maybeDeferred, read=maybeDeferred
     )
@@ -59,7 +59,7 @@ def monitored(stage: Stage) -> MonitoredStore:
 
 @pytest.fixture
 def watched(stage: Stage, monitored: MonitoredStore) -> tuple[AccountWatcher, list[str]]:
-    """Alice's page is open, Bob's is not; what is heard of either."""
+    """Return a watch and a list of its messages; Alice's page is open and Bob's is not."""
     for address in (ALICE, BOB):
         stage.browser().consent(account=address)
     heard: list[str] = []
@@ -77,7 +77,7 @@ def look(watch: AccountWatcher) -> None:
 
 
 def test_a_change_of_an_account_that_is_looked_at(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
-    """It is told once; others' are not, nor is what does not show."""
+    """A change that the open page shows is told once; other accounts and other changes are not told."""
     watch, heard = watched
     look(watch)
     stage.do(accounts.set_sharing, stage.account(BOB).id, Sharing.SHARED, "")
@@ -105,7 +105,7 @@ def test_an_account_that_is_added(stage: Stage, watched: tuple[AccountWatcher, l
 
 
 def test_a_page_that_was_opened_meanwhile(stage: Stage, watched: tuple[AccountWatcher, list[str]]) -> None:
-    """It may have been made before the change that is looked at now, so it is told in any case."""
+    """A new listener is told in any case, because its page may be older than the change."""
     watch, heard = watched
     stage.live.subscribe([person_topic("acme", stage.world.account(BOB).sub)], lambda: heard.append(BOB))
     look(watch)
@@ -113,7 +113,7 @@ def test_a_page_that_was_opened_meanwhile(stage: Stage, watched: tuple[AccountWa
 
 
 def test_the_database_can_be_used_again(monitored: MonitoredStore, watched: tuple[AccountWatcher, list[str]]) -> None:
-    """Pages that were made meanwhile say that it cannot: they are told, although no account has changed."""
+    """Pages that say that the database fails are told of its recovery, although no account has changed."""
     watch, heard = watched
     monitored.mark_recovered()
     look(watch)
@@ -125,7 +125,7 @@ def test_the_database_can_be_used_again(monitored: MonitoredStore, watched: tupl
 
 
 class Stream(Connection):
-    """A browser that listens to events.
+    """A browser listens to events.
 
     :param pages: the gateway's pages, if several browsers share them.
     """
@@ -139,7 +139,7 @@ class Stream(Connection):
         self.transport.clear()
 
     def heard(self) -> list[str]:
-        """What has come since the last call, a piece each."""
+        """Return the pieces that have come since the last call."""
         pieces = self.transport.value().decode().split("\r\n")[1::2]
         self.transport.clear()
         return pieces
@@ -150,7 +150,10 @@ def topic(stage: Stage) -> str:
 
 
 def test_an_event(stage: Stage, alice: Browser) -> None:
-    """It says that there is something, and no more; several at once are one, and the next waits a second."""
+    """An event says only that something has changed.
+
+    Events at the same time become one, and the next one waits a second.
+    """
     stream = Stream(stage, alice)
     assert b"Content-Type: text/event-stream\r\n" in stream.head
     assert b"Cache-Control: no-store\r\n" in stream.head
@@ -197,7 +200,7 @@ def test_the_progress_of_a_first_sync(stage: Stage, alice: Browser) -> None:
 
 
 def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
-    """Bob's account is nothing to Alice."""
+    """Alice's page does not hear of Bob's account."""
     stage.browser().consent(account=BOB)
     stream = Stream(stage, alice)
     stage.live.notify(person_topic("acme", stage.world.account(BOB).sub))
@@ -207,7 +210,7 @@ def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_stream_is_kept_alive_and_ends(stage: Stage, alice: Browser) -> None:
-    """A line now and then; after ten minutes the browser comes back by itself."""
+    """The stream sends a line now and then, and ends after ten minutes; the browser then opens another one."""
     stream = Stream(stage, alice)
     stage.clock.pump([KEEPALIVE_SECONDS] * int(MAX_STREAM_SECONDS / KEEPALIVE_SECONDS - 1))
     assert set(stream.heard()) == {":\n\n"}
@@ -217,7 +220,7 @@ def test_a_stream_is_kept_alive_and_ends(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_stream_ends_with_its_session(stage: Stage, alice: Browser) -> None:
-    """Signed out elsewhere, or too old; and listening does not keep a session alive."""
+    """A stream ends after its session was signed out."""
     stream = Stream(stage, alice)
     alice.submit("/acme/signout")
     stage.clock.advance(KEEPALIVE_SECONDS)
@@ -239,7 +242,7 @@ def test_a_stream_whose_session_cannot_be_read_ends(error: Exception) -> None:
 
 @pytest.mark.parametrize("outcome", [True, False], ids=["over", "not over"])
 def test_a_stream_that_gives_way_during_the_check(caplog_twisted: list[str], outcome: bool) -> None:
-    """The outcome of the check changes nothing then."""
+    """The outcome of the check changes nothing after the stream has given way."""
     clock, written, over = Clock(), list[bytes](), Deferred[bool]()
 
     async def is_over() -> bool:
@@ -255,7 +258,7 @@ def test_a_stream_that_gives_way_during_the_check(caplog_twisted: list[str], out
 
 
 def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
-    """Nothing is left of its stream, not even what was about to be said."""
+    """The gateway ends the stream and its pending message."""
     stream = Stream(stage, alice)
     stage.live.notify(topic(stage))
     stream.close()
@@ -265,7 +268,10 @@ def test_a_browser_that_goes_away(stage: Stage, alice: Browser) -> None:
 
 
 def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
-    """Ten windows of a person, in whatever browsers; one more ends the oldest, which asks again after a minute."""
+    """A person may have ten streams in all browsers.
+
+    One more ends the oldest, which waits a minute before it asks again.
+    """
     pages, browsers = web_resource(stage.gate), (alice, stage.visitor("/acme/signin"))
     streams = [Stream(stage, browsers[number % 2], pages) for number in range(MAX_STREAMS_PER_PERSON + 1)]
     assert [stream.head[9:12] for stream in streams] == [b"200"] * (MAX_STREAMS_PER_PERSON + 1)
@@ -278,7 +284,7 @@ def test_only_so_many_streams(stage: Stage, alice: Browser) -> None:
 
 
 def test_streams_of_administrators_by_link(stage: Stage) -> None:
-    """Each session counts as a person of its own."""
+    """Each session by link counts as a person of its own."""
     pages, browsers = web_resource(stage.gate), (by_link(stage), by_link(stage))
     streams = [Stream(stage, browsers[number % 2], pages) for number in range(MAX_STREAMS_PER_PERSON + 1)]
     assert [stream.head[9:12] for stream in streams] == [b"200"] * (MAX_STREAMS_PER_PERSON + 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""XML phone books and the contact feed over HTTP: who reads which contacts, and how they are sent."""
+"""XML phone books and the contact feed over HTTP have the contacts that a phone may read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def stage() -> Stage:
 
 
 def names(answer: Seen) -> list[str]:
-    """Of Yealink's, Fanvil's or Cisco's entries."""
+    """Return the names of the entries in a book for Yealink, Fanvil or Cisco."""
     assert answer.status == 200, answer
     root = ElementTree.fromstring(answer.body)
     return [entry.findtext("Name", "") for entry in root.findall("DirectoryEntry")]
@@ -51,7 +51,7 @@ def read(browser: Browser, vendor: str = "yealink", login: dict[str, str] | None
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_each_vendor(browser: Browser, vendor: str) -> None:
-    """By login and by secret, GET and POST; the contacts of a book for callers and of a private one are not in it."""
+    """A login and a secret read the book, by GET and POST; private books and books for callers are not in it."""
     login, path = basic(), f"/acme/book/{vendor}.xml"
     answers = [
         browser.get(path + "?q=b", login),
@@ -85,7 +85,7 @@ def test_each_vendor(browser: Browser, vendor: str) -> None:
     ids=str,
 )
 def test_the_order_and_the_parts(browser: Browser, asked: dict[str, str], found: list[str]) -> None:
-    """A phone book and the feed have the same contacts in the same order: all that the phone sees, or a part."""
+    """A phone book and the feed have the same contacts in the same order, for the whole list and for its parts."""
     feed = contacts(browser.get(f"{FEED}?{urlencode(asked)}", basic()))
     assert (names(read(browser, **asked)), [contact["name"] for contact in feed]) == (found, found)
 
@@ -132,7 +132,7 @@ def test_the_parts_of_a_list_on_a_gigaset(stage: Stage, browser: Browser, monkey
 
 
 def test_the_menu_of_cisco(browser: Browser) -> None:
-    """Its links lead on with the same secret, at the public address."""
+    """The links of the menu have the same secret and the public address."""
     menu = ElementTree.fromstring(browser.get(f"/acme/book/pbx.{SECRET}/cisco.xml").body)
     links = [item.findtext("URL", "") for item in menu.findall("MenuItem")]
     assert all(link.startswith(f"{URL}/acme/book/pbx.{SECRET}/cisco.xml?") for link in links)
@@ -140,7 +140,7 @@ def test_the_menu_of_cisco(browser: Browser) -> None:
 
 
 def test_grandstreams_file(browser: Browser) -> None:
-    """Its phones ask for this name below their path."""
+    """Grandstream's phones ask for this name."""
     assert read(browser, "phonebook").body == read(browser, "grandstream").body
 
 
@@ -150,7 +150,7 @@ def test_no_such_book(browser: Browser, path: str) -> None:
 
 
 def test_a_secret_leaves_no_trace(browser: Browser, logged: list[object]) -> None:
-    """Not in the log, nor in a cache, nor in the address of who is visited next."""
+    """The secret is in no log, no cache and no referrer."""
     answer = browser.get(SECRET_PATH)
     assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == (["no-store"], ["no-referrer"])
     browser.get(SECRET_PATH.replace("yealink", "nobody"))
@@ -161,7 +161,7 @@ def test_a_secret_leaves_no_trace(browser: Browser, logged: list[object]) -> Non
 
 
 def test_a_book_that_has_not_changed(browser: Browser) -> None:
-    """It is not sent again, also when the tag comes back in another form."""
+    """An unchanged book is not sent again, also if the client sends its tag in another form."""
     first = read(browser)
     [etag] = first.headers["etag"]
     for tag in (etag, etag.removeprefix("W/"), f'"x", {etag}'):
@@ -194,19 +194,19 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
 
 
 def another_login(stage: Stage, name: str, **viewer: Any) -> PhoneAccess:
-    """A further login of Alice's; its view differs in what is given."""
+    """Return a further login of Alice's, with the given changes to its view."""
     made = login(name, "acme", stage.catalog.snapshot.dit.directories[0].context.base, "a")
     return replace(made, viewer=made.viewer._replace(**viewer))
 
 
 def searches(stage: Stage, name: str) -> list[int]:
-    """How many contacts each search of a login has found."""
+    """Return the number of contacts that each search of a login has found."""
     of_login = stage.watch.search_log.searches_of(f"cn={name},ou=phones,{stage.watch.base_dn('acme')}")
     return [search.entries for search in of_login]
 
 
 def test_an_unchanged_book_is_read_once(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
-    """All phones with the same access get it, also by POST, by secret and for a tag; each search is on their pages."""
+    """Phones with the same access get the kept book, by each way; each phone's page has its searches."""
     publish(stage, desk=another_login(stage, "desk"))
     first = read(browser, "snom", q="b")
     same = [
@@ -225,7 +225,7 @@ def test_an_unchanged_book_is_read_once(stage: Stage, browser: Browser, reads: l
 
 
 def test_books_that_differ(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
-    """Another access, query, vendor, format of numbers or site; each is kept for itself."""
+    """Another access, query, vendor, number format or site gets a book of its own."""
     context = stage.catalog.snapshot.dit.directories[0].context
     dials = number_formatter(NumberFormat.NATIONAL, context)
     publish(
@@ -257,7 +257,7 @@ def test_kept_books_by_encoding(stage: Stage, reads: list[ListQuery]) -> None:
 
 
 def test_links_are_the_phones_own(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
-    """Nobody gets another phone's secret, and a link asks for the same part of the book as the phone."""
+    """Each phone gets links with its own secret; a link asks for the same part of the book as the phone."""
     context = stage.catalog.snapshot.dit.directories[0].context
     berta = person("a2", "Berta Berg", (Kind.WORK, "030 1234568"))
     publish(stage, lambda book: update_book(book, context, [berta], (), LABELS) if book.key == "a" else book)
@@ -271,7 +271,7 @@ def test_links_are_the_phones_own(stage: Stage, browser: Browser, reads: list[Li
 
 
 def test_a_changed_book(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
-    """It is read anew once it is published, with all that follows from it."""
+    """The book is read anew after each publication."""
     assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
     context = stage.catalog.snapshot.dit.directories[0].context
     eve = person("b2", "Eve Ender", (Kind.WORK, "030 7654322"))
@@ -290,7 +290,7 @@ def test_a_changed_book(stage: Stage, browser: Browser, reads: list[ListQuery]) 
 def test_whole_numbers_are_read_each_time(
     browser: Browser, reads: list[ListQuery], vendor: str, asked: dict[str, str]
 ) -> None:
-    """They draw on the budget for callers' names, and the next answer may be another one."""
+    """A search for a whole number draws on the budget for callers' names, so its answer is not kept."""
     for _ in range(2):
         assert "Carl Cäsar" in read(browser, vendor, None, **asked).body
     assert len(reads) == 2
@@ -326,7 +326,7 @@ BOB = {
 
 
 def contacts(answer: Seen) -> list[dict[str, Any]]:
-    """The contacts of a feed, without their ids, which have to differ."""
+    """Return the contacts of a feed without their ids, which have to differ."""
     assert (answer.status, answer.headers["content-type"]) == (200, ["application/json"]), answer
     found: list[dict[str, Any]] = json.loads(answer.body)["contacts"]
     assert len({contact.pop("contactId") for contact in found}) == len(found)
@@ -334,12 +334,12 @@ def contacts(answer: Seen) -> list[dict[str, Any]]:
 
 
 def fed(browser: Browser, login: str = "pbx") -> list[str]:
-    """The names in the feed of a login."""
+    """Return the names in the feed of a login."""
     return [contact["name"] for contact in contacts(browser.get(FEED, basic(login)))]
 
 
 def test_the_fields_of_the_feed(browser: Browser, reads: list[ListQuery]) -> None:
-    """By login, by secret and by POST, read once; no contacts of a book for callers or of a private one are in it."""
+    """Each way of asking gets the same feed, which is read once; private books and books for callers are not in it."""
     answers = [
         browser.get(FEED, basic()),
         browser.get(FEED, bearer()),
@@ -351,21 +351,21 @@ def test_the_fields_of_the_feed(browser: Browser, reads: list[ListQuery]) -> Non
 
 
 def test_the_parts_of_the_feed(browser: Browser) -> None:
-    """A phone without an account reads what is shared, and nobody another tenant's feed."""
+    """A phone without an account reads the shared contacts, and another tenant's phone reads that tenant's feed."""
     assert fed(browser, login="hall") == ["Bob Bauer"]
     other = contacts(browser.get("/globex/book/contacts.json", basic("other.pbx")))
     assert [contact["name"] for contact in other] == ["Dora Dorn"]
 
 
 def test_an_id_in_the_feed_stays(browser: Browser) -> None:
-    """A contact has the same id for another phone, whatever else the phone sees."""
+    """A contact has the same id in the feeds of all phones."""
     feeds = [json.loads(browser.get(FEED, basic(name)).body)["contacts"] for name in ("pbx", "hall")]
     ids = [{contact["name"]: contact["contactId"] for contact in feed} for feed in feeds]
     assert ids[1] == {"Bob Bauer": ids[0]["Bob Bauer"]}
 
 
 def test_a_revoked_phone(stage: Stage, browser: Browser) -> None:
-    """Neither its login nor its secret reads on, although the feed is kept for others."""
+    """The login and the secret of a revoked phone get no feed, although the feed is kept for other phones."""
     assert fed(browser) == ["Anna Berg", "Bob Bauer"]
     snapshot = stage.catalog.snapshot
     left = {name: login for name, login in snapshot.logins.items() if name != "pbx"}
@@ -377,7 +377,7 @@ def test_a_revoked_phone(stage: Stage, browser: Browser) -> None:
 
 
 def test_the_feed_without_a_book_that_has_become_private(stage: Stage, browser: Browser) -> None:
-    """An unchanged feed is answered by its ETag; a kept feed ends with the directory that it was read from."""
+    """An unchanged feed is answered by its ETag; after a change of sharing the feed is read anew."""
     [etag] = browser.get(FEED, basic()).headers["etag"]
     assert browser.get(SECRET_FEED, {"If-None-Match": etag}).status == 304
     publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
@@ -404,7 +404,10 @@ def kept(books: KeptBooks, keys: list[BookKey], edition: object = EDITION) -> li
 
 
 def test_the_books_sent_last_are_kept() -> None:
-    """As many as there is room for; a short one takes some room too, and one that is too long is not kept."""
+    """The newest books are kept while there is room.
+
+    A short book takes some room too, and a very long one is not kept.
+    """
     books, keys = KeptBooks(max_octets=20_000, max_book=15_000), [*map(key_of, range(9))]
     assert kept(books, keys[:1]) == [False]
     for key in keys[:3]:
@@ -424,7 +427,7 @@ def test_the_books_sent_last_are_kept() -> None:
 
 
 def test_no_book_outlives_its_directory() -> None:
-    """Nor is a book kept that was read before; another tenant's is."""
+    """A new directory ends the tenant's kept books, also books that are read late; another tenant's books stay."""
     books, keys = KeptBooks(), [*map(key_of, range(3))]
     other, later = key_of(0, "globex"), object()
     assert kept(books, [keys[0], other]) == [False, False]

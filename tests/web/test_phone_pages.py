@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The pages about phones: added, set up, watched, removed, by those who may; QR codes, and passwords just made."""
+"""The pages of phones add, show, change and remove phones for people with the right to do so."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
 
 
 def test_a_code_is_drawn_without_script_and_style() -> None:
-    """One image of the text, with a title, as large as the code with its margin; the title is text."""
+    """The code is one image with a title, as large as the code with its margin; the title stays text."""
     drawn = ElementTree.fromstring(str(qr_code(TEXT, "<b>settings</b>")))
     side = str((segno.make(TEXT, micro=False, boost_error=False).symbol_size()[0]) * 4)
     assert (drawn.get("role"), drawn.get("width"), drawn.get("height")) == ("img", side, side)
@@ -78,7 +78,7 @@ def test_a_code_is_drawn_without_script_and_style() -> None:
 
 
 def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
-    """By the phone's name in whichever case; a newer one counts, and lasts as long as if it were the first."""
+    """The password is found by the phone's name in any case; a newer password replaces the old one and its time."""
     kept = OneTimePasswords()
     kept.add("session", "Desk1", "old", 100.0)
     kept.add("session", "desk2", "other", 101.0)
@@ -90,7 +90,7 @@ def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
 
 
 def test_it_can_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In all sessions; of more than are kept the oldest goes."""
+    """A password can be forgotten in all sessions; if there are too many, the oldest one goes."""
     kept = OneTimePasswords()
     for session in ("a", "b"):
         kept.add(session, "desk1", "secret", 0.0)
@@ -103,7 +103,7 @@ def test_it_can_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_its_code_is_drawn_once_for_each_language() -> None:
-    """And goes with it; without a password there is none."""
+    """The drawn code goes with its password; without a password there is no code."""
     kept = OneTimePasswords()
     drawn: list[str] = []
 
@@ -126,7 +126,7 @@ DIALING_FORM = f"{PHONE}/dialing"
 
 @pytest.fixture
 def alice(stage: Stage) -> Browser:
-    """Alice, whose phone is desk1."""
+    """Alice owns the phone desk1."""
     return owner(stage)
 
 
@@ -162,7 +162,7 @@ def file_on(page: Seen) -> str:
 
 
 def test_a_phone_is_added(stage: Stage) -> None:
-    """It is its owner's, and its password is on the page that follows, and in its settings."""
+    """The phone belongs to the person, and the next page shows its password and its settings."""
     browser = owner(stage, model="yealink")
     page = browser.get(PHONE)
     password = password_on(page)
@@ -176,7 +176,7 @@ def test_a_phone_is_added(stage: Stage) -> None:
 
 
 def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
-    """To this browser, in the page and in files; then a word stands in its place."""
+    """The browser shows the password on the page and in files; then a word stands in its place."""
     browser = owner(stage, model="yealink")
     password = password_on(browser.get(PHONE))
     stage.clock.advance(PASSWORD_SECONDS - 1)
@@ -190,7 +190,7 @@ def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
 
 
 def test_a_consent_keeps_the_new_password_on_the_page(stage: Stage) -> None:
-    """A consent replaces the session, also that of a second account; somebody else in this browser sees nothing."""
+    """A consent replaces the session and keeps the password; another person in this browser does not see it."""
     stage.tenants = (replace(ACME, sources=(Source.CONTACTS, Source.OTHER_CONTACTS)),)
     browser = owner(stage)
     password = password_on(browser.get(PHONE))
@@ -204,7 +204,7 @@ def test_a_consent_keeps_the_new_password_on_the_page(stage: Stage) -> None:
 
 
 def test_the_password_is_shown_to_nobody_else(stage: Stage, alice: Browser) -> None:
-    """Not in another browser of the same person's, and not to an administrator."""
+    """Another browser of the same person does not show the password, and neither does an administrator's."""
     password = password_on(alice.get(PHONE))
     for account in (ALICE, ROOT):
         other = stage.visitor("/acme/signin", account=account)
@@ -249,7 +249,7 @@ def test_how_numbers_are_shown(stage: Stage, fields: dict[str, str], numbers: st
     ids=str,
 )
 def test_a_phone_that_cannot_be_added(stage: Stage, alice: Browser, fields: dict[str, str], told: str) -> None:
-    """Nothing is stored; after a slip, the form comes back as it was filled in, and says why."""
+    """Nothing is stored; after a slip, the form keeps the entered values and says what is wrong."""
     sent = {"name": "desk2", "model": "snom", "numbers": "entries"} | fields
     page = alice.submit("/acme/phones", **sent)
     assert (page.status, [login.name for login in stage.do(phones.read_all)]) == (400, ["desk1"])
@@ -261,14 +261,14 @@ def test_a_phone_that_cannot_be_added(stage: Stage, alice: Browser, fields: dict
 
 
 def test_a_person_who_has_not_connected(stage: Stage) -> None:
-    """Has nothing that a phone could find, and is offered none."""
+    """Such a person has no contacts for a phone, and gets no form for a new phone."""
     browser = stage.visitor("/acme/signin")
     assert 'action="/acme/phones"' not in browser.get("/acme/phones").body
     assert add(browser).status == 400
 
 
 def test_nobody_adds_a_phone_of_nobody_here(stage: Stage) -> None:
-    """An administrator's own page has their accounts alone, and names the way to other people's phones."""
+    """An administrator's own page adds phones only for the own accounts, and links to the administration for others."""
     browser = stage.admin()
     for choice in ("shared", "nobody", "1"):
         assert add(browser, "hall", owner=choice).status == 400
@@ -280,7 +280,7 @@ def test_nobody_adds_a_phone_of_nobody_here(stage: Stage) -> None:
 
 
 def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
-    """A person with several Google accounts chooses whose book the phone finds first."""
+    """A person with several Google accounts chooses the account whose book the phone finds first."""
     browser = stage.visitor()
     browser.consent("/acme/connect?add", account=BOB)
     page = browser.get("/acme/phones").body
@@ -295,7 +295,7 @@ def test_a_phone_of_another_account_of_mine(stage: Stage) -> None:
 
 
 def test_a_phone_of_all_my_accounts(stage: Stage) -> None:
-    """The chosen account counts first, and can be changed; the phone is on the page of each account."""
+    """The chosen account is the first owner, and can be changed; the other accounts can be added."""
     browser = stage.visitor()
     browser.consent("/acme/connect?add", account=BOB)
     alice, bob = stage.account(ALICE).id, stage.account(BOB).id
@@ -308,7 +308,7 @@ def test_a_phone_of_all_my_accounts(stage: Stage) -> None:
 
 
 def test_a_form_that_was_not_touched_moves_no_phone(stage: Stage, alice: Browser) -> None:
-    """Whatever the order of the owners is: else the phone would get a new password."""
+    """The owners stay the same in any order, because a new owner would mean a new password."""
     connect(stage, "carol@acme.example")
     alice.consent("/acme/connect?add", account=BOB)
     order = tuple(stage.account(address).id for address in (ALICE, "carol@acme.example", BOB))
@@ -322,7 +322,7 @@ def test_a_form_that_was_not_touched_moves_no_phone(stage: Stage, alice: Browser
 
 
 def test_each_owner_of_a_phone_may_leave_it(stage: Stage) -> None:
-    """Only an administrator removes it while it has another owner; a change by one owner leaves the other one there."""
+    """Only an administrator removes a phone with another owner; a change by one owner keeps the other owner."""
     alice, bob = owner(stage), stage.visitor(account=BOB)
     ids = {account.address: account.id for account in stage.accounts()}
     assert bob.get(PHONE).status == 404
@@ -353,7 +353,7 @@ def test_so_many_phones_and_no_more(stage: Stage, monkeypatch: pytest.MonkeyPatc
 
 
 def test_my_pages_list_my_phones(stage: Stage) -> None:
-    """Overview and phones: with how each does, and nobody else's; a free name is proposed for the next."""
+    """Both pages list the person's phones with their states, and no other phones; the form proposes a free label."""
     owner(stage, BOB, "bobs")
     browser = owner(stage)
     add(browser, "alice-1")
@@ -369,7 +369,7 @@ def test_my_pages_list_my_phones(stage: Stage) -> None:
 
 
 def test_a_phone_is_added_by_its_label(stage: Stage) -> None:
-    """The sign-in name is made from the label; both are on the pages, and both can be changed."""
+    """The sign-in name is made from the label; the pages show both, and both can be changed."""
     browser = stage.visitor()
     new = {"name": "", "label": " Büro von Alice, 2. OG ", "model": "snom"}
     made = [browser.submit("/acme/phones", **new).location for _ in range(2)]
@@ -404,7 +404,7 @@ def test_a_phone_is_added_by_its_label(stage: Stage) -> None:
     ],
 )
 def test_a_change_that_cannot_be(stage: Stage, field: str, written: str, error: str) -> None:
-    """The error is at the field, the form keeps what was entered, and nothing is stored."""
+    """The error is at the field, the form keeps the entered values, and nothing is stored."""
     browser = owner(stage, label="Küche", model="yealink")
     add(browser, "desk2")
     add_phone(stage, "hall", mac="001565aabbcc")
@@ -434,7 +434,7 @@ def test_a_phone_is_found_in_any_case_of_letters(stage: Stage, path: str) -> Non
 
 
 def test_a_phone_of_another_tenant_is_none() -> None:
-    """Also for somebody who is an administrator there."""
+    """An administrator of another tenant does not find the phone either."""
     stage = Stage(tenants=(ACME, replace(GLOBEX, admins=(ALICE,))))
     owner(stage, BOB)
     browser = stage.visitor("/globex/connect")
@@ -458,7 +458,7 @@ def test_an_administrator_sees_every_phone_of_the_tenant(stage: Stage) -> None:
 
 
 def test_a_new_password(stage: Stage, alice: Browser) -> None:
-    """The old one is nowhere any more; the page says that the phone has to sign in, and forgets nothing else."""
+    """The page does not show the old password, and says that the phone has to sign in; past searches still count."""
     old = password_on(alice.get(PHONE))
     stage.do(phones.store_last_searches, {"desk1": LastSearch(NOW, "", NOW)})
     assert alice.submit(f"{PHONE}/reset").location == PHONE
@@ -475,7 +475,7 @@ def test_a_new_password(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_phone_is_removed(stage: Stage, alice: Browser) -> None:
-    """Its password, too, is forgotten: another of that name begins anew."""
+    """The phone is gone from the database, and its page is not found."""
     assert alice.submit(f"{PHONE}/remove").location == "/acme/phones"
     assert "Phone removed." in words_on(alice.get("/acme/"))
     assert alice.get(PHONE).status == 404
@@ -520,7 +520,7 @@ def test_a_phone_that_is_removed_in_the_same_moment_is_not_changed(
 
 
 def test_a_phone_is_changed(stage: Stage) -> None:
-    """Name, model and owner, in one form; nobody else's account can be given."""
+    """One form changes name, model and owner; it takes no account of other people."""
     browser = owner(stage, model="yealink")
     browser.consent("/acme/connect?add", account=BOB)
     subs = {address: stage.account(address).sub for address in (ALICE, BOB)}
@@ -539,7 +539,7 @@ def test_a_phone_is_changed(stage: Stage) -> None:
     ids=["another", "none", "the same"],
 )
 def test_a_phones_mac_address_is_changed(stage: Stage, written: str, mac: str) -> None:
-    """The page shows the address, and the activity log has a change of it."""
+    """The page shows the address, and the activity log has each change of the address."""
     browser = owner(stage, model="yealink")
     stage.do(phones.set_mac, "desk1", "001565aabbdd")
     seen = change(browser, name="desk2", placeholder="#", owner=stage.accounts()[0].sub, mac=written)
@@ -550,7 +550,7 @@ def test_a_phones_mac_address_is_changed(stage: Stage, written: str, mac: str) -
 
 
 def test_an_administrator_reads_which_phone_has_a_mac_address(stage: Stage) -> None:
-    """Other people don't read the name, because the phone may be somebody else's."""
+    """Other people do not read the name, because the phone may be another person's."""
     owner(stage)
     add_phone(stage, "hall", mac="001565aabbcc")
     seen = change(stage.admin(), owner="", new_password="1", mac="0015.65aa.bbcc")
@@ -560,7 +560,7 @@ def test_an_administrator_reads_which_phone_has_a_mac_address(stage: Stage) -> N
 
 
 def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
-    """By the account's address, as the page does not list all of them; also to nobody."""
+    """The administrator enters the account's address, or nothing for no owner; the page lists no other accounts."""
     owner(stage)
     stage.browser().consent(account=BOB)
     bob = stage.account(BOB).id
@@ -577,7 +577,10 @@ def test_an_administrator_gives_a_phone_to_anybody(stage: Stage) -> None:
 
 
 def test_a_sheet_to_print(stage: Stage) -> None:
-    """The values with the vendor's filters, the steps, and the password while it is known; then a box to write in."""
+    """The sheet has the values, the steps, and the password while the page knows it.
+
+    Later it has a blank to write on.
+    """
     browser = owner(stage, model="snom")
     page = browser.get(f"{PHONE}/sheet")
     password = password_on(browser.get(PHONE))
@@ -618,7 +621,7 @@ def test_a_sheet_is_the_one_of_an_import(stage: Stage) -> None:
     ],
 )
 def test_the_placeholder_of_another_model(stage: Stage, placeholder: str, names: str, numbers: str) -> None:
-    """The settings are written with it; a known model has none."""
+    """The settings have the chosen placeholder; a phone of a known model has none."""
     browser = owner(stage, model="other", placeholder=placeholder)
     assert stored(stage).model == ""
     settings = json.loads(browser.get(f"{PHONE}/settings/other").body)
@@ -635,7 +638,7 @@ def test_the_placeholder_of_another_model(stage: Stage, placeholder: str, names:
     ],
 )
 def test_what_stands_beside_steps_is_translated(stage: Stage, language: str, note: str, mark: str) -> None:
-    """The line above steps that no source confirms, and the mark of confirmed steps, which is there for all readers."""
+    """The reader's language has the line above unconfirmed steps and the mark of confirmed steps."""
     browser = owner(stage, model="snom")
     for path in (PHONE, f"{PHONE}/sheet"):
         page = browser.get(f"{path}?language={language}").body
@@ -648,7 +651,7 @@ def test_what_stands_beside_steps_is_translated(stage: Stage, language: str, not
 def test_everything_that_shows_the_steps_shows_the_same(
     stage: Stage, key: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line, and the steps with their marks: page, printed sheets, command, its JSON, and documents."""
+    """The page, the printed sheets, the command, its JSON and the documents have the same steps and marks."""
     vendor = all_vendors()[key]
     shown = _Steps(vendor.steps_note, tuple((step.text, step.is_confirmed) for step in vendor.setup_steps))
     page = owner(stage, model="yealink").get(f"{PHONE}?vendor={key}").body
@@ -671,7 +674,7 @@ def test_everything_that_shows_the_steps_shows_the_same(
 
 
 def test_the_file_is_offered_in_the_step_that_needs_it(stage: Stage) -> None:
-    """Where no step needs it, the file stands above; on paper there is nothing to load."""
+    """If no step needs the file, the page offers the file above the steps; the sheet has no file to load."""
     browser = owner(stage, model="yealink")
     for key, number in (("snom", 3), ("vtech", 3), ("linphone", 0), ("gigaset-n510", 0)):
         page = browser.get(f"{PHONE}?vendor={key}").body
@@ -682,7 +685,7 @@ def test_the_file_is_offered_in_the_step_that_needs_it(stage: Stage) -> None:
 
 
 def test_names_of_menus_are_bold(stage: Stage) -> None:
-    """On the page, on the printed sheet and in the documents; their characters are escaped."""
+    """The page, the sheet and the documents show names of menus in bold, with escaped characters."""
     browser = owner(stage, model="yealink")
     page = browser.get(f"{PHONE}?vendor=poly&language=de").body
     assert "Wählen Sie unter <b>Utilities › Import &amp; Export Configuration</b> bei" in page
@@ -693,7 +696,7 @@ def test_names_of_menus_are_bold(stage: Stage) -> None:
 
 
 def test_all_values_to_copy_at_once(stage: Stage) -> None:
-    """A line for each field, as the table has them; short values have no button of their own."""
+    """The hidden text has a line for each field of the table; only long values have a button of their own."""
     browser = owner(stage, model="yealink")
     for key in ("other", "gigaset"):
         page = browser.get(f"{PHONE}?vendor={key}&language=en").body
@@ -708,14 +711,14 @@ def test_all_values_to_copy_at_once(stage: Stage) -> None:
 
 
 class _Steps(NamedTuple):
-    """The line above the steps, and each step with whether it is marked."""
+    """The steps have a line above, a text each, and a mark if a source confirms the step."""
 
     note: str
     steps: tuple[tuple[str, bool], ...]
 
 
 def _steps_in_html(page: str) -> _Steps:
-    """The steps of a page, without the button with the file and the words behind the last one."""
+    """Return the steps of a page, without the file's button and without the words behind the last step."""
     before, _, _ = page.partition('<ol class="numbered">')
     notes = re.findall('<p class="hint">([^<]*)</p>\\n$', before)
     steps = [
@@ -727,7 +730,7 @@ def _steps_in_html(page: str) -> _Steps:
 
 
 def _steps_in_lines(text: str) -> _Steps:
-    """The steps in numbered lines."""
+    """Return the steps in numbered lines."""
     lines = text.strip().splitlines()
     note = "" if lines[0].startswith("1. ") else lines[0]
     found = [line.partition(". ")[2] for line in lines if re.match("[1-9]\\. ", line)]
@@ -739,7 +742,10 @@ def _steps_on(page: str) -> list[str]:
 
 
 def test_sources_of_the_steps(stage: Stage) -> None:
-    """The page names each document with the steps that it confirms, the sheet only those of steps; some have links."""
+    """The page names each document with the steps that it confirms.
+
+    The sheet names only documents that confirm steps.
+    """
     browser = owner(stage, model="yealink")
     for language, word, meaning, one, several in (
         ("en", "Sources", " (they confirm the steps with ✓)", "confirms step", "confirms steps"),
@@ -768,7 +774,7 @@ def _list(numbers: tuple[int, ...]) -> str:
 
 
 def _sources_on(page: str) -> list[tuple[str, str]]:
-    """The address and the words of each source."""
+    """Return the address and the words of each source."""
     _, _, rest = page.partition('<details class="hint sources"')
     lines = re.findall("<li>(.*?)</li>", rest.partition("</details>")[0])
     links = [re.search('href="(.*?)"', line) for line in lines]
@@ -789,7 +795,7 @@ def _sources_on(page: str) -> list[tuple[str, str]]:
     ],
 )
 def test_what_cannot_be_undone_asks_first(stage: Stage, alice: Browser, path: str, question: str, button: str) -> None:
-    """A page names the consequence; its only form but signing out does it, and "Cancel" leads back."""
+    """The page asks; its only form besides signing out does the act, and "Cancel" leads back."""
     before = stored(stage)
     page = alice.get(path)
     assert f"<h1>{question}</h1>" in page.body
@@ -801,7 +807,7 @@ def test_what_cannot_be_undone_asks_first(stage: Stage, alice: Browser, path: st
 
 
 def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage, alice: Browser) -> None:
-    """Once, on top of the page, however many searches show it."""
+    """The page shows the text to copy once, although several searches lead to the hint."""
     for _ in range(2):
         search(stage, "(telephoneNumber=+493012*)", 0)
     page = alice.get(PHONE)
@@ -814,7 +820,7 @@ def test_what_a_hint_tells_to_enter_can_be_copied(stage: Stage, alice: Browser) 
 
 @pytest.mark.parametrize("key", all_vendors())
 def test_the_settings_of_each_vendor(alice: Browser, key: str) -> None:
-    """To copy on the page, as the lines of a file or as a table; a file where there is one."""
+    """The page shows the settings as lines of a file or as a table, and offers a file if the vendor has one."""
     page = alice.get(f"{PHONE}?vendor={key}")
     vendor = all_vendors()[key]
     assert f"?vendor={key}&amp;language=de" in page.body
@@ -843,7 +849,7 @@ def test_the_settings_of_each_vendor(alice: Browser, key: str) -> None:
     ],
 )
 def test_the_model_chooses_the_settings(stage: Stage, model: str, first: str) -> None:
-    """Those of its vendor; what somebody writes into the address instead chooses nothing."""
+    """The page shows the settings of the model's vendor; an unknown vendor in the address changes nothing."""
     browser = owner(stage, model=model)
     for query in ("", "?vendor=acme", "?vendor=<script>"):
         page = browser.get(PHONE + query)
@@ -860,7 +866,7 @@ def test_the_steps_of_another_model_are_named_as_such(stage: Stage) -> None:
 
 
 def test_settings_that_are_not_there(stage: Stage) -> None:
-    """Another vendor's, or of a phone that cannot connect here."""
+    """A vendor that is unknown, or whose phones cannot connect here, has no file."""
     browser = owner(stage)
     assert browser.get(f"{PHONE}/settings/acme").status == 404
     stage.server = ServerAddress("phonebook.example.com", 389, require_tls=True, start_tls=True)
@@ -875,7 +881,7 @@ PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 @pytest.mark.parametrize("pem", ["", PEM], ids=["public", "private"])
 def test_the_certificate_to_load(stage: Stage, pem: str) -> None:
-    """Where phones do not know who signed it; and it is offered, with what to do, where a phone needs it."""
+    """The page offers the certificate if its authority is private, and says how the phone gets it."""
     stage.certificate = pem
     browser = owner(stage)
     page, answer, der = (
@@ -913,7 +919,7 @@ def test_advice_of_a_vendor(stage: Stage) -> None:
 
 @pytest.mark.parametrize("host", ["phonebook.example.com", "localhost"])
 def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None:
-    """Where a text of the phone's page sends somebody to them, be it about the gateway or about a search."""
+    """The page names the administrator beside each advice that sends the reader there."""
     stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
     stage.server = ServerAddress(host, 389, is_loopback=host == "localhost")
     browser = owner(stage)
@@ -926,7 +932,7 @@ def test_advice_says_where_the_administrator_is(stage: Stage, host: str) -> None
 
 
 def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They read what to set and where, with a link to the documentation, in place of whom to ask."""
+    """An administrator reads the setting and its file, with a link to the documentation, and no contact for help."""
     monkeypatch.setattr(rendering, "SITE", "https://docs.example")
     stage.tenants = tuple(replace(tenant, help="it@acme.example") for tenant in stage.tenants)
     stage.server = ServerAddress("localhost", 389, is_loopback=True)
@@ -938,7 +944,7 @@ def test_advice_names_the_file_to_administrators(stage: Stage, monkeypatch: pyte
 
 
 def test_labels_of_a_vendor_are_in_no_language(alice: Browser) -> None:
-    """They are those of the phone's own page; ours are in the reader's."""
+    """Labels of the phone's own page stay in English; our labels are in the reader's language."""
     theirs = re.findall(
         '<th scope="row" lang="en">(.*?)</th>', alice.get(f"{PHONE}?vendor=avaya-b179&language=de").body
     )
@@ -951,7 +957,7 @@ def test_labels_of_a_vendor_are_in_no_language(alice: Browser) -> None:
 
 
 def test_the_state_of_a_phone(stage: Stage, alice: Browser) -> None:
-    """From added, over logged in, to a green tick that stays."""
+    """The state changes from unused to working, and a phone that has worked keeps its green tick."""
 
     def state() -> tuple[str, str]:
         page = alice.get(PHONE).body
@@ -987,7 +993,7 @@ def test_the_state_after_a_restart(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_wrong_password(stage: Stage, alice: Browser) -> None:
-    """Red with when, from where, how often and what to do; green again with the right one from there."""
+    """The page shows when, from where and how often the password was wrong; a later sign-in makes the state good."""
     serve(stage)
     search(stage)
     for _ in range(3):
@@ -1008,7 +1014,7 @@ def test_a_wrong_password(stage: Stage, alice: Browser) -> None:
 
 
 def test_refusals_from_elsewhere_are_for_administrators(stage: Stage, alice: Browser) -> None:
-    """On both pages, with the names that no phone has; and the clients that cannot connect on the administration's."""
+    """Administrators see refusals from other networks, unknown names, and clients that cannot connect."""
     serve(stage)
     bind(stage, NOW, "10.0.0.17")
     for name in ("desk1", "desk01", "desk01", "Hunter2!"):
@@ -1035,7 +1041,7 @@ def test_refusals_from_elsewhere_are_for_administrators(stage: Stage, alice: Bro
 
 
 def test_a_device_that_cannot_connect_from_the_address_of_a_phone(stage: Stage, alice: Browser) -> None:
-    """The phone's page says why, and what to do, until the phone has signed in again."""
+    """The page says why the device cannot connect, until the phone has signed in again."""
     serve(stage)
     told = "A device at this phone’s address, 10.0.0.17, can’t connect. It doesn’t know the authority"
     stage.refused_logins.note_unfit_client(UNKNOWN_AUTHORITY, "10.0.0.17")
@@ -1047,7 +1053,7 @@ def test_a_device_that_cannot_connect_from_the_address_of_a_phone(stage: Stage, 
 
 
 def test_withheld_callers_get_no_advice(stage: Stage, alice: Browser) -> None:
-    """Their searches say so, and nothing has to be fixed."""
+    """The page says that the caller's number was hidden, and no setting has to be fixed."""
     for caller in ("anonymous", "*unknown*", "Restricted"):
         search(stage, f"(telephoneNumber={caller})", 0)
     page = words_on(alice.get(PHONE))
@@ -1057,7 +1063,9 @@ def test_withheld_callers_get_no_advice(stage: Stage, alice: Browser) -> None:
 
 
 def test_somebody_at_its_address_does_not_log_in(stage: Stage, alice: Browser) -> None:
-    """Likely the phone, whose user name is missing; it is said for a quarter of an hour, or until it has worked.
+    """A search without a login from the phone's address is probably the phone's.
+
+    The page says so for a quarter of an hour.
 
     A read of the root DSE is a proxy's health check.
     """
@@ -1077,7 +1085,7 @@ def test_somebody_at_its_address_does_not_log_in(stage: Stage, alice: Browser) -
 
 
 def test_the_last_searches(stage: Stage) -> None:
-    """When, what was asked for and what was found, and LDAP's side of it behind a fold; the newest first."""
+    """The page shows the time, the question, the result and the details of LDAP; the newest search is first."""
     browser = owner(stage, model="snom")
     search(stage, "(telephoneNumber=0301234*)", 0)
     stage.clock.advance(61)
@@ -1095,7 +1103,7 @@ def test_the_last_searches(stage: Stage) -> None:
 
 
 def test_hostile_searches_are_text(stage: Stage, alice: Browser) -> None:
-    """A phone may be anybody's who has its password."""
+    """Anybody with the phone's password can send a search, so the page escapes its text."""
     search(stage, "(cn=<script>alert\\28'\"&\\29</script>*)", 0)
     stage.watch.search_log.observe(
         FinishedSearch(DESK1, "192.0.2.7", b"\x30\x84\xff\xff", 0, ResultCode.PROTOCOL_ERROR, 0.0)
@@ -1112,13 +1120,13 @@ def test_hostile_searches_are_text(stage: Stage, alice: Browser) -> None:
 
 
 def listened_to(stage: Stage, address: str, **query: str) -> list[str]:
-    """What an open page of somebody's listens to."""
+    """Return the topics of an open page of a person."""
     visit = visit_by(stage, address, **query)
     return list(result_of(PhonePages(visit.layout).topics(visit)))
 
 
 def test_what_open_pages_listen_to(stage: Stage) -> None:
-    """One's own phones; an administrator, the one that is looked at; nobody else's for anybody else."""
+    """A user's page listens to the own phones, and an administrator's page to the phone on the page."""
     owner(stage)
     assert listened_to(stage, ALICE) == [DESK1]
     assert listened_to(stage, BOB) == []
@@ -1129,7 +1137,7 @@ def test_what_open_pages_listen_to(stage: Stage) -> None:
 
 
 def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str], alice: Browser) -> None:
-    """The log names the phone and who did it, no password and no search."""
+    """The log names the phone and the act; it has no password and no search."""
     password = password_on(alice.get(PHONE))
     search(stage)
     alice.get(PHONE)
@@ -1151,13 +1159,13 @@ BOOK = "https://phonebook.example.com/acme/book"
 
 
 def secret_on(page: Seen) -> str:
-    """The secret in the address on a page; empty: there is none."""
+    """Return the secret in the address on a page; the text is empty if there is none."""
     found = re.search(rf"{BOOK}/desk1\.([a-z0-9]+)/yealink\.xml", page.body)
     return found[1] if found else ""
 
 
 def test_addresses_without_ldap(stage: Stage) -> None:
-    """Of the vendor whose settings are shown, where it reads XML, or else of the feed; and for callers' names."""
+    """The page shows the address of the vendor's XML book or of the feed, and an address for callers' names."""
     browser = owner(stage, model="yealink")
     page = browser.get(PHONE).body
     assert (f"{BOOK}/yealink.xml" in page, "https://phonebook.example.com/acme/caller?number=" in page) == (True, True)
@@ -1168,7 +1176,7 @@ def test_addresses_without_ldap(stage: Stage) -> None:
 
 
 def test_a_secret_address(stage: Stage) -> None:
-    """Made, shown for a while to whoever made it, replaced and ended; stored as a hash."""
+    """A secret address is shown for a while, can be replaced and revoked, and is stored as a hash."""
     browser = owner(stage, model="yealink")
     assert "Revoke secret address" not in browser.get(PHONE).body
     made = browser.submit(f"{PHONE}/book-address")
@@ -1192,7 +1200,7 @@ def test_a_secret_address(stage: Stage) -> None:
 
 
 def test_addresses_of_photos(stage: Stage) -> None:
-    """Where the tenant has them, for phones of every vendor."""
+    """The page shows the address of photos if the tenant has photos, for phones of any vendor."""
     photos = "https://phonebook.example.com/acme/photo/"
     assert photos not in owner(stage, model="mitel").get(PHONE).body
     having = Stage(tenants=(replace(ACME, photos=True),))
@@ -1207,14 +1215,14 @@ def test_addresses_of_photos(stage: Stage) -> None:
 
 
 def choice_on(page: Seen) -> list[tuple[str, str, bool]]:
-    """The choice of formats: value, words, and whether it is selected."""
+    """Return the choice of formats: the value, the words, and the selection."""
     form = page.body.partition('id="number-format-choice"')[2].partition("</select>")[0]
     found = re.findall(r'<option value="([^"]*)"( selected)?>([^<]*)<', form)
     return [(value, html.unescape(words), bool(selected)) for value, selected, words in found]
 
 
 def test_the_number_format_of_a_phone(stage: Stage, alice: Browser) -> None:
-    """Chosen on its page, and given back; the gateway serves it at once."""
+    """The page sets the format and gives it back; the gateway is told at once."""
     assert choice_on(alice.get(PHONE)) == [
         ("", "Default for all phones here (E.164: +49301234567)", False),
         ("e164", "E.164: +49301234567", False),
@@ -1234,7 +1242,10 @@ def test_the_number_format_of_a_phone(stage: Stage, alice: Browser) -> None:
 
 
 def test_the_area_code_of_a_phone() -> None:
-    """Of its site, with or without the trunk prefix; the tenant's format may be one that no single phone can have."""
+    """The code is taken with the trunk prefix or without.
+
+    The tenant's default may be a format that a phone cannot choose.
+    """
     stage = Stage(tenants=(replace(ACME, region="DE", number_format=NumberFormat.TYPED),))
     browser = owner(stage)
     assert choice_on(browser.get(PHONE))[0] == ("", "Default for all phones here (as typed in Google)", False)
@@ -1267,7 +1278,7 @@ def test_what_no_phone_can_dial_with(stage: Stage, alice: Browser, fields: dict[
 
 
 def test_trying_a_phone(stage: Stage) -> None:
-    """With the password while it is known here, else with the one that is typed, or with none; the steps are shown."""
+    """The test uses the password that the page knows, else the typed password, or none; the page shows the steps."""
     browser = owner(stage, model="yealink")
     known = password_on(browser.get(PHONE))
     page = browser.submit(f"{PHONE}/test")
@@ -1292,7 +1303,7 @@ def test_trying_a_phone_that_cannot_connect(stage: Stage) -> None:
 
 
 def test_tests_that_fail(stage: Stage) -> None:
-    """They count as running no longer, so that others can be made."""
+    """A failed test no longer counts as running, so further tests can be made."""
     browser = owner(stage, model="yealink")
     steps, stage.steps = stage.steps, RuntimeError("a fault")
     for _ in range(phone_forms.MAX_TESTS):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A table of acts on a phone, and of the secrets and traces that each act keeps or ends."""
+"""A table lists acts on a phone, and the secrets and traces that each act keeps or ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONTEXT = NamingContext("acme", "Acme GmbH", Dn.parse(BASE), "DE", "", NumberFor
 KEPT, ENDED, NEW = "kept", "ended", "new"
 THINGS = ("password", "book address", "provisioning address", "recording", "last searches", "first found")
 
-# The fate of each of the `THINGS`, by act.
+# The table has the fate of each of the `THINGS` by act.
 TABLE: Mapping[str, tuple[str, ...]] = {
     # A provisioning address names the phone's former name; a book address names the phone, too, and follows.
     "rename": (KEPT, KEPT, ENDED, KEPT, KEPT, KEPT),
@@ -46,7 +46,7 @@ TABLE: Mapping[str, tuple[str, ...]] = {
 
 @dataclass
 class Office:
-    """A phone of Alice's with everything that a phone can have, and an administrator who also has an account."""
+    """Alice's phone has everything that a phone can have, and the administrator also has an account."""
 
     stage: Stage
     gateway: Gateway
@@ -80,7 +80,7 @@ class Office:
 
     @property
     def phone(self) -> PhoneLogin | None:
-        """The phone, whatever its name is now."""
+        """Return the phone, which may have another name now."""
         found = [login for login in self.stage.do(phones.read_all) if login.name != "hall"]
         return found[0] if found else None
 
@@ -124,7 +124,7 @@ def id_of(office: Office, address: str) -> str:
 
 
 def change(office: Office, **fields: str) -> None:
-    """The form on the phone's page, as it is shown, with some fields changed."""
+    """Send the form of the phone's page as it is shown, with some changed fields."""
     office.admin.submit(
         "/acme/phones/desk1/change",
         **{"name": "desk1", "model": "yealink", "owner": ALICE, "new_password": "1", **fields},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Photos of callers over HTTP, for phones that fetch one by the caller's number."""
+"""Phones fetch a caller's photo over HTTP by the caller's number."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def body(answer: bytes, status: int = 200) -> bytes:
 
 @pytest.mark.parametrize("number", [ANNA, "%2B49301234567", "0301234567", "030%201234567", "01711234567"])
 def test_the_photo_of_a_caller(stage: Stage, number: str) -> None:
-    """By login and by secret, however the phone writes the number."""
+    """A login and a secret get the photo for a number in any form."""
     expected = photo_png(jpeg())
     assert body(Pbx(stage).get(f"/acme/photo/{number}.png", basic())) == expected
     assert body(Pbx(stage).get(f"/acme/photo/{number}.png", bearer())) == expected
@@ -42,12 +42,12 @@ def test_initials_in_place_of_a_photo(stage: Stage) -> None:
 
 @pytest.mark.parametrize("number", [CARL, DORA, "+49309999999", "anonymous", "9" * 300])
 def test_nobody(stage: Stage, number: str) -> None:
-    """A book for callers' names has none to show; a private book of somebody else, strangers, and what is no number."""
+    """A caller of a book for callers' names, of a private book, an unknown number and other text have no photo."""
     assert body(Pbx(stage).get(f"/acme/photo/{number}.png", basic()), 404) == b""
 
 
 def test_a_number_in_a_book_for_callers_too(stage: Stage) -> None:
-    """Whoever the phone may see is found behind who is for callers' names alone, and sorts first."""
+    """The photo is of the contact that the phone may list, and not of the contact for callers' names alone."""
     assert Pbx(stage).ask(basic(), number="0301112222").endswith(b"\r\n\r\nAaron Caesar")
     assert body(Pbx(stage).get("/acme/photo/0301112222.png", basic())) == initials_png("Zoe Zorn")
 
@@ -57,7 +57,7 @@ def test_a_tenant_without_photos() -> None:
 
 
 def test_trying_all_numbers(stage: Stage) -> None:
-    """It counts as over LDAP: the login gets no more names of books for callers."""
+    """Unknown numbers count as they do over LDAP, so the login gets no more names from books for callers."""
     phone = Pbx(stage)
     for number in range(int(UNKNOWN_NUMBERS)):
         phone.get(f"/acme/photo/0309{number:06}.png", basic())

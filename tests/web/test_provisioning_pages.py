@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning addresses: made with a new password, opened, fetched, and ended."""
+"""A provisioning address is made with a new password, opened, fetched, and ended."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _COUNT = select(func.count()).select_from(tables.provisioning)
 
 @pytest.fixture
 def alice(stage: Stage) -> Browser:
-    """Alice, whose phone is desk1, a Yealink."""
+    """Alice owns the phone desk1, a Yealink."""
     return owner(stage, model="yealink")
 
 
 def made(browser: Browser) -> str:
-    """The path of a new address, with the slash at its end."""
+    """Make an address; return its path with the slash at its end."""
     assert browser.submit(f"{PHONE}/provision").location == PHONE
     address = re.search(r'<code id="the-provisioning">([^<]+)</code>', browser.get(PHONE).body)
     assert address is not None
@@ -43,7 +43,7 @@ def made(browser: Browser) -> str:
 
 
 def test_an_address_gives_the_settings_with_a_new_password(stage: Stage, alice: Browser) -> None:
-    """Without a sign-in, by the vendor's name of the file and by the one with a MAC address."""
+    """The address needs no sign-in; the file is there by the vendor's name and by a name with a MAC address."""
     before = stage.do(phones.read_by_name, "desk1").password
     path = made(alice)
     for file in ("yealink-ldap.cfg", "0015651a2b3c.cfg"):
@@ -58,7 +58,7 @@ def test_an_address_gives_the_settings_with_a_new_password(stage: Stage, alice: 
 
 
 def test_a_page_with_a_button_fetches_nothing(stage: Stage, alice: Browser) -> None:
-    """Whoever previews the link, or scans the code, gets no password; each fetch is shown with its address."""
+    """Opening the address fetches no password, as programs preview links; the phone's page shows each fetch."""
     path = made(alice)
     page = stage.browser().get(path)
     assert page.status == 200
@@ -81,7 +81,7 @@ def test_a_page_with_a_button_fetches_nothing(stage: Stage, alice: Browser) -> N
 
 
 def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
-    """Neither the secret nor the password, nor does a page that is opened later."""
+    """The database has neither the secret nor the password in clear. A later page does not show the secret."""
     browser = owner(stage)
     path = made(browser)
     secret = path.rstrip("/").rpartition(".")[2]
@@ -100,12 +100,12 @@ def test_what_is_stored_gives_nothing_away(stage: Stage) -> None:
 
 @pytest.mark.parametrize("end", ["revoked", "day", "password", "newer", "renamed", "removed"])
 def test_an_address_ends(stage: Stage, alice: Browser, end: str) -> None:
-    """When it is revoked, after a day, with another password or name, and with the phone; the password is deleted."""
+    """The address ends in each of these cases, and its stored password is deleted."""
     path = made(alice)
     match end:
         case "revoked":
             assert f'href="{PHONE}/provision/end"' in alice.get(PHONE).body
-            alice.get(f"{PHONE}/provision/end")  # it asks
+            alice.get(f"{PHONE}/provision/end")  # the page asks
             assert stage.do(provisioning.read_address, "desk1", stage.clock.seconds()) is not None
             assert alice.submit(f"{PHONE}/provision/end").location == PHONE
         case "day":
@@ -126,13 +126,13 @@ def test_an_address_ends(stage: Stage, alice: Browser, end: str) -> None:
 
 
 def passwords(stage: Stage) -> int:
-    """How many passwords of provisioning addresses are stored."""
+    """Return the number of stored passwords of provisioning addresses."""
     count: int = stage.do(lambda connection: connection.execute(_COUNT).scalar_one())
     return count
 
 
 def test_the_password_of_an_expired_address_is_deleted_within_a_minute(stage: Stage) -> None:
-    """By the gateway's clock; and at a start, when the gateway was down at that time."""
+    """The gateway deletes the password by its clock, and at a start if the gateway was down at that time."""
     cleaner = RecordPruner(stage.clock, stage.store, EXPIRY_SECONDS, provisioning.remove_expired)
     cleaner.startService()
     browser = owner(stage, model="yealink")
@@ -186,7 +186,7 @@ def test_an_address_needs_https(stage: Stage) -> None:
 
 
 def test_addresses_that_ended_and_never_were_are_alike(stage: Stage) -> None:
-    """A person who opens one reads that it is of no use, and not that it has a typo."""
+    """A person who opens such an address reads that it is no longer valid, or never was."""
     path = made(owner(stage, model="yealink"))
     stage.do(provisioning.end_address, "desk1")
     secret = path.rstrip("/").rpartition("/")[2]
@@ -212,7 +212,7 @@ def test_addresses_that_ended_and_never_were_are_alike(stage: Stage) -> None:
     ],
 )
 def test_guesses(tenant: str, secret: str) -> None:
-    """They are answered late and alike, and in clear not at all."""
+    """Guesses are answered late and alike, and over plain HTTP they are refused."""
     stage = Stage(tenants=(ACME, GLOBEX))
     right = made(owner(stage, model="yealink")).split("/")[3]
     path = f"/{tenant}/provision/{secret or right}/yealink-ldap.cfg"

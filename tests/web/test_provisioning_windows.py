@@ -38,7 +38,7 @@ def in_office(address: str) -> bool:
 
 @pytest.fixture
 def stage() -> Stage:
-    """Acme's phones may fetch their files from the office; a proxy says where a request came from, and how."""
+    """Acme's phones may fetch their files from the office; a proxy gives the address and the scheme of each request."""
     acme = replace(ACME, has_provisioning_networks=True, may_provision=in_office)
     return Stage(tenants=(acme, GLOBEX), trusts=lambda address: address == PROXY)
 
@@ -80,7 +80,10 @@ def refusals(stage: Stage) -> Mapping[tuple[Reason, str], int]:
 
 
 def test_a_phone_fetches_its_settings_once(stage: Stage) -> None:
-    """With a next password beside the present one.  The fetch is logged and shown, and a second fetch finds nothing."""
+    """The phone gets a next password beside the present one.
+
+    The fetch is logged and shown, and a second fetch finds nothing.
+    """
     add(stage)
     opened(stage)
     answer = fetch(stage)
@@ -118,7 +121,7 @@ def test_the_page_of_very_many_phones_stays_small(stage: Stage) -> None:
 
 @pytest.mark.parametrize("boot", BOOTS, ids=lambda boot: f"{boot.vendor}-{boot.source}")
 def test_phones_find_their_settings_when_they_start(stage: Stage, boot: Boot) -> None:
-    """From an address of their own, in a window for thirty phones of all makes; no other request is a guess."""
+    """Each make of phone finds its file from its own address, and none of its other requests counts as a guess."""
     for number, other in enumerate(BOOTS):
         add(stage, f"desk{number}", other.mac, other.make)
     opened(stage)
@@ -144,7 +147,7 @@ def test_phones_find_their_settings_when_they_start(stage: Stage, boot: Boot) ->
 
 
 def test_each_vendor_with_a_file_starts() -> None:
-    """A base whose file has no login needs its page."""
+    """The boots cover each vendor with files by MAC address, except for a base whose file has no login."""
     asking = {vendor.key for vendor in all_vendors().values() if vendor.mac_files}
     assert {boot.vendor for boot in BOOTS} | {"gigaset-n510"} == asking
 
@@ -168,7 +171,7 @@ def set_model(model: str) -> Callable[[Stage], None]:
     return lambda stage: stage.do(phones.set_model, "desk1", model, NumberMode.VALUES)
 
 
-# Events after the window was opened for all phones without a login; but for "nothing", a request finds nothing then.
+# The events happen after the window was opened; a request finds nothing after any of them but "nothing".
 AFTERWARDS: Mapping[str, Callable[[Stage], None]] = {
     "nothing": lambda _: None,
     "the window is closed": lambda stage: stage.do(provisioning.close_window, "acme", stage.clock.seconds()),
@@ -200,7 +203,10 @@ AFTERWARDS: Mapping[str, Callable[[Stage], None]] = {
     ],
 )
 def test_every_other_request_finds_nothing(stage: Stage, event: str, asked: Mapping[str, str], reason: Reason) -> None:
-    """The answer is as if there were no such file, counts as a guess, and the administrator sees why."""
+    """The answer says that there is no such file.
+
+    The request counts as a guess, and the administrator sees the reason.
+    """
     add(stage)
     opened(stage)
     AFTERWARDS[event](stage)
@@ -217,7 +223,7 @@ def test_every_other_request_finds_nothing(stage: Stage, event: str, asked: Mapp
 
 
 def test_a_wrong_token_is_a_guess(stage: Stage) -> None:
-    """It tells nobody anything, and nothing of it is stored: not even with the token of a closed window of another."""
+    """A wrong token, or the token of another tenant, is answered late, and nothing of the request is stored."""
     add(stage)
     opened(stage)
     for token, tenant in (("0123456789abcdefghjx", "acme"), (TOKEN, "globex"), ("x", "acme"), ("é", "acme")):
@@ -229,7 +235,7 @@ def test_a_wrong_token_is_a_guess(stage: Stage) -> None:
 
 
 def test_files_of_a_whole_model_are_no_guesses(stage: Stage) -> None:
-    """A phone that starts asks for them first, and must not be delayed."""
+    """A phone that starts asks for these files first, and must not be delayed."""
     add(stage)
     opened(stage)
     for file in (
@@ -262,7 +268,7 @@ def test_head_takes_nothing_away(stage: Stage) -> None:
 
 
 def test_the_office_chooses_the_phones(stage: Stage) -> None:
-    """A chosen phone gets a file even if its login works, and whether its password is wrong does not matter."""
+    """A chosen phone gets a file although its login works; a phone that was not chosen gets none."""
     add(stage)
     let_it_work(stage)
     add(stage, "desk2", "001565000002")
@@ -272,7 +278,7 @@ def test_the_office_chooses_the_phones(stage: Stage) -> None:
 
 
 def test_a_phone_with_a_wrong_password_needs_a_login(stage: Stage, admin: Browser) -> None:
-    """If its password was wrong when the window was opened: a stranger cannot add a phone to an open window."""
+    """A phone whose password was refused only after the opening gets no file until the window is opened again."""
     add(stage)
     let_it_work(stage)
     admin.submit(PAGE, minutes="15")
@@ -287,7 +293,7 @@ def test_a_phone_with_a_wrong_password_needs_a_login(stage: Stage, admin: Browse
 
 
 def test_a_replaced_password_is_no_sign_in(stage: Stage) -> None:
-    """After a strange fetch, the administrator gives the phone another password."""
+    """The page does not call it a sign-in when an administrator replaces the password after a fetch."""
     add(stage)
     opened(stage)
     fetch(stage)
@@ -298,7 +304,7 @@ def test_a_replaced_password_is_no_sign_in(stage: Stage) -> None:
 
 
 def test_a_phone_keeps_what_it_has_fetched(stage: Stage) -> None:
-    """A stranger's fetch in the next window for all phones does not end a password that the phone has not used yet."""
+    """A fetch in the next window for all phones does not end a password that the phone has not used yet."""
     add(stage)
     opened(stage)
     fetch(stage)
@@ -312,7 +318,7 @@ def test_a_phone_keeps_what_it_has_fetched(stage: Stage) -> None:
 
 @pytest.mark.parametrize("event", ["the window is closed", "another phone is chosen", "the phone works"])
 def test_a_file_that_takes_settings_away_is_for_the_phones_of_the_window(stage: Stage, event: str) -> None:
-    """Another Poly would lose the telephone system's settings."""
+    """Another Poly would lose the telephone system's settings, so only phones of the window get the file."""
     add(stage, mac="64167faabb07", model="poly")
     opened(stage)
     agent = "FileTransport PolycomVVX-VVX_500-UA/5.9.7 Type/Application"
@@ -323,7 +329,7 @@ def test_a_file_that_takes_settings_away_is_for_the_phones_of_the_window(stage: 
 
 
 def test_plain_http_where_the_window_says_so(stage: Stage) -> None:
-    """The page has both addresses; a file that names another one does not lead a phone with TLS to HTTP."""
+    """The page has both addresses; a file that names a further address keeps the scheme of the request."""
     add(stage)
     add(stage, "desk2", "0080f0aabb14", "panasonic")
     opened(stage, plain_http=True)
@@ -339,7 +345,7 @@ def test_plain_http_where_the_window_says_so(stage: Stage) -> None:
 
 
 def test_a_new_window_lets_chosen_phones_fetch_again(stage: Stage) -> None:
-    """At the same address; the former next password ends, and the former refusals are forgotten."""
+    """The address stays the same, the former next password ends, and former refusals are forgotten."""
     add(stage)
     opened(stage)
     first = yealink(fetch(stage).body)["ldap.password"]
@@ -353,7 +359,7 @@ def test_a_new_window_lets_chosen_phones_fetch_again(stage: Stage) -> None:
 
 
 def test_a_flood_fills_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody in the office who knows the token asks for many phones: only some of the requests are stored."""
+    """Of many requests by a client with the token, only some are stored."""
     monkeypatch.setattr("ldapgw.web.provisioning_pages._SECONDS_A_REFUSAL", 1e9)
     opened(stage)
     browser = stage.browser()
@@ -364,7 +370,7 @@ def test_a_flood_fills_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_page_opens_and_closes_the_window(stage: Stage, admin: Browser) -> None:
-    """For all phones without a working login; the page names the phones that cannot fetch a file, and why."""
+    """The window is for phones without a working login; the page says which phones cannot fetch a file, and why."""
     add(stage)
     add(stage, "desk2", "")
     add(stage, "desk3", "001565000003", model="ale")
@@ -416,7 +422,7 @@ def test_the_table_of_phones_opens_the_window_for_some(stage: Stage) -> None:
 
 
 def test_a_closed_window_lists_its_own_phones(stage: Stage, admin: Browser) -> None:
-    """Not those that it was not opened for; nobody has to act because a phone has not fetched its settings."""
+    """The page lists only the phones of the closed window, and a phone without a fetch is no problem."""
     for name, mac, model in (("desk1", MAC, "yealink"), ("desk2", "001565000002", "yealink"), ("desk3", "", "")):
         add(stage, name, mac, model)
     opened(stage, "desk1")
@@ -442,14 +448,14 @@ def test_no_other_duration(stage: Stage, minutes: str) -> None:
 
 
 def test_without_networks_no_window(stage: Stage) -> None:
-    """The page says which setting is missing."""
+    """Without the networks there is no window, and the page names the missing setting."""
     admin = by_link(Stage())
     assert "provisioning_networks" in words_on(admin.get(PAGE))
     assert admin.submit(PAGE, minutes="60").status == 400
 
 
 def test_only_administrators_see_the_window(stage: Stage) -> None:
-    """The phone's page also shows the address to them, as the phone needs it from the DHCP server; not to its owner."""
+    """The phone's page shows the address for the DHCP server to administrators, and not to the phone's owner."""
     alice = owner(stage, model="snom", mac=SHOWN)
     page = "/acme/phones/desk1"
     assert "provisioning window" not in by_link(stage).get(page).body

@@ -46,7 +46,7 @@ STATES = {
 
 @pytest.fixture
 def alice(stage: Stage) -> Browser:
-    """Alice, whose phone is desk1."""
+    """Alice owns the phone desk1."""
     return owner(stage)
 
 
@@ -81,7 +81,7 @@ def test_the_page_says_what_there_is_of_a_recording(stage: Stage, alice: Browser
 
 
 def test_a_recording_is_begun_ended_and_deleted(stage: Stage, alice: Browser, json_log: list[dict[str, Any]]) -> None:
-    """The gateway is told at once, and the page says so; the file has pseudonyms."""
+    """The gateway is told of each act at once, and the page says so; the recording has pseudonyms."""
 
     def submit(action: str) -> list[str]:
         """Submit the form; return the messages that the page then shows."""
@@ -127,7 +127,7 @@ def test_the_end_of_a_recording_whose_phone_is_removed_in_the_same_moment(
 
 
 def test_an_administrator_reads_and_deletes_a_recording(stage: Stage) -> None:
-    """A plain recording is for the administrator of the gateway, who has the command line."""
+    """Only the administrator of the gateway, by the command line, reads a recording with real names."""
     owner(stage)
     bring(stage, "stored")
     administrator = stage.admin()
@@ -138,7 +138,7 @@ def test_an_administrator_reads_and_deletes_a_recording(stage: Stage) -> None:
 
 
 def test_the_page_says_in_german_too_that_the_file_has_personal_data(alice: Browser) -> None:
-    """In the formal words in which the privacy page says it."""
+    """Both pages say so in formal German."""
     page, privacy = (words_on(alice.get(f"{path}?language=de")) for path in (PHONE, "/acme/privacy"))
     assert "enthält die Datei Pseudonyme; behandeln Sie die Datei als personenbezogene Daten" in page
     assert "enthält die Datei Pseudonyme, außer wenn" in privacy

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the pages say, state by state."""
+"""The tests read the pages in each state."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ OTHER = replace(ACCOUNT, id=2, sub="2", address="bob@acme.example")
 
 
 class Reader(HTMLParser):
-    """The text of a page; fails on tags that are not closed in order."""
+    """Read the text of a page; fail on tags that are not closed in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -85,11 +85,11 @@ class Reader(HTMLParser):
 
     @property
     def text(self) -> str:
-        """With single blanks, the thin ones too."""
+        """Return the words of the page with single blanks."""
         return " ".join(" ".join(self.words).split())
 
     def links(self) -> set[str]:
-        """Where one can go from here, but for other languages of the same page."""
+        """Return the page's links and forms, without links to other languages and within the page."""
         found = {str(attrs.get("href") or attrs.get("action")) for tag, attrs in self.tags if tag in ("a", "form")}
         return {link for link in found if "language=" not in link and not link.startswith("#")}
 
@@ -100,12 +100,12 @@ def visitor_of(account: Account | None) -> Visitor:
 
 
 def shown(account: Account | None, tenant: WebTenant = ACME) -> Reader:
-    """The overview."""
+    """Return the overview."""
     return Reader(overview(tenant, visitor_of(account)))
 
 
 def shown_of_account(account: Account | None, tenant: WebTenant = ACME, **more: Any) -> Reader:
-    """The page of the account."""
+    """Return the page of the account."""
     return Reader(account_page(tenant, visitor_of(account), **more))
 
 
@@ -170,7 +170,10 @@ OWN = {"share", "disconnect?account=1"}
 def test_what_a_page_shows_and_offers(
     changed: dict[str, Any] | None, sign: str, title: str, offers: set[str], offers_of_account: set[str]
 ) -> None:
-    """A sign and words for each state, and what can be done in it; the rest is done on the page of the account."""
+    """The overview has a sign and a title for each state, with fitting links.
+
+    The account's page has the other links.
+    """
     account = None if changed is None else replace(ACCOUNT, **changed)
     page, of_account = shown(account), shown_of_account(account)
     assert page.text.startswith(f"{sign} {title} · Acme GmbH")
@@ -187,7 +190,7 @@ def test_what_a_page_shows_and_offers(
 
 
 def test_the_headline_is_the_worst_of_account_and_phones() -> None:
-    """A phone's trouble is the headline of an account without trouble, with a link that leads to the phone."""
+    """If the account has no trouble, a phone's trouble is the headline, with a link to the phone."""
     visitor = visitor_of(ACCOUNT)
     refused, works = PhoneState("bad", "Wrong password", "The last try."), PhoneState("good", "Works")
     to_fix, waiting = PhoneState("warn", "1 setting to fix"), PhoneState("quiet", "Not used yet")
@@ -214,14 +217,14 @@ def test_the_headline_is_the_worst_of_account_and_phones() -> None:
 
 
 def test_who_never_connected_reads_what_is_asked_for() -> None:
-    """In the words of Google's boxes, with what is stored and how to stop it; who did has read it."""
+    """A person who never connected reads the text of Google's box and how to end the access; others do not."""
     assert "See and download your contacts" in shown(None).text
     assert "How long, and how to end it" in shown(None).text
     assert "See and download your contacts" not in shown(ACCOUNT).text
 
 
 def test_trouble_before_the_first_sync() -> None:
-    """Nothing is on the phones then, and the page does not say that it is."""
+    """The page says that the contacts are not on the phones yet."""
     text = shown(replace(ACCOUNT, last_sync=None, error=ErrorStatus("api_disabled", NOW))).text
     assert "Your contacts aren’t on your phones yet." in text
 
@@ -247,21 +250,21 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
     status = account_to_json(replace(ACCOUNT, error=trouble), tuple(Source), "this page", NOW)
     assert status["error"]["message"] in page.text
     assert code == "network" or code not in page.text
-    # To enable it is the administrators' matter.
+    # Only administrators can enable the API.
     assert "https://console.developers.google.com/apis" not in page.links()
     administrator = shown(replace(ACCOUNT, error=trouble, alarm=trouble), replace(ACME, admins=("alice@acme.example",)))
     assert ("https://console.developers.google.com/apis" in administrator.links()) is (code == "api_disabled")
 
 
 def test_warnings_are_shown() -> None:
-    """Such as the day on which a consent ends; the page of the account says why."""
+    """The overview tells when a consent ends, and the page of the account says why."""
     account = replace(ACCOUNT, refresh_expires_at=TESTING_END)
     assert "This access ends on 2026-09-28 12:13 UTC" in shown(account).text
     assert "because the Google client is in “Testing”" in shown_of_account(account).text
 
 
 def test_labels_say_what_becomes_of_their_contacts() -> None:
-    """A configured label that Google does not have is said too, be it included or excluded."""
+    """The page says what becomes of each label, and names configured labels that Google does not have."""
     there = ["Family", "friends", "PRIVATE"]
     tenant = replace(ACME, labels=("Friends", "Staff", "starred"), excluded_labels=("Private", "Secret"))
     text = shown_of_account(ACCOUNT, tenant, labels=there).text
@@ -278,7 +281,7 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
 
 
 def test_what_was_left_out() -> None:
-    """Each reason with its count, in words; one we have no words for is counted too."""
+    """Each reason has its count and words; an unknown reason is counted too."""
     skipped = {"empty": 3, "label": 1, "excluded_label": 2, "unreadable_number": 1200, "new_reason": 2}
     text = shown_of_account(replace(ACCOUNT, skipped=skipped)).text
     assert "3 contacts without a name, company, number or address" in text
@@ -289,7 +292,7 @@ def test_what_was_left_out() -> None:
 
 
 def test_contacts_to_correct() -> None:
-    """Each with its page at Google, if it has one, and with what is wrong; what is not in the list is counted."""
+    """Each contact has its faults and its page at Google, if there is one; the page counts contacts beyond the list."""
     flawed = [
         FlawedPerson("c77", "Anna \ufffd Berg", (Flaw.CHARACTERS, Flaw.COUNT)),
         FlawedPerson("c78", "", (Flaw.VALUES,)),
@@ -337,7 +340,7 @@ READABLE = frozenset(SCOPE_OF.values())
 def test_each_source_has_its_state_and_its_switch(
     changed: dict[str, Any], states: tuple[SourceState, ...], rows: str
 ) -> None:
-    """The first source has no switch, and neither has what Google or the administrator has decided."""
+    """The first source has no switch, and neither has a source that Google or the administrator decides about."""
     account = replace(ACCOUNT, sources=dict(zip(Source, states, strict=True)), **changed)
     details = account_details(ALL, account, status_of(account) or {})
     names = {"My contacts": "contacts", "My other contacts": "other", "Company directory": "directory"}
@@ -352,7 +355,7 @@ def test_each_source_has_its_state_and_its_switch(
 
 
 def test_a_source_that_is_switched_off_can_be_taken_back_at_google() -> None:
-    """The page says so as long as the grant has the scope."""
+    """The page links to Google's connections as long as the grant has the scope."""
     account = replace(ACCOUNT, sources={Source.CONTACTS: ON, Source.OTHER_CONTACTS: OFF}, scopes=READABLE)
     assert error_pages.GOOGLE_CONNECTIONS_URL in shown_of_account(account, ALL).links()
     never = replace(account, sources={Source.CONTACTS: ON}, scopes=frozenset({SCOPE_OF[Source.CONTACTS]}))
@@ -375,7 +378,7 @@ def test_who_feeds_the_directory(feeder: Account | None, state: SourceState, wor
 
 
 def test_sharing_is_explained() -> None:
-    """Each of the three in a line, the present one chosen, with what a colleague's phone shows."""
+    """Each of the three choices shows a colleague's screens; the present choice is selected."""
     page = shown_of_account(ACCOUNT)
     radios = [attrs for tag, attrs in page.tags if tag == "input" and attrs.get("type") == "radio"]
     assert [(attrs["value"], "checked" in attrs) for attrs in radios] == [
@@ -391,7 +394,7 @@ def test_sharing_is_explained() -> None:
 
 
 def test_every_form_has_the_token() -> None:
-    """Each one of them: to sync, search and sign out; to share and sign out."""
+    """The forms to sync, search, share and sign out have the token."""
     tags = [*shown(ACCOUNT).tags, *shown_of_account(ACCOUNT).tags]
     forms = [attrs for tag, attrs in tags if tag == "form"]
     tokens = [attrs["value"] for tag, attrs in tags if tag == "input" and attrs.get("name") == "token"]
@@ -449,7 +452,7 @@ def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tena
     ids=["excluded", "chosen", "all", "an administrator"],
 )
 def test_how_to_take_contacts_off_the_phones(labels: dict[str, Any], words: str) -> None:
-    """By the tenant's labels; if the tenant has none, only an administrator can."""
+    """The page explains it by the tenant's labels; without labels it refers to the administrator."""
     tenant = replace(ACME, **labels)
     text = Reader(account_page(tenant, visitor_of(ACCOUNT), labels=["Friends"])).text
     assert re.search(f"To take [^.]*{re.escape(words)}", text)
@@ -479,7 +482,7 @@ def test_no_tenants() -> None:
     ids=str,
 )
 def test_the_welcome(changed: dict[str, Any], words: str) -> None:
-    """In Google's words, the page asks for the first source alone."""
+    """The welcome uses Google's words, and asks for the first source alone."""
     text = Reader(welcome(replace(ACME, **changed))).text
     assert words in text
     assert "See and download your organization’s Google Workspace directory" not in text
@@ -499,7 +502,7 @@ def privacy(tenant: WebTenant) -> Reader:
 
 
 def test_the_privacy_page() -> None:
-    """What is stored, where, who sees it, how long; photos only where there are any."""
+    """The page says what is stored and where, and who sees it; it tells of photos only if the tenant has photos."""
     page = privacy(ACME)
     assert [words for words in ("What is stored", "Where it is stored", "Who sees it") if words not in page.text] == []
     assert "Your data is stored on the gateway of Acme GmbH and in its backups." in page.text
@@ -513,7 +516,7 @@ def test_the_privacy_page() -> None:
     [("it@acme.example", "mailto:it@acme.example"), ("https://help.acme.example", "https://help.acme.example")],
 )
 def test_where_help_is_found(help_: str, url: str) -> None:
-    """At the foot of each page, and where an error sends somebody to the administrator."""
+    """Each page has the help at its foot, and an error that needs the administrator names the help too."""
     tenant = replace(ACME, help=help_)
     assert url in shown(ACCOUNT, tenant).links()
     assert f"Version {__version__}" in shown(ACCOUNT, tenant).text
@@ -551,7 +554,7 @@ def test_where_help_is_found(help_: str, url: str) -> None:
     ],
 )
 def test_who_the_administrator_is(account: Account, certificate_ends: float | None, is_named: bool) -> None:
-    """The page says it once, wherever a message sends a person to the administrator; not to an administrator."""
+    """The page names the administrator once if a message refers to the administrator; administrators do not read it."""
     tenant = replace(ACME, help="it@acme.example")
     visitor = visitor_of(account)
     page = Reader(overview(tenant, visitor, certificate_ends=certificate_ends)).text
@@ -561,7 +564,7 @@ def test_who_the_administrator_is(account: Account, certificate_ends: float | No
 
 
 def test_a_revoked_access_is_over() -> None:
-    """No part of the page says that it lasts, or that a source is on."""
+    """No part of the page says that the access lasts, or that a source is on."""
     text = shown_of_account(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))).text
     assert "until you disconnect" in shown_of_account(ACCOUNT).text
     assert [words for words in ("until you disconnect", "until you end it", "My contacts on") if words in text] == []
@@ -570,7 +573,7 @@ def test_a_revoked_access_is_over() -> None:
 
 
 def test_what_google_counted_in_each_source() -> None:
-    """Where Google said it, and for sources that are synced."""
+    """The page shows Google's count for synced sources, if Google has sent a count."""
     counted = {Source.CONTACTS: SyncState("token", "", NOW, total=4704), Source.DIRECTORY: SyncState("token", "", NOW)}
     account = replace(ACCOUNT, sources={Source.CONTACTS: SourceState.ON, Source.DIRECTORY: SourceState.ON})
     text = shown_of_account(account, ALL, sync_states=counted).text
@@ -589,7 +592,7 @@ def first_steps(account: Account | None, *phones: tuple[PhoneLogin, Any]) -> Rea
 
 
 def test_the_first_steps() -> None:
-    """What is left to do, and where; gone once all of it is done."""
+    """The list shows the open steps with links, and is gone after the last step."""
     login = PhoneLogin("desk", "acme", 1, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW)
     waiting, works = PhoneState("warn", "Connected", ""), PhoneState("good", "Works", "")
     google, phone, search = "Connect your Google contacts", "Add your phone", "First search from the phone"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The search box on a person's page."""
+"""The search box on a person's page finds contacts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def asked(stage: Stage) -> list[tuple[str, tuple[str, ...], str]]:
 
 
 def test_what_is_found(stage: Stage, alice: Browser) -> None:
-    """Names, numbers with what they are for; in the books of one's own accounts.
+    """The page shows names and numbers from the books of the person's own accounts.
 
     A screen reader hears how many there are, of the script, and not twenty contacts at each pause.
     """
@@ -46,6 +46,6 @@ def test_what_is_too_long_is_cut(stage: Stage, alice: Browser) -> None:
 
 
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
-    """Who opens the address of the form comes home, and nothing is looked up."""
+    """The address of the form leads to the contacts, and nothing is looked up."""
     assert alice.get("/acme/search?sought=anna").location == "/acme/contacts"
     assert asked(alice.stage) == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Several Google accounts of one person; consents in a pop-up; accounts that were not meant."""
+"""A person can have several Google accounts, and consents can run in a pop-up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add(browser: Browser, account: str = BOB) -> None:
 
 
 def test_adding_an_account(stage: Stage, alice: Browser) -> None:
-    """Whoever is signed in stays so; both are on the page, the other one by its place."""
+    """The person stays signed in; the page shows both accounts, and links to the other one by its place."""
     asked = alice.depart("/acme/connect?add")
     assert (asked["prompt"], asked.get("login_hint")) == ("select_account consent", None)
     add(alice)
@@ -32,7 +32,7 @@ def test_adding_an_account(stage: Stage, alice: Browser) -> None:
 
 
 def test_the_other_account_stays_its_owners(stage: Stage, alice: Browser) -> None:
-    """Bob, who signs in with it himself, sees his own and nothing of Alice's."""
+    """Bob, who signs in with the added account himself, sees only this account."""
     add(alice)
     bob = stage.visitor("/acme/signin", account=BOB)
     assert [one["account"] for one in json.loads(bob.get("/acme/status.json").body)["accounts"]] == [BOB]
@@ -40,7 +40,7 @@ def test_the_other_account_stays_its_owners(stage: Stage, alice: Browser) -> Non
 
 
 def test_forms_of_the_added_account(stage: Stage, alice: Browser) -> None:
-    """They name it, do it to that one alone, and lead back to it."""
+    """The forms name the added account, change only this account, and lead back to its page."""
     add(alice)
     sub = stage.account(BOB).sub
     assert 'href="/acme/account?account=2"' in alice.get("/acme/?account=2").body
@@ -74,7 +74,7 @@ def test_an_added_account_that_is_connected_again_while_it_is_disconnected(stage
 
 
 def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None:
-    """It is suggested to Google, and stays on the page."""
+    """Google gets the account as a suggestion, and the account stays on the page."""
     add(alice)
     stage.do(sync_state.fail, stage.account(BOB), "consent_revoked", stage.clock.seconds(), None)
     assert 'href="/acme/connect?account=2"' in alice.get("/acme/?account=2").body
@@ -93,7 +93,7 @@ def test_an_account_that_is_not_on_the_page(alice: Browser, number: str) -> None
 
 @pytest.mark.parametrize(("path", "account"), [("/acme/connect", ALICE), ("", BOB)], ids=["one's own", "signed out"])
 def test_adding_what_is_ones_own(stage: Stage, browser: Browser, path: str, account: str) -> None:
-    """One's own account is connected anew, and without a sign-in there is nobody else to add an account to."""
+    """A person's own account is connected anew; without a sign-in the account is added to nobody."""
     if path:
         browser.consent(path)
     add(browser, account)
@@ -110,7 +110,7 @@ def test_adding_in_another_tenant() -> None:
 
 @pytest.mark.parametrize("before", ["never connected", "disconnected", "in trouble", "connected"])
 def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
-    """Where nobody asked to add one, another than one's own is not stored, and its grant is given back."""
+    """A consent with another account than the person's own is not stored, and its grant is given back."""
     browser.consent("/acme/signin" if before == "never connected" else "/acme/connect")
     if before == "disconnected":
         browser.submit("/acme/disconnect")
@@ -126,7 +126,10 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
 
 
 def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> None:
-    """Neither a third nor one's own is taken for it; trying again is about the same."""
+    """A consent for the added account takes neither a third account nor the person's own.
+
+    The page offers to try again.
+    """
     add(alice)
     stage.do(sync_state.fail, stage.account(BOB), "consent_revoked", stage.clock.seconds(), None)
     stored = stage.accounts()
@@ -139,7 +142,7 @@ def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> No
 
 @pytest.mark.parametrize("act", ["sign-in", "sign-out"])
 def test_a_consent_that_outlives_the_sign_in(stage: Stage, browser: Browser, act: str) -> None:
-    """A tab of before somebody signed in or out brings nothing: its consent is good for who began it alone."""
+    """A consent is good only for the sign-in with which it began."""
     if act == "sign-out":
         browser.consent()
     callback = browser.code(account=BOB)
@@ -166,7 +169,7 @@ def test_trying_again_after_a_refusal(alice: Browser, path: str, again: str) -> 
 
 
 def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser) -> None:
-    """Its grant is not given back: that would end Bob's own."""
+    """The grant is not given back, because Bob's own account lives on it."""
     stage.browser().consent(account=BOB)
     browser.consent("/acme/signin")
     assert browser.consent(account=BOB).status == 403
@@ -174,7 +177,7 @@ def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser
 
 
 def test_choosing_among_accounts(browser: Browser) -> None:
-    """After a refusal Google is asked to let the person choose, not to take the one it knows."""
+    """After a refusal Google is asked to let the person choose an account."""
     browser.consent()
     assert browser.depart("/acme/connect?choose")["prompt"] == "select_account consent"
     assert "login_hint" not in browser.depart("/acme/connect?choose")
@@ -186,7 +189,7 @@ def test_choosing_among_accounts(browser: Browser) -> None:
 
 @pytest.mark.parametrize("path", ["/acme/connect?popup", "/acme/signin?popup", "/acme/connect?add&popup="])
 def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
-    """It leaves the note to the page that opened it."""
+    """The page that opened the pop-up shows the message."""
     visit = browser.consent(path)
     assert visit.url == f"{URL}/acme/done"
     assert '<meta name="ldapgw" content="done">' in visit.body
@@ -194,7 +197,7 @@ def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
 
 
 def test_what_ends_in_a_popup(browser: Browser) -> None:
-    """The links of a refusal and of a wrong account go on in the pop-up, and the way back closes it.
+    """Links on the pages of a refusal and of a wrong account stay in the pop-up, and the way back closes it.
 
     Google does not learn of the pop-up: the redirect URI is the registered one, to the letter.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The HTTP server under the pages: what it does with senders that are slow, large or strange."""
+"""The HTTP server under the pages withstands slow, large and strange requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connection(stage: Stage, clock: Clock) -> Iterator[Connection]:
 
 
 def test_requests_one_after_another(connection: Connection, clock: Clock) -> None:
-    """A connection serves several, with pauses, whole or in pieces."""
+    """A connection serves several requests, with pauses between them, whole or in pieces."""
     for _ in range(3):
         assert connection.send(GET).startswith(b"HTTP/1.1 200 OK\r\n")
         clock.advance(IDLE_SECONDS - 1)
@@ -53,7 +53,7 @@ def test_pipelined_requests(connection: Connection) -> None:
     ids=["nothing", "a line", "a form", "a second request"],
 )
 def test_a_request_that_trickles(connection: Connection, clock: Clock, head: bytes) -> None:
-    """A request is cut off if it is not whole in time, however steadily it comes; each request has its own time."""
+    """A request that is not whole in time is cut off, however steadily it comes; each request has its own time."""
     connection.send(head)
     if head == GET:
         clock.advance(IDLE_SECONDS - 1)
@@ -72,7 +72,7 @@ def test_a_request_that_trickles(connection: Connection, clock: Clock, head: byt
     ids=["length", "chunked"],
 )
 def test_a_large_body_is_refused_and_not_kept(connection: Connection, head: bytes) -> None:
-    """The sender can read why; what is too much is thrown away as it comes."""
+    """The sender gets a page with the reason; the server does not keep the rest of the body."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + head)
     request = connection.channel.requests[0]
     connection.send(b"x" * 79999)
@@ -94,7 +94,7 @@ def test_an_endless_body_is_cut_off(connection: Connection) -> None:
 
 
 def test_no_file_is_opened_for_a_long_body(connection: Connection) -> None:
-    """Twisted would, for what is announced to be long."""
+    """Twisted would open a file for a body that is announced to be long."""
     connection.send(b"POST /acme/sync HTTP/1.1\r\n" + FORM + b"Content-Length: 99999999\r\n\r\n")
     assert type(connection.channel.requests[0].content).__name__ == "BytesIO"
 
@@ -114,14 +114,14 @@ def test_strange_targets(connection: Connection, target: bytes) -> None:
     "host", [b"", b"evil.example", b"[", b"a:b:c", b"\xff\xfe", b"x" * 300, b"..", b"xn--a.example"]
 )
 def test_strange_hosts(connection: Connection, host: bytes) -> None:
-    """Who we are is not for a request to say."""
+    """The Host header changes nothing in the redirect."""
     answer = connection.send(b"GET /acme HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 308 ")
     assert b"\r\nLocation: /acme/\r\n" in answer
 
 
 def test_nothing_is_logged_of_an_address(stage: Stage, clock: Clock, tmp_path: Any) -> None:
-    """The callback's has the code in it."""
+    """The address of the callback has the code, so the server writes no access log."""
     site = stage.site(clock=clock)
     site.startFactory()
     written: list[str] = []
@@ -137,12 +137,12 @@ def test_nothing_is_logged_of_an_address(stage: Stage, clock: Clock, tmp_path: A
 
 
 def let_in(site: WebSite, *peers: str) -> str:
-    """Which of these peers' connections are taken, in a word of + and -."""
+    """Return a + for each peer whose connection is taken, and a - for each other peer."""
     return "".join("-" if Connection(site, peer).is_refused else "+" for peer in peers)
 
 
 def test_one_network_does_not_take_all_connections(stage: Stage, clock: Clock) -> None:
-    """An IPv4 address or an IPv6 /64; whoever leaves makes room."""
+    """A network is an IPv4 address or an IPv6 /64; a connection that ends makes room."""
     site = stage.site(10, 2, clock=clock)
     first = Connection(site, "192.0.2.1")
     assert let_in(site, "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2") == "+-+"
@@ -152,7 +152,7 @@ def test_one_network_does_not_take_all_connections(stage: Stage, clock: Clock) -
 
 
 def test_the_page_has_so_many_connections_and_no_more(stage: Stage, clock: Clock) -> None:
-    """Wherever they come from, be it a proxy or this machine: each takes a file descriptor."""
+    """The limit includes connections of proxies and of this machine, because each one takes a file descriptor."""
     stage.trusts = lambda address: address == "192.0.2.9"
     site = stage.site(5, 2, clock=clock)
     first = Connection(site, "192.0.2.1")
@@ -164,7 +164,10 @@ def test_the_page_has_so_many_connections_and_no_more(stage: Stage, clock: Clock
 
 
 def test_clients_of_a_proxy_are_counted_by_requests(stage: Stage, clock: Clock) -> None:
-    """One network has so many under way, and is told so; others are answered, and so is it when one has ended."""
+    """A network behind a proxy may have some requests under way, and further ones get 429.
+
+    Other networks are answered.
+    """
     stage.trusts = lambda address: address == "192.0.2.9"
     site = stage.site(20, 2, clock=clock)
     body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: %s\r\nContent-Length: 1\r\n\r\n"
@@ -188,7 +191,7 @@ def test_clients_of_a_proxy_are_counted_by_requests(stage: Stage, clock: Clock) 
 
 
 def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, clock: Clock) -> None:
-    """Else all its clients would share one network's."""
+    """Otherwise all clients of the proxy would share the limit of one network."""
     stage.trusts = lambda address: address == "192.0.2.9"
     site = stage.site(20, 1, clock=clock)
     body = b"POST /acme/sync HTTP/1.1\r\nContent-Length: 1\r\n\r\n"
@@ -215,7 +218,7 @@ def test_a_refused_request(stage: Stage, clock: Clock, rest: bytes, seconds: flo
 
 
 def test_what_is_too_much_is_logged_by_count(stage: Stage, logged: list[LogEvent]) -> None:
-    """Connections that are refused or time out: a line a minute for each kind and network, and none of Twisted's."""
+    """The log has a line a minute for each kind and network, and no lines of Twisted's."""
     stage.misuse.startService()
     site = stage.site(1000, 100)
     connections = [Connection(site) for _ in range(150)]
@@ -258,5 +261,5 @@ def test_a_connection_that_stays_open_after_its_timeout_is_aborted(stage: Stage,
 
 
 def lines_of(logged: list[LogEvent]) -> list[str]:
-    """The lines of the log."""
+    """Return the lines of the log."""
     return [formatEvent(event) for event in logged if event["log_level"] >= LogLevel.info]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The switches of an account's sources, with Google's consent to each of them; the sandbox stands in for Google."""
+"""An account's sources have switches, and Google's consent to each source; the sandbox stands in for Google."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def stage() -> Stage:
 
 @pytest.fixture
 def browser(stage: Stage) -> Browser:
-    """Alice's browser: she has connected her contacts a minute ago, and they are synced."""
+    """Return the browser of Alice, who connected a minute ago and whose contacts are synced."""
     browser = stage.visitor()
     account = stage.do(sync_state.begin, stage.account(ALICE).id)
     token = SyncState("token", "fingerprint", NOW)
@@ -69,7 +69,7 @@ def refresh_token(stage: Stage) -> str:
 
 
 def scopes_of(stage: Stage, token: str) -> set[str]:
-    """What Google's tokens give access to."""
+    """Return the scopes that a token of Google's gives access to."""
     held = stage.world.grants.use_refresh_token(token)
     assert held is not None
     return {scope for scope in held.scopes if scope in SCOPE_OF.values()}
@@ -81,7 +81,7 @@ def acts(stage: Stage) -> list[tuple[str, str, str]]:
 
 
 def fill(stage: Stage, address: str, source: Source, name: str) -> None:
-    """A sync that brings one contact of a source."""
+    """Store one contact of a source, as a sync would do."""
     store_contacts(stage, stage.account(address).id, [person(name, "030 1234567")], source)
 
 
@@ -91,7 +91,7 @@ def names(stage: Stage, address: str = ALICE) -> list[str]:
 
 
 def test_switching_on_asks_google_for_this_scope_alone(stage: Stage, browser: Browser) -> None:
-    """Offline, with all that was granted, for this account, and without a prompt."""
+    """The page asks for offline access with all earlier grants, for this account, without a prompt."""
     seen = press_switch(browser, OTHER)
     assert seen.status == 200
     assert f"Google asks you to allow this: “{CONSENT_CHECKBOXES[OTHER]}”." in words_on(seen)
@@ -106,7 +106,7 @@ def test_switching_on_asks_google_for_this_scope_alone(stage: Stage, browser: Br
 
 
 def test_a_source_is_switched_on(stage: Stage, browser: Browser) -> None:
-    """The token covers both scopes, the contacts keep their sync token, a sync is asked for, and the log says it."""
+    """The token covers both scopes, the contacts keep their sync token, and a sync is requested."""
     before = refresh_token(stage)
     visit = switch_on(browser, OTHER)
     assert (visit.status, visit.url) == (200, ACCOUNT_PAGE)
@@ -122,7 +122,7 @@ def test_a_source_is_switched_on(stage: Stage, browser: Browser) -> None:
 
 
 def test_google_issues_no_other_refresh_token(stage: Stage, browser: Browser) -> None:
-    """Nothing is new to Google; the stored refresh token is refreshed once, and stays, because it has the scope."""
+    """The stored refresh token has the scope already, so it stays."""
     switch_on(browser, OTHER)
     before, token = stage.account(ALICE), refresh_token(stage)
     stage.do(sync_state.write_source_states, before.id, {OTHER: NOT_GRANTED})
@@ -139,7 +139,7 @@ def test_google_issues_no_other_refresh_token(stage: Stage, browser: Browser) ->
 
 
 def test_a_refresh_token_that_does_not_grow_is_asked_for_with_a_screen(stage: Stage, browser: Browser) -> None:
-    """Once, with prompt=consent.  The same Google project has the scope already, through another tenant."""
+    """The Google project has the scope through another tenant, so the gateway asks once more with prompt=consent."""
     elsewhere = stage.visitor("/globex/connect")
     assert OTHER_SCOPE not in scopes_of(stage, refresh_token(stage))
     seen = elsewhere.submit("/globex/source", source=OTHER.value, switch="on")
@@ -153,7 +153,7 @@ def test_a_refresh_token_that_does_not_grow_is_asked_for_with_a_screen(stage: St
 
 
 def test_a_refresh_token_that_never_grows(stage: Stage, browser: Browser) -> None:
-    """The repetition is not repeated; a page says so, and the account is as it was."""
+    """The gateway does not ask a third time; a page explains this, and the account stays as it was."""
     before = stage.account(ALICE)
     again = browser.get(edited_code(stage, code(browser), refreshable=False))
     seen = browser.get(edited_code(stage, browser.code(again.location), refreshable=False))
@@ -162,7 +162,7 @@ def test_a_refresh_token_that_never_grows(stage: Stage, browser: Browser) -> Non
 
 
 def without_page(browser: Browser, url: str) -> str:
-    """Where Google sends a browser at once."""
+    """Return the address to which Google redirects a browser at once."""
     answer = result_of(browser.http.request("GET", url, allow_redirects=False))
     return str(answer.headers.getRawHeaders("location")[0]).removeprefix(URL)
 
@@ -184,7 +184,7 @@ def unticked(stage: Stage, browser: Browser) -> Any:
 def test_whoever_refuses_at_google_keeps_what_there_was(
     stage: Stage, browser: Browser, refuse: Callable[[Stage, Browser], Any]
 ) -> None:
-    """The page names what was not allowed, and leads back to the account."""
+    """The page names the data that was not allowed, and leads back to the account."""
     before, token = stage.account(ALICE), refresh_token(stage)
     seen = refuse(stage, browser)
     assert seen.status == 403
@@ -195,7 +195,7 @@ def test_whoever_refuses_at_google_keeps_what_there_was(
 
 
 def test_access_that_was_ended_at_google_meanwhile(stage: Stage, browser: Browser) -> None:
-    """Google's answer has the new scope alone, with which the next sync would delete the contacts."""
+    """Google's answer has only the new scope; with it the next sync would delete the contacts, so nothing changes."""
     stage.world.revoke(ALICE)
     before = stage.account(ALICE)
     visit = switch_on(browser, OTHER)
@@ -204,7 +204,7 @@ def test_access_that_was_ended_at_google_meanwhile(stage: Stage, browser: Browse
 
 
 def test_another_account_is_not_accepted(stage: Stage, browser: Browser) -> None:
-    """Its new grant is revoked, and neither account has changed."""
+    """The other account's new grant is revoked, and neither account has changed."""
     before = stage.accounts()
     visit = switch_on(browser, OTHER, account=BOB)
     assert (visit.status, "You chose a different Google account" in visit.body) == (403, True)
@@ -213,7 +213,7 @@ def test_another_account_is_not_accepted(stage: Stage, browser: Browser) -> None
 
 
 def test_an_account_that_was_disconnected_meanwhile(stage: Stage, browser: Browser) -> None:
-    """It stays disconnected, and Google ends the new grant."""
+    """The account stays disconnected, and Google ends the new grant."""
     callback = code(browser)
     browser.submit("/acme/disconnect")
     assert browser.get(callback).status == 502
@@ -223,7 +223,7 @@ def test_an_account_that_was_disconnected_meanwhile(stage: Stage, browser: Brows
 
 
 def test_switching_off_ends_a_source_at_once(stage: Stage, browser: Browser) -> None:
-    """Its contacts are gone, the others are there, the scope is said to be still at Google; and it stays off."""
+    """The source's contacts are gone, other contacts stay, and the source stays off after another consent."""
     switch_on(browser, OTHER)
     fill(stage, ALICE, Source.CONTACTS, "Anna Berg")
     fill(stage, ALICE, OTHER, "Otto Ott")
@@ -254,7 +254,7 @@ def test_switching_on_again_needs_no_trip_to_google(stage: Stage, browser: Brows
 
 
 def test_connecting_without_a_session_loses_nothing(stage: Stage, browser: Browser) -> None:
-    """Google adds what was granted before to the answer, although the gateway does not know yet who comes."""
+    """Google's answer includes earlier grants, although the gateway does not know the visitor yet."""
     switch_on(browser, OTHER)
     visit = stage.browser().consent()
     assert visit.status == 200
@@ -264,7 +264,7 @@ def test_connecting_without_a_session_loses_nothing(stage: Stage, browser: Brows
 
 
 def test_what_was_granted_to_another_tenant_is_switched_on_by_the_person(stage: Stage, browser: Browser) -> None:
-    """The tenants have the same Google project, so Google's answers have the scopes of both."""
+    """The tenants share a Google project, so Google's answers have the scopes of both."""
     switch_on(browser, OTHER)
     elsewhere = stage.visitor("/globex/connect")
     account = stage.account(ALICE, "globex")
@@ -274,7 +274,7 @@ def test_what_was_granted_to_another_tenant_is_switched_on_by_the_person(stage: 
 
 
 def feed(stage: Stage) -> dict[str, Browser]:
-    """Alice and Bob, who have switched the directory on; it comes through Alice."""
+    """Alice and Bob have switched the directory on, and the directory comes through Alice."""
     browsers = {address: stage.visitor(account=address) for address in (ALICE, BOB)}
     for address, browser in browsers.items():
         switch_on(browser, DIRECTORY, address)
@@ -283,7 +283,7 @@ def feed(stage: Stage) -> dict[str, Browser]:
 
 
 def test_another_account_feeds_the_directory(stage: Stage) -> None:
-    """Who feeds it is on the page; when its last account is switched off, the directory is gone."""
+    """The page names the account that feeds the directory; without a feeding account the directory is gone."""
     browsers = feed(stage)
     note = "All phones here find the company directory through"
     assert f"{note} this account." in words_on(browsers[ALICE].get("/acme/account"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reports on setup steps: sent from a phone's page, counted without persons, and shown to administrators."""
+"""A phone's page sends reports on setup steps; the gateway counts them without persons for administrators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THIRD = all_vendors()["yealink"].setup_steps[2].text
 
 @pytest.fixture
 def alice(stage: Stage) -> Browser:
-    """Alice, whose phone is desk1, a Yealink."""
+    """Alice owns the phone desk1, a Yealink."""
     return owner(stage, model="yealink")
 
 
@@ -37,7 +37,7 @@ def stored(stage: Stage) -> tuple[StepReport, ...]:
 
 
 def test_the_steps_worked(stage: Stage, alice: Browser) -> None:
-    """One press counts for the vendor that the page shows, and leads back to its page with thanks."""
+    """The report counts for the vendor on the page, and leads back to this vendor with thanks."""
     page = alice.get(f"{PHONE}?vendor=snom").body
     form = page.partition('class="report">')[2].partition("</form>")[0]
     assert '<input type="hidden" name="vendor" value="snom">' in form
@@ -50,7 +50,7 @@ def test_the_steps_worked(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_menu_has_another_name(stage: Stage, alice: Browser) -> None:
-    """With its step, and the model and firmware if they are told; the form lists the vendor's steps."""
+    """The report has the step, and the model and firmware if they are given; the form lists the vendor's steps."""
     page = alice.get(PHONE).body
     choice = html.unescape(page.partition('name="step">')[2].partition("</select>")[0])
     options = re.findall('<option value="([0-9])">[0-9]. (.*)</option>', choice)
@@ -76,7 +76,7 @@ def test_a_menu_has_another_name(stage: Stage, alice: Browser) -> None:
     ids=["white space", "802.1X", "port", "longest", "Poly's version", "Cisco's version"],
 )
 def test_texts_that_are_counted(stage: Stage, fields: dict[str, str], menu: str) -> None:
-    """On one line, without characters that cannot be seen."""
+    """A text is stored on one line, without invisible characters."""
     send(owner(stage, model="yealink"), **MENU | fields)
     assert [report.menu for report in stored(stage)] == [menu]
 
@@ -108,7 +108,7 @@ UNFIT_PHONES = (
     ids=lambda value: repr(value)[:40],
 )
 def test_texts_that_are_refused(stage: Stage, alice: Browser, outcome: str, fields: dict[str, str]) -> None:
-    """Nothing, long texts, addresses and numbers: nothing is stored, and the next page says why."""
+    """Missing and long texts, addresses and numbers are not stored, and the next page says why."""
     seen = send(alice, **MENU | {"outcome": outcome} | fields)
     assert (seen.status, stored(stage)) == (303, ())
     assert "The report wasn’t counted. Enter what the menu is called" in alice.get(seen.location).body
@@ -134,7 +134,7 @@ def test_a_form_that_is_no_pages(stage: Stage, fields: dict[str, str]) -> None:
 
 
 def test_reports_are_limited(stage: Stage, alice: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session sends a few at once; when the tenant has too many, the page says who can help."""
+    """A session may send some reports at once; if the tenant has too many, the page refers to an administrator."""
     seen = [send(alice, **MENU | {"menu": f"menu {number}"}) for number in range(11)]
     assert [one.status for one in seen] == [303] * 10 + [429]
     assert seen[-1].headers["retry-after"] == ["60"]
@@ -147,7 +147,7 @@ def test_reports_are_limited(stage: Stage, alice: Browser, monkeypatch: pytest.M
 
 
 def test_the_administrator_sees_the_counts(stage: Stage, alice: Browser) -> None:
-    """By vendor, model and firmware; neither a person nor a phone is in them, nor in the mail."""
+    """The page and the mail count by vendor, model and firmware, and name neither a person nor a phone."""
     for fields in ({"outcome": "worked"}, {"outcome": "worked"}, {"model": "T54W", "version": "96.86.0.70"}):
         send(alice, **MENU | fields)
     root = stage.visitor(account=ROOT)
@@ -169,7 +169,7 @@ def test_the_administrator_sees_the_counts(stage: Stage, alice: Browser) -> None
 
 
 def test_no_reports(stage: Stage) -> None:
-    """The page says where they come from, and has nothing to send or to delete."""
+    """The page says that there are no reports, and has nothing to send or to delete."""
     page = stage.visitor(account=ROOT).get(STEPS)
     assert "There are no reports yet." in words_on(page)
     assert "mailto:" not in page.body
@@ -177,7 +177,7 @@ def test_no_reports(stage: Stage) -> None:
 
 
 def test_reports_are_deleted(stage: Stage) -> None:
-    """After a question; the activity log has the act."""
+    """The page asks first, and the activity log has the act."""
     send(owner(stage, model="yealink"), **MENU)
     root = stage.visitor(account=ROOT)
     asked = root.get(f"{STEPS}/delete")
@@ -190,7 +190,7 @@ def test_reports_are_deleted(stage: Stage) -> None:
 
 
 def test_the_text_of_the_mail() -> None:
-    """For each model and firmware the counts, with our words for a step; a vendor may be gone."""
+    """The mail has the counts for each model and firmware, with our words for a step; the vendor may be unknown."""
     third = all_vendors()["yealink"].setup_steps[2].text
     reports = (
         StepReport("acme", "yealink", "", "", 0, "", NOW, 2),
@@ -216,7 +216,7 @@ def test_the_text_of_the_mail() -> None:
 
 
 def test_a_long_mail_is_pasted(stage: Stage) -> None:
-    """Programs cut long addresses; the page then says to copy the text."""
+    """Mail programs cut long addresses, so the page says to copy a long text."""
     assert mail_address("x" * 2000) == ""
     assert mail_address("a b&c\nd").endswith("&body=a%20b%26c%0D%0Ad")
     browser = owner(stage, model="yealink")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The style sheets: each selector in them is of something that pages have."""
+"""Each selector of the style sheets fits something on the pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WEB = ROOT / "ldapgw" / "web"
 
 
 def selectors() -> str:
-    """What stands before the braces."""
+    """Return the text before the braces."""
     written = "".join(file.read_text() for file in WEB.glob("static/*.css"))
     style = re.sub(r"/\*.*?\*/", "", written, flags=re.DOTALL)
     heads = re.findall(r"([^{}]+)\{", style)
@@ -19,14 +19,14 @@ def selectors() -> str:
 
 
 def pages() -> str:
-    """All that pages are made of: templates, our script, and the code that names classes and draws."""
+    """Return the texts that pages are made of: templates, our script, and strings of the code."""
     text = "\n".join(file.read_text() for file in (*WEB.glob("templates/*.html"), WEB / "static" / "page.js"))
-    # Of the code the strings alone.
+    # The code adds only its strings, which name classes.
     return "\n".join((text, *re.findall(r'"[^"\n]*"', "\n".join(file.read_text() for file in WEB.glob("*.py")))))
 
 
 def test_no_selector_is_of_nothing() -> None:
-    """Each class, id and element of a style sheet is in a page; what is cut or forgotten shows here."""
+    """Each class, id and element of a style sheet is in a page, so no forgotten selector stays."""
     text = pages()
     plain = re.sub(r"\[[^]]*\]", "", selectors())
     names = set(re.findall(r"[.#]([a-z][a-z-]*)", plain))
