@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The command line."""
+"""The tests of the command line run commands on a gateway's files."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A gateway's files in a folder of the test's own, and the command run on them in this process."""
+"""The fixtures lay out a gateway's files in a folder of the test's own, and run commands in this process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.site.command_line import Gateway
 
 @pytest.fixture
 def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    """A configured gateway that was never started, in a place where it is UTC."""
+    """Yield a configured gateway that was never started; its place is in UTC."""
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.delenv("LDAPGW_CONFIG", raising=False)
     time.tzset()
@@ -27,7 +27,7 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that other users may enter, as they may not enter a test's own folder."""
+    """Yield a folder that other users may enter, because they may not enter a test's own folder."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
@@ -35,7 +35,10 @@ def public_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[], dict[str, bytes]]:
-    """All files below the test's folder with their content: nothing was created or changed where two are equal."""
+    """Return a function that reads all files below the test's folder.
+
+    Two equal results show that nothing was created or changed.
+    """
 
     def read() -> dict[str, bytes]:
         found = (path for path in tmp_path.rglob("*"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``accounts`` and ``share``."""
+"""The tests run ``accounts`` and ``share``."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_accounts_are_the_objects_of_status_json(gateway: Gateway) -> None:
 
 
 def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
-    """A row an account, and a line for each trouble with what to do about it."""
+    """Each account is a row, and each trouble is a line that says what to do."""
     alice = gateway.connect("alice@acme.example")
     gateway.fill(alice, person("Jörg Müller", "030 1234567"))
     left_out = [
@@ -73,7 +73,7 @@ def test_accounts_are_a_table_for_people(gateway: Gateway) -> None:
 
 
 def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
-    """One line for the tenant, whatever the number of its accounts; what an owner has to do is told too."""
+    """The trouble of a client is one line for its tenant; an owner's own trouble has a line of its own."""
     gateway.write(HEAD + ACME + BETA)
     for address, tenant in (("alice@acme.example", "acme"), ("bob@acme.example", "acme"), ("bo@beta.example", "beta")):
         gateway.fill(gateway.connect(address, tenant))
@@ -99,13 +99,13 @@ def test_what_is_wrong_with_a_client_is_told_once(gateway: Gateway) -> None:
 
 
 def test_an_address_cannot_steer_the_terminal(gateway: Gateway) -> None:
-    """Control signs are shown as U+FFFD, and rich's markup as it stands."""
+    """Control characters are shown as U+FFFD, and rich's markup is shown as text."""
     gateway.connect("[red]a\x1b[2J\x9b\u202e@acme.example")
     assert "[red]a\ufffd[2J\ufffd\ufffd@acme.example" in gateway.run("accounts").stdout
 
 
 def test_a_certificate_that_ends_is_a_warning(gateway: Gateway) -> None:
-    """As in ``status.json``; one that is missing is for ``check`` to tell."""
+    """The warning is the warning of ``status.json``; only ``check`` tells of a missing certificate."""
     gateway.connect("alice@acme.example")
     certificate, key = issue(days=20).write(gateway.folder)
     gateway.write(HEAD + f'[tls]\ncertificate = "{certificate}"\nprivate_key = "{key}"\n' + ACME)
@@ -117,7 +117,10 @@ def test_a_certificate_that_ends_is_a_warning(gateway: Gateway) -> None:
 
 
 def test_lists_of_one_tenant(gateway: Gateway) -> None:
-    """``--tenant`` leaves the others out; an account whose tenant is gone is listed, as its tokens are still there."""
+    """``--tenant`` leaves other tenants out.
+
+    An account whose tenant is gone is listed, because its tokens are still stored.
+    """
     gateway.write(HEAD + ACME + BETA)
     for address, tenant in (("alice@acme.example", "acme"), ("bob@beta.example", "beta"), ("eve@old.example", "old")):
         gateway.connect(address, tenant)
@@ -130,7 +133,7 @@ def test_lists_of_one_tenant(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("command", ["accounts", "phones list"])
 def test_reading_creates_nothing(gateway: Gateway, tree, command: str) -> None:
-    """Before the gateway's first start a list is empty, and stays without files."""
+    """Before the gateway's first start the list is empty, and no file is created."""
     before = tree()
     assert gateway.json(*command.split()) == []
     result = gateway.run(*command.split())
@@ -140,7 +143,7 @@ def test_reading_creates_nothing(gateway: Gateway, tree, command: str) -> None:
 
 
 def test_share(gateway: Gateway) -> None:
-    """The address may be written in any case; another word than those of sharings is wrong usage."""
+    """The address may have any case; a word that is no sharing is wrong usage."""
     gateway.connect("Alice@acme.example")
     result = gateway.run("share", "ALICE@acme.example", "callers")
     assert result.stdout.startswith("Alice@acme.example is now callers: ")
@@ -151,7 +154,7 @@ def test_share(gateway: Gateway) -> None:
 
 
 def test_an_address_in_two_tenants_needs_the_tenant(gateway: Gateway) -> None:
-    """Which one is meant is asked for, and then only that one is changed."""
+    """The command asks for the tenant, and then changes only this tenant's account."""
     gateway.write(HEAD + ACME + BETA)
     gateway.connect("alice@acme.example", "acme")
     gateway.connect("alice@acme.example", "beta")
@@ -164,7 +167,7 @@ def test_an_address_in_two_tenants_needs_the_tenant(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(("disconnected", "shared"), [("1", "2"), ("2", "1"), ("", "2")])
 def test_an_address_that_google_gave_to_another_user(gateway: Gateway, disconnected: str, shared: str) -> None:
-    """Of two accounts of one address in a tenant, the connected one is meant, or else the newest."""
+    """If a tenant has two accounts with one address, the command changes the connected account, or else the newest."""
     ids = {sub: gateway.connect("alice@acme.example", sub=sub) for sub in ("1", "2")}
     if disconnected:
         gateway.do(accounts.disconnect, ids[disconnected])
@@ -173,7 +176,7 @@ def test_an_address_that_google_gave_to_another_user(gateway: Gateway, disconnec
 
 
 def test_share_with_a_group(gateway: Gateway) -> None:
-    """A group of the account's tenant; the accounts name it."""
+    """The group has to be a group of the account's tenant; the list of accounts names the group."""
     gateway.write(HEAD + ACME + 'group = [{ name = "sales", accounts = ["bob@acme.example"] }]\n')
     gateway.connect("alice@acme.example")
     assert gateway.run("share", "alice@acme.example", "group:sales").stdout == (
@@ -190,7 +193,7 @@ def test_share_with_a_group(gateway: Gateway) -> None:
 
 
 def test_share_a_label(gateway: Gateway) -> None:
-    """Its contacts alone, in whatever case the label is typed, until somebody shares all contacts."""
+    """Only contacts with the label are shared, whatever the case of the label, until somebody shares all contacts."""
     account_id = gateway.connect("alice@acme.example")
     command = ("share", "alice@acme.example", "callers", "--label", "customers")
     assert gateway.refused(*command) == 'alice@acme.example has no label "customers" in Google Contacts; it has none\n'
@@ -218,7 +221,7 @@ def test_share_a_label(gateway: Gateway) -> None:
 
 
 def test_share_with_the_label_of_the_tenant(gateway: Gateway) -> None:
-    """What a private book shares first, if it has no label of its own."""
+    """A private book without a label of its own first shares the tenant's label."""
     gateway.write(HEAD + ACME + 'shared_label = "Business"\n')
     gateway.connect("alice@acme.example")
     assert "(only those with the label Business)" in gateway.run("share", "alice@acme.example", "shared").stdout
@@ -230,7 +233,7 @@ def test_share_with_the_label_of_the_tenant(gateway: Gateway) -> None:
 
 @pytest.fixture
 def full_disk() -> Iterator[None]:
-    """A disk from which the database can be read, and that takes nothing more."""
+    """The database on this disk can be read, and takes nothing more."""
 
     def full(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "user_version" in statement:
@@ -243,7 +246,7 @@ def full_disk() -> Iterator[None]:
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_database_that_takes_nothing_is_told_once(gateway: Gateway) -> None:
-    """With what it is, for all accounts; each of them needs somebody's attention."""
+    """One line says what is wrong for all accounts, and each account needs attention."""
     for name in ("alice", "bob"):
         gateway.connect(f"{name}@acme.example")
     _, alice, bob, trouble = gateway.run("accounts").stdout.splitlines()
@@ -258,7 +261,7 @@ def test_a_database_that_takes_nothing_is_told_once(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("with_phones", [False, True])
 def test_remove(gateway: Gateway, with_phones: bool) -> None:
-    """The account is gone with all that is stored of it; its phones go with it, or belong to nobody.
+    """The stored data of the account is gone; its phones go too, or belong to nobody.
 
     A phone with another owner stays with that owner.
     """
@@ -282,7 +285,7 @@ def test_remove(gateway: Gateway, with_phones: bool) -> None:
 
 
 def test_remove_without_a_revocation(gateway: Gateway) -> None:
-    """Which phones are left, and that they need new passwords, is said before the trouble at Google."""
+    """The command names the phones that need new passwords before the trouble at Google."""
     gateway.connect("alice@acme.example")
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
     (gateway.state_dir / "ldapgw.key").unlink()
@@ -301,7 +304,7 @@ def test_remove_without_a_revocation(gateway: Gateway) -> None:
 
 
 def test_remove_an_account_that_is_connected_while_the_command_asks(gateway: Gateway) -> None:
-    """The new grant is not lost: the command says that the access is not revoked."""
+    """The command removes the account and says that the new grant is not revoked at Google."""
     gateway.do(accounts.disconnect, gateway.connect("alice@acme.example"))
 
     def connect() -> None:
@@ -341,7 +344,7 @@ def test_a_delegated_account(gateway: Gateway, command: tuple[str, ...]) -> None
 
 
 def test_long_addresses_stay_whole_at_80_columns(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other columns are broken into lines instead; a phone's name only where it is long too."""
+    """Other columns are broken into lines instead, and a phone's name only if the name is long too."""
     monkeypatch.setattr(output, "_UNBOUNDED", 80)
     gateway.write(HEAD + ACME + BETA)
     account_id = gateway.connect(LONG, sharing=Sharing.SHARED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Backup, restore, a new key and another database, from the command line."""
+"""The tests back up and restore the database, rotate its key, and copy the database to another one."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ backup = import_module("ldapgw.cli.backup")
 
 
 def acts(gateway: Gateway) -> list[str]:
-    """What the activity log says was done, the oldest first."""
+    """Return the acts of the activity log, the oldest first."""
     return [one.act for one in gateway.do(activity.read_since, "acme", 0.0)]
 
 
 def refresh_token(gateway: Gateway, keys: Sequence[bytes], account_id: int) -> str | None:
-    """The stored token of an account, read with keys."""
+    """Return the stored token of an account, read with the given keys."""
     held = gateway.do(accounts.read_tokens, SecretBox(keys), account_id)
     return held.refresh_token if held else None
 
 
 def test_there_and_back(gateway: Gateway) -> None:
-    """A phone that was removed is there again; the gateway that runs is spoken of."""
+    """A restore brings a removed phone back; if a gateway runs, the command says when it uses the data."""
     gateway.connect(ALICE)
     gateway.run("phones", "add", "desk1", "--account", ALICE)
     gateway.do(sync_history.add_figures, 1, 0, SyncFigures(added=3), THEN, is_full=True)
@@ -72,7 +72,7 @@ def test_there_and_back(gateway: Gateway) -> None:
 
 
 def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else in the folder is deleted but what a killed backup left; a failed backup deletes nothing."""
+    """The command deletes only older backups and the file of a killed backup; a failed backup deletes nothing."""
     gateway.connect(ALICE)
     folder = gateway.folder / "backups"
     folder.mkdir(mode=0o700)
@@ -107,7 +107,7 @@ def test_the_last_ones_are_kept(gateway: Gateway, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
-    """``--yes`` agrees; a folder with ``--keep`` gets another file, which replaces nothing and asks nobody."""
+    """``--yes`` agrees; with ``--keep`` a folder gets a further file, which replaces nothing and asks nobody."""
     gateway.connect(ALICE)
     monday = gateway.folder / "monday.db"
     assert gateway.run("backup", str(monday)).exit_code == 0
@@ -134,14 +134,14 @@ def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
 
 
 def test_a_name_that_is_too_long_is_refused(gateway: Gateway) -> None:
-    """Such as a name to which a script appends the time again and again."""
+    """A script may append the time to a name again and again."""
     gateway.connect(ALICE)
     file = gateway.folder / ("a" * 300)
     assert gateway.refused("backup", str(file)) == f"{file}: cannot be written: File name too long\n"
 
 
 def test_a_new_machine(gateway: Gateway) -> None:
-    """The key file first: without it the consents in the backup cannot be read."""
+    """The key file has to be there first, because the consents in the backup cannot be read without the key."""
     gateway.connect(ALICE)
     backup, key = gateway.folder / "monday.db", gateway.state_dir / "ldapgw.key"
     gateway.run("backup", str(backup))
@@ -157,7 +157,7 @@ def test_a_new_machine(gateway: Gateway) -> None:
 
 
 def test_a_new_key(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was sealed is there, under a key that was not there before; the former one is beside it, with the date."""
+    """The sealed token can be read with the new key alone; the former key is beside the new key, with the date."""
     account_id = gateway.connect(ALICE)
     before = read_keys(gateway.state_dir / "ldapgw.key")
     monkeypatch.setattr(backup, "now", lambda: THEN)
@@ -177,7 +177,7 @@ def test_a_new_key(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_backup_from_before_a_new_key(gateway: Gateway) -> None:
-    """It is restored with the old key that is beside the new one, and needs it no more; without it, a line says so.
+    """The restore needs the old key beside the new key, and then seals the secrets with the new key.
 
     A restore that is refused leaves the cached books to the next start.
     """
@@ -213,7 +213,7 @@ def test_where_nothing_is_there_nothing_is_made(gateway: Gateway, tree: Callable
 
 
 def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one who sets it replaces it: in front of the old one first; then all is sealed with it, and it is enough."""
+    """A person puts the new key in front of the old key; after the rotation the new key alone is enough."""
     account_id = gateway.connect(ALICE)
     key_file, (old,), new = gateway.state_dir / "ldapgw.key", read_keys(gateway.state_dir / "ldapgw.key"), new_key()
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", old.decode())
@@ -240,7 +240,7 @@ def test_a_new_key_of_the_setting(gateway: Gateway, monkeypatch: pytest.MonkeyPa
 @pytest.mark.long
 @needs_postgresql
 def test_a_new_key_of_the_setting_on_several_gateways(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is sealed with a key that a living gateway lacks."""
+    """No secret is sealed with a key that a living gateway lacks."""
     old, new = new_key(), new_key()
     url, there = new_url(), GatewayInfo("1", "south.example", "1.0", keys=SecretBox([old]).fingerprints())
     gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
@@ -269,7 +269,7 @@ def on_server(gateway: Gateway, url: str) -> None:
 
 @needs_postgresql
 def test_a_copy_there_and_back(gateway: Gateway, url: str, tmp_path: Path) -> None:
-    """All commands find there what they found before; the database that was copied is as it was."""
+    """All commands find the same data in the copy, and the copied database stays as it was."""
     gateway.connect(ALICE)
     gateway.run("phones", "add", "desk1", "--account", ALICE)
     before = gateway.json("accounts"), gateway.json("phones", "list")
@@ -295,7 +295,7 @@ def test_a_copy_there_and_back(gateway: Gateway, url: str, tmp_path: Path) -> No
 
 @needs_postgresql
 def test_what_is_not_copied(gateway: Gateway, url: str) -> None:
-    """Nothing is begun while a gateway runs, without a database, or onto itself."""
+    """Nothing is copied while a gateway runs, without a database, or onto the same database."""
     assert "there is no database yet" in gateway.refused("database", "copy", "--to", url)
     gateway.connect(ALICE)
     itself = f"sqlite:///{gateway.state_dir / 'ldapgw.db'}"
@@ -310,7 +310,7 @@ def test_what_is_not_copied(gateway: Gateway, url: str) -> None:
 
 @needs_postgresql
 def test_a_copy_that_has_not_ended_is_not_used(gateway: Gateway, url: str) -> None:
-    """One line says what to do; the copy goes on."""
+    """One line tells to run the copy again, and the next copy finishes the work."""
     gateway.connect(ALICE)
     assert gateway.run("database", "copy", "--to", url).exit_code == 0
     database = database_at(url)
@@ -328,7 +328,7 @@ def test_a_copy_that_has_not_ended_is_not_used(gateway: Gateway, url: str) -> No
 
 
 def test_a_backup_names_the_folder_of_a_private_authority(gateway: Gateway) -> None:
-    """Phones trust the authority, and no backup has it."""
+    """Phones trust the authority, and no backup has its folder."""
     gateway.connect(ALICE)
     told = "Phones trust the authority in {}: keep a copy of this folder, too."
     folder = gateway.state_dir / "tls"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``certificate create``: a certificate and its authority from one command."""
+"""``certificate create`` makes a certificate and its authority."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def create(folder: Path, *options: str, tls: str = "") -> Result:
 
 
 def test_what_is_made_and_what_comes_next(tmp_path: Path) -> None:
-    """At first the authority too; the lines for the file are printed until the file has them."""
+    """The first run makes the authority too.
+
+    The command prints the lines for the configuration until the file has them.
+    """
     files = AuthorityFiles.within(tmp_path / "state" / "tls")
     first = create(tmp_path, "--name", "LDAP.acme.example", "--name", "[2001:db8::1]")
     assert first.exit_code == 0, first.output
@@ -68,7 +71,10 @@ def test_what_is_no_host(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a folder of another user")
 def test_root_acts_as_the_owner_of_the_folder(public_folder: Path, tmp_path: Path) -> None:
-    """The files belong to the gateway, and a link that the gateway's user has planted leads root nowhere."""
+    """The files belong to the gateway's user.
+
+    A link that this user has planted does not lead root out of the folder.
+    """
     owner = pwd.getpwnam("nobody").pw_uid
     (public_folder / "state").mkdir(mode=0o700)
     os.chown(public_folder / "state", owner, -1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``check``."""
+"""The tests run ``check``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.stage.sync import CONTEXT, read_generation
 
 HOST = "phonebook.example.com"
 CERTIFICATE, PRIVATE_KEY = "tls.certificate = cert.pem", "tls.private_key = key.pem"
-# What is said of the installation.
+# The item about the installation has these messages.
 INSTALLATION = [] if is_compiled() else [check.NOT_COMPILED]
 TLS = """
 [tls]
@@ -50,14 +50,17 @@ found = Gateway.checked
 
 
 def write_pair(gateway: Gateway, **given: Any) -> None:
-    """A certificate and its private key where the configuration looks for them."""
+    """Write a certificate and its private key to the configured files."""
     gateway.write(HEAD + TLS + ACME)
     _, file = issue(**({"host": HOST} | given)).write(gateway.folder)
     file.chmod(0o600)
 
 
 def test_before_the_first_start(gateway: Gateway, tree) -> None:
-    """What the gateway will create is told, also to programs, and not created; Google's lines are there to copy."""
+    """The command and its JSON tell what the gateway will create, and create nothing.
+
+    The lines for Google are there to copy.
+    """
     before = tree()
     result = gateway.run("check")
     assert (result.exit_code, result.stderr) == (0, "")
@@ -86,7 +89,7 @@ def test_before_the_first_start(gateway: Gateway, tree) -> None:
 
 
 def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) -> None:
-    """Its version, and that the key file fits its secrets."""
+    """The command reads the version of the database, and finds that the key file fits its secrets."""
     gateway.connect("alice@acme.example")
     before = tree()
     items = found(gateway)
@@ -97,7 +100,7 @@ def test_a_database_in_use_is_looked_at_and_not_touched(gateway: Gateway, tree) 
 
 
 def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
-    """Without it, as where its disk is not mounted, check says so, and no command begins with an empty one."""
+    """If the database is missing, as on a disk that is not mounted, no command begins with an empty database."""
     gateway.write("new_store = false\n" + HEAD + ACME)
     missing = "there is no database, and new_store is false; mount the disk with the database, restore a backup"
     for _ in range(2):
@@ -113,7 +116,7 @@ def test_a_store_that_has_to_be_there(gateway: Gateway, tree) -> None:
 
 
 def test_numbers_that_have_gone_back(gateway: Gateway) -> None:
-    """A cached book that is newer than the database shows that other tools have put former data back."""
+    """A cached book that is newer than the database shows that another tool has put back older data."""
     account_id = gateway.connect("alice@acme.example")
     gateway.do(changes.begin_epoch)
     generation = gateway.do(read_generation, account_id)
@@ -133,7 +136,7 @@ def test_numbers_that_have_gone_back(gateway: Gateway) -> None:
 
 
 def test_a_database_of_a_newer_version(gateway: Gateway) -> None:
-    """What the gateway has just written is seen; `test_preflight` has a database that this version cannot use."""
+    """A database of a newer version is fine if this version can still use the database."""
     gateway.connect("alice@acme.example")
     with gateway.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
@@ -143,7 +146,7 @@ def test_a_database_of_a_newer_version(gateway: Gateway) -> None:
 
 
 def test_a_database_file_that_everybody_may_read(gateway: Gateway) -> None:
-    """One outside the state directory, whose folder lets others in."""
+    """The file is outside the state directory, in a folder that other users may enter."""
     folder = gateway.folder / "data"
     folder.mkdir(mode=0o755)
     file = folder / "contacts.db"
@@ -170,7 +173,7 @@ def test_a_database_file_that_everybody_may_read(gateway: Gateway) -> None:
     ids=["right", "behind"],
 )
 def test_a_clock_that_is_behind(gateway: Gateway, hours: float, told: tuple[str, str] | None) -> None:
-    """What the database has from the future is from before the clock was set back."""
+    """If the last sync is in the future, the clock is behind."""
     gateway.connect("alice@acme.example")
     moment = datetime.now(UTC) + timedelta(hours=hours)
     with gateway.begin() as connection:
@@ -179,7 +182,7 @@ def test_a_clock_that_is_behind(gateway: Gateway, hours: float, told: tuple[str,
 
 
 def test_the_file_alone(gateway: Gateway) -> None:
-    """Neither the database nor the key is looked at; a problem of the file fails, as systemd needs before a reload."""
+    """The command looks only at the configuration file, and fails if the file has a problem."""
     gateway.write(HEAD + ACME)
     done = gateway.run("check", "--file-only")
     assert (done.exit_code, done.stdout) == (0, f"✓ {gateway.file}\n")
@@ -201,7 +204,10 @@ def test_a_server_before_an_upgrade(gateway: Gateway, monkeypatch: pytest.Monkey
 
 
 def test_databases_before_the_next_start(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An older one is a warning: the version before cannot use it any more then.  One in memory forgets."""
+    """The next start upgrades an older database, so an older database is a warning.
+
+    A database in memory is a warning too.
+    """
     gateway.connect("alice@acme.example")
     item, known = "database state/ldapgw.db", revisions()
     monkeypatch.setattr("ldapgw.store.database.revisions", lambda: ("9999", *known))
@@ -254,7 +260,10 @@ def test_a_key_that_everybody_may_read(gateway: Gateway) -> None:
     ids=["good", "expired", "no PEM"],
 )
 def test_who_signs_the_certificates_of_phones(gateway: Gateway, authority, state: str, message: str) -> None:
-    """Its file is looked at too; and without require_tls it keeps nobody out who does without TLS."""
+    """The command examines the authority of phones' certificates.
+
+    Without require_tls, phones without TLS need no certificate.
+    """
     write_pair(gateway)
     gateway.write(HEAD + TLS + 'client_ca = "ca.pem"\n' + ACME)
     (gateway.folder / "ca.pem").write_bytes(authority())
@@ -268,7 +277,10 @@ def test_who_signs_the_certificates_of_phones(gateway: Gateway, authority, state
 
 
 def test_service_accounts(gateway: Gateway) -> None:
-    """A key file that everybody may read, and an entered one that another key has encrypted; a group without either."""
+    """The command warns of a group without a service account, and of a key file that everybody may read.
+
+    A wrong key fails.
+    """
     group = '[[tenant.group]]\nname = "sales"\ngoogle_group = "sales@acme.example"\n'
     missing = (
         "google_group needs a service account, which reads the members of the group: set [[tenant.delegation]], or "
@@ -297,7 +309,7 @@ def test_service_accounts(gateway: Gateway) -> None:
 
 
 def test_a_proxy_that_inspects(gateway: Gateway) -> None:
-    """What the owner of its authority can do is said."""
+    """A warning says what the owner of the proxy's authority can do."""
     gateway.write(HEAD + '[google]\nca_file = "ca.pem"\n' + ACME)
     (gateway.folder / "ca.pem").write_bytes(issue(authority=True).pem)
     items = found(gateway)
@@ -313,7 +325,7 @@ def test_a_proxy_that_inspects(gateway: Gateway) -> None:
 @needs_pgbouncer
 @pytest.mark.long  # only a real pool gives a session to several connections, and needs a server with a port
 def test_a_pool_in_transaction_mode(gateway: Gateway) -> None:
-    """The gateway could neither lead nor listen; in session mode nothing is wrong."""
+    """In transaction mode the gateway could neither lead nor listen, so the check fails; session mode is fine."""
     [port] = free_ports(1)
     server = Server.create(listens=True, port=port)
     try:
@@ -331,7 +343,7 @@ def test_a_pool_in_transaction_mode(gateway: Gateway) -> None:
 
 
 def test_a_line_about_a_setting_names_the_file(gateway: Gateway) -> None:
-    """Where something is wrong with it; a line about another file names that one."""
+    """A line about a setting begins with the configuration file; a line about another file names that file."""
     gateway.write('database = "sqlite://"\n' + HEAD + TLS + ACME.replace('"@acme.example"', '"*"'))
     lines = [line[2:] for line in gateway.run("check").stdout.splitlines() if line.startswith(("! ", "✗ "))]
     assert [line for line in lines if not line.startswith(str(gateway.folder))] == [
@@ -374,7 +386,7 @@ def test_what_fails_is_counted_on_stderr(gateway: Gateway) -> None:
     ids=["client", "nobody", "everybody", "anonymous", "provisioning", "unencrypted", "redirect URI"],
 )
 def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message: str) -> None:
-    """What works and is probably not meant so; check succeeds."""
+    """These settings work, but are probably a mistake; the check succeeds with a warning."""
     gateway.write((HEAD + ACME).replace(*change))
     state, text = found(gateway)[item]
     assert state == "warning"
@@ -382,7 +394,7 @@ def test_warnings(gateway: Gateway, change: tuple[str, str], item: str, message:
 
 
 def test_settings_of_the_environment(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are listed; a secret among them is not in the file that everybody may read."""
+    """The command lists the variables; their secrets are not in the file, which everybody may read."""
     gateway.write(HEAD + ACME.partition("client_id")[0])
     gateway.file.chmod(0o644)
     monkeypatch.setenv("LDAPGW__TENANT__ACME__CLIENT_ID", "1-a.apps.googleusercontent.com")
@@ -395,7 +407,7 @@ def test_settings_of_the_environment(gateway: Gateway, monkeypatch: pytest.Monke
 def test_files_of_secrets_that_variables_name(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key, a client's secret and a credential that everybody may read; what is no secret may be read."""
+    """The command warns if everybody can read the file of a secret; the file of another setting may be read."""
     gateway.write(HEAD + ACME.partition("client_id")[0])
     (tmp_path / "key").write_text("0123456789-0123456789_0123456789-0123456789=")
     (tmp_path / "secret").write_text("sesame")
@@ -421,7 +433,7 @@ def test_files_of_secrets_that_variables_name(
 
 
 def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
-    """A member that is nobody's account, and a book that is shared with a group that is gone."""
+    """The command warns of a member without an account, and of a book that is shared with a missing group."""
     gateway.write(HEAD + ACME + 'group = [{ name = "sales", accounts = ["Alice@acme.example", "bob@acme.example"] }]\n')
     gateway.connect("alice@acme.example", sharing=Sharing("group:sales"))
     assert found(gateway)["tenant acme"] == ("warning", "group sales: there is no connected account bob@acme.example")
@@ -435,7 +447,7 @@ def test_groups_that_are_not_as_they_look(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("key", ["labels", "exclude_labels", "block_label"])
 def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
-    """Of no account that has been synced; before the first sync nobody knows."""
+    """The command warns of a label that no synced account has; before the first sync there is no warning."""
     account_id = gateway.connect("alice@acme.example")
     value = '"Privte"' if key == "block_label" else '["Privte", "FRIENDS", "starred"]'
     gateway.write(HEAD + ACME + f"{key} = {value}\n")
@@ -449,7 +461,7 @@ def test_a_label_that_google_does_not_have(gateway: Gateway, key: str) -> None:
 
 
 def test_a_book_of_the_order_that_is_nobodys(gateway: Gateway) -> None:
-    """An address that was mistyped, or an account that is gone; addresses are alike in any case."""
+    """The command warns of an address without a connected account; addresses may have any case."""
     gateway.write(HEAD + ACME + 'book_order = ["Alice@acme.example", "boss@acme.example", "directory", "own"]\n')
     assert found(gateway)["tenant acme"][0] == "ok"
     gateway.connect("alice@acme.example")
@@ -469,7 +481,7 @@ def test_a_configuration_that_everybody_may_read(gateway: Gateway, mode: int, se
 
 
 def test_other_secrets_in_the_configuration(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The passwords of the database and of a proxy; those from the environment are none of the file."""
+    """The passwords of the database and of a proxy count too; passwords from the environment do not."""
     gateway.write(
         'database = "postgresql://someone:secret@127.0.0.1:1/ldapgw"\n'
         + HEAD
@@ -490,7 +502,7 @@ def test_other_secrets_in_the_configuration(gateway: Gateway, monkeypatch: pytes
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another group")
 def test_files_that_other_groups_may_read(gateway: Gateway) -> None:
-    """The configuration, the client's secret and the private key: the gateway's own groups may, and no others."""
+    """Only the gateway's own groups may read the configuration, the client's secret and the private key."""
     write_pair(gateway)
     client = gateway.folder / "client.json"
     client.write_text('{"web": {"client_id": "client", "client_secret": "secret"}}')
@@ -517,7 +529,7 @@ def test_files_that_other_groups_may_read(gateway: Gateway) -> None:
 
 
 def test_old_keys_are_named(gateway: Gateway) -> None:
-    """Until when each is needed; one that others can read fails."""
+    """The command says when each old key can be deleted; an old key that other users can read fails."""
     gateway.connect("alice@acme.example")
     gateway.run("rotate-key")
     [kept] = gateway.state_dir.glob("ldapgw.key.*")
@@ -535,7 +547,7 @@ def test_old_keys_are_named(gateway: Gateway) -> None:
 
 
 def test_a_disk_without_room(gateway: Gateway) -> None:
-    """A full disk fails; one with little room for the next upgrade is a warning."""
+    """A full disk fails, and a disk with little room for the next upgrade is a warning."""
     with small_disk(gateway.state_dir, 100_000):
         item, told = "disk of state", "MB free; make room: an upgrade may need 200 MB and 1000 inodes"
         state, message = found(gateway)[item]
@@ -565,7 +577,7 @@ def test_a_disk_without_room(gateway: Gateway) -> None:
     ids=["room", "large database", "few inodes", "no inodes", "without inodes", "no room"],
 )
 def test_room_on_a_disk(free: int, inodes: tuple[int, int], database: int, state: str, message: str) -> None:
-    """An upgrade needs twice the database; a file system such as btrfs has no number of inodes."""
+    """An upgrade needs twice the size of the database; a file system such as btrfs has no number of inodes."""
     files, available = inodes
     room = os.statvfs_result(
         (4096, 1000, free // 1000, free // 1000, free // 1000, files, available, available, 0, 255)
@@ -575,7 +587,7 @@ def test_room_on_a_disk(free: int, inodes: tuple[int, int], database: int, state
 
 
 def test_tls_that_phones_need_not_use(gateway: Gateway) -> None:
-    """A warning while passwords may still go in the clear; none once they may not."""
+    """The command warns while passwords may still cross the network without TLS."""
     write_pair(gateway)
     listening = gateway.file.read_text().replace('["tcp:0:interface=127.0.0.1"]', '["tcp:0"]')
     gateway.write(listening)
@@ -585,7 +597,10 @@ def test_tls_that_phones_need_not_use(gateway: Gateway) -> None:
 
 
 def test_passwords_that_crossed_the_internet(gateway: Gateway) -> None:
-    """Only logins without TLS from addresses outside of local networks; behind a proxy that ends TLS, nobody knows."""
+    """The command counts logins without TLS from public addresses.
+
+    Behind a proxy that ends TLS the gateway cannot tell.
+    """
     addresses = {"desk1": ("192.168.1.7", False), "desk2": ("8.8.4.4", True), "desk3": ("2a00:1450::1", False)}
     with gateway.begin() as connection:
         for name, (address, over_tls) in addresses.items():
@@ -601,7 +616,7 @@ def test_passwords_that_crossed_the_internet(gateway: Gateway) -> None:
 
 
 def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:
-    """It is one; its secret tells whether the key fits."""
+    """The tenant then has a client, and the client's secret shows that the key fits."""
     gateway.write((HEAD + ACME).replace('client_id = "client"\nclient_secret = "secret"\n', ""))
     gateway.do(tenants.enter_client, gateway.secret_box, EnteredClient("acme", "1-a", "hush", 1790000000.0))
     items = found(gateway)
@@ -610,7 +625,10 @@ def test_a_client_that_was_entered_on_the_page(gateway: Gateway) -> None:
 
 
 def test_the_calls_of_each_google_project(gateway: Gateway) -> None:
-    """Tenants whose clients are of one project share its limit; where the calls do not fit, an interval that does."""
+    """Tenants with clients of one Google project share its limit.
+
+    If the calls do not fit, the command names an interval.
+    """
     one_project = [text.replace('client_id = "client"', 'client_id = "7-a"') for text in (ACME, BETA)]
     sources = 'sources = ["contacts", "other_contacts", "directory"]\n'
     gateway.write(HEAD + one_project[0] + sources + one_project[1])
@@ -637,7 +655,7 @@ def test_the_calls_of_each_google_project(gateway: Gateway) -> None:
 
 
 def test_tenants_that_left_the_configuration(gateway: Gateway) -> None:
-    """Their accounts are neither synced nor served, and nobody would know."""
+    """Accounts of such a tenant are neither synced nor served, which only this warning shows."""
     gateway.write(HEAD + ACME + BETA)
     gateway.connect("alice@acme.example")
     gateway.connect("bob@beta.example", "beta")
@@ -664,7 +682,7 @@ def test_tenants_that_left_the_configuration(gateway: Gateway) -> None:
 def test_a_proxy_in_the_networks_of_others(
     gateway: Gateway, proxies: str, readers: str, warned: bool, key: str
 ) -> None:
-    """A client that the proxy does not name would look like the proxy; on this machine alone that is the default."""
+    """A client that a proxy does not name has the proxy's address, so the networks should not contain the proxy."""
     web = f'{key} = ["{proxies}"]\nmetrics_networks = ["{readers}"]\n'
     text = (HEAD + ACME).replace("[web]\n", "[web]\n" + web)
     gateway.write(f'{text}provisioning_networks = ["{readers}"]\n')

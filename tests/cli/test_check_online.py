@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``check --online``, in a process of its own: what of the way to Google fails, and the client."""
+"""``check --online`` tries the way to Google and the client."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CLOCK, AGREES = "online clock", ("ok", "agrees with Google's")
 
 
 def configure(gateway: Gateway, url: str, *settings: str, secret: str = CLIENT_SECRET, own_client: bool = True) -> None:
-    """A gateway that has Google at a URL."""
+    """Write a configuration with Google at a URL."""
     google = [f'token_endpoint = "{url}/token"', f'revocation_endpoint = "{url}/revoke"', f'people_api = "{url}"']
     client = f'client_id = "{CLIENT_ID}"\nclient_secret = "{secret}"' if own_client else ""
     tenant = ACME.replace('client_id = "client"\nclient_secret = "secret"', client)
@@ -48,7 +48,7 @@ def configure(gateway: Gateway, url: str, *settings: str, secret: str = CLIENT_S
 
 
 async def online(gateway: Gateway, **environment: str) -> tuple[int, dict[str, tuple[str, str]]]:
-    """The exit code, and by item what was found on the way to Google: its state and message."""
+    """Return the exit code, and the state and message of each item that was found online."""
     command = ["-m", "ldapgw", "--config", str(gateway.file), "check", "--online", "--json"]
     out, err, code = await getProcessOutputAndValue(sys.executable, command, env={**os.environ, **environment})
     assert b"Traceback" not in err, err.decode()
@@ -57,7 +57,7 @@ async def online(gateway: Gateway, **environment: str) -> tuple[int, dict[str, t
 
 
 def problem(found: Mapping[str, tuple[str, str]], host: str) -> str:
-    """Why a host is not reached; its client was not tried then."""
+    """Return the reason why a host is not reached; its client was then not tried."""
     state, message = found[f"online {host}"]
     assert state == "failed"
     assert found[CLIENT][0] == "warning"
@@ -67,7 +67,7 @@ def problem(found: Mapping[str, tuple[str, str]], host: str) -> str:
 
 @pytest_twisted.ensureDeferred
 async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
-    """Each host once, and the client; nothing of the state directory is made."""
+    """The command tries each host once, and the client; no file is created in the state directory."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain)
         host = google.plain.removeprefix("http://")
@@ -80,7 +80,10 @@ async def test_all_is_well(gateway: Gateway, tmp_path: Path) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_telephone_system(gateway: Gateway, tmp_path: Path) -> None:
-    """The gateway calls its host and no number; nothing is tried where browsers open the address."""
+    """The command tries the host of the gateway's own calls and dials no number.
+
+    It does not try an address for browsers.
+    """
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain)
         text = gateway.file.read_text()
@@ -100,7 +103,7 @@ async def test_a_telephone_system(gateway: Gateway, tmp_path: Path) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_host_name_that_has_no_address(gateway: Gateway, tmp_path: Path) -> None:
-    """Phones look for the gateway under it, so it is said, and what to do; the rest is tried nevertheless."""
+    """Phones need the address of this name, so a warning says what to do; the other hosts are tried nevertheless."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain)
         gateway.write(gateway.file.read_text().replace("http://localhost:8080", "https://phonebook.invalid"))
@@ -117,10 +120,10 @@ async def test_a_host_name_that_has_no_address(gateway: Gateway, tmp_path: Path)
     assert f"✓ {CLIENT}: Google knows it" in out.decode()
 
 
-@pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.soak  # the test starts the command; a quick test does too
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path: Path) -> None:
-    """It is tried as well; a wrong secret fails."""
+    """The command tries such a client too, and a wrong secret fails."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain, own_client=False)
         assert CLIENT not in (await online(gateway))[1]
@@ -147,7 +150,7 @@ async def test_a_client_that_was_entered_on_the_page(gateway: Gateway, tmp_path:
 async def test_the_clock(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, ahead: float | None, state: str | None, message: str
 ) -> None:
-    """It is compared with the date of Google's answers; the date of an answer from a cache says nothing."""
+    """The command compares the clock with the date of Google's answers, but not with the date of a cached answer."""
     at = 1_800_000_000.0
     date = f"Date: {formatdate(at, usegmt=True)}\r\n" + ("Age: 0\r\n" if ahead is None else "")
     server = RudeServer(f"HTTP/1.1 404 Not Found\r\n{date}Content-Length: 0\r\n\r\n".encode(), hang_up=True)
@@ -163,7 +166,7 @@ async def test_the_clock(
 
 @pytest_twisted.ensureDeferred
 async def test_the_clock_of_the_host_that_agrees_best(gateway: Gateway) -> None:
-    """A proxy that has changed the date of one host's answers says nothing about this machine's clock."""
+    """A proxy that changes the date of one host's answers says nothing about this machine's clock."""
     at = 1_800_000_000.0
     heads = [f"HTTP/1.1 404 Not Found\r\nDate: {formatdate(date, usegmt=True)}\r\n" for date in (at - 900, at)]
     servers = [RudeServer(f"{head}Content-Length: 0\r\n\r\n".encode(), hang_up=True) for head in heads]
@@ -183,7 +186,7 @@ async def test_the_clock_of_the_host_that_agrees_best(gateway: Gateway) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
-    """Google is reached, and refuses the secret, which is not told; or answers with an error of its own."""
+    """Google may refuse the secret, know that the client was deleted, or be in trouble; each case has its message."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain, secret="GOCSPX-wrong")
         refused = "compare its id and secret with the Google console (invalid_client: Unauthorized)"
@@ -199,7 +202,7 @@ async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
         assert (code, found[CLIENT]) == (1, ("failed", in_trouble))
 
 
-@pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.soak  # the test starts the command; a quick test does too
 @pytest.mark.parametrize(
     ("public_url", "state"), [("https://phone.example.com", "failed"), ("https://gw.lan", "warning")]
 )
@@ -207,7 +210,7 @@ async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
 async def test_a_redirect_uri_that_is_not_registered(
     gateway: Gateway, tmp_path: Path, public_url: str, state: str
 ) -> None:
-    """A private name cannot be registered, and ``connect`` does without."""
+    """A private name cannot be registered, and is only a warning, because ``connect`` works without it."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain)
         gateway.write(gateway.file.read_text().replace("http://localhost:8080", public_url))
@@ -217,11 +220,11 @@ async def test_a_redirect_uri_that_is_not_registered(
     assert f"but not the redirect URI {public_url}/oauth/callback; register it" in found[CLIENT][1]
 
 
-@pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.soak  # the test starts the command; a quick test does too
 @pytest.mark.parametrize("host", ["nobody.invalid", "127.0.0.1:{port}"], ids=["name", "port"])
 @pytest_twisted.ensureDeferred
 async def test_a_host_that_is_not_reached(gateway: Gateway, host: str) -> None:
-    """The name is not known, or the port is closed; with a ca_file that cannot be used nothing is tried."""
+    """The message names an unknown name or a closed port; with a bad ca_file nothing is tried."""
     host = host.format(port=free_ports(1)[0])
     configure(gateway, f"https://{host}")
     code, found = await online(gateway)
@@ -237,10 +240,13 @@ async def test_a_host_that_is_not_reached(gateway: Gateway, host: str) -> None:
         assert problem(found, host).endswith("(ConnectionRefusedError)")
 
 
-@pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.soak  # the test starts the command; a quick test does too
 @pytest_twisted.ensureDeferred
 async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
-    """TLS fails; with ca_file it does not, and then the keys have to come without inspection."""
+    """Without ca_file TLS fails.
+
+    With ca_file TLS works, and then no proxy may inspect the connection to Google's keys.
+    """
     async with inspected(tmp_path) as google:
         host = google.url.removeprefix("https://")
         configure(gateway, google.url)
@@ -261,7 +267,7 @@ async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
 
 
 async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple[int, str, str]:
-    """What is found of the keys; everything else is well."""
+    """Return the result about the keys; all other results have to be good."""
     settings = f'ca_file = "{google.folder}/ca-cert.pem"', f'jwks_uri = "{keys}{CERTS}"'
     configure(gateway, google.url, *settings)
     code, found = await online(gateway)
@@ -273,7 +279,7 @@ async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple
 @pytest.mark.long  # a proxy of its own
 @pytest_twisted.ensureDeferred
 async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
-    """Through it all is well; a wrong password, and a proxy that is not there, are told as the proxy's."""
+    """The command works through the proxy; a wrong password and a missing proxy are told as the proxy's faults."""
     async with inspected(tmp_path) as google:
         host = google.plain.removeprefix("http://")
         with proxy_with_password(tmp_path) as port:
@@ -293,10 +299,10 @@ async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.soak  # the test starts the command; a quick test does too
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
-    """Its name may be the one that is not known, and its address may be none."""
+    """The message says that the proxy's name is unknown, or that the variable has no proper address."""
     configure(gateway, "https://google.example")
     for proxy, detail in (
         ("http://nobody.invalid:3128", "the proxy cannot be reached: DNSLookupError"),
@@ -306,7 +312,7 @@ async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
         assert problem(found, "google.example").endswith(f"({detail})")
 
 
-@pytest.mark.soak  # starts the command; a quick one does too
+@pytest.mark.soak  # the test starts the command; a quick test does too
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -323,7 +329,7 @@ async def test_a_proxy_of_the_environment(gateway: Gateway) -> None:
 )
 @pytest_twisted.ensureDeferred
 async def test_a_host_that_answers_otherwise(gateway: Gateway, answer: bytes, message: str) -> None:
-    """It is reached, and is in trouble or not Google."""
+    """The host is reached, and either is in trouble or is not Google."""
     server = RudeServer(answer + b"Connection: close\r\n\r\n", hang_up=True)
     port = await server.listen(reactor)
     host = f"127.0.0.1:{port.getHost().port}"
@@ -347,7 +353,7 @@ GOOD = {
 
 
 def delegate(gateway: Gateway, google: Inspected) -> None:
-    """A gateway whose service account may read Bob's contacts, and a Workspace that allows the service account all."""
+    """Configure a service account that may read Bob's contacts, and a Workspace that allows all scopes."""
     google.world.issuer = google.plain
     google.world.advance(max(0.0, now() - google.world.time()))
     google.world.workspaces.authorize(SERVICE_ACCOUNT, DOMAIN, (CONTACTS, OTHER, USERS_SCOPE, GROUPS_SCOPE))
@@ -362,13 +368,13 @@ def delegate(gateway: Gateway, google: Inspected) -> None:
 
 
 def lines(refusal: DelegationRefusal) -> str:
-    """What is printed of a refusal."""
+    """Return the printed lines of a refusal."""
     text = REFUSAL_TEXTS[refusal]
     return f"{text.what}\n  {RESPONSIBLE[text.who]}: {text.todo}"
 
 
 async def tried(gateway: Gateway, google: Inspected) -> dict[str, tuple[str, str]]:
-    """What is found of the service account, after its key, whose client ID is shown to copy it."""
+    """Return the results about the service account, after the key, whose client ID is shown to copy it."""
     config = load(str(gateway.file))
     clients = GoogleClients(config.google, reactor, WallClock(reactor, now))
     delegations = configured_delegations(config.tenant)
@@ -382,7 +388,10 @@ async def tried(gateway: Gateway, google: Inspected) -> dict[str, tuple[str, str
 
 @pytest_twisted.ensureDeferred
 async def test_a_service_account(gateway: Gateway, tmp_path: Path) -> None:
-    """Each scope alone, the users, and one user's contacts; each refusal says what has happened, and who has to act."""
+    """The command tries each scope, the users, and one user's contacts.
+
+    A refusal says what happened and who has to act.
+    """
     async with inspected(tmp_path) as google:
         delegate(gateway, google)
         assert await tried(gateway, google) == GOOD
@@ -434,7 +443,7 @@ async def test_a_service_account(gateway: Gateway, tmp_path: Path) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_service_account_by_the_command(gateway: Gateway, tmp_path: Path) -> None:
-    """Who has to act is on a line of its own; a service account that was entered on the page is tried as well."""
+    """The person who has to act is on a line of its own; an entered service account is tried as well."""
     async with inspected(tmp_path) as google:
         delegate(gateway, google)
         key_file = gateway.folder / "key.json"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ports that ``check`` examines: free before the start, and answering while the gateway runs."""
+"""``check`` examines the ports, which have to be free before the start, and have to answer while the gateway runs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.support.site.running import Site, free_ports, new_site
 
 
 def found(gateway: Gateway, *, code: int = 0) -> dict[str, tuple[str, str]]:
-    """What ``check`` finds out about the ports: by setting and endpoint, its state and message."""
+    """Return the state and message of each port that ``check`` examines, by setting and endpoint."""
     return {item: told for item, told in gateway.checked(code=code).items() if ".listen" in item}
 
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[int]:
-    """A port of another program, which gives an answer to each connection and then closes it; b"": it never does."""
+    """Yield a port that gives one answer to each connection and then closes it; b"" stands for no answer."""
     with create_server(("127.0.0.1", 0)) as server:
         open_connections = []
 
@@ -52,7 +52,7 @@ def answering(*answers: bytes) -> Iterator[int]:
 
 
 def test_two_of_ours_on_one_port(gateway: Gateway) -> None:
-    """They are written differently, so the configuration alone does not show it."""
+    """The two settings are written differently, so the configuration alone does not show the shared port."""
     with create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
     listen = f'["tcp:{free}:interface=127.0.0.1", "tcp:port={free}:interface=127.0.0.1"]'
@@ -82,7 +82,7 @@ def test_a_port_that_another_gateway_shares(gateway: Gateway, *, is_shared: bool
     ids=["no address", "ipv6", "unix"],
 )
 def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) -> None:
-    """Each is tried as Twisted would listen on it."""
+    """The command tries each endpoint as Twisted would listen on it."""
     gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
     item = f'ldap.listen "{endpoint}"'.replace(r"\\", "\\")
     assert found(gateway, code=state == "failed")[item] == (state, message)
@@ -90,7 +90,10 @@ def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) ->
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["free", "in use"])
 def test_a_port_that_needs_rights(*, is_used: bool) -> None:
-    """A warning, as the gateway may have them, unless another program uses the port; tests may run with all rights."""
+    """A free port is a warning, as the gateway may have the rights; a port in use fails.
+
+    Tests may run with all rights.
+    """
     refusal = PermissionError(errno.EACCES, "Permission denied")
     with create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -122,7 +125,7 @@ ANOTHER_ENTRY = tlv(SEQUENCE, integer(1) + tlv(0x64, octets(b"") + tlv(SEQUENCE,
     ids=["mail", "another LDAP server", "cut off", "no entry"],
 )
 def test_another_program_on_the_ldap_port(gateway: Gateway, answer: bytes, why: str) -> None:
-    """While the gateway runs: how the program answers is said."""
+    """While the gateway runs, the message says how the other program answers."""
     with answering(answer) as port, gateway.running():
         gateway.write(HEAD.replace("tcp:0:", f"tcp:{port}:", 1) + ACME)
         assert found(gateway, code=1) == {
@@ -169,7 +172,7 @@ def test_another_program_on_the_ldap_port(gateway: Gateway, answer: bytes, why: 
     ids=["ready", "degraded", "stale", "not ready", "another page", "mail"],
 )
 def test_what_the_page_answers(gateway: Gateway, answer: bytes, state: str, message: str) -> None:
-    """The gateway says itself whether phones are served, and whether the database works."""
+    """The page says if the gateway is ready, and if its database works."""
     with answering(answer) as port, gateway.running():
         gateway.write(HEAD.replace('[web]\nlisten = ["tcp:0:', f'[web]\nlisten = ["tcp:{port}:') + ACME)
         told = message.replace("PORT", f"port {port} of 127.0.0.1")
@@ -177,7 +180,7 @@ def test_what_the_page_answers(gateway: Gateway, answer: bytes, state: str, mess
 
 
 def test_ports_that_nobody_answers(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens on one, and on another one nobody ever says anything; the check ends all the same."""
+    """Nobody listens on one port, and another port never answers; the check ends all the same."""
     monkeypatch.setattr(check_connections, "PATIENCE", 0.1)
     [free] = free_ports(1)
     with answering(b"") as silent, gateway.running():
@@ -196,7 +199,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def asked(site: Site) -> list[tuple[str, str]]:
-    """What ``check`` says of the ports of a running gateway, in order: state and message without the port."""
+    """Return what ``check`` says of the ports of a running gateway: state and message without the port."""
     done = site.process("check", "--json")
     items = json.loads(done.stdout)["items"]
     told = [(item["state"], item["message"]) for item in items if ".listen" in item["item"]]
@@ -208,7 +211,7 @@ READY = ("ok", "answers, and the gateway is ready")
 
 
 def configure(site: Site, listen_tls: int, *settings: str, tls: Sequence[str] = ()) -> None:
-    """TLS on a second port and by StartTLS, with a certificate of an authority of our own."""
+    """Configure TLS on a second port and by StartTLS, with a certificate of an authority of our own."""
     authority = issue("Authority", authority=True, which=1)
     authority.write(site.folder, "ca-")
     issue("127.0.0.1", by=authority).write(site.folder)
@@ -219,15 +222,15 @@ def configure(site: Site, listen_tls: int, *settings: str, tls: Sequence[str] = 
     site.file.write_text("\n".join([text, "[tls]", 'certificate = "cert.pem"', 'private_key = "key.pem"', *tls, ""]))
 
 
-@pytest.mark.long  # starts the gateway; quick ones ask other programs
+@pytest.mark.long  # the test starts the gateway; quick tests ask other programs
 def test_a_gateway_without_tls(site: Site) -> None:
     with site.running():
         assert asked(site) == [("ok", "answers without TLS"), READY]
 
 
-@pytest.mark.long  # starts the gateway
+@pytest.mark.long  # the test starts the gateway
 def test_a_gateway_with_tls(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its certificate is looked at as phones do: where the machine does not trust it, that is a warning."""
+    """The command checks the certificate as phones do, and warns if the machine does not trust the certificate."""
     configure(site, *free_ports(1))
     untrusted = (
         "warning",
@@ -248,9 +251,9 @@ def test_a_gateway_with_tls(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         }
 
 
-@pytest.mark.long  # starts the gateway
+@pytest.mark.long  # the test starts the gateway
 def test_a_gateway_behind_proxies_that_asks_for_certificates(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The PROXY header is sent where the gateway expects it; that a phone needs a certificate is in order."""
+    """The command sends the PROXY header if the gateway expects the header; that phones need a certificate is fine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(site.folder / "ca-cert.pem"))
     configure(site, *free_ports(1), 'proxy_protocol = ["127.0.0.1"]', tls=['client_ca = "ca-cert.pem"'])
     # The test's own requests have no header.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``disconnect``, in a process of its own, with the sandbox on loopback where Google would be."""
+"""The tests run ``disconnect``, with the sandbox on loopback in place of Google."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCOPE = "https://www.googleapis.com/auth/contacts.readonly"
 
 @dataclass
 class Google:
-    """The sandbox, and what Alice has granted."""
+    """The sandbox knows the scopes that Alice has granted."""
 
     world: World
     grantee: Grantee
@@ -46,7 +46,7 @@ class Google:
 
 @asynccontextmanager
 async def google(gateway: Gateway) -> AsyncIterator[Google]:
-    """The sandbox on a port, and Alice's account connected to it with one contact."""
+    """Yield the sandbox on a port; Alice's account is connected there and has one contact."""
     world = demo_world(now=reactor.seconds, random=os.urandom, people={ALICE: []})
     port = reactor.listenTCP(0, Site(sandbox(world)), interface="127.0.0.1")
     url = f"http://127.0.0.1:{port.getHost().port}"
@@ -64,21 +64,21 @@ async def google(gateway: Gateway) -> AsyncIterator[Google]:
 
 
 async def disconnect(gateway: Gateway, *arguments: str) -> tuple[int, str, str]:
-    """The command's exit code, stdout and stderr."""
+    """Return the command's exit code, stdout and stderr."""
     command = ["-m", "ldapgw", "--config", str(gateway.file), "disconnect", "--yes", *arguments]
     out, err, code = await getProcessOutputAndValue(sys.executable, command, env=os.environ)
     return code, out.decode(), err.decode()
 
 
 def left(gateway: Gateway) -> tuple[bool, int]:
-    """Whether the account is connected, and how many contacts it has."""
+    """Return the state of the connection and the number of contacts of Alice's account."""
     account = gateway.account(ALICE)
     return account.is_connected, len(gateway.do(contacts.read, [account.id])[0].contacts)
 
 
 @pytest_twisted.ensureDeferred
 async def test_revoked_and_forgotten(gateway: Gateway) -> None:
-    """The grant ends at Google; tokens and contacts are gone from the database, and its books from the disk."""
+    """The grant ends at Google, and the account's tokens, contacts and cached books are gone."""
     images = gateway.state_dir / "images"
     async with google(gateway) as there:
         images.mkdir()
@@ -97,7 +97,7 @@ DONE = (0, "Disconnected alice@acme.example: access revoked at Google, tokens an
 @pytest.mark.parametrize("trouble", ["gone already", "no ca_file", "out of reach"])
 @pytest_twisted.ensureDeferred
 async def test_what_google_says_does_not_matter(gateway: Gateway, trouble: str) -> None:
-    """A grant that is gone already was wanted; where it may still stand, the owner learns how to end it."""
+    """The account is disconnected in any case; if the grant may still stand, the owner reads how to end it."""
     async with google(gateway) as there:
         if trouble == "gone already":
             there.world.revoke(ALICE)
@@ -156,7 +156,7 @@ def test_a_grant_that_another_tenant_uses(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("key", ["missing", "new"])
 def test_the_key_is_lost(gateway: Gateway, key: str) -> None:
-    """Without the key nothing can be revoked; disconnecting is wanted all the more."""
+    """Without the key nothing can be revoked, but the account is disconnected all the same."""
     gateway.fill(gateway.connect(ALICE), person("Jörg Müller", "030 1234567"))
     file = gateway.state_dir / "ldapgw.key"
     problem = "does not fit the stored consent"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``explain``."""
+"""The tests run ``explain``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "how-to" / "not-found.rst"
 
 @pytest.fixture
 def books(gateway: Gateway) -> Gateway:
-    """The office of the documentation's examples."""
+    """The gateway has the office of the documentation's examples."""
     fax = parse("030 5550199", "DE")
     assert fax is not None
     müller = person("Jörg Müller", "030 5550100", organization="Müller Maschinenbau")
@@ -44,7 +44,10 @@ def books(gateway: Gateway) -> Gateway:
 
 @pytest.mark.parametrize("members", [["alice@acme.example"], ["Alice@Acme.example", "erin@acme.example"], []])
 def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) -> None:
-    """A phone of the group finds it; of another phone it is said why not, and ``lookup`` finds it likewise."""
+    """A phone of the group finds the book, and another phone's explanation names the group.
+
+    ``lookup`` finds the same.
+    """
     books.write(HEAD + ACME + f'group = [{{ name = "sales", accounts = {json.dumps(members)} }}]\n')
     erin = books.connect("erin@acme.example", sharing=Sharing("group:sales"))
     books.fill(erin, person("Nora Neu", "030 5550190"))
@@ -67,7 +70,7 @@ def test_a_book_that_is_shared_with_a_group(books: Gateway, members: list[str]) 
 
 
 def test_favourites_and_blocked_contacts(books: Gateway) -> None:
-    """Said of who is found; favourites are below an entry of their own too."""
+    """The command marks such contacts; favourites are also below an entry of their own."""
     books.write(HEAD + ACME + 'favourites = true\nblock_label = "BLOCKED"\n')
     erin = books.connect("erin@acme.example")
     star, spam = "contactGroups/starred", "contactGroups/1"
@@ -90,7 +93,7 @@ def test_favourites_and_blocked_contacts(books: Gateway) -> None:
 
 
 def examples() -> list[tuple[str, str]]:
-    """The commands of the documentation, each with what it prints."""
+    """Return the commands of the documentation, each with its output."""
     blocks = rst.literal_blocks(rst.section(PAGE, "Three examples"))
     return [tuple(block.removeprefix("$ ldapgw ").split("\n", 1)) for block in blocks]
 
@@ -108,21 +111,21 @@ def test_there_are_three_examples() -> None:
 
 
 def test_the_object(books: Gateway) -> None:
-    """For programs: nothing else on stdout."""
+    """Programs get nothing but the object on stdout."""
     told = books.json("explain", "mul", "--phone", "DESK1")
     assert [match["name"] for match in told["matches"]] == ["Ann Mulligan", "Jörg Müller"]
     assert set(told) == set(object_members())
 
 
 def object_members() -> list[str]:
-    """The members of the object as they are documented."""
+    """Return the documented members of the object."""
     table = rst.rows(rst.section(ROOT / "docs" / "reference" / "commands" / "explain.rst", "Explanation objects"))
     return [literal for row in table for literal in row[0].literals]
 
 
 @pytest.mark.parametrize("asked", ["", "*"])
 def test_what_a_phone_lists_before_anything_is_typed(books: Gateway, asked: str) -> None:
-    """Everybody that the phone sees, and the setting of its make that lists them."""
+    """The explanation lists everybody that the phone sees, and names the setting of the phone's make."""
     books.run("phones", "add", "desk2", "--account", "alice@acme.example", "--model", "snom")
     lines = books.run("explain", asked, "--phone", "desk2").stdout.splitlines()
     assert lines[0] == "Asked for  everybody (nothing was typed)"
@@ -144,7 +147,7 @@ def test_the_base_can_be_said(books: Gateway) -> None:
 
 
 def test_what_is_known_of_the_books(books: Gateway) -> None:
-    """How their syncs go, and whom they have left out; not of books that the phone does not see."""
+    """The notes tell how the syncs of books go, and whom they left out, for books that the phone sees."""
     empty = ContactRecord.from_contact("e1", "e1", None, "empty")
     for address in ("alice@acme.example", "dave@acme.example"):
         books.do(contacts.apply_changes, books.account(address).id, Source.OTHER_CONTACTS, [empty], ())
@@ -159,7 +162,7 @@ def test_what_is_known_of_the_books(books: Gateway) -> None:
 
 
 def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
-    """It is fed by an account whose own book may be private."""
+    """The directory is a book of its own, although its account's book is private."""
     dave = books.account("dave@acme.example").id
     books.do(sync_state.write_source_states, dave, {Source.DIRECTORY: SourceState.ON})
     colleague = replace(person("Zoë Adler", "030 5550111"), source=Source.DIRECTORY)
@@ -171,7 +174,7 @@ def test_the_workspace_directory_is_a_book(books: Gateway) -> None:
 
 
 def test_lookup_reads_no_book_that_its_phone_does_not_see(books: Gateway) -> None:
-    """Unlike explain, which tells of the matches there."""
+    """``lookup`` reads only the books that the phone sees; ``explain`` also reads other books."""
     dave = books.account("dave@acme.example")
     read: set[Any] = set()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``export``: CSV is read by Python's own reader, LDIF by python-ldap, vCards by vobject."""
+"""The exported CSV is read by Python's own reader, LDIF by python-ldap, and vCards by vobject."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, Gateway, person
 
 @pytest.fixture
 def books(gateway: Gateway) -> Gateway:
-    """Two accounts, and a colleague in the Workspace directory; a tenant besides."""
+    """The tenant has two accounts and a colleague in the Workspace directory; a second tenant has an account too."""
     gateway.write(HEAD + ACME + BETA)
     alice = gateway.connect("alice@acme.example")
     gateway.fill(alice, person("Jörg Müller", "030 1234567"), person("Ann Adler", "030 1234568"))
@@ -50,7 +50,7 @@ def written(gateway: Gateway, *arguments: str) -> str:
 
 
 def test_ldif_holds_the_tree(books: Gateway) -> None:
-    """The tenant, its books, and their contacts in the order of their names."""
+    """The file has the tenant, its books, and their contacts in the order of their names."""
     names = [line for line in written(books, "--tenant", "acme", "--format", "ldif").split("\n") if line[:3] == "dn:"]
     assert names == [
         "dn: dc=acme,dc=example",
@@ -65,13 +65,13 @@ def test_ldif_holds_the_tree(books: Gateway) -> None:
 
 
 def test_vcards_of_one_account(books: Gateway) -> None:
-    """And of no other; what it feeds into the directory is not its own."""
+    """The file has only the account's own contacts, without contacts that the account feeds into the directory."""
     data = written(books, "--tenant", "acme", "--account", "Alice@acme.example", "--format", "vcard")
     assert [card.fn.value for card in vobject.readComponents(data)] == ["Ann Adler", "Jörg Müller"]
 
 
 def test_csv_of_a_tenant(books: Gateway) -> None:
-    """Private books too: the administrator asks.  Numbers are written as entries have them."""
+    """The file has private books too, because the administrator asks.  Numbers have the tenant's format."""
     books.write(HEAD + ACME + 'number_format = "national"\n' + BETA)
     data = written(books, "--tenant", "acme", "--format", "csv")
     rows = csv.DictReader(io.StringIO(data, newline=""))
@@ -99,13 +99,13 @@ def test_csv_of_a_tenant(books: Gateway) -> None:
     ids=["tenant", "account", "disconnected"],
 )
 def test_refused(books: Gateway, arguments: str, line: str) -> None:
-    """One line says what is wrong: an empty file would say that there never was anything."""
+    """One line says what is wrong, because an empty file would mean that there are no contacts."""
     books.do(accounts.disconnect, books.account("bob@acme.example").id)
     assert books.refused("export", *arguments.split()) == line.format(file=books.file) + "\n"
 
 
 def test_usage(books: Gateway) -> None:
-    """A format is needed, and with several tenants the tenant."""
+    """The command needs a format, and with several tenants the tenant."""
     assert books.run("export", "--tenant", "acme").exit_code == 2
     assert books.run("export", "--format", "csv").exit_code == 2
 
@@ -127,7 +127,7 @@ def test_names_without_letters_come_last(gateway: Gateway) -> None:
 
 
 def csv_rows(*found: Contact, verbatim: bool = False) -> list[dict[str, str]]:
-    """What a program reads."""
+    """Return the rows that a program reads."""
 
     def write(number: Number) -> str:
         return number.e164 or number.digits
@@ -140,7 +140,7 @@ def csv_rows(*found: Contact, verbatim: bool = False) -> list[dict[str, str]]:
 
 
 def test_a_contact_is_a_row() -> None:
-    """A column for each kind of number; several values of one on lines of their own."""
+    """Each kind of number has a column; several values in a column have a line each."""
     assert csv_rows(FULL) == [
         {
             "book": "alice@acme.example",
@@ -187,7 +187,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize(("name", "cell"), FORMULAS.items(), ids=list(FORMULAS))
 def test_no_cell_is_a_formula(name: str, cell: str) -> None:
-    """A spreadsheet would evaluate it; a program may want it as it is."""
+    """An apostrophe keeps a spreadsheet from evaluating the cell; a program can ask for the plain text."""
     contact = Contact("c1", name=name, organization=name)
     for verbatim, expected in ((False, cell), (True, name)):
         [found] = csv_rows(contact, verbatim=verbatim)
@@ -195,7 +195,7 @@ def test_no_cell_is_a_formula(name: str, cell: str) -> None:
 
 
 def test_numbers_stay_as_they_are() -> None:
-    """They begin with a plus, several in a cell; a spreadsheet makes no formula of them."""
+    """Numbers begin with a plus and have a line each; no apostrophe is put in front of them."""
     numbers = stored_numbers.read("+4930123456 / +4930123457", "DE")
     phones = tuple(Phone(Kind.WORK, number) for number in numbers)
     [found] = csv_rows(Contact("c1", phones=phones))
@@ -203,7 +203,7 @@ def test_numbers_stay_as_they_are() -> None:
 
 
 def records(data: bytes) -> list[tuple[str, dict[str, list[bytes]]]]:
-    """The records of a file."""
+    """Return the records of a file."""
     reader = library("ldif", "needs python-ldap: scripts/setup")
     parser = reader.LDIFRecordList(io.BytesIO(data))
     parser.parse()
@@ -212,7 +212,7 @@ def records(data: bytes) -> list[tuple[str, dict[str, list[bytes]]]]:
 
 
 def test_every_entry_is_read_as_it_is() -> None:
-    """Awkward names, many scripts, all attributes; no line is longer than 76 octets."""
+    """Awkward names, many scripts and all attributes are read back; no line is longer than 76 octets."""
     entries = awkward.entries(awkward.make_dit(lenient=True))
     data = b"".join(ldif(entries))
     kinds = ("objectClass", "cn", "sn", "givenName", "o", "ou", "mail", "uid", "telephoneNumber", "postalAddress",
@@ -228,7 +228,7 @@ def test_every_entry_is_read_as_it_is() -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=200))
 def test_any_value_comes_through(value: str) -> None:
-    """Line breaks, blanks at either end, colons, whatever the length."""
+    """Values with line breaks, blanks and colons are read back, whatever their length."""
     entry = special_entry("dc=example", {"o": (value,)}, {}, lenient=False)
     assert records(b"".join(ldif([entry]))) == [("dc=example", {"o": [value.encode()]})]
 
@@ -247,13 +247,13 @@ def test_any_value_comes_through(value: str) -> None:
     ],
 )
 def test_what_a_line_cannot_hold_is_written_in_base64(value: str, line: bytes) -> None:
-    """RFC 2849's SAFE-STRING, and no blank at the end that an editor would lose."""
+    """Only RFC 2849's SAFE-STRING is written as text, without a blank at the end that an editor would lose."""
     entry = special_entry("dc=example", {"o": (value,)}, {}, lenient=False)
     assert b"".join(ldif([entry])).split(b"\n")[3] == line
 
 
 def vcard_lines(contact: Contact) -> list[str]:
-    """The lines of a vCard, unfolded."""
+    """Return the unfolded lines of a vCard."""
     data = vcard(ExportedContact(contact, contact.name or contact.organization, "alice@acme.example", LABELS))
     assert data.endswith(b"\r\n")
     assert max(map(len, data.split(b"\r\n"))) <= 75
@@ -261,7 +261,7 @@ def vcard_lines(contact: Contact) -> list[str]:
 
 
 def test_all_of_a_contact() -> None:
-    """Every property, with what RFC 6350 wants escaped."""
+    """The vCard has every property, escaped as RFC 6350 says."""
     assert vcard_lines(FULL) == [
         "BEGIN:VCARD",
         "VERSION:4.0",
@@ -293,7 +293,7 @@ def test_a_company_has_no_name_of_a_person() -> None:
     "contact", [FULL, *phonebook.contacts(), *awkward.awkward_contacts()], ids=lambda contact: contact.uid
 )
 def test_another_program_reads_it(contact: Contact) -> None:
-    """Many scripts, and every sign that has a meaning."""
+    """The other program reads many scripts, and every character with a meaning of its own."""
     card = vobject.readOne("\r\n".join(vcard_lines(contact)) + "\r\n")
     assert (card.version.value, card.uid.value) == ("4.0", f"{contact.uid}/alice@acme.example")
     if contact is FULL:
@@ -316,5 +316,5 @@ def test_any_name_comes_through(name: str) -> None:
 
 
 def test_a_photo() -> None:
-    """As a data URI (RFC 6350 6.2.4), which comes through the folding."""
+    """The photo is a data URI (RFC 6350 6.2.4), which comes through the folding."""
     assert f"PHOTO:data:image/jpeg;base64,{b64encode(jpeg()).decode()}" in vcard_lines(replace(FULL, photo=jpeg()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What commands say of files of contacts, and find in them."""
+"""Commands examine files of contacts, and find their contacts."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def names(gateway: Gateway, *arguments: str) -> list[str]:
 
 
 def about_file(gateway: Gateway, command: str) -> list[str]:
-    """The lines of a command that are about the file, with paths relative to the test's folder."""
+    """Return the lines of a command that are about the file, with paths relative to the test's folder."""
     result = gateway.run(command)
     lines = (line.replace(f"{gateway.folder}/", "") for line in result.stdout.splitlines())
     return [line for line in lines if "extensions" in line]
 
 
 def test_check_reads_the_file(gateway: Gateway, file: Path) -> None:
-    """It names the columns that are ignored."""
+    """The command counts the contacts and names the ignored columns."""
     assert about_file(gateway, "check") == [
         "✓ tenant acme: file extensions = extensions.csv: 2 contacts; ignored columns: shoe size"
     ]
@@ -47,7 +47,7 @@ def test_check_reads_the_file(gateway: Gateway, file: Path) -> None:
 
 
 def test_check_names_bad_lines(gateway: Gateway, file: Path) -> None:
-    """The first twenty; a gateway starts nevertheless."""
+    """The command names the first twenty bad lines, and counts further bad lines."""
     file.write_text(TWO + "Zoë,none,\n" * 21)
     result = gateway.run("check")
     assert result.exit_code == 1
@@ -66,7 +66,7 @@ def test_check_knows_the_file_in_the_order_of_books(gateway: Gateway, file: Path
 
 
 def test_status(gateway: Gateway, file: Path) -> None:
-    """A file is a line; a broken one is something to do."""
+    """Each file is a line, and a file with a problem needs action."""
     gateway.connect("alice@acme.example")
     assert about_file(gateway, "status") == ["✓ File         extensions: 2 contacts"]
     [told] = gateway.json("status")["tenants"][0]["files"]
@@ -96,7 +96,7 @@ def test_status(gateway: Gateway, file: Path) -> None:
 def test_lookup_explain_and_rights(
     gateway: Gateway, file: Path, sharing: str, by_name: list[str], by_number: list[str]
 ) -> None:
-    """A phone finds what its sharing allows; the owner's phone of a group finds everything."""
+    """A phone finds the contacts that the sharing allows; a phone of the group finds all contacts in each case."""
     group = '\n[[tenant.group]]\nname = "sales"\naccounts = ["alice@acme.example"]\n'
     gateway.write(HEAD + ACME + group + FILE + f'sharing = "{sharing}"\n')
     for name in ("alice", "bob"):
@@ -113,14 +113,14 @@ def test_lookup_explain_and_rights(
 
 
 def test_nothing_found(gateway: Gateway, file: Path) -> None:
-    """A tenant with a file needs no account."""
+    """The command says how to learn the reason."""
     gateway.connect("alice@acme.example")
     result = gateway.run("lookup", "nobody")
     assert "Nothing found. To see why" in result.stderr
 
 
 def test_export(gateway: Gateway, file: Path) -> None:
-    """With the other books, in each format; the export of one account is without it."""
+    """Each format has the file's contacts with the other books; the export of one account leaves the file out."""
     gateway.connect("alice@acme.example")
     ldif = gateway.run("export", "--format", "ldif").stdout
     assert "dn: ou=extensions,dc=acme,dc=example" in ldif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The help of all commands: examples that work, sections, hints at misspelled words; questions before harm."""
+"""The help of each command has working examples, sections and hints at misspelled words. Harmful commands ask first."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_misspelled_word_gets_a_hint(gateway: Gateway, words: list[str], hint:
     ],
 )
 def test_words_in_another_place(words: str, usual: str) -> None:
-    """What people type by habit stands for what the help says."""
+    """Words in a usual but different place stand for the words of the help."""
     assert usual_words(words.split()) == usual.split()
 
 
@@ -103,7 +103,7 @@ def test_the_file_may_come_behind_the_command(gateway: Gateway) -> None:
 
 
 def test_what_cannot_be_undone_asks_on_a_terminal(gateway: Gateway) -> None:
-    """With the consequence; everything but yes changes nothing."""
+    """The question names the consequence; every answer but yes changes nothing."""
     gateway.run("phones", "add", "desk1")
     for answer in (b"n\n", b"\n"):
         code, said = gateway.ask(answer, "phones", "remove", "desk1")
@@ -150,7 +150,7 @@ def test_nobody_to_ask(gateway: Gateway, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_completion(shell: str) -> None:
-    """The script, and how to install it; zsh wants its own word on the first line."""
+    """The script says how to install it; zsh needs its own word on the first line."""
     result = CliRunner().invoke(main, ["completion"], env={"SHELL": f"/usr/bin/{shell}"})
     assert result.exit_code == 0
     assert result.stdout.startswith("#compdef ldapgw\n" if shell == "zsh" else "function _ldapgw_completion")
@@ -171,7 +171,7 @@ def test_completion_of_another_shell() -> None:
     ids=["none", "today", "yesterday", "tomorrow"],
 )
 def test_local_time(gateway: Gateway, seconds: float | None, expected: str) -> None:
-    """Today's times are short."""
+    """A time of today has no date."""
     assert local_time(seconds, THEN + 3600) == expected
 
 
@@ -189,5 +189,5 @@ def test_local_time(gateway: Gateway, seconds: float | None, expected: str) -> N
     ids=["latin", "arabic", "escape", "lines", "turned", "marks and half a sign", "C1"],
 )
 def test_clean(text: str, expected: str) -> None:
-    """What steers a terminal is replaced; names in any script stay."""
+    """Characters that steer a terminal are replaced; names in any script stay."""
     assert clean(text) == expected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``history``, and ``activity export``."""
+"""The tests run ``history`` and ``activity export``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = 1_769_851_800.0  # 2026-01-31T09:30:00Z
 
 
 def test_the_syncs_of_an_account(gateway: Gateway) -> None:
-    """The newest first; the table fits into 80 columns."""
+    """The newest sync is first; the table fits into 80 columns."""
     account_id = gateway.connect(ALICE)
     with gateway.begin() as connection:
         sync_history.add_figures(connection, account_id, 0, SyncFigures(120, 30, 20, 10), NOW, is_full=True)
@@ -49,7 +49,7 @@ def test_a_postponed_sync_is_no_failure(gateway: Gateway) -> None:
 
 
 def test_the_days_of_all_accounts(gateway: Gateway) -> None:
-    """A sign for each of fourteen days; an account that has not synced has none."""
+    """Each of fourteen days has a sign, and days without a sync have a dash."""
     account_id, today = gateway.connect(ALICE), now()
     with gateway.begin() as connection:
         for number, (days, error) in enumerate(((0, ""), (0, "network"), (1, ""), (2, "network"))):
@@ -62,7 +62,7 @@ def test_the_days_of_all_accounts(gateway: Gateway) -> None:
 
 
 def test_the_activity_log_is_exported(gateway: Gateway) -> None:
-    """What a spreadsheet would take for a formula is text; commands are in the log too."""
+    """No cell is a formula for a spreadsheet; acts by commands are in the log too."""
     gateway.connect(ALICE)
     person = Actor(ALICE, "192.0.2.7")
     gateway.do(activity.record, entry(NOW, "acme", person, Act.PHONE_RENAMED, "-1+1", "=cmd"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``init``: from a handful of answers to a file that the gateway takes."""
+"""``init`` makes a valid configuration file from a handful of answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING_SAID = "\n" * 12
 
 @pytest.fixture(autouse=True)
 def _state_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The folder that is proposed on a machine is not ours to make, and its ports may be in use."""
+    """Keep the command from the proposed folder of the machine, and from its ports, which may be in use."""
     monkeypatch.setattr("ldapgw.cli.init._is_free", lambda _port: True)
     monkeypatch.setattr("ldapgw.cli.init.STATE_DIR", str(tmp_path / "state"))
 
@@ -55,7 +55,7 @@ def written(file: Path, *options: str, admin: str = ROOT, answers: str = NOTHING
 
 
 def test_the_address_alone_is_enough(file: Path) -> None:
-    """All else follows from it; the file has all the comments of the sample, and nothing is left to set."""
+    """All other settings follow from the address; the file has the comments of the sample and no open setting."""
     config = written(file, admin="", answers=f"{ROOT}\n{NOTHING_SAID}")
     (tenant,) = config.tenant
     assert (tenant.name, tenant.title, tenant.base_dn) == ("acme", "Acme", "dc=acme,dc=example")
@@ -74,7 +74,7 @@ def test_the_address_alone_is_enough(file: Path) -> None:
 
 
 def test_answers_that_end_too_early(file: Path) -> None:
-    """Without a terminal, an option has to give the answer; nothing is made."""
+    """Without a terminal an option has to give the answer; no file is written."""
     result = run(file, answers="acme\n")
     assert result.exit_code == 1
     assert result.stderr.endswith("ldapgw: standard input has ended before this answer; give the answer as --title\n")
@@ -82,7 +82,7 @@ def test_answers_that_end_too_early(file: Path) -> None:
 
 
 def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
-    """So that the gateway refuses to start where they are missing."""
+    """The database and the key exist from the beginning, so the gateway refuses to start without them."""
     config = written(file)
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"ldapgw.db", "ldapgw.key", "tls"}
     assert not config.new_store
@@ -90,14 +90,14 @@ def test_the_database_and_the_key_are_made(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_key_from_elsewhere(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway will not want a key file."""
+    """With a key in a setting the command makes no key file."""
     monkeypatch.setenv("LDAPGW__ENCRYPTION_KEY", "0123456789-0123456789_0123456789-0123456789=")
     written(file, "--encryption", "none")
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["ldapgw.db"]
 
 
 def test_a_database_that_cannot_be_made(file: Path, tmp_path: Path) -> None:
-    """No file says that there is one."""
+    """The command writes no configuration file, which would say that there is a database."""
     (tmp_path / "state").touch()
     result = run(file)
     assert (result.exit_code, file.exists()) == (1, False)
@@ -105,7 +105,7 @@ def test_a_database_that_cannot_be_made(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_household(file: Path) -> None:
-    """A consumer's address is nobody's company: its owner alone is allowed."""
+    """A consumer's address belongs to no company, so only this address is allowed."""
     (tenant,) = written(file, admin="Jane.Doe@gmail.com").tenant
     assert (tenant.name, tenant.base_dn) == ("jane-doe", "dc=jane-doe")
     assert tenant.allowed_users == ("Jane.Doe@gmail.com",)
@@ -122,7 +122,7 @@ def test_a_host_name_is_an_address(file: Path) -> None:
     [("@acme.example", "14d", 14 * 86400), ("@acme.example", "", 0), ("bob@acme.example", None, 0)],
 )
 def test_people_who_leave_a_workspace(file: Path, allowed: str, answer: str | None, seconds: float) -> None:
-    """Whether they are removed is asked where a domain may connect, and the default is never."""
+    """The command asks about people who leave only if a domain may connect; by default nobody is removed."""
     given = ("--tenant", "acme", "--title", "Acme", "--base-dn", "dc=acme", "--allow", allowed)
     result = run(file, *given, answers=NOTHING_SAID if answer is None else f"{answer}\n{NOTHING_SAID}")
     assert (result.exit_code, load(str(file)).tenant[0].remove_leavers) == (0, seconds)
@@ -178,7 +178,7 @@ def test_what_cannot_be_is_asked_again(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("url", "told"), [("https://phonebook.lan", True), ("https://phonebook.beta.example", False)])
 def test_a_page_whose_redirect_uri_google_refuses_is_written_and_told(file: Path, url: str, told: bool) -> None:
-    """There are three ways out, and whoever was asked may give another address."""
+    """A private name gets a warning, and a person at the terminal may give another address."""
     result = run(file, "--public-url", url, admin="", answers=f"{ROOT}\n{NOTHING_SAID}")
     assert (result.exit_code, load(str(file)).web.public_url) == (0, url)
     assert ("! web.public_url: Google refuses redirect URIs" in result.stderr) is told
@@ -216,7 +216,7 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
 
 
 def test_a_client_file_of_another_kind(file: Path, tmp_path: Path) -> None:
-    """What check would find is found when the file is named; whoever was asked may name another one."""
+    """The command examines the file at once, and a person at the terminal may name another file."""
     client = tmp_path / "client.json"
     client.write_text(json.dumps({"installed": {}}))
     result = run(file, "--client-secret-file", str(client))
@@ -240,7 +240,7 @@ def test_a_client_file_that_is_too_large(file: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("has_client", [True, False])
 def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
-    """The link is for those who have no client yet."""
+    """The command mentions the link only if there is no client yet."""
     client = tmp_path / "client.json"
     client.write_text(json.dumps({"web": {"client_id": "1-a", "client_secret": "hush"}}))
     chosen = str(client) if has_client else ""
@@ -254,7 +254,10 @@ def test_what_to_do_next(file: Path, tmp_path: Path, has_client: bool) -> None:
 def test_what_to_do_next_with_a_service(
     file: Path, public_folder: Path, is_usual: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commands are run as the owner of the state directory; the service runs the gateway that has the usual file."""
+    """The owner of the state directory runs the commands.
+
+    The service runs the gateway if the file is the usual file.
+    """
     if is_usual:
         monkeypatch.setattr(init, "CONFIG_FILE", str(file))
     start = "sudo systemctl start ldapgw" if is_usual else f"sudo -u nobody ldapgw --config {file} run"
@@ -280,7 +283,7 @@ Next:
     ],
 )
 def test_ports(file: Path, url: str, encryption: str | None, web: tuple[str, ...], web_tls: tuple[str, ...]) -> None:
-    """A page that the gateway itself serves listens where its address says; port 80 redirects to port 443."""
+    """A page that the gateway itself serves has the port of its address; port 80 redirects to port 443."""
     options = ("--public-url", url, "--ldap-port", "3389")
     config = written(file, *options, *(("--encryption", encryption) if encryption else ()))
     assert (config.web.listen, config.web.listen_tls) == (web, web_tls)
@@ -290,7 +293,7 @@ def test_ports(file: Path, url: str, encryption: str | None, web: tuple[str, ...
 
 
 def test_the_other_port_of_the_page_is_a_free_one(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The port that browsers are redirected from is not asked for, so another program may have it."""
+    """The command does not ask for the port of redirects, so the command avoids a port in use."""
     monkeypatch.undo()
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -304,7 +307,7 @@ def test_the_other_port_of_the_page_is_a_free_one(file: Path, monkeypatch: pytes
 
 
 def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) -> None:
-    """The gateway serves the page by HTTPS then, and says so."""
+    """The gateway then serves the page by HTTPS, and the command says so."""
     result = run(file, "--public-url", "http://localhost:8443", "--encryption", "create")
     assert "! web.public_url: https://localhost:8443, because the gateway serves the page by HTTPS" in result.stderr
     config = load(str(file))
@@ -312,7 +315,7 @@ def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) 
 
 
 def test_the_port_of_the_page_is_proposed_and_is_missed(file: Path) -> None:
-    """Nothing listens on port 443 if another port was given for the page."""
+    """The given port is in the proposed address; a warning says if an address lacks the port."""
     options = ("--web-port", "18443")
     assert written(file, *options).web.public_url == "https://phonebook.acme.example:18443"
     file.unlink()
@@ -324,7 +327,7 @@ def test_the_port_of_the_page_is_proposed_and_is_missed(file: Path) -> None:
 
 
 def test_a_certificate_is_made(file: Path, tmp_path: Path) -> None:
-    """For the page's host and the machine's addresses; phones reach the page and LDAP by its name."""
+    """The certificate is for the page's host, by which phones reach the page and LDAP."""
     result = run(file, "--public-url", "https://book.acme.example")
     assert "Made a private authority" in result.stderr
     assert "http://book.acme.example/acme/ca.crt" in result.stderr
@@ -351,7 +354,7 @@ _NO_ADDRESS = "finds no address of phonebook.acme.example"
     ],
 )
 def test_a_certificate_that_is_there(file: Path, tmp_path: Path, host: str, days: int, lines: list[str]) -> None:
-    """Its chain, its name and its end are examined; what is odd is said, and the file is written."""
+    """The command examines the chain, the name and the end of the certificate, warns, and writes the file."""
     certificate, key = issue(host=host, days=days).write(tmp_path)
     given = ("--encryption", "files", "--certificate", str(certificate), "--private-key", str(key))
     result = run(file, *given)
@@ -362,7 +365,7 @@ def test_a_certificate_that_is_there(file: Path, tmp_path: Path, host: str, days
 
 
 def test_a_key_of_another_certificate(file: Path, tmp_path: Path) -> None:
-    """The gateway could not start; no file is written."""
+    """The gateway could not start with this key, so no file is written."""
     certificate, _ = issue().write(tmp_path)
     _, key = issue(which=5).write(tmp_path, "other-")
     given = ("--encryption", "files", "--certificate", str(certificate), "--private-key", str(key))

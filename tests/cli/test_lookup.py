@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``lookup``."""
+"""The tests run ``lookup``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, Gateway, person
 
 @pytest.fixture
 def books(gateway: Gateway) -> Gateway:
-    """Alice's book is private, Bob's is shared, Carol's tells callers' names; Alice has a phone."""
+    """Alice's book is private, Bob's is shared, and Carol's is for callers' names; Alice has a phone."""
     gateway.fill(gateway.connect("alice@acme.example"), person("Jörg Müller", "030 1234567", organization="Müller AG"))
     bob = gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     gateway.fill(bob, person("Ann Mulligan", "+44 20 7946 0123", kind=Kind.MOBILE))
@@ -35,12 +35,12 @@ MULLIGAN = {
 
 
 def names(gateway: Gateway, *arguments: str) -> list[str]:
-    """Who is found."""
+    """Return the names of the found contacts."""
     return [one["name"] for one in gateway.json("lookup", *arguments)]
 
 
 def test_entries_are_objects(books: Gateway) -> None:
-    """Without a phone the shared books are searched."""
+    """Without a phone the command searches the shared books."""
     assert books.json("lookup", "mull") == [MULLIGAN]
 
 
@@ -52,7 +52,7 @@ def test_numbers_have_the_phones_format(books: Gateway) -> None:
 
 
 def test_entries_are_rows(books: Gateway) -> None:
-    """A contact a row, each number once; the books that were not looked at are told on stderr."""
+    """Each contact is a row with each number once; stderr tells of the books that were not searched."""
     result = books.run("lookup", "mull")
     assert " ".join(result.stdout.splitlines()[1].split()) == (
         "Ann Mulligan +442079460123 (mobile) mulligan@mail.example bob@acme.example"
@@ -79,7 +79,7 @@ def test_entries_are_rows(books: Gateway) -> None:
     ],
 )
 def test_what_a_phone_would_find(books: Gateway, wanted: str, as_phone: list[str], as_nobody: list[str]) -> None:
-    """The phone of an account finds its book and the shared ones; callers' books answer a whole number alone."""
+    """A phone finds its own book and shared books; a book for callers answers only a whole number."""
     assert sorted(names(books, wanted, "--phone", "DESK1")) == sorted(as_phone)
     assert names(books, wanted) == as_nobody
 
@@ -90,7 +90,10 @@ def test_a_phone_that_shows_one_number(books: Gateway) -> None:
 
 
 def test_hints(books: Gateway) -> None:
-    """Nothing found is no failure; the books of callers are searched for a number, so only the private one was not."""
+    """An empty result is no failure.
+
+    A search for a number includes the books of callers, so only the private book is left out.
+    """
     result = books.run("lookup", "nobody", "--phone", "desk1")
     assert (result.exit_code, result.stdout, result.stderr) == (
         0,
@@ -101,7 +104,7 @@ def test_hints(books: Gateway) -> None:
 
 
 def test_the_size_limit_is_the_phones(books: Gateway) -> None:
-    """The first entries, and a hint that there are more."""
+    """The command shows the first entries, and hints at further entries."""
     books.write((HEAD + ACME).replace("[ldap]", "[ldap]\nsize_limit = 1"))
     result = books.run("lookup", "mull", "--phone", "desk1")
     assert len(result.stdout.splitlines()) == 2
@@ -109,7 +112,7 @@ def test_the_size_limit_is_the_phones(books: Gateway) -> None:
 
 
 def test_the_tenant_of_the_phone_is_searched(books: Gateway) -> None:
-    """With several tenants, a phone needs no ``--tenant``; another one than its own is a contradiction."""
+    """With several tenants a phone needs no ``--tenant``; another tenant than the phone's is refused."""
     books.write(HEAD + ACME + BETA)
     assert "Jörg Müller" in names(books, "jörg", "--phone", "desk1")
     assert names(books, "mull", "--tenant", "beta") == []
@@ -137,7 +140,7 @@ def test_before_the_first_start_nothing_is_found_or_created(gateway: Gateway) ->
 
 
 def test_nobody_has_connected_yet(gateway: Gateway) -> None:
-    """lookup, explain and status say so, and where people connect; then a phone without an owner has other advice."""
+    """The commands name the page where people connect; then the advice for a phone without an owner changes."""
     gateway.run("phones", "add", "hall", "--tenant", "acme")
     page = "https://phonebook.example.com/acme/"
     told = f"No account is connected yet. Connect one on {page}\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``numbers check``."""
+"""The tests run ``numbers check``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 
 
 def stored(uid: str, name: str, *texts: str, left_out: str = "") -> Contact:
-    """A contact as a former version has stored it, which took each field for one number."""
+    """Return a contact as a former version stored it, with one number for each field."""
     numbers = [Number(text, digits="".join(filter(str.isdigit, text))) for text in texts]
     not_dialable = (LeftOutNumber(left_out, LeftOutReason.NOT_DIALABLE),) if left_out else ()
     return Contact(uid, name=name, phones=tuple(Phone(Kind.WORK, number) for number in numbers), left_out=not_dialable)
@@ -19,7 +19,7 @@ def stored(uid: str, name: str, *texts: str, left_out: str = "") -> Contact:
 
 @pytest.fixture
 def books(gateway: Gateway) -> Gateway:
-    """Two tenants with an account each."""
+    """Two tenants have an account each."""
     gateway.write(HEAD + ACME + BETA)
     alice = gateway.connect("alice@acme.example")
     gateway.fill(
@@ -37,7 +37,7 @@ HEAD_OF = {"tenant": "acme", "account": "alice@acme.example", "contact": "", "ki
 
 
 def test_numbers_are_counted_by_kind_and_listed(books: Gateway) -> None:
-    """By today's rules, of all tenants; those that are not understood have the page where they can be corrected."""
+    """The present rules count the numbers of all tenants; a number that is not understood has its contact's page."""
     found = books.json("numbers", "check")
     assert {kind: count for kind, count in found["kinds"].items() if count} == {
         "not_understood": 2,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``phones``."""
+"""The tests run ``phones``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
 from tests.support.stage.databases import open_file
 from tests.support.stage.web import Stage, owner
 
-# A gateway with a port that phones can use.
+# The gateway listens on a port that phones can use.
 LISTENING = (HEAD + ACME).replace("tcp:0:interface=127.0.0.1", "tcp:389", 1)
 SERVER = ServerAddress("phonebook.example.com", 389)
 PRIVATE = LISTENING.replace("[ldap]\n", '[ldap]\nlisten_tls = ["tcp:636"]\n').replace(
@@ -47,7 +47,7 @@ def stored(gateway: Gateway) -> dict[str, PhoneLogin]:
 
 
 def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
-    """With exactly these keys; the password opens the login whose hash is stored."""
+    """The object has exactly these keys; the password fits the stored hash."""
     gateway.connect("alice@acme.example")
     told = gateway.json("phones", "add", "desk1", "--account", "Alice@acme.example", "--tenant", "acme")
     password = told.pop("password")
@@ -69,7 +69,7 @@ def test_add_prints_the_contracts_object(gateway: Gateway) -> None:
 
 
 def test_add_warns_of_a_server_that_no_phone_reaches(gateway: Gateway) -> None:
-    """On stderr, so that what programs read stays as it is."""
+    """The warning goes to stderr, so programs can read stdout."""
     gateway.write(LISTENING)
     gateway.connect("bob@acme.example", sharing=Sharing.SHARED)
     assert gateway.run("phones", "add", "hall").stderr == ""
@@ -82,7 +82,7 @@ def test_add_warns_of_a_server_that_no_phone_reaches(gateway: Gateway) -> None:
 
 
 def test_add_warns_of_a_phone_that_finds_nobody(gateway: Gateway) -> None:
-    """Nobody owns it, and nobody shares contacts; then the company directory is there, which its login finds."""
+    """The phone has no owner and nobody shares contacts; with the company directory there is no warning."""
     told = (
         " has no owner, and finds nobody until somebody shares contacts (ldapgw share), or switches the company "
         "directory on (on the page, under Account and sharing).\n"
@@ -99,7 +99,7 @@ def test_add_warns_of_a_phone_that_finds_nobody(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize(("sharing", "warns"), [("shared", False), ("callers", False), ("group:sales", True)])
 def test_a_file_for_phones_without_an_owner(gateway: Gateway, sharing: str, warns: bool) -> None:
-    """The phone finds its contacts, unless the file is only for a group; and status misses no accounts."""
+    """The phone finds the file's contacts, unless the file is only for a group; status asks for no accounts."""
     group = '\n[[tenant.group]]\nname = "sales"\naccounts = ["alice@acme.example"]\n'
     file = f'\n[[tenant.file]]\nname = "extensions"\npath = "extensions.csv"\nsharing = "{sharing}"\n'
     gateway.write(LISTENING + group + file)
@@ -135,12 +135,12 @@ def test_an_account_for_phones_without_an_owner(
 
 
 def rows(printed: str) -> dict[str, str]:
-    """The lines of a login or of settings, by their labels."""
+    """Return the lines of a login or of settings by their labels."""
     return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in printed.splitlines() if "  " in line)
 
 
 def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
-    """One setting a line, the password among them; nobody's phone finds shared contacts."""
+    """Each setting has a line, the password too; a phone without an owner finds shared contacts."""
     gateway.write(LISTENING)
     shown = rows(gateway.run("phones", "add", "hall").stdout)
     assert verify_password(shown.pop("password").split()[0].encode(), stored(gateway)["hall"].password)
@@ -157,7 +157,7 @@ def test_add_prints_what_to_type_into_a_phone(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("model", [*MODELS, "other"])
 def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, model: str) -> None:
-    """Of the model's own, octet by octet: added, asked for later, and as JSON."""
+    """The model's own settings are the same, octet by octet, when the phone is added, later, and as JSON."""
     gateway.write(LISTENING)
     file = tmp_path / "settings"
     added = gateway.run("phones", "add", "desk1", "--model", model, "--settings", str(file))
@@ -186,11 +186,11 @@ def test_all_ways_print_the_same_settings(gateway: Gateway, tmp_path: Path, mode
 
 
 def without_revision(text: str) -> str:
-    """The file without the digits that another password changes."""
+    """Return the file without the digits that change with the password."""
     return re.sub(r"Version([>:])2\.[0-9]{10}", r"Version\g<1>2.", text)
 
 
-# Of each model, and of any other phone: the vendors whose files its page offers, one test each.
+# Each model, and any other phone, has one test of a vendor whose file its page offers.
 FILES = [(model, vendor.key) for model in (*MODELS, "other") for vendor in vendors_of(model)[:1] if vendor.file]
 
 
@@ -198,7 +198,7 @@ FILES = [(model, vendor.key) for model in (*MODELS, "other") for vendor in vendo
 def test_the_page_has_the_file_that_the_command_prints(
     gateway: Gateway, tmp_path: Path, model: str, vendor: str
 ) -> None:
-    """Octet by octet: with the password while the page knows it, and with the word in its place after that.
+    """The files are the same, octet by octet, with the password and with the word in its place.
 
     The gateway's certificate comes from a private authority, which the files of some phones name.
     """
@@ -222,7 +222,10 @@ def test_the_page_has_the_file_that_the_command_prints(
 
 
 def test_settings_go_to_standard_output_alone(gateway: Gateway) -> None:
-    """So that they can be redirected; the login is on stderr.  A file that exists is left alone, and no phone added."""
+    """The settings can be redirected, because the login goes to stderr.
+
+    An existing file stays, and then no phone is added.
+    """
     gateway.write(LISTENING)
     added = gateway.run("phones", "add", "desk1", "--model", "yealink", "--settings", "-")
     assert added.stdout.startswith("#!version:1.0.0.1\nldap.enable = 1\n")
@@ -234,7 +237,7 @@ def test_settings_go_to_standard_output_alone(gateway: Gateway) -> None:
 
 
 def test_the_steps_go_to_standard_error(gateway: Gateway) -> None:
-    """So that the settings can be redirected; they are those of the chosen model.  A private authority is named."""
+    """The settings can be redirected, because the steps go to stderr.  A private authority is named there too."""
     gateway.write(LISTENING)
     gateway.run("phones", "add", "desk1", "--model", "yealink")
     for vendor in ("yealink", "bria"):
@@ -249,7 +252,7 @@ def test_the_steps_go_to_standard_error(gateway: Gateway) -> None:
 
 
 def test_settings_of_another_model(gateway: Gateway) -> None:
-    """By the word of a model or of the page; one that cannot connect is refused."""
+    """The option takes the word of a model or of the page; settings of a phone that cannot connect are refused."""
     gateway.write(LISTENING)
     gateway.run("phones", "add", "desk1", "--model", "yealink")
     assert gateway.run("phones", "settings", "desk1", "--model", "snom").stdout.startswith("<?xml")
@@ -258,7 +261,7 @@ def test_settings_of_another_model(gateway: Gateway) -> None:
 
 
 def test_another_phone_has_its_own_placeholder(gateway: Gateway) -> None:
-    """In its settings, when it is added and later; a phone of a known model has none."""
+    """The settings have the placeholder when the phone is added and later; a known model takes no placeholder."""
     gateway.write(LISTENING)
     added = rows(gateway.run("phones", "add", "desk1", "--model", "other", "--placeholder", "#").stdout)
     by_hash = "(&(objectClass=person)(|(cn=#*)(sn=#*)(o=#*)))"
@@ -275,7 +278,7 @@ def test_another_phone_has_its_own_placeholder(gateway: Gateway) -> None:
 
 
 def test_a_phone_of_several_accounts(gateway: Gateway) -> None:
-    """In the order of the options; the list has all of them, and one of them may be taken away."""
+    """The owners have the order of the options; the list names all owners, and an owner can be taken away."""
     for address in ("alice@acme.example", "bob@acme.example"):
         gateway.connect(address)
     both = ("--account", "bob@acme.example", "--account", "Alice@acme.example", "--account", "bob@acme.example")
@@ -294,7 +297,7 @@ def test_a_phone_of_several_accounts(gateway: Gateway) -> None:
 
 
 def test_rename_and_move(gateway: Gateway) -> None:
-    """A new owner comes with a new password unless the old one is kept; what makes no sense is refused."""
+    """A new owner means a new password unless the old password is kept; contradictions are refused."""
     gateway.connect("alice@acme.example")
     gateway.connect("bob@acme.example")
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
@@ -345,7 +348,7 @@ def test_rename_and_move(gateway: Gateway) -> None:
 def test_a_model_says_how_numbers_are_shown(
     gateway: Gateway, options: list[str], numbers: str, told: str | None
 ) -> None:
-    """Where nobody says otherwise; it is kept with the phone, and said where it is not as for most."""
+    """The model decides unless an option decides; the choice is stored, and the output names one entry per number."""
     shown = gateway.run("phones", "add", "desk1", *options).stdout
     login = stored(gateway)["desk1"]
     assert (login.numbers, login.model) == (numbers, options[1] if "--model" in options else "")
@@ -354,7 +357,7 @@ def test_a_model_says_how_numbers_are_shown(
 
 @pytest.mark.parametrize("form", ["e164", "international", "national", "dial", None])
 def test_a_number_format_of_its_own(gateway: Gateway, form: str | None) -> None:
-    """It is kept with the phone, and said; without one the phone has the tenant's, whatever its model."""
+    """The format is stored and printed; without the option the phone has the tenant's format."""
     options = ["--number-format", form] if form else []
     shown = gateway.run("phones", "add", "desk1", "--model", "cisco", *options).stdout
     assert stored(gateway)["desk1"].number_format == form
@@ -389,7 +392,7 @@ NAME = "expected 1 to 64 letters a-z, digits, dots, underscores and hyphens"
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_phone_that_cannot_be(gateway: Gateway, arguments: tuple[str, ...], message: str) -> None:
-    """Wrong usage is explained; the tenant may be left out only where there is one."""
+    """The usage is explained; with several tenants the tenant is needed."""
     gateway.write(HEAD + ACME + BETA)
     result = gateway.run("phones", "add", *arguments)
     assert result.exit_code == 2
@@ -397,7 +400,7 @@ def test_a_phone_that_cannot_be(gateway: Gateway, arguments: tuple[str, ...], me
     assert not gateway.state_dir.exists()
 
 
-# Commands that print a new password.
+# These commands print a new password.
 NEW_PASSWORDS = (
     ("add", "desk1"),
     ("add", "desk1", "--json"),
@@ -431,7 +434,7 @@ def test_nothing_changes_if_the_password_cannot_be_printed(
 
 
 class Terminal(io.BytesIO):
-    """A terminal that notes at each line whether another program could write to the database."""
+    """A terminal notes at each line if another program could write to the database."""
 
     def __init__(self, database: Path) -> None:
         super().__init__()
@@ -452,7 +455,7 @@ class Terminal(io.BytesIO):
 def test_the_database_is_not_locked_while_a_password_is_printed(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """A terminal that is stopped would keep the gateway from writing."""
+    """Otherwise a stopped terminal would keep the gateway from writing."""
     gateway.write(LISTENING)
     gateway.connect("alice@acme.example")
     gateway.run("phones", "add", "desk2")
@@ -467,7 +470,7 @@ def test_the_database_is_not_locked_while_a_password_is_printed(
 
 
 def test_a_name_is_taken_in_any_case(gateway: Gateway) -> None:
-    """Also in another tenant: phones bind with the bare name."""
+    """Phones of all tenants bind with the bare name, so the name is unique on the gateway."""
     gateway.write(HEAD + ACME + BETA)
     gateway.run("phones", "add", "desk1", "--tenant", "acme")
     assert gateway.refused("phones", "add", "DESK1", "--tenant", "beta") == (
@@ -484,7 +487,7 @@ def test_an_account_of_another_tenant_is_none(gateway: Gateway) -> None:
 
 
 def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
-    """As rows for people and as objects for programs, without hashes."""
+    """The list has rows for people and objects for programs, and no hashes."""
     gateway.connect("alice@acme.example")
     gateway.run(
         *("phones", "add", "desk1", "--account", "alice@acme.example", "--model", "Cisco", "--number-format", "Dial"),
@@ -534,7 +537,7 @@ def test_list_shows_when_and_where_phones_were_seen(gateway: Gateway) -> None:
 
 
 def test_a_label(gateway: Gateway) -> None:
-    """Beside the name, where any phone has one; a name that is not allowed is answered with one that is."""
+    """The list has labels if a phone has one; a refused name is answered with a name that is allowed."""
     refused = gateway.run("phones", "add", "Büro von Alice, 2. OG")
     assert "such as buero-von-alice-2-og" in " ".join(refused.stderr.split())
     gateway.run("phones", "add", "hall")
@@ -548,7 +551,7 @@ def test_a_label(gateway: Gateway) -> None:
 
 
 def test_a_wrong_password(gateway: Gateway) -> None:
-    """In the list, in an explanation, among the account's warnings and on the screen of the gateway."""
+    """The list, the explanation, the account's warnings and ``status`` tell of the wrong password."""
     gateway.connect("alice@acme.example")
     gateway.run("phones", "add", "desk1", "--account", "alice@acme.example")
     (login,) = gateway.do(phones.read_all)
@@ -568,14 +571,14 @@ def test_a_wrong_password(gateway: Gateway) -> None:
 
 
 def test_remove(gateway: Gateway) -> None:
-    """The login is gone from the database; the name may be written in any case."""
+    """The login is gone from the database; the name may have any case."""
     gateway.run("phones", "add", "Desk1")
     assert gateway.run("phones", "remove", "desk1", "--yes").stdout == "Removed Desk1.\n"
     assert stored(gateway) == {}
 
 
 def test_reset_gives_a_new_password(gateway: Gateway) -> None:
-    """The object is that of add; the old password is not good any more."""
+    """The object is that of ``add``; the old password no longer fits."""
     gateway.connect("alice@acme.example")
     before = gateway.json("phones", "add", "desk1", "--account", "alice@acme.example")
     after = gateway.json("phones", "reset", "DESK1", "--yes")
@@ -586,7 +589,7 @@ def test_reset_gives_a_new_password(gateway: Gateway) -> None:
 
 
 def test_a_mac_address_is_of_one_phone_of_a_tenant(gateway: Gateway) -> None:
-    """The address is printed, and changed when another device replaces the phone; a refusal changes nothing."""
+    """The address is printed, and can be changed for another device; a refused address changes nothing."""
     gateway.write(HEAD + ACME + BETA)
     for name, tenant in (("desk1", "acme"), ("hall", "beta")):
         said = gateway.run("phones", "add", name, "--tenant", tenant, "--mac", "0015.65AA.BBCC").stdout
@@ -617,7 +620,7 @@ def test_a_phone_that_is_not_there(gateway: Gateway, command: str) -> None:
 
 
 def test_a_phone_whose_tenant_is_gone(gateway: Gateway) -> None:
-    """It is listed and can be removed; a password for nowhere is not made."""
+    """The phone is listed and can be removed, but gets no new password."""
     gateway.write(HEAD + ACME + BETA)
     gateway.run("phones", "add", "b1", "--tenant", "beta")
     gateway.write(HEAD + ACME)
@@ -636,7 +639,7 @@ def test_an_authority_that_is_no_text(gateway: Gateway) -> None:
 
 
 def test_replicas_are_listed_apart(gateway: Gateway) -> None:
-    """A replica is added, listed, gets a new password and is removed; it is never one of the phones."""
+    """A replica is added, listed and removed, and gets a new password; the list keeps replicas apart from phones."""
     added = json.loads(gateway.run("phones", "add", "branch1", "--replica", "--json").stdout)
     dn = "cn=branch1,ou=replicas,dc=acme,dc=example"
     assert (added["bind_dn"], added["replica"], added["extra_values"]) == (dn, "shared", True)
@@ -660,7 +663,7 @@ def test_replicas_are_listed_apart(gateway: Gateway) -> None:
 
 
 def test_configuration_of_a_replica(gateway: Gateway, tmp_path: Path) -> None:
-    """For OpenLDAP, in both of its forms; with the password only where it is given."""
+    """The configuration for OpenLDAP has both forms; the password is there only if a file gives the password."""
     gateway.write(LISTENING)
     gateway.run("phones", "add", "branch1", "--replica")
     assert "a replica on another machine needs TLS" in gateway.refused("replica-config", "branch1")

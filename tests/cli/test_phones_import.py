@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``phones import``."""
+"""The tests run ``phones import``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def test_a_zip_of_two_phones(gateway: Gateway, desks: Path, tmp_path: Path) -> N
 
 
 def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
-    """A vendor that knows no TLS, where passwords need TLS: this is said first, and at the end, what to do later."""
+    """The phones know no TLS, and passwords need TLS.
+
+    The command says so first, and at the end says what to do later.
+    """
     text = gateway.file.read_text().replace("[web]", '[tls]\ncertificate = "c.pem"\nprivate_key = "k.pem"\n[web]', 1)
     gateway.write(text.replace("[ldap]", "[ldap]\nrequire_tls = true", 1))
     desks.write_text("name,model\n" + "".join(f"desk{at},mitel\n" for at in range(6)))
@@ -68,7 +71,7 @@ def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Pat
 
 
 def test_a_directory_and_json(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
-    """What is there already is not written over, and then no phone is added."""
+    """The command does not overwrite an existing file, and then adds no phone."""
     out = tmp_path / "out"
     told = gateway.json("phones", "import", str(desks), "--tenant", "acme", "--out", str(out), "--yes")
     assert told[0] == {
@@ -104,7 +107,7 @@ def test_nothing_is_added_yet(gateway: Gateway, desks: Path, arguments: list[str
 
 
 def test_one_bad_line_and_no_phone_is_added(gateway: Gateway, desks: Path, tmp_path: Path) -> None:
-    """The table says what is wrong with which line."""
+    """The table names the line and its error."""
     desks.write_text(DESKS + "desk2;zoe@acme.example;snom;\n")
     said = run(gateway, desks, "--zip", tmp_path / "desks.zip", "--yes", status=1)
     assert "No one has connected with this address." in said

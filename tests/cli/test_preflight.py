@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The checks of ``check``, a start and a reload: each names the same problem in the same line."""
+"""``check``, a start and a reload report the same problem in the same line."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.support.postgresql import TEMPLATE, needs_postgresql, new_url
 from tests.support.site.command_line import ACME, HEAD, Gateway
 
 TLS = '[tls]\ncertificate = "cert.pem"\nprivate_key = "key.pem"\n'
-# A port that the preflight must find in use while a test runs.
+# The preflight must find a port in use while a test runs.
 LISTEN = '["tcp:0:interface=127.0.0.1"]'
 
 
 @pytest.fixture(name="site")
 def _site(gateway: Gateway) -> Gateway:
-    """A gateway with a certificate, which could start, and whose account has connected."""
+    """The gateway has a certificate and a connected account, and could start."""
     issue().write(gateway.folder)
     (gateway.folder / "key.pem").chmod(0o600)
     (gateway.folder / "other.pem").write_bytes(issue(which=7).key_pem())
@@ -62,7 +62,7 @@ def at_start(site: Gateway) -> list[str]:
 
 
 def at_reload(site: Gateway, former: str) -> list[str]:
-    """:param former: the configuration that is served."""
+    """Return the problems at a reload."""
     file = site.folder / "former.toml"
     file.write_text(former)
     try:
@@ -84,7 +84,7 @@ def at_each_moment(site: Gateway, former: str = "") -> list[str]:
 
 
 def setting(old: str, new: str) -> Callable[[Gateway], None]:
-    """A change of the configuration file."""
+    """Return a change of the configuration file."""
 
     def change(site: Gateway) -> None:
         text = site.file.read_text()
@@ -95,7 +95,7 @@ def setting(old: str, new: str) -> Callable[[Gateway], None]:
 
 
 def content(name: str, octets: bytes | None) -> Callable[[Gateway], None]:
-    """A change of a file; None: the file is gone."""
+    """Return a change of a file; None removes the file."""
 
     def change(site: Gateway) -> None:
         (site.folder / name).unlink()
@@ -244,7 +244,7 @@ def test_a_problem_is_the_same_line_at_each_moment(
 
 
 def test_a_port_in_use_is_the_same_line_at_each_moment(site: Gateway) -> None:
-    """The ports that this process listens on already are not tried."""
+    """The preflight does not try ports that this process listens on already."""
     former = site.file.read_text()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -260,14 +260,14 @@ def test_a_port_in_use_is_the_same_line_at_each_moment(site: Gateway) -> None:
 
 
 def test_a_server_that_is_away_is_the_same_line_at_each_moment(site: Gateway) -> None:
-    """The line has no password."""
+    """The line does not show the password."""
     site.write('database = "postgresql://someone:secret@127.0.0.1:1/ldapgw"\n' + HEAD + ACME)
     expected = ["database postgresql://127.0.0.1:1/ldapgw: cannot be reached: Connection refused"]
     assert at_each_moment(site) == expected
 
 
 def on_server(site: Gateway, template: str, settings: str = "") -> str:
-    """Use a new database on a server; returns the name that messages have of it.
+    """Use a new database on a server; return its name in messages.
 
     :param template: the database to copy; "template0" is empty.
     """
@@ -280,7 +280,7 @@ def on_server(site: Gateway, template: str, settings: str = "") -> str:
 @needs_postgresql
 @pytest.mark.parametrize("has_former", [False, True], ids=["no store", "former file"])
 def test_an_empty_server_is_the_same_line_at_each_moment(site: Gateway, *, has_former: bool) -> None:
-    """Where there has to be another one, or where the folder has the database that was used before."""
+    """The settings need an existing database, or the folder still has the former database."""
     name = on_server(site, "template0", "" if has_former else "new_store = false\n")
     if not has_former:
         (site.state_dir / "ldapgw.db").unlink()
@@ -291,7 +291,7 @@ def test_an_empty_server_is_the_same_line_at_each_moment(site: Gateway, *, has_f
 
 @needs_postgresql
 def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment(site: Gateway) -> None:
-    """Neither gateway could read what the other one has sealed."""
+    """Neither gateway could read the secrets that the other gateway has sealed."""
     on_server(site, TEMPLATE)
     there = GatewayInfo("1", "south.example", "1.0", keys=SecretBox([new_key()]).fingerprints())
     with closing(database_at(load(str(site.file)).database)) as database:
@@ -306,7 +306,7 @@ def test_another_key_than_that_of_other_gateways_is_the_same_line_at_each_moment
 
 
 def test_a_folder_that_cannot_be_created_is_the_same_line_at_each_moment(gateway: Gateway) -> None:
-    """A reload cannot change the folder, so only `check` and a start look at another one."""
+    """A reload cannot change the folder, so only `check` and a start examine another folder."""
     gateway.write((HEAD + ACME).replace('"state"', '"/proc/1/ldapgw"'))
     expected = [
         f"{gateway.file}: state_dir = /proc/1/ldapgw: cannot be created: /proc/1 cannot be written to by this user"
@@ -316,7 +316,7 @@ def test_a_folder_that_cannot_be_created_is_the_same_line_at_each_moment(gateway
 
 
 def test_a_reload_tries_the_tokens_when_a_key_is_gone(site: Gateway) -> None:
-    """As long as all keys are there that fit the tokens, a reload does not take the time."""
+    """A reload tries the tokens only if a key that fits them may be gone."""
     file = site.state_dir / "ldapgw.key"
     config, keys = load(str(site.file)), read_keys(file)
     subject = Subject(Moment.RELOAD, config, current=config, keys=frozenset(keys))
@@ -328,7 +328,7 @@ def test_a_reload_tries_the_tokens_when_a_key_is_gone(site: Gateway) -> None:
 
 
 def test_a_start_names_all_problems(site: Gateway) -> None:
-    """As `check` does, and before anything is created."""
+    """A start names the problems that `check` names, before anything is created."""
     site.write(HEAD.replace(LISTEN, '["tcp:0:interface=192.0.2.1"]', 1) + TLS + ACME)
     content("cert.pem", None)(site)
     assert at_start(site) == at_check(site)
@@ -336,7 +336,7 @@ def test_a_start_names_all_problems(site: Gateway) -> None:
 
 
 def test_a_second_start_is_refused(site: Gateway) -> None:
-    """The ports of the gateway that runs are not tried."""
+    """The start does not try the ports of the gateway that runs."""
     with socket.create_server(("127.0.0.1", 0)) as served, site.running():
         setting(LISTEN, f'["tcp:{served.getsockname()[1]}:interface=127.0.0.1"]')(site)
         [line] = at_start(site)
@@ -344,7 +344,7 @@ def test_a_second_start_is_refused(site: Gateway) -> None:
 
 
 def test_an_expired_certificate_is_served(gateway: Gateway) -> None:
-    """`check` fails; phones that do not check the certificate find people all the same after a start and a reload."""
+    """`check` fails, but a start and a reload go on, because phones that do not check the certificate still work."""
     issue(days=-1).write(gateway.folder)
     gateway.write(HEAD + TLS + ACME)
     create_state_dir(gateway.state_dir)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``phones provision``."""
+"""The tests run ``phones provision``."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_window_opens_shows_what_happens_and_closes(gateway: Gateway) -> Non
 
 
 def one_file(name: str, shown: Any) -> str:
-    """The file of a phone, which has its MAC address in its name."""
+    """Return the file of a phone, which has the phone's MAC address in its name."""
     found = str(next(one["file"] for one in shown["phones"] if one["name"] == name))
     assert MACS[name] in found.lower()
     return found

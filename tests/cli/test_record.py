@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``record`` waits for the gateway to write a recording; ``replay`` says what differs.
+"""``record`` waits for the gateway to write a recording; ``replay`` shows differences.
 
 What needs a running gateway is in ``journeys/test_recording.py``.
 """
@@ -39,7 +39,7 @@ ARGUMENTS = ("record", "--phone", "DESK1")
 
 @pytest.fixture
 def recorded(gateway: Gateway) -> Iterator[Gateway]:
-    """A gateway that runs, with a phone."""
+    """Yield a running gateway with a phone."""
     assert gateway.secret_box
     with gateway.running():
         gateway.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0))
@@ -47,7 +47,7 @@ def recorded(gateway: Gateway) -> Iterator[Gateway]:
 
 
 class Waiting:
-    """The steps that happen while the command waits."""
+    """The steps happen while the command waits."""
 
     def __init__(self, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
         self.gateway, self.monkeypatch = gateway, monkeypatch
@@ -160,14 +160,14 @@ def test_a_name_for_the_file_is_found(recorded: Gateway, monkeypatch: pytest.Mon
 
 
 def test_a_recording_does_not_begin_without_the_key(recorded: Gateway, tmp_path: Path) -> None:
-    """The file could not be opened later."""
+    """Without the key the file could not be opened later."""
     (recorded.state_dir / KEY_FILE).write_text("no key")
     assert KEY_FILE in recorded.refused(*ARGUMENTS, "--out", str(tmp_path / "out"))
     assert recorded.do(recordings.read, "desk1") is None
 
 
 def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
-    """Without a gateway that runs, an unknown phone, twice at a time, too many at a time, into a file that is there."""
+    """The command needs a running gateway, a known phone, a free recording, and a new file."""
     out = str(tmp_path / "out")
     assert gateway.refused(*ARGUMENTS) == (
         "the gateway isn't running, so there is nothing to record; start it with: ldapgw run\n"
@@ -197,7 +197,7 @@ def test_what_cannot_be_recorded(gateway: Gateway, tmp_path: Path) -> None:
 
 
 def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
-    """Says how many searches there were, and what was left out, of all parts."""
+    """The command counts the repeated searches of all parts, and says what was left out."""
     file = tmp_path / "file"
     recording = record(phonebook(), requests(MÜLLER))
     file.write_text(dump(recording))
@@ -223,7 +223,7 @@ def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
 
 
 def test_differences_are_shown(gateway: Gateway, tmp_path: Path) -> None:
-    """With the filter, what is missing, what came in addition, and the result."""
+    """The command shows the filter, missing and surplus entries, and the result."""
     recording = record(phonebook(), requests(MÜLLER, replace(MÜLLER, base="uid=nobody")))
     first, *others = recording.entries
     renamed = replace(first, dn=first.dn.replace("uid=", "uid=x-"))
@@ -286,7 +286,7 @@ def result(tag: int, code: int) -> bytes:
 def test_a_gateway_that_does_not_answer_as_one_is_named(
     gateway: Gateway, tmp_path: Path, answer: bytes, options: tuple[str, ...], said: str
 ) -> None:
-    """The command says what the gateway did not do."""
+    """The line says what is wrong with the answer."""
     file, password = tmp_path / "file", tmp_path / "password"
     file.write_text(dump(record(phonebook(), requests(MÜLLER))))
     password.write_text("secret\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The program as a whole: its commands, its exit codes, its one place for errors."""
+"""The tests show the program as a whole: its commands, exit codes and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.site.command_line import ACME, HEAD, Gateway
 
 
 def test_version() -> None:
-    """The version, and whether it is compiled; nothing of the configuration is asked for."""
+    """The line has the version and if the program is compiled; the command needs no configuration."""
     kind = "compiled" if is_compiled() else "not compiled"
     assert CliRunner().invoke(main, ["--version"]).stdout == f"ldapgw {__version__} ({kind})\n"
 
@@ -67,7 +67,7 @@ def test_commands_are_quick(gateway: Gateway, arguments: str, most: int) -> None
 
 
 def test_the_list_has_the_first_sentence_of_each_help() -> None:
-    """The list is written without the commands' modules, so that both have the sentence."""
+    """The list does not import the commands' modules, so its sentences are written a second time."""
     assert isinstance(main, click.Group)
     context = click.Context(main)
     found = {name: main.get_command(context, name) for name in main.commands}
@@ -115,7 +115,7 @@ def test_wrong_usage(gateway: Gateway, arguments: list[str]) -> None:
     ids=" ".join,
 )
 def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments: list[str]) -> None:
-    """Every command that needs it says what is wrong with it, all of it."""
+    """Every command that needs the configuration names all of its problems."""
     gateway.write((HEAD + ACME).replace("https://", "http://").replace("tcp:0", "tcp:x", 1))
     lines = gateway.refused(*arguments).splitlines()
     assert {line.split(" = ")[0] for line in lines} == {
@@ -177,7 +177,7 @@ def test_a_state_folder_that_everybody_sees_is_refused(gateway: Gateway) -> None
 
 
 def test_root_creates_no_database_for_another_user(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway could not open it."""
+    """The gateway's user could not open root's database."""
     gateway.state_dir.mkdir(mode=0o700)
     monkeypatch.setattr(site.os, "geteuid", lambda: 0)
     monkeypatch.setattr(site, "_owner", lambda path: 1234)
@@ -235,7 +235,7 @@ def test_output_on_a_full_disk_is_one_line(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("pasted", [b"http://[\n", b"https://phonebook.example.com/acme/\n"])
 def test_pasting_another_text_is_one_line(gateway: Gateway, pasted: bytes) -> None:
-    """The line says what the right text begins with."""
+    """The line shows the beginning of the right text."""
     code, told = gateway.ask(pasted, "connect", "--paste")
     expected = (
         "ldapgw: this is not the right address: paste the address that begins with "
@@ -253,7 +253,7 @@ def test_an_argument_that_is_not_utf_8_is_one_line(gateway: Gateway, arguments: 
 
 
 def test_a_terminal_of_few_signs(gateway: Gateway) -> None:
-    """Names that the locale's encoding lacks are escaped, not a traceback; JSON is UTF-8 all the same."""
+    """Characters that the locale's encoding lacks are escaped, without a traceback; JSON is UTF-8 all the same."""
     gateway.connect("łukasz@acme.example")
     command = [sys.executable, "-m", "ldapgw", "--config", str(gateway.file), "accounts"]
     environment = {"PYTHONIOENCODING": "latin-1", "PATH": ""}

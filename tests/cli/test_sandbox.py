@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``sandbox``, ``demo`` and ``run``: programs that go on until a signal, each in a process of its own."""
+"""``sandbox``, ``demo`` and ``run`` go on until a signal; each runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.site.command_line import ACME, HEAD, Gateway
 
 @contextmanager
 def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """``ldapgw ARGUMENTS`` as long as it is needed; it is killed if a test did not end it."""
+    """Run ``ldapgw ARGUMENTS`` while the test needs the process, and kill a process that has not ended."""
     command = [sys.executable, "-m", "ldapgw", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -36,7 +36,7 @@ def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
-    """What a program prints up to a line that begins so."""
+    """Return the printed lines up to a line with this beginning."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -48,7 +48,7 @@ def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
 
 
 def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
-    """Its exit code after a signal, and what it printed on stderr."""
+    """Return the exit code after a signal, and the text on stderr."""
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     return process.returncode, err
@@ -56,7 +56,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_sandbox_prints_the_lines_of_a_configuration(tmp_path: Path, number: signal.Signals) -> None:
-    """They are TOML and name where it listens; a signal ends it quietly."""
+    """The lines are TOML with the sandbox's address; a signal ends the sandbox quietly."""
     people = tmp_path / "people.json"
     people.write_text(json.dumps([{"names": [{"displayName": "Jörg Müller"}]}]))
     with program("sandbox", "--port", "0", "--people", str(people)) as process:
@@ -79,7 +79,7 @@ def test_sandbox_prints_the_lines_of_a_configuration(tmp_path: Path, number: sig
 
 
 def test_a_sandbox_that_is_refused(gateway: Gateway) -> None:
-    """One line names the port that is in use, or the file that is none."""
+    """One line names the port in use, or the missing file."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         assert gateway.refused("sandbox", "--port", port) == (f"--port {port}: cannot listen: Address already in use\n")
@@ -89,7 +89,7 @@ def test_a_sandbox_that_is_refused(gateway: Gateway) -> None:
 
 
 def test_run_serves_until_sigterm(gateway: Gateway) -> None:
-    """While it runs, commands know its process; afterwards there is none."""
+    """While the gateway runs, commands know its process; afterwards there is no process."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     web = f'[web]\nlisten = ["tcp:{port}:interface=127.0.0.1"]'
@@ -109,9 +109,9 @@ def test_run_serves_until_sigterm(gateway: Gateway) -> None:
     assert "is running" not in gateway.run("check").stdout
 
 
-@pytest.mark.long  # a sandbox, a gateway and a consent
+@pytest.mark.long  # the test runs a sandbox, a gateway and a consent
 def test_demo(tmp_path: Path) -> None:
-    """It prints a page, a login and a search, and leaves nothing behind."""
+    """The demo prints a page, a login and a search, and leaves nothing behind."""
     folder = tmp_path / "demo"
     with program("demo", "--state", str(folder)) as process:
         lines = read_until(process, "Ctrl-C ends the demo.")
@@ -120,7 +120,7 @@ def test_demo(tmp_path: Path) -> None:
             line.startswith("Page: ") and line.endswith("(sign in as alice@acme.example, an administrator)")
             for line in lines
         )
-        # Other commands work on it, with the line that it prints.
+        # Other commands work on the demo with the line that it prints.
         [line] = [line for line in lines if line.startswith("export LDAPGW_CONFIG=")]
         environment = {"LDAPGW_CONFIG": line.partition("=")[2]}
         assert environment == {"LDAPGW_CONFIG": str(folder / "ldapgw.toml")}
@@ -136,9 +136,12 @@ def test_demo(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.long  # a sandbox, and a gateway that syncs a company
+@pytest.mark.long  # the test runs a sandbox, and a gateway that syncs a company
 def test_demo_of_a_workspace(tmp_path: Path) -> None:
-    """The administrator's account appears without a consent; the key is its owner's alone, and goes with the demo."""
+    """The administrator's account appears without a consent.
+
+    Only its owner may read the key, which goes with the demo.
+    """
     folder = tmp_path / "demo"
     with program("demo", "--workspace", "--state", str(folder)) as process:
         lines = read_until(process, "Ctrl-C ends the demo.")

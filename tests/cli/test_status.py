@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``status``, ``gateways`` and ``admin-link``."""
+"""The tests run ``status``, ``gateways`` and ``admin-link``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, per
 
 
 def test_a_gateway_that_runs(gateway: Gateway) -> None:
-    """One screen, and the same as an object; what a person has to do is at the end."""
+    """The screen and the object show the same state; the actions for people are at the end."""
     gateway.fill(gateway.connect("alice@acme.example"), person("Jörg Müller", "030 1234567"))
     gateway.connect("bob@acme.example")
     for name in ("desk1", "desk2", "desk3"):
@@ -58,7 +58,7 @@ def test_a_gateway_that_runs(gateway: Gateway) -> None:
 
 
 def test_devices_that_cannot_connect(gateway: Gateway) -> None:
-    """Each with its address and what to change; those of the day before are left out."""
+    """Each device of the last day has its address and the advice."""
     gateway.connect("alice@acme.example")
     today = now()
     plain = UnfitClient("192.0.2.17", Mistake.PLAIN_ON_TLS_PORT, today)
@@ -119,7 +119,10 @@ def test_certificates(gateway: Gateway, days: int | None, line: str, action: str
 
 
 def test_a_workspace(gateway: Gateway) -> None:
-    """How many users the service account reads for, and when it last did; or why it cannot, and who has to do what."""
+    """The line has the number of users and the time of the last read, or the refusal.
+
+    The action names who has to act.
+    """
     assert gateway.json("status")["tenants"][0]["workspace"] is None
     settings = DelegationSettings("admin@acme.example", users=("*",))
     users = [DelegatedUser(sub, f"{sub}@acme.example") for sub in ("ann", "ben")]
@@ -150,7 +153,7 @@ def test_a_workspace(gateway: Gateway) -> None:
 
 
 def test_a_gateway_that_is_stopped(gateway: Gateway) -> None:
-    """The database says the rest; that it does not run needs action."""
+    """The database has the other values; the stopped gateway needs action."""
     gateway.connect("alice@acme.example")
     lines = gateway.run("status").stdout.splitlines()
     assert lines[0] == "✗ Gateway      not running; this is what its database says"
@@ -159,7 +162,7 @@ def test_a_gateway_that_is_stopped(gateway: Gateway) -> None:
 
 
 def test_before_the_first_start(gateway: Gateway, tree) -> None:
-    """Nothing is created; a tenant without a client is told what to do."""
+    """The command creates nothing, and says what a tenant without a client has to do."""
     gateway.write(HEAD + ACME.replace('client_id = "client"\nclient_secret = "secret"\n', ""))
     before = tree()
     shown = gateway.run("status").stdout
@@ -187,7 +190,7 @@ def test_sqlite_has_one_gateway(gateway: Gateway) -> None:
 
 @needs_postgresql
 def test_several_on_one_database(gateway: Gateway) -> None:
-    """Those that live come first."""
+    """The table lists the gateways that are alive."""
     url = new_url()
     gateway.write(f'database = "{url.render_as_string(hide_password=False)}"\n{HEAD}{ACME}')
     assert gateway.run("gateways").stderr == "No gateway has run on this database within a day.\n"
@@ -216,7 +219,7 @@ def taken(gateway: Gateway, key: str, tenant: str = "acme") -> bool:
 
 
 def test_the_link_is_all_that_it_prints(gateway: Gateway) -> None:
-    """Before the first start too; each time it is another one, and all of them are good."""
+    """The link works before the gateway's first start; each link is a new one, and works once."""
     links = []
     for _ in range(2):
         result = gateway.run("admin-link", "--tenant", "acme")
@@ -236,7 +239,7 @@ def test_a_link_as_json(gateway: Gateway) -> None:
 
 
 def test_the_tenant_of_a_link(gateway: Gateway) -> None:
-    """It has to be one, and to be said where there are several; a link is for that one alone."""
+    """The tenant has to exist, and has to be given if there are several; the link works only for this tenant."""
     assert 'there is no tenant "beta"' in gateway.refused("admin-link", "--tenant", "beta")
     gateway.write(HEAD + ACME + BETA)
     assert gateway.run("admin-link").exit_code == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``sync``."""
+"""The tests run ``sync``."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, per
 
 
 def wishes(gateway: Gateway) -> dict[str, SyncRequest | None]:
-    """What the database holds for the gateway to find."""
+    """Return the wishes that the database holds for the gateway."""
     return {one.address: one.requested_sync for one in gateway.do(accounts.read_all)}
 
 
 def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
-    """A connected account whose first sync is over."""
+    """Return a connected account whose first sync is over."""
     account_id = gateway.connect(address, tenant)
     gateway.fill(account_id, person("Jörg Müller", "030 1234567"))
     return account_id
@@ -41,7 +41,7 @@ def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
     ids=["all", "one", "full", "accept-shrink"],
 )
 def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, SyncRequest | None]) -> None:
-    """The wish is in the database, for the accounts that are named or for all."""
+    """The database has the wish for the named accounts or for all."""
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
     with gateway.running():
@@ -52,7 +52,10 @@ def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[
 
 
 def test_losing_contacts_is_agreed_to(gateway: Gateway) -> None:
-    """On a terminal the command asks, and names whose contacts go; without one it needs ``--yes``."""
+    """On a terminal the command asks, and names the accounts that lose contacts.
+
+    Without a terminal ``--yes`` is needed.
+    """
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
     consequence = (
@@ -72,7 +75,10 @@ def test_losing_contacts_is_agreed_to(gateway: Gateway) -> None:
 
 
 def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> None:
-    """Nobody syncs now; that is a failure, but the gateway's next start does it.  Without an account, nothing would."""
+    """No gateway syncs now, so the command fails, but the gateway's next start syncs.
+
+    Without an account nothing is stored.
+    """
     assert gateway.refused("sync") == "no account is connected; connect one on https://phonebook.example.com/\n"
     idle(gateway, "alice@acme.example")
     assert gateway.refused("sync", "--wait") == (
@@ -82,7 +88,7 @@ def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> No
 
 
 def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: Gateway) -> None:
-    """A line an account; the others are not asked for either."""
+    """Each such account has a line, and the other accounts are not synced either."""
     idle(gateway, "alice@acme.example")
     gone = idle(gateway, "bob@acme.example")
     idle(gateway, "carol@old.example", "old")
@@ -97,7 +103,7 @@ def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: 
 
 
 def test_all_of_one_tenant(gateway: Gateway) -> None:
-    """``--tenant`` without an account means all of that tenant."""
+    """``--tenant`` without an account means all accounts of this tenant."""
     gateway.write(HEAD + ACME + BETA)
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@beta.example", "beta")
@@ -107,13 +113,13 @@ def test_all_of_one_tenant(gateway: Gateway) -> None:
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, gateway: Gateway, steps: list[Callable[[Gateway], None]]) -> None:
-    """Let a gateway work in place of the time that the command would sleep; at the end of its steps it is stuck."""
+    """Let a gateway work while the command would sleep; after the last step the gateway does nothing more."""
     todo = iter(steps)
     monkeypatch.setattr(module.time, "sleep", lambda _: next(todo, lambda _: None)(gateway))
 
 
 def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
-    """A sync that ends."""
+    """Return a step that ends a sync."""
 
     def step(gateway: Gateway) -> None:
         account = gateway.account(address)
@@ -126,7 +132,7 @@ def ended(address: str, code: str = "") -> Callable[[Gateway], None]:
 
 
 def begun(address: str) -> Callable[[Gateway], None]:
-    """A sync that begins."""
+    """Return a step that begins a sync."""
 
     def step(gateway: Gateway) -> None:
         gateway.do(sync_state.begin, gateway.account(address).id)
@@ -135,7 +141,7 @@ def begun(address: str) -> Callable[[Gateway], None]:
 
 
 def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line for what went well on stdout; what failed is a line on stderr with what to do, and exit code 1."""
+    """A successful sync is a line on stdout; a failed sync is a line on stderr with the advice, and exit code 1."""
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
     alice, bob = "alice@acme.example", "bob@acme.example"
@@ -150,7 +156,7 @@ def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.Mon
 
 
 def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its failure is none of the wish's: the wish outlives it, and its own sync counts."""
+    """The failure of the earlier sync does not count, because the wish gets a sync of its own."""
     idle(gateway, "alice@acme.example")
     begun("alice@acme.example")(gateway)
     alice = "alice@acme.example"
@@ -169,7 +175,7 @@ def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkey
     ],
 )
 def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, trouble: str, line: str) -> None:
-    """The account is disconnected on the page, the sync takes too long, or the gateway stops."""
+    """The wait ends if the account is disconnected, the sync takes too long, or the gateway stops."""
     account_id = idle(gateway, "alice@acme.example")
     monkeypatch.setattr(module, "WAIT_TIMEOUT_SECONDS", 60)
     running = ExitStack()
@@ -189,7 +195,7 @@ def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_the_outcome_as_json(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An object for each account, also for those that failed; without waiting there is none."""
+    """Each account has an object, also after a failure; ``--json`` needs ``--wait``."""
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
     alice, bob = "alice@acme.example", "bob@acme.example"
