@@ -42,7 +42,7 @@ def refresh_token(gateway: Gateway, keys: Sequence[bytes], account_id: int) -> s
 
 
 def test_there_and_back(gateway: Gateway) -> None:
-    """A restore brings a removed phone back; if a gateway runs, the command says when it uses the data."""
+    """A restore brings a removed phone back; if a gateway runs, the command says when the gateway uses the data."""
     gateway.connect(ALICE)
     gateway.run("phones", "add", "desk1", "--account", ALICE)
     gateway.do(sync_history.add_figures, 1, 0, SyncFigures(added=3), THEN, is_full=True)

@@ -210,7 +210,7 @@ async def test_a_client_that_fails(gateway: Gateway, tmp_path: Path) -> None:
 async def test_a_redirect_uri_that_is_not_registered(
     gateway: Gateway, tmp_path: Path, public_url: str, state: str
 ) -> None:
-    """A private name cannot be registered, and is only a warning, because ``connect`` works without it."""
+    """A private name cannot be registered, and is only a warning, because ``connect`` works without the name."""
     async with inspected(tmp_path) as google:
         configure(gateway, google.plain)
         gateway.write(gateway.file.read_text().replace("http://localhost:8080", public_url))
@@ -374,7 +374,7 @@ def lines(refusal: DelegationRefusal) -> str:
 
 
 async def tried(gateway: Gateway, google: Inspected) -> dict[str, tuple[str, str]]:
-    """Return the results about the service account, after the key, whose client ID is shown to copy it."""
+    """Return the results about the service account, without the line about its key."""
     config = load(str(gateway.file))
     clients = GoogleClients(config.google, reactor, WallClock(reactor, now))
     delegations = configured_delegations(config.tenant)

@@ -30,7 +30,7 @@ def found(gateway: Gateway, *, code: int = 0) -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[int]:
-    """Yield a port that gives one answer to each connection and then closes it; b"" stands for no answer."""
+    """Yield a port that gives one answer to each connection and then closes; b"" stands for no answer."""
     with create_server(("127.0.0.1", 0)) as server:
         open_connections = []
 
@@ -82,7 +82,7 @@ def test_a_port_that_another_gateway_shares(gateway: Gateway, *, is_shared: bool
     ids=["no address", "ipv6", "unix"],
 )
 def test_endpoints(gateway: Gateway, endpoint: str, state: str, message: str) -> None:
-    """The command tries each endpoint as Twisted would listen on it."""
+    """The command tries each endpoint as Twisted would listen there."""
     gateway.write(HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1) + ACME)
     item = f'ldap.listen "{endpoint}"'.replace(r"\\", "\\")
     assert found(gateway, code=state == "failed")[item] == (state, message)

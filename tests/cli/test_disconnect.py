@@ -97,7 +97,7 @@ DONE = (0, "Disconnected alice@acme.example: access revoked at Google, tokens an
 @pytest.mark.parametrize("trouble", ["gone already", "no ca_file", "out of reach"])
 @pytest_twisted.ensureDeferred
 async def test_what_google_says_does_not_matter(gateway: Gateway, trouble: str) -> None:
-    """The account is disconnected in any case; if the grant may still stand, the owner reads how to end it."""
+    """The account is disconnected in any case; if the grant may still stand, the owner reads how to end the grant."""
     async with google(gateway) as there:
         if trouble == "gone already":
             there.world.revoke(ALICE)

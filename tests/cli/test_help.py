@@ -150,7 +150,7 @@ def test_nobody_to_ask(gateway: Gateway, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_completion(shell: str) -> None:
-    """The script says how to install it; zsh needs its own word on the first line."""
+    """The script has the command that installs the script; zsh needs its own word on the first line."""
     result = CliRunner().invoke(main, ["completion"], env={"SHELL": f"/usr/bin/{shell}"})
     assert result.exit_code == 0
     assert result.stdout.startswith("#compdef ldapgw\n" if shell == "zsh" else "function _ldapgw_completion")

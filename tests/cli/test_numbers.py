@@ -11,7 +11,7 @@ from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 
 
 def stored(uid: str, name: str, *texts: str, left_out: str = "") -> Contact:
-    """Return a contact as a former version stored it, with one number for each field."""
+    """Return a contact as stored by a former version, with one number for each field."""
     numbers = [Number(text, digits="".join(filter(str.isdigit, text))) for text in texts]
     not_dialable = (LeftOutNumber(left_out, LeftOutReason.NOT_DIALABLE),) if left_out else ()
     return Contact(uid, name=name, phones=tuple(Phone(Kind.WORK, number) for number in numbers), left_out=not_dialable)

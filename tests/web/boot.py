@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How phones of each vendor ask a provisioning server for their files when they start.
+"""Phones of each vendor ask a provisioning server for their files when they start, as the boots in this module do.
 
 This is as vendors' documents and public provisioning servers have it; nobody has tried a real phone.  WZ is
 wazo-provd-plugins, TAN tancredi, NV NethVoice's documentation.
@@ -18,7 +18,7 @@ Get = Callable[[str], tuple[int, str]]
 
 @dataclass(frozen=True)
 class Boot:
-    """A phone that starts.
+    """A phone starts in this way.
 
     :ivar vendor: the key of its vendor.
     :ivar mac: 12 digits in lower case.

@@ -151,7 +151,7 @@ def test_hsts_waits_for_a_proven_certificate() -> None:
 
 @pytest.mark.parametrize("path", ["", "/phonebook"], ids=["stripped", "kept"])
 def test_pages_below_a_path(path: str) -> None:
-    """A proxy may remove the path or keep it; links, redirects and the redirect URI have the path."""
+    """A proxy may remove the path or keep the path; links, redirects and the redirect URI have the path."""
     stage = Stage(url=f"{URL}/phonebook")
     browser = stage.browser()
     assert browser.depart(f"{path}/acme/connect")["redirect_uri"] == f"{URL}/phonebook/oauth/callback"

@@ -318,7 +318,7 @@ def test_a_card(browser: Browser) -> None:
 
 
 def test_version_4(browser: Browser) -> None:
-    """A client that asks for version 4.0 gets it, by GET and in a report."""
+    """A client that asks for version 4.0 gets this version, by GET and in a report."""
     href = f"{own_book(browser)}a1.vcf"
     data = '<C:address-data content-type="text/vcard" version="4.0"/>'
     [text] = texts(report(browser, multiget(href, data=data)), f"{C}address-data").values()
@@ -340,7 +340,7 @@ def test_a_part_of_a_card(browser: Browser) -> None:
 
 
 def test_the_properties_of_a_card(browser: Browser) -> None:
-    """A card is no collection; it has a type, a tag, and no time if the gateway knows none."""
+    """A card is no collection; the card has a type, a tag, and no time if the gateway knows none."""
     asked = propfind("D:resourcetype", "D:getcontenttype", "D:getetag", "D:getlastmodified")
     response = read(browser, f"{own_book(browser)}a1.vcf", asked)
     found = properties(response)
@@ -540,7 +540,7 @@ def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
 
 
 def test_another_gateway_knows_the_token(browser: Browser) -> None:
-    """The token is made from the contacts alone, so another gateway, or the same gateway after a restart, knows it."""
+    """The token is made from the contacts alone, so another gateway knows the token, as does a restarted gateway."""
     token = token_of(report(browser, sync()))
     answer = report(serve().browser(), sync(token))
     assert (statuses(answer), token_of(answer)) == ({}, token)
@@ -579,7 +579,7 @@ def test_a_list_in_parts(stage: Stage, browser: Browser) -> None:
 
 
 def test_a_change_between_two_parts(stage: Stage, browser: Browser) -> None:
-    """The client has to begin anew, so that it misses nothing."""
+    """The client has to begin anew, and so misses nothing."""
     publish_own(stage, *(person(f"p{number}", f"Person {number}") for number in range(5)))
     token = token_of(report(browser, sync(limit=2)))
     edit(stage, person("p0", "Else"))

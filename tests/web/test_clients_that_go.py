@@ -142,7 +142,7 @@ def test_phones_that_ask_together_share_a_book(served: Served, reads: list[ListQ
 
 
 class Drawn:
-    """A thread draws photos when the test lets it go on.
+    """A thread draws photos when the test says so.
 
     :ivar waiting: the calls of the thread, in order.
     """
@@ -240,7 +240,7 @@ def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
 
 
 def test_a_page_that_is_cancelled_is_answered(logged: list[LogEvent]) -> None:
-    """The client is still there, so it gets an error instead of waiting for ever."""
+    """The client is still there, and gets an error instead of waiting for ever."""
     stage = Stage()
     browser = owner(stage)
     stage.store = Store(lambda *_args, **_kw: fail(CancelledError()))

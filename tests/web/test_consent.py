@@ -396,7 +396,7 @@ def test_answers_without_a_code(stage: Stage, browser: Browser, answer: dict[str
     ],
 )
 def test_a_sign_in_that_is_inspected(is_inspected: bool, fault: str, path: str, status: int) -> None:
-    """Where a proxy could have made up Google's answer, its signature decides who is let in."""
+    """If a proxy could have made up Google's answer, the answer's signature decides who is let in."""
     stage = Stage(is_inspected=is_inspected)
     browser = stage.browser()
     stage.world.faults.inject(fault, path=path)

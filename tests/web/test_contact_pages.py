@@ -237,7 +237,7 @@ def test_the_entries_of_a_phone_that_shows_one_number_each(stage: Stage, alice: 
 
 
 def test_a_contact_to_correct(stage: Stage, alice: Browser) -> None:
-    """The page of the account names the contact, and links to it at Google."""
+    """The page of the account names the contact, and links to the contact at Google."""
     stored(stage, ALICE, Contact("c1", name="Anna \ufffd Berg"))
     page = alice.get("/acme/account")
     assert "Contacts to correct in Google Contacts Anna \ufffd Berg A character can’t be read" in words_on(page)

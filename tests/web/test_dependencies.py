@@ -73,7 +73,7 @@ def test_who_administers(person: SignIn, is_admin: bool) -> None:
 
 @pytest.mark.parametrize(("hd", "is_admin"), [("acme.example", True), ("", False), ("evil.example", False)])
 def test_an_administrator_is_of_the_workspace_that_is_admitted(hd: str, is_admin: bool) -> None:
-    """A consumer account keeps the address of somebody who has left; signed in, it may be admitted by its address."""
+    """An administrator has to be in the Workspace, as a former user may keep the address in a consumer account."""
     tenant = replace(ACME, allowed_users=("@acme.example", "root@acme.example"))
     person = SignIn("acme", "1", "root@acme.example", hd=hd)
     assert Visitor(person, "A" * 43, None).administers(tenant) is is_admin

@@ -307,7 +307,7 @@ class Unreachable:
     [(URL, DialResult.REFUSED), (URL.replace("https://pbx.example", "http://127.0.0.1"), DialResult.DIALLED)],
 )
 def test_the_proxy_is_not_used_on_this_machine(url: str, answered: DialResult, logged: list[Any]) -> None:
-    """The gateway calls a telephone system on its own machine without the proxy, which cannot reach it."""
+    """The proxy cannot reach a telephone system on the gateway's machine, so the gateway calls without the proxy."""
     pbx, clock = TelephoneSystem(), Clock()
     pbx_http: Any = pbx.dialer(clock)._loopback_http
     unreachable: Any = Unreachable()

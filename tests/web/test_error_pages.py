@@ -43,6 +43,6 @@ def test_an_ending_in_another_language(frame: Layout, name: str, language: str) 
 
 @pytest.mark.parametrize("page", asdict(PAGES).values(), ids=lambda one: one.title)
 def test_who_is_sent_to_the_administrator_is_told_where_that_is(page: ErrorPage) -> None:
-    """Each page says for itself if it names the gateway's administrator; a Workspace administrator does not count."""
+    """Each page says if its text names the gateway's administrator; a Workspace administrator does not count."""
     texts = " ".join(map(str, (page.explanation, *page.advice)))
     assert page.names_administrator is ("our administrator" in texts)

@@ -233,7 +233,7 @@ def test_what_phones_ask_for_needs_their_login(unchanged: Browser, route: Route)
 
 
 def test_wrong_secrets_are_answered_late(unchanged: Browser) -> None:
-    """The routes are those with a secret in the path and without a login."""
+    """These routes have a secret in the path and no login."""
     assert [by_path(route) for route in LATE] == [
         "GET /<tenant>/provision/<secret>/",
         "GET /<tenant>/provision/<secret>/<file>",

@@ -50,7 +50,7 @@ def test_what_a_browser_asks_for(accepted: str, tag: str) -> None:
 
 @pytest.mark.parametrize("path", catalog_files(), ids=lambda path: path.stem)
 def test_a_catalog_is_whole(path: Path) -> None:
-    """The catalog translates exactly the present messages, with the same values; scripts/catalogs writes it."""
+    """The catalog has translations of exactly the present messages, as scripts/catalogs writes them."""
     assert path.read_bytes() == written(path, extracted())
     for message in stored(path):
         if not message.id:

@@ -180,7 +180,7 @@ def fields(form: str) -> dict[str, str]:
 
 
 def test_very_many_leavers_are_approved_in_parts(stage: Stage, admin: Browser) -> None:
-    """A form has at most as many people as the gateway can read from it."""
+    """A form has at most as many people as the gateway can read from a form."""
     hold(stage, MAX_APPROVED + 5)
     page = admin.get(PAGE)
     assert f"{MAX_APPROVED} people have left and are about to be removed." in words_on(page)

@@ -51,7 +51,7 @@ def read(browser: Browser, vendor: str = "yealink", login: dict[str, str] | None
 
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_each_vendor(browser: Browser, vendor: str) -> None:
-    """A login and a secret read the book, by GET and POST; private books and books for callers are not in it."""
+    """A login and a secret read the book, by GET and POST, without private books and books for callers."""
     login, path = basic(), f"/acme/book/{vendor}.xml"
     answers = [
         browser.get(path + "?q=b", login),
@@ -339,7 +339,7 @@ def fed(browser: Browser, login: str = "pbx") -> list[str]:
 
 
 def test_the_fields_of_the_feed(browser: Browser, reads: list[ListQuery]) -> None:
-    """Each way of asking gets the same feed, which is read once; private books and books for callers are not in it."""
+    """Each way of asking gets the same feed, which is read once, without private books and books for callers."""
     answers = [
         browser.get(FEED, basic()),
         browser.get(FEED, bearer()),

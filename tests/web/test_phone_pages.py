@@ -190,7 +190,7 @@ def test_the_password_is_shown_for_ten_minutes(stage: Stage) -> None:
 
 
 def test_a_consent_keeps_the_new_password_on_the_page(stage: Stage) -> None:
-    """A consent replaces the session and keeps the password; another person in this browser does not see it."""
+    """A consent replaces the session and keeps the password; another person in this browser sees no password."""
     stage.tenants = (replace(ACME, sources=(Source.CONTACTS, Source.OTHER_CONTACTS)),)
     browser = owner(stage)
     password = password_on(browser.get(PHONE))
@@ -520,7 +520,7 @@ def test_a_phone_that_is_removed_in_the_same_moment_is_not_changed(
 
 
 def test_a_phone_is_changed(stage: Stage) -> None:
-    """One form changes name, model and owner; it takes no account of other people."""
+    """One form changes name, model and owner; the form takes no account of other people."""
     browser = owner(stage, model="yealink")
     browser.consent("/acme/connect?add", account=BOB)
     subs = {address: stage.account(address).sub for address in (ALICE, BOB)}
@@ -1137,7 +1137,7 @@ def test_what_open_pages_listen_to(stage: Stage) -> None:
 
 
 def test_nothing_of_it_is_logged(stage: Stage, caplog_twisted: list[str], alice: Browser) -> None:
-    """The log names the phone and the act; it has no password and no search."""
+    """The log names the phone and the act, and has no password and no search."""
     password = password_on(alice.get(PHONE))
     search(stage)
     alice.get(PHONE)
@@ -1222,7 +1222,7 @@ def choice_on(page: Seen) -> list[tuple[str, str, bool]]:
 
 
 def test_the_number_format_of_a_phone(stage: Stage, alice: Browser) -> None:
-    """The page sets the format and gives it back; the gateway is told at once."""
+    """The page sets the format and takes the format back; the gateway is told at once."""
     assert choice_on(alice.get(PHONE)) == [
         ("", "Default for all phones here (E.164: +49301234567)", False),
         ("e164", "E.164: +49301234567", False),

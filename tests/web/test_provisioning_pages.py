@@ -186,7 +186,7 @@ def test_an_address_needs_https(stage: Stage) -> None:
 
 
 def test_addresses_that_ended_and_never_were_are_alike(stage: Stage) -> None:
-    """A person who opens such an address reads that it is no longer valid, or never was."""
+    """A person who opens such an address reads that the address is no longer valid, or never was."""
     path = made(owner(stage, model="yealink"))
     stage.do(provisioning.end_address, "desk1")
     secret = path.rstrip("/").rpartition("/")[2]

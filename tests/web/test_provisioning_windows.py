@@ -293,7 +293,7 @@ def test_a_phone_with_a_wrong_password_needs_a_login(stage: Stage, admin: Browse
 
 
 def test_a_replaced_password_is_no_sign_in(stage: Stage) -> None:
-    """The page does not call it a sign-in when an administrator replaces the password after a fetch."""
+    """If an administrator replaces the password after a fetch, the page does not show a sign-in."""
     add(stage)
     opened(stage)
     fetch(stage)

@@ -452,7 +452,7 @@ def test_every_ending_says_what_happened_and_where_to_go(ending: ErrorPage, tena
     ids=["excluded", "chosen", "all", "an administrator"],
 )
 def test_how_to_take_contacts_off_the_phones(labels: dict[str, Any], words: str) -> None:
-    """The page explains it by the tenant's labels; without labels it refers to the administrator."""
+    """The page names the tenant's labels for this, or else refers to the administrator."""
     tenant = replace(ACME, **labels)
     text = Reader(account_page(tenant, visitor_of(ACCOUNT), labels=["Friends"])).text
     assert re.search(f"To take [^.]*{re.escape(words)}", text)
@@ -502,7 +502,7 @@ def privacy(tenant: WebTenant) -> Reader:
 
 
 def test_the_privacy_page() -> None:
-    """The page says what is stored and where, and who sees it; it tells of photos only if the tenant has photos."""
+    """The page says what is stored and where, and who sees the data; only a tenant with photos has a line on photos."""
     page = privacy(ACME)
     assert [words for words in ("What is stored", "Where it is stored", "Who sees it") if words not in page.text] == []
     assert "Your data is stored on the gateway of Acme GmbH and in its backups." in page.text
@@ -554,7 +554,7 @@ def test_where_help_is_found(help_: str, url: str) -> None:
     ],
 )
 def test_who_the_administrator_is(account: Account, certificate_ends: float | None, is_named: bool) -> None:
-    """The page names the administrator once if a message refers to the administrator; administrators do not read it."""
+    """The page names the administrator once if a message refers to the administrator, but not to an administrator."""
     tenant = replace(ACME, help="it@acme.example")
     visitor = visitor_of(account)
     page = Reader(overview(tenant, visitor, certificate_ends=certificate_ends)).text

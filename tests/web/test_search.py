@@ -14,7 +14,7 @@ def asked(stage: Stage) -> list[tuple[str, tuple[str, ...], str]]:
 def test_what_is_found(stage: Stage, alice: Browser) -> None:
     """The page shows names and numbers from the books of the person's own accounts.
 
-    A screen reader hears how many there are, of the script, and not twenty contacts at each pause.
+    The script tells a screen reader the number of results, in place of all contacts at each pause.
     """
     body = alice.submit("/acme/search", sought="anna").body
     assert ">Anna Berg</a>" in body

@@ -142,7 +142,7 @@ def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> No
 
 @pytest.mark.parametrize("act", ["sign-in", "sign-out"])
 def test_a_consent_that_outlives_the_sign_in(stage: Stage, browser: Browser, act: str) -> None:
-    """A consent is good only for the sign-in with which it began."""
+    """A consent is no longer good after a sign-in or a sign-out of the browser."""
     if act == "sign-out":
         browser.consent()
     callback = browser.code(account=BOB)
@@ -169,7 +169,7 @@ def test_trying_again_after_a_refusal(alice: Browser, path: str, again: str) -> 
 
 
 def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser) -> None:
-    """The grant is not given back, because Bob's own account lives on it."""
+    """The grant is not given back, because Bob's own account needs the grant."""
     stage.browser().consent(account=BOB)
     browser.consent("/acme/signin")
     assert browser.consent(account=BOB).status == 403

@@ -122,7 +122,7 @@ def test_a_source_is_switched_on(stage: Stage, browser: Browser) -> None:
 
 
 def test_google_issues_no_other_refresh_token(stage: Stage, browser: Browser) -> None:
-    """The stored refresh token has the scope already, so it stays."""
+    """The stored refresh token has the scope already, and stays."""
     switch_on(browser, OTHER)
     before, token = stage.account(ALICE), refresh_token(stage)
     stage.do(sync_state.write_source_states, before.id, {OTHER: NOT_GRANTED})
@@ -195,7 +195,10 @@ def test_whoever_refuses_at_google_keeps_what_there_was(
 
 
 def test_access_that_was_ended_at_google_meanwhile(stage: Stage, browser: Browser) -> None:
-    """Google's answer has only the new scope; with it the next sync would delete the contacts, so nothing changes."""
+    """Google's answer has only the new scope.
+
+    With this scope the next sync would delete the contacts, so nothing changes.
+    """
     stage.world.revoke(ALICE)
     before = stage.account(ALICE)
     visit = switch_on(browser, OTHER)
