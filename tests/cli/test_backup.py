@@ -125,7 +125,7 @@ def test_a_file_is_replaced_only_when_somebody_agrees(gateway: Gateway) -> None:
         assert gateway.run("backup", str(gateway.folder / "backups"), "--keep", "1").exit_code == 0
     pipe, link = gateway.folder / "pipe", gateway.folder / "link"
     os.mkfifo(pipe)
-    link.symlink_to("/proc/self/fd/1")  # as /dev/stdout is
+    link.symlink_to("/proc/self/fd/1")  # /dev/stdout is such a link
     for name in (pipe, link, gateway.folder / "backups"):
         refused = f"{name}: is no regular file; name a file, or a folder with --keep"
         assert refused in gateway.refused("backup", str(name), "--yes")

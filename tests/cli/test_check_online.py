@@ -276,7 +276,7 @@ async def _with_ca_file(gateway: Gateway, google: Inspected, keys: str) -> tuple
     return code, state, message
 
 
-@pytest.mark.long  # a proxy of its own
+@pytest.mark.long  # the test runs a proxy of its own
 @pytest_twisted.ensureDeferred
 async def test_a_real_proxy(gateway: Gateway, tmp_path: Path) -> None:
     """The command works through the proxy; a wrong password and a missing proxy are told as the proxy's faults."""

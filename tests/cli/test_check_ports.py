@@ -63,7 +63,7 @@ def test_two_of_ours_on_one_port(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("is_shared", [False, True], ids=["own", "shared"])
 def test_a_port_that_another_gateway_shares(gateway: Gateway, *, is_shared: bool) -> None:
-    """Both gateways need the setting."""
+    """The port can be shared only if both gateways have the setting."""
     with create_server(("127.0.0.1", 0), reuse_port=True) as server:
         endpoint = f"tcp:{server.getsockname()[1]}:interface=127.0.0.1"
         head = HEAD.replace("tcp:0:interface=127.0.0.1", endpoint, 1)

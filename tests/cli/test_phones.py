@@ -417,7 +417,7 @@ NEW_PASSWORDS = (
 def test_nothing_changes_if_the_password_cannot_be_printed(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    """The password is shown only once, so nobody could use the phone or the replica; no settings file is left."""
+    """A password is shown only once, so a command that cannot print the password stores nothing and leaves no file."""
     gateway.write(LISTENING)
     gateway.connect("alice@acme.example")
     gateway.run("phones", "add", "desk2")

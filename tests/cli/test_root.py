@@ -223,7 +223,7 @@ def test_a_command_without_an_output_succeeds() -> None:
 
 
 def test_output_on_a_full_disk_is_one_line(gateway: Gateway) -> None:
-    """Only a process writes its output at the end; this output fits into a buffer."""
+    """The output fits into a buffer, which only a process of its own writes at the end."""
     gateway.connect("alice@acme.example")
     command = [sys.executable, "-m", "ldapgw", "--config", str(gateway.file), "accounts", "--json"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administration's pages show problems of files of contacts, and take a new file for an old one."""
+"""The administration's pages show problems of files of contacts, and replace a file with an uploaded file."""
 
 from __future__ import annotations
 
@@ -146,7 +146,10 @@ def test_a_preview_changes_nothing(admin: Browser, files: Files) -> None:
 
 
 def test_an_upload_replaces_the_file(stage: Stage, admin: Browser, files: Files) -> None:
-    """The new file replaces the old one, which stays beside it as a copy. Phones find the new contacts at once."""
+    """The new file replaces the old file, whose copy stays beside the new file.
+
+    Phones find the new contacts at once.
+    """
     done = confirm(admin, upload(admin, NEXT.encode("cp1252")))
     assert (done.status, done.location) == (303, "/acme/admin/files")
     assert "The file is replaced." in admin.get(done.location).body

@@ -123,7 +123,7 @@ ENTERED = [("acme", CLIENT.client_id, CLIENT.client_secret)]
 
 
 def test_the_cookie_of_a_link_is_as_any_other(stage: Stage) -> None:
-    """The cookie is for this host alone, and no script can read it; a forged host changes no redirect."""
+    """The cookie is for this host alone, and no script can read the cookie; a forged host changes no redirect."""
     stage.do(sign_ins.make_admin_link, ADMIN_KEY, "acme", NOW)
     hosts = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
     seen = stage.browser().post("/acme/link", {"key": ADMIN_KEY}, hosts)
@@ -463,7 +463,7 @@ def test_the_log_says_who_entered_a_client_and_no_secret(caplog_twisted: list[st
     assert not any(secret in said for secret in (ADMIN_KEY, CLIENT.client_secret, OTHER.client_secret))
 
 
-# --- what it shows --------------------------------------------------------------------------------------------------
+# --- content --------------------------------------------------------------------------------------------------------
 
 
 def test_figures_and_people_to_remind(stage: Stage) -> None:

@@ -52,7 +52,7 @@ def names(stage: Stage) -> list[str]:
     return [login.name for login in stage.do(phones.read_all)]
 
 
-# --- who gets in ----------------------------------------------------------------------------------------------------
+# --- access ---------------------------------------------------------------------------------------------------------
 
 
 def test_an_administrator_of_one_tenant_does_nothing_to_another(stage: Stage, admin: Browser) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""No act on many rows makes an entry visible that its page of confirmation did not name."""
+"""An act on many rows makes no entry visible that the page of confirmation did not name."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def condition(answer: Seen) -> str:
     return element.tag
 
 
-# --- how a client finds the books -----------------------------------------------------------------------------------
+# --- the way to the books -------------------------------------------------------------------------------------------
 
 
 def test_from_the_principal_to_the_books(browser: Browser) -> None:
@@ -202,7 +202,7 @@ def test_from_the_principal_to_the_books(browser: Browser) -> None:
 
 
 def test_a_path_without_its_slash(browser: Browser) -> None:
-    """Some clients cut the slash off."""
+    """Some clients cut the slash off, so both paths have the same answer."""
     book = own_book(browser)
     for path in (HOME, book):
         answers = [ask(browser, "PROPFIND", each, propfind("D:displayname")) for each in (path, path[:-1])]
@@ -330,7 +330,7 @@ def test_version_4(browser: Browser) -> None:
 
 
 def test_a_part_of_a_card(browser: Browser) -> None:
-    """A client that wants only some properties gets no others."""
+    """A client that asks for some properties gets only these properties."""
     data = '<C:address-data><C:prop name="FN"/><C:prop name="tel"/></C:address-data>'
     asked = multiget(f"{own_book(browser)}a1.vcf", data=data)
     [text] = texts(report(browser, asked), f"{C}address-data").values()
@@ -595,7 +595,7 @@ def test_the_labels_of_a_contact_change(stage: Stage, browser: Browser) -> None:
     assert card_of(browser).categories.value == ["Favourites"]
 
 
-# --- who sees what --------------------------------------------------------------------------------------------------
+# --- visible books --------------------------------------------------------------------------------------------------
 
 
 def everything(browser: Browser, as_: Mapping[str, str], home: str = HOME) -> str:
@@ -743,7 +743,7 @@ def test_a_book_of_which_a_label_is_shared(stage: Stage, browser: Browser) -> No
     ]
     assert [found[name]["Bob Bauer"].categories.value for name in found] == [["Friends"], ["Friends", "Secret"]]
     assert ask(browser, "GET", f"{path}b2.vcf").status == 404
-    # A card below a label has another UID, so it has another tag.
+    # A card below a label has another UID, and so another tag.
     tags = [browser.get(f"{path}b3.vcf", basic(name)).headers["etag"] for name in ("pbx", "bob")]
     assert tags[0] != tags[1]
     # Once the whole book is shared, others see other cards.
@@ -773,7 +773,7 @@ def test_before_the_first_sync(stage: Stage, browser: Browser) -> None:
     assert books(browser) == {}
 
 
-# --- what is refused ------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK"])
@@ -881,7 +881,7 @@ def test_reports_that_are_refused(browser: Browser, body: bytes, expected: str) 
 
 
 def test_a_report_on_something_else(browser: Browser) -> None:
-    """Only address books have reports, and a report is no PROPFIND."""
+    """Only address books answer reports, and PROPFIND does not take the body of a report."""
     assert ask(browser, "PROPFIND", own_book(browser), sync()).status == 400
     for path in (HOME, f"{own_book(browser)}a1.vcf"):
         answer = ask(browser, "REPORT", path, sync())
@@ -1060,7 +1060,7 @@ def test_too_many_requests_at_once() -> None:
     assert len(waiting) == 1
 
 
-# --- what is seen of it ---------------------------------------------------------------------------------------------
+# --- the phone's page -----------------------------------------------------------------------------------------------
 
 
 def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
@@ -1089,7 +1089,7 @@ def test_nothing_of_contacts_is_logged(browser: Browser, logged: list[object]) -
     assert not any(word in str(logged) for word in ("Anna", "Berg", "301234567", "a1.vcf"))
 
 
-# --- what is kept ---------------------------------------------------------------------------------------------------
+# --- kept versions --------------------------------------------------------------------------------------------------
 
 
 def read_version(versions: BookVersions, stage: Stage, key: str = "a") -> str:

@@ -258,7 +258,7 @@ def test_disconnect_while_google_does_not_listen(stage: Stage, alice: Browser, f
 
 
 def test_disconnect_that_the_directory_cannot_follow(stage: Stage, alice: Browser) -> None:
-    """The grant is revoked at Google nevertheless."""
+    """The page answers 503, but the grant is revoked at Google and the account is disconnected."""
     token = stage.do(accounts.read_tokens, stage.secret_box, stage.accounts()[0].id).refresh_token
     stage.change_error = StoreError("the database is away")
     assert alice.submit("/acme/disconnect").status == 503
@@ -328,7 +328,7 @@ def test_sign_out(stage: Stage, alice: Browser) -> None:
     assert [account.is_connected for account in stage.accounts()] == [True]
 
 
-# --- whose form it is -----------------------------------------------------------------------------------------------
+# --- forms of other origins -----------------------------------------------------------------------------------------
 
 
 def unchanged(stage: Stage, before: Any) -> bool:
@@ -388,7 +388,7 @@ def test_a_token_belongs_to_its_session(stage: Stage, alice: Browser) -> None:
         assert alice.post("/acme/disconnect", {"token": token}).status == 403
 
 
-# --- whose account it is --------------------------------------------------------------------------------------------
+# --- accounts of other people ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["sync", "accept-shrink", "share", "source", "disconnect"])

@@ -190,7 +190,7 @@ def test_very_many_leavers_are_approved_in_parts(stage: Stage, admin: Browser) -
     assert (done.status, sum(mark.approved for mark in marks(stage).values())) == (303, MAX_APPROVED)
 
 
-# --- who is not connected -------------------------------------------------------------------------------------------
+# --- people without an account --------------------------------------------------------------------------------------
 
 
 def list_people(stage: Stage, holder: int, people: Mapping[str, Iterable[str]]) -> None:

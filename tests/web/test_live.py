@@ -210,7 +210,7 @@ def test_others_are_not_told(stage: Stage, alice: Browser) -> None:
 
 
 def test_a_stream_is_kept_alive_and_ends(stage: Stage, alice: Browser) -> None:
-    """The stream sends a line now and then, and ends after ten minutes; the browser then opens another one."""
+    """The stream sends a line now and then, and ends after ten minutes; the browser then opens another stream."""
     stream = Stream(stage, alice)
     stage.clock.pump([KEEPALIVE_SECONDS] * int(MAX_STREAM_SECONDS / KEEPALIVE_SECONDS - 1))
     assert set(stream.heard()) == {":\n\n"}

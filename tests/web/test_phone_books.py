@@ -114,7 +114,7 @@ def test_a_part_of_a_list_on_a_gigaset(stage: Stage, browser: Browser) -> None:
 
 
 def test_the_parts_of_a_list_on_a_gigaset(stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A part that follows the part before is read behind this part, unless the directory has changed meanwhile."""
+    """The reader goes on behind the part that was read before, unless the directory has changed meanwhile."""
     before: list[ListSearch | None] = []
     read_contacts = BookReader.contacts
 
@@ -157,7 +157,7 @@ def test_a_secret_leaves_no_trace(browser: Browser, logged: list[object]) -> Non
     assert SECRET not in str(logged)
 
 
-# --- how it is sent --------------------------------------------------------------------------------------------------
+# --- transport -------------------------------------------------------------------------------------------------------
 
 
 def test_a_book_that_has_not_changed(browser: Browser) -> None:
@@ -386,7 +386,7 @@ def test_the_feed_without_a_book_that_has_become_private(stage: Stage, browser: 
     assert fed(browser, login="hall") == []
 
 
-# --- how books are kept -----------------------------------------------------------------------------------------------
+# --- kept books as a class --------------------------------------------------------------------------------------------
 
 EDITION = object()
 
@@ -442,7 +442,7 @@ def test_no_book_outlives_its_directory() -> None:
 
 
 def test_the_part_before_another() -> None:
-    """The part before has as many contacts as were asked for; a part with fewer contacts is the last part."""
+    """The kept part before is found only if it is as long as the client asked; a shorter part is the last part."""
     books, parts = KeptBooks(), [key_of(0)._replace(query=ListQuery(first=first, count=5)) for first in (0, 5, 10)]
     assert kept(books, parts) == [False] * 3
     for part, found in zip(parts, (5, 4), strict=False):

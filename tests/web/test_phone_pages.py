@@ -135,7 +135,7 @@ def stored(stage: Stage, name: str = "desk1") -> PhoneLogin:
 
 
 def serve(stage: Stage) -> None:
-    """Publish the login of desk1, so that logins with a wrong password are its own."""
+    """Publish the login of desk1, so that the gateway knows whose login has a wrong password."""
     access = PhoneAccess("desk1", stored(stage).password, Viewer(DESK1, (Access("acme"),)))
     stage.catalog.publish(replace(stage.served, logins={"desk1": access}), ())
 
@@ -423,7 +423,7 @@ def test_a_change_that_cannot_be(stage: Stage, field: str, written: str, error: 
     assert 'name="new_password" value="1" checked' not in form
 
 
-# --- whose it is ----------------------------------------------------------------------------------------------------
+# --- ownership ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["", "/remove", "/settings/yealink"])

@@ -97,7 +97,7 @@ class Office:
             self.stage.watch.search_log.end(*ended)
 
     def fate(self) -> tuple[str, ...]:
-        """Return for each of the `THINGS` whether it was kept, has ended, or is new."""
+        """Return the fate of each of the `THINGS`: kept, ended or new."""
         self.serve()
         stage, login, old = self.stage, self.phone, self.secrets
         if login is None:
@@ -187,7 +187,7 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize(("act", "way"), WAYS, ids=map(" by ".join, WAYS))
 def test_what_an_act_ends(tmp_path: Path, act: str, way: str) -> None:
-    """Secrets end with the person to whom they were shown; a new password lets nobody forget what the phone did."""
+    """A new owner ends the former owner's secrets and traces; a new password keeps the phone's traces."""
     office = Office.open(tmp_path)
     WAYS[act, way](office)
     assert dict(zip(THINGS, office.fate(), strict=True)) == dict(zip(THINGS, TABLE[act], strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The provisioning window: phones fetch their settings by their MAC addresses; every other request finds nothing."""
+"""In a provisioning window phones fetch their settings by their MAC addresses; every other request finds nothing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A phone's page begins, ends, gives away and deletes the phone's recording, for those who may see the phone."""
+"""A phone's page begins, ends, gives away and deletes the phone's recording for people who may see the phone."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_recording_is_begun_ended_and_deleted(stage: Stage, alice: Browser, js
 def test_the_end_of_a_recording_whose_phone_is_removed_in_the_same_moment(
     stage: Stage, alice: Browser, monkeypatch: pytest.MonkeyPatch, state: str, action: str
 ) -> None:
-    """The activity log has no act on the recording, which was deleted with the phone; the phone has no page."""
+    """The recording was deleted with the phone, so the activity log has no act on the recording."""
     bring(stage, state)
     before, run = stage.do(activity.read_since, "acme", 0.0), stage.store.run
 

@@ -37,7 +37,7 @@ from ldapgw.web.sessions import Visitor
 from tests.support.stage.web import ACME, GLOBEX, HOSTILE, NOW
 
 VOID = {"meta", "link", "input", "img", "br"}
-TESTING_END = NOW - 7200 + 604800  # of a consent to a client in "Testing"
+TESTING_END = NOW - 7200 + 604800  # a consent to a client in "Testing" ends then
 
 ACCOUNT = Account(
     id=1,

@@ -206,7 +206,10 @@ def test_a_proxy_that_names_no_client_has_no_limit_of_its_own(stage: Stage, cloc
     ids=["it trickles", "it is complete"],
 )
 def test_a_refused_request(stage: Stage, clock: Clock, rest: bytes, seconds: float, ended: tuple[bool, bool]) -> None:
-    """A refused request has less time than a request that counts; its connection goes on once it is complete."""
+    """A refused request has less time than other requests.
+
+    The connection of a refused request that is complete goes on.
+    """
     stage.trusts = lambda address: address == "192.0.2.9"
     site = stage.site(20, 1, clock=clock)
     body = b"POST /acme/sync HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\nContent-Length: 9\r\n\r\n"
