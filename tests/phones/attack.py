@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""An attacker who has the file of a recording and lists that anybody can look up, and guesses names and numbers.
+"""The attacks use public lists and the file of a recording to guess names and numbers.
 
-An attack that relies on a weakness which a file does not have guesses wrongly, and the tests count that.
+An attack on a weakness that the file lacks guesses wrongly, and the tests count the right guesses.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def guesses(recording: Recording, random: Random) -> Mapping[str, Mapping[str, P
 
 
 def plain(word: str) -> str:
-    """A word in lower case without accents."""
+    """Return a word in lower case without accents."""
     return "".join(char for char in _apart(word) if not unicodedata.combining(char))
 
 
@@ -88,7 +88,7 @@ def _exchanged(text: str, table: Mapping[str, str]) -> str:
 
 
 def _solve_letters(words: Sequence[str], names: Sequence[str], random: Random) -> Mapping[str, str]:
-    """The table that turns most words into names: words vote with the names of the same pattern."""
+    """Return the table that turns most words into names. Each word votes for the names of the same pattern."""
 
     def pattern(word: str) -> tuple[int, ...]:
         return tuple(map(word.index, word))
@@ -116,7 +116,7 @@ def _solve_letters(words: Sequence[str], names: Sequence[str], random: Random) -
 
 
 def _solve_digits(numbers: Sequence[str], random: Random) -> Mapping[str, str]:
-    """The table after which most numbers begin with a code that there is; a number keeps its zeros."""
+    """Return the table that gives most numbers a known code. Zeros stay."""
     codes = {*AREA_CODES, *MOBILE_CODES}
     beginnings = Counter(number.removeprefix(COUNTRY)[:4] for number in numbers)
 
@@ -131,7 +131,7 @@ def _solve_digits(numbers: Sequence[str], random: Random) -> Mapping[str, str]:
 
 
 def _climb(start: Mapping[str, str], score: Callable[[Mapping[str, str]], int], random: Random) -> Mapping[str, str]:
-    """The best table that exchanges of two values reach, from several beginnings."""
+    """Return the best table that exchanges of two values reach from several beginnings."""
     best, best_score = start, score(start)
     for attempt in range(_ATTEMPTS):
         table = dict(best)
@@ -151,11 +151,14 @@ def _climb(start: Mapping[str, str], score: Callable[[Mapping[str, str]], int], 
     return best
 
 
-# --- what is frequent, as long, or begins in the same way -------------------------------------------------------------
+# --- frequent, equally long, or beginning in the same way -------------------------------------------------------------
 
 
 def _by_frequency(persons: Mapping[str, Person]) -> Mapping[str, Person]:
-    """The most frequent word is the most frequent name; the largest branch of numbers is the largest town."""
+    """The most frequent word counts as the most frequent name.
+
+    The largest branch of numbers counts as the largest town.
+    """
     given, surnames = (dict(zip(words, names, strict=False)) for words, names in _ranked_words(persons))
     numbers = [number.removeprefix(COUNTRY) for person in persons.values() for number in person.numbers]
     codes: dict[str, str] = {}
@@ -173,7 +176,7 @@ def _by_frequency(persons: Mapping[str, Person]) -> Mapping[str, Person]:
 
 
 def _by_length(persons: Mapping[str, Person]) -> Mapping[str, Person]:
-    """The most frequent word of a length, with or without an accent, is the most frequent such name."""
+    """The most frequent word of a length, with or without an accent, is taken for the most frequent such name."""
     given, surnames = (
         _matched(words, names, lambda word: (len(word), word.isascii())) for words, names in _ranked_words(persons)
     )
@@ -181,7 +184,7 @@ def _by_length(persons: Mapping[str, Person]) -> Mapping[str, Person]:
 
 
 def _by_beginnings(persons: Mapping[str, Person], recording: Recording) -> Mapping[str, Person]:
-    """The beginning for which a phone asked, and which most entries have, is the most frequent beginning of names."""
+    """The beginning that a phone asked for and most entries have is taken for the most frequent beginning of names."""
     typed = {
         term.initial.decode().lower()
         for search in recording.searches
@@ -205,7 +208,7 @@ def _by_beginnings(persons: Mapping[str, Person], recording: Recording) -> Mappi
 
 
 def _by_order(persons: Mapping[str, Person], recording: Recording) -> Mapping[str, Person]:
-    """The place of an entry in the longest answer is the place of its name in the sorted lists."""
+    """The place of an entry in the longest answer is taken for the place of its name in the sorted lists."""
     listing = [dn for dn in max((search.found for search in recording.searches), key=len) if dn in persons]
     given, surnames = sorted(GIVEN_NAMES), sorted(SURNAMES)
     places = defaultdict(list)
@@ -232,7 +235,7 @@ def _changed(
 
 
 def _ranked_words(persons: Mapping[str, Person]) -> Iterable[tuple[Sequence[str], Sequence[str]]]:
-    """The given names and the surnames of the file, the most frequent first, each with the list of real names."""
+    """Return the given names and the surnames of the file by frequency, each with the list of real names."""
     for at, names in ((0, GIVEN_NAMES), (1, SURNAMES)):
         yield _ranked(person.name[at] for person in persons.values()), names
 
@@ -242,7 +245,7 @@ def _ranked(values: Iterable[str]) -> Sequence[str]:
 
 
 def _matched(words: Sequence[str], names: Sequence[str], group: Callable[[str], object]) -> Mapping[str, str]:
-    """Each word with the name of the same group and the same rank in this group."""
+    """Pair each word with the name of the same group and the same rank in this group."""
     groups = defaultdict(list)
     for name in reversed(names):
         groups[group(name)].append(name)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The wire's octets, read and judged.
-
-What is written down of phones' searches: little, and seldom.
-"""
+"""The tests read and judge logged searches of phones, and count the few writes of a phone's activity."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ def message(entries: int, scope: int = 2) -> tuple[bytes, int]:
 
 
 def test_a_search_is_read_when_somebody_looks() -> None:
-    """The request and its controls; what cannot be read, or is no search, has neither."""
+    """A decoded search has the request and its controls. Broken octets and other requests give neither."""
     watch = watched((b"\x30\x03\x02\x01", 0), (pdu.message(2, pdu.WHO_AM_I), 0), message(1))
     found, other, broken = watch.recent_searches(WATCHED_DESK)
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, NUMBER, 50, 0, False, ("cn",))
@@ -61,14 +58,14 @@ def test_a_search_is_read_when_somebody_looks() -> None:
     ids=["somebody was found", "the root DSE was read"],
 )
 def test_what_is_remembered(messages: list[tuple[bytes, int]], worked_at: float | None) -> None:
-    """The gravest hint's code, and when a search has found somebody; nothing of what was searched for."""
+    """The summary has the code of the gravest hint and the time of the last success, but none of the searched text."""
     watch = watched(*messages)
     [fresh] = watch.search_log.take_updates().values()
     assert watch.summarize(WATCHED_DESK, fresh) == LastSearch(7.0, "number_alone", worked_at)
 
 
 def test_a_phone_whose_tenant_is_gone() -> None:
-    """Has no DN, no base and no searches."""
+    """A phone of a removed tenant has no DN, no base and no searches."""
     watch = watched(message(1))
     assert (watch.bind_dn(GONE), watch.base_dn("globex"), watch.recent_searches(GONE)) == ("", "", ())
     assert watch.bind_dn(WATCHED_DESK) == "cn=desk1,ou=phones,dc=acme,dc=example"
@@ -80,7 +77,7 @@ DESK1, HALL = (PhoneLogin(name, "acme", None, NumberMode.VALUES, "sha256$00$00",
 
 
 class Stage:
-    """A store with two phones, and what is taken down of them."""
+    """The stage has a store with two phones, and the notes of their searches."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -110,7 +107,7 @@ class Stage:
         self.activity.search_log.observe(search)
 
     def note(self, name: str = "desk1", entries: int = 0) -> None:
-        """A search that has been taken down."""
+        """Log a search, and let the notes collect it."""
         self.search(name, entries)
         self.wait()
 
@@ -126,7 +123,7 @@ class Stage:
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    """The phones are noted until the test ends, and then nothing is left to do."""
+    """The notes run until the test ends, and then leave no timer behind."""
     stage = Stage()
     stage.notes.startService()
     yield stage
@@ -135,7 +132,7 @@ def stage() -> Iterator[Stage]:
 
 
 def test_a_phone_is_noted_once_a_minute(stage: Stage) -> None:
-    """At once when it was silent before; what comes meanwhile waits, and the last counts."""
+    """The first search is written at once. Later searches wait, and the last of them is written."""
     stage.note()
     assert stage.stored() == (NOW, "number_alone", None)
     stage.note()
@@ -148,7 +145,7 @@ def test_a_phone_is_noted_once_a_minute(stage: Stage) -> None:
 
 
 def test_that_it_works_is_noted_at_once_and_stays(stage: Stage) -> None:
-    """The first time; a search in vain does not undo it."""
+    """The first success is written at once, and a later failed search does not remove the success."""
     stage.note()
     stage.note(entries=1)
     assert stage.stored()[2] == NOW + POLL_SECONDS
@@ -161,7 +158,7 @@ def test_that_it_works_is_noted_at_once_and_stays(stage: Stage) -> None:
 
 
 def test_the_end_notes_everything(stage: Stage) -> None:
-    """A minute's news is not lost."""
+    """The stop of the service writes the waiting searches."""
     stage.note()
     stage.search("hall")
     stage.search()
@@ -170,7 +167,7 @@ def test_the_end_notes_everything(stage: Stage) -> None:
 
 
 def test_a_database_that_is_away(stage: Stage, caplog_twisted: list[str]) -> None:
-    """What could not be written is written later; another part says what is wrong."""
+    """The notes write again later, and leave the report of the failure to another part."""
     store, stage.store = stage.store, type("Gone", (), {"run": lambda *_: fail(StoreError("gone"))})()
     stage.note(entries=1)
     stage.note()
@@ -181,13 +178,13 @@ def test_a_database_that_is_away(stage: Stage, caplog_twisted: list[str]) -> Non
 
 
 def test_a_phone_that_is_gone(stage: Stage) -> None:
-    """Is noted nowhere."""
+    """Searches of an unknown phone change no stored row."""
     stage.note("desk9")
     assert [stage.stored(name) for name in ("desk1", "hall")] == [(None, "", None)] * 2
 
 
 def test_what_was_found_with_an_older_password(stage: Stage) -> None:
-    """Does not count, whether it was taken down before the other password was stored or is still waiting."""
+    """Such a success does not count, neither if the notes took it before the new password nor if it still waits."""
     stage.search(entries=1)
     with stage.database.begin() as connection:
         phones.set_password(connection, "desk1", "sha256$11$11", NOW)
@@ -205,7 +202,7 @@ def test_what_was_found_with_an_older_password(stage: Stage) -> None:
 
 
 def test_a_password_that_changes_while_it_is_written(stage: Stage) -> None:
-    """The first that is found with the new one is noted at once."""
+    """The first success with the new password is written at once."""
     store, late = stage.store, Deferred[None]()
     stage.store = type("Late", (), {"run": lambda *_: late})()
     stage.note(entries=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""XML phone books: what each vendor's phones read, held against schemas made from the vendors' documents."""
+"""The tests check XML phone books of each vendor against schemas made from the vendors' documents."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FIRM = ListedContact(
 
 
 def written(vendor: str, *contacts: ListedContact, query: ListQuery | None = None, has_more: bool = False) -> Element:
-    """The answer, which has to be valid."""
+    """Return the root of the answer, after a check against the schema."""
     book, length = XML_BOOKS[vendor], ListLength(len(contacts), has_more)
     text = book.write([book.contact(one) for one in contacts], query or ListQuery(), length, ADDRESS)
     SCHEMAS[vendor].assertValid(etree.fromstring(text.encode()))
@@ -47,7 +47,7 @@ def written(vendor: str, *contacts: ListedContact, query: ListQuery | None = Non
 
 
 def rows(root: Element) -> list[object]:
-    """The elements below the root: names, attributes and texts."""
+    """Return the names, attributes and texts of the elements below the root."""
     return [(child.tag, child.attrib, child.text, *rows(child)) for child in root]
 
 
@@ -63,7 +63,7 @@ def test_yealink() -> None:
 
 
 def test_snom() -> None:
-    """With the flags; a contact without a given name has its whole name in the place of the family name."""
+    """An entry has the flags. A contact without a given name has the whole name as the family name."""
     book = written("snom", ANNA, FIRM)
     anna, firm = book
     assert (book.tag, book.attrib) == ("tbook", {"e": "2", "version": "2.0", "complete": "true"})
@@ -96,7 +96,7 @@ def test_snom() -> None:
     ],
 )
 def test_snom_keeps_what_a_part_of_the_book_lacks(query: ListQuery, has_more: bool) -> None:
-    """A phone deletes what is missing in a complete book."""
+    """A part must not be marked complete, because the phone would delete all other contacts."""
     assert written("snom", ANNA, query=query, has_more=has_more).get("complete") == "false"
 
 
@@ -117,7 +117,7 @@ def test_grandstream() -> None:
 
 
 def test_fanvil() -> None:
-    """A further number of the same kind has the third place, or one in an entry of its own."""
+    """A further number of the same kind takes the third place, or a place in an additional entry."""
     more = ListedContact("Eve", "", "Eve", "", tuple((f"+4930{n}", "work") for n in range(3)), ContactFlags())
     anna, firm, first, second = written("fanvil", ANNA, FIRM, more)
     assert [(child.tag, child.text) for child in anna] == [
@@ -147,7 +147,7 @@ def page(**parameters: str) -> Element:
 
 
 def test_the_menu_of_cisco() -> None:
-    """Search, everybody, and each letter."""
+    """The menu offers a search, all contacts, and each letter."""
     menu = {item.findtext("Name"): item.findtext("URL") for item in page().findall("MenuItem")}
     assert len(menu) == 2 + 27
     assert [menu["Search"], menu["All contacts"], menu["Q"], menu["#"]] == [
@@ -170,7 +170,10 @@ def test_the_form_of_cisco() -> None:
 
 
 def test_a_page_of_cisco() -> None:
-    """32 entries at most, one for each number; a further page begins with the first contact that had no room."""
+    """A page has at most 32 entries, one for each number.
+
+    The next page begins with the first contact that did not fit.
+    """
     two = ListedContact("B" * 70, "", "B", "", (("1", "work"), ("2", "mobile")), ContactFlags())
     book = written("cisco", ANNA, *[two] * 20, query=ListQuery(letter="b", first=64, count=32))
     entries = book.findall("DirectoryEntry")
@@ -197,7 +200,7 @@ def test_nobody_on_a_cisco() -> None:
 
 
 def test_links_keep_the_part() -> None:
-    """Of the menu of one of several books."""
+    """The links of a book's menu keep the choice of the book."""
     address = ListAddress(URL, {"book": "own"})
     assert (address.link(letter="a"), address.link()) == (f"{URL}?book=own&letter=a", f"{URL}?book=own")
     assert (ADDRESS.link(), URL in repr(address)) == (URL, False)
@@ -210,7 +213,7 @@ BASE = {"command": "get_list", "type": "pb", **STARS, "lang": "9", "first": "1",
 
 
 def test_what_a_gigaset_asks() -> None:
-    """A whole list, a name, and who calls."""
+    """A Gigaset asks for a whole list, for a name, or for a caller."""
     assert read("gigaset", **BASE) == ListQuery(count=20)
     assert read("gigaset", **BASE | {"ln": "Ber*", "first": "21"}) == ListQuery(text="Ber", first=20, count=20)
     assert read("gigaset", **BASE | {"ln": "Ber*", "fn": "An"}) == ListQuery(text="Ber An", count=20)
@@ -220,7 +223,7 @@ def test_what_a_gigaset_asks() -> None:
 
 
 def test_gigaset() -> None:
-    """One entry for each contact, so that the base's count is right."""
+    """Each contact has one entry, so the count of the base is right."""
     found = written("gigaset", ANNA, FIRM, query=ListQuery(first=20, count=2))
     assert found.attrib == {"response": "get_list", "type": "pb", "total": "2", "first": "21", "last": "22"}
     assert [[(child.tag, child.text) for child in entry] for entry in found] == [
@@ -230,7 +233,7 @@ def test_gigaset() -> None:
 
 
 def test_nobody_on_a_gigaset() -> None:
-    """A base that asks who calls is told so in a word of its own."""
+    """A search for an unknown caller gets the attribute ``notfound``."""
     nobody = {"response": "get_list", "type": "pb", "total": "0"}
     assert written("gigaset").attrib == nobody
     assert written("gigaset", query=ListQuery(number="030")).attrib == {**nobody, "notfound": "hm"}
@@ -246,7 +249,7 @@ def test_a_search(name: str) -> None:
 
 
 def test_the_rest_of_a_request() -> None:
-    """Parts, letters and pages; what is not understood is left out."""
+    """A request names the book, a letter and a page. Unknown values are ignored."""
     asked = read("yealink", book="shared", letter="Q", first="100", count="50")
     assert asked == ListQuery(letter="q", book=BookChoice.SHARED, first=100, count=50)
     assert [read("yealink", letter=letter).letter for letter in ("#", "ä", "ab", "", "1", "{")] == ["#", *[""] * 5]
@@ -261,7 +264,7 @@ def test_the_rest_of_a_request() -> None:
 
 
 def test_the_vendors_of_books() -> None:
-    """The models that have a limit of contacts have a book."""
+    """A book exists for exactly the models with a limit of contacts."""
     assert {*XML_BOOKS} == {name for name, model in MODELS.items() if model.xml_entries}
 
 
@@ -288,5 +291,5 @@ LISTED = st.builds(
 @given(st.sampled_from(sorted(XML_BOOKS)), st.lists(LISTED))
 @settings(max_examples=examples(200), deadline=None)
 def test_anything_that_people_write(vendor: str, contacts: list[ListedContact]) -> None:
-    """It is valid, whatever the names are; of a Cisco a page takes as many as have room."""
+    """The book is valid for any names. A page of a Cisco holds as many entries as fit."""
     written(vendor, *contacts, query=ListQuery(count=MODELS[vendor].xml_entries))

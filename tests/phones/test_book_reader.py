@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What phones and PBXs read over HTTP, in slices that keep nobody waiting."""
+"""Phones and PBXs read books over HTTP, in slices that keep nobody waiting."""
 
 from __future__ import annotations
 
@@ -78,24 +78,24 @@ class Reading:
         self.messages.append(search.message)
 
     def names(self, query: ListQuery, viewer: Viewer = DESK1) -> tuple[list[str], ListLength]:
-        """The names of a list, and its length."""
+        """Return the names of a list, and its length."""
         listed, length = self.listed(query, viewer)
         return [one.name for one in listed], length
 
     def numbers(self, query: ListQuery, viewer: Viewer) -> list[tuple[tuple[str, str], ...]]:
-        """The numbers of each contact of a list."""
+        """Return the numbers of each contact of a list."""
         return [one.numbers for one in self.listed(query, viewer)[0]]
 
     def labels(self, query: ListQuery) -> list[tuple[str, ...]]:
-        """The labels of each contact of a list."""
+        """Return the labels of each contact of a list."""
         return [one.flags.labels for one in self.listed(query, has_origin=True)[0]]
 
     def length(self, query: ListQuery) -> ListLength:
-        """The length of a list whose reader wants the number of all matching contacts."""
+        """Return the length of a list whose reader wants the number of all matching contacts."""
         return self.listed(query, counts_all=True)[1]
 
     def listed(self, query: ListQuery, viewer: Viewer = DESK1, **wanted: Any) -> tuple[list[ListedContact], ListLength]:
-        """The contacts of a list, and its length."""
+        """Return the contacts of a list, and its length."""
         length = ListLength()
 
         async def read() -> list[ListedContact]:
@@ -138,7 +138,7 @@ def test_many_labels() -> None:
 
 @pytest.mark.parametrize(("first", "count"), [(0, 10), (30, 5), (60, 40), (95, 10), (100, 5), (200, 5), (31, 33)])
 def test_a_part(first: int, count: int) -> None:
-    """As much of the whole list, and whether more follows."""
+    """A part has the requested contacts of the whole list, and says whether more contacts follow."""
     names, length = Reading().names(ListQuery(first=first, count=count))
     assert names == NAMES[first : first + count]
     assert length.has_more is (first + count < COUNT)
@@ -190,7 +190,7 @@ def test_a_part_of_a_changed_directory() -> None:
     ],
 )
 def test_a_list_of_those_whose_name_has_the_words(text: str, found: list[str]) -> None:
-    """Beginnings of several words, in any order, and on the keys."""
+    """Beginnings of words find a name in any order, and also as digits on the keys."""
     assert Reading().names(ListQuery(text=text))[0][:2] == [f"Person {number}" for number in found]
 
 
@@ -199,7 +199,10 @@ def test_a_list_of_those_whose_name_has_the_words(text: str, found: list[str]) -
     [("#", ["3M"]), ("a", ["Anna", "Äpfel"]), ("y", ["Yves"]), ("z", ["Żak", "Zoe"]), ("b", [])],
 )
 def test_a_letter(letter: str, found: list[str]) -> None:
-    """Names that begin with the letter, also with an accent; digits come before all letters."""
+    """A letter lists the names that begin with the letter, also with an accent.
+
+    "#" lists the names that begin with a digit.
+    """
     reading = Reading(names=["3M", "Anna", "Äpfel", "Yves", "Żak", "Zoe"])
     assert reading.names(ListQuery(letter=letter))[0] == found
 
@@ -214,7 +217,7 @@ def test_a_letter(letter: str, found: list[str]) -> None:
     ],
 )
 def test_the_choice_of_books(book: BookChoice, found: list[str]) -> None:
-    """What others share with a group of the phone's owner is shared too."""
+    """The shared books include a book that is shared with a group of the phone's owner."""
     context = replace(naming_context(), groups={"sales": frozenset(("alice@acme.example",))})
     directory = Directory(
         context,
@@ -238,7 +241,7 @@ def test_the_choice_of_books(book: BookChoice, found: list[str]) -> None:
 
 @pytest.mark.parametrize("lenient", [True, False])
 def test_who_calls(lenient: bool) -> None:
-    """Whatever kind of number it is, also where numbers are compared to the letter."""
+    """A number of any kind finds the caller, also with strict matching."""
     reading = Reading(lenient=lenient)
     found = reading.result(reading.reader.find_caller(DESK1, "192.0.2.1", "+49305550007"))
     assert (found.name, found.number) == ("Person 007", ("+49305550007", "mobile"))
@@ -250,7 +253,7 @@ def test_who_calls(lenient: bool) -> None:
 
 @pytest.mark.parametrize("lenient", [True, False])
 def test_numbers_have_the_phones_format(lenient: bool) -> None:
-    """In lists and for callers."""
+    """Lists and callers have the numbers in the phone's format."""
     reading = Reading(lenient=lenient)
     viewer = DESK1._replace(number_formatter=number_formatter(NumberFormat.DIAL, naming_context(lenient=lenient)))
     found = reading.result(reading.reader.find_caller(viewer, "192.0.2.1", "+49305550007"))
@@ -268,7 +271,7 @@ def test_numbers_have_the_phones_format(lenient: bool) -> None:
     ],
 )
 def test_faxes_and_pagers(kinds: list[Kind], listed: list[tuple[str, str]]) -> None:
-    """They are listed only if a contact has no other number; a search over LDAP finds them as telephoneNumber then."""
+    """The list has a fax or pager only for a contact without any other number."""
     phones = tuple(phone(kind, f"+49 30 555000{at}") for at, kind in enumerate(kinds))
     context = naming_context()
     person = Contact("c1", name="Anna Ahrens", phones=phones)
@@ -277,7 +280,7 @@ def test_faxes_and_pagers(kinds: list[Kind], listed: list[tuple[str, str]]) -> N
 
 
 def test_what_cannot_be_found() -> None:
-    """A tenant that is not served (yet), and what is too long to be a number."""
+    """The reader finds nothing for a tenant that is not served, and for a text too long for a number."""
     reading = Reading()
     gone = Viewer("cn=x", (Access("gone"),))
     assert reading.result(reading.reader.find_caller(gone, "192.0.2.1", "030")) is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What phones find, browsed and looked up for the pages: sections, starred contacts, names, numbers, turns of work."""
+"""The pages browse contacts by section and look up names and numbers, in slices that keep phones served."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = ("***", "3M", "Ärmel", "Zoë", "zora", "Ива", "1")
 def browse(
     people: list[Contact], section: str = "", number: int = 1, *, first: bool = False
 ) -> tuple[ContactPage, int]:
-    """A page, and the turns that it took."""
+    """Return a page, and the number of turns."""
     context = replace(naming_context(), favourites=first, favourites_first=first)
     labels = {STAR: FAVOURITES} if first else {}
     dit = dit_of(people, context, labels)
@@ -54,7 +54,7 @@ def names(page: ContactPage) -> list[str]:
 
 
 def test_sections() -> None:
-    """Digits, letters however they are written, and at the end names without letters."""
+    """Digits come first, then letters without regard to accents and scripts, and at the end names without letters."""
     people = [Contact(f"c{at}", name=name) for at, name in enumerate(NAMES)]
     page, _ = browse(people)
     assert names(page) == ["3M", "Ärmel", "Ива", "Zoë", "zora", "***", "1"]
@@ -65,7 +65,7 @@ def test_sections() -> None:
 
 
 def test_starred_contacts_come_first() -> None:
-    """Where the tenant wants that, in a section of their own, and nowhere else."""
+    """If the tenant wants this, starred contacts appear only in their own section."""
     people = [Contact("c1", name="Ada"), Contact("c2", name="Zoë", labels=(STAR,)), Contact("c3", name="Zorn")]
     page, _ = browse(people, first=True)
     assert [(one.section, one.id) for one in page.contacts] == [("starred", "c2"), ("a", "c1"), ("z", "c3")]
@@ -77,7 +77,7 @@ def test_starred_contacts_come_first() -> None:
     ("number", "first", "count"), [(1, "N 0000", 50), (40, "N 1950", 50), (41, "N 2000", 1), (42, "", 0)]
 )
 def test_a_large_book_is_read_in_turns(number: int, first: str, count: int) -> None:
-    """A page of any number costs phones a millisecond at a time."""
+    """The work for any page is split into turns, so phones wait only a millisecond at a time."""
     page, turns = browse([Contact(f"c{at}", name=f"N {at:04}") for at in range(2001)], number=number)
     assert (next(iter(names(page)), ""), len(page.contacts), page.page_count) == (first, count, -(-2001 // PAGE_SIZE))
     assert turns >= 8
@@ -94,7 +94,7 @@ def finder(
     more: int = 0,
     number_format: NumberFormat = NumberFormat.E164,
 ) -> ContactBrowser:
-    """Alice has the fixture's contacts, Bob one, and another of Alice's, and as many more as asked for."""
+    """Make a finder over Alice's contacts, and over two contacts of Bob with ``more`` invented contacts."""
     context = naming_context(number_format=number_format)
     numbers = (phone(Kind.WORK, "+49 30 999 000"),)
     xaver = Contact(uid="z", name="Xaver Quitt", given_name="Xaver", family_name="Quitt", phones=numbers)
@@ -112,7 +112,7 @@ def find(text: str, *accounts: str, **world: Any) -> LookupResult:
 
 
 def numbers_in(hit: BrowsedContact) -> tuple[tuple[str, str], ...]:
-    """The numbers of a contact, each with its attribute, as the page has them."""
+    """Return the numbers of a contact, each with its attribute, as on the page."""
     return tuple(numbers_of(hit.entry, hit.context).items())
 
 
@@ -126,23 +126,23 @@ def names_found(*asked: str, **world: Any) -> list[str]:
      *("+49 30 1234567", "030 1234", "(030) 12345-6", "0171")],
 )  # fmt: skip
 def test_names_and_numbers_while_they_are_typed(text: str) -> None:
-    """However they are written."""
+    """Each way to write a name or a number finds the contact."""
     assert "Hans Müller" in names_found(text, "alice")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\t", "zzzz", "(cn=*)", "99999999"])
 def test_what_finds_nobody(text: str) -> None:
-    """Nothing, and what is no name: a filter is not read."""
+    """Blanks, unknown names and filters find nobody."""
     assert find(text, "alice") == LookupResult()
 
 
 def test_the_books_of_several_accounts() -> None:
-    """Every entry is found once."""
+    """A search in the books of several accounts returns each entry once."""
     assert names_found("xaver", "alice", "bob", bob=Sharing.SHARED) == ["Xaver Quitt"]
 
 
 def test_a_hit() -> None:
-    """Each number once, with the attribute that says what it is for; company, mail and book."""
+    """A result has each number once with its attribute, the book and the id."""
     [hit] = find("xaver", "bob").contacts
     numbers = (("+4930999000", "telephoneNumber"),)
     assert (hit.name, numbers_in(hit), hit.book_name, hit.id) == ("Xaver Quitt", numbers, BOB, "z")
@@ -151,20 +151,20 @@ def test_a_hit() -> None:
 
 
 def test_callers_are_found_by_their_whole_number() -> None:
-    """As on a phone; their book is not named, and they have no page."""
+    """A caller is found as on a phone. The result hides the book, and has no link to a contact page."""
     [hit] = find("+4930999000", "alice", bob=Sharing.CALLERS).contacts
     assert (hit.name, hit.book_name, hit.id, hit.is_own) == ("Xaver Quitt", "", "", False)
 
 
 @pytest.mark.parametrize(("matching", "complete"), [(MAX_CONTACTS, True), (MAX_CONTACTS + 1, False), (100, False)])
 def test_only_so_many(matching: int, complete: bool) -> None:
-    """The result says whether there are more."""
+    """The result is limited, and says whether more contacts match."""
     found = find("aaa", "bob", more=matching)
     assert (len(found.contacts), found.complete, found.contacts[0].name) == (MAX_CONTACTS, complete, "Aaa 00000")
 
 
 def test_others_get_their_turn() -> None:
-    """A search that has to look at many contacts, as digits for letters do, gives way between two slices."""
+    """A search through many contacts gives way to other work between two slices."""
     clock = Clock()
     done: list[Any] = []
     Deferred.fromCoroutine(finder(clock=clock, more=5000).find("acme", ["bob"], "2223")).addBoth(done.append)
@@ -174,13 +174,13 @@ def test_others_get_their_turn() -> None:
 
 
 def test_an_example() -> None:
-    """A contact of the book itself, with a name and a number; none of a book that is not there."""
+    """The example is a named contact of the book with a number. An unknown book has no example."""
     assert result_of(finder(Sharing.SHARED).example("acme", "bob")) == ("Hans Müller", "+49301234567")
     assert result_of(finder().example("acme", "nobody")) is None
 
 
 def test_an_example_has_the_number_as_phones_get_it() -> None:
-    """In the tenant's format; a search's results can be called from the page, so their numbers are in E.164."""
+    """The example has the tenant's format. Results of a search have E.164, because the page can call their numbers."""
     _, number = result_of(finder(number_format=NumberFormat.NATIONAL).example("acme", "bob"))
     assert number.startswith("0")
     [hit] = find("quitt", "bob", number_format=NumberFormat.NATIONAL).contacts

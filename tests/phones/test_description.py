@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Labels of phones, the sign-in names that are made from labels, and MAC addresses as people write and read them."""
+"""The tests cover labels of phones, sign-in names made from labels, and MAC addresses in people's writings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_name_is_made_from_a_label(label: str, name: str) -> None:
 
 
 def test_a_name_that_is_taken_gets_a_number() -> None:
-    """The first free one; a long name is shortened for its number."""
+    """The name gets the first free number, and a long name is cut to make room."""
     assert sign_in_name("Lobby", {"lobby", "lobby-2"}) == "lobby-3"
     assert sign_in_name("a" * 64, {"a" * 64}) == "a" * 62 + "-2"
 
@@ -58,7 +58,7 @@ def test_a_label_is_stored_without_needless_blanks(text: str, label: str) -> Non
 
 @pytest.mark.parametrize("text", ["x" * (MAX_LABEL + 1), "a\x00b", "a\u202eb"])
 def test_a_label_that_cannot_be(text: str) -> None:
-    """Too long, or with a character that nobody sees."""
+    """A label is refused if it is too long or has invisible characters."""
     with pytest.raises(ValueError, match=r"."):
         read_label(text)
 

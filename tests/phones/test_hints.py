@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is off with a search: a table of searches as phones send them, and what is said of each."""
+"""A table of searches as phones send them shows the hints for each search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIMIT, NO_OBJECT = ResultCode.SIZE_LIMIT_EXCEEDED, ResultCode.NO_SUCH_OBJECT
 
 @dataclass(frozen=True)
 class Case:
-    """A search, as far as it is not like most."""
+    """A case gives the values that differ from an ordinary search."""
 
     filter: str = "(|(cn=mue*)(sn=mue*))"
     entries: int = 3
@@ -131,18 +131,18 @@ CASES_OF_HINTS: dict[str, tuple[Case, tuple[Hint, ...]]] = {
 
 @pytest.mark.parametrize(("case", "expected"), CASES_OF_HINTS.values(), ids=CASES_OF_HINTS)
 def test_hints(case: Case, expected: tuple[Hint, ...]) -> None:
-    """The gravest first; nothing where all is well."""
+    """The gravest hint comes first, and a good search gets no hint."""
     assert find_hints(case.seen, HABITS) == expected
 
 
 def test_every_hint_is_in_the_table() -> None:
-    """But for the one of what cannot be read, which has a test of its own."""
+    """The table covers every hint except for the unreadable message, which has a separate test."""
     given = {hint for _, expected in CASES_OF_HINTS.values() for hint in expected}
     assert given == set(Hint) - {Hint.UNREADABLE}
 
 
 def test_what_cannot_be_read() -> None:
-    """Is said; what was too long to be kept is not taken for that."""
+    """A hint says that a message is unreadable. A message that was too long to keep gets no hint."""
     search = LoggedSearch("cn=desk1", "192.0.2.1", b"?", 0, ResultCode.PROTOCOL_ERROR, 0.0, 0.0)
     assert find_hints(DecodedSearch(search), HABITS) == (Hint.UNREADABLE,)
     assert find_hints(DecodedSearch(replace(search, message=b"")), HABITS) == ()
@@ -150,13 +150,13 @@ def test_what_cannot_be_read() -> None:
 
 @pytest.mark.parametrize("name", ["telephoneNumber", "one number"])
 def test_a_phone_that_gets_an_entry_for_each_number(name: str) -> None:
-    """Needs no other attribute."""
+    """Such a phone gets no hint about missing number attributes."""
     case, _ = CASES_OF_HINTS[name]
     assert set(find_hints(case.seen, replace(HABITS, wants_all_numbers=False))) <= {Hint.NOTHING}
 
 
 def sent_by(key: str) -> list[Sent]:
-    """What a vendor's phones send with our settings, for a name and for a whole number, typed or of a caller."""
+    """Return the searches of a vendor's phones with our settings: a name, typed digits, and a caller's number."""
     values = read(make_sheet(all_vendors()[key], SETTINGS))
     sent: list[Sent] = []
     for keypad in filter(None, (ROWS[key].keypad, ROWS[key].older)):
@@ -176,7 +176,7 @@ def sent_by(key: str) -> list[Sent]:
 @pytest.mark.parametrize("entries", [0, 1, 60])
 @pytest.mark.parametrize("key", all_vendors())
 def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> None:
-    """What we print for a vendor, sent as its phones do, gets no hint that something is to be changed."""
+    """The printed settings of a vendor lead to no hint that asks for a change."""
     for make in all_vendors()[key].makes or ("",):
         habits = PhoneProfile.for_model(BASE, make, per_number=False)
         for one in sent_by(key):
@@ -195,12 +195,12 @@ def test_our_own_settings_are_never_found_fault_with(key: str, entries: int) -> 
     ],
 )
 def test_another_filter_than_the_models_own(model: str, filter_: str, expected: Hint) -> None:
-    """Is found fault with as it is elsewhere."""
+    """A filter that differs from the model's printed filter gets the usual hint."""
     assert find_hints(Case(filter_, 0).seen, PhoneProfile.for_model(BASE, model, per_number=False))[0] is expected
 
 
 def test_what_a_pbx_adds_is_named() -> None:
-    """As long as the search is known; it is no part of what is stored."""
+    """The hint quotes the added text only while the search is known, because the store keeps no part of a search."""
     profile = PhoneProfile(BASE)
     seen = Case(NUMBERS.format("L0#0301234567"), 0).seen
     assert str(hint_text(Hint.AFFIX, profile, seen)).startswith("“L0#” doesn’t seem to belong to the number.")
@@ -208,7 +208,7 @@ def test_what_a_pbx_adds_is_named() -> None:
 
 
 def test_the_phones_of_the_world() -> None:
-    """No request of the phones that we know breaks a rule, and some of these phones have no problem."""
+    """The hints accept every known request of a phone, and some of these phones get no hint."""
     scopes = {"base": Scope.BASE_OBJECT, "one": Scope.SINGLE_LEVEL, "sub": Scope.WHOLE_SUBTREE}
     told = {}
     for case in CASES:
@@ -219,7 +219,7 @@ def test_the_phones_of_the_world() -> None:
 
 
 def test_words_say_what_to_enter() -> None:
-    """The model's own filter, the base; never a part of what was searched for."""
+    """The hint gives the model's own filter or the base, but no part of the searched text."""
     habits = PhoneProfile(BASE, "(cn=#)", "(mobile=#)")
     assert str(hint_text(Hint.NUMBER_ALONE, habits)) == (
         "The number filter only checks telephoneNumber, so a search for part of a number doesn’t find mobile and home "
@@ -237,14 +237,14 @@ def test_words_say_what_to_enter() -> None:
 @pytest.mark.parametrize("model", ["", "poly"])
 @pytest.mark.parametrize("hint", Hint)
 def test_words_are_whole(hint: Hint, model: str) -> None:
-    """Every value that stands in a sentence is there."""
+    """No sentence keeps an unfilled placeholder."""
     said = str(hint_text(hint, PhoneProfile.for_model(BASE, model, per_number=False)))
     assert "%(" not in said
     assert not [name for _, name, _, _ in Formatter().parse(said) if name]
 
 
 def test_what_works() -> None:
-    """Somebody was found; the root DSE is nobody, and the entries above the contacts are nobody."""
+    """A search works if it finds contacts. The root DSE and the entries above the contacts do not count."""
     assert Case().seen.has_contacts
     assert not Case(entries=0).seen.has_contacts
     assert not Case("(objectClass=*)", 1, scope=Scope.BASE_OBJECT, base="").seen.has_contacts
@@ -254,7 +254,7 @@ def test_what_works() -> None:
 
 
 def test_the_filter_is_shown_as_text() -> None:
-    """Empty where it could not be read."""
+    """The text is empty for an unreadable message."""
     assert Case().seen.filter == "(|(cn=mue*)(sn=mue*))"
     assert DecodedSearch(Case().seen.search).filter == ""
 
@@ -294,7 +294,7 @@ def test_the_filter_is_shown_as_text() -> None:
     ],
 )
 def test_the_habits_of_models(model: str, per_number: bool, expected: PhoneProfile) -> None:
-    """Those that we do not know are as most are, but that nobody knows who adds the star."""
+    """An unknown model gets the usual habits, but the star stays in the name filter."""
     assert PhoneProfile.for_model(BASE, model, per_number=per_number) == expected
 
 
@@ -307,7 +307,7 @@ def test_the_habits_of_models(model: str, per_number: bool, expected: PhoneProfi
     ],
 )
 def test_another_phone_has_its_own_placeholder(placeholder: str, name_filter: str, number_filter: str) -> None:
-    """In what it is told to enter; a model that we know has the filters of its vendor."""
+    """The hints print the filters with the login's placeholder. A known model gets the filters of its vendor."""
     login = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0, placeholder=placeholder)
     profile = PhoneProfile.for_login(BASE, login)
     assert (profile.name_filter, profile.number_filter) == (name_filter, number_filter)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pictures of contacts for phones."""
+"""The tests cover pictures of contacts for phones."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pseudonyms: what an attacker gets back, what stays of a word or a number, and what a whole recording gives away."""
+"""The tests attack pseudonyms, and show the parts of words, numbers and recordings that stay visible."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_an_attacker_with_public_lists_gets_hardly_a_name_or_a_number_back() -> 
 
 
 def test_the_attacker_undoes_an_exchange_of_letters_and_digits() -> None:
-    """The attack is a real one: it gets nearly everything back where a letter always becomes the same letter."""
+    """The attack is a real one. A fixed exchange of letters and digits gives nearly everything back."""
     random = Random(3)
     tables = [
         str.maketrans(kind, "".join(random.sample(kind, len(kind)))) for kind in ("bcdfghjklmnpqrtvwxz", "123456789")
@@ -175,7 +175,7 @@ def test_words_with_the_same_beginning_have_pseudonyms_without() -> None:
 
 
 def test_no_two_words_have_one_pseudonym() -> None:
-    """However many there are."""
+    """Thousands of words get different pseudonyms."""
     made = pseudonyms(Random(1))
     assert len({made.text(f"word{at}") for at in range(4000)}) == 4000
 
@@ -191,7 +191,7 @@ def test_the_spellings_of_a_word_have_one_pseudonym(random: Random, spelling: st
 
 @given(SEEDS)
 def test_a_beginning_stays_common_where_a_filter_asks_for_it(random: Random) -> None:
-    """As long as it was typed; other words do not begin so."""
+    """Words keep as long a common beginning as a filter has, and other words begin differently."""
     made = pseudonyms(random, "(cn=m*)", "(cn=mü*)", "(cn=mül*)")
     typed = [to_string(made.filter(read_filter(text)))[4:-2] for text in ("(cn=m*)", "(cn=mu*)", "(cn=mül*)")]
     assert [len(text) for text in typed] == [1, 2, 3]
@@ -202,7 +202,7 @@ def test_a_beginning_stays_common_where_a_filter_asks_for_it(random: Random) -> 
 
 @given(SEEDS)
 def test_a_part_and_an_end_stay_where_a_filter_asks_for_them(random: Random) -> None:
-    """Wherever they stood in the word."""
+    """The pseudonym of a filtered part or end is in every word that had this part or end."""
     made = pseudonyms(random, "(cn=*ster*)", "(sn=*mann)")
     part, end = (to_string(made.filter(read_filter(text)))[5:].strip("*)") for text in ("(cn=*ster*)", "(sn=*mann)"))
     words = {word: made.text(word) for word in ("mustermann", "hermann", "meister", "hahn")}
@@ -212,7 +212,7 @@ def test_a_part_and_an_end_stay_where_a_filter_asks_for_them(random: Random) -> 
 
 
 def test_each_letter_of_an_alphabet_can_be_asked_for() -> None:
-    """As by a phone that turns over the pages of a book; words of digits begin otherwise."""
+    """A phone may page through all letters. Words that begin with digits get none of these beginnings."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     made = pseudonyms(Random(1), *(f"(cn={letter}*)" for letter in letters))
     found = [to_string(made.filter(read_filter(f"(cn={letter}*)")))[4] for letter in letters]
@@ -228,7 +228,7 @@ NUMBERS = ("+49 30 1234567", "+49301234568", "+4930123", "+498912345", "204", "2
 
 @given(SEEDS)
 def test_numbers_with_the_same_beginning_keep_a_same_beginning(random: Random) -> None:
-    """And are as different as before; only what is dialled in front of them stays."""
+    """Common beginnings keep their length and different numbers stay different. The country code and all signs stay."""
     made = pseudonyms(random, numbers=NUMBERS)
     changed = [number(made, text) for text in NUMBERS]
     assert [re.sub(r"\d", "1", text) for text in changed] == [re.sub(r"\d", "1", text) for text in NUMBERS]
@@ -258,7 +258,7 @@ def test_a_digit_says_nothing_about_another_digit() -> None:
 
 @given(SEEDS)
 def test_a_number_is_found_however_it_is_dialled(random: Random) -> None:
-    """With the country code, the trunk prefix, an outside line, as a URI, with what a PBX puts in front of it."""
+    """All forms of a number keep their own prefix and share the other digits."""
     made = pseudonyms(random, numbers=("+49301234567",))
     rest = number(made, "+49301234567").removeprefix("+49")
     heads = {
@@ -283,7 +283,7 @@ def test_a_number_is_found_however_it_is_dialled(random: Random) -> None:
 
 @given(SEEDS)
 def test_ends_stay_common_where_a_filter_asks_for_them(random: Random) -> None:
-    """Of the numbers that end so, be it one or several."""
+    """Numbers keep a common end if a filter searches for this end."""
     numbers = ("+49301234567", "+49892234567", "+49401111111")
     made = pseudonyms(random, "(telephoneNumber=*234567)", "(telephoneNumber=*1111)", numbers=numbers)
     changed = [number(made, text) for text in numbers]
@@ -304,7 +304,7 @@ def test_a_zero_at_a_common_end_is_replaced() -> None:
 
 @pytest.mark.parametrize("people", [contacts(), [FULL]], ids=["awkward", "with all values"])
 def test_nothing_real_is_left(people: list[Contact]) -> None:
-    """No name, number, address, base or login, wherever the phone had sent it or got it."""
+    """The file has no real name, number, address, base or login, neither in requests nor in answers."""
     by_name = SearchRequest(BOOK, Scope.WHOLE_SUBTREE, Substrings("cn", "Müller".encode(), (), None))
     messages = [
         *requests(asked(Present("cn")), by_name, asked(LessOrEqual("sn", b"Weber")), asked(Equality("o", b"Emerald"))),
@@ -368,7 +368,7 @@ def test_answers_lose_the_order_of_the_names_and_what_they_find_otherwise_is_not
 
 
 def test_the_encoding_of_a_value_stays() -> None:
-    """A phone may have sent ISO 8859-1; the end of all names stays too."""
+    """A value in ISO 8859-1 stays in ISO 8859-1, and the end of a range of all names stays."""
     made = pseudonyms(Random(5))
     changed = made.filter(Equality("cn", "Bär".encode("latin-1")))
     assert isinstance(changed, Equality)
@@ -379,7 +379,7 @@ def test_the_encoding_of_a_value_stays() -> None:
 
 
 def test_dns_and_values() -> None:
-    """Types and the gateway's own names stay, and values that say nothing about a person."""
+    """Attribute types and the gateway's own names stay, and so do values that say nothing about a person."""
     made = pseudonyms(Random(5), numbers=("+49301234567",))
     dn = made.dn("CN=desk1, ou=phones,DC=acme")
     assert re.fullmatch("cn=[a-z]+,ou=phones,dc=[a-z]+", dn)

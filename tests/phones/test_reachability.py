@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a phone meets on the network, tried on real sockets."""
+"""The tests try a phone's connection on real sockets."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def states(access: ConnectionSettings) -> dict[str, str]:
 )
 @pytest_twisted.ensureDeferred
 async def test_all_works(server: Server, security: Security, tls: str) -> None:
-    """Nothing protects a plain connection, which is said."""
+    """Every step succeeds, and a plain connection gets a warning."""
     assert await states(phone(server, security)) == WORKS | {"TLS": tls}
 
 
@@ -83,7 +83,7 @@ CA_URL = "http://phonebook.example.com/acme/ca.crt"
 @pytest.mark.parametrize("security", [STARTTLS, LDAPS])
 @pytest_twisted.ensureDeferred
 async def test_a_certificate_that_nobody_knows(server: Server, security: Security) -> None:
-    """The password is not sent."""
+    """The test stops at TLS, so the password is not sent."""
     unknown = replace(phone(server, security), ca="")
     assert await states(unknown) == {"name": "ok", "port": "ok", "TLS": "failed"}
 
@@ -106,7 +106,7 @@ async def test_a_certificate_that_nobody_knows(server: Server, security: Securit
 async def test_the_reason_why_a_certificate_is_refused(
     tmp_path: Path, issued: dict[str, Any], ca: str, ca_url: str, outcome: str, words: str
 ) -> None:
-    """Each has its own words, which name what to do; a phone that trusts the authority connects."""
+    """Each reason has its own words, with the remedy. A phone that trusts the authority connects."""
     made = issue(**issued)
     certificate, key = made.write(tmp_path)
     tls = TlsContextFactory(Tls(certificate=File(certificate), private_key=File(key)))
@@ -125,7 +125,7 @@ async def test_the_reason_why_a_certificate_is_refused(
 @pytest.mark.parametrize(("host", "outcome"), [("localhost", "ok"), ("127.0.0.2", "failed"), ("127.0.0.1", "ok")])
 @pytest_twisted.ensureDeferred
 async def test_the_host_of_a_certificate(tmp_path: Path, host: str, outcome: str) -> None:
-    """A name, or an address; the certificate is for localhost and 127.0.0.1."""
+    """The certificate is for localhost and 127.0.0.1, so another address fails."""
     tls, certificate = contexts_in(tmp_path)
     port = reactor.listenTCP(0, make_factory(clock=reactor, tls=tls).over_tls(), interface="0.0.0.0")
     endpoint = LdapEndpoint(LDAPS, host, port.getHost().port)
@@ -136,7 +136,7 @@ async def test_the_host_of_a_certificate(tmp_path: Path, host: str, outcome: str
 
 @pytest_twisted.ensureDeferred
 async def test_a_wrong_password(server: Server) -> None:
-    """It does not stand in the message."""
+    """The message does not show the password."""
     *_, last = await try_phone(replace(phone(server, LDAPS), password="wrong-password"), reactor)
     assert (last.step, last.status) == ("login", "failed")
     assert (
@@ -152,7 +152,7 @@ async def test_nobody_listens() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_name_that_does_not_exist() -> None:
-    """RFC 6761 6.4: invalid never exists."""
+    """The domain .invalid never exists (RFC 6761 6.4)."""
     assert await states(ConnectionSettings(LdapEndpoint(PLAIN, "phonebook.invalid", 389), "", "")) == {"name": "failed"}
 
 
@@ -161,7 +161,10 @@ CUT = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 @pytest_twisted.ensureDeferred
 async def test_a_test_is_told_from_the_phone(server: Server) -> None:
-    """By its login and address, from before the login until its end; another phone's test is another one."""
+    """The gateway recognizes a test by login and address until the end of the test.
+
+    Tests of other phones do not count.
+    """
     own, access = OwnTests(), phone(server, LDAPS)
     seen: list[bool] = []
     with own.running(access.bind_dn) as connected, own.running("cn=desk2"):
@@ -201,7 +204,7 @@ async def test_a_base_that_does_not_exist(server: Server) -> None:
 
 
 class Greeting(Protocol):
-    """Greets whoever connects with octets that are no LDAP."""
+    """The protocol greets each client with octets other than LDAP."""
 
     def connectionMade(self) -> None:
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
@@ -214,7 +217,7 @@ class Greeting(Protocol):
 async def test_another_service_has_the_port(
     monkeypatch: pytest.MonkeyPatch, service: type[Protocol], security: Security, step: str
 ) -> None:
-    """One that is silent is not waited for."""
+    """The test fails in time, even if the other service stays silent."""
     monkeypatch.setattr(reachability, "PATIENCE", 0.3)
     port = reactor.listenTCP(0, Factory.forProtocol(service), interface="127.0.0.1")
     endpoint = LdapEndpoint(security, "127.0.0.1", port.getHost().port)

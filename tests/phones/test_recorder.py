@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The recorder: whose messages it keeps, how many, for how long, and which part of a recording it stores."""
+"""The tests show the recorder's choice of messages, the limits, the duration, and the stored parts."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Desk:
         self.refresh()
 
     def record(self, *, is_plain: bool = True) -> None:
-        """Record one search, to the end of the recording."""
+        """Record a search, and wait until the end of the recording."""
         self.begin(is_plain=is_plain)
         self.client().ask(SEARCH, 2)
         self.end()
@@ -125,7 +125,7 @@ class Desk:
             return recordings.read(connection, phone)
 
     def pass_time(self, seconds: int) -> None:
-        """Second by second."""
+        """Advance the clock second by second."""
         for _ in range(seconds):
             self.clock.advance(1)
 
@@ -169,7 +169,10 @@ def other(desk: Desk) -> Iterator[Desk]:
 
 
 def test_a_phone_is_recorded_for_its_time(desk: Desk, json_log: list[dict[str, object]]) -> None:
-    """From its bind on, without the password; then its part is stored, and nothing is tapped any more."""
+    """The recording begins with the bind and has no password.
+
+    After the end, the part is stored and nothing is tapped.
+    """
     desk.begin()
     assert desk.tapped
     client = desk.client()
@@ -255,7 +258,7 @@ def test_little_is_kept_of_a_connection_whose_phone_is_not_known(desk: Desk) -> 
 
 
 def test_a_recording_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then it says that there was more."""
+    """A recording beyond the limit is marked as cut."""
     monkeypatch.setattr(recorder_module, "MAX_OCTETS", 2000)
     desk.begin()
     client = desk.client()
@@ -268,7 +271,7 @@ def test_a_recording_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_it_may_end_earlier(desk: Desk) -> None:
-    """As soon as the gateway knows; what the phone sent before is in the file."""
+    """The recording ends when the gateway learns of the end. Messages from before the end are in the file."""
     desk.begin()
     desk.client().ask(SEARCH, 2)
     desk.clock.advance(10)
@@ -285,7 +288,7 @@ def test_it_may_end_earlier(desk: Desk) -> None:
 
 
 def test_a_phone_that_sends_nothing_leaves_no_file(desk: Desk) -> None:
-    """And the page is told that the recording has ended."""
+    """No file is made, but the page learns that the recording has ended."""
     desk.begin()
     desk.end()
     assert (desk.file(), desk.tapped, desk.calls) == (None, False, 0)
@@ -294,7 +297,7 @@ def test_a_phone_that_sends_nothing_leaves_no_file(desk: Desk) -> None:
 
 
 def test_names_are_replaced_before_anything_is_stored(desk: Desk) -> None:
-    """On another thread; while it works, the work does not begin twice."""
+    """Another thread replaces the names, and does so only once."""
     done: Deferred[Any] = Deferred()
     calls: list[tuple[Any, ...]] = []
 
@@ -315,7 +318,7 @@ def test_names_are_replaced_before_anything_is_stored(desk: Desk) -> None:
 
 
 def test_a_plain_recording_is_not_for_the_page(desk: Desk) -> None:
-    """Whose file is the other one."""
+    """The page offers only the file with pseudonyms."""
     desk.record()
     assert "Müller" in str(desk.file())
     assert (desk.recording().is_plain, desk.file(is_plain=False)) == (True, None)
@@ -333,7 +336,7 @@ def test_recordings_go_after_a_week(desk: Desk) -> None:
 @pytest.mark.parametrize("is_late", [False, True])
 @pytest.mark.parametrize("what", [recordings, phones])
 def test_what_is_removed_leaves_no_file(desk: Desk, what: ModuleType, is_late: bool) -> None:
-    """Somebody removes it before the end of the recording, or while the file is made."""
+    """The recording or the phone is removed before the end of the recording, or during the making of the file."""
     done: Deferred[Any] = Deferred()
     desk.off_thread = lambda *call: done.addCallback(lambda _: call[0](*call[1:]))
 
@@ -371,7 +374,7 @@ def test_a_phone_that_is_not_served_yet_is_recorded_once_it_is(desk: Desk) -> No
 
 
 def test_a_restart_stores_a_part_and_goes_on(desk: Desk) -> None:
-    """For the time that is left; the file has both parts."""
+    """The recording goes on for the remaining time, and the file has both parts."""
     desk.begin()
     desk.client().ask(SEARCH, 2)
     desk.recorder.stopService()
@@ -387,7 +390,7 @@ def test_a_restart_stores_a_part_and_goes_on(desk: Desk) -> None:
 
 
 def test_a_part_waits_for_the_database(desk: Desk) -> None:
-    """It is made once, and is in the file once: what was reported as failed may be stored."""
+    """The part is made once and stored once, even if the store reported a failure after the write."""
     desk.begin()
     desk.client().ask(SEARCH, 2)
     desk.clock.advance(599)
@@ -402,7 +405,7 @@ def test_a_part_waits_for_the_database(desk: Desk) -> None:
 
 
 def test_each_gateway_stores_what_it_received(desk: Desk, other: Desk) -> None:
-    """The file has a part of each, with pseudonyms of its own; a gateway that dies keeps no other from storing."""
+    """The file has a part of each gateway with its own pseudonyms. A dead gateway does not stop the others."""
     dead = Desk(desk)
     dead.gateway_id = "three"
     desk.begin(is_plain=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A recording: what may be kept of a phone's message, what was found, and the file."""
+"""The tests cover the kept part of a phone's messages, the found entries, and the file of a recording."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ EVERYBODY = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Present("cn"), attributes=(
     ids=["simple", "version 2", "PLAIN", "another method"],
 )
 def test_a_bind_is_kept_without_its_password(request_octets: bytes, authentication: Simple | Sasl) -> None:
-    """Nor is its length kept."""
+    """The stored bind does not show the length of the password."""
     message = pdu.message(7, request_octets)
     kept = storable(message)
     assert kept is not None
@@ -83,7 +83,7 @@ def test_nothing_is_kept_of_what_may_hold_a_password_or_cannot_be_read(message: 
 
 
 def test_a_search_is_kept() -> None:
-    """What is neither a bind nor a search is passed over."""
+    """Requests other than binds and searches are stored as empty."""
     search = pdu.message(7, pdu.search(BASE, 2))
     others = [pdu.compare("cn=a", "cn", b"a"), pdu.WHO_AM_I, pdu.START_TLS, PASSWORD_MODIFY]
     others += [b"\x42\x00", b"\x50\x01\x02"]
@@ -106,7 +106,7 @@ def result(message_id: int, tag: int, code: int) -> bytes:
 
 
 def test_requests_are_paired_with_their_answers() -> None:
-    """On their connections, by their messageIDs, whatever comes between; an answer without its request is left out."""
+    """Connection and messageID pair a request with its answer. An answer without a request is left out."""
     bind, search = pdu.message(1, pdu.bind("desk1", b"")), pdu.message(2, pdu.search(BASE, 2))
     dn = f"uid=a,ou=alice,{BASE}"
     messages = messages_of(
@@ -144,7 +144,7 @@ def test_requests_are_paired_with_their_answers() -> None:
 
 
 def test_entries_have_what_was_given_and_what_filters_name() -> None:
-    """As they are in the directory; nothing else of a contact is in the file, and no contact that was not found."""
+    """The file has the found contacts with the returned and filtered attributes, and no other contact."""
     term = read_filter("(&(sn=weber)(!(sn=nobody))(|(telephoneNumber=*)(:caseIgnoreMatch:=weber)))")
     recording = record(phonebook(), requests(replace(EVERYBODY, filter=term, attributes=("mail", "objectClass"))))
     assert {entry.dn for entry in recording.entries} == {*recording.searches[0].found}
@@ -154,7 +154,7 @@ def test_entries_have_what_was_given_and_what_filters_name() -> None:
 
 
 def test_a_file_has_everything_again() -> None:
-    """Of all gateways, each part with its header."""
+    """A file may hold the parts of several gateways, each with its header."""
     recording = record(phonebook(), requests(EVERYBODY))
     note = Difference(("uid=a",), ("uid=b",), None)
     whole = replace(
@@ -217,7 +217,7 @@ def test_a_damaged_file_is_refused_with_its_line(change, line) -> None:
 
 
 def test_no_repr_holds_a_name() -> None:
-    """Whatever ends up in a traceback."""
+    """A repr may end up in a traceback."""
     recording = record(phonebook(), requests(EVERYBODY))
     parts = (recording, recording.entries[0], recording.binds[0], recording.searches[0], Response(1, "uid=a"))
     texts = [repr(one) for one in (*parts, RecordedMessage(0.0, 1, True, b"cn=a"))]
@@ -225,7 +225,7 @@ def test_no_repr_holds_a_name() -> None:
 
 
 def test_photos_are_in_no_recording() -> None:
-    """No pseudonym could replace a photo."""
+    """A photo is left out because no pseudonym could replace it."""
     context = replace(naming_context(), photos=True)
     photo = jpeg()
     person = replace(FULL, photo=photo)

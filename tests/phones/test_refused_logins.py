@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Refused logins: which concern a phone, which are shown to the administrator only, and what is kept."""
+"""The tests cover the refused logins of a phone, the logins for the administrator only, and the stored refusals."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def access(name: str, tenant: str = "acme") -> PhoneAccess:
 
 
 class Scene:
-    """A store with phones, the catalog that serves them, and what is made of refused logins."""
+    """The scene has a store with phones, their catalog, and the refused logins."""
 
     def __init__(self, bases: dict[str, str]) -> None:
         self.clock = Clock()
@@ -102,7 +102,7 @@ class Scene:
         return fail(StoreError("disk I/O error")) if self.fails else self.store.read(*args)
 
     def bind(self, name: str, address: str) -> None:
-        """A good login, which is stored soon after."""
+        """Log in with the right password, which is stored soon after."""
         self.catalog._seen[name] = PhoneBind(address, HASH, self.clock.seconds(), True)
 
     def store_binds(self) -> None:
@@ -127,12 +127,12 @@ class Scene:
         return login
 
     def stored_clients(self) -> tuple[UnfitClient, ...]:
-        """Clients of wrong ports."""
+        """Return the stored clients that used a wrong port."""
         with self.database.begin() as connection:
             return unfit_clients.read_all(connection, self.clock.seconds())
 
     def wrong(self, name: str = "desk1") -> Refusal | None:
-        """What the page says of a phone."""
+        """Return the refusal that the phone's page shows."""
         return wrong_password(self.refused.latest(self.stored(name)), self.clock.seconds())
 
     def observe(self, event: dict[str, Any]) -> None:
@@ -155,7 +155,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 
 @pytest.mark.parametrize("scene", [{"acme": "dc=acme,dc=example"}], indirect=True)
 def test_clients_that_cannot_connect(scene: Scene) -> None:
-    """Each address once, the last one first, with its mistake; they are no names that were refused."""
+    """Each address appears once with its mistake, the latest first. Such clients are not unknown names."""
     scene.refused.note_unfit_client(UNKNOWN_AUTHORITY, "192.0.2.1")
     for _ in range(2):
         scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, "192.0.2.2")
@@ -168,7 +168,10 @@ def test_clients_that_cannot_connect(scene: Scene) -> None:
 
 
 def test_clients_that_cannot_connect_are_stored_once_a_minute(scene: Scene) -> None:
-    """The first at once, the last twenty after a minute or at the stop; those of another gateway are not stored."""
+    """The first client is stored at once, and the last twenty after a minute or at the stop.
+
+    Clients of other gateways are not stored.
+    """
     first = UnfitClient("192.0.2.1", TLS, NOW)
     scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, first.address)
     scene.refused.add_received(NewRefusals(unfit_clients=(UnknownLogin(TLS_ON_PLAIN_PORT, "", "192.0.2.9", 1, NOW),)))
@@ -193,7 +196,7 @@ def test_clients_that_cannot_connect_are_stored_once_a_minute(scene: Scene) -> N
 
 
 def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:
-    """When, from where, how often; over with a good login from there, before anything of it is stored."""
+    """The page shows the time, the address and the count. A good login from there ends the message at once."""
     assert scene.wrong() is None
     scene.refuse(times=2)
     assert scene.wrong() == Refusal(NOW, HERE, 2)
@@ -210,7 +213,7 @@ def test_a_wrong_password_until_the_right_one(scene: Scene) -> None:
 
 
 def test_a_page_that_read_the_phone_before(scene: Scene) -> None:
-    """It says so as well, though nothing changes the page anew after the write."""
+    """The page shows the refusal even if the phone was read before the write."""
     read = scene.stored()
     scene.refuse()
     assert scene.stored().refused == Refusal(NOW, HERE, 1)
@@ -218,7 +221,7 @@ def test_a_page_that_read_the_phone_before(scene: Scene) -> None:
 
 
 def test_it_is_stored_at_once_and_then_once_a_minute(scene: Scene) -> None:
-    """So it survives a restart, which counts on."""
+    """The refusal survives a restart, and the count goes on."""
     scene.refuse()
     assert (scene.stored().refused, scene.writes) == (Refusal(NOW, HERE, 1), 1)
     for _ in range(30):
@@ -237,7 +240,7 @@ def test_it_is_stored_at_once_and_then_once_a_minute(scene: Scene) -> None:
 
 
 def test_a_disk_that_fails(scene: Scene) -> None:
-    """The page says so all the same, and the disk later; clients that cannot connect are stored later, too."""
+    """The page shows the refusal nevertheless. The store gets the refusals and clients later."""
     scene.fails = True
     scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, "192.0.2.1")
     scene.refuse()
@@ -267,7 +270,7 @@ def test_guesses_from_elsewhere_are_for_the_administrator(scene: Scene) -> None:
 
 
 def test_a_good_login_elsewhere_ends_nothing(scene: Scene) -> None:
-    """Somebody tried the password at the gateway; the phone still has the wrong one."""
+    """Somebody may have tried the password at the gateway, and the phone still has the wrong password."""
     scene.refuse()
     scene.bind("desk1", AWAY)
     scene.store_binds()
@@ -277,7 +280,7 @@ def test_a_good_login_elsewhere_ends_nothing(scene: Scene) -> None:
 
 
 def test_a_new_password_ends_it(scene: Scene) -> None:
-    """What was refused before says nothing of the new one, even when it is judged later."""
+    """Refusals from before the new password do not count, even if judged later."""
     scene.refuse(times=3)
     with scene.database.begin() as connection:
         phones.set_password(connection, "desk1", "sha256$00$00", NOW)
@@ -289,7 +292,7 @@ def test_a_new_password_ends_it(scene: Scene) -> None:
 
 
 def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]) -> None:
-    """A line a minute, with tenant and account."""
+    """The log has a line a minute, with tenant and account."""
     with scene.database.begin() as connection:
         grant = NewGrant("sub", "alice@acme.example", frozenset(), "at", NOW, "rt", None)
         alice = accounts.connect(
@@ -321,7 +324,7 @@ def test_the_log_names_the_phone(scene: Scene, json_log: list[dict[str, object]]
     ids=["a name", "a DN", "a password", "a person", "several"],
 )
 def test_the_log_has_unknown_names(scene: Scene, names: list[str], lines: list[str]) -> None:
-    """Whoever has mistyped a login finds it there; a line a minute for each address, and no secret."""
+    """The log has a line a minute for each address. A line names a mistyped login, but no secret."""
     for name in names:
         scene.refuse(name)
     scene.wait(WRITE_SECONDS)
@@ -329,7 +332,7 @@ def test_the_log_has_unknown_names(scene: Scene, names: list[str], lines: list[s
 
 
 def test_a_judge_that_fails_is_logged_and_goes_on(scene: Scene) -> None:
-    """The timer does not stop."""
+    """The timer runs on after an error."""
 
     def fail_once(_login: str) -> None:
         scene.told.append("once")
@@ -345,7 +348,7 @@ def test_a_judge_that_fails_is_logged_and_goes_on(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
 def test_unknown_names_of_the_only_tenant(scene: Scene) -> None:
-    """The last twenty, the last one first, each with its count; long ones are cut."""
+    """The page lists the last twenty names with their counts, the latest first. Long names are cut."""
     for number in range(MAX_UNKNOWN + 5):
         scene.refuse(f"room{number}")
     scene.refuse("desk01", times=2)
@@ -361,7 +364,7 @@ def test_unknown_names_of_the_only_tenant(scene: Scene) -> None:
 
 
 def test_unknown_names_of_several_tenants(scene: Scene) -> None:
-    """By the base; a bare name, or one below no base, only where a phone of the tenant is near."""
+    """The base decides the tenant. A name without a known base goes to the tenant whose phone is near."""
     scene.bind("lab", NEAR)
     scene.refuse("cn=desk9,ou=phones,dc=acme,dc=example", AWAY)
     scene.refuse("hall", HERE)
@@ -372,7 +375,7 @@ def test_unknown_names_of_several_tenants(scene: Scene) -> None:
 
 
 def test_a_flood_is_bounded(scene: Scene) -> None:
-    """So many names between two judgements, and so many phones elsewhere; known names go on being counted."""
+    """Names between two judgements and phones elsewhere are limited. Known names are still counted."""
     for number in range(2 * MAX_NOTED):
         scene.refused.note(f"name{number}", HERE)
     scene.refused.note("name0", HERE)
@@ -391,7 +394,7 @@ def test_a_flood_is_bounded(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
 def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few names in each turn of the reactor; those that can't be shown in the end are not judged at all."""
+    """Each turn of the reactor judges few names. Names beyond the shown number are not judged."""
     names = [f"cn=room{number},{'ou=a+ou=b+' * 8}ou=c,dc=acme,dc=example" for number in range(6 * MAX_UNKNOWN)]
     in_turn: list[int] = []
     call_later = scene.clock.callLater
@@ -413,7 +416,7 @@ def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeyp
 
 @pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
 def test_names_of_a_flood_that_are_not_judged_are_masked(scene: Scene) -> None:
-    """They are counted by address."""
+    """The masked names are counted by address."""
     scene.refused.note("desk01", AWAY)
     for number in range(4 * MAX_UNKNOWN):
         scene.refused.note(f"hunter{number}", HERE)
@@ -445,18 +448,18 @@ PASSWORDS = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_looks_like_a_name_of_the_house_is_shown(name: str) -> None:
-    """Words of phones' names with short numbers, extensions, MAC and e-mail addresses, and DNs of these."""
+    """Shown names are words of phones' names with short numbers, extensions, addresses, and DNs of such names."""
     assert shown_name(name, WORDS) == name
 
 
 @pytest.mark.parametrize("name", PASSWORDS)
 def test_what_may_be_a_password_is_masked(name: str) -> None:
-    """Whole: not even its length is shown; also a word with a short number that no phone is named after."""
+    """The mask hides even the length. A word with a short number is masked if no phone has such a name."""
     assert shown_name(name, WORDS) == MASK
 
 
 def test_the_digits_of_a_house_are_those_of_whole_parts() -> None:
-    """A MAC address is no word, and neither is its end; a phone that is named by a number allows others as long."""
+    """Neither a MAC address nor its end counts as a word. A phone's number allows numbers of the same length."""
     macs = ("805ec0123456", "SEP805EC0123456", "80:5e:c0:12:34:56", "80-5E-C0-12-34-56", "lab 805ec0123457")
     words = house_words([*macs, "anna1234567", "4930 123450"])
     assert words - house_words(()) == {"anna", "0000", "000000"}
@@ -464,7 +467,7 @@ def test_the_digits_of_a_house_are_those_of_whole_parts() -> None:
 
 
 def test_the_words_of_a_house_are_those_of_its_phones(scene: Scene) -> None:
-    """A name like that of a phone that was added in the meantime is shown."""
+    """Names like the name of a new phone are shown from then on."""
     scene.refuse("hunter2")
     scene.refuse("annex2", AWAY)
     names = ("desk1", "annex1")
@@ -477,7 +480,7 @@ def test_the_words_of_a_house_are_those_of_its_phones(scene: Scene) -> None:
 
 @pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
 def test_masked_names_are_apart_by_their_addresses(scene: Scene) -> None:
-    """The address is all that says which phone it is."""
+    """Only the address distinguishes masked names."""
     scene.refuse("hunter2", HERE)
     scene.refuse("monkey123", AWAY)
     scene.refuse("hunter3", HERE, times=2)

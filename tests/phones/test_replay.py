@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The searches of a recording are repeated among its own entries: with real names, and with pseudonyms."""
+"""A replay repeats the searches of a recording among the recorded entries, with real names and with pseudonyms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def of_phones(*, lenient: bool) -> list[Recording]:
 
 @cache
 def of_offices() -> Sequence[Recording]:
-    """What phones with a login ask anywhere in an office."""
+    """Return recordings of random searches in offices, by phones with a login and a single tenant."""
     by_desk: dict[tuple[int, int], list[Asked]] = defaultdict(list)
     for number in range(600):
         asked = search_of_office(number)
@@ -86,7 +86,7 @@ def _of_desk(seed: int, at: int, asked: Sequence[Asked]) -> Iterator[Recording]:
 
 
 def differences(recording: Recording) -> list[Difference]:
-    """What differs when the searches of a recording's file are repeated among its entries."""
+    """Return the differences after a repetition of the recorded searches."""
     [read] = load(dump(recording))
     found = replay(read, RecordedDirectory(read).find)
     searches = [(read.searches[at], one) for at, one in found]
@@ -97,7 +97,7 @@ def differences(recording: Recording) -> list[Difference]:
 
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
 def test_the_recorded_entries_answer_as_the_gateway_did(lenient: bool) -> None:
-    """But where a contact was found by a name that phones are not shown: how its Chinese characters are read."""
+    """A search by the reading of Chinese characters differs, because phones do not get the reading."""
     recordings = of_phones(lenient=lenient)
     assert sum(len(one.searches) + one.left_out for one in recordings) == len(CASES)
     assert [difference[0] for one in recordings for difference in differences(one)] == (
@@ -106,7 +106,7 @@ def test_the_recorded_entries_answer_as_the_gateway_did(lenient: bool) -> None:
 
 
 def test_they_answer_as_any_gateway_would() -> None:
-    """With books of others, labels, callers, entries for numbers; a book that is shared by its label is seen whole."""
+    """The offices have shared books, labels, callers and entries for numbers. Few searches differ."""
     searches = [search for one in of_offices() for search in one.searches]
     assert sum(len(search.found) > 0 for search in searches) > 50
     assert sum(len(differences(one)) for one in of_offices()) < len(searches) / 20
@@ -114,7 +114,7 @@ def test_they_answer_as_any_gateway_would() -> None:
 
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
 def test_pseudonyms_are_found_by_what_found_the_real_names(lenient: bool) -> None:
-    """The file notes all other searches, and what they find in it; so no search differs from the file."""
+    """The file notes the result of each other search, so no search differs from the file."""
     others = set()
     for recording in of_phones(lenient=lenient):
         changed = with_pseudonyms(recording, Random(7))
@@ -131,7 +131,7 @@ def test_pseudonyms_are_found_by_what_found_the_real_names(lenient: bool) -> Non
 
 
 def test_pseudonyms_are_found_in_any_office() -> None:
-    """No search differs from the file, and the file notes few."""
+    """No search differs from the file, and the file has few notes."""
     changed = [with_pseudonyms(recording, Random(at)) for at, recording in enumerate(of_offices())]
     assert [difference for one in changed for difference in differences(one)] == []
     notes = [search.note for one in changed for search in one.searches]
@@ -139,7 +139,7 @@ def test_pseudonyms_are_found_in_any_office() -> None:
 
 
 def test_what_differs_is_said() -> None:
-    """An entry that is gone, one that is new, another result."""
+    """A difference is a missing entry, a new entry, or another result code."""
     recording = record(phonebook(), requests(MÜLLER, replace(MÜLLER, base="uid=x")))
     first, *others = recording.entries
     new = replace(first, dn=re.sub("uid=[^,]*", "uid=new", first.dn))
@@ -152,7 +152,7 @@ def test_what_differs_is_said() -> None:
 
 
 def test_of_a_cut_answer_nothing_may_be_missing() -> None:
-    """Of a page, a list view, and what a limit has cut: there may be more now."""
+    """A page, a list view or a limited answer may have more entries now, but none may be missing."""
     request = pdu.search(BASE, 2, encode(Present("cn")), ("cn",))
     messages = [
         pdu.message(2, pdu.search(BASE, 2, encode(Present("cn")), ("cn",), size=3)),
@@ -169,14 +169,14 @@ def test_of_a_cut_answer_nothing_may_be_missing() -> None:
 
 
 def test_a_search_without_a_login_is_not_repeated() -> None:
-    """Neither before the bind, nor after a bind that was refused."""
+    """The recorded search has no successful bind, so the replay leaves the search out."""
     recording = record(phonebook(), requests(MÜLLER), PHONE, is_bound=False)
     assert [(one.code, one.is_bound) for one in recording.searches] == [(50, False)]
     assert differences(recording) == []
 
 
 def test_callers_are_found_by_their_numbers_again() -> None:
-    """In a book that nobody may browse, of which nothing but the name and the number is recorded."""
+    """The recording has only the name and the number of a caller, and the replay finds the caller."""
     guest = Viewer(f"cn=hall,ou=phones,{BASE}", (Access("acme"),))
     number = SearchRequest(BASE, Scope.WHOLE_SUBTREE, Equality("telephoneNumber", b"0301234567"), attributes=("cn",))
     recording = record(phonebook(sharing=Sharing.CALLERS), requests(number, MÜLLER), guest)
@@ -215,7 +215,7 @@ def test_callers_at_a_site_are_found_again(viewer: Viewer) -> None:
 @pytest.mark.parametrize("form", PHONE_FORMATS, ids=str)
 @pytest.mark.parametrize("lenient", [True, False], ids=["lenient", "strict"])
 def test_numbers_are_found_in_the_format_of_the_phone(form: NumberFormat, lenient: bool) -> None:
-    """With which they were recorded, of contacts and of callers."""
+    """The replay finds contacts and callers in the number format of the recording."""
     formatter = number_formatter(form, naming_context(lenient=lenient))
     search = replace(MÜLLER, attributes=("cn", "telephoneNumber", "mobile"))
     number = replace(search, filter=Equality("telephoneNumber", b"+49301234567"))
@@ -230,7 +230,7 @@ def test_numbers_are_found_in_the_format_of_the_phone(form: NumberFormat, lenien
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.jsonl")), ids=lambda file: file.stem)
 def test_a_recording_finds_what_it_found(file: Path, request: pytest.FixtureRequest) -> None:
-    """A recording that is put into ``tests/data/recordings`` is a test."""
+    """Each recording in ``tests/data/recordings`` is a test."""
     request.addfinalizer(lambda: configure_aliases({}))
     for recording in load(file.read_text()):
         assert not recording.is_plain
@@ -240,5 +240,5 @@ def test_a_recording_finds_what_it_found(file: Path, request: pytest.FixtureRequ
 
 
 def test_there_are_recordings_of_the_vendors() -> None:
-    """Of Yealink, Snom and Cisco at least."""
+    """The folder has recordings of Yealink, Snom and Cisco."""
     assert {f"{vendor}.jsonl" for vendor in SHEETS} <= {file.name for file in FOLDER.iterdir()}

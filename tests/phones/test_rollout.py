@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lists of phones as spreadsheet programs write them, and what is wrong with a line."""
+"""The tests read lists of phones from spreadsheet programs, and report the errors of each line."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_what_spreadsheets_write(octets: bytes) -> None:
 
 
 def test_the_separator_may_be_declared() -> None:
-    """As Excel does in a first line of its own."""
+    """Excel declares the separator in an additional first line."""
     assert read_rows("sep=;\r\n" + GOOD.replace(",", ";")) == ((3, READ[0][1]),)
 
 
 def test_headings_in_any_order_and_in_german() -> None:
-    """A column that is not known is left out of account."""
+    """An unknown column is ignored."""
     ((number, row),) = read_rows("Modell;Raum;Telefon\nsnom;17;hall\n")
     assert (number, row["name"], row["model"]) == (2, "hall", "snom")
 
@@ -93,7 +93,7 @@ def test_no_list(text: str, reason: str) -> None:
 
 
 def test_all_errors_of_each_line() -> None:
-    """And the line as it was written, to be found again."""
+    """The errors come with the line as written."""
     rows = (
         (2, {"name": "desk1", "account": "alice@ACME.example", "model": "Poly, Polycom", "mac": "0015.65aa.bbcc"}),
         (3, {"name": "", "model": "snom"}),
@@ -150,7 +150,7 @@ def phones(text: str) -> list[NewPhone]:
 
 
 def test_files_are_named_as_vendors_ask_for_them() -> None:
-    """By the MAC address where it is known, else by the phone; a phone without a file has a sheet."""
+    """A file has the MAC address in its name, or else the phone's name. Every phone has a sheet."""
     files = make_files(
         phones(
             "name,model,mac\nd1,yealink,001565AABBCC\nd2,mitel,00085d000001\nd3,grandstream,000b82000001\n"
@@ -177,7 +177,7 @@ def test_files_are_named_as_vendors_ask_for_them() -> None:
 
 @pytest.mark.parametrize("model", [*MODELS, "other"])
 def test_a_sheet_says_what_to_enter_in_the_phone(model: str) -> None:
-    """The steps through its menus, and its own filters, with the placeholder of its vendor."""
+    """A sheet has the steps and the filters, with the placeholder of the vendor."""
     vendor, site = vendors_of(model)[0], replace(SITE, server=ServerAddress("phonebook.example", 389, 636))
     sheets = unescape(make_files(phones(f"name,model\nd1,{model}\n"), site, RENDER)["sheets.html"].decode())
     steps = [with_names(step, "<b>{}</b>".format, str) for step in vendor.steps]
@@ -188,7 +188,7 @@ def test_a_sheet_says_what_to_enter_in_the_phone(model: str) -> None:
 
 
 def test_a_sheet_says_that_a_phone_cannot_connect() -> None:
-    """Where phone and gateway share no encryption, there is nothing to enter."""
+    """The phone and the gateway share no encryption, so the sheet has nothing to enter."""
     site = replace(SITE, server=ServerAddress("phonebook.example", 389, start_tls=True, require_tls=True))
     sheets = unescape(make_files(phones("name,model\nd1,escene\n"), site, RENDER)["sheets.html"].decode())
     assert "This phone can’t connect" in sheets

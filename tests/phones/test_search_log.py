@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The last searches of phones: kept in bounds, forgotten when they should be."""
+"""The log keeps the last searches of phones within limits, and forgets them in time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def messages(kept: SearchLog, login: str = DESK1) -> list[bytes]:
 
 
 def test_the_newest_come_first_and_the_oldest_go() -> None:
-    """Each phone has a ring of its own."""
+    """Each phone has its own limit."""
     clock = Clock()
     kept = SearchLog(clock.seconds)
     for number in range(SEARCHES_PER_PHONE + 5):
@@ -48,14 +48,14 @@ def test_the_newest_come_first_and_the_oldest_go() -> None:
 
 
 def test_a_long_message_is_not_kept(kept: SearchLog) -> None:
-    """That it came is."""
+    """The log notes the search without its message."""
     observe(kept, message=b"x" * (MAX_MESSAGE_BYTES + 1))
     observe(kept, message=b"x" * MAX_MESSAGE_BYTES)
     assert messages(kept) == [b"x" * MAX_MESSAGE_BYTES, b""]
 
 
 def test_all_phones_together_are_bounded(kept: SearchLog, monkeypatch) -> None:
-    """Those that have not searched for longest are forgotten, whole."""
+    """Beyond the limit, the log forgets all searches of the phones that have been silent longest."""
     monkeypatch.setattr(search_log, "MAX_SEARCHES", 10)
     for _ in range(4):
         observe(kept, "a")
@@ -69,7 +69,7 @@ def test_all_phones_together_are_bounded(kept: SearchLog, monkeypatch) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["", "", *"abcdef", None])), max_size=200))
 def test_the_count_is_right(steps: list[tuple[str, str | None]]) -> None:
-    """Whatever comes, goes and gets another name."""
+    """The count stays right through new searches, forgotten searches and renamed logins."""
     kept = SearchLog(Clock().seconds)
     for login, successor in steps:
         if successor is None:
@@ -85,7 +85,7 @@ def test_the_count_is_right(steps: list[tuple[str, str | None]]) -> None:
     ids=["another password", "another name", "a name that has searched", "removed"],
 )
 def test_searches_follow_a_login_that_ends(successor: str, found: dict[str, int]) -> None:
-    """To the login under which the same phone goes on."""
+    """The searches move to the new login of the same phone."""
     kept = SearchLog(Clock().seconds)
     for login in (DESK1, DESK2, DESK1):
         observe(kept, login)
@@ -95,14 +95,14 @@ def test_searches_follow_a_login_that_ends(successor: str, found: dict[str, int]
 
 
 def test_what_is_forgotten_is_gone(kept: SearchLog) -> None:
-    """Also for those who have not taken it yet."""
+    """Forgotten searches are not among the updates either."""
     observe(kept)
     kept.forget(DESK1)
     assert (kept.searches_of(DESK1), kept.take_updates()) == ((), {})
 
 
 def test_what_is_fresh_is_taken_once(kept: SearchLog) -> None:
-    """The last search of a phone, and whether one has found something since."""
+    """An update has the phone's last search, and the last successful search since then."""
     observe(kept, message=b"found", entries=3)
     observe(kept, message=b"nothing", entries=0)
     observe(kept, DESK2, b"failed", 0, ResultCode.NO_SUCH_OBJECT)
@@ -113,7 +113,7 @@ def test_what_is_fresh_is_taken_once(kept: SearchLog) -> None:
 
 
 def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
-    """What nobody searched for is not kept: it may be another company's; and only so many addresses are."""
+    """The log keeps a limited number of addresses, and no message, which may belong to another company."""
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 2)
     clock = Clock()
     kept = SearchLog(clock.seconds)
@@ -128,7 +128,7 @@ def test_strangers_are_counted_by_address_alone(monkeypatch) -> None:
 
 
 def test_somebody_is_told_of_each() -> None:
-    """By its login."""
+    """The observer gets the login of each search by a phone."""
     told: list[str] = []
     kept = SearchLog(Clock().seconds, told.append)
     observe(kept)
@@ -137,7 +137,7 @@ def test_somebody_is_told_of_each() -> None:
 
 
 def test_what_counts_as_found() -> None:
-    """Entries came, and nothing but the limit ended it."""
+    """A search found something if entries came and nothing but the size limit cut the answer."""
 
     def found(entries: int, code: ResultCode) -> bool:
         return LoggedSearch(DESK1, "", b"", entries, code, 0.0, 0.0).has_entries
@@ -147,14 +147,14 @@ def test_what_counts_as_found() -> None:
 
 
 def test_a_repr_holds_no_name_and_no_number() -> None:
-    """It may get into a log."""
+    """A repr may get into a log."""
     search = LoggedSearch(DESK1, "192.0.2.1", b"(cn=anna)", 1, OK, 0.0, 0.0)
     assert "anna" not in repr(search)
     assert "desk1" not in repr(search)
 
 
 def test_what_is_told_to_another_gateway_is_told_once() -> None:
-    """Also when the clock is set back; the other log sorts searches by time."""
+    """The clock may be set back meanwhile. The other log sorts searches by time."""
     clock = Clock()
     kept, other = SearchLog(clock.seconds), SearchLog(clock.seconds)
     observe(kept, message=b"1")
@@ -177,7 +177,7 @@ def test_what_is_told_to_another_gateway_is_told_once() -> None:
 
 
 def test_more_than_is_kept_is_not_told(kept: SearchLog) -> None:
-    """A phone that is forgotten begins anew."""
+    """Only kept searches are sent, and a forgotten phone begins anew."""
     observe(kept, message=b"first")
     kept.take_unsent()
     for number in range(SEARCHES_PER_PHONE + 5):
@@ -189,7 +189,7 @@ def test_more_than_is_kept_is_not_told(kept: SearchLog) -> None:
 
 
 def test_of_too_many_the_searches_of_the_last_phones_are_told(kept: SearchLog) -> None:
-    """The rest is not told later."""
+    """The log never sends the other searches later."""
     for number, login in enumerate((DESK1, DESK2, DESK1, "cn=desk3", "cn=desk3")):
         observe(kept, login, b"%d" % number)
     assert [one.message for one in kept.take_unsent(3).searches] == [b"1", b"3", b"4"]
@@ -203,7 +203,7 @@ def test_of_too_many_the_searches_of_the_last_phones_are_told(kept: SearchLog) -
 
 
 def test_searches_of_another_gateway_come_late() -> None:
-    """They take their places by time, push out the oldest, and are neither stored nor told here."""
+    """Received searches are sorted by time and push out the oldest. The log neither stores nor sends them."""
     clock = Clock()
     here, there = SearchLog(clock.seconds), SearchLog(clock.seconds)
     observe(here, message=b"first")
@@ -237,7 +237,7 @@ def test_a_gateway_sends_only_its_own_searches_of_a_phone() -> None:
 
 
 def test_refusals_that_are_told_are_bounded(kept: SearchLog, monkeypatch) -> None:
-    """Anybody can be refused."""
+    """The number of refused addresses is limited, because anybody can be refused."""
     monkeypatch.setattr(search_log, "MAX_REFUSED_ADDRESSES", 3)
     for number in range(5):
         kept.observe(FinishedSearch("", f"192.0.2.{number}", b"", 0, ResultCode.INSUFFICIENT_ACCESS_RIGHTS, 0.0))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""vCards in both versions, from entries of the directory; ``tests/cli/test_export.py`` has those of exports."""
+"""The tests write vCards in both versions from entries of the directory.
+
+Exports have their tests in ``tests/cli/test_export.py``.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def entry_of(contact: Contact, *, photos: bool = False) -> Entry:
 
 
 def test_version_3() -> None:
-    """What RFC 2426 has otherwise: types, the label of an address, the photo."""
+    """Types, the label of an address and the photo follow RFC 2426."""
     assert lines(FULL, V3) == [
         "BEGIN:VCARD",
         "VERSION:3.0",
@@ -105,14 +108,14 @@ def test_an_address_that_is_not_known_as_a_whole() -> None:
 
 
 def test_some_properties() -> None:
-    """What frames a card is there in any case."""
+    """The framing properties are there in any case."""
     wanted = frozenset(("FN", "TEL"))
     names = [line.partition(":")[0].partition(";")[0] for line in lines(FULL, V4, properties=wanted)]
     assert names == ["BEGIN", "VERSION", "FN", "TEL", "TEL", "END"]
 
 
 def test_all_of_an_entry() -> None:
-    """The card says what the entry says; each number is there once, with the best type."""
+    """The card has the values of the entry, and each number once with the best type."""
     contact = person(
         "c1",
         "Jörg Müller",
@@ -158,13 +161,13 @@ def test_all_of_an_entry() -> None:
 
 
 def test_a_number_of_another_kind_alone() -> None:
-    """The copy in telephoneNumber does not make a mobile number one at work."""
+    """The copy in telephoneNumber does not turn a mobile number into a work number."""
     card = card_of_entry(entry_of(person("c1", "A B", (Kind.MOBILE, "0171 1234567"))), None)
     assert [telephone.types for telephone in card.telephones] == ["cell"]
 
 
 def test_a_number_in_a_phones_own_format() -> None:
-    """A number that is no global one is a text."""
+    """A number outside the global format is written as text."""
     formatter = number_formatter(NumberFormat.NATIONAL, naming_context())
     [telephone] = card_of_entry(entry_of(person("c1", "A B", (Kind.WORK, "030 1234567"))), formatter).telephones
     assert (telephone.text, telephone.uri) == ("030 1234567", "")
@@ -181,13 +184,13 @@ def test_a_number_in_a_phones_own_format() -> None:
     ],
 )
 def test_the_parts_of_a_name(contact: Contact, family: str, given: str) -> None:
-    """A company has none; an entry without a given name has its whole name as the family name."""
+    """A company has no parts of a name. An entry without a given name has the whole name as the family name."""
     card = card_of_entry(entry_of(contact), None)
     assert (card.family_name, card.given_name) == (family, given)
 
 
 def test_several_addresses() -> None:
-    """An entry does not tell whose parts they are, so each is there as a whole."""
+    """An entry does not say which address has the parts, so each address is written as a whole."""
     card = card_of_entry(entry_of(person("c1", "A B", addresses=(HOME, WORK))), None)
     assert [address.lines for address in card.addresses] == [HOME.lines, WORK.lines]
     assert card.addresses[1].street == "Straße $2, Hof\\Tor, Köln"

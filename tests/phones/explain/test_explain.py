@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is told of a query: how it is understood, where it was looked, what was found and why, and what was not."""
+"""The tests show the explanation of a query, with the books, the contacts found and the near misses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ KIRA = Contact("f1", name="Kira File", phones=(phone(Kind.WORK, "030 1112233"),)
 def sight_of(
     viewer: Viewer, *contacts: Contact, key: str = "alice", name: str = ALICE, sharing: Sharing = Sharing.PRIVATE
 ) -> PhoneView:
-    """A phone before one book."""
+    """Return the view of a phone on one book."""
     book = build_book(naming_context(), key, name, sharing, contacts, {}, per_number=False)
     return PhoneView(dit_of_books(book, context=naming_context()), viewer, "acme")
 
@@ -98,7 +98,10 @@ def test_a_contact_without_the_label_that_a_group_sees(viewer: Viewer, reasons: 
 
 
 def test_what_a_pbx_puts_around_a_number() -> None:
-    """Is removed and told where there is a rule; else it is told what seems to be no part of the number."""
+    """A strip setting removes the added text, and a note says so.
+
+    Without the setting, a note names the text that seems foreign.
+    """
     told = explained("L0#0301234567", sight(strip=("l0#",)))
     assert (told.query.kind, told.numbers) == (QueryKind.NUMBER, (NumberVariant("+49301234567", NumberReading.TYPED),))
     assert [(note.code, str(note.message)) for note in told.notes if note.code != "region"] == [
@@ -130,7 +133,7 @@ def test_what_a_pbx_puts_around_a_number() -> None:
     ],
 )
 def test_a_number_and_what_it_may_mean(desk: PhoneView, asked: str, numbers: list[tuple[str, NumberReading]]) -> None:
-    """Each number once, with how it was read."""
+    """The explanation lists each number once, with the reading that led to the number."""
     assert explained(asked, desk).numbers == tuple(NumberVariant(*one) for one in numbers)
 
 
@@ -155,7 +158,7 @@ def test_a_number_at_a_site_is_told_with_and_without_the_area_code(
     [("685", ["ann", "hans"]), ("0301", ["hans", "zoe"]), ("204", ["zentrale"]), ("sip:0301@pbx.example", [])],
 )
 def test_few_digits_may_be_typed(desk: PhoneView, asked: str, uids_found: list[str]) -> None:
-    """The beginning of a number, or letters on the keys; what the phone sends when it rings is told besides."""
+    """Few digits find beginnings of numbers and letters on the keys. A note gives the filter of an incoming call."""
     told = explained(asked, desk)
     assert found(told) == uids_found
     ringing = f"(|(telephoneNumber={asked})(mobile={asked})(homePhone={asked}))"
@@ -171,7 +174,7 @@ def test_few_digits_may_be_typed(desk: PhoneView, asked: str, uids_found: list[s
     ("viewer", "own"), [(DESK, [(ALICE, BookAccess.OWN)]), (HALL, [])], ids=["of an account", "of nobody"]
 )
 def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, BookAccess]]) -> None:
-    """One's own first; a private one of somebody else is none of them."""
+    """The account's own book comes first. The list leaves out private books of other accounts."""
     books = [*own, (BOB, BookAccess.SHARED), ("directory", BookAccess.DIRECTORY), (CAROL, BookAccess.CALLERS)]
     assert explained("x", sight(viewer)).books == tuple(SearchedBook(*book) for book in books)
 
@@ -210,7 +213,7 @@ def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, BookA
          "whole", "presence", "other"],
 )  # fmt: skip
 def test_why_it_was_found(desk: PhoneView, asked: str, uid: str, held: list[MatchedTerm]) -> None:
-    """The values that make the filter true, and in which form."""
+    """A match lists the values that make the filter true, and the form of each match."""
     told = explained(asked, desk)
     assert found(told) == [uid] * bool(uid)
     assert [match.matched_terms for match in told.matches] == [tuple(held)] * bool(uid)
@@ -225,7 +228,7 @@ def test_a_number_in_its_former_form_is_the_same_number() -> None:
 
 
 def test_a_caller_of_a_book_that_cannot_be_browsed(desk: PhoneView) -> None:
-    """It is found by its number, and is no miss."""
+    """The number finds the contact, and the explanation counts no miss. The name of the book stays hidden."""
     told = explained("0171 7654321", desk)
     assert [(match.name, match.book) for match in told.matches] == [("Iwan Muller", "")]
     assert told.misses == ()
@@ -270,7 +273,7 @@ def test_a_caller_of_a_book_that_cannot_be_browsed(desk: PhoneView) -> None:
     ],
 )
 def test_why_it_was_not_found(desk: PhoneView, asked: str, misses: dict[str, MissReason]) -> None:
-    """Each contact that comes near, with the reason."""
+    """The explanation gives a reason for each contact that nearly matches."""
     assert missed(explained(asked, desk)) == misses
 
 
@@ -295,7 +298,7 @@ def test_why_it_was_not_found(desk: PhoneView, asked: str, misses: dict[str, Mis
     ],
 )
 def test_words_that_nobody_has(desk: PhoneView, asked: str, words: list[str]) -> None:
-    """Of several typed words, those that no contact has that the phone sees."""
+    """A note names each typed word that no contact visible to the phone has."""
     notes = [note for note in explained(asked, desk).notes if note.code == "no_such_word"]
     assert [note.message.values["word"] for note in notes] == words
 
@@ -320,7 +323,7 @@ def test_words_that_nobody_has(desk: PhoneView, asked: str, words: list[str]) ->
     ],
 )
 def test_what_is_no_name_and_no_whole_number(asked: str, codes: list[str]) -> None:
-    """A star behind a number with an outside line that is not set, a placeholder, and a number that was withheld."""
+    """Notes name a star behind a number with an unset outside line, a placeholder, and an anonymous caller."""
     notes = [note.code for note in explained(asked, sight(outside_line="")).notes]
     assert [code for code in notes if code in ("star", "placeholder", "empty_number")] == codes
 
@@ -346,7 +349,7 @@ def test_what_is_no_name_and_no_whole_number(asked: str, codes: list[str]) -> No
     ],
 )
 def test_nothing_was_typed(asked: str, lenient: bool, count: int, codes: list[str]) -> None:
-    """The list of everybody, and what a phone sends in its place."""
+    """A search without text, or with a star alone, lists everybody, and the notes say so."""
     told = explained(asked, sight(lenient=lenient))
     assert (told.entry_count, [note.code for note in told.notes]) == (count, codes)
 
@@ -378,14 +381,14 @@ _BY_A_SETTING = " lists everybody before anything is typed only with this settin
     ],
 )
 def test_the_setting_that_lists_everybody(desk: PhoneView, model: str, messages: list[str]) -> None:
-    """Of each family of the phone's make, or where none is known, the form that the filter needs."""
+    """The notes name the setting of each family of the phone's make, or the form that the filter needs."""
     first, *others = [str(note.message) for note in explained("*", desk, model=model).notes]
     assert first == f"{_TYPED_NOTHING}The phone gets all of them, in the order of their names: 7."
     assert others == messages
 
 
 def test_the_setting_and_the_filter_where_nobody_is_listed() -> None:
-    """The phone asked, but its filter has no star."""
+    """The phone searched without text, but its filter has no star. Notes give the setting and the filter."""
     told = explained("(cn=)", sight(lenient=False), model="snom")
     assert [note.code for note in told.notes] == ["list_setting", "list_filter"]
 
@@ -400,7 +403,7 @@ def test_the_setting_and_the_filter_where_nobody_is_listed() -> None:
     ],
 )
 def test_how_many_of_everybody(model: str, size_limit: int, messages: list[str]) -> None:
-    """As many as the gateway sends, and those that the phone asks for by our settings."""
+    """A note says how many contacts the gateway sends. A second note follows if the phone's settings ask for fewer."""
     contacts = tuple(Contact(uid=f"c{number}", name=f"Person {number:02}") for number in range(60))
     told = explained("", sight_of(DESK, *contacts), model=model, size_limit=size_limit)
     assert [match.name for match in told.matches] == [contact.name for contact in contacts[:50]]
@@ -419,20 +422,23 @@ def test_the_star_is_no_obstacle_once_the_outside_line_is_set(desk: PhoneView) -
 
 
 def test_who_is_found_is_no_miss_and_hides_what_is_merely_like(desk: PhoneView) -> None:
-    """Numbers in the neighbourhood of one that was found are no news."""
+    """If the number is found, the explanation leaves out contacts with similar numbers."""
     told = explained("030 7654321", desk)
     assert (found(told), told.misses) == (["meier"], ())
 
 
 def test_a_private_copy_of_who_was_found_is_no_news(desk: PhoneView) -> None:
-    """The same person in Dave's book is not spoken of; in a book that is seen it is."""
+    """The explanation names a duplicate in a visible book, but none in a private book."""
     assert missed(explained("030 1234567", desk)) == {"hans2": MissReason.DUPLICATE}
     assert found(explained("030 1234567", sight(HALL))) == ["hans2"]
     assert missed(explained("030 1234567", sight(HALL))) == {}
 
 
 def test_a_base_that_leaves_them_out(desk: PhoneView) -> None:
-    """A label's branch has the contacts of the label alone, and other books' none."""
+    """The branch of a label holds only the contacts with this label.
+
+    The explanation names contacts outside the base.
+    """
     told = explained("karin", desk, base=CUSTOMERS)
     assert (told.base, [match.dn for match in told.matches], told.misses) == (CUSTOMERS, [f"uid=meier,{CUSTOMERS}"], ())
     assert missed(explained("theresa", desk, base=CUSTOMERS)) == {"theresa": MissReason.OUTSIDE_BASE}
@@ -443,7 +449,7 @@ def test_a_base_that_leaves_them_out(desk: PhoneView) -> None:
 
 
 def test_a_limit_that_cuts_them_off(desk: PhoneView) -> None:
-    """Those behind it are told of."""
+    """The explanation names the contacts that the size limit leaves out."""
     told = explained("mul", desk, size_limit=1)
     assert (found(told), told.entry_count, told.complete) == (["ann"], 1, False)
     assert missed(told) == {
@@ -453,7 +459,7 @@ def test_a_limit_that_cuts_them_off(desk: PhoneView) -> None:
 
 
 def test_a_phone_that_gets_an_entry_for_each_number() -> None:
-    """Who has none is not there for it, and numbers have one attribute."""
+    """Such a phone gets no contact without a number, and all numbers have the same attribute."""
     cisco = sight(CISCO)
     assert found(explained("karin", cisco)) == ["meier-2", "meier-1"]
     assert missed(explained("theresa", cisco)) == {"theresa": MissReason.NO_NUMBER}
@@ -462,7 +468,7 @@ def test_a_phone_that_gets_an_entry_for_each_number() -> None:
 
 
 def test_what_is_in_the_way_in_ones_own_book_is_told_first() -> None:
-    """Before that somebody else's private book has it too; a user is not told of that at all."""
+    """Misses in visible books come before misses in private books. A user learns nothing of the private books."""
     told = explained("(mobile=01712345678*)", sight(CISCO))
     assert [(miss.reason, miss.book) for miss in told.misses][:3] == [
         (MissReason.NUMBER_ENTRIES, ALICE), (MissReason.NUMBER_ENTRIES, BOB), (MissReason.PRIVATE_BOOK, DAVE)
@@ -482,7 +488,7 @@ def test_what_is_in_the_way_in_ones_own_book_is_told_first() -> None:
     ],
 )
 def test_matching_by_the_letter(asked: str, found_by_letter: list[str], misses: dict[str, MissReason]) -> None:
-    """What people would find, and RFC 4517 does not."""
+    """The explanation names contacts that lenient matching would find and RFC 4517 does not."""
     told = explained(asked, sight(lenient=False))
     assert (told.lenient, found(told)) == (False, found_by_letter)
     mine = {uid: reason for uid, reason in missed(told).items() if uid in ("hans", "hans2")}
@@ -490,7 +496,7 @@ def test_matching_by_the_letter(asked: str, found_by_letter: list[str], misses: 
 
 
 def test_the_nearest_come_first_and_few(desk: PhoneView) -> None:
-    """The rest is counted."""
+    """The nearest contacts come first. Behind a limit, the explanation only counts the others."""
     told = explained("0171 7654322", desk)
     assert [(miss.name, miss.reason) for miss in told.misses] == [
         ("Iwan Muller", MissReason.LAST_DIGITS), ("Karla Kolumna", MissReason.LAST_DIGITS)
@@ -507,7 +513,10 @@ ADMINISTRATOR = ExplanationReader(hides_private_books=True, is_admin=True)
 
 @pytest.mark.parametrize("asked", ["0171 7654399", "(&(mobile=01717654399)(sn=nobody))"])
 def test_an_administrator_is_told_that_somebody_has_the_number(desk: PhoneView, asked: str) -> None:
-    """Nothing else of the book, whatever else the filter asks; a user is not told that there is one."""
+    """The administrator learns nothing else of the contact, whatever else the filter asks.
+
+    A user does not learn of the contact.
+    """
     assert explained(asked, desk, reader=USER).misses == ()
     [miss] = explained(asked, desk, reader=ADMINISTRATOR).misses
     assert (miss.reason, miss.name, miss.dn, miss.book) == (MissReason.PRIVATE_BOOK, "", "", "")
@@ -522,7 +531,7 @@ def test_an_administrator_is_told_that_somebody_has_the_number(desk: PhoneView, 
 )  # fmt: skip
 @pytest.mark.parametrize("reader", [USER, ADMINISTRATOR], ids=["user", "administrator"])
 def test_nobody_can_feel_for_what_others_have(desk: PhoneView, reader: ExplanationReader, asked: str) -> None:
-    """Neither names nor parts of numbers, in books that are private or tell callers' names alone."""
+    """The explanation reveals neither names nor parts of numbers from private books and books for callers' names."""
     told = explained(asked, desk, reader=reader)
     everything = repr([(miss.name, miss.dn, miss.book, str(miss.message)) for miss in told.misses])
     assert not {miss.reason for miss in told.misses} & {MissReason.PRIVATE_BOOK, MissReason.CALLERS_BOOK}
@@ -531,7 +540,10 @@ def test_nobody_can_feel_for_what_others_have(desk: PhoneView, reader: Explanati
 
 @pytest.mark.parametrize("administers", [False, True], ids=["user", "administrator"])
 def test_ones_own_other_book_is_told_of(desk: PhoneView, administers: bool) -> None:
-    """It is private and the phone is of another account; the reader may read it all the same, and nobody else's."""
+    """The reader's own private book is named, though the phone belongs to another account.
+
+    Books of other people are not named.
+    """
     reader = ExplanationReader(hides_private_books=True, is_admin=administers, own_books=frozenset(("dave",)))
     [miss] = explained("kolumna", desk, reader=reader).misses
     assert str(miss.advice) == "This contact is yours. If you share your contacts, this phone finds it, too."
@@ -540,7 +552,7 @@ def test_ones_own_other_book_is_told_of(desk: PhoneView, administers: bool) -> N
 
 
 def test_a_user_gets_no_advice_for_administrators(desk: PhoneView) -> None:
-    """No command, and no setting."""
+    """The advice to a user names no command."""
     [miss] = explained("(&(telephoneNumber=*)(sn=stumm*))", desk, reader=USER).misses
     assert "ldapgw" not in str(miss.advice)
 
@@ -548,7 +560,7 @@ def test_a_user_gets_no_advice_for_administrators(desk: PhoneView) -> None:
 @pytest.mark.no_cover
 @pytest.mark.parametrize("reader", [USER, ADMINISTRATOR], ids=["user", "administrator"])
 def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
-    """What is told is the same where others have nothing at all, but for the one sentence to an administrator."""
+    """The explanation is the same without the hidden books, except for the sentence for an administrator."""
     sentences = 0
     for number in range(300):
         asked = search(number)
@@ -573,7 +585,7 @@ def test_nothing_of_others_shows_through(reader: ExplanationReader) -> None:
 
 
 def test_what_is_to_be_known_of_terms(desk: PhoneView) -> None:
-    """Each is told of once."""
+    """Each term with a peculiarity gets a single note."""
     read = "(415) 555-0100 has neither a country code nor a leading 0, so it was read as a number in the region DE: "
     notes = {
         "(IMHandle=x*)": ("unknown_attribute", "(IMHandle=x*) never matches: no entry has that attribute."),
@@ -596,7 +608,7 @@ ASKED = Asked(held(AWKWARD.dit))
 @settings(max_examples=examples(80), deadline=None)
 @given(ASKED.filters())
 def test_any_filter_can_be_explained(sought: Filter) -> None:
-    """What is found is what the search finds, and nobody is both found and missed."""
+    """The matches are the results of the search, and no entry is both a match and a miss."""
     told = explain(PhoneQuery("", QueryKind.FILTER, sought), AWKWARD, size_limit=1000, reader=OPERATOR)
     entries = AWKWARD.search(sought, awkward.BASE, 1000).entries
     assert told.entry_count == len(entries)
@@ -610,7 +622,7 @@ def test_any_filter_can_be_explained(sought: Filter) -> None:
     [("kira", "group:sales", "shared"), ("0301112233", "group:sales", "callers"), ("kira", "callers", "shared")],
 )
 def test_the_sharing_of_a_file(asked: str, sharing: str, advice: str) -> None:
-    """It is in the configuration, and no command changes it."""
+    """The configuration sets the sharing of a file, so the advice names the setting and no command."""
     [miss] = explained(asked, sight_of(HALL, KIRA, key="file:sales", name="sales", sharing=Sharing(sharing))).misses
     assert miss.reason in (MissReason.GROUP_BOOK, MissReason.CALLERS_BOOK)
     assert str(miss.advice) == (
@@ -631,7 +643,7 @@ def test_the_sharing_of_a_file(asked: str, sharing: str, advice: str) -> None:
     ],
 )
 def test_a_contact_to_correct_in_a_file(asked: str, advice: str) -> None:
-    """Nobody can correct it at Google."""
+    """The advice names the file, because the contact cannot be corrected at Google."""
     view = sight_of(HALL, KIRA, key="file:sales", name="sales", sharing=Sharing.SHARED)
     for reader in (OPERATOR, USER):
         assert [str(miss.advice) for miss in explained(asked, view, reader=reader).misses] == [advice]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Explanations for the pages: before what is served at that moment, and on another thread than phones are."""
+"""The pages get explanations from the served directory, and another thread than the phones' does the work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DESK = PhoneLogin("Desk1", "acme", 1, NumberMode.VALUES, "sha256$00$00", 0.0)
 
 
 class Thread:
-    """Work that is done when somebody lets it."""
+    """The double queues the work of a thread until a test runs the work."""
 
     def __init__(self) -> None:
         self.waiting: list[Callable[[], object]] = []
@@ -46,7 +46,7 @@ def served() -> Snapshot:
 
 
 def test_it_is_worked_out_elsewhere() -> None:
-    """By the directory that was served when it was asked, whatever is served meanwhile."""
+    """Another thread explains the query with the directory that was served at the time of the question."""
     thread = Thread()
     now = [served()]
     explainer = PhoneExplainer(lambda: now[0], 1000, thread, lambda: 0.0)
@@ -60,7 +60,7 @@ def test_it_is_worked_out_elsewhere() -> None:
 
 
 def test_a_phone_that_is_not_served() -> None:
-    """There is nothing to tell of it yet."""
+    """The explainer returns None for a phone without a served directory."""
     explainer = PhoneExplainer(lambda: Snapshot(Dit((), Features("1"))), 1000, Thread(), lambda: 0.0)
     assert result_of(explainer.explain(DESK, *question("meier"))) is None
 
@@ -71,7 +71,7 @@ def test_a_phone_that_is_not_served() -> None:
     ids=["no filter", "no base"],
 )
 def test_what_cannot_be_explained(asked: str, base: str, error: type[Exception]) -> None:
-    """The errors of the engine reach who has asked."""
+    """The caller gets the errors of the engine."""
     explainer = PhoneExplainer(served, 1000, maybeDeferred, lambda: 0.0)
     with pytest.raises(error):
         result_of(explainer.explain(DESK, *question(asked, base)))

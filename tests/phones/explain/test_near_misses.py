@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Numbers that nearly agree."""
+"""The tests compare numbers and words that nearly agree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ldapgw.phones.explain.near_misses import NumberDifference, is_one_edit_apar
     ],
 )
 def test_how_two_numbers_differ(stored: str, asked: str, expected: NumberDifference | None) -> None:
-    """The stored one, and one that is asked for in Germany."""
+    """The first number is stored, and a phone in Germany searches for the second number."""
     read = phone_number.parse(stored, "DE")
     assert read is not None
     assert number_difference(read, phone_number.readings(asked, "DE", "")) == expected
@@ -50,7 +50,10 @@ def test_how_two_numbers_differ(stored: str, asked: str, expected: NumberDiffere
     ],
 )
 def test_the_nearest_reading_counts(stored: str, asked: tuple[str, ...], expected: NumberDifference) -> None:
-    """With an outside line, a number may mean two; a filter may name several numbers."""
+    """An outside line gives a number two readings, and a filter may name several numbers.
+
+    The nearest reading wins in any order.
+    """
     read = phone_number.parse(stored, "DE")
     assert read is not None
     readings = [reading for text in asked for reading in phone_number.readings(text, "DE", "0")]
@@ -59,7 +62,7 @@ def test_the_nearest_reading_counts(stored: str, asked: tuple[str, ...], expecte
 
 
 def test_one_sign_off() -> None:
-    """Another sign, one too many or too few, two that have changed places."""
+    """A single edit replaces, adds or removes a sign, or swaps two neighbours."""
     apart = [("meyer", "meier"), ("meier", "meer"), ("meer", "meier"), ("meier", "meire"), ("a", "")]
     farther = [("meier", "mayer"), ("meier", "mr"), ("abcd", "badc")]
     assert [pair for pair in (*apart, *farther) if is_one_edit_apart(*pair)] == apart
@@ -68,7 +71,7 @@ def test_one_sign_off() -> None:
 @settings(deadline=None)
 @given(st.text("0123", max_size=8), st.integers(0, 7), st.sampled_from("0123"))
 def test_one_mistake_is_always_seen(text: str, at: int, sign: str) -> None:
-    """Wherever it is, and from either side."""
+    """The place of the mistake and the order of the two words do not matter."""
     for changed in (text[:at] + sign + text[at:], text[:at] + text[at + 1 :], text[:at] + sign + text[at + 1 :]):
         assert is_one_edit_apart(text, changed)
         assert is_one_edit_apart(changed, text)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a person means, and what phones send for it."""
+"""The tests turn a person's input into the filters that phones send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ldapgw.phones.explain.query import QueryKind, SubjectKind, is_number, parse
 
 
 def never(_text: str) -> Filter:
-    """Stands where no filter is to be read."""
+    """The function stands in for a reader of filters and fails if a test calls it."""
     raise AssertionError
 
 
@@ -39,14 +39,17 @@ def never(_text: str) -> Filter:
     ids=["name", "signs", "nothing", "a star", "number", "few digits", "ISO 8859-1"],
 )
 def test_what_is_typed_becomes_what_phones_send(asked: str, kind: QueryKind, sent: str) -> None:
-    """The filters that ``phones add`` prints; octets reach the search as they were typed, and no repr says them."""
+    """The filters are the same as in the output of ``phones add``.
+
+    Octets stay as typed, and the repr hides the text.
+    """
     query = parse_query(asked, never)
     assert (query.kind, to_string(query.filter)) == (kind, sent)
     assert repr(query) == object.__repr__(query)
 
 
 def test_a_text_in_parentheses_is_a_filter() -> None:
-    """Blanks around it do not matter; one that is none is refused."""
+    """Blanks around the filter do not matter, and a broken filter is refused."""
     query = parse_query(" (cn=*) ", read_filter)
     assert (query.kind, query.filter) == (QueryKind.FILTER, Present("cn"))
     with pytest.raises(UserError, match="This is not a filter"):
@@ -65,7 +68,10 @@ NAMES = (
 
 
 def test_is_number() -> None:
-    """Digits, what people write between them, and what telephone systems write around them; others are names."""
+    """A number has digits with the usual signs between them, and additions of telephone systems.
+
+    All other texts are names.
+    """
     assert tuple(filter(is_number, (*NUMBERS, *NAMES))) == NUMBERS
 
 
@@ -80,6 +86,6 @@ def test_is_number() -> None:
     ],
 )
 def test_what_was_typed_on_a_phone_that_pages_by_ranges(asked: str, subject: tuple[SubjectKind, str]) -> None:
-    """The end of a range that has all names is no text that somebody has typed."""
+    """The upper end of a range of all names does not count as typed text."""
     found = subject_of(read_filter(asked))
     assert (found.kind, found.text) == subject

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An explanation as lines and as an object."""
+"""The tests show an explanation as lines for people and as an object for programs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def desk() -> PhoneView:
 
 
 def test_a_name_for_people(desk: PhoneView) -> None:
-    """All of it, in the order in which one asks on the telephone."""
+    """The report of a name has every part, in the order of the questions on the telephone."""
     assert (
         "\n".join(report_lines(explained("mueller", desk)))
         == f"""\
@@ -53,7 +53,7 @@ so the phone gets only the other one.
 
 
 def test_a_number_for_people(desk: PhoneView) -> None:
-    """With what is known of the books besides."""
+    """The report also gives the sync states of the books."""
     states = (
         BookSyncState(
             BOB, BookAccess.SHARED, "attention", "Google rejects it.", {"empty": 1, "label": 2, "unknown": 9}
@@ -142,12 +142,12 @@ Good to know:
     ],
 )  # fmt: skip
 def test_lines(desk: PhoneView, asked: str, line: str) -> None:
-    """Each kind of form, of reason and of note."""
+    """The rows cover each kind of form, reason and note."""
     assert line in list(report_lines(explained(asked, desk)))
 
 
 def test_what_is_cut_is_said(desk: PhoneView) -> None:
-    """By a limit, by the length of a page, or by the width of a line."""
+    """The report says when a limit, the length of a page or the width of a line cuts the answer."""
     told = explained("(objectClass=*)", desk, size_limit=3)
     cut = replace(
         told, entry_count=9, books=(SearchedBook(BOB, BookAccess.SHARED),) * 12, plan="an index", lenient=False
@@ -163,7 +163,7 @@ def test_what_is_cut_is_said(desk: PhoneView) -> None:
 
 
 def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
-    """Where there is no name to tell."""
+    """The report has a sentence in place of a hidden name."""
     shown = list(
         report_lines(explained("0171 7654399", desk, reader=ExplanationReader(hides_private_books=True, is_admin=True)))
     )
@@ -174,7 +174,7 @@ def test_who_must_be_discreet_is_told_a_sentence(desk: PhoneView) -> None:
 
 
 def test_the_object(desk: PhoneView) -> None:
-    """What programs get: stable, and all of it."""
+    """Programs get every part of the explanation under stable keys."""
     state = BookSyncState(CAROL, BookAccess.CALLERS, "waiting")
     assert explanation_json(explained("01717654399", desk, states=[state])) == {
         "query": {"asked": "01717654399", "kind": "number"},
@@ -227,7 +227,7 @@ def test_the_object(desk: PhoneView) -> None:
 
 
 def test_the_object_of_a_match(desk: PhoneView) -> None:
-    """Why it was found."""
+    """The object gives the reasons for the match."""
     [match] = explanation_json(explained("adler", desk))["matches"]
     assert match == {
         "name": "Zoë Adler",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Each vendor's printed settings find: sent as that phone sends them, by real ldapsearch over real sockets."""
+"""Real ldapsearch sends the searches of each vendor's printed settings over real sockets, and finds the contacts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NUMBERS = {"telephoneNumber", "mobile", "homePhone"}
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The wire before the 47 awkward contacts; one phone may log in."""
+    """The server has 47 awkward contacts, and one phone may log in."""
     from twisted.internet import reactor  # noqa: TID251  tests are an entry point
 
     dit = phonebook()
@@ -73,7 +73,7 @@ def sheet_for(server: Server, key: str, offered: Security) -> Sheet:
 
 
 async def search(server: Server, printed: Sheet, sent: Sent) -> dict[str, dict[str, list[str]]]:
-    """What comes back over the wire: attributes and values by uid."""
+    """Return the attributes and values of the answer by uid."""
     assert printed.link is not None
     values = read(printed)
     assert ROWS[printed.vendor.key].opens(values)
@@ -101,7 +101,7 @@ def _entry(text: str) -> tuple[str, dict[str, list[str]]]:
 
 
 def showing(entry: dict[str, Any], sent: Sent) -> None:
-    """The phone has something to show: of what it asked for, a name and a number came."""
+    """Check that the answer has a name and a number among the requested attributes."""
     came = entry.keys() & set(sent.attributes or entry.keys())
     assert came & {"cn", "sn"}
     assert came & NUMBERS
@@ -111,7 +111,7 @@ def showing(entry: dict[str, Any], sent: Sent) -> None:
 @pytest.mark.parametrize("key", all_vendors())
 @pytest_twisted.ensureDeferred
 async def test_a_name_is_found(server: Server, key: str, offered: Security) -> None:
-    """Typed without the umlaut, of somebody with a mobile alone, in each way that the phone can connect."""
+    """The name is typed without the umlaut, and the contact has only a mobile. The test tries each security."""
     printed = sheet_for(server, key, offered)
     sent = ROWS[key].keypad.name(read(printed), "oezt")
     found = await search(server, printed, sent)
@@ -121,7 +121,7 @@ async def test_a_name_is_found(server: Server, key: str, offered: Security) -> N
 
 @pytest.mark.parametrize("key", all_vendors())
 def test_who_has_no_name_is_not_found(key: str) -> None:
-    """The tenant itself has the company's name, which somebody types; nor does it stand in an opened list."""
+    """Neither a search for the company nor a full list returns the tenant's own entry, which has no name."""
     dit = phonebook()
     [directory] = dit.directories
     printed = read(make_sheet(all_vendors()[key], SETTINGS))
@@ -133,7 +133,7 @@ def test_who_has_no_name_is_not_found(key: str) -> None:
 
 @pytest.mark.parametrize("key", all_vendors())
 def test_whoever_shows_no_names_of_callers_is_told_so(key: str) -> None:
-    """A phone looks callers up, or its sheet says that it does not."""
+    """A phone looks callers up, or the sheet says that the phone does not."""
     told = Advice.NO_CALLER_LOOKUP in make_sheet(all_vendors()[key], SETTINGS).advice
     assert told == (ROWS[key].keypad.caller is None)
     assert ROWS[key].keypad.source
@@ -158,7 +158,7 @@ def test_whoever_shows_no_names_of_callers_is_told_so(key: str) -> None:
 @pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.keypad.caller])
 @pytest_twisted.ensureDeferred
 async def test_it_rings(server: Server, key: str, caller: str, who: set[str]) -> None:
-    """Who calls is found by each of the numbers of a contact, as they are signalled; nobody is found by no number."""
+    """Each signalled form of a contact's numbers finds the caller. A withheld number finds nobody."""
     printed = sheet_for(server, key, Security.PLAIN)
     calls = ROWS[key].keypad.caller
     assert calls is not None
@@ -173,7 +173,7 @@ async def test_it_rings(server: Server, key: str, caller: str, who: set[str]) ->
 @pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.keypad.digits])
 @pytest_twisted.ensureDeferred
 async def test_the_beginning_of_a_number_is_found(server: Server, key: str) -> None:
-    """Typed as people dial it: everybody whose number begins so, and nobody else."""
+    """Typed digits find exactly the contacts whose numbers begin with these digits."""
     printed = sheet_for(server, key, Security.PLAIN)
     digits = ROWS[key].keypad.digits
     assert digits is not None
@@ -185,7 +185,7 @@ async def test_the_beginning_of_a_number_is_found(server: Server, key: str) -> N
 
 @pytest_twisted.ensureDeferred
 async def test_snom_during_a_call(server: Server) -> None:
-    """It has a name filter of its own for that."""
+    """Snom phones have a separate name filter during a call."""
     printed = sheet_for(server, "snom", Security.PLAIN)
     values = read(printed)
     sent = ROWS["snom"].keypad.name({**values, "ldap_search_filter": values["ldap_search_filter_during_call"]}, "oezt")
@@ -194,7 +194,10 @@ async def test_snom_during_a_call(server: Server) -> None:
 
 @pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.keypad.caller and key != "ale"])
 def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
-    """A star would find somebody else whose number goes on; ALE's phones write a star themselves."""
+    """A star would also find longer numbers of other people.
+
+    The test leaves out ALE's phones, which add a star themselves.
+    """
     calls = ROWS[key].keypad.caller
     assert calls is not None
     sent = calls(read(make_sheet(all_vendors()[key], SETTINGS)), "0301234567")
@@ -205,7 +208,10 @@ def test_who_calls_is_asked_for_by_the_whole_number(key: str) -> None:
 
 @pytest.mark.parametrize("key", [key for key, row in ROWS.items() if row.older])
 def test_older_firmware(key: str) -> None:
-    """That adds a star to ours finds the same; ldapsearch would refuse to send two stars."""
+    """Older firmware adds a star to the printed star and finds the same.
+
+    The test needs no ldapsearch, which refuses two stars.
+    """
     keypad = ROWS[key].older
     assert keypad is not None
     values = read(make_sheet(all_vendors()[key], SETTINGS))
@@ -232,7 +238,7 @@ def test_older_firmware(key: str) -> None:
 )
 @pytest_twisted.ensureDeferred
 async def test_the_other_fields_of_cisco(server: Server, key: str, field: str, typed: str, who: str) -> None:
-    """Each has a filter of its own; the columns of the list are filled."""
+    """Each field has a filter of its own, and the columns of the list are filled."""
     printed = sheet_for(server, key, Security.PLAIN)
     sent = cisco(read(printed), field, typed)
     found = await search(server, printed, sent)
@@ -243,7 +249,7 @@ async def test_the_other_fields_of_cisco(server: Server, key: str, field: str, t
 @pytest.mark.parametrize("key", ["cisco-mpp", "cisco-spa"])
 @pytest_twisted.ensureDeferred
 async def test_the_list_of_cisco(server: Server, key: str) -> None:
-    """With no field filled in, everybody who has a number comes, with something in the columns to dial."""
+    """A search with empty fields returns named contacts with values for the columns of the list."""
     printed = sheet_for(server, key, Security.PLAIN)
     sent = cisco(read(printed), "LDAP_Last_Name_Filter", "")
     found = await search(server, printed, sent)
@@ -253,6 +259,6 @@ async def test_the_list_of_cisco(server: Server, key: str) -> None:
 
 
 def test_every_vendor_is_tried() -> None:
-    """A new one needs a row."""
+    """A new vendor needs a row in this file."""
     assert ROWS.keys() == all_vendors().keys()
     assert BASE in SETTINGS.base_dn

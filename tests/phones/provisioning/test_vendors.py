@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The files of all vendors: as they are known to be right, read by parsers of their formats, safe with any value."""
+"""The files of all vendors match the known good files, parsers of the formats read them, and any value is safe."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ every_vendor = pytest.mark.parametrize("key", all_vendors())
 
 
 def test_a_vendor_is_two_files() -> None:
-    """A description, and a template if the phones read a file; each vendor has a place of its own."""
+    """A vendor has a description, templates if the phones read files, and a position of its own."""
     vendors = all_vendors().values()
     templates = {f"{vendor.key}.j2" for vendor in vendors if vendor.file}
     templates |= {f"{vendor.key}.boot.j2" for vendor in vendors if vendor.boot_files}
@@ -61,7 +61,7 @@ def test_a_vendor_is_two_files() -> None:
 
 
 def test_a_mistyped_word_is_an_error() -> None:
-    """A key that a description cannot have, and a value that a template cannot print."""
+    """A description refuses an unknown key, and a template refuses an unknown variable."""
     with pytest.raises(msgspec.ValidationError, match="unknown field `serie`"):
         msgspec.convert({**msgspec.to_builtins(all_vendors()["snom"]), "serie": "D7xx"}, Vendor)
     with pytest.raises(UndefinedError, match="'hots' is undefined"):
@@ -69,7 +69,7 @@ def test_a_mistyped_word_is_an_error() -> None:
 
 
 def test_each_vendor_has_steps() -> None:
-    """Three to five, of which the last is a search."""
+    """A vendor has three to five steps, and the last step is a search."""
     for vendor in all_vendors().values():
         assert 3 <= len(vendor.steps) <= 5, vendor.key
         assert "search for someone" in vendor.steps[-1], vendor.key
@@ -77,7 +77,7 @@ def test_each_vendor_has_steps() -> None:
 
 @every_vendor
 def test_the_step_that_needs_the_file_is_named(key: str) -> None:
-    """Pages offer the file there; Linphone fetches the file by itself, and values by hand need no file."""
+    """Pages offer the file at this step. Linphone fetches the file by itself, and values by hand need no file."""
     vendor = all_vendors()[key]
     if not vendor.file or vendor.fields or key == "linphone":
         assert vendor.file_step == 0
@@ -88,7 +88,7 @@ def test_the_step_that_needs_the_file_is_named(key: str) -> None:
 
 @every_vendor
 def test_a_step_is_confirmed_by_a_source_that_says_what_it_names(key: str) -> None:
-    """A source has a title of its own, and words for each step that it confirms; a plain step has no menus."""
+    """A source has a unique title, and words if it confirms steps. A plain step names no menus."""
     vendor = all_vendors()[key]
     numbers = set(range(1, len(vendor.steps) + 1))
     for source in vendor.sources:
@@ -116,7 +116,7 @@ def test_a_step_is_confirmed_by_a_source_that_says_what_it_names(key: str) -> No
 def test_steps_that_no_source_confirms(
     confirmed: list[tuple[int, ...]], plain: tuple[int, ...], unconfirmed: set[int], note: str
 ) -> None:
-    """They have one line for all of them; a confirmed step is marked, and a plain step needs no source."""
+    """A single line covers all unconfirmed steps. A confirmed step has a mark, and a plain step needs no source."""
     sources = tuple(VendorDocument(f"guide {at}", "", ("menus",), steps) for at, steps in enumerate(confirmed))
     texts = ("Open the menu.", "Load the file.", "Search.")
     messages = ("Open the *menu*.", *texts[1:])
@@ -129,7 +129,7 @@ def test_steps_that_no_source_confirms(
 
 @every_vendor
 def test_names_of_menus_are_marked(key: str) -> None:
-    """In every language as often as in English, in pairs, with › between menus."""
+    """Every language marks as many names as English, in pairs, with › between menus."""
     vendor = all_vendors()[key]
     for message in (*vendor.steps, *filter(None, [vendor.trust])):
         for language in languages().values():
@@ -152,7 +152,7 @@ VENDOR_SITES = {
 
 @every_vendor
 def test_links_lead_to_vendors_own_sites(key: str) -> None:
-    """Other documents and copies have a title alone."""
+    """Sources on other sites have a title without a link."""
     links = [urlsplit(source.url) for source in all_vendors()[key].sources if source.url]
     assert {link.scheme for link in links} <= {"https"}
     foreign = [link.hostname for link in links if not _is_of_vendor(link.hostname or "")]
@@ -164,13 +164,16 @@ def _is_of_vendor(host: str) -> bool:
 
 
 def test_files_are_as_they_are_known_to_be_right() -> None:
-    """All of them, and no others lie there."""
+    """The folder holds exactly the files that the vendors' templates make."""
     assert {file.name: file.read_text() for file in FOLDER.iterdir()} == dict(texts())
 
 
 @every_vendor
 def test_what_a_phone_reads(key: str) -> None:
-    """What went in, or a word for a password that is no longer known; no filter is too long for a field."""
+    """The file has the settings, or a placeholder for a forgotten password.
+
+    Every filter fits into the field of a phone.
+    """
     values = read(make_sheet(all_vendors()[key], SETTINGS))
     assert values[ROWS[key].base] == SETTINGS.base_dn
     printed = "\n".join(values.values())
@@ -184,14 +187,17 @@ def test_what_a_phone_reads(key: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_has_settings(model: str) -> None:
-    """Of its own: the placeholder of another phone would be searched for as it stands."""
+    """Each model has its own settings, because a phone would search for the placeholder of another phone literally."""
     assert all_vendors()["other"] not in vendors_of(model)
 
 
 @pytest.mark.parametrize("offered", OFFERING)
 @every_vendor
 def test_the_safest_way_that_both_know(key: str, offered: str) -> None:
-    """Translatable as the phone says it; where there is none, nothing is printed and that is told."""
+    """The file has the phone's own words for the security.
+
+    Without a common way, the sheet prints nothing and says so.
+    """
     made = make_sheet(all_vendors()[key], replace(SETTINGS, server=OFFERING[offered]))
     named, ways = ROWS[key].security
     if offered not in ways:
@@ -204,19 +210,19 @@ def test_the_safest_way_that_both_know(key: str, offered: str) -> None:
 
 
 def _keys(named: str, values: Mapping[str, str]) -> list[str]:
-    """One key, which may have blanks, or several."""
+    """Return a single key, which may have blanks, or several keys."""
     return [named] if named in values else named.split()
 
 
 @every_vendor
 def test_a_password_goes_in_clear_only_if_nothing_else_is_there(key: str) -> None:
-    """Whichever kind of TLS a vendor prefers."""
+    """Plain connections come last in the order of every vendor."""
     ways = all_vendors()[key].supported_security
     assert Security.PLAIN not in ways[:-1]
 
 
 def test_ways_in_their_order() -> None:
-    """As the phone prefers them; a password that would be refused in clear is not sent there."""
+    """The phone's preference counts. A gateway that requires TLS gets no plain connection."""
     everything = (Security.LDAPS, Security.STARTTLS, Security.PLAIN)
     start_tls = LdapEndpoint(Security.STARTTLS, "phonebook.example.com", 389)
     assert make_sheet(all_vendors()["linphone"], SETTINGS).link == start_tls
@@ -227,7 +233,7 @@ def test_ways_in_their_order() -> None:
 
 
 def test_an_address_of_version_6() -> None:
-    """In brackets where a port follows."""
+    """Brackets surround an IPv6 address in front of a port."""
     server = ServerAddress("2001:db8::1", 389)
     mitel = read(make_sheet(all_vendors()["mitel"], replace(SETTINGS, server=server)))
     assert mitel["ldap server"].endswith("@[2001:db8::1]:389")
@@ -256,7 +262,7 @@ def test_an_address_of_version_6() -> None:
     ids=lambda value: value if value in all_vendors() else "",
 )  # fmt: skip
 def test_an_entry_for_each_number(key: str, named: str, values: str, entries: str) -> None:
-    """Has its number in one place, and that alone is asked for."""
+    """An entry for a number has the number in one attribute, and the file asks only for this attribute."""
     server = replace(SETTINGS, server=ServerAddress("h", 389))
     assert read(make_sheet(all_vendors()[key], server))[named] == values
     assert read(make_sheet(all_vendors()[key], replace(server, per_number=True))).get(named, "") == entries
@@ -285,13 +291,13 @@ def test_an_entry_for_each_number(key: str, named: str, values: str, entries: st
     ],
 )
 def test_advice(key: str, changed: dict[str, Any], advice: set[str]) -> None:
-    """What somebody has to know follows from the phone and from the gateway."""
+    """The advice follows from the phone and from the gateway."""
     assert {*make_sheet(all_vendors()[key], replace(SETTINGS, **changed)).advice} == advice
 
 
 @every_vendor
 def test_a_private_authority(key: str) -> None:
-    """The file has the keys of the authority's certificate, and else nothing changes; how to trust is said with TLS."""
+    """A private authority adds only its keys to the file. The sheet explains the trust if the connection uses TLS."""
     vendor, authority = all_vendors()[key], ROWS[key].authority
     public, private = make_sheet(vendor, SETTINGS), make_sheet(vendor, replace(SETTINGS, ca_url=CA_URL))
     assert read(private) == {**read(public), **authority}
@@ -306,7 +312,7 @@ def test_a_private_authority(key: str) -> None:
 
 @every_vendor
 def test_keys_that_are_not_verified_are_marked_in_the_file(key: str) -> None:
-    """As a comment in front."""
+    """The file names the unverified keys in a comment."""
     vendor = all_vendors()[key]
     text = make_sheet(vendor, SETTINGS).text
     for named in vendor.unverified:
@@ -329,7 +335,7 @@ HOSTILE = (
 @pytest.mark.parametrize("title", HOSTILE, ids=repr)
 @every_vendor
 def test_a_hostile_title_stays_a_value(key: str, title: str) -> None:
-    """No other value changes, nothing is added, and the file is read as before."""
+    """A hostile title changes no other value and adds nothing, and the file stays readable."""
     named = ROWS[key].title
     before = dict(read(make_sheet(all_vendors()[key], SETTINGS)))
     after = dict(read(make_sheet(all_vendors()[key], replace(SETTINGS, title=title))))
@@ -343,7 +349,7 @@ def test_a_hostile_title_stays_a_value(key: str, title: str) -> None:
 @settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_title_can_be_read(title: str) -> None:
-    """By every format's parser."""
+    """The parser of every format reads a file with any title."""
     for vendor in all_vendors().values():
         assert read(make_sheet(vendor, replace(SETTINGS, title=title)))
 
@@ -351,7 +357,7 @@ def test_any_title_can_be_read(title: str) -> None:
 @pytest.mark.parametrize("base", ['o=A\\"cme & <Co>,c=de', "o=A\\#1,c=de"], ids=["quotes", "sharp"])
 @every_vendor
 def test_a_base_with_awkward_signs(key: str, base: str) -> None:
-    """It is the base that the phone reads; formats without escaping have an apostrophe for a quotation mark."""
+    """The phone reads the same base. Formats without escapes have an apostrophe in place of a quotation mark."""
     found = read(make_sheet(all_vendors()[key], replace(SETTINGS, base_dn=base)))[ROWS[key].base]
     assert found.replace("\\'", '\\"') == base
 
@@ -366,7 +372,10 @@ def test_a_base_with_awkward_signs(key: str, base: str) -> None:
     ids=["both ports", "TLS alone", "no TLS"],
 )
 def test_an_older_yealink_ignores_keys_that_its_firmware_does_not_know(server: ServerAddress, told: str) -> None:
-    """It speaks without TLS; the file says to which port, and looks up whom somebody calls by the older key."""
+    """Older phones connect without TLS, and the file names their port.
+
+    The older key lets the phones look up dialled numbers.
+    """
     made = make_sheet(all_vendors()["yealink"], replace(SETTINGS, server=server))
     before, _, _ = made.text.partition("ldap.tls_mode =")
     assert before.splitlines()[-1].endswith(f"{told}.") if told else "ignores" not in made.text
@@ -375,7 +384,7 @@ def test_an_older_yealink_ignores_keys_that_its_firmware_does_not_know(server: S
 
 
 def test_the_file_of_a_gigaset_n510_has_the_values_of_its_fields() -> None:
-    """But for the user name and the password, whose keys are not known; quotation marks belong to texts."""
+    """The file lacks user name and password, whose keys are unknown. Texts have quotation marks."""
     made = make_sheet(all_vendors()["gigaset-n510"], PLAIN)
     items = ElementTree.fromstring(made.text.encode()).iter("SYMB_ITEM")
     found = {item.attrib["ID"].rpartition(".")[2]: item.attrib["value"].strip('"') for item in items}
@@ -395,7 +404,7 @@ def test_the_file_of_a_gigaset_n510_has_the_values_of_its_fields() -> None:
 
 
 def test_what_is_entered_by_hand() -> None:
-    """Where a phone has no file that we know, its fields are given."""
+    """Phones without a known file get fields to enter by hand."""
     by_hand = {key for key, vendor in all_vendors().items() if not vendor.file}
     assert by_hand == {"gigaset", "avaya-b179", "ale", "escene", "bria"}
     assert Field("Max hits", str(MAX_HITS)) in make_sheet(all_vendors()["avaya-b179"], SETTINGS).fields
@@ -417,6 +426,6 @@ def test_attributes_are_entered_by_hand_as_the_file_has_them(key: str) -> None:
 
 
 def test_passwords_are_not_shown_by_accident() -> None:
-    """A repr is for logs."""
+    """A repr may get into a log, so the password is not in the repr."""
     assert SETTINGS.password not in repr(SETTINGS)
     assert PLAIN.password not in repr(PLAIN)
