@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The private authority: clients that trust the authority accept the gateway, and a renewal changes nothing else."""
+"""Clients that trust the private authority accept the gateway, and a renewal changes only the certificate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> AuthorityFiles:
 
 @pytest.fixture
 def files(made: AuthorityFiles, tmp_path: Path) -> AuthorityFiles:
-    """A copy of the files, because RSA keys take their time."""
+    """Return a copy of the files, because the making of RSA keys takes long."""
     copy = AuthorityFiles.within(tmp_path / "tls")
     copy.certificate.parent.mkdir()
     for file in made.certificate.parent.iterdir():
@@ -55,7 +55,7 @@ def accepts(files: AuthorityFiles, host: str) -> bool:
 
 
 def test_who_trusts_the_authority_accepts_the_certificate(made: AuthorityFiles) -> None:
-    """By name and by address, also a client that is strict about RFC 5280; other names are refused."""
+    """A client with strict RFC 5280 checks accepts names and addresses of the certificate, and refuses others."""
     assert [accepts(made, host) for host in (*NAMES, "other.example", "192.0.2.11")] == [True] * 3 + [False] * 2
     assert {file.stat().st_mode & 0o777 for file in made.certificate.parent.iterdir()} == {0o600}
     assert made.certificate.parent.stat().st_mode & 0o777 == 0o700
@@ -75,7 +75,7 @@ def test_who_trusts_the_authority_accepts_the_certificate(made: AuthorityFiles) 
     ids=["new", "for an address", "in time", "soon expired", "expired", "from a wrong clock", "for another host"],
 )
 def test_when_a_certificate_is_renewed(files: AuthorityFiles, host: str, days: int, renewed: bool) -> None:
-    """Keys and authority stay, so that phones go on trusting; a changed host comes in addition."""
+    """Phones go on trusting, because keys and authority stay. A changed host is added to the certificate."""
     before, then = {file: file.read_bytes() for file in files.certificate.parent.iterdir()}, NOW + days * DAY
     assert renew_certificate(files.tls, host, then) == renewed
     after = {file: file.read_bytes() for file in files.certificate.parent.iterdir()}
@@ -87,7 +87,7 @@ def test_when_a_certificate_is_renewed(files: AuthorityFiles, host: str, days: i
 
 
 def test_the_certificate_of_another_authority_is_not_renewed(files: AuthorityFiles, tmp_path: Path) -> None:
-    """Its files are the administrator's."""
+    """The administrator manages such files."""
     certificate, key = issue(days=-1).write(tmp_path)
     tls = AuthorityFiles.within(tmp_path).tls
     certificate.rename(tls.certificate)
@@ -99,14 +99,14 @@ def test_the_certificate_of_another_authority_is_not_renewed(files: AuthorityFil
 
 
 def test_a_long_name_with_umlauts(tmp_path: Path) -> None:
-    """A name of a certificate is limited in octets."""
+    """Certificates limit a name to a number of octets."""
     files = AuthorityFiles.within(tmp_path / "tls")
     assert create_certificate(files, NAMES, "Stadtwerke München Versorgungs- und Verkehrsgesellschaft", NOW)
     assert accepts(files, NAMES[0])
 
 
 def test_a_certificate_is_made_again(files: AuthorityFiles) -> None:
-    """With the same authority, and other names; a folder with something else in it stays as it is."""
+    """The authority stays, and the names change. A folder with foreign files stays unchanged."""
     authority = files.authority.read_bytes()
     assert not create_certificate(files, ("other.example",), "Acme GmbH", NOW)
     assert [accepts(files, host) for host in ("other.example", NAMES[0])] == [True, False]
@@ -119,7 +119,7 @@ def test_a_certificate_is_made_again(files: AuthorityFiles) -> None:
 
 @pytest.mark.parametrize("clock", [0.0, NOW + 30 * 365 * DAY], ids=["behind", "ahead"])
 def test_an_authority_from_a_wrong_clock(tmp_path: Path, clock: float) -> None:
-    """The authority is made again, with its key; phones have to be told anew."""
+    """The authority is made again with the same key."""
     files = AuthorityFiles.within(tmp_path / "tls")
     create_certificate(files, NAMES, "Acme", clock)
     key = files.authority_key.read_bytes()
@@ -130,7 +130,7 @@ def test_an_authority_from_a_wrong_clock(tmp_path: Path, clock: float) -> None:
 
 
 def test_a_key_of_another_authority(files: AuthorityFiles, tmp_path: Path) -> None:
-    """No certificate is issued that nobody would accept."""
+    """The gateway issues no certificate that clients would refuse."""
     other = AuthorityFiles.within(tmp_path / "other")
     create_certificate(other, NAMES, "Other", NOW)
     before = files.certificate.read_bytes()
@@ -141,6 +141,6 @@ def test_a_key_of_another_authority(files: AuthorityFiles, tmp_path: Path) -> No
 
 
 def test_a_machine_that_trusts_the_authority(files: AuthorityFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Phones have to be told nevertheless, and browsers may not insist on HTTPS."""
+    """Phones still need the authority's certificate, even if the machine trusts the authority."""
     monkeypatch.setenv("SSL_CERT_FILE", str(files.authority))
     assert load_certificate(files.tls).trust_anchor == files.authority.read_text()

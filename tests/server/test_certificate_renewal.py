@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A renewed certificate is used without a restart, a broken one is not, and one that ends is spoken of."""
+"""The gateway uses a renewed certificate without a restart, ignores a broken certificate, and warns before the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAY = 86400.0
 
 
 class Stage:
-    """A gateway's certificate in files, a clock, and what the log says."""
+    """The stage has a gateway's certificate in files, a clock, and the lines of the log."""
 
     def __init__(self, folder: Path, lines: list[str], **first: Any) -> None:
         self.folder, self.lines = folder, lines
@@ -53,7 +53,7 @@ class Stage:
         issue(now=NOW, which=which, days=days).write(self.folder)
 
     def later(self, seconds: float = CHECK_INTERVAL_SECONDS) -> list[str]:
-        """What the log says in that time."""
+        """Advance the clock, and return the new lines of the log."""
         step = max(CHECK_INTERVAL_SECONDS, seconds / 20)
         self.clock.pump([step] * round(seconds / step))
         said = [line.replace(f"{self.folder}/", "") for line in self.lines]
@@ -71,7 +71,7 @@ def _stage(tmp_path: Path, caplog_twisted: list[str]) -> Iterator[Stage]:
 
 
 def test_files_that_stay_are_not_read_again(stage: Stage) -> None:
-    """One look at them every five seconds, in which nothing is said."""
+    """The gateway looks at the files every five seconds and logs nothing."""
     before = stage.contexts.getContext()
     assert stage.later(60) == []
     assert stage.contexts.getContext() is before
@@ -79,7 +79,7 @@ def test_files_that_stay_are_not_read_again(stage: Stage) -> None:
 
 
 def test_changed_files_are_used_for_new_connections(stage: Stage) -> None:
-    """Whoever has the old context keeps it."""
+    """New connections get a new context."""
     before = stage.contexts.getContext()
     stage.put(which=1, days=60)
     assert stage.later() == ["tls.certificate = cert.pem: has changed and is in use, valid until 2026-04-01"]
@@ -88,7 +88,7 @@ def test_changed_files_are_used_for_new_connections(stage: Stage) -> None:
 
 
 def test_a_pair_that_is_replaced_file_by_file_is_not_complained_about(stage: Stage) -> None:
-    """A look may come in between."""
+    """The gateway may look at the files between the two writes."""
     new = issue(now=NOW, which=1, days=60)
     (stage.folder / "cert.pem").write_bytes(new.pem)
     before = stage.contexts.getContext()
@@ -99,7 +99,7 @@ def test_a_pair_that_is_replaced_file_by_file_is_not_complained_about(stage: Sta
 
 
 def test_a_broken_pair_changes_nothing_and_is_told_once(stage: Stage) -> None:
-    """And so is that it is mended."""
+    """The old context stays in use. The repair is also logged once."""
     before = stage.contexts.getContext()
     (stage.folder / "cert.pem").write_bytes(b"nothing")
     assert stage.later() == []
@@ -114,7 +114,7 @@ def test_a_broken_pair_changes_nothing_and_is_told_once(stage: Stage) -> None:
 
 
 def test_another_way_of_being_broken_is_told_too(stage: Stage) -> None:
-    """Somebody is at it."""
+    """A changed problem gets a new line in the log."""
     (stage.folder / "cert.pem").write_bytes(b"nothing")
     stage.later(60)
     (stage.folder / "cert.pem").unlink()
@@ -123,7 +123,7 @@ def test_another_way_of_being_broken_is_told_too(stage: Stage) -> None:
 
 
 def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:
-    """They are those that are in use."""
+    """The log says that the file has the certificate in use again."""
     before = stage.contexts.getContext()
     (stage.folder / "cert.pem").rename(stage.folder / "kept.pem")
     shutil.copy(stage.folder / "key.pem", stage.folder / "cert.pem")
@@ -139,7 +139,7 @@ def test_the_old_files_put_back_are_mended_too(stage: Stage) -> None:
 
 
 def test_a_certificate_that_ends_is_spoken_of(stage: Stage) -> None:
-    """At 30, 7 and 1 days and then daily; no more once it is renewed."""
+    """The log warns at 30, 7 and 1 days and then daily. A renewal ends the warnings."""
     said = {day: stage.later(DAY) for day in range(1, 94)}
     expires = "tls.certificate = cert.pem: expires on 2026-05-01 09:30 UTC; renew it"
     expired = "tls.certificate = cert.pem: has expired on 2026-05-01 09:30 UTC; renew it"
@@ -157,7 +157,7 @@ def test_a_certificate_that_ends_is_spoken_of(stage: Stage) -> None:
 
 
 def test_a_start_with_little_time_left_says_so(tmp_path: Path, caplog_twisted: list[str]) -> None:
-    """Once, and once more for each new certificate with little time left."""
+    """The log warns once for each certificate with little time left."""
     stage = Stage(tmp_path, caplog_twisted, days=3)
     stage.renewal.startService()
     expires = "tls.certificate = cert.pem: expires on 2026-02-03 09:30 UTC; renew it"
@@ -169,7 +169,7 @@ def test_a_start_with_little_time_left_says_so(tmp_path: Path, caplog_twisted: l
 
 
 def test_an_error_of_our_own_ends_nothing(stage: Stage) -> None:
-    """The next look comes."""
+    """The next look comes nevertheless."""
 
     def broken(*_: Any) -> Any:
         raise RuntimeError
@@ -182,7 +182,7 @@ def test_an_error_of_our_own_ends_nothing(stage: Stage) -> None:
 
 
 def test_a_certificate_of_the_gateways_own_authority_is_renewed(tmp_path: Path, caplog_twisted: list[str]) -> None:
-    """In time and for the page's host; a failure is told once a day, and connections go on."""
+    """The renewal comes in time. A failure is logged once a day."""
     files = AuthorityFiles.within(tmp_path)
     create_certificate(files, ["127.0.0.1"], "Acme", NOW.timestamp())
     clock, contexts = Clock(), TlsContextFactory(files.tls)

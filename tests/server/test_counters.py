@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Counters and histograms, as those count that the program passes them to."""
+"""The tests cover counters and histograms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nonzero(counts: dict[object, int]) -> dict[object, int]:
 
 
 def test_a_value_is_in_one_bucket() -> None:
-    """A bound belongs to the bucket below it; what is above all bounds has a bucket too."""
+    """A bound belongs to the bucket below. Values above all bounds have a bucket too."""
     histogram = Histogram((0.5, 1.0))
     for value in (0.25, 0.5, 0.75, 1.0, 8.0):
         histogram.observe(value)
@@ -41,7 +41,7 @@ def test_a_clock_that_was_set_back_takes_nothing_away() -> None:
 
 
 def test_searches_are_counted_by_result_and_kind() -> None:
-    """The results that searches have are there from the start; one that nobody expects is added."""
+    """The usual results are there from the start, and an unexpected result is added."""
     counters = SearchCounters()
     assert ResultCode.SUCCESS in counters.searches
     assert not any(counters.searches.values())
@@ -81,7 +81,7 @@ def test_searches_are_counted_by_result_and_kind() -> None:
     ],
 )
 def test_google_s_answers(status: int | None, answer: str) -> None:
-    """A status that means something to an administrator is a label of its own, and all others share three."""
+    """Each status that matters to an administrator has its own label. The others share labels."""
     counters = GoogleCounters()
     assert counters.calls == {(source, one): 0 for source in CallSource for one in GOOGLE_ANSWERS}
     counters.observe("tokens", status, 0.5)
@@ -91,7 +91,7 @@ def test_google_s_answers(status: int | None, answer: str) -> None:
 
 
 def test_syncs_are_counted_by_result_and_outcome() -> None:
-    """Failures have their codes, and their durations are not those of good syncs."""
+    """Failures have codes, and their durations are counted apart from good syncs."""
     counters = SyncCounters()
     counters.observe("ok", 2.0, 100.0)
     counters.observe("network", 60.0, 200.0)
@@ -101,7 +101,7 @@ def test_syncs_are_counted_by_result_and_outcome() -> None:
 
 
 def test_requests_are_counted_by_route() -> None:
-    """A route that nobody has asked for has no counters, and each class of a route begins at zero."""
+    """Only requested routes have counters, and each class of status begins at zero."""
     counters = PageCounters()
     counters.observe("GET", "/{tenant}/", "tenant", 200, 0.25)
     counters.observe("GET", "/{tenant}/", "tenant", 404, 0.5)
@@ -115,7 +115,7 @@ def test_requests_are_counted_by_route() -> None:
 
 
 def test_a_copy_does_not_count_on() -> None:
-    """Another thread renders it, in which neither a search nor a page may change a figure."""
+    """Another thread renders the copy, so searches and pages must not change the copy."""
     counters = Counters()
 
     def count() -> None:
@@ -138,7 +138,7 @@ def test_a_copy_does_not_count_on() -> None:
 
 
 def figures(counters: Counters) -> list[object]:
-    """What has been counted, without what is zero."""
+    """Return all counts other than zero."""
     groups = counters.searches, counters.google, counters.syncs, counters.pages
     histograms = [one for group in groups for one in group.durations.values()]
     counts = counters.binds, counters.log_events, counters.google.calls, counters.syncs.syncs, counters.pages.requests

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the configuration says reaches the parts that do it."""
+"""The settings of the configuration reach the parts of the gateway."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ LDAP: dict[str, Any] = {
     "max_connections": 15,
     "max_connections_per_address": 6,
     "proxy_protocol": ["192.0.2.0/25"],
-    # A socket of its own would listen: tests/server/test_listener.py.
+    # tests/server/test_listener.py covers this key, because the key needs a real socket.
     "reuse_port": False,
 }
 
@@ -85,7 +85,7 @@ def running(
     tenant: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Gateway]:
-    """A gateway on a reactor in memory, with its ports open.
+    """Run a gateway on a reactor in memory, with its ports open.
 
     :param tenant: more settings of the tenant.
     :param settings: more settings at the top of the configuration.
@@ -109,7 +109,7 @@ def running(
 
 
 def behind(door: Any) -> Any:
-    """The factory that a port's door leads to."""
+    """Return the factory behind a port's limiting factories."""
     assert isinstance(door, DescriptorLimitedFactory)
     assert isinstance(door._factory, ProxyProtocolFactory)
     return door._factory._factory
@@ -118,7 +118,7 @@ def behind(door: Any) -> Any:
 def test_a_store_that_was_made_at_the_start_is_told(
     tmp_path: Path, reactor: MemoryReactorClock, caplog_twisted: list[str]
 ) -> None:
-    """At this start, and at each one until the first account has connected."""
+    """The log says once that the database is new and has no account."""
     with running(tmp_path, reactor, LDAP):
         pass
     told = f"the database {tmp_path / 'state' / 'ldapgw.db'} is new: no account has connected; "
@@ -126,7 +126,7 @@ def test_a_store_that_was_made_at_the_start_is_told(
 
 
 def test_a_gateway_that_cannot_read_a_tenant_is_not_ready(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """Its phones may try again later: whether the password is right cannot be said."""
+    """A phone's login is answered with unavailable, because the gateway cannot check the password."""
     with running(tmp_path, reactor, LDAP | {"require_tls": False}):
         pass
     with closing(sqlite3.connect(tmp_path / "state" / "ldapgw.db")) as connection, connection:
@@ -141,7 +141,7 @@ def test_a_gateway_that_cannot_read_a_tenant_is_not_ready(tmp_path: Path, reacto
 
 
 def test_a_key_file_of_another_machine_is_told(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """From the first use of a key on, as long as the file is there."""
+    """The metric changes when the gateway uses a key and the file has another key."""
     with running(tmp_path, reactor, LDAP) as gateway:
         assert b"\nldapgw_key_file_ok 1.0\n" in page(reactor, "/metrics")
         write_keys(tmp_path / "state" / "ldapgw.key", [new_key()])
@@ -150,7 +150,7 @@ def test_a_key_file_of_another_machine_is_told(tmp_path: Path, reactor: MemoryRe
 
 
 def connected(reactor: MemoryReactorClock, port: int = 3389, host: str = "127.0.0.1") -> tuple[Any, StringTransport]:
-    """A connection from a host to a port: the protocol of the port, and the transport that has the answers."""
+    """Connect a host to a port, and return the protocol and the transport with the answers."""
     [door] = [door for number, door, *_ in reactor.tcpServers if number == port]
     protocol, transport = door.buildProtocol(IPv4Address("TCP", host, 5)), StringTransport()
     protocol.makeConnection(transport)
@@ -158,7 +158,7 @@ def connected(reactor: MemoryReactorClock, port: int = 3389, host: str = "127.0.
 
 
 def asked(reactor: MemoryReactorClock, port: int, octets: bytes) -> bytes:
-    """What a port answers to octets."""
+    """Return the answer of a port to octets."""
     protocol, transport = connected(reactor, port)
     protocol.dataReceived(octets)
     reactor.advance(1)
@@ -167,13 +167,13 @@ def asked(reactor: MemoryReactorClock, port: int, octets: bytes) -> bytes:
 
 
 def page(reactor: MemoryReactorClock, path: str) -> bytes:
-    """What the page's port answers."""
+    """Return the answer of the page's port."""
     return asked(reactor, 8081, f"GET {path} HTTP/1.0\r\nHost: phonebook.example.com\r\n\r\n".encode())
 
 
 @needs_postgresql
 def test_a_new_key_seals_when_all_gateways_have_it(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """The gateway reads the new key at once, but another gateway could not unseal what is sealed under the key."""
+    """The gateway reads the new key at once, but seals with the old key while another gateway lacks the new key."""
     with (
         open_new() as database,
         running(tmp_path, reactor, LDAP, database=database.url.render_as_string(hide_password=False)) as gateway,
@@ -193,7 +193,7 @@ def test_a_new_key_seals_when_all_gateways_have_it(tmp_path: Path, reactor: Memo
 
 @pytest.mark.usefixtures("gateway")
 def test_every_ldap_key_acts(reactor: MemoryReactorClock) -> None:
-    """Ports, what they speak, and limits; all LDAP ports share what they count."""
+    """The keys set ports, protocols and limits. All LDAP ports share one factory and its counts."""
     assert LDAP.keys() == set(Ldap.__struct_fields__)
     ports = {port: behind(door) for port, door, *_ in reactor.tcpServers}
     assert list(ports) == [3389, 3390, 6636, 8081]
@@ -218,7 +218,7 @@ def test_every_ldap_key_acts(reactor: MemoryReactorClock) -> None:
 
 @pytest.mark.usefixtures("gateway")
 def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(reactor: MemoryReactorClock) -> None:
-    """It is refused with confidentialityRequired."""
+    """The gateway answers with confidentialityRequired."""
     answer = asked(reactor, 3389, pdu.message(1, pdu.bind("desk1", b"secret")))
     assert [response.code for response in pdu.responses(answer)] == [13]
 
@@ -259,7 +259,7 @@ def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorCl
 
 @pytest.mark.usefixtures("gateway")
 def test_no_core_is_dumped() -> None:
-    """It would hold tokens and contacts."""
+    """A core would hold tokens and contacts."""
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
 
 
@@ -270,12 +270,12 @@ def test_threads_let_the_reactor_go_on() -> None:
 
 
 def test_the_certificate_is_looked_after(gateway: Gateway) -> None:
-    """For as long as the gateway runs."""
+    """The reloader of certificates is a service of the gateway."""
     assert len([part for part in gateway.services if isinstance(part, CertificateReloader)]) == 1
 
 
 def test_old_records_are_deleted_at_the_start_and_daily(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """Entries of the activity log after ``activity_keep``, and days that no summary of syncs shows."""
+    """The pruner deletes activity older than ``activity_keep``, and days beyond the summary of syncs."""
     with running(tmp_path, reactor, LDAP, {"activity_keep": f"{SUMMARY_DAYS}d"}) as gateway:
         database = gateway._state.database
         pruner, _ = [service for service in gateway.services if isinstance(service, RecordPruner)]
@@ -297,7 +297,7 @@ def test_old_records_are_deleted_at_the_start_and_daily(tmp_path: Path, reactor:
 
 
 def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """With a notice, as soon as the gateway has seen the change; another phone's session goes on."""
+    """The phone gets a notice when the gateway sees the change. Other phones stay connected."""
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
         [change_feed] = [service for service in gateway.services if isinstance(service, ChangeFeed)]
@@ -315,7 +315,7 @@ def test_a_phone_that_is_removed_is_disconnected(tmp_path: Path, reactor: Memory
 
 
 def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """Another gateway or a command has removed the account; the copies of this machine are this gateway's to clean."""
+    """The gateway cleans the copies on its own machine after a removal by another gateway or a command."""
     kept = tmp_path / "state" / "ldapgw.db.before-restore"
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
@@ -337,7 +337,7 @@ def test_an_account_that_is_removed_elsewhere_is_in_no_copy(tmp_path: Path, reac
 
 
 def bound(reactor: MemoryReactorClock, name: bytes) -> StringTransport:
-    """The transport of a phone that has logged in."""
+    """Return the transport of a phone that has logged in."""
     protocol, transport = connected(reactor, host="192.0.2.1")
     protocol.dataReceived(pdu.message(1, pdu.bind(name.decode(), b"secret")))
     reactor.advance(0)
@@ -356,7 +356,7 @@ WITH_FILES: dict[str, Any] = {
 
 
 def names(reactor: MemoryReactorClock) -> Sequence[str]:
-    """Who is found by a client without a login."""
+    """Return the names that a client without a login finds."""
     answer = asked(reactor, 3389, pdu.message(1, pdu.search(BASE, 2, pdu.tlv(0x87, b"uid"), ("cn",))))
     return [name for name in ("Jörg Müller", "Anna Schmidt", "Zoë") if name.encode() in answer]
 
@@ -367,7 +367,7 @@ def metrics(reactor: MemoryReactorClock) -> dict[str, str]:
 
 
 def test_a_gateway_with_files(tmp_path: Path, reactor: MemoryReactorClock, caplog_twisted: list[str]) -> None:
-    """A missing or broken file stops no start; what was good once is served after it."""
+    """A missing or broken file stops no start. The gateway serves the last good contacts of such a file."""
     extensions, other = tmp_path / "extensions.csv", tmp_path / "other.csv"
     extensions.write_text(TWO)
     with running(tmp_path, reactor, PLAIN, WITH_FILES) as gateway:

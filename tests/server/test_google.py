@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Google through a proxy that inspects TLS: who is trusted with what."""
+"""The tests reach Google through a proxy that inspects TLS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.inspection import CERTS, Inspected, inspected
 
 
 def clients(google: Inspected, *, ca_file: str = "", jwks_uri: str = "") -> GoogleClients:
-    """Those of a gateway with this configuration."""
+    """Return the clients of a gateway with this configuration."""
     configured = Google(
         authorization_endpoint=Url(f"{google.url}/o/oauth2/v2/auth"),
         token_endpoint=ServiceUrl(f"{google.url}/token"),
@@ -35,7 +35,7 @@ def clients(google: Inspected, *, ca_file: str = "", jwks_uri: str = "") -> Goog
 
 
 async def sign_in(google: Inspected, asking: GoogleClients) -> Grant:
-    """What a browser that comes back from the consent makes the gateway do."""
+    """Exchange a code, as after a browser's return from the consent page."""
     grantee = Grantee(google.world.account(ALICE).sub, CLIENT_ID)
     ends = reactor.seconds() + 600
     consent = AuthorizationCode(grantee, ("openid",), REDIRECT_URIS[0], "nonce", "", "", True, ends)
@@ -50,7 +50,7 @@ async def sign_in(google: Inspected, asking: GoogleClients) -> Grant:
 
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_whose_authority_is_not_known(tmp_path: Path) -> None:
-    """Nothing is sent to it: neither without ca_file, nor with another one."""
+    """The gateway sends nothing to the proxy, neither without ca_file nor with another authority."""
     async with inspected(tmp_path) as google:
         for ca_file in ("", "other-cert.pem"):
             with pytest.raises(NetworkFailure, match="certificate verify failed"):
@@ -60,7 +60,7 @@ async def test_a_proxy_whose_authority_is_not_known(tmp_path: Path) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_whose_authority_is_trusted(tmp_path: Path) -> None:
-    """People are signed in whom Google's own signature names, and nobody else; syncs go on whatever is signed."""
+    """Only a signature of Google signs a person in. Refreshes work even with broken signatures."""
     async with inspected(tmp_path) as google:
         asking = clients(google, ca_file="ca-cert.pem")
         grant = await sign_in(google, asking)
@@ -75,7 +75,7 @@ async def test_a_proxy_whose_authority_is_trusted(tmp_path: Path) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_keys_are_not_believed_when_they_are_inspected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who can forge a signature can forge the keys; even where the whole system trusts the authority."""
+    """The proxy could forge keys along with signatures. The trust of the whole system does not change this."""
     async with inspected(tmp_path) as google:
         asking = clients(google, ca_file="ca-cert.pem", jwks_uri=google.url + CERTS)
         with pytest.raises(IdentityUnverified, match=r"^Google's keys cannot be fetched: TLS: certificate verify fail"):
@@ -83,7 +83,7 @@ async def test_keys_are_not_believed_when_they_are_inspected(tmp_path: Path, mon
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca-cert.pem"))
         with pytest.raises(IdentityUnverified, match=r"^Google's keys cannot be fetched: InspectedConnection$"):
             await sign_in(google, asking)
-        # The same authority counts where it is not ca_file's.
+        # The authority counts if ca_file names another authority.
         assert (await sign_in(google, clients(google, ca_file="other-cert.pem", jwks_uri=google.url + CERTS))).identity
 
 
@@ -92,7 +92,7 @@ async def test_keys_are_not_believed_when_they_are_inspected(tmp_path: Path, mon
     [(None, "cannot be read: No such file or directory"), ("no certificate", "expected certificates in PEM")],
 )
 def test_a_ca_file_that_cannot_be_used(tmp_path: Path, content: str | None, problem: str) -> None:
-    """The gateway does not start without it: one line."""
+    """The gateway refuses to start, with a line about the file."""
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listening, and what happens when the process runs out of file descriptors.
-
-Endpoint strings and the address that phones are given.
-"""
+"""The tests cover listeners, the lack of file descriptors, endpoint strings, and the addresses for phones."""
 
 from __future__ import annotations
 
@@ -55,13 +52,13 @@ TLS = {"certificate": "c.pem", "private_key": "k.pem"}
 
 
 def config_of(ldap: Mapping[str, object], public_url: str = "https://b.example", **more: Any) -> Config:
-    """A configuration of one tenant."""
+    """Return a configuration of a single tenant."""
     document = {"state_dir": "s", "ldap": ldap, "web": {"public_url": public_url}} | more
     return decode({**document, "tenant": [{"name": "acme", "base_dn": "dc=acme"}]}, "/etc/ldapgw.toml")
 
 
 def test_a_door_lets_in_while_there_is_room(caplog_twisted):
-    """Then it closes at once, with a line a minute; and lets in again."""
+    """Without room, new connections are closed at once, with a line a minute. Later connections are accepted again."""
     rooms = iter([True, False, False, False, False, True])
     clock = Clock()
     door = DescriptorLimitedFactory('ldap.listen "tcp:389"', Factory.forProtocol(Protocol), clock, lambda: next(rooms))
@@ -77,7 +74,7 @@ def test_a_door_lets_in_while_there_is_room(caplog_twisted):
 
 
 def test_a_door_starts_and_stops_what_is_behind_it():
-    """As Twisted's ports expect."""
+    """Twisted's ports expect the start and the stop of the inner factory."""
     factory = Factory()
     factory.noisy = False
     door = DescriptorLimitedFactory("web.listen", factory, Clock(), lambda: True)
@@ -88,7 +85,7 @@ def test_a_door_starts_and_stops_what_is_behind_it():
 
 
 def test_a_listener_listens_from_the_privileged_start_on():
-    """On the endpoint that it was given; and stops."""
+    """The listener uses the given endpoint, and stops."""
     memory = MemoryReactorClock()
     listener = Listener(memory, "ldap.listen", "tcp:389", Factory.forProtocol(Protocol))
     listener.privilegedStartService()
@@ -105,7 +102,7 @@ def test_a_listener_listens_from_the_privileged_start_on():
     ids=["ipv4", "ipv6"],
 )
 def test_a_port_in_use_is_told_in_a_line(scheme, host, interface, caplog_twisted):
-    """By whoever has started it; the log has it not once more."""
+    """The start raises the error, and the log does not repeat the line."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as other:
         endpoint = f"{scheme}:{other.getsockname()[1]}{interface}"
@@ -118,7 +115,7 @@ def test_a_port_in_use_is_told_in_a_line(scheme, host, interface, caplog_twisted
 
 @pytest.mark.parametrize("first", ["tcp", "tcp6"])
 def test_ipv4_and_ipv6_listen_side_by_side(first: str) -> None:
-    """On one port, in any order; the addresses of clients are theirs."""
+    """Both listen on the same port in any order, and clients keep their own kind of address."""
     (port,) = free_ports(1)
     endpoints = sorted((f"tcp:{port}", f"tcp6:{port}"), key=lambda endpoint: not endpoint.startswith(f"{first}:"))
     ipv6_only = ipv6_only_endpoints(config_of({"listen": endpoints}))
@@ -146,7 +143,7 @@ def test_ipv4_and_ipv6_listen_side_by_side(first: str) -> None:
 
 @pytest.mark.parametrize(("scheme", "host"), [("tcp", "127.0.0.1"), ("tcp6", "::1")])
 def test_gateways_share_a_port(scheme: str, host: str) -> None:
-    """Each of two listeners gets connections; a program without the option is refused, and refuses them."""
+    """Each of two listeners gets connections. A listener without the option is refused."""
     (port,) = free_ports(1)
     seen: list[set[int]] = [set(), set()]
     listeners = []
@@ -184,12 +181,12 @@ def test_gateways_share_a_port(scheme: str, host: str) -> None:
     ids=["alone", "any ports", "other ports", "one address", "all addresses", "the page's port"],
 )
 def test_ipv6_leaves_ipv4_what_it_listens_on(listen: list[str], expected: set[str]) -> None:
-    """And has both where nobody else has the port, as on any Linux."""
+    """An IPv6 endpoint covers IPv6 alone only if an IPv4 endpoint has the same port."""
     assert ipv6_only_endpoints(config_of({"listen": listen})) == expected
 
 
 def test_an_endpoint_that_fails_later_is_told_in_the_log(caplog_twisted):
-    """Nobody waits for it any more."""
+    """The log has the error, because the start is over."""
     listener = Listener(MemoryReactorClock(), "ldap.listen", "tcp:389", Factory())
     later = Deferred()
     listener._make_endpoint = type("Slow", (), {"listen": lambda _self, _factory: later})
@@ -199,7 +196,7 @@ def test_an_endpoint_that_fails_later_is_told_in_the_log(caplog_twisted):
 
 
 def test_connections_inherit_what_answers_need():
-    """Nothing waits for an acknowledgement, and the kernel keeps little of what a slow reader has not taken."""
+    """Answers wait for no acknowledgement, and the kernel buffers little for a slow reader."""
     factory = Factory()
     factory.noisy = False
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -215,7 +212,7 @@ def test_connections_inherit_what_answers_need():
 
 
 def test_a_port_accepts_few_connections_in_a_turn():
-    """However many there are, and however many came before; none is left out."""
+    """Many waiting connections are accepted over several turns, and none is left out."""
     accepted: list[int] = []
     factory = Factory.forProtocol(Protocol)
     factory.noisy = False
@@ -234,7 +231,7 @@ def test_a_port_accepts_few_connections_in_a_turn():
 
 
 def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
-    """A UNIX socket is listened on as it is."""
+    """A UNIX socket stays as it is."""
     factory = Factory()
     factory.noisy = False
     port = reactor.listenUNIX(str(tmp_path / "socket"), factory)
@@ -245,7 +242,7 @@ def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
 
 # --- a process with few descriptors ---------------------------------------------------------------------------------
 
-# 120 descriptors at most, of which a quarter is kept for files.
+# The process has at most 120 descriptors, and keeps a quarter for files.
 PROGRAM = """
 import os, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (60, 120))
@@ -287,7 +284,7 @@ ROOT_DSE = pdu.message(1, pdu.search("", 0))
 
 
 class Gateway:
-    """A process that listens, and what it says."""
+    """The helper runs a listening process and collects its lines."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -311,7 +308,7 @@ class Gateway:
         raise AssertionError(self.logged)
 
     def order(self, letter: str) -> int:
-        """Use up all descriptors, free one or all of them, or just say how many are open."""
+        """Use up all descriptors, free some of the descriptors, or only return the number of open descriptors."""
         assert self._process.stdin is not None
         self._process.stdin.write(letter)
         self._process.stdin.flush()
@@ -344,7 +341,7 @@ def connections(port: int, count: int) -> Iterator[list[socket.socket]]:
 
 
 def answers(client: socket.socket) -> bool:
-    """Whether a search is answered; false when the connection was closed instead."""
+    """Return whether the gateway answers a search and has not closed the connection."""
     try:
         client.sendall(ROOT_DSE)
         return bool(find_readable([client], 5) and client.recv(4096))
@@ -353,7 +350,7 @@ def answers(client: socket.socket) -> bool:
 
 
 def test_a_process_without_descriptors_lives_on(gateway):
-    """The rest is kept for files; whoever is connected is answered, and when some leave others are let in."""
+    """Connected clients are still answered. New clients are accepted when other clients leave."""
     with connections(gateway.port, 110) as clients:
         served = [client for client in clients if answers(client)]
         assert 60 < len(served) < 90
@@ -376,7 +373,7 @@ def test_a_process_without_descriptors_lives_on(gateway):
 
 
 def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
-    """By whatever else it does."""
+    """Connected clients are still answered, and new clients are refused until enough descriptors are free."""
     with connections(gateway.port, 3) as clients:
         assert all(answers(client) for client in clients)
         gateway.order("u")
@@ -395,7 +392,7 @@ def test_a_process_whose_last_descriptor_is_taken_lives_on(gateway):
 
 @pytest.mark.parametrize("before", ["", "os.close(0); "], ids=["as usual", "without a standard input"])
 def test_a_process_with_descriptors_has_room(before):
-    """Whatever it was started with."""
+    """A process has room, even without a standard input."""
     program = (
         f"import os; {before}from ldapgw.server.listener import has_free_descriptors; "
         "os.close(os.open('/', 0)); print(has_free_descriptors())"
@@ -405,7 +402,7 @@ def test_a_process_with_descriptors_has_room(before):
 
 
 def test_our_own_limit_is_raised_as_far_as_is_needed():
-    """And never lowered."""
+    """The limit is never lowered."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     low = OTHER_DESCRIPTORS + 200
     try:
@@ -425,7 +422,7 @@ def test_our_own_limit_is_raised_as_far_as_is_needed():
     ids=["few", "more", "enough for the page", "enough for the phones"],
 )
 def test_the_page_has_a_share_of_too_few_descriptors(limit, phones, browsers, page):
-    """What the phones' connections leave, and a quarter at least."""
+    """The page gets the descriptors that phones leave, and at least a quarter."""
     program = (
         f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))\n"
         "from ldapgw.server.listener import raise_descriptor_limit\n"
@@ -440,7 +437,7 @@ def test_the_page_has_a_share_of_too_few_descriptors(limit, phones, browsers, pa
     [("tcp:389", 1024), ("tcp:389:interface=127.0.0.1", 1024), ("tcp:389:backlog=7", 7), ("tcp6:389", 1024)],
 )
 def test_phones_that_all_come_back_at_once_are_held(endpoint, backlog):
-    """Unless the configuration says how many."""
+    """The backlog is large, unless the endpoint sets a number."""
     memory = MemoryReactorClock()
     Listener(memory, "ldap.listen", endpoint, Factory.forProtocol(Protocol)).privilegedStartService()
     [(_, _, held, _)] = memory.tcpServers
@@ -461,7 +458,7 @@ def test_phones_that_all_come_back_at_once_are_held(endpoint, backlog):
     ],
 )
 def test_read(endpoint: str, expected: ListenAddress | None) -> None:
-    """What Twisted takes for a TCP port is one; anything else is None."""
+    """An endpoint for a TCP port is parsed, and any other endpoint gives None."""
     assert ListenAddress.parse(endpoint) == expected
 
 
@@ -478,7 +475,7 @@ def test_read(endpoint: str, expected: ListenAddress | None) -> None:
     ids=["default", "port", "tls", "ipv6", "any port", "no TCP"],
 )
 def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> None:
-    """The page's host with LDAP's port, on TLS where it is configured."""
+    """The URL has the page's host and the LDAP port, with TLS if configured."""
     assert ldap_url(config_of(ldap, public_url, tls=TLS)) == expected
 
 
@@ -494,7 +491,7 @@ def test_ldap_url(ldap: dict[str, object], public_url: str, expected: str) -> No
     ids=["usual", "TLS", "no TCP for phones", "no phones", "nothing"],
 )
 def test_gateways_of_one_machine_have_different_names(settings: dict[str, dict[str, object]], name: str) -> None:
-    """By the first port that each listens on."""
+    """The name has the first port of the gateway."""
     web = {"public_url": "https://b.example", **settings.get("web", {})}
     more = {"database": "postgresql+psycopg:///x", "tls": TLS, "roles": settings.get("roles", ["serve", "sync", "web"])}
     assert gateway_name(config_of(settings.get("ldap", {}), **more, web=web), "host") == name
@@ -521,7 +518,7 @@ def test_gateways_of_one_machine_have_different_names(settings: dict[str, dict[s
     ids=["usual", "localhost", "loopback", "nothing", "no TCP", "one known"],
 )
 def test_phone_server(ldap: dict[str, object], public_url: str, expected: ServerAddress) -> None:
-    """What the settings of phones are made of, and whether it is any good to them."""
+    """The configuration gives the address for phones, and says whether other machines can reach the address."""
     tls = {"tls": TLS} if expected.start_tls else {}
     assert phone_server(config_of(ldap, public_url, **tls)) == expected
 
@@ -539,14 +536,14 @@ def test_phone_server(ldap: dict[str, object], public_url: str, expected: Server
     ids=["usual", "another port", "IPv6", "public HTTP", "behind a proxy", "none"],
 )
 def test_a_phone_fetches_the_certificate_without_tls(listen: list[str], public_url: str, address: str) -> None:
-    """From a port that it reaches; else the public address has to do."""
+    """The URL uses a plain port if phones can reach such a port, or else the public address."""
     config = config_of({}, web={"listen": listen, "public_url": public_url})
     assert certificate_url(config, "acme") == (address or "https://b.example/acme/ca.crt")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs SO_REUSEPORT")
 def test_a_shared_port_is_tried_without_taking_connections() -> None:
-    """A socket that listened would get connections of the gateways that share the port, and lose them."""
+    """A listening socket would get and lose connections of the gateways that share the port."""
     address = ListenAddress("127.0.0.1", 0, ipv6=False)
     for listens in (False, True):
         with listening_socket(address, ipv6_only=False, reuse_port=True, listens=listens) as tried:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The log: a line an event as JSON, from the levels on that parts have, and a name for each event."""
+"""The log writes an event as a line, with levels for each part and a name for each event."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVENT = {
 
 
 def test_an_event_is_one_flat_line_of_json() -> None:
-    """Whatever stands in it; what is not for the reader is left out."""
+    """Values inside the event do not break the line, and internal members are left out."""
     line = as_json(EVENT)
     assert line.count("\n") == 1
     assert json.loads(line) == {
@@ -47,7 +47,7 @@ def test_an_event_is_one_flat_line_of_json() -> None:
 
 
 def test_events_are_counted_by_level() -> None:
-    """All that are logged while the service runs, those of libraries and those that the log leaves out too."""
+    """The meter counts all events while the service runs, also of libraries and of hidden levels."""
     counters = Counters()
     meter = LogMeter(counters.count_log_event)
     ours, library = Logger(namespace="ldapgw.sync.scheduler"), Logger(namespace="twisted.internet")
@@ -69,21 +69,21 @@ def test_a_whole_second_has_its_milliseconds() -> None:
 
 
 def test_a_text_from_outside_cannot_control_a_terminal() -> None:
-    """In JSON the characters are escaped."""
+    """Text replaces control characters, and JSON escapes them."""
     assert (as_text({**EVENT, "problem": "\x1b[2J\u202ecba\nnext"}) or "").endswith(
         " account 7: \ufffd[2J\ufffdcba\n\tnext\n"
     )
 
 
 def test_a_fault_has_its_traceback() -> None:
-    """Where it came from, without the values that were at hand."""
+    """The line has the message and the exception."""
     found = json.loads(as_json({**EVENT, "log_failure": Failure(ZeroDivisionError("x"))}))
     assert found["message"] == "account 7: übel\nund mehr"
     assert "ZeroDivisionError" in found["exception"]
 
 
 def test_an_event_of_a_library() -> None:
-    """It has no members of its own, even in the name of a class of ours."""
+    """The event has no members of the gateway, even with the namespace of a gateway's class."""
     event = {key: value for key, value in EVENT.items() if key != "event"}
     assert json.loads(as_json(event)) == {
         "time": "1970-01-01T00:00:00.250Z",
@@ -98,7 +98,7 @@ def test_an_event_of_a_library() -> None:
 
 
 def logged(levels: LogLevels, *events: Mapping[str, object]) -> list[str]:
-    """The messages that the log has."""
+    """Return the messages in the log."""
     stream = io.StringIO()
     observer = log_observer(stream, "json", levels)
     for event in events:
@@ -119,7 +119,10 @@ def logged(levels: LogLevels, *events: Mapping[str, object]) -> list[str]:
     ids=["default", "all", "part", "part-before-all", "last", "libraries"],
 )
 def test_levels_by_part(levels: list[str], expected: dict[str, str]) -> None:
-    """The level of a part comes before that of all, and the last one counts; libraries have a level of their own."""
+    """The level of a part wins over the general level, and a later level over an earlier.
+
+    Libraries have a separate level.
+    """
     found = LogLevels(levels)
     assert {part: found.of(part) for part in expected} == expected
     names = {level.name.replace("warn", "warning"): level for level in LogLevel.iterconstants()}
@@ -137,7 +140,7 @@ def test_what_is_no_level(bad: object) -> None:
 
 
 def test_twisted_says_nothing_at_info() -> None:
-    """Not even in the name of a factory of ours."""
+    """Twisted's info lines are hidden, even if the namespace is a gateway's factory."""
     stream = io.StringIO()
     observer = log_observer(stream, "text", LogLevels(["debug"]))
 
@@ -160,7 +163,7 @@ def test_twisted_says_nothing_at_info() -> None:
 
 
 def test_each_call_names_its_event() -> None:
-    """In lower case with underscores; a name stands for one message at one level, and a message for one name."""
+    """Names are in lower case with underscores. A name has one message and one level, and a message has one name."""
     calls = log_events.calls()
     assert len(calls) > 60
     assert [call.where for call in calls if not re.fullmatch(r"[a-z]+(_[a-z]+)+", call.event)] == []
@@ -189,13 +192,13 @@ def test_each_event_says_whose_it_is() -> None:
 
 
 def test_the_reference_lists_the_events() -> None:
-    """Run ``python -m tests.support.log_events`` if it does not."""
+    """The command ``python -m tests.support.log_events`` updates the reference."""
     document = log_events.DOCUMENT.read_text()
     assert log_events.written(document) == document
 
 
 def test_nothing_on_the_way_of_a_search_logs() -> None:
-    """So that no level costs a search anything; the server itself logs connections and misuse."""
+    """A search costs no log call at any level. Only the server logs connections and misuse."""
     files = {call.where.partition(":")[0] for call in log_events.calls()}
     assert [file for file in files if file.startswith(("directory/", "numbers/"))] == []
     assert {file for file in files if file.startswith("ldap/")} == {"ldap/server.py"}

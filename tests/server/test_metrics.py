@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Figures for Prometheus, read by its own parser, and what is made from them: documents, alerts, a dashboard."""
+"""Prometheus' own parser reads the metrics, and the documents, alerts and dashboard match the metrics."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ READ_AT = NOW - 5
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
-# What there is of the configuration before a reload.
+# The metrics have these values before a reload of the configuration.
 NO_RELOAD: Samples = {
     ("ldapgw_config_last_reload_successful", ()): 1,
     ("ldapgw_config_last_reload_success_timestamp_seconds", ()): READ_AT,
@@ -55,7 +55,7 @@ NO_REACTOR: Any = None
 
 
 def told(metrics: Metrics) -> Samples:
-    """All samples of ours."""
+    """Return all samples of the gateway."""
     body, content_type = result_of(metrics.render())
     assert content_type.startswith("text/plain; version=")
     families = text_string_to_metric_families(body.decode())
@@ -68,7 +68,7 @@ def told(metrics: Metrics) -> Samples:
 
 
 def rises(metrics: Metrics) -> Samples:
-    """All samples that are not zero, without buckets."""
+    """Return all samples other than zero, without buckets."""
     return {key: value for key, value in told(metrics).items() if value and not key[0].endswith("_bucket")}
 
 
@@ -138,7 +138,7 @@ def stage() -> Stage:
 
 
 def test_before_anything_has_happened(stage: Stage) -> None:
-    """Nothing is made up, and every series that is known beforehand is there: a first failure is a rise."""
+    """Every known series is there from the start, so a first failure is a rise."""
     metrics = metrics_of(stage, ready=False)
     assert rises(metrics) == {
         **NO_RELOAD,
@@ -185,12 +185,12 @@ def test_before_anything_has_happened(stage: Stage) -> None:
         ("ldapgw_syncs_total", (("result", "consent_revoked"),)),
         ("ldapgw_sync_duration_seconds_count", (("outcome", "failed"),)),
     }
-    # When nobody was synced is no time, and zero would be a very old one.
+    # The times of syncs are missing before a sync, because zero would be a very old time.
     assert not any(name.endswith("_sync_timestamp_seconds") for name, _ in there)
 
 
 def test_what_is_told(stage: Stage) -> None:
-    """Searches as they ended, accounts as they are, and what somebody should be woken up for."""
+    """The metrics tell ended searches, states of accounts, and conditions that need a person."""
     counters = Counters()
     counters.searches.observe(FinishedSearch("", "", b"", 5, ResultCode.SUCCESS, 0.25, SearchKind.NAME))
     counters.searches.observe(FinishedSearch("", "", b"", 0, ResultCode.SUCCESS, 0.5, SearchKind.NUMBER))
@@ -254,7 +254,7 @@ def test_what_is_told(stage: Stage) -> None:
 
 
 def test_buckets_are_cumulative(stage: Stage) -> None:
-    """As Prometheus reads them: each has what the buckets below it have."""
+    """Each bucket includes all lower buckets, as Prometheus expects."""
     counters = Counters()
     for seconds in (0.0009, 0.002, 0.002, 60.0):
         counters.reactor_lag.observe(seconds)
@@ -267,7 +267,7 @@ def test_buckets_are_cumulative(stage: Stage) -> None:
 
 
 def test_a_database_in_trouble(stage: Stage) -> None:
-    """One that cannot be written is told; of one that cannot be read, so is what was read last."""
+    """A database that refuses writes or reads counts as not ok. Unreadable figures keep their last values."""
     connect(stage, "alice@acme.example", NOW)
     metrics = metrics_of(stage, fails=True)
     before = told(metrics)
@@ -280,7 +280,7 @@ def test_a_database_in_trouble(stage: Stage) -> None:
 
 
 def test_times_that_may_be_unknown(stage: Stage, tmp_path: Path) -> None:
-    """The last good sync of this gateway, and the last backup: missing until there is one."""
+    """The times of the last good sync and the last backup are missing until the first."""
     names = "ldapgw_last_sync_timestamp_seconds", "ldapgw_last_backup_timestamp_seconds"
     counters, note = Counters(), tmp_path / "last-backup"
 
@@ -297,7 +297,7 @@ def test_times_that_may_be_unknown(stage: Stage, tmp_path: Path) -> None:
 
 @needs_postgresql
 def test_the_difference_of_the_clocks() -> None:
-    """Half of the time of the question counts for each direction."""
+    """The local time is the middle between question and answer."""
     asked_and_answered = iter((1000.0, 1002.0))
     with open_new() as database, database.begin_read() as connection:
         found = read_stored_metrics(connection, lambda: next(asked_and_answered), Path("/nowhere/last-backup"))
@@ -307,7 +307,10 @@ def test_the_difference_of_the_clocks() -> None:
 
 
 def test_a_database_that_does_not_answer(stage: Stage) -> None:
-    """After a second the metrics are told without it, from then on at once, and with the age of what was read last."""
+    """The first answer comes after a second without the database.
+
+    Later answers come at once, with the age of the figures.
+    """
     connect(stage, "alice@acme.example", NOW)
     held = HeldStore(stage.store)
     metrics = metrics_of(stage, store=held)
@@ -332,7 +335,7 @@ def test_a_database_that_does_not_answer(stage: Stage) -> None:
 
 
 def test_a_fault_in_the_stored_figures(stage: Stage, caplog_twisted: list[str]) -> None:
-    """It is logged once, and the other figures are told all the same."""
+    """The fault is logged once, and the other figures stay."""
     connect(stage, "alice@acme.example", NOW)
     metrics = metrics_of(stage)
     before = told(metrics)
@@ -344,7 +347,7 @@ def test_a_fault_in_the_stored_figures(stage: Stage, caplog_twisted: list[str]) 
 
 
 def test_a_reload_that_was_refused(stage: Stage) -> None:
-    """Until another one is good."""
+    """The metric stays 0 until the next good reload."""
     reloads = ReloadStatus(READ_AT)
     metrics = metrics_of(stage, reloads=reloads)
     before = told(metrics)
@@ -355,7 +358,7 @@ def test_a_reload_that_was_refused(stage: Stage) -> None:
 
 
 def test_an_account_that_needs_a_consent_makes_no_sync_old(stage: Stage) -> None:
-    """Nobody can mend the age of its last sync but its user; that it waits is told beside, also while all wait."""
+    """Only the user can help, so the oldest sync leaves out the account. Another metric counts the account."""
     connect(stage, "alice@acme.example", NOW - 60)
     connect(stage, "bob@acme.example", NOW - 3600)
     [alice, bob] = stage.do(accounts.read_all)
@@ -380,7 +383,7 @@ def test_an_account_that_needs_a_consent_makes_no_sync_old(stage: Stage) -> None
 
 
 def test_a_workspace(stage: Stage) -> None:
-    """Its last read is told; a user who has left makes no sync old, because nobody can read the contacts any more."""
+    """The metrics tell the last read. The oldest sync leaves out a user who has left."""
     key = ("ldapgw_workspace_read_timestamp_seconds", (ACME,))
     stage.do(workspaces.record_failure, "acme", "network", NOW)
     assert key not in told(metrics_of(stage))
@@ -397,7 +400,7 @@ def test_a_workspace(stage: Stage) -> None:
 
 
 def test_nobody_is_named(stage: Stage) -> None:
-    """Neither addresses nor phones; the process tells of itself."""
+    """The metrics have neither addresses nor phones, but figures of the process."""
     connect(stage, "alice@acme.example", NOW)
     stage.do(phones.add, PhoneLogin("desk1", "acme", None, NumberMode.VALUES, UNKNOWN_LOGIN_HASH, NOW))
     body, _ = result_of(metrics_of(stage).render())
@@ -413,15 +416,15 @@ TESTS_OF_RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.test.yml"
 DASHBOARD = ROOT / "etc" / "grafana" / "ldapgw.json"
 MONITORING = ROOT / "docs" / "how-to" / "monitoring.rst"
 OPERATIONS = ROOT / "docs" / "reference" / "operations.rst"
-# Labels whose values the documents name; those of others are names, codes, or in a table elsewhere.
+# The documents name the values of these labels. Values of other labels are names, codes, or in a table elsewhere.
 EXPLAINED = {"kind", "outcome", "source", "answer", "role", "thread", "state", "level"}
-# What Prometheus adds, and what is of Python's library for all programs.
+# Prometheus or Python's library adds these labels.
 FOREIGN = {"up": {"job", "instance"}, "process_": {"job", "instance"}}
 
 
 @pytest.fixture(name="body")
 def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """What a gateway serves, with each metric that there can be."""
+    """Return the answer of a gateway with every possible metric."""
     connect(stage, "alice@acme.example", NOW)
     monkeypatch.setattr(stage.database, "server_time", lambda _connection: NOW)
     counters, note = counters_of_pages(stage), tmp_path / "last-backup"
@@ -436,7 +439,7 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
 
 
 def counters_of_pages(stage: Stage) -> Counters:
-    """Those of a gateway of which each route was asked for, and one that there is not."""
+    """Return the counters after a request to each route and to an unknown route."""
     for route in routes(Layout.of(stage.gate)):
         stage.requests.observe(route.method, route.template, route.required_role.name.lower(), 200, 0.0)
     stage.requests.observe("unknown", "unknown", "unknown", 404, 0.0)
@@ -446,12 +449,12 @@ def counters_of_pages(stage: Stage) -> Counters:
 
 
 def family(sample: str) -> str:
-    """A metric as documents name it, by one of its series."""
+    """Return the documented name of a metric from the name of a series."""
     return re.sub(r"_(bucket|sum|count)$", "", sample)
 
 
 def labels_by_metric(body: bytes) -> dict[str, dict[str, set[str]]]:
-    """The labels of each metric, and their values."""
+    """Return the labels of each metric, and their values."""
     found: dict[str, dict[str, set[str]]] = {}
     for sample in samples(body):
         labels = found.setdefault(family(sample.name), {})
@@ -467,7 +470,7 @@ def samples(body: bytes) -> Iterator[Sample]:
 
 
 def test_files(stage: Stage) -> None:
-    """Whether each is good, and how many of its contacts phones find."""
+    """The metrics tell the state of each file, and the number of its contacts that phones find."""
     found = told(metrics_of(stage, files=FILES))
     values = {
         name: (found["ldapgw_file_ok", (("file", name), ACME)], found["ldapgw_file_contacts", (("file", name), ACME)])
@@ -477,7 +480,7 @@ def test_files(stage: Stage) -> None:
 
 
 def test_the_documents_have_each_metric(body: bytes) -> None:
-    """With its labels, and the values of those that are few."""
+    """The documents list each metric with its labels, and the values of labels with few values."""
     served = {name: labels for name, labels in labels_by_metric(body).items() if name.startswith("ldapgw_")}
     documented: dict[str, set[str]] = {}
     words: dict[str, set[str]] = {}
@@ -495,20 +498,20 @@ def test_the_documents_have_each_metric(body: bytes) -> None:
 
 
 def expressions_of_rules() -> list[str]:
-    """What the alerts ask for; a line that begins with ``expr:``, and those that go on with it."""
+    """Return the expressions of the alerts, also over several lines."""
     text = RULES.read_text()
     return [" ".join(found.split()) for found in re.findall(r"expr: (?:>-)?((?:.|\n)*?)\n +(?:for|labels):", text)]
 
 
 def expressions_of_dashboard() -> list[str]:
-    """What the panels and the choices at the top ask for."""
+    """Return the expressions of the panels and of the choices at the top."""
     board = json.loads(DASHBOARD.read_text())
     asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
     return asked + [one["definition"] for one in board["templating"]["list"] if one["type"] == "query"]
 
 
 def used(expression: str) -> Iterator[tuple[str, set[str], dict[str, str]]]:
-    """The series that an expression names: name, labels, and the values or patterns of labels."""
+    """Yield the series of an expression, with names, labels, and the values or patterns of labels."""
     for name, _, selectors in re.findall(r"\b(up|(?:ldapgw|process)_[a-z_]+)(\{([^}]*)\})?", expression):
         chosen = dict(re.findall(r'(\w+)(?:=|!=|=~|!~)"([^"]*)"', selectors))
         yield name, set(chosen), chosen
@@ -516,7 +519,7 @@ def used(expression: str) -> Iterator[tuple[str, set[str], dict[str, str]]]:
 
 @pytest.mark.parametrize("read", [expressions_of_rules, expressions_of_dashboard])
 def test_what_is_asked_for_is_served(read: Callable[[], list[str]], body: bytes) -> None:
-    """Each series with its labels, and with values that they can have."""
+    """Alerts and the dashboard use only served series, labels and values."""
     served = labels_by_metric(body)
     names = {sample.name for sample in samples(body)}
     asked = [(expression, *one) for expression in read() for one in used(expression)]
@@ -533,7 +536,7 @@ def test_what_is_asked_for_is_served(read: Callable[[], list[str]], body: bytes)
 
 
 def test_the_dashboard_can_be_imported() -> None:
-    """Its data source is chosen at its top, its panels do not overlap, and its rows are those of the document."""
+    """The data source is a variable, the panels do not overlap, and the rows match the document."""
     board = json.loads(DASHBOARD.read_text())
     assert (board["title"], board["uid"], board["schemaVersion"]) == ("ldapgw", "ldapgw", 39)
     source = {"type": "prometheus", "uid": "${DS_PROMETHEUS}"}
@@ -556,7 +559,7 @@ def test_the_dashboard_can_be_imported() -> None:
 
 
 def test_each_alert_is_explained_and_tested() -> None:
-    """It has a summary, a description, and a link to a place that is there; the document explains no other."""
+    """Each alert has a summary, a description, a valid link and a test. The document explains no other alert."""
     text = RULES.read_text()
     alerts = re.findall(r"- alert: (\w+)", text)
     assert len(alerts) == len(set(alerts)) > 10
@@ -573,7 +576,7 @@ def test_each_alert_is_explained_and_tested() -> None:
 
 @pytest.mark.long  # a program of its own
 def test_promtool_accepts_the_alerts() -> None:
-    """And each of them fires when it should, and not before."""
+    """The tests of the rules check that each alert fires in time."""
     status, said = promtool("check", "rules", RULES)
     assert status == 0, said
     assert f"{len(expressions_of_rules())} rules found" in said
@@ -582,7 +585,7 @@ def test_promtool_accepts_the_alerts() -> None:
 
 
 def test_promtool_can_read_the_dashboard_s_expressions(tmp_path: Path) -> None:
-    """As those of rules, with what Grafana puts in place of its variables."""
+    """The expressions are checked as rules, with values in place of Grafana's variables."""
     asked = [one for one in expressions_of_dashboard() if not one.startswith("label_values(")]
     rules = [
         {"record": f"panel:{at}", "expr": re.sub(r"\$\w+", "x", one.replace("$__rate_interval", "5m"))}
@@ -595,5 +598,5 @@ def test_promtool_can_read_the_dashboard_s_expressions(tmp_path: Path) -> None:
 
 
 def test_promtool_has_no_complaint_about_the_metrics(body: bytes) -> None:
-    """Their names, units and texts are as Prometheus' own guidelines have them."""
+    """Names, units and texts follow Prometheus' guidelines."""
     assert promtool("check", "metrics", text=body) == (0, "")

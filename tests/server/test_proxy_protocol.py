@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Headers of the PROXY protocol, and connections that begin with one."""
+"""The tests read headers of the PROXY protocol, and connections that begin with a header."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ HEADERS = {
 
 @pytest.mark.parametrize(("octets", "client"), HEADERS.values(), ids=HEADERS)
 def test_a_header_names_the_client(octets, client):
-    """Whatever follows the header, and no earlier than the header is complete."""
+    """The reader waits for the complete header, and ignores all octets after the header."""
     assert [read_header(octets[:end]) for end in range(len(octets))] == [None] * len(octets)
     assert read_header(octets) == ProxyHeader(len(octets), client)
     assert read_header(octets + b"\r\nPROXY") == ProxyHeader(len(octets), client)
@@ -106,7 +106,7 @@ def test_a_header_names_the_client(octets, client):
     ],
 )
 def test_anything_else_is_refused(octets, problem):
-    """With a phrase that holds nothing of it."""
+    """The problem is a fixed phrase without the octets."""
     with pytest.raises(InvalidHeader) as caught:
         read_header(octets)
     assert caught.value.problem == problem
@@ -117,7 +117,7 @@ BEGINNINGS = st.sampled_from([b"", b"PROXY ", b"PROXY TCP4 ", b"PROXY TCP6 ", SI
 
 @given(st.builds(bytes.__add__, BEGINNINGS, st.binary(max_size=200)), st.data())
 def test_hostile_octets_end_early(octets, data):
-    """They are a header, no header, or need more, within the limits; more octets change no verdict."""
+    """Within the limits, octets are a header, an error, or need more octets. More octets change no verdict."""
 
     def verdict(part):
         try:
@@ -141,7 +141,7 @@ DIRECT, LISTED = IPv4Address("TCP", "198.51.100.1", 40000), IPv4Address("TCP", "
 
 
 class Echo(Protocol):
-    """Sends back what it receives, after the address that it was built for."""
+    """The protocol returns the received octets, after the address of its client."""
 
     def __init__(self, address):
         self.address = address
@@ -158,7 +158,7 @@ class Echo(Protocol):
 
 
 class EchoFactory(Factory):
-    """Lets everybody in but 203.0.113.1."""
+    """The factory refuses 203.0.113.1 and accepts all other clients."""
 
     noisy = False
 
@@ -176,7 +176,7 @@ class Transport(StringTransport):
 
 @pytest.fixture(name="connect")
 def _connect():
-    """Connects to a port behind the proxies in 10.0.0.0/8; gives the transport, the clock and what was refused."""
+    """Return a function that connects to a port behind the proxies in 10.0.0.0/8."""
     clock = Clock()
     refused = []
     factory = ProxyProtocolFactory(
@@ -198,7 +198,7 @@ def _connect():
 @pytest.mark.parametrize(("octets", "client"), HEADERS.values(), ids=HEADERS)
 @pytest.mark.parametrize("size", [1, 11, 100_000])
 def test_a_listed_proxy_speaks_for_its_client(connect, octets, client, size):
-    """In pieces of any size; a health check is the proxy's own."""
+    """The header may come in pieces. A health check has the proxy's own address."""
     transport, clock, refused = connect(LISTED)
     sent = octets + b"hello"
     for at in range(0, len(sent), size):
@@ -213,7 +213,7 @@ def test_a_listed_proxy_speaks_for_its_client(connect, octets, client, size):
 
 @pytest.mark.parametrize("address", [DIRECT, UNIXAddress(b""), None], ids=["address", "socket", "nobody"])
 def test_a_header_of_anybody_else_is_not_read(connect, address):
-    """What they send goes to the protocol as it is."""
+    """The protocol gets the octets unchanged."""
     transport, clock, refused = connect(address)
     header = HEADERS["v1 ipv4"][0]
     transport.send(header)
@@ -222,7 +222,7 @@ def test_a_header_of_anybody_else_is_not_read(connect, address):
 
 
 def test_a_proxy_in_a_listed_network_is_found_on_an_ipv6_socket(connect):
-    """And is named as on an IPv4 one when it is refused."""
+    """A refusal names the proxy by its IPv4 address."""
     mapped = IPv6Address("TCP", "::ffff:10.0.0.9", 40000)
     transport, *_ = connect(mapped)
     transport.send(HEADERS["v1 ipv4"][0])
@@ -233,7 +233,7 @@ def test_a_proxy_in_a_listed_network_is_found_on_an_ipv6_socket(connect):
 
 
 def test_connections_are_counted_by_client():
-    """One client of the proxy that has too many leaves the others theirs."""
+    """A client with too many connections does not block other clients of the proxy."""
     factory = make_factory(max_connections_per_address=1)
     proxied = ProxyProtocolFactory(factory, lambda _: True, factory.clock, factory.count_misuse)
 
@@ -267,7 +267,7 @@ def test_a_connection_that_is_refused(connect, octets, told):
 
 
 def test_a_header_has_to_come_in_time(connect):
-    """However its octets are spread."""
+    """The limit covers the whole header, even if single octets arrive."""
     transport, clock, refused = connect(LISTED)
     for octet in HEADERS["v1 ipv4"][0][:4]:
         transport.send(bytes([octet]))
@@ -282,7 +282,7 @@ def test_a_header_has_to_come_in_time(connect):
     ("octets", "expected"), [(b"", []), (b"PROX", [("no whole PROXY header", "10.0.0.9")])], ids=["nothing", "a part"]
 )
 def test_a_connection_that_ends_first(connect, octets, expected):
-    """A port's check says nothing and is no event."""
+    """A check of the port without octets is no event, and a partial header is an event."""
     transport, clock, refused = connect(LISTED)
     transport.send(octets)
     transport.protocol.connectionLost(Failure(ConnectionDone()))

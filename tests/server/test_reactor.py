@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A process that was told to end does so, whatever it waits for.
-
-The time of day may be set; what was to be called later is called when that much time has passed.
-
-The reactor of ``ldapgw run`` serves what is ready as Twisted's does.
-"""
+"""A stopped process ends in time, timers survive a changed clock, and the reactor of ``ldapgw run`` serves fairly."""
 
 from __future__ import annotations
 
@@ -28,7 +23,7 @@ from twisted.application.reactors import getReactorTypes
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock, LoopingCall  # noqa: TID251  what a clock is shown by
+from twisted.internet.task import Clock, LoopingCall  # noqa: TID251  LoopingCall shows the effect of a clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
@@ -46,7 +41,7 @@ from ldapgw.server.reactor import __doc__ as module_docstring
 
 
 def test_what_waits_longer_is_left_behind() -> None:
-    """The time runs from when the reactor is told to stop; before, there is none."""
+    """The time limit begins with the stop of the reactor, and no thread runs before."""
     reactor, left = MemoryReactorClock(), threading.Event()
     statuses: list[int] = []
 
@@ -77,7 +72,7 @@ class Machine:
 
 
 def test_it_is_a_reactors_clock() -> None:
-    """With the time of day for its seconds."""
+    """The clock's seconds are the time of day."""
     machine = Machine()
     assert verifyObject(IReactorTime, machine.wall)
     machine.timers.advance(5)
@@ -86,7 +81,7 @@ def test_it_is_a_reactors_clock() -> None:
 
 @pytest.mark.parametrize("jump", [DAY, -DAY, -NOW], ids=["a day on", "a day back", "to 1970"])
 def test_a_timer_goes_on_when_the_clock_is_set(jump: float) -> None:
-    """Once each interval, neither at once for all that seems to have passed, nor a day late."""
+    """The timer runs once in each interval, without a burst of calls and without a long pause."""
     machine = Machine()
     called: list[float] = []
     loop = LoopingCall(lambda: called.append(machine.timers.seconds()))
@@ -104,7 +99,7 @@ def test_a_timer_goes_on_when_the_clock_is_set(jump: float) -> None:
 
 
 def test_a_real_reactor_runs_by_the_time_since_boot() -> None:
-    """From the moment on when an entry point says so."""
+    """The reactor uses the monotonic clock after the call."""
     reactor = Clock()
     wall = use_monotonic_clock(reactor)
     assert abs(reactor.seconds() - time.monotonic()) < 60
@@ -133,7 +128,7 @@ runpy.run_module("ldapgw", run_name="__main__")
 
 
 class End(FileDescriptor):
-    """One end of a socket pair that does something when it is readable."""
+    """A readable end of a socket pair calls a function."""
 
     def __init__(
         self, reactor: PhoneReactor, end: socket.socket, act: Callable[[], Any], *, stubborn: bool = False
@@ -160,7 +155,7 @@ class End(FileDescriptor):
 
 @pytest.fixture(name="reactor")
 def _reactor(ends: list[socket.socket]) -> Iterator[PhoneReactor]:
-    """One that is not the process's; it has a pipe of its own to be woken by."""
+    """The reactor is separate from the process's reactor, and closes its own pipe at the end."""
     reactor = PhoneReactor()
     yield reactor
     reactor.removeAll()
@@ -171,7 +166,7 @@ def _reactor(ends: list[socket.socket]) -> Iterator[PhoneReactor]:
 
 @pytest.fixture(name="ends")
 def _ends() -> Iterator[list[socket.socket]]:
-    """Two sockets that have something to be read."""
+    """Both sockets have an octet to read."""
     with ExitStack() as stack:
         ready = []
         for _ in range(2):
@@ -186,7 +181,7 @@ def _read(end: socket.socket, read: list[bytes]) -> None:
 
 
 def test_what_is_ready_is_read(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
-    """Each in the same turn; the next turn waits no longer than it was told."""
+    """The same turn serves all ready sockets, and the next turn does not wait."""
     read: list[bytes] = []
     for end in ends:
         End(reactor, end, partial(_read, end, read))
@@ -196,7 +191,7 @@ def test_what_is_ready_is_read(reactor: PhoneReactor, ends: list[socket.socket])
 
 
 def test_who_came_too_late_for_a_turn_is_first_in_the_next(reactor: PhoneReactor) -> None:
-    """Whoever is always ready is not served twice while another waits."""
+    """A socket that is always ready is not served twice while another socket waits."""
     served: list[str] = []
     with ExitStack() as stack:
         (eager, to_eager), (late, to_late) = (tuple(map(stack.enter_context, socket.socketpair())) for _ in range(2))
@@ -215,7 +210,7 @@ def test_who_came_too_late_for_a_turn_is_first_in_the_next(reactor: PhoneReactor
 
 
 def test_who_was_served_longest_ago_is_first(reactor: PhoneReactor) -> None:
-    """Four ask again at once, but the last of a turn comes too late for the next one; so each waits for one turn."""
+    """The last socket of a turn misses the next turn, so each socket waits for one turn."""
     served: list[int] = []
     with ExitStack() as stack:
         pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(4)]
@@ -241,7 +236,7 @@ def _serve(at: int, end: socket.socket, served: list[int]) -> None:
 
 
 def test_who_is_new_is_served_in_the_order_of_coming(reactor: PhoneReactor) -> None:
-    """When many come at once, nobody is overtaken."""
+    """Sockets that become ready together are served in the order of their octets."""
     served: list[int] = []
     with ExitStack() as stack:
         pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(5)]
@@ -256,7 +251,7 @@ def test_who_is_new_is_served_in_the_order_of_coming(reactor: PhoneReactor) -> N
 
 
 def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: list[socket.socket]) -> None:
-    """Two are ready, and the first that is served ends the other."""
+    """The first served socket stops the other socket, which is then not served."""
     served: list[int] = []
     both: list[End] = []
 
@@ -273,7 +268,7 @@ def test_what_is_closed_by_another_is_left_alone(reactor: PhoneReactor, ends: li
 def test_a_fault_ends_its_own_connection_alone(
     reactor: PhoneReactor, ends: list[socket.socket], *, stubborn: bool
 ) -> None:
-    """What is raised while one is served, or at its end, is logged; others are served in the same turn."""
+    """Errors at work or at the end are logged. The other connection is served in the same turn."""
     read: list[bytes] = []
     broken = End(reactor, ends[0], lambda: 1 // 0, stubborn=stubborn)
     whole = End(reactor, ends[1], partial(_read, ends[1], read))
@@ -287,7 +282,7 @@ def test_a_fault_ends_its_own_connection_alone(
 def test_what_waits_for_the_end_of_a_turn_is_called_when_all_are_served(
     reactor: PhoneReactor, ends: list[socket.socket]
 ) -> None:
-    """In its order, once, and although one of it fails; what that asks for comes when it is the next turn's time."""
+    """The calls run once and in order, despite an error. A call outside a turn runs in the next turn."""
     read: list[bytes] = []
 
     def serve(end: socket.socket) -> None:
@@ -309,7 +304,7 @@ def test_what_waits_for_the_end_of_a_turn_is_called_when_all_are_served(
 
 
 def test_a_run_in_the_foreground_has_it(tmp_path: Path) -> None:
-    """Nothing has imported another one before; the address is nobody's, so the run ends soon."""
+    """The command must install the reactor before any import of another reactor. A bad address ends the run soon."""
     (tmp_path / "ldapgw.toml").write_text(CONFIG)
     ended = subprocess.run([sys.executable, "-c", RUN], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.stdout == "PhoneReactor\n", ended.stderr
@@ -327,12 +322,12 @@ def test_twisted_has_the_private_names_that_the_reactor_uses(reactor: PhoneReact
 
 
 def test_twistd_finds_it() -> None:
-    """By ``twistd --reactor ldapgw``."""
+    """The command ``twistd --reactor ldapgw`` needs the name."""
     assert "ldapgw" in {one.shortName for one in getReactorTypes()}
 
 
 def test_the_lag_is_how_late_a_call_is() -> None:
-    """Measured again and again until the end."""
+    """The lag is measured repeatedly until the stop."""
     clock, found = Clock(), list[float]()
     meter = LagMeter(clock, found.append)
     meter.startService()

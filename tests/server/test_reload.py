@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a changed configuration is tried for before the running gateway gives way to it."""
+"""A changed configuration is tried before the running gateway is replaced."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ base_dn = "dc=acme,dc=example"
 
 @pytest.fixture
 def former(tmp_path: Path) -> Config:
-    """The configuration that is served."""
+    """Return the served configuration."""
     create_state_dir(tmp_path / "state")
     (tmp_path / "former.toml").write_text(FILE.format(folder=tmp_path, port=free_ports(1)[0]))
     return load(str(tmp_path / "former.toml"), {})
@@ -56,7 +56,7 @@ def changed(tmp_path: Path, old: str, new: str) -> Config:
 
 
 def test_what_can_change(tmp_path: Path, former: Config) -> None:
-    """The same, one more tenant, and another port."""
+    """The reload accepts the same configuration, another tenant, another port, and other settings."""
     examine(former, former)
     second = '[[tenant]]\nname = "beta"\nbase_dn = "dc=beta,dc=example"\n[[tenant]]'
     examine(changed(tmp_path, "[[tenant]]", second), former)
@@ -83,13 +83,13 @@ def test_what_can_change(tmp_path: Path, former: Config) -> None:
     ids=["state_dir", "roles", "database", "address", "shared port", "unix"],
 )
 def test_what_cannot_change(tmp_path: Path, former: Config, old: str, new: str, told: str) -> None:
-    """A restart is needed; tests/cli/test_preflight.py has what a start would fail for."""
+    """These settings need a restart. The other refusals have their tests in tests/cli/test_preflight.py."""
     with pytest.raises(UserError, match=told):
         examine(changed(tmp_path, old, new), former)
 
 
 def test_a_socket_of_systemd(former: Config) -> None:
-    """The program that is executed would not find it: Twisted forgets it when it has listened."""
+    """Twisted forgets the socket after the start, so the executed program would not find the socket."""
     endpoints = ServerEndpoints(["systemd:domain=INET:index=0"])
     given = msgspec.structs.replace(former, ldap=msgspec.structs.replace(former.ldap, listen=endpoints))
     with pytest.raises(UserError, match="the sockets of systemd cannot change"):
@@ -104,7 +104,7 @@ def test_a_key_that_joins_the_key_file(tmp_path: Path, former: Config) -> None:
 
 
 class ThreadedReactor(Clock):
-    """A reactor that is its own thread pool: the work for a thread waits until `work`."""
+    """The reactor is its own thread pool, and queues the work until a call of `work`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def descriptors() -> int:
 
 
 def test_a_configuration_that_another_signal_outdates_is_dropped(former: Config) -> None:
-    """Its file is closed, and the configuration is read again; a gateway that is to end reads nothing any more."""
+    """The outdated file is closed, and the configuration is read again. A cancelled reload reads nothing more."""
     reactor, status = ThreadedReactor(), ReloadStatus(5.0)
     reload = Reload(reactor, "ldapgw.toml", former, lambda: former, status, dict, ServiceManager())
     before = descriptors()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the environment says of systemd."""
+"""The environment names the socket and the watchdog of systemd."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from ldapgw.server.foreground import ServiceManager
     ids=["none", "unwatched", "watched", "anybody", "another", "zero", "nonsense"],
 )
 def test_the_environment_names_it(environment: Mapping[str, str], found: ServiceManager) -> None:
-    """As in ``sd_watchdog_enabled(3)``: another process's watchdog is none."""
+    """A watchdog of another process does not count, as in ``sd_watchdog_enabled(3)``."""
     assert ServiceManager.of(environment, 7) == found
 
 
 @pytest.mark.parametrize("prefix", ["", "@"], ids=["path", "abstract"])
 def test_it_is_told(tmp_path: Path, prefix: str) -> None:
-    """By a datagram for each state."""
+    """Each state is a datagram."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path if not prefix else "\0" + path)
@@ -54,6 +54,6 @@ def test_it_is_told(tmp_path: Path, prefix: str) -> None:
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    """The gateway goes on."""
+    """The gateway goes on without a listener."""
     ServiceManager(str(tmp_path / "none"), 1.5).ready()
     ServiceManager().ready()

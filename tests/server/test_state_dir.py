@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One gateway a state_dir.
-
-The state_dir: opened for one gateway, with a key that fits what is stored.
-"""
+"""A state_dir belongs to a single gateway, and its key fits the stored secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ from tests.support.stage.sync import GRANT, NOW
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
-    """Until the first lets go."""
+    """The lock names the process of the first gateway until the release."""
     assert lock_holder_pid(tmp_path) is None
     first = StateDirLock(tmp_path)
     first.write_pid()
@@ -44,7 +41,7 @@ def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
 
 
 def test_a_file_that_a_killed_process_left_holds_nobody_up(tmp_path: Path) -> None:
-    """The kernel's lock counts, not the file."""
+    """Only the lock of the kernel counts, not the file."""
     (tmp_path / "ldapgw.pid").write_text("12345678901234\n")
     assert lock_holder_pid(tmp_path) is None
     lock = StateDirLock(tmp_path)
@@ -54,7 +51,7 @@ def test_a_file_that_a_killed_process_left_holds_nobody_up(tmp_path: Path) -> No
 
 
 def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
-    """It is there, by no name."""
+    """The holder of the lock has the number 0."""
     lock = StateDirLock(tmp_path)
     assert lock_holder_pid(tmp_path) == 0
     lock.release()
@@ -72,7 +69,7 @@ def connected(path: Path, encryption_key: str = "") -> OpenStateDir:
 
 
 def test_a_first_start_makes_all_of_it(tmp_path: Path) -> None:
-    """For our eyes alone, and for one gateway at a time."""
+    """The files are private, and the state_dir accepts one gateway at a time."""
     state = OpenStateDir(StateDir(tmp_path / "state"))
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state").iterdir()}
     assert {modes[name] for name in ("ldapgw.db", "ldapgw.key", "ldapgw.pid")} == {"0o600"}
@@ -83,7 +80,7 @@ def test_a_first_start_makes_all_of_it(tmp_path: Path) -> None:
 
 
 def test_a_restart_finds_the_grants_and_no_sync_running(tmp_path: Path) -> None:
-    """Whatever a killed process has left."""
+    """A killed process leaves no account marked as syncing."""
     connected(tmp_path / "state").close()
     state = OpenStateDir(StateDir(tmp_path / "state"))
     with state.database.begin() as connection:
@@ -104,7 +101,7 @@ def test_another_database_can_be_configured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_mounted", [True, False])
 def test_no_new_store_is_made_where_there_has_to_be_one(tmp_path: Path, is_mounted: bool) -> None:
-    """A disk that is not mounted is an empty folder, or none; nothing is made there, and one line says so."""
+    """An unmounted disk looks like an empty or missing folder. The start makes no file and reports a single line."""
     state_dir = tmp_path / "state"
     if is_mounted:
         state_dir.mkdir(mode=0o700)
@@ -115,7 +112,7 @@ def test_no_new_store_is_made_where_there_has_to_be_one(tmp_path: Path, is_mount
 
 
 def test_a_folder_that_has_nothing_to_lose_is_made(tmp_path: Path) -> None:
-    """Where the database is on a server and the key is a setting, the folder has only copies, as in a new container."""
+    """With a server's database and a key from the settings, the folder holds only copies."""
     state_dir = tmp_path / "state"
     server = f"postgresql+psycopg://ldapgw@localhost/ldapgw?host={tmp_path}"
     with pytest.raises(StoreError, match="is not there, and new_store is false"):
@@ -128,7 +125,7 @@ def test_a_folder_that_has_nothing_to_lose_is_made(tmp_path: Path) -> None:
 
 
 def test_a_store_that_was_made_beforehand_is_served(tmp_path: Path) -> None:
-    """Made twice, it stays as it is."""
+    """A second creation changes nothing."""
     create_state_dir(tmp_path / "state")
     before = {path.name: path.read_bytes() for path in (tmp_path / "state").iterdir()}
     assert before.keys() == {"ldapgw.db", "ldapgw.key"}
@@ -145,7 +142,7 @@ def test_a_store_that_was_made_beforehand_is_served(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_root_makes_a_store_for_the_owner_of_the_folder(tmp_path: Path) -> None:
-    """Who has to be able to use it."""
+    """The owner of the folder has to use the store."""
     (tmp_path / "state").mkdir(mode=0o700)
     os.chown(tmp_path / "state", 1234, 1235)
     create_state_dir(tmp_path / "state")
@@ -162,7 +159,7 @@ LOST_KEYS = {
 
 @pytest.mark.parametrize(("lose", "message"), LOST_KEYS.values(), ids=LOST_KEYS)
 def test_a_key_that_is_lost_is_told_at_the_start(tmp_path: Path, lose: object, message: str) -> None:
-    """No new one is made, the stored grants are untouched, and nobody holds the lock."""
+    """The start makes no new key, leaves the grants alone, and releases the lock."""
     connected(tmp_path / "state").close()
     key = tmp_path / "state" / KEY_FILE
     kept = key.read_bytes()
@@ -176,7 +173,7 @@ def test_a_key_that_is_lost_is_told_at_the_start(tmp_path: Path, lose: object, m
 
 
 def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> None:
-    """Of two that were connected under two keys, each key fits one; with both keys in the file the gateway starts."""
+    """Two accounts have different keys. The gateway starts only with both keys in the file."""
     state = connected(tmp_path)
     file, second = tmp_path / KEY_FILE, new_key()
     [first] = read_keys(file)
@@ -197,7 +194,7 @@ def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> N
 
 
 def test_a_database_that_has_lost_accounts_is_told_at_the_start(tmp_path: Path) -> None:
-    """By books of accounts that it has never had; one that was removed from it is not missing."""
+    """Cached books reveal accounts that the database has never had. A removed account is not missing."""
     state = connected(tmp_path)
     images = tmp_path / "images"
     images.mkdir()
@@ -219,7 +216,7 @@ def test_a_database_that_has_lost_accounts_is_told_at_the_start(tmp_path: Path) 
 
 
 def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
-    """Beside its key; nothing is changed, so that a backup can be restored."""
+    """The key shows that the database was used. The start changes nothing, so a backup can be restored."""
     connected(tmp_path).close()
     file = tmp_path / "ldapgw.db"
     for one in tmp_path.glob("ldapgw.db*"):
@@ -233,7 +230,7 @@ def test_a_database_that_was_emptied_is_no_new_one(tmp_path: Path) -> None:
 
 
 def test_a_key_of_the_setting(tmp_path: Path) -> None:
-    """It seals what is stored, and no key file is made; another key is refused while the database has a token of it."""
+    """The key from the settings seals the secrets without a key file. A key that does not fit is refused."""
     key, other = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     connected(tmp_path, key).close()
     OpenStateDir(StateDir(tmp_path, encryption_key=f"{other} {key}")).close()

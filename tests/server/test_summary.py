@@ -57,7 +57,7 @@ def fill(stage: Stage, people: list[str], desks: list[str]) -> None:
             stage.do(phones.store_refusals, {name: (Refusal(NOW, "192.0.2.7", 3), UNKNOWN_LOGIN_HASH)})
 
 
-# The columns from which the states of accounts and the conditions of phones are made.
+# The states of accounts and the conditions of phones follow from these columns.
 ACCOUNT = (
     *("tenant", "connected_at", "last_sync", "syncing", "error_code", "error_since", "error_facts"),
     *("failures", "refresh_token", "delegated"),
@@ -66,7 +66,7 @@ PHONE = ("tenant", "last_seen", "password_at", "search_hint", "worked_at", "refu
 
 
 def unlike() -> tuple[list[dict[str, object]], list[dict[str, object]], list[dict[str, object]]]:
-    """Rows of accounts, failing sources and phones in all conditions, for two tenants."""
+    """Return rows of accounts, failing sources and phones in all conditions, for two tenants."""
     long_ago, lately = NOW - STALE_SECONDS - 1, NOW - 60
     people = product(
         *(("t0", "t1"), (None, lately), (None, long_ago, lately), (False, True)),
@@ -151,7 +151,7 @@ def test_the_metrics_do_not_take_longer_for_more_accounts() -> None:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(PEOPLE), max_size=6), st.lists(st.sampled_from(PHONES), max_size=6))
 def test_page_command_and_metrics_agree(people: list[str], desks: list[str]) -> None:
-    """People connected and needing action; phones working, with settings to fix, and refused."""
+    """The figures are connected people, people who need action, and phones by condition."""
     stage = Stage()
     fill(stage, people, desks)
     command = tenant_object(

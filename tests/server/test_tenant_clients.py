@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which client a tenant has now."""
+"""The tests cover the current OAuth client of a tenant."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def enter(stage: Stage, tenant: str, client: Client, secret_box: SecretBox | Non
 
 
 def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
-    """For tenants without a configured one; those are as the file says, whatever was entered."""
+    """An entered client counts for tenants without a configured client."""
     clients = TenantClients(stage.store, stage.secret_box, {"acme": CONFIGURED})
     enter(stage, "acme", ENTERED)
     enter(stage, "globex", ENTERED)
@@ -39,7 +39,7 @@ def test_what_is_entered_counts_once_it_is_read(stage: Stage) -> None:
 
 
 def test_a_secret_under_another_key_is_entered_again(stage: Stage, caplog_twisted: list[str]) -> None:
-    """Until then it is as if there were none, which is told once; others are not concerned."""
+    """The tenant has no client until then, and the log says so once. Other tenants keep their clients."""
     clients = TenantClients(stage.store, stage.secret_box, {})
     enter(stage, "acme", CONFIGURED, SecretBox([Fernet.generate_key()]))
     enter(stage, "globex", ENTERED)
@@ -59,7 +59,7 @@ class Tenant:
 
 
 def test_tenants_have_the_client_of_the_moment() -> None:
-    """Whoever keeps the mapping sees what was entered; clients of others make no tenants."""
+    """The mapping follows the entered clients. A client of an unknown tenant adds no tenant."""
     clients: dict[str, Client] = {}
     tenants = TenantsWithClients({"acme": Tenant()}, clients)
     assert (tenants["acme"], list(tenants), len(tenants)) == (Tenant(), ["acme"], 1)
@@ -75,7 +75,7 @@ def test_tenants_have_the_client_of_the_moment() -> None:
 
 
 def test_the_clients_of_the_configuration(tmp_path: Path) -> None:
-    """Those of the tenants that name one."""
+    """Only tenants with a configured client are in the mapping."""
     tenants = [
         {"name": "acme", "base_dn": "dc=acme", "client_id": "1-a", "client_secret": "hush"},
         {"name": "globex", "base_dn": "dc=globex"},

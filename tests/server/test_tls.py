@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Certificates and keys in files, and how urgent a renewal is.
-
-The certificate that phones are shown, whom else it lets in, and what is said of files that cannot be used.
-"""
+"""The tests cover the server's certificate and key, handshakes with phones, and files that cannot be used."""
 
 from __future__ import annotations
 
@@ -53,21 +50,21 @@ DAY = 86400.0
     ],
 )
 def test_urgency(days, left, urgency):
-    """It rises at 30, 7 and 1 days, and each day after the end."""
+    """The urgency rises at 30, 7 and 1 days, and each day after the end."""
     lifetime = ValidityPeriod.of([issue(now=NOW, days=0).certificate])
     now = NOW.timestamp() - days * DAY
     assert (lifetime.days_left(now), lifetime.urgency(now)) == (left, urgency)
 
 
 def test_an_end_is_spoken_of_when_it_is_near():
-    """From thirty days before it on."""
+    """The end is near from thirty days before on."""
     lifetime = ValidityPeriod.of([issue(now=NOW, days=0).certificate])
     ends = lifetime.not_after.timestamp()
     assert [lifetime.expiry_if_near(ends - days * DAY) for days in (31, 29, -1)] == [None, ends, ends]
 
 
 def test_a_chain_lasts_as_long_as_all_of_it():
-    """The latest begin and the earliest end."""
+    """The chain has the latest begin and the earliest end."""
     first, second = issue(now=NOW, since=-50, days=50), issue(now=NOW, days=5, which=1)
     chain = read_certificates(first.pem + second.pem)
     assert chain == (first.certificate, second.certificate)
@@ -77,14 +74,14 @@ def test_a_chain_lasts_as_long_as_all_of_it():
 
 @pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
 def test_private_keys(kind):
-    """Of the kinds that authorities sign."""
+    """Keys of the usual kinds are read."""
     issued = issue(kind=kind)
     key = read_private_key(issued.key_pem())
     assert key.public_key() == issued.key.public_key()
 
 
 X25519 = x25519.X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-# On the curve prime239v3, which nobody uses.
+# The key is on the curve prime239v3, which nobody uses.
 ODD_CURVE = b"""-----BEGIN PRIVATE KEY-----
 MIGBAgEAMBMGByqGSM49AgEGCCqGSM49AwEGBGcwZQIBAQQeaTSluCjKC6tYyzus
 7M+OcWxfUign4/m3I9DUd1uPoUADPgAEWzY5PCu30kWlSOeU1pc44TRj0ga5Y2Jy
@@ -95,7 +92,7 @@ doGg3id/GDSQn1uJkSNBwPzQL9zb1oMWqd5SGpGckEA4hQGw
 
 @pytest.mark.parametrize("octets", [X25519, ODD_CURVE], ids=["X25519", "odd curve"])
 def test_a_key_of_another_kind(octets):
-    """It is a key, but none to sign a handshake with."""
+    """The key is valid, but cannot sign a handshake."""
     with pytest.raises(ValueError, match="of a kind that a server cannot use"):
         read_private_key(octets)
 
@@ -107,7 +104,7 @@ def files_of(folder: Path, issued: Issued, **more: Any) -> Tls:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Tls:
-    """A key and its certificate."""
+    """Return a key and its certificate."""
     return files_of(tmp_path, issue())
 
 
@@ -116,7 +113,7 @@ AUTHORITY = issue("authority", authority=True, which=1)
 
 @pytest.fixture
 def asking(tmp_path: Path) -> TlsContextFactory:
-    """The contexts of a server that asks phones for a certificate of the authority."""
+    """Return the contexts of a server that asks phones for a certificate of the authority."""
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.pem)
     return TlsContextFactory(files_of(tmp_path, issue(), client_ca=File(tmp_path / "ca.pem")))
 
@@ -133,14 +130,14 @@ def client_context(*, highest: int = SSL.TLS1_3_VERSION, shows: Issued | None = 
 
 
 def pump(*ends: SSL.Connection) -> None:
-    """Carry what one says to the other."""
+    """Carry the octets of each end to the other end."""
     for near, far in (ends, reversed(ends)):
         with suppress(SSL.WantReadError):
             far.bio_write(near.bio_read(1 << 20))
 
 
 def shake(server: SSL.Context, client: SSL.Connection) -> tuple[SSL.Connection, str]:
-    """A handshake in memory: the server's end, and why it failed."""
+    """Run a handshake in memory, and return the server's end and the problem."""
     other = SSL.Connection(server)
     client.set_connect_state()
     other.set_accept_state()
@@ -158,7 +155,7 @@ def shake(server: SSL.Context, client: SSL.Connection) -> tuple[SSL.Connection, 
 
 
 def agreed(server: SSL.Context, highest: int) -> str:
-    """The version that a client of that version at most agrees on with the server; "" where there is none."""
+    """Return the version of a handshake with a client of at most this version, or "" after a failure."""
     client = SSL.Connection(client_context(highest=highest))
     _, problem = shake(server, client)
     return "" if problem else client.get_protocol_version_name()
@@ -172,7 +169,7 @@ VERSIONS = {
 
 @pytest.mark.parametrize(("minimum", "expected"), VERSIONS.values(), ids=VERSIONS)
 def test_versions(tmp_path: Path, minimum: Any, expected: dict[int, str]) -> None:
-    """Older ones are refused in the handshake."""
+    """The server refuses older versions in the handshake."""
     context = TlsContextFactory(files_of(tmp_path, issue(), minimum=minimum)).getContext()
     assert {highest: agreed(context, highest) for highest in expected} == expected
 
@@ -180,7 +177,7 @@ def test_versions(tmp_path: Path, minimum: Any, expected: dict[int, str]) -> Non
 @pytest.mark.parametrize("highest", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
 @pytest.mark.parametrize("kind", ["RSA", "ECDSA"])
 def test_both_kinds_of_certificate_work_without_a_server_name(tmp_path: Path, kind: str, highest: int) -> None:
-    """Phones from before 2020 send none, and know RSA alone."""
+    """Phones from before 2020 send no server name and know only RSA."""
     issued = issue(kind=kind)
     client = SSL.Connection(client_context(highest=highest))
     _, problem = shake(TlsContextFactory(files_of(tmp_path, issued)).getContext(), client)
@@ -189,7 +186,7 @@ def test_both_kinds_of_certificate_work_without_a_server_name(tmp_path: Path, ki
 
 
 def test_ciphers_of_tls_1_2_have_forward_secrecy(files: Tls) -> None:
-    """Neither plain RSA nor anything broken is among them; one in CBC mode is, for old phones."""
+    """Plain RSA and broken ciphers are off. A CBC cipher stays for old phones."""
     names = SSL.Connection(TlsContextFactory(files).getContext()).get_cipher_list()
     old = [name for name in names if not name.startswith("TLS_")]
     assert [name for name in old if not name.startswith("ECDHE-")] == []
@@ -199,7 +196,7 @@ def test_ciphers_of_tls_1_2_have_forward_secrecy(files: Tls) -> None:
 
 
 def test_nobody_renegotiates(files: Tls) -> None:
-    """A client that tries is refused, and the session goes on without it."""
+    """The server refuses a renegotiation."""
     client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
     server, _ = shake(TlsContextFactory(files).getContext(), client)
     client.renegotiate()
@@ -212,7 +209,7 @@ def test_nobody_renegotiates(files: Tls) -> None:
 
 
 def test_a_session_is_resumed_with_its_ticket(asking: TlsContextFactory) -> None:
-    """In TLS 1.2, where the ticket comes in the handshake; also where clients show certificates."""
+    """The test uses TLS 1.2, where the ticket comes in the handshake, with clients that show certificates."""
     server = asking.getContext()
     context = client_context(highest=SSL.TLS1_2_VERSION, shows=issue("desk1", by=AUTHORITY, which=2))
     first, second = SSL.Connection(context), SSL.Connection(context)
@@ -241,20 +238,20 @@ SHOWN: dict[str, tuple[Callable[[], Issued | None], str]] = {
 def test_clients_show_a_certificate_of_the_authority(
     asking: TlsContextFactory, shows: Callable[[], Issued | None], problem: str, highest: int
 ) -> None:
-    """Where ``client_ca`` is set; who has none of it does not get through the handshake."""
+    """With ``client_ca``, the handshake fails without a certificate of the authority."""
     client = SSL.Connection(client_context(highest=highest, shows=shows()))
     assert shake(asking.getContext(), client)[1] == problem
 
 
 def test_clients_are_told_whose_certificate_is_wanted(asking: TlsContextFactory) -> None:
-    """One that has several picks by that."""
+    """A client with several certificates chooses by the authority's name."""
     client = SSL.Connection(client_context(highest=SSL.TLS1_2_VERSION))
     shake(asking.getContext(), client)
     assert [name.CN for name in client.get_client_ca_list()] == ["authority"]
 
 
 def test_the_stamp_is_that_of_the_files(files: Tls, tmp_path: Path) -> None:
-    """It changes when one is written, replaced by another, or gone."""
+    """The stamp changes when a file is written, replaced or removed."""
     seen = [file_versions(files)]
     os.utime(files.certificate, (1, 1))
     seen.append(file_versions(files))
@@ -280,7 +277,7 @@ LEAF = issue(by=AUTHORITY)
 
 @pytest.fixture(name="private")
 def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tls:
-    """A certificate and its key, where the system trusts another authority."""
+    """Return a certificate and its key on a system that trusts another authority."""
     trusted = tmp_path / "system.pem"
     trusted.write_bytes(issue("another", which=2, authority=True).pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
@@ -298,14 +295,14 @@ def write(tls: Tls, *chain: Issued) -> None:
     ids=["self-signed", "with its authority", "without it", "expired"],
 )
 def test_a_private_certificate(private: Tls, chain: tuple[Issued, ...], given: int) -> None:
-    """The end of its chain is what phones have to be given."""
+    """Phones need the certificate at the end of the chain."""
     write(private, *chain)
     assert private_trust_anchor(private) == load_certificate(private).trust_anchor == chain[given].pem.decode()
 
 
 @pytest.mark.parametrize("days", [90, -1], ids=["valid", "expired"])
 def test_a_public_certificate(private: Tls, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
-    """Nothing has to be given; when it ends is another question."""
+    """Phones need no further certificate, even if the certificate has expired."""
     system = Path(private.certificate).with_name("trusts-us.pem")
     system.write_bytes(AUTHORITY.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(system))
@@ -316,7 +313,7 @@ def test_a_public_certificate(private: Tls, monkeypatch: pytest.MonkeyPatch, day
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
 @pytest.mark.parametrize("which", ["certificate", "private_key"])
 def test_a_file_that_cannot_be_read(private: Tls, which: str, content: bytes | None) -> None:
-    """Has nothing to give."""
+    """Without readable files, phones get no certificate."""
     file = Path(getattr(private, which))
     file.unlink()
     if content is not None:
@@ -325,7 +322,7 @@ def test_a_file_that_cannot_be_read(private: Tls, which: str, content: bytes | N
 
 
 def test_browsers_need_no_certificate_where_phones_do(asking: TlsContextFactory) -> None:
-    """Nor does the session of a browser let a phone in."""
+    """The session of a browser does not let a phone in."""
     context = client_context(highest=SSL.TLS1_2_VERSION)
     browser, phone = SSL.Connection(context), SSL.Connection(context)
     assert shake(asking.for_browsers.getContext(), browser)[1] == ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Work off the reactor's thread: on a thread of its own, or in real processes, whose ends are tested too."""
+"""Work runs on a separate thread or in real processes, and the tests also end these processes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from tests.support.results import result_of
 
 @pytest_twisted.ensureDeferred
 async def test_where_work_is_done() -> None:
-    """The caller's thread while nothing is served; otherwise another, the same each time."""
+    """A stopped worker uses the caller's thread. A started worker always uses the same other thread."""
     off = WorkerThread(reactor, "test")
     ours = threading.get_ident()
     assert await off(threading.get_ident) == ours
@@ -54,14 +54,17 @@ async def test_where_work_is_done() -> None:
 
 
 def test_what_is_raised_comes_back() -> None:
-    """As from a call."""
+    """The caller gets the exception."""
     with pytest.raises(ZeroDivisionError):
         result_of(WorkerThread(reactor, "test")(divmod, 1, 0))
 
 
 @pytest_twisted.ensureDeferred
 async def test_calls_that_wait_are_counted() -> None:
-    """All but the one that runs; how long each had waited is told when it has ended, unless it never began."""
+    """The running call does not count as waiting.
+
+    Waits are counted at the end of a call, but not for cancelled calls.
+    """
     off = WorkerThread(reactor, "test")
     off.startService()
     go_on = threading.Event()
@@ -82,7 +85,7 @@ async def test_calls_that_wait_are_counted() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_call_that_fails_waits_no_more() -> None:
-    """It has waited like any other."""
+    """The wait of a failed call is counted too."""
     off = WorkerThread(reactor, "test")
     off.startService()
     try:
@@ -106,7 +109,7 @@ async def started() -> AsyncIterator[WorkerProcess]:
 
 
 async def gone(pid: int) -> None:
-    """Wait until a process of ours has ended and its end was taken note of."""
+    """Wait until a child process has ended and has been reaped."""
     with suppress(ProcessLookupError):
         while True:
             os.kill(pid, 0)
@@ -114,7 +117,7 @@ async def gone(pid: int) -> None:
 
 
 def test_until_it_is_started_it_calls_at_once() -> None:
-    """Nothing is being served then."""
+    """The caller's process does the work before the start."""
     process = WorkerProcess(None)
     assert result_of(process(divmod, 7, 2)) == (3, 1)
     with pytest.raises(ZeroDivisionError):
@@ -123,7 +126,7 @@ def test_until_it_is_started_it_calls_at_once() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_another_process_does_the_work_in_order() -> None:
-    """One process for many calls, large ones too, and each caller gets its own answer."""
+    """A single process takes many calls, also large ones, and each caller gets its own answer."""
     async with started() as process:
         large = os.urandom(3 << 20)
         found = await gatherResults([process(bytes.__add__, large, b"."), process(os.getpid), process(os.getpid)])
@@ -133,7 +136,7 @@ async def test_another_process_does_the_work_in_order() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_calls_are_not_interrupted_by_garbage_collection() -> None:
-    """Garbage is collected between them, and what they leave, such as modules, is not looked at again."""
+    """The collector is off during calls, and lasting objects such as modules are frozen."""
     async with started() as process:
         assert not await process(gc.isenabled)
         assert await process(gc.get_freeze_count) > 10_000
@@ -141,7 +144,7 @@ async def test_calls_are_not_interrupted_by_garbage_collection() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_what_is_raised_there_is_raised_here() -> None:
-    """With its type: it is one of ours."""
+    """The caller gets the gateway's exception with its type."""
     async with started() as process:
         with pytest.raises(BadResponse, match="no page"):
             await process(fails)
@@ -155,7 +158,7 @@ def fails() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_signals_for_all_leave_it_to_us() -> None:
-    """Ctrl-C and systemd tell every process; the work under way is done."""
+    """Ctrl-C and systemd signal every process, and the worker ignores the signals."""
     async with started() as process:
         pid = await process(os.getpid)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,7 +168,7 @@ async def test_signals_for_all_leave_it_to_us() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_process_that_dies_is_replaced() -> None:
-    """Whoever waits is told; the next call has a new one."""
+    """The waiting caller gets an error, and the next call gets a new process."""
     async with started() as process:
         with pytest.raises(ProcessLost):
             await process(os.kill, await process(os.getpid), signal.SIGKILL)
@@ -174,7 +177,7 @@ async def test_a_process_that_dies_is_replaced() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_process_that_died_between_two_calls_is_replaced() -> None:
-    """Nobody is told."""
+    """No caller gets an error."""
     async with started() as process:
         pid = await process(os.getpid)
         os.kill(pid, signal.SIGKILL)
@@ -184,7 +187,7 @@ async def test_a_process_that_died_between_two_calls_is_replaced() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_call_without_end_is_ended() -> None:
-    """After a while that is shortened here."""
+    """The test shortens the timeout."""
     async with started() as process:
         await process(len, "")
         process._child._timeout, usual = 0.05, process._child._timeout
@@ -196,7 +199,7 @@ async def test_a_call_without_end_is_ended() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_stopping_abandons_what_is_under_way() -> None:
-    """At once, and the process ends."""
+    """Running and queued calls fail at once, and the process ends."""
     process = WorkerProcess(reactor)
     process.startService()
     pid = await process(os.getpid)
@@ -211,7 +214,7 @@ async def test_stopping_abandons_what_is_under_way() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_who_does_not_wait_any_more_does_not_disturb() -> None:
-    """The answer of a call that was given up is dropped."""
+    """The answer of a cancelled call is dropped."""
     async with started() as process:
         await process(len, "")
         given_up: Deferred[Any] = process(len, "abc")
@@ -224,7 +227,7 @@ async def test_who_does_not_wait_any_more_does_not_disturb() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It holds memory that most gateways need once a week."""
+    """Most gateways need the memory of the process only once a week."""
     monkeypatch.setattr(workers, "IDLE_SECONDS", 0.05)
     async with started() as process:
         pid = await process(os.getpid)
@@ -233,7 +236,7 @@ async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_ends_with_its_pipe() -> None:
-    """After the calls that came whole."""
+    """The process answers the complete calls, and then ends."""
     frames = [pickle.dumps((len, ("abc",), {})), pickle.dumps((fails, (), {}))]
     calls = b"".join(struct.pack(">I", len(frame)) + frame for frame in frames)
     answers = io.BytesIO()
@@ -264,7 +267,7 @@ def _process_of(_: bytes) -> int:
 
 
 def test_a_process_for_one_call() -> None:
-    """Whoever calls waits for its result, or its error."""
+    """The caller waits for the result or the error."""
     apart = ChildProcess(BUILD_TIMEOUT_SECONDS)
     assert apart(os.getppid) == os.getpid()
     with pytest.raises(ZeroDivisionError):
@@ -272,7 +275,7 @@ def test_a_process_for_one_call() -> None:
 
 
 def test_a_process_for_one_call_dies() -> None:
-    """Whoever calls is told."""
+    """The caller gets an error."""
     with pytest.raises(ProcessLost):
         ChildProcess(BUILD_TIMEOUT_SECONDS)(os._exit, 3)
     with pytest.raises(ProcessLost):
@@ -280,14 +283,14 @@ def test_a_process_for_one_call_dies() -> None:
 
 
 def test_a_process_for_one_call_that_does_not_end() -> None:
-    """Is ended, after a time that is shortened here."""
+    """The process ends after a timeout, which the test shortens."""
     with pytest.raises(ProcessLost):
         ChildProcess(0.05)(signal.pause)
 
 
 @pytest_twisted.ensureDeferred
 async def test_stopping_ends_the_process_for_one_call() -> None:
-    """What it was to do is not done by anybody else; nor is another one begun."""
+    """The running call and later calls fail."""
     apart = ChildProcess(BUILD_TIMEOUT_SECONDS)
     waiting = deferToThread(apart, signal.pause)
     while apart._process is None:
@@ -301,7 +304,7 @@ async def test_stopping_ends_the_process_for_one_call() -> None:
 
 @pytest.mark.parametrize("kind", ["ChildProcess(60.0)", "WorkerProcess(reactor)"])
 def test_a_killed_caller_ends_the_process(kind: str, tmp_path: Path) -> None:
-    """Whatever it does: a book of a million would be built for minutes, in memory that the next gateway needs."""
+    """The process would otherwise work on for minutes, in memory that the next gateway needs."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -330,15 +333,15 @@ reactor.run()
 
 
 def hold(fifo: str) -> None:
-    """Say that it has begun, and not end."""
+    """Report the begin of the work, and never return."""
     with Path(fifo).open("wb", buffering=0) as file:
-        signal.alarm(120)  # but with its test
+        signal.alarm(120)  # the alarm ends the process if the test does not
         file.write(b"x")
         signal.pause()
 
 
 def test_an_interrupted_caller_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C during a start."""
+    """Ctrl-C during a start kills the process."""
     seen: list[Popen[bytes]] = []
 
     def interrupted(process: Popen[bytes], *_: Any) -> None:

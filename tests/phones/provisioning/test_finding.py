@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def sheet_for(server: Server, key: str, offered: Security) -> Sheet:
-    """The vendor's settings, for a gateway that offers that alone; if the phone cannot do it, everything."""
+    """Return the sheet for a gateway with this security alone, or with every kind if the vendor lacks this security."""
     everything = settings.ServerAddress("127.0.0.1", server.plain, server.tls, start_tls=True)
     one = {
         Security.LDAPS: replace(everything, port=0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Settings from the environment, in place of those of the file or without a file."""
+"""Settings come from the environment, in place of settings of the file or without a file."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def problems(file: Path, environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def test_every_kind_of_value(file: Path) -> None:
-    """Text is text, other values are as TOML has them, and a list may have commas instead."""
+    """Text stays text, other values are written as in TOML, and a list may be separated by commas."""
     found = config(
         file,
         {
@@ -81,7 +81,7 @@ def test_every_kind_of_value(file: Path) -> None:
 
 
 def test_every_key_has_its_variable() -> None:
-    """Messages name the variable: each key of the reference has one, whose name follows from the key's table."""
+    """Each key of the reference has a variable, whose name follows from the key's table."""
     keys = [
         (("tenant[1]", "tenant__acme") if name == "tenant" else (name, name), key)
         for name, hint in get_type_hints(Config).items()
@@ -98,7 +98,7 @@ def test_every_key_has_its_variable() -> None:
 
 
 def test_a_tenant_by_its_name(file: Path, tmp_path: Path) -> None:
-    """Underscores stand for hyphens, several in a row too; settings of the file stay, unknown tenants are added."""
+    """Underscores stand for hyphens, also in a row. Settings of the file stay, and unknown tenants are added."""
     file.write_text(FILE + '[[tenant]]\nname = "a--b---c"\nbase_dn = "dc=abc,dc=example"\n')
     (tmp_path / "title").write_text("X\n")
     found = config(
@@ -121,7 +121,7 @@ def test_a_tenant_by_its_name(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_slip_in_the_name_of_a_tenant(file: Path) -> None:
-    """It adds none, unless the variables have all that a tenant needs; the name that is close is told."""
+    """The variables add no tenant without the required settings. The message names a similar tenant."""
     assert problems(
         file,
         {
@@ -144,14 +144,14 @@ def test_a_slip_in_the_name_of_a_tenant(file: Path) -> None:
 
 
 def test_a_name_that_no_tenant_can_have(file: Path) -> None:
-    """The variable is named that has it."""
+    """The message names the variable with the name."""
     assert problems(file, {"LDAPGW__TENANT__A.B__BASE_DN": "dc=a,dc=example"}) == (
         'LDAPGW__TENANT__A.B__BASE_DN = "a.b": expected a name of a-z, 0-9 and -, such as "acme"',
     )
 
 
 def test_a_name_in_the_file_that_no_tenant_can_have(tmp_path: Path) -> None:
-    """The key of the file is named, also if the tenant has a variable."""
+    """The message names the key of the file, even if the tenant also has a variable."""
     path = tmp_path / "dot.toml"
     path.write_text(FILE.replace('"big-corp"', '"a.b"'))
     assert problems(path, {"LDAPGW__TENANT__A.B__REGION": "CH"}) == (
@@ -160,7 +160,7 @@ def test_a_name_in_the_file_that_no_tenant_can_have(tmp_path: Path) -> None:
 
 
 def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it may be in the environment, where nobody has named a file."""
+    """The environment may hold all settings if the default file is missing."""
     environment = {
         "LDAPGW__STATE_DIR": "/data",
         "LDAPGW__WEB__PUBLIC_URL": "http://localhost:8080",
@@ -175,7 +175,7 @@ def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_secret_from_a_file(file: Path, tmp_path: Path) -> None:
-    """Without the end of its line; named by the variable, or a credential of systemd's."""
+    """The value lacks the newline at the end. A variable or a credential of systemd names the file."""
     (tmp_path / "id").write_text("1.apps.googleusercontent.com")
     (tmp_path / "secret").write_text("GOCSPX-one\n")
     (tmp_path / "limit").write_text("7\n")
@@ -197,7 +197,7 @@ def test_a_secret_from_a_file(file: Path, tmp_path: Path) -> None:
 
 
 def test_settings_whose_names_end_as_those_of_files() -> None:
-    """The name of a setting comes before the suffix."""
+    """A name of a setting counts before the suffix for files."""
     names = ("LDAPGW__DATABASE_PASSWORD_FILE", "LDAPGW__GOOGLE__CA_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET_FILE")
     assert [(one.path[-1], one.text, one.file) for one in read_settings(dict.fromkeys(names, "/x"))] == [
         ("database_password_file", "/x", None),
@@ -207,7 +207,7 @@ def test_settings_whose_names_end_as_those_of_files() -> None:
 
 
 def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
-    """Each is told with what is expected; the two other variables are left alone."""
+    """Each error has a message. The two variables of other purposes are left alone."""
     (tmp_path / "latin").write_bytes(b"\xff")
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -264,14 +264,14 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_slip_in_a_name(file: Path, name: str, meant: str) -> None:
-    """The setting that is close is told."""
+    """The message names the similar setting."""
     (told,) = problems(file, {name: "1"})
     assert re.fullmatch(f"{name}: is (no setting|not a key of this table); did you mean {meant}\\?", told)
 
 
 @pytest.mark.parametrize("service", ["LDAPGW", "LDAPGW_LDAP", "LDAPGW_PAGE_2"])
 def test_the_variables_of_a_service(file: Path, service: str) -> None:
-    """Kubernetes gives them to every pod beside a service; they are no settings."""
+    """Kubernetes gives these variables to every pod beside a service, so the gateway ignores them."""
     environment = {
         f"{service}_SERVICE_HOST": "10.0.0.1",
         f"{service}_SERVICE_PORT": "389",
@@ -290,13 +290,13 @@ def test_the_variables_of_a_service(file: Path, service: str) -> None:
     "name", ["LDAPGW_LDAP_PORT", "LDAPGW_LDAP_SERVICE", "LDAPGW__LDAP_SERVICE_HOST", "LDAPGW__WEB__PORT"]
 )
 def test_a_name_that_is_like_one_of_a_service(file: Path, name: str) -> None:
-    """It is a slip, and refused."""
+    """Such a name is a slip, so the gateway refuses the variable."""
     (told,) = problems(file, {name: "389"})
     assert told.startswith(f"{name}: is n")
 
 
 def test_a_variable_in_place_of_a_table(file: Path) -> None:
-    """The variable is told of, and not the file."""
+    """The message names the variable and not the file."""
     assert problems(file, {"LDAPGW__LDAP": "5", "LDAPGW__TENANT": "acme"}) == (
         "LDAPGW__TENANT: expected at least one [[tenant]] table",
         "LDAPGW__LDAP: expected a table; its keys have variables of their own, LDAPGW__LDAP__KEY",
@@ -304,7 +304,7 @@ def test_a_variable_in_place_of_a_table(file: Path) -> None:
 
 
 def test_values_that_do_not_fit(file: Path) -> None:
-    """The variable is named in place of the key; a secret is left out."""
+    """The message names the variable in place of the key, and leaves out a secret."""
     told = problems(
         file,
         {
@@ -328,7 +328,7 @@ def test_values_that_do_not_fit(file: Path) -> None:
 
 
 def test_an_empty_variable_of_a_list(file: Path) -> None:
-    """It is refused for every list: it could mean no items, or a variable of a compose file that was left out."""
+    """Every list refuses the empty text, which could mean an empty list or a variable left out of a compose file."""
     lists = {
         f"LDAPGW__{place}{field.name}".upper()
         for place, kind in (("", Config), ("ldap__", Ldap), ("web__", Web), ("tenant__acme__", Tenant))
@@ -346,7 +346,7 @@ def test_an_empty_variable_of_a_list(file: Path) -> None:
 
 
 def test_an_empty_variable(file: Path) -> None:
-    """Where text may be empty, it is; elsewhere it is refused."""
+    """A text setting may be empty, and any other setting is refused."""
     assert config(file, {"LDAPGW__TENANT__BIG_CORP__TITLE": ""}).tenant[1].title == ""
     assert problems(file, {"LDAPGW__NEW_STORE": "", "LDAPGW__TENANT__ACME__LABELS": "Work,"}) == (
         'LDAPGW__NEW_STORE = "": expected true or false; or leave the variable out',
@@ -358,7 +358,7 @@ def test_an_empty_variable(file: Path) -> None:
     ("key", "value"), [("ldap", "1"), ("tenant", "1"), ("tenant", "[1]"), ("tenant", "[{name = [1]}]")]
 )
 def test_a_file_with_something_else_in_place_of_a_table(tmp_path: Path, key: str, value: str) -> None:
-    """The file is told of as if the environment had nothing."""
+    """The message names the file's key despite the variables."""
     file = tmp_path / "odd.toml"
     file.write_text(f'state_dir = "state"\n{key} = {value}\n[web]\npublic_url = "http://localhost:8080"\n')
     environment = {"LDAPGW__LDAP__SIZE_LIMIT": "5", "LDAPGW__TENANT__ACME__BASE_DN": "dc=acme,dc=example"}
@@ -366,7 +366,7 @@ def test_a_file_with_something_else_in_place_of_a_table(tmp_path: Path, key: str
 
 
 def test_a_key_from_elsewhere(file: Path, tmp_path: Path) -> None:
-    """From a file or a credential, with the newline at its end; no message and no repr shows it."""
+    """The key comes from a file or a credential, with a newline at the end. No message and no repr shows the key."""
     key = "0123456789-0123456789_0123456789-0123456789="
     (tmp_path / "LDAPGW__ENCRYPTION_KEY").write_text(f"{key}\n")
     found = config(file, {"CREDENTIALS_DIRECTORY": str(tmp_path)})

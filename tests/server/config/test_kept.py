@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configuration that the program which is executed starts with."""
+"""A kept configuration goes to the executed program."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def handed_over(config: Config) -> dict[str, str]:
-    """The environment of the program that is executed."""
+    """Return the environment of the executed program."""
     environment = {"HOME": "/"}
     hand_over(keep(config), environment)
     return environment
@@ -70,7 +70,7 @@ def handed_over(config: Config) -> dict[str, str]:
 
 @pytest.mark.parametrize("is_in_memory", [True, False])
 def test_it_is_what_was_kept(config: Config, monkeypatch: pytest.MonkeyPatch, *, is_in_memory: bool) -> None:
-    """Once; no secret is in the environment, and no file has a name."""
+    """The program can take the configuration once. The environment has no secret, and the file has no name."""
     if not is_in_memory:
         monkeypatch.delattr(os, "memfd_create", raising=False)
     environment = handed_over(config)
@@ -86,7 +86,7 @@ def test_it_is_what_was_kept(config: Config, monkeypatch: pytest.MonkeyPatch, *,
 
 
 def test_another_version_reads_the_file(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tables may be others."""
+    """Another version may have other tables, so the program does not take the configuration."""
     environment = handed_over(config)
     monkeypatch.setattr(import_module("ldapgw.server.config.load"), "__version__", "2.0")
     assert take(environment) is None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configuration file: what it gives, and how it says what is wrong with it."""
+"""The tests read the configuration file, and check the messages about errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ name = "acme"
 base_dn = "dc=acme,dc=example"
 """
 
-# Values of which the configuration makes something else, and forms that the sample of the file does not have.
+# The configuration converts these values, and the sample of the file lacks these forms.
 CONVERTED = """
 state_dir = "/var/lib/ldapgw"
 database = "sqlite:////var/lib/ldapgw/other.db"
@@ -111,14 +111,14 @@ def test_values_are_converted(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_a_repr(tmp_path: Path) -> None:
-    """A configuration can be logged by accident without harm."""
+    """A repr may get into a log."""
     config = read(tmp_path, CONVERTED)
     assert "hush" not in repr(config)
     assert "other.db" not in repr(config)
 
 
 def test_all_problems_are_reported_together(tmp_path: Path) -> None:
-    """One start tells everything that has to be mended."""
+    """A single start reports every problem."""
     text = """
     database = 3
     stat_dir = "s"
@@ -201,20 +201,20 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
     ],
 )
 def test_a_misspelt_choice_gets_a_hint(tmp_path: Path, setting: str, meant: str | None) -> None:
-    """The nearest one, if there is one that is near."""
+    """The message names the nearest choice, if any choice is near."""
     [problem] = problems(tmp_path, SMALLEST + setting)
     assert problem.partition("; did you mean ")[2] == (f'"{meant}"?' if meant else "")
 
 
 @pytest.mark.parametrize("name", ["oauth", "static", "healthz", "readyz", "metrics", "-a", "a-", "a" * 64, ""])
 def test_names_that_no_tenant_can_have(tmp_path: Path, name: str) -> None:
-    """Some would stand where an address of ours does."""
+    """A tenant's name must not hide an address of the gateway."""
     found = problems(tmp_path, SMALLEST.replace('name = "acme"', f'name = "{name}"'))
     assert len(found) == 1
     assert "expected a name of a-z, 0-9 and -" in found[0]
 
 
-# A setting, what its line expects, and values of another form.
+# Each row has a setting, the expected form in the message, and values of another form.
 OF_ANOTHER_FORM = {
     "[ldap]\nlisten": (
         "ldap.listen = ",
@@ -262,7 +262,7 @@ OF_ANOTHER_FORM = {
 
 @pytest.mark.parametrize("setting", OF_ANOTHER_FORM)
 def test_values_of_another_form(tmp_path: Path, setting: str) -> None:
-    """One line each, which says what is expected."""
+    """Each value gets a line with the expected form."""
     place, expected, values = OF_ANOTHER_FORM[setting]
     for value in values:
         [told] = problems(tmp_path, f"{SMALLEST}{setting} = {value}")
@@ -311,7 +311,7 @@ def test_where_the_telephone_system_calls(tmp_path: Path, url: str, meant: str) 
     ],
 )
 def test_addresses_at_which_no_telephone_system_calls(tmp_path: Path, url: str) -> None:
-    """The line says what is expected, and not the address, which may hold a secret."""
+    """The line gives the expected form, but not the address, which may hold a secret."""
     [told] = problems(tmp_path, f"{SMALLEST}dial_url = '{url}'")
     assert told.startswith("tenant[1].dial_url: expected an https:// address with {number}, if needed {phone}")
     assert "hush" not in told
@@ -343,7 +343,7 @@ CONTRADICTIONS = [
         "accept a header from anybody",
     ),
 ]
-# What else the table of a second tenant, b, has.
+# Each row has further keys for the table of a second tenant, b.
 CONTRADICTIONS_OF_TENANTS = [
     ('client_id = "x"', "expected both client_id and client_secret"),
     ('dial = "server"', 'dial = "server": needs dial_url, the address that the gateway calls'),
@@ -378,7 +378,7 @@ CONTRADICTIONS_OF_TENANTS = [
 
 @pytest.mark.parametrize(("extra", "expected"), CONTRADICTIONS)
 def test_values_that_are_impossible_together(tmp_path: Path, extra: str, expected: str) -> None:
-    """Each value is fine alone."""
+    """Each value is valid alone."""
     assert problems(tmp_path, SMALLEST + extra) == [expected]
 
 
@@ -423,7 +423,7 @@ def test_values_of_a_tenant_that_are_impossible_together(tmp_path: Path, extra: 
 
 
 def test_tenants_that_are_impossible_together(tmp_path: Path) -> None:
-    """Names, bases, and further names of attributes are for one tenant, or mean the same for all."""
+    """Names and bases must differ. An alias of an attribute means the same in all tenants."""
     aliases = 'attribute_aliases = { "Ext" = "mobile" }\n', 'attribute_aliases = { "ext" = "pager" }\n'
     tenants = second("b", "OU=x,DC=Acme, dc=example") + aliases[0], second("c", "dc=c") + aliases[1]
     assert problems(tmp_path, SMALLEST + "".join(tenants) + second("acme", "dc=other")) == [
@@ -440,7 +440,7 @@ def second(name: str, base_dn: str) -> str:
 
 
 def test_ports_are_shared_on_linux_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other systems do not spread connections over those who listen."""
+    """Other systems do not spread connections over the listeners."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert problems(tmp_path, SMALLEST + "[ldap]\nreuse_port = true") == [
         "ldap.reuse_port = true: only Linux spreads connections over several gateways; leave out the setting"
@@ -456,20 +456,20 @@ NOT_OURS = "that does not begin with a tenant's name, nor with one of healthz, m
     [("/a;b", FIT), ("/a//b", FIT), ("/a/..", FIT), ("/acme/b", NOT_OURS), ("/static", NOT_OURS)],
 )
 def test_paths_that_the_page_cannot_have(tmp_path: Path, path: str, expected: str) -> None:
-    """Browsers do not take them for cookies, or the gateway cannot tell them from its own."""
+    """Browsers accept no cookies for the path, or the gateway has the same path."""
     text = SMALLEST.replace("phonebook.example.com", f"x.example{path}")
     assert problems(tmp_path, text) == [f'web.public_url = "https://x.example{path}": expected a path {expected}']
 
 
 @pytest.mark.parametrize("path", ["/a/acme", "/a.b/c~d_e-f/", "/"])
 def test_paths_of_the_page(tmp_path: Path, path: str) -> None:
-    """The gateway may be one of several programs of a host."""
+    """The gateway may share its host with other programs."""
     text = SMALLEST.replace("phonebook.example.com", f"x.example{path}")
     assert read(tmp_path, text).web.public_url == f"https://x.example{path.rstrip('/')}"
 
 
 def test_tls_does_not_come_before_the_header_of_a_proxy(tmp_path: Path) -> None:
-    """It would with an endpoint of Twisted's that has TLS of its own."""
+    """An SSL endpoint of Twisted would put TLS in front of the header."""
     contexts_in(tmp_path)
     endpoint = f"ssl:636:privateKey={tmp_path}/key.pem:certKey={tmp_path}/certificate.pem"
     assert problems(tmp_path, f'{SMALLEST}\n[ldap]\nproxy_protocol = ["10.0.0.0/8"]\nlisten = ["{endpoint}"]') == [
@@ -478,7 +478,7 @@ def test_tls_does_not_come_before_the_header_of_a_proxy(tmp_path: Path) -> None:
 
 
 def test_contradictions_are_told_with_everything_else(tmp_path: Path) -> None:
-    """One wrong value hides no other problem."""
+    """A wrong value hides no other problem."""
     more = '[ldap]\nsize_limit = "x"\n[sync]\ninterval = "5s"\n[[tenant]]\nname = "acme"\nbase_dn = "dc=b"\n'
     more += '[[tenant]]\nname = "c"\nbase_dn = "dc=c"\nclient_secret_file = "none.json"\n'
     assert problems(tmp_path, SMALLEST + more) == [
@@ -500,7 +500,7 @@ def test_contradictions_are_told_with_everything_else(tmp_path: Path) -> None:
     ],
 )
 def test_urls_that_browsers_read_in_another_way(tmp_path: Path, url: str) -> None:
-    """Browsers read a backslash as a slash, and what stands before an @ as no host."""
+    """Browsers read a backslash as a slash, and take no host from the text before an @."""
     text = SMALLEST.replace('"https://phonebook.example.com"', f"'{url}'")
     (told,) = problems(tmp_path, text)
     assert told.startswith("web.public_url = ")
@@ -508,7 +508,7 @@ def test_urls_that_browsers_read_in_another_way(tmp_path: Path, url: str) -> Non
 
 
 def test_a_service_has_no_ipv6_address_as_its_host(tmp_path: Path) -> None:
-    """It could not be called, and each sync would fail; the page can have one."""
+    """The gateway could not call the service, and each sync would fail. The page may have an IPv6 address."""
     (told,) = problems(tmp_path, SMALLEST + "[google]\npeople_api = 'http://[::1]:8090'\n")
     assert told.startswith(
         'google.people_api = "http://[::1]:8090": expected an https:// address without query and with'
@@ -532,7 +532,7 @@ def client_file(tmp_path: Path, content: str) -> str:
 
 
 def test_the_file_from_the_google_console_gives_the_client(tmp_path: Path) -> None:
-    """Relative to the configuration file."""
+    """The path is relative to the configuration file."""
     text = client_file(tmp_path, json.dumps({"web": {"client_id": "id", "client_secret": "hush"}}))
     (tenant,) = read(tmp_path, text).tenant
     assert (tenant.client_id, tenant.client_secret) == ("id", "hush")
@@ -554,14 +554,14 @@ BAD_CLIENT_FILES = {
 
 @pytest.mark.parametrize(("content", "expected"), BAD_CLIENT_FILES.values(), ids=BAD_CLIENT_FILES)
 def test_a_client_file_that_is_none(tmp_path: Path, content: str, expected: str) -> None:
-    """The line says what to do in the console."""
+    """The line names the steps in the console."""
     assert problems(tmp_path, client_file(tmp_path, content)) == [
         f'tenant "acme": client_secret_file: {expected}',
     ]
 
 
 def test_a_client_file_that_is_missing_or_given_twice(tmp_path: Path) -> None:
-    """Both are told, the path as it was looked for."""
+    """Both problems are reported, with the full path of the missing file."""
     text = SMALLEST + 'client_secret_file = "none.json"\nclient_id = "a"\nclient_secret = "b"\n'
     assert problems(tmp_path, text) == [
         'tenant "acme": expected client_secret_file, or client_id with client_secret, not both',
@@ -570,7 +570,7 @@ def test_a_client_file_that_is_missing_or_given_twice(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
-    """One line each."""
+    """Each problem is a single line."""
     with pytest.raises(UserError, match="there is no such configuration file; create a file with ldapgw init"):
         load(str(tmp_path / "nothing.toml"))
     assert problems(tmp_path, "a = = 1")[0].startswith("is not TOML: ")
@@ -605,7 +605,7 @@ _DEEP = ("has arrays or tables that are nested too deeply", 'state_dir = {"a": '
     ],
 )
 def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, problem: str | tuple[str, ...]) -> None:
-    """One line each, and no traceback."""
+    """Each line begins with the file's name, and no error ends in a traceback."""
     file = tmp_path / "ldapgw.toml"
     file.write_text(text + "\n" + SMALLEST.replace('state_dir = "state"', "") if "state_dir" in text else text)
     with pytest.raises(UserError) as caught:
@@ -616,7 +616,7 @@ def test_each_line_names_the_file_whatever_it_holds(tmp_path: Path, text: str, p
 
 
 def test_groups_of_accounts(tmp_path: Path) -> None:
-    """A table each; a new book can be shared with one of them."""
+    """Each group is a table, and a new book can be shared with a group."""
     sales = '[[tenant.group]]\nname = "sales"\naccounts = ["A@x.example"]\n'
     staff = '[[tenant.group]]\nname = "staff"\naccounts = []\n'
     config = read(tmp_path, f'{SMALLEST}sharing = "group:sales"\n{sales}{staff}')
@@ -626,7 +626,7 @@ def test_groups_of_accounts(tmp_path: Path) -> None:
 
 
 def test_names_of_attributes(tmp_path: Path) -> None:
-    """As they are in the schema, whatever alias is used; CallerIDName is known anyway."""
+    """An alias leads to the name in the schema. CallerIDName is an alias already."""
     text = 'attribute_aliases = { "CallerIDName" = "cn", "Ext" = "phone" }\n'
     (tenant,) = read(tmp_path, SMALLEST + text).tenant
     assert tenant.attribute_aliases == (("CallerIDName", "cn"), ("Ext", "telephoneNumber"))
@@ -636,7 +636,7 @@ SERVER = 'database = "postgresql+psycopg://gateway@db.example/ldapgw"\ndatabase_
 
 
 def test_the_password_of_the_database_is_in_a_file(tmp_path: Path) -> None:
-    """On its one line, whatever signs it has; no representation shows it."""
+    """The password may have any signs, and no repr shows the password."""
     (tmp_path / "password").write_text("p@ss:w/rd\n")
     config = read(tmp_path, SERVER + SMALLEST)
     url = make_url(config.database)
@@ -657,7 +657,7 @@ def test_the_password_of_the_database_is_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_password_of_the_database_that_cannot_be_used(tmp_path: Path, line: str, told: str) -> None:
-    """The message names the key, and no password."""
+    """The message names the key, but no password."""
     server = line + "\n" + SERVER.splitlines()[1] + "\n" if line else SERVER
     [problem] = problems(tmp_path, server + SMALLEST)
     assert problem.endswith(told)
@@ -665,7 +665,7 @@ def test_a_password_of_the_database_that_cannot_be_used(tmp_path: Path, line: st
 
 
 def test_a_database_whose_url_is_none(tmp_path: Path) -> None:
-    """It is not shown: it may have a password."""
+    """The message leaves out the URL, which may have a password."""
     assert problems(tmp_path, 'database = "postgresql://u:secret@db:port/x"\n' + SMALLEST) == [
         'database: expected "sqlite:///PATH" or "postgresql+psycopg://USER@HOST/NAME"'
     ]
@@ -681,7 +681,7 @@ def test_a_database_whose_url_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem: str) -> None:
-    """With SQLite a gateway is alone."""
+    """Only gateways on PostgreSQL can divide the roles."""
     server = f'database = "{database}"\n' if database else ""
     told = problems(tmp_path, f"roles = {roles}\n{server}{SMALLEST}")
     assert any(problem in line for line in told), told
@@ -689,12 +689,12 @@ def test_roles_that_cannot_be(tmp_path: Path, roles: str, database: str, problem
 
 @pytest.mark.parametrize(("value", "seconds"), [("24h", 86400.0), ("1d", 86400.0), ("30m", 1800.0), ("0s", 0.0)])
 def test_a_stale_start(tmp_path: Path, value: str, seconds: float) -> None:
-    """At most a day, or never."""
+    """The value is at most a day, or zero."""
     assert read(tmp_path, SMALLEST + f'[serve]\nstale_start = "{value}"').serve.stale_start == seconds
 
 
 def test_a_service_account(tmp_path: Path) -> None:
-    """A tenant has one at most, which names whose contacts it reads; its key file lies beside the configuration."""
+    """A tenant has at most one service account, which names its users. Paths are relative to the configuration file."""
     (tmp_path / "key.json").write_bytes(key_file())
     needed = '[[tenant.delegation]]\nkey_file = "key.json"\nadministrator = "admin@acme.example"\n'
     (tenant,) = read(tmp_path, f'{SMALLEST}{needed}users = ["@acme.example"]\norg_units = ["/Sales/East"]\n').tenant
@@ -728,7 +728,7 @@ FILE = '[[tenant.file]]\nname = "extensions"\npath = "extensions.csv"\n'
 
 
 def test_files(tmp_path: Path) -> None:
-    """They are shared unless the setting says otherwise, and the order of books knows their names."""
+    """Files are shared by default, and the order of books may name them."""
     more = f'{SMALLEST}book_order = ["extensions", "own"]\n{FILE}'
     callers = '[[tenant.file]]\nname = "partners"\npath = "/srv/p.vcf"\nsharing = "callers"\n'
     tenant = read(tmp_path, more + callers).tenant[0]
@@ -761,7 +761,7 @@ def test_files(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_file(tmp_path: Path, text: str, problem: str) -> None:
-    """One clear line."""
+    """Each problem is a single clear line."""
     with pytest.raises(UserError) as raised:
         read(tmp_path, SMALLEST + text)
     [told] = raised.value.problems
