@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a PBX puts around a number: removed by rule, and recognised where there is no rule."""
+"""The tests cover the additions of a PBX around a number, which are removed by rule or recognised without a rule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RULES = ("l0#", "trunk-", "_trunk1")
     ],
 )
 def test_affixes_are_removed(text: str, number: str) -> None:
-    """In front and behind, each once, in any case."""
+    """A rule removes an affix once in front and once behind, in any case."""
     assert without_affixes(text, RULES) == number
 
 
@@ -58,12 +58,12 @@ def test_affixes_are_removed(text: str, number: str) -> None:
     ],
 )
 def test_affixes_are_recognised(text: str, affix: str) -> None:
-    """A word beside a long number; extensions, remarks, service codes, letters for keys and names are none."""
+    """A word beside a long number is an affix. Extensions, remarks, service codes, key letters and names are none."""
     assert affix_of(text) == affix
 
 
 @given(st.text(max_size=2 * LONGEST_TYPED))
 def test_an_affix_is_a_part_of_the_text(text: str) -> None:
-    """Whatever a phone sends."""
+    """A recognised affix can be removed by a rule, for any text."""
     affix = affix_of(text)
     assert without_affixes(affix, (affix.lower(),)) == ""

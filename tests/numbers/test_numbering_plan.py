@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every country's numbers, in every writing, in the phones of every other country."""
+"""The tests read every country's numbers, in every writing, in the phones of every other country."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUTSIDE_LINES = ("", "0", "9", "00")
 
 
 def examples() -> Iterator[str]:
-    """A number of each type of each country, as `phonenumbers` has them."""
+    """Yield the example of each type of number of each country in `phonenumbers`."""
     for region in REGIONS:
         for kind in PhoneNumberType.values():
             example = phonenumbers.example_number_for_type(region, kind)
@@ -40,10 +40,10 @@ def without_signs(text: str) -> str:
 
 
 def dialled_abroad(example: PhoneNumber, region: str) -> Iterator[str]:
-    """How a number is dialled from a region, where there is one way that serves everybody."""
+    """Yield the ways to dial a number from a region, if a single prefix serves everybody."""
     prefix = numbering_plan.dialling(region).international_prefix
-    # Not from Hong Kong: behind "00", "1" may be a carrier or the beginning of a country code; both are tried when a
-    # number is asked for, but one stored so can be no more than one of them.
+    # In Hong Kong, "1" behind "00" may be a carrier or the beginning of a country code. A search tries both, but a
+    # stored number can have only one reading.
     if prefix and region != "HK":
         international = phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL)
         yield prefix + without_signs(international)
@@ -51,28 +51,28 @@ def dialled_abroad(example: PhoneNumber, region: str) -> Iterator[str]:
 
 
 def dialled_at_home(example: PhoneNumber, region: str) -> Iterator[str]:
-    """How a number is written in its own country."""
+    """Yield the writings of a number in its own country."""
     if phonenumbers.country_code_for_region(region) != example.country_code:
         return
     national = phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL)
     digits = without_signs(national)
-    # Not where it would be taken for an internal one: in a country that dials 0 in front of a number, one of fewer than
-    # seven digits, or of fewer than six with that 0 (some of Kiribati, Iran, the Netherlands and Uruguay).  Nor seven
-    # digits on a Caribbean island, where they are one of its own.
+    # Short numbers are left out, because the reader takes them for internal numbers: in a country with a trunk 0,
+    # fewer than seven digits, or fewer than six with the 0 (some of Kiribati, Iran, the Netherlands and Uruguay).
+    # Seven digits on a Caribbean island are left out, because the reader takes them for a number of the island.
     if numbering_plan.dialling(region).is_public(digits) and (len(digits), example.country_code) != (7, 1):
         yield from (national, digits, f"{digits[:3]}/{digits[3:]}", f"{national} ext. 12")
 
 
 def with_both(example: PhoneNumber) -> Iterator[str]:
-    """Country code and trunk prefix, as letterheads have it."""
+    """Yield the writing with country code and trunk prefix, as on letterheads."""
     main = phonenumbers.region_code_for_country_code(example.country_code or 0)
-    # Not of Colombia, whose mobile numbers are as many digits with the 0 as others without.
+    # Colombia is left out, because mobile numbers with the 0 have as many digits as other numbers without.
     if numbering_plan.dialling(main).has_zero_trunk and main != "CO":
         yield phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL).replace(" ", " (0) ", 1)
 
 
 def writings(e164: str, region: str) -> list[str]:
-    """Every way to write a number in a region."""
+    """Return every writing of a number in a region."""
     example = phonenumbers.parse(e164)
     international = phonenumbers.format_number(example, PhoneNumberFormat.INTERNATIONAL)
     return [
@@ -95,14 +95,14 @@ def writings(e164: str, region: str) -> list[str]:
 
 
 def without_plus(e164: str, region: str) -> list[str]:
-    """The number with its "+" lost, unless that is a local number there: seven digits are then what they seem to be."""
+    """Return the number without its "+", unless the digits are a local number in the region."""
     as_it_stands = phone_number.parse(e164[1:], region)
     is_local = len(e164[1:]) <= numbering_plan.SHORTEST_PUBLIC and as_it_stands is not None and bool(as_it_stands.e164)
     return [] if is_local else [e164[1:]]
 
 
 def test_seven_digits_are_a_local_number_before_a_foreign_one() -> None:
-    """A short number of Norway whose "+" is lost is one of Bermuda's there, and is found where it is none."""
+    """A short Norwegian number without its "+" is read as a local number in Bermuda, and is found in Germany."""
     norwegian, local = number_of("+4702000", "BM"), number_of("+14414702000", "BM")
     assert is_found(local, "4702000", "BM")
     assert not is_found(norwegian, "4702000", "BM")
@@ -111,7 +111,7 @@ def test_seven_digits_are_a_local_number_before_a_foreign_one() -> None:
 
 @st.composite
 def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
-    """A region, an outside line, and two writings of one number there, the second one as a PBX may send it."""
+    """Draw a region, an outside line, and two writings of a number there, the second as sent by a PBX."""
     e164 = draw(st.sampled_from(EXAMPLES))
     own = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.parse(e164).country_code or 0]
     region = draw(
@@ -128,7 +128,7 @@ def several(draw: st.DrawFn) -> tuple[str, str, str, str]:
 @settings(max_examples=number_of_examples(400), deadline=None)
 @given(several())
 def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) -> None:
-    """However a number is stored, it is found by every other writing, with an outside line and with its "+" lost."""
+    """Every writing finds the stored number, also with an outside line or without the "+"."""
     region, outside_line, one, other = case
     assert is_found(number_of(one, region), other, region, outside_line)
 
@@ -138,7 +138,7 @@ def test_all_writings_of_a_number_are_the_same(case: tuple[str, str, str, str]) 
     st.sampled_from(EXAMPLES), st.sampled_from(REGIONS), st.sampled_from(NumberFormat), st.sampled_from(OUTSIDE_LINES)
 )
 def test_what_is_written_is_read_back(e164: str, region: str, form: NumberFormat, outside_line: str) -> None:
-    """A phone that shows a number in any format, and asks for it as it shows it, finds it."""
+    """A phone finds a number by the shown text, in any format."""
     stored = number_of(e164, region)
     written = phone_number.format_number(stored, form, region, outside_line)
     assert is_found(stored, written, region, outside_line)
@@ -147,14 +147,14 @@ def test_what_is_written_is_read_back(e164: str, region: str, form: NumberFormat
 @settings(max_examples=number_of_examples(200), deadline=None)
 @given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(REGIONS))
 def test_numbers_of_two_countries_are_never_the_same(one: str, other: str, region: str) -> None:
-    """Whatever they end in."""
+    """Equal ends do not make numbers the same."""
     assert phone_number.is_same_number(number_of(one, region), number_of(other, region)) is (one == other)
 
 
 @settings(max_examples=number_of_examples(300), deadline=None)
 @given(st.sampled_from(EXAMPLES), st.sampled_from(EXAMPLES), st.sampled_from(OUTSIDE_LINES), st.data())
 def test_no_writing_is_another_countrys_number(e164: str, abroad: str, outside_line: str, data: st.DataObject) -> None:
-    """The subscriber with the same number in another country is not meant, with an outside line in front neither."""
+    """A dialled number, also with an outside line, does not mean the same digits in another country."""
     example, other = phonenumbers.parse(e164), phonenumbers.parse(abroad)
     regions = [*phonenumbers.COUNTRY_CODE_TO_REGION_CODE[example.country_code or 0], "DE", "US"]
     region = data.draw(st.sampled_from([one for one in regions if one in REGIONS]))
@@ -171,7 +171,7 @@ def test_no_writing_is_another_countrys_number(e164: str, abroad: str, outside_l
     )
 
 
-# Digits as somebody may store or send them: few, many, with a country's beginning or any.
+# People may store or send few or many digits, with the beginning of a country or any other.
 DIGITS = st.one_of(
     st.from_regex(r"(\+|00|0|9|)[0-9]{1,13}", fullmatch=True),
     st.builds(
@@ -186,7 +186,7 @@ DIGITS = st.one_of(
 @settings(max_examples=number_of_examples(500), deadline=None)
 @given(DIGITS, DIGITS, st.booleans(), st.sampled_from(REGIONS), st.sampled_from(OUTSIDE_LINES))
 def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, region: str, outside_line: str) -> None:
-    """Of numbers that nobody can have too: what is the same shares an end, and what can be told at once is true."""
+    """Any digits that find a number share an end with the number. Exact forms never name another number."""
     stored = number_of(one, region)
     asked = other[: -len(one[-8:])] + one[-8:] if alike else other
     _, exact_forms = phone_number.number_query(asked, region, outside_line)
@@ -195,7 +195,7 @@ def test_ends_and_writings_are_never_wrong(one: str, other: str, alike: bool, re
 
 @pytest.mark.parametrize("region", [*REGIONS, "ZZ"])
 def test_what_is_dialled_within_a_country_is_what_its_plan_says(region: str) -> None:
-    """The trunk prefix comes off, once, and what is no trunk prefix stays."""
+    """Only the trunk prefix is removed, and only once."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
     pattern = (metadata.national_prefix_for_parsing if metadata else None) or "(?!)"
     fronts = ("", "0", "00", "1", "8", "06", "01", "3411", "44")
@@ -206,7 +206,7 @@ def test_what_is_dialled_within_a_country_is_what_its_plan_says(region: str) -> 
 @settings(max_examples=number_of_examples(500), deadline=None)
 @given(DIGITS, st.sampled_from(REGIONS))
 def test_the_short_way_is_the_long_way(digits: str, region: str) -> None:
-    """Where a plain number is not given to the library, it is read as the library reads it."""
+    """The shortcut for plain numbers gives the same result as the library."""
     bare = digits.removeprefix("+")
     international = digits.startswith("+")
 
@@ -221,7 +221,7 @@ def test_the_short_way_is_the_long_way(digits: str, region: str) -> None:
 
 @pytest.mark.long
 def test_the_whole_world() -> None:
-    """Each example in each of its writings, stored and asked for, at home, in Germany and in the United States."""
+    """Every writing of each example finds every other writing, at home, in Germany and in the United States."""
     missed: list[tuple[str, str, str]] = []
     for e164 in EXAMPLES:
         own = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[phonenumbers.parse(e164).country_code or 0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Telephone numbers: read as typed, compared as meant, written as dialled."""
+"""The tests read telephone numbers as typed, compare them by meaning, and write them for dialling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support import work
 from tests.support.examples import examples
 from tests.support.number import is_found, number_of
 
-# What people and telephone systems really type, and a little of everything else.
+# People and telephone systems type such texts, and the strategy adds a little of everything else.
 TYPED = st.one_of(
     st.text(alphabet="0123456789+*#()-/ .x;,ext=tel:sip@A\u0663\u202a", max_size=80),
     st.text(max_size=40),
@@ -78,7 +78,7 @@ TYPED = st.one_of(
     ],
 )
 def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits: str, extension: str) -> None:
-    """Awkward numbers in a German tenant, in every form that they are compared by."""
+    """The rows are awkward numbers in a German tenant, in every form for comparison."""
     read = number_of(typed)
     assert read.typed == dial_string.clean(typed)
     assert (read.e164, read.national, read.digits, read.extension) == (e164, national, digits, extension)
@@ -95,7 +95,7 @@ def test_numbers_are_read_as_typed(typed: str, e164: str, national: str, digits:
     ],
 )
 def test_words_for_an_extension_are_not_dialled(word: str) -> None:
-    """What is dialled ends before the word: behind internal, local and public numbers, with blanks and without."""
+    """The dialled number ends before the word, behind internal, local and public numbers."""
     typed = [f"{one} {word} 7" for one in ("204", "5550123", "030 1234567", "+49 30 1234567")]
     read = [phone_number.parse(one, "DE") for one in (*typed, f"030 1234567{word}12")]
 
@@ -110,7 +110,7 @@ def test_words_for_an_extension_are_not_dialled(word: str) -> None:
 
 @pytest.mark.parametrize("typed", ["", " ", "+", "Büro", "*#", "\u200b", "0" * 65], ids=repr)
 def test_texts_without_a_number_are_none(typed: str) -> None:
-    """What holds no digit to dial, or is far too long, is no number."""
+    """A text without a digit to dial, or a text that is far too long, is no number."""
     assert phone_number.parse(typed, "DE") is None
     assert phone_number.readings(typed, "DE") == ()
 
@@ -142,14 +142,14 @@ def test_texts_without_a_number_are_none(typed: str) -> None:
     ],
 )
 def test_readings_undo_what_a_pbx_adds(asked: str, outside_line: str, e164s: list[str]) -> None:
-    """The outside line in front, or a "+" that was lost; a word in front of the digits is no number at all."""
+    """Readings remove an outside line and restore a lost "+". A word in front of the digits gives no reading."""
     assert [reading.e164 for reading in phone_number.readings(asked, "DE", outside_line)] == e164s
 
 
 @settings(max_examples=examples(200), deadline=None)
 @given(TYPED, TYPED, st.sampled_from(["DE", "US", "GB", "IT"]), st.sampled_from(["", "0", "9"]))
 def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: str, outside_line: str) -> None:
-    """And tails never rule out a number that is the same."""
+    """The tails of a search never rule out a number that is the same."""
     a, b = phone_number.parse(first, region), phone_number.parse(second, region)
     if a is not None:
         assert phone_number.is_same_number(a, a)
@@ -193,7 +193,10 @@ def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expect
     ],
 )
 def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str, expected: bool) -> None:
-    """Those that the numbering plan has given out, such as the Austrian police's; others are internal ones."""
+    """The numbering plan has given out such numbers, for example to the Austrian police.
+
+    Other short numbers are internal.
+    """
     assert is_found(number_of(stored, "AT"), asked, "AT", "0") is expected
 
 
@@ -298,7 +301,7 @@ def test_beginnings_at_a_site(text: str, region: str, area_code: str, forms: tup
     ],
 )
 def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line: str, expected: bool) -> None:
-    """An outside line may stand before any writing; what is left of it is no end of a number abroad."""
+    """An outside line may stand before any writing. The rest is no end of a number abroad."""
     assert is_found(number_of(stored), asked, "DE", outside_line) is expected
 
 
@@ -316,7 +319,7 @@ def test_a_number_is_meant_in_one_country(stored: str, asked: str, outside_line:
     ],
 )
 def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], writings: set[str]) -> None:
-    """The end that leads to candidates, and the writings that settle it."""
+    """A search needs the tail to find candidates, and the exact forms to confirm them."""
     found, exact_forms = phone_number.number_query(asked, "DE", "0")
 
     assert (found, {*exact_forms}) == (tails, writings)
@@ -338,7 +341,7 @@ def test_what_can_be_told_without_reading(asked: str, tails: tuple[str, ...], wr
     ],
 )  # fmt: skip
 def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, written: tuple[str, ...]) -> None:
-    """The five forms of `number_format`; "dial" is what a phone here has to dial, the outside line in front."""
+    """The rows have the five forms of `number_format`. The form "dial" has the outside line in front."""
     read = number_of(typed)
     assert tuple(phone_number.format_number(read, form, region, "0") for form in NumberFormat) == written
 
@@ -397,12 +400,12 @@ def test_neighbours_need_no_area_code(stored: str, asked: str, expected: bool) -
     ],
 )
 def test_region_that_was_assumed(typed: str, region: str, expected: bool) -> None:
-    """Neither a "+", nor the prefix for calls abroad, nor a trunk prefix "0" says the country."""
+    """The region is assumed without a "+", a prefix for calls abroad, or a trunk prefix "0"."""
     assert phone_number.has_assumed_region(number_of(typed, region), region) is expected
 
 
 def test_a_number_does_not_show_in_its_repr() -> None:
-    """A log must not hold it."""
+    """A repr may get into a log."""
     assert [repr(phone_number.parse(text, "DE")) for text in ("0301234567", "204")] == [
         "<Number public, 10 digits>",
         "<Number internal, 3 digits>",
@@ -415,7 +418,7 @@ def test_a_number_does_not_show_in_its_repr() -> None:
     ids=ascii,
 )
 def test_a_megabyte_costs_nothing(sign: str) -> None:
-    """Reading is linear and capped: of a hostile value of a megabyte, a beginning alone is looked at or kept."""
+    """Reading a hostile megabyte looks at the beginning only, and keeps no more."""
     text = sign * (1_000_000 // len(sign))
 
     def read_all() -> None:
@@ -430,7 +433,7 @@ def test_a_megabyte_costs_nothing(sign: str) -> None:
 
 
 def test_known_regions() -> None:
-    """Countries that numbers can be read in."""
+    """A region is known by its code in capital letters."""
     assert [numbering_plan.known_region(region) for region in ("DE", "ZZ", "de")] == [True, False, False]
 
 

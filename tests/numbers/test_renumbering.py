@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Former and present forms of numbers."""
+"""The tests cover former and present forms of numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ldapgw.numbers import renumbering
 from tests.support.examples import examples
 from tests.support.number import number_of
 
-# Former and present forms; the form that no longer connects is dialled as the present one.
+# The former form no longer connects, so the gateway dials the present form.
 FORMER = [
     ("+5215512345678", "+525512345678"),
     ("+551181234567", "+5511981234567"),
@@ -44,7 +44,7 @@ FORMER = [
     ("+21222255070", "+212522255070"),
     ("+21261234567", "+212661234567"),
 ]
-# Forms that are both in use.
+# Both forms are in use.
 EITHER = [("+541123456789", "+5491123456789"), ("+542966123456", "+5492966123456"), ("+551178123456", "+5511978123456")]
 
 
@@ -78,7 +78,7 @@ def test_both_forms_are_signalled(former: str, present: str) -> None:
     ],
 )
 def test_numbers_with_one_form(number: str) -> None:
-    """Numbers of other lengths, of ranges that have not changed, and of other countries."""
+    """The numbers have other lengths, unchanged ranges, or other countries."""
     assert renumbering.other_forms(number) == ()
     assert renumbering.present_forms(number) == ()
 

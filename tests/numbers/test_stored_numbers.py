@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What people store in the field of a telephone number, and what is dialled."""
+"""The tests read the texts that people store as telephone numbers, and give the dialled numbers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.support.number import is_found
 
 
 def dialled(text: str, region: str = "DE", canonical: str = "") -> str:
-    """What is dialled for each number of a field, and behind "~" after the connection."""
+    """Return the dialled number for each number of a field, with the extension behind "~"."""
     return " ".join(
         format_number(number, NumberFormat.E164, region) + (number.extension and f"~{number.extension}")
         for number in read(text, region, canonical)
     )
 
 
-# By kind: the region, the field, and what is dialled.
+# Each kind has rows of a region, a field, and the dialled numbers.
 FIELDS = {
     "lost-plus": [
         ("DE", "49 7755 55155", "+49775555155"),
@@ -604,7 +604,7 @@ FIELDS = {
         ("US", "1234567890123456789", ""),
         ("DE", "", ""),
     ],
-    # A card's number beside a telephone number, and what an import adds to eight numbers.
+    # The fields have a card's number beside a telephone number, or more than eight numbers from an import.
     "more-than-a-network-connects": [
         ("DE", "4111 1111 1111 1111 / 030 5550171", "+49305550171"),
         ("DE", "3810833988105595 & 030 5550171", "+49305550171"),
@@ -631,7 +631,7 @@ def test_what_is_dialled(region: str, text: str, expected: str) -> None:
 
 
 def missed(number: Number, region: str) -> list[str]:
-    """The forms of a stored number that do not find it as a caller's number, by the index's keys or by comparison."""
+    """Return the forms of a stored number that do not find the number, by the index or by comparison."""
     formats = [form for form in NumberFormat if form is not NumberFormat.TYPED]
     asked = [format_number(number, form, region).removeprefix(number.code) for form in formats]
     return [form for form in (*asked, *number.others) if not is_found(number, form, region)]
@@ -663,7 +663,7 @@ BOTH = "+49301234567 +491712345678"
     ids=repr,
 )
 def test_each_number_of_a_field_is_read(between: str) -> None:
-    """Any separator parts numbers in any writing, also in front of a third number."""
+    """Any separator may stand between numbers in any writing."""
     assert dialled(f"030 1234567{between}0171 2345678{between}040 7654321") == f"{BOTH} +49407654321"
     assert dialled(f"030 1234567{between}0171 2345678") == BOTH
     assert dialled(f"+49 30 1234567{between}+49 171 2345678") == BOTH
@@ -734,7 +734,7 @@ def test_googles_canonical_form_is_a_witness(text: str, canonical: str, expected
     ],
 )
 def test_sip_addresses_are_no_numbers(text: str, uri: str) -> None:
-    """An extension of somebody else's PBX is not dialled at one's own; a URI of a public number is that number."""
+    """A local extension of another PBX stays a SIP address, and is not dialled."""
     assert split_field(text) == (SplitField((uri,), "") if uri else SplitField((), text))
 
 
@@ -779,7 +779,10 @@ def test_addresses_stand_beside_numbers(text: str, uris: list[str], numbers: str
     ],
 )
 def test_both_readings_find_the_contact(text: str, region: str, dialled_first: str, caller: str) -> None:
-    """The likelier one is dialled; in a country where numbers begin with a zero, a short one may be abroad too."""
+    """The likelier reading is dialled, and the other reading finds the contact too.
+
+    American numbers get no reading abroad.
+    """
     [number] = read(text, region)
     assert number.e164 == dialled_first
     assert is_found(number, caller, region)
@@ -797,7 +800,7 @@ def test_both_readings_find_the_contact(text: str, region: str, dialled_first: s
     ],
 )
 def test_an_extension_that_is_dialled_directly_is_recognized(text: str, region: str, caller: str) -> None:
-    """It calls with a number of its own; in North America, nobody calls with an extension."""
+    """The caller's number includes the extension. In North America, no caller's number includes an extension."""
     [number] = read(text, region)
     assert is_found(number, caller, region)
     assert all(form[-2:] != "12" for american in read("212-555-0145 DW 12", "US") for form in american.others)
@@ -867,12 +870,12 @@ FORMATS = {
 
 @pytest.mark.parametrize("text", FORMATS)
 def test_formats_write_what_is_dialled(text: str) -> None:
-    """In each format the code in front stays; the format "typed" is what was typed, if that connects."""
+    """Each format keeps the code in front. The format "typed" keeps the text if the text connects."""
     [number] = read(text, "DE")
     assert [format_number(number, form, "DE", "0") for form in NumberFormat] == FORMATS[text]
 
 
-# Regions, and two of their numbers as they are written there and abroad.
+# Each region has two numbers in the writings of the region and abroad.
 PAIRS = {
     "DE": ("030 901820", "0171 5550172", "+49 30 901821", "+49 (0)171/5550172", "0171/5550171"),
     "AT": ("01 5550171", "+43 664 1234567"),
@@ -897,7 +900,7 @@ PAIRS = {
     st.sampled_from(["\n", " / ", "/", ", ", "; ", " | ", " oder ", " ::: ", "  ", " "]),
 )
 def test_two_numbers_are_read_as_two(pair: tuple[str, str, str], between: str) -> None:
-    """Whatever is between them; a number that is stored twice is one number."""
+    """The separator does not matter, and a number that is stored twice is one number."""
     region, one, other = pair
     assert dialled(f"{one}{between}{other}", region).split() == dialled(f"{one}\n{other}", region).split()
 
@@ -912,7 +915,7 @@ def test_two_numbers_are_read_as_two(pair: tuple[str, str, str], between: str) -
 @example("*0120e000000", "DE")
 @example("0171 55501710172", "DE")
 def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
-    """Nothing raises; what is dialled has 15 digits at most, and each number is found in all its forms."""
+    """Reading raises no error, a dialled number has at most 15 digits, and each form finds the number."""
     for number in read(text, region):
         value = format_number(number, NumberFormat.E164, region).removeprefix(number.code)
         assert 1 <= sum(map(str.isdigit, value)) <= MOST_DIGITS
@@ -925,7 +928,7 @@ def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
     ids=repr,
 )
 def test_a_long_field_costs_little(text: str) -> None:
-    """However many places there are at which a number may end, few are looked at."""
+    """Few of many possible ends of numbers are looked at."""
     read(text * 3, "DE")  # the first time, patterns are compiled
     assert work.calls(lambda: read(text * 100, "DE")) < 40_000
     assert work.calls(lambda: split_field(text * 10_000)) < 3_000
