@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What gateways on one PostgreSQL database tell each other, and what they keep to themselves."""
+"""Gateways on one PostgreSQL database tell each other their news, and keep secrets to themselves."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _database() -> Iterator[Database]:
 
 
 class Gateway:
-    """The parts of a gateway that send and read bulletins, on a clock of their own."""
+    """The gateway has the parts that send and read bulletins, and its own clock."""
 
     def __init__(self, database: Database, name: str, key: bytes = KEY) -> None:
         self.database, self.name = database, name
@@ -105,7 +105,7 @@ class Gateways:
         self.payloads: list[str] = []
 
     def pass_second(self, *some: Gateway) -> None:
-        """Have gateways tell, and all hear what was told."""
+        """Have gateways send their news, and deliver the messages to all gateways."""
         for gateway in some or self.all:
             gateway.clock.advance(BULLETIN_SECONDS)
         # The server sends all notifications of earlier commits before the answer.
@@ -129,7 +129,7 @@ def _gateways(database: Database) -> Iterator[Gateways]:
 
 
 def test_searches_are_on_the_pages_of_all(gateways: Gateways) -> None:
-    """In the order of their times; each gateway stores the summaries of its own phones only."""
+    """The searches are sorted by time. Each gateway stores only the summaries of its own phones."""
     one, two, three = gateways.all
     one.search(b"first")
     one.clock.advance(0.1)
@@ -146,7 +146,7 @@ def test_searches_are_on_the_pages_of_all(gateways: Gateways) -> None:
 
 
 def test_what_was_heard_is_not_told_again(gateways: Gateways) -> None:
-    """Nor is anything told where nothing is new."""
+    """A gateway sends no message without news of its own."""
     one, two, _ = gateways.all
     one.search(b"-")
     one.ldap.bind_delay("192.0.2.1", "desk1")
@@ -157,7 +157,7 @@ def test_what_was_heard_is_not_told_again(gateways: Gateways) -> None:
 
 
 def test_guesses_count_at_all(gateways: Gateways) -> None:
-    """By network and by login, whoever was asked; and so do numbers that nobody has, and who asked for them."""
+    """All gateways count wrong logins by network and by login, and unknown numbers by phone."""
     one, two, three = gateways.all
     for number in range(2):
         one.ldap.bind_delay("192.0.2.1", "cn=desk1,dc=acme,dc=example")
@@ -176,7 +176,7 @@ def test_guesses_count_at_all(gateways: Gateways) -> None:
 
 
 def test_refused_names_are_told_masked(gateways: Gateways) -> None:
-    """One that may be a password is in no message, and neither is anything else that could be read."""
+    """A name that may be a password is masked before the sending, and the messages are encrypted."""
     one, two, _ = gateways.all
     one.refused.note("hall9", "192.0.2.1")
     one.refused.note("hall9", "192.0.2.2")
@@ -192,7 +192,7 @@ def test_refused_names_are_told_masked(gateways: Gateways) -> None:
 
 
 def test_without_the_database_news_are_lost(gateways: Gateways, caplog_twisted: list[str]) -> None:
-    """What comes afterwards is told; the store has said that the database is away."""
+    """Later news are sent. The bulletin logs nothing, because the store has reported the failure."""
     one, two, _ = gateways.all
     one.away = True
     one.search(b"lost")
@@ -213,14 +213,14 @@ def test_without_the_database_news_are_lost(gateways: Gateways, caplog_twisted: 
     ],
 )
 def test_what_cannot_be_read_is_passed_over(gateways: Gateways, payload: str) -> None:
-    """Another key, another version, or another program."""
+    """The message has another key, another version, or comes from another program."""
     for gateway in gateways.all:
         gateway.bulletin.receive(payload)
         assert gateway.messages() == []
 
 
 def test_a_topic_of_another_version_is_passed_over(gateways: Gateways) -> None:
-    """The other topics of the message count."""
+    """The other topics of the message are read."""
     one, _, _ = gateways.all
     searches = NewSearches((LoggedSearch(PHONE.login, "192.0.2.1", b"-", 1, ResultCode.SUCCESS, 0.0, NOW),))
     one.bulletin.receive(seal(SecretBox([KEY]), "four", {"weather": Guesses(), "searches": searches}))
@@ -228,7 +228,7 @@ def test_a_topic_of_another_version_is_passed_over(gateways: Gateways) -> None:
 
 
 def test_what_does_not_fit_is_left_out(gateways: Gateways) -> None:
-    """The oldest searches first, and then the rarest guesses: PostgreSQL refuses a longer message."""
+    """PostgreSQL limits a message, so the oldest searches and then the rarest guesses are left out."""
     one, two, _ = gateways.all
     for number in range(20):
         one.clock.advance(0.01)
@@ -247,7 +247,7 @@ def test_what_does_not_fit_is_left_out(gateways: Gateways) -> None:
 
 
 def test_the_end_waits_for_a_message(gateways: Gateways) -> None:
-    """The thread that sends the message ends afterwards; what is heard later counts no more."""
+    """The stop waits for the thread that sends the message. Later messages are ignored."""
     one, _, _ = gateways.all
     pending: Deferred[Any] = Deferred()
     one.bulletin._store = Store(lambda *_: pending)

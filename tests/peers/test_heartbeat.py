@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The row of a gateway among the gateways of a database."""
+"""The tests cover the row of a gateway among the gateways of a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ldapgw.store.worker import Store
 
 
 def test_a_gateway_that_stops_leaves_for_good() -> None:
-    """The end of its lead, which is told behind the stop, does not write the row again."""
+    """A beat after the stop does not write the row again."""
     clock, calls, told = Clock(), list[str](), list[Peers]()
 
     def transact(_mode: Mode, function: Callable[..., Any], *_args: Any) -> Deferred[Any]:

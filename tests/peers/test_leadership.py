@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which of several gateways syncs, and what a gateway that has lost the lead cannot write."""
+"""Only one of several gateways syncs, and a gateway without the lead cannot write."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.site.running import wait_until
 
 
 class Gateway:
-    """The leadership of one gateway, on a clock of its own.
+    """The gateway has a leadership and its own clock.
 
     :ivar told: whether the gateway was the leader after each change.
     """
@@ -102,7 +102,7 @@ def _database() -> Iterator[Database]:
 @pytest.fixture(name="gateways")
 def _gateways(database: Database) -> Iterator[list[Gateway]]:
     gateways = [Gateway(database), Gateway(database)]
-    wait_for_lock(database)  # the database may be one of an earlier test, whose leader has just ended
+    wait_for_lock(database)  # the leader of an earlier test on the database may have just ended
     for gateway in gateways:
         gateway.leadership.startService()
     yield gateways
@@ -112,7 +112,7 @@ def _gateways(database: Database) -> Iterator[list[Gateway]]:
 
 
 def test_the_only_gateway_leads() -> None:
-    """As with SQLite."""
+    """A gateway on SQLite always leads."""
     store: Any = object()
     leader = OnlyGateway(store)
     result_of(leader.check_lead())
@@ -146,7 +146,7 @@ def test_one_leads_until_it_ends(gateways: list[Gateway], database: Database) ->
 def test_a_leader_whose_session_ended_writes_nothing(
     gateways: list[Gateway], database: Database, notices_by: str, caplog_twisted: list[str]
 ) -> None:
-    """Another gateway may lead by then; the former leader stops its syncs at once, and stands by."""
+    """Another gateway may already lead. The former leader stops its syncs at once and stands by."""
     one, two = gateways
     waiting: Deferred[None] = Deferred()
     with database.begin() as connection:
@@ -170,7 +170,7 @@ def test_a_leader_whose_session_ended_writes_nothing(
 
 @needs_postgresql
 def test_what_a_sync_had_begun_is_rolled_back(gateways: list[Gateway], database: Database) -> None:
-    """The session ends in the middle of a transaction, which fails as a whole."""
+    """The session ends in the middle of a transaction, and the transaction fails as a whole."""
     one, _ = gateways
 
     def write_and_lose(connection: Connection) -> None:
@@ -189,7 +189,7 @@ def test_what_a_sync_had_begun_is_rolled_back(gateways: list[Gateway], database:
 def test_a_transaction_that_another_one_comes_between_is_tried_again(
     gateways: list[Gateway], database: Database
 ) -> None:
-    """Five times, and then the transaction fails, which does not cost the lead."""
+    """The transaction fails after five tries, and the gateway keeps the lead."""
     one, _ = gateways
     tries: list[int] = []
 
@@ -208,7 +208,7 @@ def test_a_transaction_that_another_one_comes_between_is_tried_again(
 
 @needs_postgresql
 def test_the_server_ends_the_session_of_a_leader_that_hangs(gateways: list[Gateway]) -> None:
-    """Whatever the gateway's machine does, between transactions and in one."""
+    """The session has time limits at the server, between transactions and within."""
     one, _ = gateways
     names = ("idle_session_timeout", "idle_in_transaction_session_timeout")
     found = result_of(one.leadership.store.run(settings, *names))
@@ -262,7 +262,7 @@ def test_a_leader_whose_session_is_silent_calls_nobody(database: Database) -> No
 
 @needs_postgresql
 def test_a_gateway_of_an_older_version_stands_by(database: Database, caplog_twisted: list[str]) -> None:
-    """Its version cannot use the tables any more; it says so once, and lets another gateway lead."""
+    """The gateway cannot use the newer tables. The gateway logs a single line, and lets another gateway lead."""
     old, new = Gateway(database, may_lead=False), Gateway(database)
     old.leadership.startService()
     old.turn()
@@ -278,7 +278,7 @@ def test_a_gateway_of_an_older_version_stands_by(database: Database, caplog_twis
 
 @needs_postgresql
 def test_a_turn_that_is_under_way_at_the_end_takes_no_lead(database: Database) -> None:
-    """The session is closed behind the turn."""
+    """The session is closed after the turn."""
     gateway = Gateway(database)
     waiting: list[Deferred[None]] = []
 
@@ -296,7 +296,7 @@ def test_a_turn_that_is_under_way_at_the_end_takes_no_lead(database: Database) -
 
 @needs_postgresql
 def test_a_gateway_that_ends_writes_nothing_more(database: Database) -> None:
-    """The session is closed behind what waits for its thread."""
+    """The session is closed after the calls that wait for its thread."""
     gateway = Gateway(database)
     gateway.leadership.startService()
     waiting: Deferred[None] = Deferred()
