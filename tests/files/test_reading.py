@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files of contacts as programs export them, and what is told of lines that cannot be used."""
+"""The tests read files of contacts as programs export them, and check the messages about unusable lines."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_what_programs_export(file: str, expected: list[object]) -> None:
 
 
 def test_all_fields_of_a_contact() -> None:
-    """In whatever format the contact is; photos and notes stay in the file."""
+    """CSV and vCard files give the same fields. Photos and notes stay in the file."""
     csv_contact, _ = read_contacts((FILES / "google.csv").read_bytes(), "DE").contacts
     vcard_contact, _ = read_contacts((FILES / "google.vcf").read_bytes(), "DE").contacts
     for contact in (csv_contact, vcard_contact):
@@ -149,7 +149,7 @@ def test_all_fields_of_a_contact() -> None:
 
 
 def test_columns_that_are_not_known_are_named_once() -> None:
-    """With what a misspelt one may mean, if the file lacks that."""
+    """A message suggests the meaning of a misspelt column, if the file lacks this column."""
     found = read("name,extension,fax number,Mobil phone,Shoe size,Shoe size\nA,204,,,,\n")
     assert list(map(str, found.ignored)) == ["fax number", "Mobil phone (did you mean “mobile phone”?)", "Shoe size"]
     assert read("First Name,Last Name,Job Title,Title,Phone\nA,B,Head,Mr.,204\n").contacts[0].title == "Head"
@@ -182,7 +182,7 @@ def test_what_spreadsheets_write(octets: bytes) -> None:
 
 
 def test_formulas_are_text() -> None:
-    """They are never evaluated, and the export of contacts protects the next spreadsheet."""
+    """Formulas are never evaluated. The export of contacts protects the next spreadsheet."""
     [contact] = read('name,phone\n"=HYPERLINK(""http://x.example"")",204\n').contacts
     assert contact.name == '=HYPERLINK("http://x.example")'
 
@@ -206,7 +206,7 @@ def test_each_bad_line_is_named_with_what_is_expected() -> None:
 
 @pytest.mark.parametrize("number", ["4.93012E+11", "4,9e+11", "5E+11"])
 def test_a_number_that_a_spreadsheet_has_shortened(number: str) -> None:
-    """In a narrow column, no digit behind the first one is left."""
+    """A narrow column may leave no digit behind the first digit."""
     [problem] = problems(f'name,phone\nEd,"{number}"\n')
     assert "a spreadsheet has shortened the number" in problem
 
@@ -286,7 +286,7 @@ def test_many_problems_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_problem_tells_no_name_and_no_number() -> None:
-    """Problems are logged."""
+    """Problems are logged, so they hold no values."""
     [problem] = problems("name,phone\nGeheim,Sonderbar\n")
     assert "Geheim" not in problem
     assert "Sonderbar" not in problem
@@ -297,7 +297,7 @@ def test_a_problem_tells_no_name_and_no_number() -> None:
 
 
 def test_a_backslash_at_the_end_of_a_value() -> None:
-    """It escapes nothing, costs no time and loses no part."""
+    """The backslash escapes nothing, costs no time and loses no part."""
     [contact] = read("BEGIN:VCARD\nVERSION:3.0\nN:Doe;John\\\nORG:Acme\\\nTEL:204\nEND:VCARD\n").contacts
     assert (contact.family_name, contact.given_name, contact.organization) == ("Doe", "John\\", "Acme\\")
     found = read("BEGIN:VCARD\nVERSION:3.0\nN:" + "x" * 100_000 + "\\\nTEL:204\nEND:VCARD\n")
@@ -306,13 +306,13 @@ def test_a_backslash_at_the_end_of_a_value() -> None:
 
 @pytest.mark.parametrize("text", ["21o", "2l0", "O30 123456", "+49 3O 1"])
 def test_letters_that_stand_for_digits(text: str) -> None:
-    """Else phones would get the digits in front of them as a number."""
+    """The number is refused, because phones would otherwise get only the digits in front of the letter."""
     expected = "line 2: Column “extension”: expected a telephone number, such as 204 or +49 30 1234567."
     assert problems(f"name,extension\nLager,{text}\n") == [expected]
 
 
 def test_lines_that_would_take_long() -> None:
-    """Names of columns, and text between the elements of a phone book."""
+    """The files have a long name of a column, or much text between the elements of a phone book."""
     assert problems("name,phone," + "1" * 100_000 + "x\nAnn,204,\n") == []
     assert problems("<?xml version='1.0'?><phonebook>" + "a<x/>" * 50_000 + "</phonebook>") == [
         "The file has no contacts."
@@ -327,7 +327,7 @@ def test_the_same_id_twice_in_a_line() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
 def test_a_phone_book_in_whatever_encoding(encoding: str) -> None:
-    """Its octets decide, because a copy may declare the encoding that the file had before."""
+    """The octets decide the encoding, because a copy may declare the former encoding of the file."""
     contact = "<contact><person><realName>Jörg</realName></person><telephony><number>204</number></telephony></contact>"
     for declared in ("iso-8859-1", "utf-16", "utf-7", "x-unknown"):
         text = f"<?xml version='1.0' encoding='{declared}'?><phonebook>{contact}</phonebook>"
@@ -339,7 +339,7 @@ def uids(text: str) -> list[str]:
 
 
 def test_a_contact_keeps_its_uid() -> None:
-    """Whatever the order of the lines and columns is, and whatever else has changed."""
+    """The order of lines and columns, and other values of the contact, do not change the uid."""
     ann, bo = uids("name,phone\nAnn,204\nBo,205\n")
     assert uids("phone,name,company\n205,Bo,Acme\n206,Cy,\n204,ANN,\n")[::2] == [bo, ann]
     assert uids("name,phone\nAnn,204\n") == uids("name,phone,mobile\nAnn,204,0170 1234567\n")
@@ -349,7 +349,7 @@ def test_a_contact_keeps_its_uid() -> None:
 
 
 def test_an_id_makes_a_contact_the_same() -> None:
-    """Then even the name and the number may change."""
+    """With an id, even the name and the number may change."""
     assert uids("id,name,phone\n7,Ann,204\n") == uids("uid,name,phone\n7,Annie,205\n")
     card = "BEGIN:VCARD\nVERSION:3.0\nUID:7\nFN:{}\nTEL:204\nEND:VCARD\n"
     assert uids(card.format("Ann")) == uids(card.format("Bo"))
