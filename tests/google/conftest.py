@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of ``ldapgw.google`` share."""
+"""The tests of ``ldapgw.google`` share these fixtures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .double import RudeServer
 
 @pytest.fixture
 def reactor() -> Any:
-    """The reactor that runs the tests."""
+    """Return the reactor that runs the tests."""
     from twisted.internet import reactor  # noqa: TID251 (tests are an entry point)
 
     return reactor
@@ -24,7 +24,7 @@ def reactor() -> Any:
 
 @pytest.fixture
 def serve(reactor: Any) -> Iterator[Callable[..., Awaitable[str]]]:
-    """Have a server listen until the test ends, with TLS if there is a factory of its contexts; returns its URL."""
+    """Return a function that has a server listen until the test ends, with or without TLS, and gives the URL."""
     ports: list[Any] = []
 
     async def listen(server: RudeServer, tls: Any = None) -> str:

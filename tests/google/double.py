@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Google at the protocol boundary: a resource that answers as it is told, and sockets that misbehave."""
+"""The doubles of Google are a resource with given answers, and sockets that misbehave."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @dataclass
 class Request:
-    """What a request held: its form instead of its query for a POST."""
+    """A request has the form of a POST in place of a query."""
 
     method: str
     url: str
@@ -46,7 +46,7 @@ class Request:
 
 
 class Google(Resource):
-    """Gives its answers in order, the last one again and again, and keeps the requests."""
+    """The double gives its answers in order, repeats the last answer, and keeps the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         super().__init__()
@@ -69,17 +69,17 @@ class Google(Resource):
 
     @property
     def http(self) -> Any:
-        """A client that has this Google for the whole internet."""
+        """Return a client for which this double is the whole internet."""
         return StubTreq(self)
 
 
 def ok(body: object) -> Answer:
-    """A JSON answer."""
+    """Return a JSON answer."""
     return 200, {"Content-Type": "application/json"}, json.dumps(body).encode()
 
 
 def clock_at(now: float) -> Clock:
-    """A clock that stands still."""
+    """Return a clock that stands still."""
     clock = Clock()
     clock.advance(now)
     return clock
@@ -87,7 +87,7 @@ def clock_at(now: float) -> Clock:
 
 @implementer(IPullProducer)
 class Endless:
-    """Writes the same for ever, as fast as it is taken."""
+    """The producer writes the same octets without end, as fast as the other side reads."""
 
     def __init__(self, transport: Any, chunk: bytes) -> None:
         self.transport = transport
@@ -101,7 +101,7 @@ class Endless:
 
 
 class Rude(Protocol):
-    """Answers any request with octets of our choice, then perhaps with more of them without end."""
+    """The protocol answers any request with the given octets, and possibly with more octets without end."""
 
     factory: RudeServer
 
@@ -111,7 +111,7 @@ class Rude(Protocol):
             return
         self.transport.write(self.factory.answer)
         if self.factory.endless:
-            # Deaf from now on: it does not see that the other side wants to end TLS.
+            # The protocol stops reading here, so the other side cannot end TLS in agreement.
             self.transport.pauseProducing()
             self.transport.registerProducer(Endless(self.transport, self.factory.endless), streaming=False)
         elif self.factory.hang_up:
@@ -125,7 +125,7 @@ class Rude(Protocol):
 
 
 class RudeServer(Factory):
-    """Listens on a loopback address and tells when it was asked and when it was left."""
+    """The server listens on a loopback address, and tells when a client asks and leaves."""
 
     protocol = Rude
     noisy = False

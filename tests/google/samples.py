@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Answers as Google gives them, from ``tests/data/people_samples.json``, and id_tokens whose signature nobody reads."""
+"""The samples are answers of Google from ``tests/data/people_samples.json``, and id_tokens without a real signature."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KEYS = {"connections": Source.CONTACTS, "otherContacts": Source.OTHER_CONTACTS, 
 
 
 def answer(name: str) -> tuple[int, dict[str, str], bytes]:
-    """The status, headers and body of a sample."""
+    """Return the status, headers and body of a sample."""
     sample = SAMPLES[name]
     body = sample["body"]
     return sample["status"], sample["headers"], (body if isinstance(body, str) else json.dumps(body)).encode()
 
 
 def persons(*names: str) -> dict[str, tuple[dict[str, Any], Source]]:
-    """The persons of samples by resource name, each with the source that listed it."""
+    """Return the persons of samples by resource name, each with the source that listed the person."""
     return {
         person["resourceName"]: (person, source)
         for name in names
@@ -37,18 +37,18 @@ def persons(*names: str) -> dict[str, tuple[dict[str, Any], Source]]:
 
 
 def encode(claims: object) -> str:
-    """A JWT of these claims."""
+    """Return a JWT of these claims."""
     return ".".join(map(_part, ({"alg": "RS256"}, claims, "signature")))
 
 
 def id_token(**claims: object) -> str:
-    """That of a Workspace user, with some claims changed; None takes one out."""
+    """Return the id_token of a Workspace user with changed claims. None removes a claim."""
     changed = {**SAMPLES["id_token_claims_workspace"], **claims}
     return encode({name: value for name, value in changed.items() if value is not None})
 
 
 def any_json(*keys: str) -> st.SearchStrategy[Any]:
-    """Any JSON value, in which objects have these keys, or any keys if none are given."""
+    """Return a strategy for JSON values, in which objects have these keys, or any keys if none are given."""
     names = st.sampled_from(keys) if keys else st.text(max_size=5)
     floats = st.floats(allow_nan=False, allow_infinity=False)
     return st.recursive(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A service account's key file, as the Google console offers it for download."""
+"""The file is a service account's key file, as the Google console offers for download."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ EMAIL = "phonebook@acme-phones.iam.gserviceaccount.com"
 
 @cache
 def private_key(bits: int = 2048) -> str:
-    """A key in PEM form, the same one each time."""
+    """Return a key in PEM form, the same at each call."""
     key = generate_private_key(65537, bits)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def key_file(**changes: object) -> bytes:
-    """The file, with some values changed; None takes one out."""
+    """Return the file with changed values. None removes a value."""
     content = {
         "type": "service_account",
         "project_id": "acme-phones",

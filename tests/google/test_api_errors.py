@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""People API errors: each has one meaning, however it is told."""
+"""The tests give each error of the People API a single meaning."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ SENT = [
 
 @pytest.mark.parametrize(("name", "error", "detail"), SENT)
 def test_samples(name, error, detail):
-    """Errors as Google sends them, for the request that they were sent for."""
+    """The table has Google's errors with the requests that caused them."""
     request = SAMPLES[name]["request"]
     (source,) = (source for end, source in URLS.items() if request["url"].endswith(end))
     status, _, body = answer(name)
@@ -135,13 +135,13 @@ def info(reason: object) -> dict[str, object]:
     ids=lambda value: str(value)[:60],
 )
 def test_decision(status, body, source, incremental, error):
-    """First the new reason, then the old one, then the code; a status name decides nothing."""
+    """The new reason counts before the old reason, and then the code. The name of the status decides nothing."""
     assert type(read(status, body, source, incremental=incremental)) is error
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_retry_after(status):
-    """What is to be tried later carries when."""
+    """An error that allows a later retry has the waiting time."""
     assert read(status, {"errors": [{"reason": "rateLimitExceeded"}]}).retry_after == 30.0
 
 
@@ -158,7 +158,7 @@ NOT_SHOWN = (
 
 @pytest.mark.parametrize("url", [*SHOWN, *NOT_SHOWN], ids=str)
 def test_activation_url(url):
-    """Only a page that is surely Google's is offered to an administrator."""
+    """An administrator gets only a page that surely is Google's."""
     error = info("SERVICE_DISABLED")
     error["details"][0]["metadata"] = {"activationUrl": url}
     found = read(403, error)
@@ -167,7 +167,7 @@ def test_activation_url(url):
 
 
 def test_detail_holds_words_alone():
-    """What a server sends gets into the log only if it is a word."""
+    """The log gets a text from the server only if the text is a short word."""
     assert read(400, info("bad reason\nwith a line")).detail == "HTTP 400"
     assert read(400, info("X" * 61)).detail == "HTTP 400"
 
@@ -178,7 +178,7 @@ JSON = any_json("error", "errors", "details", "reason", "@type", "metadata", "me
 @settings(max_examples=examples(200), deadline=None)
 @given(JSON, st.sampled_from([400, 401, 403, 410, 418, 429, 500]), st.booleans())
 def test_any_body(body, status, incremental):
-    """No JSON value is more than an error of ours."""
+    """Any JSON value gives an error of the gateway."""
     assert isinstance(read(status, json.dumps(body).encode(), Source.DIRECTORY, incremental=incremental), GoogleError)
 
 
@@ -197,7 +197,10 @@ def test_any_body(body, status, incremental):
     ],
 )
 def test_a_quota_has_googles_names(metadata, names, is_of_project):
-    """Words that look like names of quotas, and nothing else; the limit says whether it is the whole project's."""
+    """The error has only words that look like names of quotas.
+
+    The limit tells whether the whole project is affected.
+    """
     error = info("RATE_LIMIT_EXCEEDED")
     error["details"][0]["metadata"] = metadata
     body = json.dumps({"error": error}).encode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Service accounts: the key file, the signed request for a token, and each of Google's refusals."""
+"""The tests cover service accounts, with the key file, the signed request for a token, and Google's refusals."""
 
 from __future__ import annotations
 
@@ -162,12 +162,12 @@ def test_each_refusal_is_told_from_the_others(status: int, error: str, descripti
     ],
 )
 def test_other_errors_refuse_nobody(status: int, error: str, kind: type[GoogleError]):
-    """A temporary or unknown error is none that an administrator could do something about."""
+    """A temporary or unknown error does not count as a refusal, because an administrator cannot help."""
     assert type(refusal_of(status, error)) is kind
 
 
 def test_a_refused_user_leaves_the_tenant_alone():
-    """The refusals that a single user may get are not taken for the tenant's."""
+    """The refusals of a single user do not count as refusals of the tenant."""
     assert set(DelegationRefusal) - REFUSED_TENANT == {
         DelegationRefusal.SOME_SCOPES,
         DelegationRefusal.RESTRICTED,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client's file from the Google console, and the redirect URIs that Google refuses."""
+"""The tests cover the client's file from the Google console, and the redirect URIs that Google refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEB = {"client_id": "1-a.apps.example", "client_secret": "hush", "redirect_uris"
     ids=["whole", "no redirect URIs", "some that are none"],
 )
 def test_a_web_application_client(web: dict[str, Any], uris: tuple[str, ...]) -> None:
-    """Its id, its secret, which no repr shows, and what was registered with it."""
+    """The file gives id, secret and redirect URIs, and no repr shows the secret."""
     found = read_client_file(json.dumps({"web": web}).encode())
     assert found == (Client("1-a.apps.example", "hush"), uris)
     assert "hush" not in repr(found)
@@ -45,7 +45,7 @@ def test_a_web_application_client(web: dict[str, Any], uris: tuple[str, ...]) ->
     ids=["desktop", "service account", "no secret", "a number", "a list", "another list", "empty", "binary", "deep"],
 )
 def test_any_other_file(octets: bytes, is_desktop: bool) -> None:
-    """It is refused in a line that shows nothing of it; a Desktop client is called by its name."""
+    """The error shows nothing of the file, but recognizes a Desktop client."""
     with pytest.raises(UnfitClientFile) as caught:
         read_client_file(octets)
     assert caught.value.is_desktop is is_desktop
@@ -63,6 +63,6 @@ HOSTS = {
 
 @pytest.mark.parametrize(("host", "refused"), [(host, refused) for refused in HOSTS for host in HOSTS[refused]])
 def test_redirect_uris_that_google_refuses(host: str, refused: bool) -> None:
-    """Addresses other than loopback, bare names, and names that end in no public suffix; whatever the port is."""
+    """Google refuses addresses other than loopback, bare names, and unknown public suffixes, on any port."""
     for port in ("", ":8443"):
         assert is_redirect_uri_refused(f"https://{host}{port}/oauth/callback") is refused

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Calls: bounded in time and size, and every way of failing named."""
+"""The tests limit calls in time and size, and name every kind of failure."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def call(google: Google, token: str = "ya29.EXAMPLE") -> GoogleResponse:
 
 @pytest.fixture
 def agent(reactor):
-    """An agent on real sockets that leaves none open."""
+    """Return an agent on real sockets that keeps no connection open."""
     pool = HTTPConnectionPool(reactor, persistent=False)
     return Agent(reactor, pool=pool)
 
 
 def test_get():
-    """A GET carries the token, what Google compresses for, a language, and repeated parameters."""
+    """A GET has the token, the headers for gzip and language, and repeated parameters."""
     google = Google((404, {}, b"gone"))
     assert call(google) == GoogleResponse(404, b"gone", media_type="text/html")
     (request,) = google.requests
@@ -72,13 +72,13 @@ def test_post():
 
 
 def test_answer_hides_body():
-    """The repr of an answer holds no body: a log must not."""
+    """The repr may get into a log, so the repr has no body."""
     assert repr(GoogleResponse(200, b"secret")) == "GoogleResponse(status=200, retry_after=None)"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect(status):
-    """A redirect is an answer like any other and is not followed: it would carry the token elsewhere."""
+    """A redirect is not followed, because it would carry the token elsewhere."""
     google = Google((status, {"Location": "https://evil.example/"}, b""))
     answer = call(google)
     assert (answer.status, type(answer.error), len(google.requests)) == (status, BadResponse, 1)
@@ -89,7 +89,7 @@ def test_redirect(status):
     [((200, 400, 401, 404), None), ((429,), QuotaExceeded), ((500, 502, 503, 504, 599), GoogleUnavailable)],
 )
 def test_trouble(statuses, trouble):
-    """Statuses that mean the same for every endpoint carry how long to wait."""
+    """Some statuses mean the same for every endpoint, and carry the waiting time."""
     for status in statuses:
         found = GoogleResponse(status, b"", 30.0).error
         assert (type(found), found.retry_after) == (trouble, 30.0) if trouble else found is None
@@ -120,14 +120,14 @@ def test_trouble(statuses, trouble):
     ],
 )
 def test_retry_after(value, seconds):
-    """Retry-After is read as seconds or as a date by our clock, a day at most; junk counts as not sent."""
+    """Retry-After is read as seconds or as a date, at most a day. Other values are ignored."""
     now = datetime(2026, 9, 21, 14, 15, tzinfo=UTC).timestamp()
     caller = GoogleHttpClient(Google((429, {"Retry-After": value}, b"")).http, clock_at(now))
     assert result_of(caller.get(URL, [], "t")).retry_after == seconds
 
 
 def test_gzip():
-    """A compressed body is unpacked, whatever its length."""
+    """A large compressed body is unpacked."""
     body = b"[" + b"1," * 100_000 + b"1]"
     assert call(Google((200, {"Content-Encoding": "gzip"}, gzip.compress(body)))).body == body
 
@@ -146,7 +146,7 @@ def test_gzip():
     ids=["not-gzip", "cut-off", "junk-behind", "twice", "brotli", "bomb", "large"],
 )
 def test_bad_body(encoding, body, detail):
-    """A body that is damaged, encoded otherwise or too large when unpacked is a bad response."""
+    """A body that is damaged, has another encoding or is too large is a bad response."""
     google = Google((200, {"Content-Encoding": encoding} if encoding else {}, body))
     with pytest.raises(BadResponse) as caught:
         call(google)
@@ -154,7 +154,7 @@ def test_bad_body(encoding, body, detail):
 
 
 def test_bomb_is_not_unpacked():
-    """A body that would unpack to far more than allowed never takes the memory for it."""
+    """The client stops unpacking a hostile body before the body takes much memory."""
     google = Google((200, {"Content-Encoding": "gzip"}, gzip.compress(b"\0" * (6 * http.LARGEST_BODY), 1)))
     tracemalloc.start()
     try:
@@ -166,7 +166,7 @@ def test_bomb_is_not_unpacked():
 
 
 def test_largest_body():
-    """A body just as large as allowed is taken; a token answer may be far smaller only."""
+    """A body of the largest size is accepted. The limit of a token answer is far smaller."""
     body = b"\0" * http.LARGEST_BODY
     assert call(Google((200, {"Content-Encoding": "gzip"}, gzip.compress(body)))).body == body
     google = Google((200, {}, b"\0" * (http.LARGEST_TOKEN + 1)))
@@ -175,7 +175,7 @@ def test_largest_body():
 
 
 class FixedAgent:
-    """An `IAgent` whose requests all have the same outcome."""
+    """The agent gives all requests the same outcome."""
 
     def __init__(self, outcome: Deferred[object]) -> None:
         self.outcome = outcome
@@ -199,7 +199,7 @@ class FixedAgent:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_network(error, detail):
-    """What goes wrong below HTTP is network trouble, told by its kind alone."""
+    """An error below HTTP is a network failure with the kind of the error alone."""
     caller = GoogleHttpClient(HTTPClient(FixedAgent(fail(error))), clock_at(NOW))
     with pytest.raises(NetworkFailure) as caught:
         result_of(caller.get(URL, [], "t"))
@@ -207,7 +207,7 @@ def test_network(error, detail):
 
 
 def test_calls_are_observed():
-    """What they are about, the status of the answer or that there was none, and the time that they took."""
+    """The observer gets the subject, the status or None, and the duration of a call."""
     clock, seen = clock_at(NOW), []
 
     def observe(*call: object) -> None:
@@ -232,7 +232,7 @@ def test_calls_are_observed():
 
 
 def test_deadline_before_headers():
-    """A server that never answers costs the time allowed and no more; an answer leaves no timer behind."""
+    """A silent server costs only the allowed time. An answer leaves no timer behind."""
     clock = clock_at(NOW)
     result_of(GoogleHttpClient(Google((200, {}, b"{}")).http, clock).get(URL, [], "t"))
     assert clock.getDelayedCalls() == []
@@ -253,7 +253,7 @@ def get(http, url, clock=None):
 
 @pytest_twisted.ensureDeferred
 async def test_deadline_in_body(serve, agent):
-    """A body that stops coming ends at the same deadline, and its connection with it."""
+    """An unfinished body ends at the same deadline, together with its connection."""
     clock = clock_at(NOW)
     server = RudeServer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
     call = Deferred.fromCoroutine(get(HTTPClient(agent), await serve(server), clock))
@@ -274,7 +274,7 @@ def status(client, url):
 )
 @pytest_twisted.ensureDeferred
 async def test_cancelled(serve, agent, ask, answer):
-    """A call that is cancelled from outside says so, and does not blame the network; its connection is closed."""
+    """A cancelled call is no network failure, and its connection is closed."""
     server = RudeServer(answer)
     call = Deferred.fromCoroutine(ask(HTTPClient(agent), await serve(server)))
     await server.asked
@@ -296,7 +296,7 @@ async def test_cancelled(serve, agent, ask, answer):
 )
 @pytest_twisted.ensureDeferred
 async def test_hang_up(serve, agent, answer, is_whole):
-    """A connection that ends too early is network trouble; one that ends a body of unknown length is its end."""
+    """An early end of the connection is a network failure, but ends a body of unknown length properly."""
     server = RudeServer(answer, hang_up=True)
     call = get(HTTPClient(agent), await serve(server))
     if is_whole:
@@ -307,7 +307,7 @@ async def test_hang_up(serve, agent, answer, is_whole):
     await server.lost
 
 
-# Header lines without end, however short each line is.
+# The header lines are short, but have no end.
 HEADERS = (b"X-Filler: " + b"x" * 100 + b"\r\n") * 100
 
 
@@ -319,7 +319,7 @@ HEADERS = (b"X-Filler: " + b"x" * 100 + b"\r\n") * 100
 @pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
 @pytest_twisted.ensureDeferred
 async def test_endless_answer(reactor, serve, head, endless, detail, is_tls):
-    """It is left as soon as it is too large: a server that does not agree to end TLS cannot hold the connection."""
+    """The client closes the connection at the limit, even if the server does not agree to end TLS."""
     tls = Tls(issue(authority=True)) if is_tls else None
     server = RudeServer(head, endless=endless)
     policy = BrowserLikePolicyForHTTPS(tls.trust) if tls else None
@@ -330,7 +330,7 @@ async def test_endless_answer(reactor, serve, head, endless, detail, is_tls):
 
 @pytest.mark.parametrize("piece", [1, 2, 3])
 def test_one_connection_for_several_calls(piece):
-    """Each response's headers count anew, up to an empty line in two pieces; an idle connection is closed."""
+    """The headers of each response are limited anew. An idle connection is closed."""
     reactor = MemoryReactorClock()
     client = http_client(reactor)
     head = HEAD + (b"X-Filler: " + b"x" * 8000 + b"\r\n") * 7 + b"Content-Length: 200000\r\n\r\n"
@@ -374,7 +374,7 @@ def test_tls_is_prepared_for_new_connections_alone():
 @pytest.mark.parametrize("size", [0, 60_000, 200_000])
 @pytest_twisted.ensureDeferred
 async def test_large_body_behind_headers(reactor, serve, size):
-    """Only the headers count, up to their empty line, whatever arrives together with them."""
+    """The limit of headers ends at the empty line, even if the body arrives together with the headers."""
     filler = b"X-Filler: " + b"x" * 8000 + b"\r\n"
     head = HEAD + filler * 7 + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % size
     client, url = http_client(reactor), await serve(RudeServer(head + b"x" * size))
@@ -384,7 +384,7 @@ async def test_large_body_behind_headers(reactor, serve, size):
 
 @pytest_twisted.ensureDeferred
 async def test_untrusted_certificate(reactor, serve):
-    """The gateway's own client checks certificates, and sends nothing to a server whose it does not trust."""
+    """The gateway's own client checks certificates, and sends nothing to an untrusted server."""
     server = RudeServer(HEAD + b"Content-Length: 2\r\n\r\n{}")
     with pytest.raises(NetworkFailure, match="certificate verify failed"):
         await get(http_client(reactor), await serve(server, Tls(issue())))
@@ -393,7 +393,7 @@ async def test_untrusted_certificate(reactor, serve):
 
 @pytest_twisted.ensureDeferred
 async def test_no_cookies(reactor, serve):
-    """The gateway's own client never sends a cookie that an earlier call was given."""
+    """The gateway's own client never returns a cookie."""
     server = RudeServer(HEAD + b"Set-Cookie: NID=1; Path=/\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
     client, url = http_client(reactor), await serve(server)
     for _ in range(2):
@@ -416,7 +416,7 @@ async def test_no_cookies(reactor, serve):
 )
 @pytest_twisted.ensureDeferred
 async def test_the_status_alone(serve, agent, answer, hang_up, expected):
-    """Whatever the body is, it is dropped; no credentials are sent, and no redirect is followed."""
+    """The call drops any body, sends no credentials, and follows no redirect."""
     server = RudeServer(answer, hang_up=hang_up)
     assert await status(HTTPClient(agent), await serve(server)) == expected
     assert b"Authorization" not in server.received

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""id_tokens: what is believed, and what is not."""
+"""The tests show the accepted and the refused id_tokens."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def read(token: str, *, issuer: str = "https://accounts.google.com", nonce: str 
     ids=str,
 )
 def test_accepted(claims, identity):
-    """Claims that OpenID Connect allows; None leaves one out."""
+    """OpenID Connect allows these claims. None removes a claim."""
     assert read(id_token(**claims)) == identity
 
 
 def test_consumer():
-    """A consumer account has no hd; without a nonce sent, none is asked for."""
+    """A consumer account has no hd. A request without a nonce expects none."""
     token = encode(SAMPLES["id_token_claims_consumer"])
     assert read(token, nonce=None) == Identity("110000000000000002002", "someone@example.org", email_verified=True)
 
 
 def test_other_issuer():
-    """Another issuer has one spelling, and Google's are not among them."""
+    """Another issuer has a single spelling, and Google's spellings do not count."""
     sandbox = "http://127.0.0.1:8000"
     assert read(id_token(iss=sandbox), issuer=sandbox) == WORKSPACE
     with pytest.raises(BadResponse):
@@ -96,7 +96,7 @@ def test_other_issuer():
     ids=str,
 )
 def test_refused(claims, detail):
-    """Claims that are missing, of another type, or not for us, now, in this flow."""
+    """The claims are missing, have another type, or are for another client, time or flow."""
     with pytest.raises(BadResponse) as caught:
         read(id_token(**claims))
     assert caught.value.detail == detail
@@ -109,7 +109,7 @@ def test_refused(claims, detail):
     ids=lambda token: token[:20] or "empty",
 )  # fmt: skip
 def test_hostile(token):
-    """A text that is no JWT, or a huge one."""
+    """The text is no JWT, or is huge."""
     with pytest.raises(BadResponse):
         read(token)
 
@@ -118,7 +118,7 @@ def test_hostile(token):
 @settings(max_examples=examples(200), deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(SAMPLES["id_token_claims_workspace"])), any_json()))
 def test_any_claims(claims):
-    """Whatever the claims are, the outcome is an identity or a bad response."""
+    """Any claims give an identity or a bad response."""
     with contextlib.suppress(BadResponse):
         assert isinstance(read(id_token(**json.loads(json.dumps(claims)))), Identity)
 
@@ -126,6 +126,6 @@ def test_any_claims(claims):
 @settings(max_examples=examples(100), deadline=None)
 @given(st.text(alphabet="ab.=-_+/é", max_size=30))
 def test_any_text(token):
-    """No text is an exception of another kind."""
+    """Any text gives a bad response and no other exception."""
     with pytest.raises(BadResponse):
         read(token)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signatures of id_tokens: checked with keys that are kept as long as Google says."""
+"""Keys check the signatures of id_tokens, and are kept as long as Google says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ URI = "https://www.googleapis.com/oauth2/v3/certs"
 
 @cache
 def key(_which: int = 1) -> RSAPrivateKey:
-    """A key; RSA keys take their time."""
+    """Return a key from a cache, because the making of RSA keys takes long."""
     return generate_private_key(65537, 2048)
 
 
@@ -38,7 +38,7 @@ def part(octets: bytes) -> str:
 
 
 def signed(*, kid: object = "1", alg: str = "RS256", by: RSAPrivateKey | None = None) -> str:
-    """A token that is signed with a key, the one of its kid unless another is named."""
+    """Return a token with a signature of the given key, or of the kid's own key."""
     header = {"alg": alg, "kid": kid}
     text = f"{part(json.dumps(header).encode())}.{part(b'{}')}"
     return f"{text}.{part((by or key(int(str(kid)))).sign(text.encode(), PKCS1v15(), SHA256()))}"
@@ -55,7 +55,7 @@ def published(*keys: object, cache_control: str = "public, max-age=21600, must-r
 
 
 class Stage:
-    """Keys over a Google that gives its answers in order, and a clock."""
+    """The stage has keys over a Google with answers in order, and a clock."""
 
     def __init__(self, *answers: Answer) -> None:
         self.google = Google(*answers)
@@ -76,7 +76,7 @@ class Stage:
 
 
 def test_a_signature_of_google() -> None:
-    """The keys are fetched once, without credentials, from where they are published."""
+    """The keys are fetched once, from the published address and without credentials."""
     stage = Stage(published(jwk(1), jwk(2)))
     stage.check(signed())
     stage.check(signed(kid="2"))
@@ -103,7 +103,7 @@ SOMEBODY_ELSES = {
 
 @pytest.mark.parametrize(("token", "detail"), SOMEBODY_ELSES.values(), ids=SOMEBODY_ELSES)
 def test_a_signature_of_somebody_else(token: str, detail: str) -> None:
-    """Another key, none, an algorithm that Google does not use, or other claims."""
+    """The token has another key, no key, another algorithm, or other claims."""
     assert Stage(published(jwk(1))).refusal(token) == detail
 
 
@@ -129,7 +129,7 @@ def test_keys_that_were_fetched_while_the_clock_was_ahead_are_fetched_anew() -> 
     ],
 )
 def test_keys_are_kept_as_long_as_google_says(cache_control: str, seconds: int) -> None:
-    """Five minutes at least, a day at most."""
+    """The keys are kept for at least five minutes and at most a day."""
     stage = Stage(published(jwk(1), cache_control=cache_control))
     stage.check(signed())
     stage.clock.advance(seconds - 1)
@@ -141,7 +141,7 @@ def test_keys_are_kept_as_long_as_google_says(cache_control: str, seconds: int) 
 
 
 def test_a_new_key() -> None:
-    """An unknown one is asked for at once, and then once a minute at most."""
+    """An unknown key leads to a fetch at once, and later to at most a fetch each minute."""
     stage = Stage(published(jwk(1)), published(jwk(1)), published(jwk(2)))
     stage.check(signed())
     stage.clock.advance(60)
@@ -173,7 +173,7 @@ UNFETCHED = {
 
 @pytest.mark.parametrize(("answer", "detail"), UNFETCHED.values(), ids=UNFETCHED)
 def test_keys_that_cannot_be_fetched(answer: Answer, detail: str) -> None:
-    """Nobody is signed in until they can be; the next check tries again."""
+    """The sign-in is refused, and the next check fetches again."""
     stage = Stage(answer, published(jwk(1)))
     assert stage.refusal(signed()) == f"Google's keys cannot be fetched: {detail}"
     stage.check(signed())
@@ -194,7 +194,7 @@ JSON = any_json("keys", "kty", "n")
 @settings(max_examples=examples(200), deadline=None)
 @given(JSON | st.fixed_dictionaries({"keys": st.lists(st.fixed_dictionaries({"kty": st.just("RSA"), "n": JSON}))}))
 def test_any_keys(body: Any) -> None:
-    """Whatever is published, the outcome is keys or a bad response."""
+    """Any published value gives keys or a bad response."""
     stage = Stage((200, {}, json.dumps(body).encode()))
     with contextlib.suppress(BadResponse):
         result_of(stage.keys.fetch())
@@ -203,5 +203,5 @@ def test_any_keys(body: Any) -> None:
 @settings(max_examples=examples(100), deadline=None)
 @given(st.text(alphabet="ab.=-_+/é", max_size=30))
 def test_any_text(token: str) -> None:
-    """No text is an exception of another kind."""
+    """Any text gives a refusal and no other exception."""
     Stage(published(jwk(1))).refusal(token)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The grant: requests as RFC 6749 and Google want them, and every answer understood."""
+"""The tests cover the requests of a grant as RFC 6749 and Google require, and every answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.results import result_of
 from .double import CLIENT, ENDPOINTS, NOW, Google, clock_at, ok
 from .samples import SAMPLES, answer, id_token
 
-# RFC 7636 appendix B.
+# The verifier comes from RFC 7636 appendix B.
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 REDIRECT_URI = "https://phonebook.example.com/oauth/callback"
@@ -63,7 +63,7 @@ def revoke(google: Google) -> None:
 
 
 def tokens(name: str, **changes: object) -> Google:
-    """A Google that gives a sample's token answer, with an id_token that can be read."""
+    """Return a Google that gives a sample's token answer with a readable id_token."""
     body = {**SAMPLES[name]["body"], "id_token": id_token(), **changes}
     return Google(ok({key: value for key, value in body.items() if value is not None}))
 
@@ -73,7 +73,7 @@ def query(url: str) -> dict[str, str]:
 
 
 def url(endpoints: Endpoints = ENDPOINTS, **changes: Any) -> str:
-    """The URL of signing in."""
+    """Return the URL for signing in."""
     request = {"scopes": OPENID_SCOPES, "state": "STATE&", "nonce": "NONCE", "offline": False, **changes}
     return authorization_url(endpoints, CLIENT.client_id, redirect_uri=REDIRECT_URI, verifier=VERIFIER, **request)
 
@@ -91,12 +91,12 @@ SIGN_IN = {
 
 
 def test_sign_in_url():
-    """Signing in asks for who it is alone, and shows no consent screen a second time."""
+    """Signing in asks only for the identity, and shows no consent screen a second time."""
     assert query(url()) == SIGN_IN
 
 
 def test_connect_url():
-    """Connecting asks for consent that lasts and keeps what was granted before, with PKCE, state and nonce."""
+    """Connecting asks for a lasting consent and keeps earlier grants, with PKCE, state and nonce."""
     scopes, hint = [*OPENID_SCOPES, SCOPE_OF[Source.CONTACTS]], "dora.dienst@example.com"
     found = url(scopes=scopes, offline=True, login_hint=hint, prompt=["select_account", "consent"])
     assert found.startswith("https://accounts.google.com/o/oauth2/v2/auth?")
@@ -110,7 +110,7 @@ def test_connect_url():
 
 
 def test_sandbox_url():
-    """A stand-in on a loopback address is reached by http, and keeps its own query."""
+    """A sandbox on a loopback address is reached by http, and keeps its own query."""
     sandbox = replace(ENDPOINTS, authorization_endpoint="http://127.0.0.1:8000/auth?as=alice")
     assert url(sandbox).startswith("http://127.0.0.1:8000/auth?as=alice&response_type=code&")
 
@@ -140,7 +140,7 @@ EXCHANGE = {
 
 
 def test_refresh_request():
-    """A refresh is what RFC 6749 6 says."""
+    """A refresh has the parameters of RFC 6749 6."""
     google = tokens("token_refresh_success")
     refresh(google)
     (request,) = google.requests
@@ -165,7 +165,7 @@ GRANT = Grant("ya29.a0EXAMPLE", NOW + 3599, "1//03ExampleRefresh-L9Ir", ALL_SCOP
     ],
 )
 def test_exchange(name, grant):
-    """What is granted is read with short scope names, and whole even if it is less than what was asked for."""
+    """The grant has short scope names, and may have fewer scopes than requested."""
     assert exchange(tokens(name)) == grant
 
 
@@ -212,7 +212,7 @@ def test_grant_hides_tokens():
     assert "dora" not in repr(GRANT)
 
 
-# What Google answers a refresh, the exchange of a code, and the trial of a client with; None: this is no refusal there.
+# The columns are errors of a refresh, of the exchange of a code, and of the trial of a client. None is no refusal.
 REFUSALS = {
     "token_error_invalid_grant_revoked": ("invalid_grant", ConsentRevoked, BadResponse, None),
     "token_error_invalid_grant_plain": ("invalid_grant", ConsentRevoked, BadResponse, None),
@@ -231,7 +231,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_refusals(name):
-    """Only some mean that consent is gone; a code that is not taken is the flow's trouble, not an account's."""
+    """Only some refusals end the consent. A refused code is a problem of the flow, and not of an account."""
     detail, *errors = REFUSALS[name]
     for call, error in zip((refresh, exchange, try_client), errors, strict=True):
         if error is None:
@@ -244,7 +244,7 @@ def test_refusals(name):
 
 
 def test_a_client_is_tried_with_a_code_that_nobody_was_given():
-    """Google takes the client when the code is all that it refuses; it is asked as for any exchange."""
+    """The client is good if Google refuses only the code. The request is a usual exchange."""
     google = Google(answer("token_error_invalid_grant_code"))
     try_client(google)
     (request,) = google.requests
@@ -274,7 +274,7 @@ def test_a_client_is_tried_with_a_code_that_nobody_was_given():
     ],
 )
 def test_errors(error, status, headers, kind, retry_after):
-    """Other errors; a status of 429 or 5xx counts more than what comes with it."""
+    """A status of 429 or 5xx counts more than the error in the body."""
     google = Google((status, headers, json.dumps({"error": error}).encode()))
     with pytest.raises(GoogleError) as caught:
         refresh(google)
@@ -282,7 +282,7 @@ def test_errors(error, status, headers, kind, retry_after):
 
 
 def test_who_has_ended_a_consent():
-    """As far as Google says it."""
+    """The error says who ended the consent, if Google says so."""
     ended_by = {
         ("invalid_grant", ""): "",
         ("invalid_grant", "invalid_rapt"): "session",
@@ -298,7 +298,7 @@ def test_who_has_ended_a_consent():
 
 
 def test_description_is_for_the_log():
-    """Without addresses, tokens and numbers, and not more than a line."""
+    """The description is a single line without addresses, tokens and numbers."""
     said = "Account dora@acme.example (1//0gTOKEN-abc123456) of project 123456789012\nis restricted, " + "so " * 99
     with pytest.raises(GoogleError) as caught:
         refresh(Google((400, {}, json.dumps({"error": "access_denied", "error_description": said}).encode())))
@@ -319,7 +319,7 @@ def test_description_is_for_the_log():
     ],
 )
 def test_exchange_without(key, values):
-    """A code exchange that lacks what an account needs, or has it in another shape, is a bad response."""
+    """A missing or misshapen value that an account needs is a bad response."""
     for value in values:
         with pytest.raises(BadResponse):
             exchange(tokens("token_success", **{key: value}))
@@ -344,7 +344,7 @@ def test_exchange_without(key, values):
     ],
 )
 def test_no_token_answer(status, body):
-    """Whatever else comes is a bad response."""
+    """Any other answer is a bad response."""
     with pytest.raises(BadResponse):
         refresh(Google((status, {"Location": "https://evil.example"}, body)))
 
@@ -358,7 +358,7 @@ FIELDS = st.sampled_from(
 @settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(FIELDS, SCALARS), st.sampled_from([200, 400, 401]))
 def test_any_answer(body, status):
-    """No JSON object makes another kind of error than ours."""
+    """Any JSON object gives a grant or an error of the gateway."""
     google = Google((status, {}, json.dumps(body).encode()))
     with contextlib.suppress(GoogleError):
         assert isinstance(refresh(google), Grant)
@@ -366,7 +366,7 @@ def test_any_answer(body, status):
 
 @pytest.mark.parametrize("name", ["revoke_success", "revoke_error_already_gone", "token_error_invalid_grant_revoked"])
 def test_revoke(name):
-    """A grant is given back, or was already gone; the token is in the body, where no proxy logs it."""
+    """A revoked or already missing grant is a success. The token is in the body, out of sight of proxies' logs."""
     google = Google(answer(name))
     revoke(google)
     (request,) = google.requests
@@ -390,6 +390,6 @@ def test_revoke(name):
     ],
 )
 def test_revoke_fails(status, body, error):
-    """Anything else is told: the grant may live on."""
+    """Any other answer is an error, because the grant may still be valid."""
     with pytest.raises(error):
         revoke(Google((status, {}, body)))

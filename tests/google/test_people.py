@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listings: all pages, the right parameters, and a sync token only when everything has come."""
+"""Listings read all pages with the right parameters, and give a sync token only at the end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def as_they_are(persons: Persons) -> Persons:
 def listing(
     google: Google, source: Source = Source.CONTACTS, sync_token: str | None = None, **more: Any
 ) -> list[PersonPage[Persons]]:
-    """All pages of a listing; `more` goes to the service."""
+    """Return all pages of a listing. The service gets `more`."""
 
     async def collect() -> list[PersonPage[Persons]]:
         return [page async for page in service(google).pages(source, authorized, sync_token, as_they_are, **more)]
@@ -70,7 +70,7 @@ def shape(page: PersonPage[Persons]) -> tuple[int, str, int | None]:
 
 @pytest.mark.parametrize("source", list(Source))
 def test_request(source):
-    """A full sync sends exactly these parameters, the token in a header."""
+    """A full sync sends exactly these parameters, and the token in a header."""
     google = Google(ok({"nextSyncToken": "S"}))
     listing(google, source)
     (request,) = google.requests
@@ -94,7 +94,7 @@ def test_whose_quota():
 
 @pytest.mark.parametrize("source", Source)
 def test_photos(source):
-    """Asked for where the tenant has them, and nothing else is; then the tokens of another request do not fit."""
+    """The request adds only photos to the mask, and has another fingerprint than requests without photos."""
     google = Google(ok({"nextSyncToken": "S"}))
     listing(google, source, photos=True)
     (request,) = google.requests
@@ -104,7 +104,7 @@ def test_photos(source):
 
 
 def test_full():
-    """All pages of a full sync, the second asked for with the same parameters and the page token."""
+    """The second page is requested with the same parameters and the page token."""
     google = Google(*map(answer, FULL))
     pages = listing(google)
     assert list(map(shape, pages)) == [(9, "", 17), (8, "EJ3x-EXAMPLE-SYNC-0001==", 17)]
@@ -138,7 +138,7 @@ LISTED = {
 
 @pytest.mark.parametrize(("names", "source", "sync_token", "shapes"), LISTED.values(), ids=LISTED)
 def test_samples(names, source, sync_token, shapes):
-    """Pages as Google sends them; an incremental sync sends the sync token besides the same parameters."""
+    """The table has Google's pages. An incremental sync adds the sync token to the same parameters."""
     google = Google(*map(answer, names))
     assert list(map(shape, listing(google, source, sync_token))) == shapes
     assert google.requests[0].args == PARAMS[source] | ({"syncToken": [sync_token]} if sync_token else {})
@@ -162,7 +162,7 @@ def test_samples(names, source, sync_token, shapes):
     ids=lambda bodies: json.dumps(bodies)[:40],
 )
 def test_wrong_shape(bodies):
-    """A page of another shape, or with a token that is no token or has more than 16 KiB, is a bad response."""
+    """A page of another shape, or with a token that is no text or too long, is a bad response."""
     with pytest.raises(BadResponse):
         listing(Google(*map(ok, bodies)))
 
@@ -179,7 +179,7 @@ def test_spoilt_persons(spoilt):
 
 @pytest.mark.parametrize("tokens", ["AA", "ABA", "ABB"])
 def test_page_token_twice(tokens):
-    """A page token that came before is not followed again: Google has been seen to give one page for ever."""
+    """A repeated page token is an error, because Google has been seen to repeat a page without end."""
     google = Google(*(ok({"nextPageToken": token}) for token in tokens))
     with pytest.raises(BadResponse, match="the same page token twice"):
         listing(google)
@@ -190,7 +190,7 @@ def test_page_token_twice(tokens):
     ("last", "token"), [({}, ""), ({"connections": []}, ""), ({"nextSyncToken": ""}, ""), ({"nextSyncToken": "S"}, "S")]
 )
 def test_early_sync_token(last, token):
-    """A sync token before the last page is not passed on: what follows it would be lost; the last may have none."""
+    """A sync token before the last page is dropped, because the changes of later pages would be lost."""
     google = Google(ok({"nextPageToken": "A", "nextSyncToken": "EARLY"}), ok(last))
     assert [page.next_sync_token for page in listing(google)] == ["", token]
 
@@ -209,12 +209,12 @@ def test_not_json(body):
     [(17, 17), (0, 0), (-1, None), (True, None), ("17", None), (1.5, None), (None, None), (2**31, None)],
 )
 def test_total(total, expected):
-    """A count that is none is not one."""
+    """A value that is no count gives None."""
     assert listing(Google(ok({"totalItems": total, "nextSyncToken": "S"})))[0].total == expected
 
 
 def test_too_many_pages():
-    """A server that pages for ever is left."""
+    """The client gives up after the largest number of pages."""
     google = Google(*(ok({"nextPageToken": str(page)}) for page in range(people.MOST_PAGES + 2)))
     with pytest.raises(BadResponse, match="more than 500 pages"):
         listing(google)
@@ -255,7 +255,7 @@ def labels(google, sync_token=None):
 
 
 def test_labels():
-    """The account's own groups, with clean names; Google's are left out."""
+    """The result has the account's own groups with clean names, and leaves out Google's groups."""
     google = Google(answer("contact_groups_list"))
     names, gone, token = labels(google)
     assert names == {
@@ -275,7 +275,7 @@ USER = {"groupType": "USER_CONTACT_GROUP"}
 
 
 def test_labels_paged():
-    """Groups come in pages as well, may be malformed, and need no sync token."""
+    """Groups may come in pages, may be malformed, and may lack a sync token."""
     google = Google(
         ok({"contactGroups": [{"resourceName": "contactGroups/a", "name": " A\n", **USER}], "nextPageToken": "2"}),
         ok({"contactGroups": [{"resourceName": 5, "name": "B", **USER}, {"resourceName": "contactGroups/c", **USER}]}),
@@ -297,7 +297,7 @@ def test_labels_paged():
     ids=["no list", "an empty list", "one of two", "the same page twice"],
 )
 def test_labels_that_are_not_all(pages):
-    """A list of all that holds fewer than Google counts says so; with a sync token nothing may have changed."""
+    """A full list is incomplete if Google counts more labels. A list with a sync token may be empty."""
     found = result_of(service(Google(*map(ok, pages))).labels(authorized, None))
     listed = {"contactGroups/a": "A"} if "'A'" in str(pages) else {}
     assert (found.is_complete, found.names) == (False, listed)
@@ -305,7 +305,7 @@ def test_labels_that_are_not_all(pages):
 
 
 def test_labels_that_changed():
-    """With a sync token: renamed, deleted, and deleted with a successor of the same name."""
+    """A list with a sync token has renamed and deleted labels."""
     gone = {"metadata": {"deleted": True}}
     google = Google(
         ok(
@@ -324,7 +324,7 @@ def test_labels_that_changed():
 
 
 def test_off_thread():
-    """Pages are decoded where the caller says."""
+    """The caller's function decodes the pages."""
     asked = []
 
     def elsewhere(function, *args):
@@ -337,7 +337,7 @@ def test_off_thread():
 
 
 def test_the_next_pages_are_fetched_while_pages_are_decoded():
-    """At most three pages are in memory, and the pages come in Google's order, whichever is decoded first."""
+    """At most three pages are in memory. The pages come in Google's order, in any order of decoding."""
     texts = [{"connections": [{"etag": name}], "nextPageToken": f"after {name}"} for name in "abcd"]
     google = Google(*map(ok, [*texts, {"connections": [{"etag": "e"}], "nextSyncToken": "S"}]))
     decoding, found = [], []
@@ -373,7 +373,7 @@ def test_a_page_token_is_the_page_s_own(name):
 
 
 def test_two_page_tokens_are_no_page():
-    """The page that was fetched early may be a wrong one."""
+    """The early fetch may have followed the wrong token, so the page is refused."""
     google = Google(ok({"nextPageToken": "P", "connections": [{"nextPageToken": "Q"}]}), ok({"nextSyncToken": "S"}))
     with pytest.raises(BadResponse, match="two page tokens in one page"):
         listing(google)
@@ -395,19 +395,19 @@ def test_fingerprint(monkeypatch):
     assert fingerprint(Source.DIRECTORY) == before[Source.DIRECTORY]
 
 
-# Of the sources in their order, and of the labels.
+# The fingerprints belong to the sources in their order, and to the labels.
 FINGERPRINTS = ["412c49fff2eeb4fc", "84977060e28d9137", "607441b6dabda27b", "08d883b9e9d3aee0"]
 
 
 def test_fingerprint_of_stored_tokens():
-    """The format of answers changes no fingerprint, so that tokens of earlier versions stay valid; a page size does."""
+    """Tokens of earlier versions stay valid. A page size changes the fingerprint."""
     assert [fingerprint(source) for source in (*Source, None)] == FINGERPRINTS
     assert fingerprint(Source.CONTACTS, 200) not in FINGERPRINTS
 
 
 @pytest.mark.parametrize("source", list(Source))
 def test_calls_are_observed_by_source(source):
-    """Those for labels too."""
+    """The observer also gets the calls for labels."""
     seen = []
     google = Google(ok({"nextSyncToken": "S"}), ok({"nextSyncToken": "S"}))
     people = People(google.http, ENDPOINTS, clock_at(NOW), execute, lambda *call: seen.append(call))

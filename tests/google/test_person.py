@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Contacts from persons, however awkward."""
+"""The tests make contacts from persons, also from awkward persons."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(person: dict[str, Any], source: Source = Source.CONTACTS) -> ParsedPers
 
 
 def contact(person: dict[str, Any], source: Source = Source.CONTACTS) -> Contact:
-    """The contact of a person that is given without what all have."""
+    """Return the contact of a person, whose resource name the function adds."""
     found = read({"resourceName": "people/c1", **person}, source).contact
     assert found is not None
     return found
@@ -45,7 +45,7 @@ def contact(person: dict[str, Any], source: Source = Source.CONTACTS) -> Contact
 
 @dataclass(frozen=True)
 class Summary:
-    """A contact, its numbers as ``kind e164-or-digits;extension``."""
+    """A summary has a contact, and its numbers as ``kind e164-or-digits;extension``."""
 
     rest: Contact
     phones: tuple[str, ...]
@@ -67,20 +67,20 @@ def named(given: str, family: str) -> dict[str, str]:
 
 
 def mine(number: int, *phones: str, **fields: Any) -> Summary:
-    """One of the user's own contacts."""
+    """Return the summary of a contact of the user."""
     uid, source_id = f"c{2300000000000000000 + number}", f"1feb3dd0676600{number:02x}"
     fields = {"uid": uid, "source_id": source_id, "labels": MINE, "updated": OCTOBER} | fields
     return Summary(Contact(source=Source.CONTACTS, **fields), phones)
 
 
 def other(number: int, *phones: str, **fields: Any) -> Summary:
-    """An other contact."""
+    """Return the summary of an other contact."""
     uid, source_id = f"other-c{4500000000000000000 + number}", f"3e7336287142{number:04x}"
     return Summary(Contact(uid, Source.OTHER_CONTACTS, source_id, updated=OCTOBER, **fields), phones)
 
 
 def colleague(number: int, *phones: str, **fields: Any) -> Summary:
-    """Somebody in the directory."""
+    """Return the summary of a person in the directory."""
     uid = f"{110000000000000001000 + number}"
     return Summary(Contact(uid, Source.DIRECTORY, uid, updated=OCTOBER, **fields), phones)
 
@@ -161,7 +161,7 @@ def test_all_persons():
 
 @pytest.mark.parametrize("name", sorted(CONTACTS))
 def test_person(name):
-    """Each of the 25 awkward persons becomes exactly this contact, or none for lack of anything to show."""
+    """Each of the 25 awkward persons becomes exactly this contact, or none if there is nothing to show."""
     reading = read(*PERSONS[name])
     assert summary(reading.contact) == CONTACTS[name]
     assert reading.skipped == ("" if CONTACTS[name] else "empty")
@@ -186,7 +186,7 @@ def test_typed_numbers():
 
 
 def test_notes_stay():
-    """Nothing of a biography is anywhere in a contact."""
+    """A contact has no part of a biography."""
     notes = [note["value"][:20] for person, _ in PERSONS.values() for note in person.get("biographies", ())]
     written = "".join(repr(CONTACTS[name]) + repr(summary(read(*PERSONS[name]).contact)) for name in CONTACTS)
     assert notes
@@ -194,7 +194,7 @@ def test_notes_stay():
 
 
 def test_deleted():
-    """A deleted person, told with its source or without."""
+    """A deleted person is recognised with and without a source."""
     uids = {
         "connections_incremental": ["c2300000000000000003", "c2300000000000000004"],
         "other_contacts_incremental": ["other-c4500000000000000001"],
@@ -208,7 +208,7 @@ def test_deleted():
 
 
 def test_moved():
-    """A person under a new name tells the old one; its stable key is the same."""
+    """A renamed person names the former resource name, and has the same stable key."""
     before = read(*PERSONS["people/c2300000000000000005"])
     after = read(*PERSONS["people/c2300000000000000905"])
     assert (after.uid, after.previous_uids) == ("c2300000000000000905", ("c2300000000000000005",))
@@ -216,12 +216,12 @@ def test_moved():
 
 
 def item(value: object = None, **fields: Any) -> dict[str, Any]:
-    """An item of a field; `primary` and `source` go to its metadata."""
+    """Return an item of a field, with `primary` and `source` in its metadata."""
     metadata = {"primary": fields.pop("primary", False), "source": {"type": fields.pop("source", "CONTACT")}}
     return {"metadata": metadata, **({} if value is None else {"value": value}), **fields}
 
 
-# Types of numbers, Google's own and those of the user's making, by the kind of the number.
+# Each kind of number has Google's types and types of users' own making.
 KINDS = {
     Kind.HOME: ["home"],
     Kind.WORK: ["work", "WORK"],
@@ -240,13 +240,13 @@ KINDS = {
 
 @pytest.mark.parametrize(("kind", "types"), KINDS.items(), ids=str)
 def test_kinds(kind, types):
-    """Google's types, and those of the user's own making."""
+    """Google's types and users' own types lead to a kind."""
     phones = [contact({"phoneNumbers": [item("+49301234567", type=one)]}).phones for one in types]
     assert [[phone.kind for phone in found] for found in phones] == [[kind]] * len(types)
 
 
 def test_labels_of_the_users_own_making():
-    """They are kept as they are written; Google's types are none."""
+    """The label is the user's own type as written. Google's types give no label."""
     labels = {
         "Ferienhaus": "Ferienhaus",
         " Fax  Büro ": "Fax Büro",
@@ -283,12 +283,12 @@ def test_labels_of_the_users_own_making():
     ],
 )  # fmt: skip
 def test_numbers(items, phones):
-    """Each number once; primary ones first, then as they came; none of the contact's own profile."""
+    """Each number comes once, primary numbers first. Numbers from the contact's own profile are left out."""
     assert summary(contact({"phoneNumbers": items})).phones == phones
 
 
 def test_unreadable_numbers():
-    """Texts in a number's place are counted; blanks are no text."""
+    """Texts in place of a number are counted, and blanks are not."""
     person = {
         "names": [item(displayName="Ada")],
         "phoneNumbers": [item("ask me"), item(" "), item("x" * 70), item("1")],
@@ -300,7 +300,7 @@ def test_unreadable_numbers():
 
 
 def test_what_is_left_out_of_the_numbers():
-    """What cannot be dialled and what comes twice is kept as it was typed, cut and not too much of it."""
+    """Undialable and repeated numbers are kept as typed, up to a length and a count."""
     found = contact({"phoneNumbers": [item("030 1234567"), item("ask me" * 20), item("+49 30 1234567", type="work")]})
     assert found.left_out == (
         LeftOutNumber(("ask me" * 20)[:64], LeftOutReason.NOT_DIALABLE),
@@ -347,7 +347,10 @@ def test_what_is_left_out_of_the_numbers():
     ],
 )
 def test_names(person, name, also):
-    """The name to show, and those that only find; what is no person's name is left to the entry."""
+    """A contact has a name to show, and further names to find.
+
+    The entry chooses a name for a contact without a person's name.
+    """
     found = contact(person)
     assert (found.name, found.also) == (name, also)
 
@@ -365,7 +368,7 @@ def test_names(person, name, also):
     ],
 )
 def test_how_a_name_is_read(shown, full, given, family, expected):
-    """The parts stand as in the name that is shown; a company is read in place of a person without a name."""
+    """The parts have the order of the shown name. Without a person's name, the reading is the company's."""
     name = {"phoneticFullName": full, "phoneticGivenName": given, "phoneticFamilyName": family}
     name |= {"displayName": shown, "familyName": "田中"} if shown else {}
     found = contact({"names": [item(**name)], "organizations": [item(name="例", phoneticName="れい")]})
@@ -385,7 +388,10 @@ def test_how_a_name_is_read(shown, full, given, family, expected):
     ],
 )
 def test_organizations(items, expected):
-    """One organization: with a name, the primary one, a current one; its own title and no other's."""
+    """The contact has the best organization: with a name, primary, or current.
+
+    The title belongs to this organization.
+    """
     found = contact({"names": [item(displayName="A")], "organizations": items})
     assert (found.organization, found.title) == expected
 
@@ -403,7 +409,7 @@ def test_organizations(items, expected):
     ],
 )
 def test_emails(values, emails):
-    """Each address once whatever its case, as it was first written; what is no address is not shown as one."""
+    """Each address comes once, as first written. A value that is no address is left out."""
     person = {"names": [item(displayName="A")], "emailAddresses": list(map(item, values))}
     assert contact(person).emails == emails
 
@@ -419,14 +425,14 @@ def test_emails(values, emails):
     ],
 )  # fmt: skip
 def test_addresses(fields, address):
-    """The lines as Google made them, or made of the parts."""
+    """The lines come from Google, or from the parts."""
     assert contact({"addresses": [item(**fields), item(**fields), item(), item(countryCode="DE")]}).addresses == (
         address,
     )
 
 
 def test_urls():
-    """Web addresses, with or without a scheme; nothing that a browser would run."""
+    """A web address may lack a scheme. Any address that a browser would run is left out."""
     kept = ("https://example.com/ä?b=c#d", "HTTP://example.com", "example.com", "example.com:8080/x")
     refused = ("javascript:alert(1)", "data:text/html,x", "ftp://example.com", "https://a b", "home", "")
     person = {"names": [item(displayName="A")], "urls": list(map(item, (*refused, *kept)))}
@@ -438,7 +444,7 @@ def member(group: object) -> dict[str, Any]:
 
 
 def test_labels():
-    """Groups in a fixed order; system groups other than the two that Google shows are left out, as is all else."""
+    """Labels come in a fixed order. Other system groups and malformed values are left out."""
     groups = ["starred", "friends", "family", "coworkers", "all", "blocked", "chatBuddies", "b1", "a1", "a1", "x/y", ""]
     memberships = [member(f"contactGroups/{group}") for group in groups]
     person = {"memberships": [*memberships, member(5), member("labels/z"), {"domainMembership": {}}, "x"]}
@@ -462,7 +468,7 @@ def test_labels():
     ids=str,
 )
 def test_updated(times, updated):
-    """The newest change of any source, which LDAP can write; what cannot be read is no time."""
+    """The date is the newest change of any source. Unreadable dates are ignored."""
     person = {"names": [item(displayName="A")], "metadata": {"sources": [{"updateTime": time} for time in times]}}
     assert contact(person).updated == updated
 
@@ -479,7 +485,7 @@ def test_updated(times, updated):
     ids=str,
 )
 def test_uid(name, source, uid):
-    """The id in the resource name; a person without one is left out, and said to be."""
+    """The uid is the id in the resource name. A person without an id is left out as unidentified."""
     reading = read({"resourceName": name, "names": [item(displayName="A")]}, source)
     assert (reading.uid, reading.contact is not None) == (uid, bool(uid))
     assert reading.skipped == ("" if uid else "unidentified")
@@ -497,7 +503,7 @@ def test_uid(name, source, uid):
     ids=str,
 )
 def test_unreadable_resource_name(source, kind, key, uid):
-    """The key of the source stands in for it, and the person's flaws say so."""
+    """The key of the source becomes the uid, and a flaw says so."""
     metadata = {"sources": [{"type": kind, "id": key}]}
     reading = read({"resourceName": "people/c1/2", "metadata": metadata, "names": [item(displayName="A")]}, source)
     assert (reading.uid, reading.flaws) == (uid, {Flaw.ID} if uid else set())
@@ -516,13 +522,13 @@ def test_unreadable_resource_name(source, kind, key, uid):
     ],
 )
 def test_source_id(source, types, expected):
-    """The stable key is that of the source that the listing is about."""
+    """The stable key comes from the source that the listing is about."""
     sources = [{"type": kind, "id": str(at)} for at, kind in enumerate(types)]
     assert read({"metadata": {"sources": sources}}, source).source_id == expected
 
 
 def test_many_values():
-    """A contact with too many values keeps as many as Google itself would list."""
+    """A contact keeps at most as many values as Google would list."""
     person = {
         "phoneNumbers": [item(f"+4930{number:07}") for number in range(1000)],
         "emailAddresses": [item(f"a{number}@b.example") for number in range(1000)],
@@ -555,7 +561,7 @@ JSON = st.recursive(
 
 
 def checked(reading: ParsedPerson) -> ParsedPerson:
-    """A reading that keeps what its docstring promises."""
+    """Return the reading after a check of the promises in its docstring."""
     assert (reading.contact is None) == (reading.deleted or bool(reading.skipped))
     if reading.contact is not None:
         assert reading.contact.uid == reading.uid
@@ -568,14 +574,14 @@ def checked(reading: ParsedPerson) -> ParsedPerson:
 @settings(max_examples=examples(300), deadline=None)
 @given(st.dictionaries(st.sampled_from(SAMPLE_KEYS), JSON, max_size=8), st.sampled_from(Source))
 def test_any_object(person, source):
-    """No JSON object raises."""
+    """Reading any JSON object raises no error."""
     checked(read(person, source))
 
 
 @settings(max_examples=examples(200), deadline=None)
 @given(st.data())
 def test_any_damage(data):
-    """No piece of a real person, replaced by anything, raises or costs another field its value."""
+    """A damaged field raises no error and costs no other field its value."""
     person = json.loads(json.dumps(SAMPLES["connections_full_first_page"]["body"]["connections"][0]))
     field = data.draw(st.sampled_from(sorted(set(person) - {"resourceName", "metadata", "names"})))
     person[field] = data.draw(JSON)
@@ -594,7 +600,7 @@ def test_any_damage(data):
     ],
 )
 def test_sip_addresses(values, urls):
-    """As URIs, before the other URLs, so that a phone can dial them."""
+    """SIP addresses become URIs in front of other URLs, so a phone can dial them."""
     fields = {
         "names": [item(displayName="A")],
         "sipAddresses": list(map(item, values)),
@@ -604,7 +610,7 @@ def test_sip_addresses(values, urls):
 
 
 def test_nothing_but_names_is_taken_from_a_profile():
-    """Of a colleague in the directory all is."""
+    """A contact takes only names from a profile. A colleague in the directory takes everything."""
     fields = {
         "names": [item(displayName="P", source="PROFILE")],
         "emailAddresses": [item("p@x.example", source="PROFILE")],
@@ -645,7 +651,7 @@ def photo_item(path: str, kind: str = "CONTACT", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_the_address_of_a_photo(photos: Any, url: str) -> None:
-    """What the user has chosen before what the contact's profile has; never a letter that Google has drawn."""
+    """The user's choice comes before the profile's photo. A letter drawn by Google is no photo."""
     named = {"resourceName": "people/c1", "names": [{"displayName": "Ada"}]}
     assert read_person({**named, "photos": photos}, Source.CONTACTS, "DE").photo_url == url
     assert read_person({"resourceName": "people/c1", "photos": photos}, Source.CONTACTS, "DE").photo_url == ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Flaws of persons."""
+"""The tests cover flaws of persons."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VALUE = {"value": "A"}
     ids=lambda value: repr(value)[:30],
 )
 def test_repair(field: str, items: Any, repaired: Any, flaws: list[Flaw]) -> None:
-    """Unknown fields and keys may have any value; a number becomes a text, other wrong values go, long texts stay."""
+    """Unknown fields may have any value. Numbers become texts, other wrong values are removed, and long texts stay."""
     assert repair({field: items, "etag": "E"}) == ({field: repaired, "etag": "E"}, set(flaws))
 
 
@@ -51,5 +51,5 @@ def test_no_person(value: object) -> None:
 @settings(max_examples=examples(300), deadline=None)
 @given(JSON)
 def test_a_repaired_person_has_only_long_texts(person: object) -> None:
-    """The check of good persons and the repair of others agree."""
+    """The repair leaves no other flaw for the check of good persons."""
     assert repair(repair(person)[0])[1] <= {Flaw.LENGTH}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Numbers of persons, and of stored contacts that are read anew."""
+"""The tests read numbers of persons, and read stored contacts anew."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.google.samples import persons
 
 
 def read(*fields: dict[str, Any], region: str = "DE") -> Contact:
-    """The contact of a person with fields of ``phoneNumbers``."""
+    """Return the contact of a person with fields of ``phoneNumbers``."""
     person = {"resourceName": "people/c1", "names": [{"displayName": "Pat"}], "phoneNumbers": list(fields)}
     contact = read_person(person, Source.CONTACTS, region).contact
     assert contact is not None
@@ -36,7 +36,7 @@ FIELDS = [
 
 
 def test_a_contact_keeps_its_fields() -> None:
-    """The whole field stands beside a number if it holds more, and Google's form if there is one."""
+    """A number keeps the whole field if the field holds more, and Google's form if present."""
     contact = read(*FIELDS)
 
     assert [
@@ -57,13 +57,13 @@ def test_a_contact_keeps_its_fields() -> None:
 
 
 def test_a_contact_of_today_is_read_anew_as_it_is() -> None:
-    """For the same region; also every sample person."""
+    """Reading a stored contact for the same region changes nothing, for every sample person."""
     contacts = [read(*FIELDS)]
     contacts += [found for person in persons() if (found := read_person(person, Source.CONTACTS, "DE").contact)]
 
     for contact in contacts:
         anew, _ = read_anew(contact, "DE")
-        # What was listed twice is told last.
+        # The second reading lists duplicates last.
         assert replace(anew, left_out=()) == replace(contact, left_out=())
         assert set(anew.left_out) == set(contact.left_out)
 
@@ -81,7 +81,7 @@ def test_a_contact_of_today_is_read_anew_as_it_is() -> None:
     ids=["lost plus", "two numbers", "of another country", "too long", "sip"],
 )  # fmt: skip
 def test_a_contact_of_former_rules_is_read_anew(former: Number, numbers: list[str]) -> None:
-    """From what is stored; the country that Google told stays."""
+    """The stored field is read again, and the country from Google stays."""
     stored = Contact("c1", name="Pat", phones=(Phone(Kind.WORK, former),), urls=("https://a.example",))
 
     contact, unreadable = read_anew(stored, "DE")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Clean texts."""
+"""The tests cover clean texts."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from tests.support.examples import examples
     ids=ascii,
 )
 def test_clean(text, cleaned):
-    """One line, visible signs, composed; joiners stay only inside an emoji."""
+    """A clean text is a single line of visible, composed signs. Joiners stay only inside an emoji."""
     assert clean(text) == cleaned
 
 
 def test_longest():
-    """A text is cut, without a blank or half an emoji's joiner at its end; a huge one costs no more."""
+    """A cut text ends without a blank or a joiner. A huge text costs no more time."""
     assert clean("a" * 5000) == "a" * LONGEST
     assert clean("a" * (LONGEST - 1) + " b") == "a" * (LONGEST - 1)
     assert clean("👨\u200d👩", 2) == "👨"
@@ -65,14 +65,14 @@ def test_longest():
     ids=str,
 )
 def test_lines(text, cleaned):
-    """Lines are kept apart, empty ones dropped, and there are not many."""
+    """Lines stay apart, empty lines are dropped, and their number is limited."""
     assert lines(text) == cleaned
 
 
 @settings(max_examples=examples(200), deadline=None)
 @given(st.text(st.characters(), max_size=40) | st.text("a \u200d👨🏽\u0308\u2066\n\0", max_size=40))
 def test_any_text(text):
-    """Whatever goes in, what comes out can be encoded, has no unseen sign, and is clean already."""
+    """A cleaned text can be encoded, has no invisible sign, and does not change in a second cleaning."""
     cleaned = clean(text)
     cleaned.encode()
     assert cleaned == cleaned.strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Contacts' photos: which addresses are asked, what the image hosts may answer, and the scaling for phones."""
+"""The tests cover the addresses of photos, the answers of image hosts, and the scaling for phones."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_sandbox_alone_is_asked_where_there_is_one() -> None:
     ids=["404", "410", "too large", "429", "503", "403", "redirect", "204", "page", "SVG", "part"],
 )
 def test_answers_without_a_photo(answer: Any, error: type[Exception] | None, wait: float | None) -> None:
-    """There is no photo, or the call fails; no redirect is followed."""
+    """There is no photo, or the call fails. The client follows no redirect."""
     google = Google(answer)
     if error is None:
         assert result_of(client(google).fetch(URL)) == b""
@@ -97,14 +97,14 @@ def encoded(picture: Image.Image, form: str = "PNG", **more: Any) -> bytes:
 
 
 def halves(first: Any, second: Any, mode: str = "RGB") -> Image.Image:
-    """The left half in one colour, the right half in the other."""
+    """Return an image with a colour for the left half and another colour for the right half."""
     picture = Image.new(mode, (240, 240), first)
     picture.paste(second, (120, 0, 240, 240))
     return picture
 
 
 def colours(scaled: bytes) -> tuple[str, str]:
-    """Of the left and the right half."""
+    """Return the colours of the left and the right half."""
     with Image.open(BytesIO(scaled), formats=("JPEG",)) as picture:
         assert (picture.size, picture.mode) == ((SIZE, SIZE), "RGB")
         assert not picture.getexif()
@@ -129,7 +129,7 @@ def test_what_is_transparent_is_white() -> None:
 
 
 def test_what_lies_on_its_side_is_turned() -> None:
-    """As a camera says (EXIF orientation 3: upside down), and nothing else of what it says is kept."""
+    """The EXIF orientation turns the photo (3 is upside down). The scaled photo has no EXIF data."""
     exif = Image.Exif()
     exif[0x0112] = 3
     exif[0x010F] = "Camera"
@@ -158,5 +158,5 @@ def test_noise_is_made_small() -> None:
     ids=["empty", "page", "GIF", "BMP", "head", "half", "zeros", "bomb"],
 )  # fmt: skip
 def test_what_is_no_photo(photo: bytes) -> None:
-    """A photo of a few kilobytes that would need 67 MB is refused, too."""
+    """A small file that would unpack to 67 MB is refused, too."""
     assert scale(photo) == b""

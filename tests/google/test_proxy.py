@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Through a proxy: a real one, those of the environment, and proxies that behave badly."""
+"""The tests use a real proxy, the environment's proxy, and proxies that behave badly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def get(reactor, url, proxy, trust=None):
 
 @pytest_twisted.ensureDeferred
 async def test_a_real_proxy_carries_tls(reactor, serve, tinyproxy, tmp_path):
-    """It sees where to, and not what; the certificate is Google's own, and is checked."""
+    """The proxy sees only the destination. The client checks the certificate of Google itself."""
     tls = Tls(issue(authority=True))
     server = RudeServer(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
     url = await serve(server, tls)
@@ -52,7 +52,7 @@ async def test_a_real_proxy_carries_tls(reactor, serve, tinyproxy, tmp_path):
 @pytest.mark.parametrize("user", ["", "max:wrong@"])
 @pytest_twisted.ensureDeferred
 async def test_a_real_proxy_that_wants_a_password(reactor, tinyproxy, user):
-    """The status is told, and not the password."""
+    """The error has the status, and not the password."""
     with pytest.raises(NetworkFailure, match=r"^the proxy refuses: HTTP 40[17]$"):
         await get(reactor, "https://127.0.0.1:9/", Proxy.parse(f"http://{user}127.0.0.1:{tinyproxy}"))
 
@@ -70,7 +70,7 @@ async def test_a_real_proxy_that_wants_a_password(reactor, tinyproxy, user):
 )
 @pytest_twisted.ensureDeferred
 async def test_a_proxy_that_behaves_badly(reactor, serve, answer, hang_up, detail):
-    """A network failure that says which; the token was not sent."""
+    """The network failure names the problem, and the token was not sent."""
     server = RudeServer(answer, hang_up=hang_up)
     proxy = Proxy.parse(await serve(server))
     with pytest.raises(GoogleError) as failed:
@@ -91,7 +91,7 @@ async def test_a_proxy_that_behaves_badly(reactor, serve, answer, hang_up, detai
     ],
 )
 def test_the_address_of_a_proxy(url: str, host: str, port: int, authorization: str) -> None:
-    """With a user and a password, percent-encoded as in any URL; its repr has neither."""
+    """User and password are percent-encoded as in any URL, and the repr has neither."""
     proxy = Proxy.parse(url)
     assert (proxy.host, proxy.port, proxy.authorization) == (host, port, authorization)
     assert "Basic" not in repr(proxy)
@@ -105,7 +105,7 @@ def test_the_address_of_a_proxy(url: str, host: str, port: int, authorization: s
     ],
 )
 def test_what_is_no_address_of_a_proxy(url: str) -> None:
-    """Nothing of it is told: it may hold a password."""
+    """The message shows nothing of the address, which may hold a password."""
     with pytest.raises(ValueError, match=r"^expected http://proxy:3128$"):
         Proxy.parse(url)
 
@@ -125,7 +125,7 @@ def test_what_is_no_address_of_a_proxy(url: str) -> None:
 def test_the_environments_proxy(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], proxy: Proxy | None
 ) -> None:
-    """As other programs read it."""
+    """The environment is read by the same rules as in other programs."""
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -136,7 +136,7 @@ def test_the_environments_proxy(
 
 @pytest_twisted.ensureDeferred
 async def test_the_environments_proxy_carries_tls_alone(reactor, serve, monkeypatch):
-    """What goes to a sandbox on this machine does not; a wrong address of a proxy is told."""
+    """Plain HTTP to a local sandbox uses no proxy. A wrong address of a proxy is an error."""
     server = RudeServer(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
     monkeypatch.setenv("HTTPS_PROXY", "socks5://max:secret@proxy")
     monkeypatch.delenv("NO_PROXY", raising=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The Directory API: all users of a Workspace, the members of groups, and no list that only looks complete."""
+"""The Directory API lists all users of a Workspace and the members of groups, and an incomplete list is an error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def member(ident: str, kind: str = "USER") -> dict[str, str]:
 
 
 def test_all_users_are_listed_page_by_page():
-    """The suspended and archived ones are among them; a user whose state Google leaves out is named apart."""
+    """The list includes suspended and archived users. Users without a known state are named apart."""
     bo = {"id": "2", "primaryEmail": "bo@acme.example", "suspended": True, "archived": True, "isGuestUser": True}
     unknown = {"id": "3", "primaryEmail": "cy@acme.example", "suspended": False}
     odd = {**ADA, "name": {"fullName": "Ada \ud83d Berg"}}
@@ -92,7 +92,7 @@ def test_all_users_are_listed_page_by_page():
     ],
 )
 def test_a_damaged_list_is_no_list(answer: Answer):
-    """A list without its key, with a user that nobody can read, or with the same page for ever, is an error."""
+    """A list without its key, with an unreadable user, or with a repeated page is an error."""
     with pytest.raises(BadResponse):
         users(answer)
 
@@ -129,7 +129,7 @@ def test_pages_end():
     ],
 )
 def test_each_error_has_its_meaning(answer: Answer, kind: type[GoogleError], refusal: str):
-    """A 403 is missing rights or too many calls, which the reason says."""
+    """The reason tells whether a 403 means missing rights or too many calls."""
     with pytest.raises(GoogleError) as caught:
         users(answer)
     assert type(caught.value) is kind
@@ -137,7 +137,7 @@ def test_each_error_has_its_meaning(answer: Answer, kind: type[GoogleError], ref
 
 
 def test_groups_within_a_group_are_read_once():
-    """Members of all levels belong to the group; a foreign group and a deleted group are skipped."""
+    """Members of all levels belong to the group. Foreign and deleted groups are skipped."""
     inner = {"members": [member("5"), member("g1", "GROUP"), member("g2", "GROUP"), {"id": "6", "type": "EXTERNAL"}]}
     found, google = members(
         ok({"members": [member("1"), member("g1", "GROUP")], "nextPageToken": "p"}),
@@ -169,7 +169,7 @@ def test_groups_within_a_group_are_read_once():
 def test_a_group_that_cannot_be_read_loses_no_member(
     answers: list[Answer], kind: type[GoogleError], refusal: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    """The group itself is never skipped, and a group within it only for want of rights, not for too many calls."""
+    """The group itself is never skipped. An inner group is skipped for missing rights, but not for too many calls."""
     monkeypatch.setattr(workspace, "MOST_GROUPS", 4)
     with pytest.raises(kind) as caught:
         members(*answers)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A world with a clock in the test's hands, and the sandbox over it in memory."""
+"""The fixtures are a world with a clock that the tests set, and the sandbox over this world in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.sandbox_client import Clock, Google
 
 @cache
 def _made() -> bytes:
-    """The demo's world and its clock, once for all tests: to invent its persons takes longer than most tests."""
+    """Return the demo's world and clock as a pickle, because the making of the persons takes longer than most tests."""
     clock = Clock()
     return pickle.dumps((demo_world(now=clock, random=Random(1).randbytes), clock))
 
@@ -49,5 +49,5 @@ def google(world: World) -> Google:
 
 @pytest.fixture
 def token(google: Google) -> str:
-    """An access token of Alice's with every scope."""
+    """Return an access token of Alice with every scope."""
     return str(google.connect(scope=ALL)["access_token"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The four lists, and how a test reads them."""
+"""The module names the four lists, and reads their pages and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZES = {CONNECTIONS: 300, OTHERS: 6, COLLEAGUES: 25, GROUPS: 11}
 
 
 def pages(google: Google, token: str, path: str, **query: Any) -> list[dict[str, Any]]:
-    """All pages of a list."""
+    """Return all pages of a list."""
     found = [google.people(path, token, **query).json]
     while "nextPageToken" in found[-1]:
         found.append(google.people(path, token, **(query | {"pageToken": found[-1]["nextPageToken"]})).json)
@@ -29,7 +29,7 @@ def pages(google: Google, token: str, path: str, **query: Any) -> list[dict[str,
 
 
 def problem(answer: Any) -> tuple[int, str, list[str]]:
-    """HTTP status, Google's status and the ErrorInfo reasons of an error."""
+    """Return the HTTP status, Google's status and the ErrorInfo reasons of an error."""
     error = answer.json["error"]
     assert error["code"] == answer.status
     return answer.status, error["status"], [detail["reason"] for detail in error.get("details", ())]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The Directory API of the sandbox, read by the gateway's own client and by hand."""
+"""The gateway's own client and plain requests read the Directory API of the sandbox."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def directory(google: Google) -> WorkspaceDirectory:
 
 
 def test_the_gateway_reads_all_users(google: Google, world: World) -> None:
-    """All pages of the Workspace's users, with their state and unit; the consumer account is none of them."""
+    """The client reads all pages of the Workspace's users, with state and unit. The consumer account is left out."""
     for number in range(600):
         world.add_account(f"user{number}@acme.example", "Uli", str(number), hd="acme.example")
     world.set_user(BOB, suspended=True, org_unit="/Sales/West")
@@ -61,7 +61,7 @@ def test_the_gateway_reads_all_users(google: Google, world: World) -> None:
 
 
 def test_the_gateway_reads_nested_groups(google: Google, world: World) -> None:
-    """The members of inner groups belong to the group; a foreign group and a deleted member do not."""
+    """The members of inner groups belong to the group. Foreign groups and deleted members do not belong."""
     ids = {address: world.account(address).sub for address in (ALICE, BOB)}
     world.workspaces.set_group(INNER, "Inner", (BOB, FOREIGN, "outsider@other.example", "gone@acme.example"))
     world.workspaces.set_group(FOREIGN, "Team", ("boss@other.example",))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The authorization endpoint and its consent page."""
+"""The tests cover the authorization endpoint and its consent page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THREE = f"openid email {CONTACTS} {OTHER} {DIRECTORY}"
 
 
 def boxes(page: str) -> dict[str, bool]:
-    """The tick boxes of a page and whether they are ticked."""
+    """Return the tick boxes of a page, and the state of each box."""
     return {c.value: c.checked for form in read_forms(page) for c in form.controls if c.kind == "checkbox"}
 
 
@@ -30,7 +30,7 @@ def chosen(page: str) -> list[str]:
     ids=["several scopes", "one scope", "sign-in alone"],
 )
 def test_only_several_scopes_have_boxes(google: Google, scope: str, unticked: list[str]) -> None:
-    """No box is ticked; a single scope is named without a box, and signing in asks for nothing but an account."""
+    """No box is ticked. A single scope is named without a box, and signing in asks only for an account."""
     page = google.authorize(scope=scope).text
     assert boxes(page) == dict.fromkeys(unticked, False)
     assert ("See and download your contacts" in page) is (CONTACTS in scope)
@@ -79,7 +79,7 @@ def test_cancel(google: Google) -> None:
     ids=["none", "one", "two", "one that was not asked for"],
 )
 def test_unticked_scopes_are_missing(google: Google, ticked: tuple[str, ...], granted: set[str]) -> None:
-    """The flow succeeds whatever was ticked; what was not is missing from the scope."""
+    """The flow succeeds with any ticks, and the scope has only the ticked scopes."""
     tokens = google.exchange(google.agree(ALICE, ticked, scope=THREE).query["code"]).json
     assert set(tokens["scope"].split()) - {"openid", "https://www.googleapis.com/auth/userinfo.email"} == granted
 
@@ -129,7 +129,7 @@ def test_parameter_given_twice(google: Google) -> None:
 
 
 def test_known_account_passes_without_a_page(google: Google) -> None:
-    """Hinted, granted before and no prompt: the browser goes straight back, without a new refresh token."""
+    """A hinted account with a grant goes straight back without a prompt, and gets no new refresh token."""
     google.connect(BOB)
     answer = google.authorize(login_hint=BOB, prompt=None, include_granted_scopes="true")
     assert (answer.status, answer.query["prompt"]) == (302, "none")
@@ -163,7 +163,7 @@ def test_the_page_asks_for_new_scopes_only(
 
 
 def test_one_new_scope_needs_no_box(google: Google) -> None:
-    """The answer has the union, in the new tokens and in those that are refreshed."""
+    """The new tokens and the refreshed tokens have the union of the scopes."""
     google.connect(BOB)
     more = {"login_hint": BOB, "prompt": None, "scope": f"openid email {OTHER}", "include_granted_scopes": "true"}
     page = google.authorize(**more).text
@@ -174,7 +174,7 @@ def test_one_new_scope_needs_no_box(google: Google) -> None:
 
 
 def test_a_scope_that_is_refused_is_not_in_the_union(google: Google) -> None:
-    """Where a consent screen asked for it again."""
+    """The consent screen asked for the scope again, and the person left out the scope."""
     google.connect(BOB, scope=THREE)
     answer = google.agree(BOB, (CONTACTS,), scope=THREE, include_granted_scopes="true", login_hint=BOB)
     scope = google.exchange(answer.query["code"]).json["scope"].split()
@@ -185,7 +185,7 @@ def test_a_scope_that_is_refused_is_not_in_the_union(google: Google) -> None:
     ("hint", "error"), [(BOB, "consent_required"), (None, "interaction_required")], ids=["not granted", "not chosen"]
 )
 def test_prompt_none_never_shows_a_page(google: Google, hint: str | None, error: str) -> None:
-    """prompt=none goes back at once: with a code where nothing is to be asked, else with an error."""
+    """The answer is a code if no question is open, and otherwise an error."""
     assert google.authorize(prompt="none", login_hint=hint).query == {"error": error, "state": "a state"}
     google.connect(ALICE)
     assert "code" in google.authorize(prompt="none", login_hint=ALICE).query
@@ -207,7 +207,7 @@ def test_redirect_uri_keeps_its_query(google: Google, world: World) -> None:
 
 
 def test_page_is_strict_and_plain(google: Google) -> None:
-    """No script, no inline style, nothing from elsewhere; what a request says is escaped."""
+    """The page has no script, no inline style and no foreign content. Values of the request are escaped."""
     answer = google.authorize(state='"><script>alert(1)</script>')
     assert answer.header("content-security-policy").startswith("default-src 'none'; style-src 'self'")
     assert "form-action" not in answer.header("content-security-policy")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The controls over HTTP: as JSON for scripts, as forms for people."""
+"""Scripts use the controls with JSON, and people use them with forms."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_state(google: Google, world: World) -> None:
 
 
 def test_person_is_added_changed_moved_and_deleted(google: Google) -> None:
-    """A person's whole life, by JSON."""
+    """The test uses JSON for each step of a person's life."""
     name = google.control("add-person", account=ALICE, person=PERSON).json["resourceName"]
     added = persons(google)[-1]
     assert (added["resourceName"], added["names"][0]["displayName"]) == (name, "Neu")
@@ -82,7 +82,7 @@ def test_short_form(google: Google) -> None:
 
 
 def test_every_control_turns_the_world(google: Google) -> None:
-    """Faults, tokens, consent, client and time, each by its control."""
+    """The test uses the controls of faults, tokens, consent, client and time."""
     tokens = google.connect()
     sync = google.connections(tokens["access_token"]).json["nextSyncToken"]
     google.control("inject-fault", name="error_internal_500", times=1, account=ALICE)
@@ -107,7 +107,7 @@ def test_every_control_turns_the_world(google: Google) -> None:
 
 @pytest.mark.parametrize("zero", [0, "0"], ids=["as a number", "as text"])
 def test_zero_is_a_number(google: Google, zero: object) -> None:
-    """No time passes, the fault is in the next call, and the project has no call left."""
+    """Zero seconds pass no time, zero calls leave no quota, and a fault after zero calls is in the next call."""
     assert google.control("advance", seconds=zero).json == {"time": START}
     assert google.control("quota", calls_per_minute=zero).status == 200
     assert google.connections(google.connect()["access_token"]).status == 429
@@ -159,7 +159,7 @@ def test_zero_is_a_number(google: Google, zero: object) -> None:
     ],
 )
 def test_wrong_wishes(google: Google, name: str, arguments: dict[str, Any], problem: str) -> None:
-    """A wish that cannot be met is 400 with a line that says why, in JSON and on the page."""
+    """An impossible request gets 400 with a line of explanation, in JSON and on the page."""
     answer = google.control(name, **arguments)
     assert answer.status == 400
     assert len(answer.json["problems"]) == 1
@@ -178,7 +178,7 @@ def test_body_that_is_no_json_object(google: Google, body: bytes) -> None:
 
 
 def test_pages(google: Google, world: World) -> None:
-    """Front page, control page, lists and a person show what is there, and lead to each other."""
+    """The front page, control page, lists and person's page show the world. Unknown pages get errors."""
     front = google.request("GET", "/").text
     assert all(address in front for address in (ALICE, BOB, CAROL))
     assert 'token_endpoint = "https://google.example/token"' in front
@@ -199,7 +199,7 @@ def test_pages(google: Google, world: World) -> None:
 
 
 def test_person_is_edited_on_its_page(google: Google) -> None:
-    """What the page shows can be sent back and changes nothing but the date."""
+    """A person saved without edits changes only in date and etag."""
     before = persons(google)[0]
     page = google.request("GET", f"/sandbox/person?account={ALICE}&resourceName={before['resourceName']}").text
     text = html.unescape(page.split('spellcheck="false">')[1].split("</textarea>")[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Service accounts at the sandbox: as strict as Google with the JWT, the scopes and the users."""
+"""The sandbox is as strict as Google with a service account's JWT, scopes and users."""
 
 from __future__ import annotations
 
@@ -82,13 +82,16 @@ def test_the_jwt_is_checked(google: Google, changes: dict[str, Any], expected: t
 
 
 def test_an_assertion_that_is_no_jwt(google: Google) -> None:
-    """It is refused whatever it is."""
+    """The sandbox refuses any such assertion."""
     for assertion in ("", "a", "a.b.c", "e30.e30", "e30.W10.", "W10.e30.x"):
         assert google.form("/token", grant_type=GRANT_TYPE, assertion=assertion).status == 400
 
 
 def test_users_come_and_go(google: Google, world: World) -> None:
-    """No token for a user who never signed in, is suspended, archived or deleted; a revived user is himself again."""
+    """A user who never signed in, or is suspended, archived or deleted, gets no token.
+
+    A user who comes back gets a token.
+    """
     token = request(google).json["access_token"]
     refresh_token = google.connect(BOB)["refresh_token"]
     google.control("set-user", account=BOB, signed_in=False)
@@ -135,7 +138,7 @@ def test_the_service_account_can_end(google: Google) -> None:
 
 
 def test_faults_of_delegation_leave_consents_alone(google: Google, world: World) -> None:
-    """An injected refusal reaches the service account, for the user that it is for."""
+    """An injected refusal reaches only the service account's request for this user."""
     tokens = google.connect(BOB)
     world.faults.inject("delegation_bad_key", account=BOB)
     assert google.refresh(tokens["refresh_token"]).status == 200
@@ -151,7 +154,7 @@ def test_another_sandbox_has_its_own_audience(google: Google, world: World) -> N
 
 
 def test_the_state_shows_no_key(google: Google, world: World) -> None:
-    """The state tells what is authorized, and the users' standing."""
+    """The state lists the authorized scopes and the groups."""
     google.control("set-group", group="sales@acme.example", members=f"{ALICE}, {BOB}")
     state = google.request("GET", "/sandbox/state")
     (account,) = state.json["service_accounts"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Faults: Google's errors body for body, where and how often they were wished for."""
+"""The sandbox injects Google's errors body for body, at the chosen place and as often as chosen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import BASE, CONTACTS, OTHER, Google
 
 SAMPLES = json.loads((Path(__file__).parents[2] / "data" / "people_samples.json").read_text())["samples"]
-# All but delegation, which is no endpoint of ours.
+# The samples of delegation are left out, because their faults have other names.
 ERRORS = [name for name in SAMPLES if "error" in name and not name.startswith("delegation")]
 BOTH = f"openid email {CONTACTS} {OTHER}"
 
@@ -38,7 +38,7 @@ def test_errors_are_googles(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if isinstance(fault.effect, ApiReply)])
 def test_injected_error_arrives(google: Google, world: World, name: str) -> None:
-    """An injected error is what the next call to its endpoint gets, status, headers and body; then all is well."""
+    """The next call to the endpoint gets the error's status, headers and body. Later calls succeed."""
     tokens = google.connect()
     world.workspaces.set_group("g@acme.example", "G", ())
     grantee = Grantee(world.account(ALICE).sub, "1")
@@ -63,7 +63,7 @@ def test_injected_error_arrives(google: Google, world: World, name: str) -> None
 
 
 def test_how_often(google: Google, world: World) -> None:
-    """A fault happens so many times, or until it is cleared; the oldest one first."""
+    """A fault happens a number of times, or until it is cleared. The oldest fault comes first."""
     token = google.connect()["access_token"]
     world.faults.inject("error_unavailable_503", times=2)
     world.faults.inject("error_internal_500")
@@ -73,7 +73,7 @@ def test_how_often(google: Google, world: World) -> None:
 
 
 def test_after_how_many(google: Google, world: World) -> None:
-    """Calls that it does not concern are not counted, and one that another fault happens to goes by as well."""
+    """Only calls to the fault's path count, also calls that another fault has answered."""
     token = google.connect()["access_token"]
     world.faults.inject("error_internal_500", times=1, after=2, path="/v1/people/me/connections")
     world.faults.inject("error_unavailable_503", times=1)
@@ -101,7 +101,7 @@ def test_whom_and_where(google: Google, world: World) -> None:
 
 
 def test_exchange_of_an_accounts_code_can_fail(google: Google, world: World) -> None:
-    """A code counts as its account's."""
+    """A code belongs to its account, so the fault of another account does not apply."""
     code = google.agree(ALICE).query["code"]
     world.faults.inject("token_error_503_html", account=BOB)
     world.faults.inject("token_error_admin_policy", account=ALICE, times=1)
@@ -118,14 +118,14 @@ def test_expired_token_still_names_its_account(google: Google, world: World) -> 
 
 
 def test_authorization_endpoint_can_fail_too(google: Google, world: World) -> None:
-    """A fault may be wished for at the authorization endpoint by its path."""
+    """A fault may name the path of the authorization endpoint."""
     world.faults.inject("error_internal_500", path="/o/oauth2/v2/auth", times=1)
     assert google.authorize().status == 500
     assert google.authorize().status == 200
 
 
 def test_empty_page(google: Google, world: World) -> None:
-    """An empty page with a next token, then everybody."""
+    """The first page is empty with a next token, and the second page has everybody."""
     token = google.connect()["access_token"]
     world.faults.inject("broken_empty_page", times=1)
     empty = google.connections(token).json
@@ -146,7 +146,7 @@ def test_empty_page(google: Google, world: World) -> None:
     ],
 )
 def test_lists_that_are_damaged(google: Google, world: World, fault: str, persons: Any) -> None:
-    """The persons differ, and nothing else does but the sync token of one fault and the size of another."""
+    """Only the persons differ, except for a missing sync token or a large size in two faults."""
     token = google.connect()["access_token"]
     whole = google.connections(token).json
     world.faults.inject(fault)
@@ -160,7 +160,7 @@ def test_lists_that_are_damaged(google: Google, world: World, fault: str, person
 
 @pytest.mark.parametrize("name", ["broken_cut_off", "broken_connection_lost"])
 def test_answer_that_does_not_come_whole(google: Google, world: World, name: str) -> None:
-    """The connection closes in the middle of an answer, or before it; what was asked for has happened."""
+    """The connection closes during or before the answer, but the request has taken effect."""
     token = google.connect()["access_token"]
     world.faults.inject(name, times=1)
     with pytest.raises(ResponseFailed):
@@ -182,7 +182,7 @@ def test_answer_that_never_comes(google: Google, world: World) -> None:
 
 
 def test_calls_are_counted(google: Google, world: World) -> None:
-    """Every call to an endpoint counts, those that fail too; the pages do not."""
+    """Every call to an endpoint counts, also a failed call. Calls of pages do not count."""
     google.connections(google.connect()["access_token"])
     world.faults.inject("error_internal_500", times=1)
     google.connections("made up")

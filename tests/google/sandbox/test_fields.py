@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The file of people, and the world that it makes."""
+"""The tests cover the file of people, and the resulting world."""
 
 from __future__ import annotations
 
@@ -33,14 +33,17 @@ def world_of(people: dict[str, list[dict[str, Any]]]) -> World:
     "content", [[ONE], {"connections": [ONE]}, {"accounts": {ALICE: [ONE]}}], ids=["list", "answer", "accounts"]
 )
 def test_three_forms(tmp_path: Path, content: object) -> None:
-    """A list, an answer of the API, or lists by account: they replace the account's contacts, and nobody else's."""
+    """The file may be a list, an answer of the API, or lists by account.
+
+    Only the named account's contacts are replaced.
+    """
     world = world_of(load_people(written(tmp_path, content)))
     assert [person["names"][0]["displayName"] for person in world.account(ALICE).contacts] == ["Only"]
     assert len(world.account(BOB).contacts) == 40
 
 
 def test_new_accounts(tmp_path: Path) -> None:
-    """An address that is not there becomes an account: of its domain's Workspace, or a consumer's."""
+    """An unknown address becomes an account of its domain's Workspace, or of a consumer."""
     people = load_people(written(tmp_path, {"accounts": {"dora.d@firma.example": [ONE], "max@gmail.com": []}}))
     world = world_of(people)
     assert [(account.address, account.hd) for account in world.accounts.values()][3:] == [
@@ -88,7 +91,7 @@ def test_persons_in_googles_form_are_served_as_they_stand() -> None:
     ],
 )
 def test_bad_files(tmp_path: Path, content: object, problem: str) -> None:
-    """One clear line for each problem, with the file's name."""
+    """Each problem is a single line with the file's name."""
     path = written(tmp_path, content)
     with pytest.raises(UserError) as caught:
         load_people(path)
@@ -96,13 +99,13 @@ def test_bad_files(tmp_path: Path, content: object, problem: str) -> None:
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:
-    """Every bad person is named."""
+    """The message names every bad person."""
     with pytest.raises(UserError) as caught:
         load_people(written(tmp_path, [7, ONE, {}]))
     assert [line.split(": ")[1] for line in caught.value.problems] == ["person 1", "person 3"]
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A file that is not there is one line."""
+    """A missing file is reported in a single line."""
     with pytest.raises(UserError, match="cannot be read: No such file or directory"):
         load_people(str(tmp_path / "none.json"))

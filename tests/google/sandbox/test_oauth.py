@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The token and revocation endpoints: what they give, what they refuse, and how grants die."""
+"""The tests cover the token and revocation endpoints, their refusals, and the end of grants."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def test_exchange_gives_everything_a_gateway_needs(google: Google) -> None:
 
 
 def test_identity_token_of_a_workspace_account(google: Google, world: World) -> None:
-    """The claims are Google's, signed with the key that is published; a fault has another signature."""
+    """The claims are the same as Google's, and the published key verifies the signature.
+
+    A fault breaks the signature.
+    """
     tokens = google.connect()
     (key,) = google.request("GET", "/oauth2/v3/certs").json["keys"]
     verify = partial(jwt.PyJWS().decode, key=jwt.PyJWK(key), algorithms=["RS256"])
@@ -60,7 +63,7 @@ def test_identity_token_of_a_workspace_account(google: Google, world: World) -> 
 
 
 def test_identity_token_of_a_consumer(google: Google) -> None:
-    """A consumer's identity has no hd; the profile scope adds names, without the e-mail scope no address comes."""
+    """A consumer's identity has no hd. The profile scope adds names, and only the e-mail scope adds an address."""
     assert "hd" not in claims(google.connect(CAROL)["id_token"])
     named = claims(google.connect(CAROL, scope="openid profile")["id_token"])
     assert (named["name"], named["given_name"], named["family_name"]) == ("Carol Sandmann", "Carol", "Sandmann")
@@ -93,7 +96,7 @@ def test_refresh_token_needs_offline_access(google: Google, changes: dict[str, s
 
 
 def test_second_authorization_without_consent_gives_no_refresh_token(google: Google) -> None:
-    """Without prompt=consent, what was granted before is granted without a screen and without a refresh token."""
+    """Known scopes need no screen without prompt=consent, and give no refresh token."""
     google.connect()
     assert "refresh_token" not in google.connect(prompt=None)
     assert "refresh_token" in google.connect(prompt="consent")
@@ -147,7 +150,7 @@ def test_code_expires(google: Google, clock: Clock) -> None:
 def test_exchange_refuses(
     google: Google, world: World, changes: dict[str, str], status: int, error: str, description: str
 ) -> None:
-    """Everything that a code is bound to has to be as it was; the code is not for another client, either."""
+    """A code is bound to its redirect URI, verifier and client."""
     world.register(replace(world.clients[CLIENT_ID], client_id="other"))
     answer = google.exchange(google.agree().query["code"], **changes)
     assert (answer.status, answer.json) == (status, {"error": error, "error_description": description})
@@ -155,14 +158,14 @@ def test_exchange_refuses(
 
 @pytest.mark.parametrize("method", ["plain", None], ids=["plain", "no PKCE"])
 def test_other_kinds_of_pkce(google: Google, method: str | None) -> None:
-    """A plain challenge is compared as it is; without a challenge no verifier is needed."""
+    """A plain challenge is compared literally. Without a challenge, no verifier is needed."""
     challenge = "v" * 43 if method else None
     code = google.agree(code_challenge=challenge, code_challenge_method=method).query["code"]
     assert google.exchange(code, code_verifier="v" * 43 if method else "").status == 200
 
 
 def test_client_may_use_http_basic(google: Google) -> None:
-    """RFC 6749 2.3.1: id and secret in the Authorization header."""
+    """The Authorization header has id and secret (RFC 6749 2.3.1)."""
     code = google.agree().query["code"]
     basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT_URIS[0]}
@@ -182,7 +185,7 @@ def test_access_token_expires(google: Google, clock: Clock) -> None:
 
 
 def test_testing_client_says_when_consent_dies(google: Google, world: World, clock: Clock) -> None:
-    """A project in Testing: refresh_token_expires_in is told, and after 7 days the grant is gone."""
+    """A project in Testing gets refresh_token_expires_in, and its grants end after 7 days."""
     world.set_client(audience="testing")
     tokens = google.connect()
     assert tokens["refresh_token_expires_in"] == 604799
@@ -195,7 +198,7 @@ def test_testing_client_says_when_consent_dies(google: Google, world: World, clo
 
 
 def test_refresh_token_dies_of_disuse(google: Google, clock: Clock) -> None:
-    """Six months without use end a refresh token; use keeps it alive."""
+    """Six months without use end a refresh token, and each use keeps the token alive."""
     token = google.connect()["refresh_token"]
     for _ in range(3):
         clock.now += 180 * 86400
@@ -214,7 +217,7 @@ def test_oldest_of_more_than_a_hundred_refresh_tokens_dies(google: Google) -> No
 
 @pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
 def test_revocation_ends_the_whole_grant(google: Google, kind: str) -> None:
-    """Revoking one token ends every token of that account and client, and of nobody else; a second time it is gone."""
+    """Revoking a token ends all tokens of this account and client. A second revocation fails."""
     first, second, others = google.connect(), google.connect(), google.connect(BOB)
     done = google.form("/revoke", token=first[kind])
     assert (done.status, done.json) == (200, {})
@@ -227,7 +230,7 @@ def test_revocation_ends_the_whole_grant(google: Google, kind: str) -> None:
 
 
 def test_revocation_needs_a_token_and_takes_it_from_the_query(google: Google) -> None:
-    """The token may stand in the query; without one the request is invalid."""
+    """The token may stand in the query. A request without a token is invalid."""
     assert google.form("/revoke").json["error"] == "invalid_request"
     assert google.form(f"/revoke?token={google.connect()['access_token']}").status == 200
 
@@ -236,7 +239,7 @@ def test_revocation_needs_a_token_and_takes_it_from_the_query(google: Google) ->
     ("state", "error"), [("unknown", "invalid_client"), ("deleted", "deleted_client")], ids=["unknown", "deleted"]
 )
 def test_rejected_client(google: Google, world: World, state: str, error: str) -> None:
-    """A client that is gone gets 401 at both endpoints; once the client is back, the grants are as before."""
+    """A missing client gets 401 at both endpoints. The grants work again when the client is back."""
     token = google.connect()["refresh_token"]
     world.set_client(state=state)
     assert google.authorize().status == 401
@@ -247,7 +250,7 @@ def test_rejected_client(google: Google, world: World, state: str, error: str) -
 
 
 def test_made_up_refresh_token(google: Google) -> None:
-    """What cannot be a refresh token gets Google's unspecific answer; a missing one is named."""
+    """Any other text gets Google's unspecific answer, and a missing token is named."""
     assert google.refresh("made up").json["error_description"] == "Bad Request"
     assert google.refresh("").json["error_description"] == "Missing required parameter: refresh_token"
 

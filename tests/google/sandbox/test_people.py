@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The People API's lists: scopes, parameters, pages and what their tokens are bound to."""
+"""The tests cover the People API's lists, with their scopes, parameters, pages and tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.google.sandbox.lists import (
 from tests.support.results import result_of
 from tests.support.sandbox_client import BASE, CONTACTS, DIRECTORY, MASK, OTHER, Clock, Google
 
-# --- Who may ask ----------------------------------------------------------------------------------------------------
+# --- Permission -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", QUERIES)
@@ -95,14 +95,14 @@ def test_consumer_has_no_directory(google: Google) -> None:
     ],
 )
 def test_wrong_parameters(google: Google, token: str, path: str, changes: dict[str, Any], message: str) -> None:
-    """What Google does not take is 400 INVALID_ARGUMENT."""
+    """A wrong parameter gets 400 INVALID_ARGUMENT."""
     answer = google.people(path, token, **(QUERIES[path] | changes))
     assert problem(answer) == (400, "INVALID_ARGUMENT", [])
     assert message in answer.json["error"]["message"]
 
 
 def test_mask_is_respected(google: Google, token: str) -> None:
-    """Fields outside the mask do not come, not even metadata; the names always do."""
+    """Fields outside the mask are left out, even metadata. The resource name and etag are always there."""
     persons = google.connections(token, personFields="names").json["connections"]
     assert {field for person in persons for field in person} == {"resourceName", "etag", "names"}
     persons = google.connections(token, personFields="organizations.name,metadata").json["connections"]
@@ -117,7 +117,7 @@ def test_other_contacts_may_have_more_fields_with_profiles(google: Google, token
 
 
 def test_sources_choose_items(google: Google, token: str, world: World) -> None:
-    """A merged person shows only what comes from the sources that were asked for."""
+    """A merged person shows only the items of the requested sources."""
     merged = {
         "resourceName": "people/c1",
         "metadata": {"sources": [{"type": "CONTACT", "id": "1"}, {"type": "PROFILE", "id": "2"}]},
@@ -139,7 +139,7 @@ def test_sources_choose_items(google: Google, token: str, world: World) -> None:
 
 
 def test_directory_sources(google: Google, token: str) -> None:
-    """Profiles and shared contacts come as they are asked for."""
+    """The directory lists profiles or shared contacts, as requested."""
     profiles = google.people(COLLEAGUES, token, readMask="metadata", sources=DOMAIN[1]).json["people"]
     contacts = google.people(COLLEAGUES, token, readMask="metadata,names", sources=DOMAIN[0]).json["people"]
     assert len(profiles) == 24
@@ -155,7 +155,7 @@ def test_gzip_needs_both_headers(google: Google, token: str, accept: str, agent:
     """Google compresses if Accept-Encoding and User-Agent both say gzip."""
     headers = {"Authorization": [f"Bearer {token}"], "Accept-Encoding": [accept], "User-Agent": [agent]}
     url = f"{BASE}{CONNECTIONS}?personFields=names".encode()
-    # The bare agent: treq would ask for gzip itself and decode it.
+    # The test uses the bare agent, because treq would ask for gzip and decode the body.
     response = result_of(google.http._agent.request(b"GET", url, Headers(headers)))
     assert response.headers.getRawHeaders("content-encoding", [""]) == [encoding]
     pieces: list[bytes] = []
@@ -169,7 +169,7 @@ def test_gzip_needs_both_headers(google: Google, token: str, accept: str, agent:
 
 @pytest.mark.parametrize("path", QUERIES)
 def test_all_in_one_page(google: Google, token: str, path: str) -> None:
-    """A page that holds all has no next page token and the sync token."""
+    """A page with everybody has the sync token and no next page token."""
     answer = google.people(path, token, **QUERIES[path], pageSize="1000")
     assert answer.header("content-type") == "application/json; charset=UTF-8"
     assert len(answer.json[KEYS[path]]) == SIZES[path]
@@ -185,7 +185,7 @@ def test_all_in_one_page(google: Google, token: str, path: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 1000])
 def test_pages_hold_everybody_once(google: Google, token: str, size: int) -> None:
-    """Whatever the page size, each person comes once, and the sync token on the last page only."""
+    """Each person comes once at any page size. Only the last page has the sync token."""
     found = pages(google, token, OTHERS, **QUERIES[OTHERS], pageSize=str(size))
     assert [len(page["otherContacts"]) for page in found] == [min(size, 6 - at) for at in range(0, 6, size)]
     names = [person["resourceName"] for page in found for person in page["otherContacts"]]
@@ -198,7 +198,7 @@ def test_pages_hold_everybody_once(google: Google, token: str, size: int) -> Non
 def test_default_page_size(
     google: Google, token: str, world: World, path: str, size: int, given: dict[str, str]
 ) -> None:
-    """100 persons or 30 groups are a page where no size is given."""
+    """A page without a size has 100 persons or 30 groups."""
     assert len(google.people(path, token, **QUERIES[path], **given).json[KEYS[path]]) == size
     for number in range(30):
         world.add_label(ALICE, f"Label {number}")
@@ -206,12 +206,12 @@ def test_default_page_size(
 
 
 def test_no_sync_token_unless_requested(google: Google, token: str) -> None:
-    """Without requestSyncToken there is none."""
+    """A list without requestSyncToken has no sync token."""
     assert "nextSyncToken" not in google.people(CONNECTIONS, token, personFields=MASK, pageSize="1000").json
 
 
 def test_changes_between_pages_lose_nobody(google: Google, token: str, world: World) -> None:
-    """A person changed while pages are read comes again; a deletion is told by the next delta."""
+    """A person changed between pages comes again, and the next delta has the deletion."""
     query = QUERIES[OTHERS] | {"pageSize": "2"}
     first = google.people(OTHERS, token, **query).json
     one, two = (person["resourceName"] for person in first["otherContacts"])
@@ -238,7 +238,7 @@ def test_changes_between_pages_lose_nobody(google: Google, token: str, world: Wo
 )
 @pytest.mark.parametrize("kind", ["page", "sync"])
 def test_tokens_are_bound_to_their_parameters(google: Google, token: str, kind: str, changes: dict[str, str]) -> None:
-    """Changed parameters make either token invalid; the mask's order is no change, nor is how the answer is written."""
+    """Changed parameters make a token invalid. The order of the mask and the format of the answer do not count."""
     query = {
         "personFields": "metadata,names",
         "pageSize": "10" if kind == "page" else "1000",
@@ -252,7 +252,7 @@ def test_tokens_are_bound_to_their_parameters(google: Google, token: str, kind: 
 
 
 def test_tokens_are_bound_to_account_and_list(google: Google, token: str) -> None:
-    """A token of one account or list is none for another, nor is a page token a sync token."""
+    """A token is bound to its account, its list and its kind."""
     page = google.connections(token, pageSize="10").json["nextPageToken"]
     carol = google.connect(CAROL, scope=ALL)["access_token"]
     assert google.connections(carol, pageSize="10", pageToken=page).status == 400
@@ -263,14 +263,14 @@ def test_tokens_are_bound_to_account_and_list(google: Google, token: str) -> Non
 
 
 def test_token_is_opaque_and_cannot_be_made(google: Google, token: str) -> None:
-    """A token that was changed in one place is none."""
+    """A token with a changed sign is invalid."""
     sync = google.connections(token).json["nextSyncToken"]
     forged = sync[:-6] + ("A" if sync[-6] != "A" else "B") + sync[-5:]
     assert problem(google.connections(token, syncToken=forged)) == (400, "INVALID_ARGUMENT", [])
 
 
 def test_page_tokens_expire(google: Google, token: str, clock: Clock) -> None:
-    """A page token is not good hours later."""
+    """A page token is invalid after an hour."""
     page = google.connections(token, pageSize="10").json["nextPageToken"]
     clock.now += 3601
     fresh = google.connect(scope=ALL)["access_token"]

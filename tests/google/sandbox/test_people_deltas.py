@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Incremental lists of the People API, the life of sync tokens, and contact groups."""
+"""The tests cover incremental lists of the People API, the life of sync tokens, and contact groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.sandbox_client import MASK, Clock, Google
 
 @pytest.mark.parametrize("path", QUERIES)
 def test_quiet_delta_has_no_list(google: Google, token: str, path: str) -> None:
-    """Nothing changed: a new sync token and nothing else."""
+    """A delta without changes has only a new sync token."""
     query = QUERIES[path] | {"pageSize": "1000"}
     sync = google.people(path, token, **query).json["nextSyncToken"]
     for _ in range(3):
@@ -26,7 +26,7 @@ def test_quiet_delta_has_no_list(google: Google, token: str, path: str) -> None:
 
 
 def test_delta_tells_changes_whole_and_deletions(google: Google, token: str, world: World) -> None:
-    """Added and changed persons come complete, deleted ones as deleted, each once, then nothing more."""
+    """Added and changed persons come whole, and deleted persons as deleted. The next delta is empty."""
     full = google.connections(token).json
     changed, deleted = (person["resourceName"] for person in full["connections"][:2])
     world.change_person(ALICE, changed, {"phoneNumbers": [{"value": "+49 30 23125 999", "type": "work"}]})
@@ -47,7 +47,7 @@ def test_delta_tells_changes_whole_and_deletions(google: Google, token: str, wor
 
 
 def test_a_change_keeps_identity_and_the_rest(world: World) -> None:
-    """A change gives a new etag and date; name and source cannot be changed."""
+    """A change gives a new etag and date. The resource name and the source stay."""
     person = next(iter(world.account(ALICE).contacts))
     name = person["resourceName"]
     world.change_person(ALICE, name, {"resourceName": "people/c0", "metadata": {}, "nicknames": [{"value": "Jo"}]})
@@ -60,7 +60,7 @@ def test_a_change_keeps_identity_and_the_rest(world: World) -> None:
 
 
 def test_deltas_are_paged(google: Google, token: str, world: World) -> None:
-    """A long delta has pages; they are bound to its sync token."""
+    """A long delta has pages, and the page tokens are bound to the sync token."""
     query = QUERIES[OTHERS] | {"pageSize": "2"}
     sync = pages(google, token, OTHERS, **query)[-1]["nextSyncToken"]
     for number in range(5):
@@ -75,7 +75,7 @@ def test_deltas_are_paged(google: Google, token: str, world: World) -> None:
 
 
 def test_moved_person_tells_its_former_name(google: Google, token: str, world: World) -> None:
-    """A delta names the previous resource name, a full list does not; the old name is not told as deleted."""
+    """Only a delta names the previous resource name, and the former name is not listed as deleted."""
     full = google.connections(token).json
     old = full["connections"][0]
     new = world.move_person(ALICE, old["resourceName"])
@@ -89,7 +89,7 @@ def test_moved_person_tells_its_former_name(google: Google, token: str, world: W
 
 
 def test_sync_token_expires_seven_days_after_the_full_sync(google: Google, token: str, clock: Clock) -> None:
-    """Incremental syncs do not lengthen its life; the expired one is 400 EXPIRED_SYNC_TOKEN."""
+    """Incremental syncs do not extend the token's life. An expired token gets EXPIRED_SYNC_TOKEN."""
     sync = google.connections(token).json["nextSyncToken"]
     clock.now += 6 * 86400
     fresh = google.connect(scope=ALL)["access_token"]
@@ -102,7 +102,7 @@ def test_sync_token_expires_seven_days_after_the_full_sync(google: Google, token
 
 
 def test_sync_tokens_are_expired_by_hand(google: Google, token: str, world: World) -> None:
-    """The control expires an account's tokens of all lists; the next full sync gives good ones."""
+    """The control expires an account's tokens of all lists. The next full sync gives a valid token."""
     tokens = {
         path: google.people(path, token, **QUERIES[path], pageSize="1000").json["nextSyncToken"] for path in QUERIES
     }
@@ -117,7 +117,7 @@ def test_sync_tokens_are_expired_by_hand(google: Google, token: str, world: Worl
 
 
 def test_empty_account(google: Google, world: World) -> None:
-    """A full sync of nothing is a sync token alone."""
+    """A full sync of an empty account has only a sync token."""
     world.add_account("new@acme.example", "New", "Comer", hd="acme.example")
     token = google.connect("new@acme.example")["access_token"]
     assert google.connections(token).json.keys() == {"nextSyncToken"}
@@ -128,7 +128,7 @@ def test_empty_account(google: Google, world: World) -> None:
 
 
 def test_groups(google: Google, token: str, world: World) -> None:
-    """System groups, labels and the numbers of their members, as far as they have any."""
+    """The list has system groups and labels, and counts the members of groups with members."""
     groups = {group["name"]: group for group in google.people(GROUPS, token).json["contactGroups"]}
     assert set(groups) == {
         *("myContacts", "starred", "friends", "family", "coworkers", "blocked", "all", "chatBuddies"),
@@ -150,7 +150,7 @@ def test_groups(google: Google, token: str, world: World) -> None:
 
 
 def test_group_fields(google: Google, token: str) -> None:
-    """The parameter groupFields is a mask, and a bound parameter."""
+    """The parameter groupFields is a mask, and binds the sync token."""
     answer = google.people(GROUPS, token, groupFields="name").json
     assert {key for group in answer["contactGroups"] for key in group} == {
         "resourceName",
@@ -162,7 +162,7 @@ def test_group_fields(google: Google, token: str) -> None:
 
 
 def test_group_deltas(google: Google, token: str, world: World) -> None:
-    """Added and deleted labels are told; a deleted one's members are changed."""
+    """The delta lists added and deleted labels. The members of a deleted label count as changed."""
     groups, persons = google.people(GROUPS, token).json, google.connections(token).json
     label = next(g["resourceName"] for g in groups["contactGroups"] if g["name"] == "Family")
     added = world.add_label(ALICE, "New")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The invented people: plausible, many-lingual, the same at each start."""
+"""The invented people are plausible, have names in many languages, and are the same at each start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ldapgw.google.sandbox.tenant import (
 from ldapgw.google.sandbox.world import World
 from tests.support.sandbox_client import Clock
 
-# Ranges that are kept for films; phonenumbers calls two of them invalid, because nobody can have them.
+# These ranges are reserved for films. The library phonenumbers calls two ranges invalid, because nobody can have them.
 FILM_ONLY = ("+447700900", "+3363998")
 
 
@@ -48,14 +48,14 @@ def test_the_same_at_each_start(world: World) -> None:
 
 
 def test_seed_decides(world: World) -> None:
-    """Another seed invents others."""
+    """Another seed invents other people."""
     assert list(PersonGenerator("a").invent(20, ())) == list(PersonGenerator("a").invent(20, ()))
     assert list(PersonGenerator("a").invent(20, ())) != list(PersonGenerator("b").invent(20, ()))
 
 
 @pytest.mark.parametrize("address", [ALICE, BOB, CAROL])
 def test_numbers_are_well_formed(world: World, address: str) -> None:
-    """Every canonical form is a number of its country and what its writing means to a German."""
+    """A canonical form is a valid number and agrees with the German reading of the written number."""
     for number in numbers(world, address):
         if form := number.get("canonicalForm"):
             parsed = phonenumbers.parse(form)
@@ -65,13 +65,13 @@ def test_numbers_are_well_formed(world: World, address: str) -> None:
 
 
 def test_numbers_are_different(world: World) -> None:
-    """Nobody of Alice's shares a number."""
+    """No two contacts of Alice share a number."""
     counted = Counter(number.get("canonicalForm", number["value"]) for number in numbers(world, ALICE))
     assert {number: count for number, count in counted.items() if count > 1} == {}
 
 
 def test_many_scripts(world: World) -> None:
-    """Names in all the scripts that a phone may have to show, some with their reading."""
+    """Alice's contacts have names in the scripts of many phones, some with a reading."""
     names = [name for person in world.account(ALICE).contacts for name in person.get("names", ())]
     scripts = {unicodedata.name(sign).split()[0] for name in names for sign in name["displayName"] if sign.isalpha()}
     assert scripts >= {"LATIN", "CYRILLIC", "GREEK", "CJK", "HANGUL", "ARABIC", "HEBREW"}
@@ -80,7 +80,7 @@ def test_many_scripts(world: World) -> None:
 
 
 def test_kinds_of_contact(world: World) -> None:
-    """There are contacts without a name, without a company, without a number, and with several."""
+    """Some contacts lack a name, a company or a number, and some have several numbers."""
     people = list(world.account(ALICE).contacts)
     assert len(people) == 300
     nameless = [person for person in people if "names" not in person]
@@ -107,7 +107,7 @@ def test_mail_addresses_are_nobodys(world: World) -> None:
 
 
 def test_metadata_is_googles(world: World) -> None:
-    """Each item says where it comes from; one per field is primary; a contact's id is in its name."""
+    """Each item names its source, and one item per field is primary. The resource name has the contact's id."""
     for person in world.account(ALICE).contacts:
         (source,) = person["metadata"]["sources"]
         assert person["resourceName"] == f"people/c{int(source['id'], 16)}"
@@ -130,7 +130,7 @@ def test_directory(world: World) -> None:
 
 
 def test_the_demo_shows_a_company() -> None:
-    """Its people have contacts, units and profiles; one of them has left; one group is within another."""
+    """The people have contacts, units and profiles. A person has left, and a group is within another group."""
     world, again = (workspace_world(now=Clock(), random=Random(1).randbytes, users=60) for _ in range(2))
     assert list(world.accounts) == list(again.accounts)
     assert len(world.accounts) == 60
@@ -158,5 +158,5 @@ def test_the_demo_shows_a_company() -> None:
     ],
 )
 def test_canonical_form(value: str, expected: str) -> None:
-    """Numbers with a country code have one, without their extension; others have none."""
+    """Numbers with a country code have a canonical form, without the extension. Other numbers have none."""
     assert canonical(value) == expected
