@@ -75,7 +75,7 @@ def test_samples(name, error, detail):
 
 
 def test_all_samples_read():
-    """No error sample is left out of the table above."""
+    """The table above has every sample of an error."""
     assert {name for name, _, _ in SENT} == {name for name in SAMPLES if name.startswith("error_")}
 
 

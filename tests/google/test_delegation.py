@@ -53,7 +53,7 @@ def refusal_of(status: int, error: str, description: str = "") -> GoogleError:
 
 
 def test_a_key_file_is_read_without_its_token_uri():
-    """The service account has what the file says, and neither repr nor an equality looks at the key."""
+    """The service account has the values of the file. Neither the repr nor a comparison uses the key."""
     account = read_key_file(key_file())
     assert (account.client_email, account.client_id) == (EMAIL, "100000000000000000009")
     assert (account.project_id, account.key_id) == ("acme-phones", "0123456789abcdef")
@@ -94,7 +94,7 @@ def test_an_unfit_file_is_refused_with_a_reason(octets: bytes, begins: str):
 
 
 def test_the_request_is_a_jwt_for_google_alone():
-    """The JWT names the service account, the user and the scopes, is for an hour, and begins 30 s earlier."""
+    """The JWT names the service account, the user and the scopes. Its hour begins 30 s before the request."""
     grant, google = request(ok({"access_token": "ya29.c......", "expires_in": 3599, "token_type": "Bearer"}))
     (sent,) = google.requests
     assert sent.url == ENDPOINTS.token_endpoint
@@ -142,7 +142,7 @@ def test_the_request_is_a_jwt_for_google_alone():
     ],
 )  # fmt: skip
 def test_each_refusal_is_told_from_the_others(status: int, error: str, description: str, refusal: DelegationRefusal):
-    """Google's error code decides, and its description where Google has one code for several reasons."""
+    """Google's error code decides. The description decides if a code has several reasons."""
     found = refusal_of(status, error, description)
     assert isinstance(found, DelegationRefused)
     assert found.facts == {"by": "delegation", "refusal": refusal}
@@ -180,7 +180,7 @@ def test_a_refused_user_leaves_the_tenant_alone():
 
 
 def test_each_refusal_says_who_has_to_do_what():
-    """Each refusal has a text, and each text names one of those who can act."""
+    """Each refusal has a text, and each text names a person who can act."""
     assert set(REFUSAL_TEXTS) == set(DelegationRefusal)
     assert {text.who for text in REFUSAL_TEXTS.values()} <= set(RESPONSIBLE)
     assert all(sentence.endswith(".") for text in REFUSAL_TEXTS.values() for sentence in (text.what, text.todo))
@@ -197,7 +197,7 @@ def test_each_refusal_says_who_has_to_do_what():
     ),
 )
 def test_no_answer_shows_a_key_or_a_token(status: int, body: bytes):
-    """Whatever Google answers, the grant or the error shows neither the key, the assertion nor the access token."""
+    """For any answer, the grant or the error shows neither the key, the assertion nor the access token."""
     try:
         found: object = request((status, {"Content-Type": "application/json"}, body))[0]
     except GoogleError as error:

@@ -61,7 +61,7 @@ def test_get():
 
 
 def test_post():
-    """A POST carries the form, and no token."""
+    """A POST has the form, and no token."""
     google = Google((200, {}, b"{}"))
     answer = result_of(GoogleHttpClient(google.http, clock_at(NOW)).post(URL, "a=%26&b=2"))
     assert answer == GoogleResponse(200, b"{}", media_type="text/html")

@@ -108,7 +108,7 @@ def test_a_signature_of_somebody_else(token: str, detail: str) -> None:
 
 
 def test_keys_that_were_fetched_while_the_clock_was_ahead_are_fetched_anew() -> None:
-    """Google has new keys, and the clock is a year from the end of the former keys."""
+    """The clock was a year ahead during the first fetch, so the kept keys look fresh for a year."""
     stage = Stage(published(jwk(1)), published(jwk(2)))
     stage.check(signed())
     stage.clock.rightNow -= 365 * 86400
@@ -180,7 +180,7 @@ def test_keys_that_cannot_be_fetched(answer: Answer, detail: str) -> None:
 
 
 def test_keys_that_are_too_old_count_no_more() -> None:
-    """A key that Google may have withdrawn signs nobody in."""
+    """Google may have withdrawn an old key, so the key signs nobody in."""
     stage = Stage(published(jwk(1)), (503, {}, b""))
     stage.check(signed())
     stage.clock.advance(21600)

@@ -123,7 +123,7 @@ def test_sources_of():
 
 
 def test_exchange_request():
-    """A code is exchanged as RFC 6749 4.1.3 says, with the verifier and the client's secret in the body."""
+    """The exchange follows RFC 6749 4.1.3, with the verifier and the client's secret in the body."""
     google = tokens("token_success")
     exchange(google)
     (request,) = google.requests
@@ -193,12 +193,12 @@ REFRESHED = Grant("ya29.a0EXAMPLE2", NOW + 3599, None, ALL_SCOPES, DORA, None)
     ids=lambda part: str(part) if isinstance(part, dict) else "",
 )
 def test_refresh(changes, grant):
-    """A refresh brings a new access token; the rest of the answer may be missing."""
+    """A refresh gives a new access token. The other values may be missing."""
     assert refresh(tokens("token_refresh_success", **changes)) == grant
 
 
 def test_refresh_behind_a_proxy_that_inspects():
-    """A refresh does not read the identity, because it would then need Google's keys."""
+    """A refresh ignores the identity, because a check would need Google's keys."""
     google = tokens("token_refresh_success")
     keys = PublishedKeys(google.http, "https://www.googleapis.com/oauth2/v3/certs", clock_at(NOW))
     assert refresh(google, keys) == replace(REFRESHED, identity=None)

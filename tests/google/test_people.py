@@ -83,7 +83,7 @@ def test_request(source):
 
 
 def test_whose_quota():
-    """The user of Google's quotas is in a header if there is one, so that sync tokens stay valid."""
+    """A header names the user of the quota, so sync tokens stay valid."""
     google = Google(ok({"nextSyncToken": "S"}))
     listing(google, quota_user="1001")
     result_of(service(google).labels(authorized, None, quota_user="1002"))
@@ -169,7 +169,7 @@ def test_wrong_shape(bodies):
 
 @pytest.mark.parametrize("spoilt", PERSONS.values(), ids=PERSONS)
 def test_spoilt_persons(spoilt):
-    """A spoilt person costs no other person anything, whatever stands in quotation marks."""
+    """A spoilt person does not affect other persons, even with quotation marks and brackets in texts."""
     good = {"resourceName": "people/c1", "nicknames": [{"value": '[{"}]\\'}]}
     encoded = json.dumps(good).encode()
     body = b'{"connections":[%s,%s,%s],"nextSyncToken":"S","totalItems":3}' % (encoded, spoilt, encoded)
@@ -199,7 +199,7 @@ def test_early_sync_token(last, token):
     "body", [b"", b"<html>", b'{"connections": [', b"[" * 1_000_000, b"\xff", b'"\\ud800"'], ids=lambda b: b[:9]
 )
 def test_not_json(body):
-    """A body that is no JSON object is no page."""
+    """A body that is no JSON object is refused."""
     with pytest.raises(BadResponse, match="not a page"):
         listing(Google((200, {}, body)))
 
@@ -365,7 +365,7 @@ def test_the_next_pages_are_fetched_while_pages_are_decoded():
 
 @pytest.mark.parametrize("name", ['a "nextPageToken":"x" b', '\\"nextPageToken":"x"', "\\"])
 def test_a_page_token_is_the_page_s_own(name):
-    """No text of a person leads to another page."""
+    """The text of a person never serves as a page token."""
     first = {"nextPageToken": "P", "connections": [{"etag": name}]}
     google = Google(ok(first), ok({"connections": [{"etag": "b"}], "nextSyncToken": "S"}))
     assert [page.content[0]["etag"] for page in listing(google)] == [name, "b"]

@@ -170,7 +170,7 @@ def test_person(name):
 
 
 def test_typed_numbers():
-    """A number keeps the writing of the contact's owner, without invisible signs."""
+    """A number keeps the owner's writing, without invisible signs."""
     assert [
         phone.number.typed
         for name in ("people/c2300000000000000007", "people/c2300000000000000009", "people/c2300000000000000011")

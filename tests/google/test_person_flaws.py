@@ -44,7 +44,7 @@ def test_repair(field: str, items: Any, repaired: Any, flaws: list[Flaw]) -> Non
 
 @pytest.mark.parametrize("value", [None, "person", 5, [], [VALUE]], ids=repr)
 def test_no_person(value: object) -> None:
-    """A value that is no object has no field."""
+    """A value other than an object has no field."""
     assert repair(value) == ({}, {Flaw.VALUES})
 
 

@@ -98,7 +98,7 @@ def test_a_damaged_list_is_no_list(answer: Answer):
 
 
 def test_pages_end():
-    """The same page token twice ends the list at once, and so does a list of too many pages."""
+    """A repeated page token ends the list at once, and so does the largest number of pages."""
     google = Google(ok({"users": [], "nextPageToken": "p2"}))
     directory = WorkspaceDirectory(google.http, ENDPOINTS, clock_at(NOW))
     with pytest.raises(BadResponse, match="same page token"):
@@ -177,7 +177,7 @@ def test_a_group_that_cannot_be_read_loses_no_member(
 
 
 def test_calls_are_counted_by_their_subject():
-    """The journal of calls tells users from groups."""
+    """The observer distinguishes calls for users and for groups."""
     calls: list[CallSource] = []
     google = Google(ok({"users": []}), ok({}))
     directory = WorkspaceDirectory(google.http, ENDPOINTS, clock_at(NOW), lambda source, *_: calls.append(source))

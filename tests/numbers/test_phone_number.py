@@ -175,7 +175,7 @@ def test_sameness_is_reflexive_and_symmetric(first: str, second: str, region: st
     ],
 )
 def test_ends_count_where_a_country_is_not_known(stored: str, asked: str, expected: bool) -> None:
-    """Seven digits of a public number are enough if one side's country is unknown; short numbers match exactly."""
+    """Seven equal digits are enough if the country of a side is unknown. Short numbers match exactly."""
     assert phone_number.is_same_number(number_of(stored), number_of(asked)) is expected
 
 
@@ -228,7 +228,7 @@ def test_six_digits_behind_a_trunk_prefix_may_be_public(stored: str, asked: str,
     ],
 )
 def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> None:
-    """A beginning is national, international by 00 or "+", or behind the outside line; letters begin no number."""
+    """A beginning is national, international by 00 or "+", or behind the outside line. Letters begin no number."""
     assert phone_number.prefix_forms(text, "DE", outside_line) == forms
     assert phone_number.prefix_forms("0049 30", "ZZ") == ("004930",)
 
@@ -256,7 +256,7 @@ def test_beginnings(text: str, outside_line: str, forms: tuple[str, ...]) -> Non
 def test_a_beginning_with_a_trunk_prefix_finds_numbers_that_are_written_without_this_prefix(
     text: str, region: str, outside_line: str, forms: tuple[str, ...]
 ) -> None:
-    """In North America, people dial a 1 that no national form has; German and Russian forms have the trunk prefix."""
+    """North Americans dial a 1 that no national form has. German and Russian forms have the trunk prefix."""
     assert phone_number.prefix_forms(text, region, outside_line) == forms
 
 
@@ -274,7 +274,7 @@ def test_a_beginning_with_a_trunk_prefix_finds_numbers_that_are_written_without_
     ],
 )
 def test_beginnings_at_a_site(text: str, region: str, area_code: str, forms: tuple[str, ...]) -> None:
-    """Local digits are also the beginning of a number with the site's area code; few digits are internal."""
+    """Local digits are also the beginning of a number with the site's area code. Few digits are internal."""
     assert phone_number.prefix_forms(text, region, "", area_code) == forms
 
 
@@ -368,7 +368,7 @@ def test_numbers_are_written_as_the_tenant_wants(typed: str, region: str, writte
     ],
 )
 def test_numbers_are_dialled_at_home(typed: str, region: str, outside_line: str, written: str) -> None:
-    """An outside line is dialled once, and the trunk prefix also where the plan has no format for a number."""
+    """An outside line is dialled once. The trunk prefix is dialled even if the plan has no format for a number."""
     read = number_of(typed, region)
     assert phone_number.format_number(read, NumberFormat.DIAL, region, outside_line) == written
 
@@ -385,7 +385,7 @@ def test_numbers_are_dialled_at_home(typed: str, region: str, outside_line: str,
     ],
 )
 def test_neighbours_need_no_area_code(stored: str, asked: str, expected: bool) -> None:
-    """A local number of the site's area has at least five digits; fewer digits are an internal number."""
+    """A local number of the site's area has at least five digits. Fewer digits are an internal number."""
     assert is_found(number_of(stored), asked, area_code="30") is expected
 
 
@@ -451,5 +451,5 @@ def test_known_regions() -> None:
     ],
 )
 def test_a_readable_number(number: str, text: str) -> None:
-    """In E.164 a number is written in groups; any other text is left as it is."""
+    """A number in E.164 is written in groups. Any other text stays unchanged."""
     assert phone_number.readable(number) == text

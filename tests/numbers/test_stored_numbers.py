@@ -624,7 +624,7 @@ FIELDS = {
     [pytest.param(*row, id=f"{kind}-{row[0]}-{row[1]}") for kind, rows in FIELDS.items() for row in rows],
 )
 def test_what_is_dialled(region: str, text: str, expected: str) -> None:
-    """A field is read as a network connects it, and callers are found in all forms."""
+    """A field is read as a network would connect the number, and every form finds the caller."""
     assert dialled(text, region) == expected
     for number in read(text, region):
         assert missed(number, region) == []
@@ -698,7 +698,7 @@ def test_each_number_of_a_field_is_read(between: str) -> None:
     ],
 )
 def test_googles_canonical_form_is_a_witness(text: str, canonical: str, expected: str) -> None:
-    """A valid form tells the country of the account where the number was typed; the number is read from the text."""
+    """A valid form gives the country of the account, and the number is read from the text."""
     assert dialled(text, "DE", canonical) == expected
 
 
@@ -764,7 +764,7 @@ def test_sip_addresses_are_no_numbers(text: str, uri: str) -> None:
     ],
 )
 def test_addresses_stand_beside_numbers(text: str, uris: list[str], numbers: str) -> None:
-    """Links and names at messengers are no numbers, unless the name is a number."""
+    """Links and names at messengers are no numbers, except for names that are numbers."""
     assert split_field(text).sip_addresses == tuple(f"sip:{user}@pbx.example" for user in uris)
     assert dialled(text) == numbers
 
@@ -929,6 +929,6 @@ def test_all_that_is_dialled_is_found(text: str, region: str) -> None:
 )
 def test_a_long_field_costs_little(text: str) -> None:
     """Few of many possible ends of numbers are looked at."""
-    read(text * 3, "DE")  # the first time, patterns are compiled
+    read(text * 3, "DE")  # the first call compiles patterns
     assert work.calls(lambda: read(text * 100, "DE")) < 40_000
     assert work.calls(lambda: split_field(text * 10_000)) < 3_000

@@ -92,7 +92,7 @@ class Gateway:
 
 
 class Gateways:
-    """Three gateways, and what the server has notified.
+    """The test has three gateways, and the notifications of the server.
 
     :ivar payloads: of all messages.
     """

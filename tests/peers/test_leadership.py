@@ -121,7 +121,7 @@ def test_the_only_gateway_leads() -> None:
 
 @needs_postgresql
 def test_one_leads_until_it_ends(gateways: list[Gateway], database: Database) -> None:
-    """The other gateway can write nothing, and takes over at its next turn."""
+    """The other gateway cannot write, and takes the lead at its next turn."""
     one, two = gateways
     assert (one.told, two.told, one.begun, two.begun) == ([True], [], 1, 0)
     assert one.write() == "acme"

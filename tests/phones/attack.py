@@ -30,7 +30,7 @@ _ATTEMPTS = 4
 
 @dataclass(frozen=True)
 class Person:
-    """The name and the numbers of an entry, or a guess.
+    """A person has the name and the numbers of an entry, or of a guess.
 
     :ivar name: the given name and the surname.
     :ivar numbers: in E.164.

@@ -159,7 +159,7 @@ def test_the_menu_of_cisco() -> None:
 
 
 def test_the_form_of_cisco() -> None:
-    """The phone adds what is typed to the URL."""
+    """The phone adds the typed text to the URL."""
     form = page(form="1")
     assert (form.tag, form.findtext("URL"), form.findtext("InputItem/QueryStringParam")) == (
         "CiscoIPPhoneInput",

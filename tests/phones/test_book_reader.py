@@ -42,7 +42,10 @@ def numbered(at: int, name: str, *labels: str) -> Contact:
 
 
 class Reading:
-    """A reader of contacts with numbers and one without; its clock stands still until it is asked to go on."""
+    """The reader has contacts with numbers and a contact without.
+
+    Its clock stands still until the test asks for a result.
+    """
 
     def __init__(
         self,
@@ -146,14 +149,14 @@ def test_a_part(first: int, count: int) -> None:
 
 @pytest.mark.parametrize(("first", "count"), [(0, 10), (30, 5), (95, 10), (100, 5)])
 def test_the_number_of_all_contacts(first: int, count: int) -> None:
-    """Contacts behind the end of a part are counted, but not read or given."""
+    """Contacts behind the end of a part are counted, but neither read nor returned."""
     reading = Reading()
     assert reading.length(ListQuery(first=first, count=count)) == ListLength(COUNT, has_more=first + count < COUNT)
     assert reading.logged == [(min(count, COUNT - first), ResultCode.SUCCESS)]
 
 
 def test_the_parts_of_a_list_share_a_count() -> None:
-    """A part is read behind the part before, and only the first part counts all contacts."""
+    """Reading a part begins behind the former part, and only the first part counts all contacts."""
     context = naming_context()
     books = tuple(
         build_book(
@@ -172,7 +175,7 @@ def test_the_parts_of_a_list_share_a_count() -> None:
 
 
 def test_a_part_of_a_changed_directory() -> None:
-    """The part is counted from the list's beginning, because the part before has other contacts by now."""
+    """The part is counted from the list's beginning, because the former part has changed."""
     part, later = ListQuery(first=10, count=10), Reading(names=["Anna", *NAMES])
     before = Reading().listed(ListQuery(count=10), counts_all=True)[1].search
     listed, length = later.listed(part, counts_all=True, before=before)

@@ -162,7 +162,7 @@ def sent_by(key: str) -> list[Sent]:
     for keypad in filter(None, (ROWS[key].keypad, ROWS[key].older)):
         sent += [keypad.name(values, "mue"), keypad.name(values, "0301234567")]
         if keypad.caller:
-            # The field for numbers is typed in, too: then some phones add a star.
+            # People also type into the field for numbers, and then some phones add a star.
             caller = keypad.caller(values, "0301234567")
             sent += [caller, replace(caller, filter=caller.filter.replace("0301234567)", "0301234567*)"))]
     if "LDAP_Display_Attrs" in values:

@@ -53,7 +53,7 @@ def asked(filter_: Filter, *attributes: str) -> SearchRequest:
 
 @cache
 def attacked() -> Recording:
-    """People whose names and area codes are all in public lists, the frequent ones more often.
+    """Record searches for people whose names and area codes are in public lists, frequent ones more often.
 
     The phone lists all, types the first letters of twelve surnames, and looks up each number.
     """
@@ -95,7 +95,7 @@ def attacked() -> Recording:
 
 
 def recovered(plain: Recording, changed: Recording, same: Mapping[str, str]) -> Mapping[str, tuple[int, int]]:
-    """How many names and numbers each attack on a changed recording gets back exactly.
+    """Return the number of names and numbers that each attack on a changed recording gets back exactly.
 
     :param same: the DNs of entries in the changed recording, by those in the plain one.
     """
@@ -147,7 +147,7 @@ def test_the_attacker_undoes_an_exchange_of_letters_and_digits() -> None:
 
 
 def pseudonyms(random: Random, *filters: str, numbers: Iterable[str] = ()) -> Pseudonyms:
-    """The pseudonyms of a recording with some filters and numbers."""
+    """Return the pseudonyms of a recording with these filters and numbers."""
     searches = [RecordedSearch(0, 1, True, asked(read_filter(text)), (), 0, ()) for text in filters]
     entries = [RecordedEntry("uid=a", {"telephoneNumber": tuple(numbers)})]
     context = naming_context(strip=("l0#",))
@@ -163,7 +163,7 @@ def digits_of(text: str) -> str:
 
 
 def test_words_with_the_same_beginning_have_pseudonyms_without() -> None:
-    """A pseudonym says neither how a word begins, nor how it ends, nor how long it is."""
+    """A pseudonym reveals neither the beginning, nor the end, nor the length of a word."""
     seen, sizes = Counter[bool](), set()
     for seed in range(200):
         made = pseudonyms(Random(seed))
@@ -182,7 +182,7 @@ def test_no_two_words_have_one_pseudonym() -> None:
 
 @given(SEEDS, st.sampled_from(["Müller", "müller", "MUELLER", "muller", "Mu\u0308ller"]))
 def test_the_spellings_of_a_word_have_one_pseudonym(random: Random, spelling: str) -> None:
-    """An umlaut and a capital remain visible: a phone may have sent the wrong one."""
+    """An umlaut and a capital remain visible, because a phone may have sent the wrong spelling."""
     made = pseudonyms(random)
     one, other = made.text("Müller"), made.text(spelling)
     assert (other.isascii(), other[0].isupper()) == (spelling.isascii(), spelling[0].isupper())
@@ -242,7 +242,7 @@ def test_numbers_with_the_same_beginning_keep_a_same_beginning(random: Random) -
 
 
 def test_a_digit_says_nothing_about_another_digit() -> None:
-    """Each beginning has its own exchange of the digit that follows, and the country of a foreign number is hidden."""
+    """Each beginning exchanges its next digit differently. The country of a foreign number is hidden."""
     seen: Counter[str] = Counter()
     countries = set()
     for seed in range(100):
@@ -328,7 +328,7 @@ def test_nothing_real_is_left(people: list[Contact]) -> None:
 )
 @pytest.mark.parametrize("text", ["Müller", "anna-maria", "0301234567", "2030555017", "20123456"])
 def test_a_filter_on_any_attribute_keeps_no_name_and_no_number(attribute: str, text: str) -> None:
-    """People type what they look for, whatever attribute the phone's filter names."""
+    """People may type a name or a number into a filter of any attribute."""
     made, value = pseudonyms(Random(5)), text.encode()
     filters: list[Filter] = [
         *(Equality(attribute, value), GreaterOrEqual(attribute, value), Approximate(attribute, value)),
@@ -340,7 +340,7 @@ def test_a_filter_on_any_attribute_keeps_no_name_and_no_number(attribute: str, t
 
 @pytest.mark.parametrize(("name", "found"), [("Müller", 3), ("nobody", 0)])
 def test_only_entries_of_answers_are_in_the_file_and_invented_ones(name: str, found: int) -> None:
-    """Invented entries are in the phone's own book, so that a maintainer can try the filter."""
+    """Invented entries are in the phone's own book, so a maintainer can try the filter."""
     recording = record(phonebook(), requests(asked(Substrings("cn", name.encode(), (), None), "cn")))
     changed = with_pseudonyms(recording, Random(2))
     [search] = changed.searches

@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def phone(server: Server, security: Security) -> ConnectionSettings:
-    """A phone that trusts the server's certificate."""
+    """Return the settings of a phone that trusts the server's certificate."""
     endpoint = LdapEndpoint(security, "127.0.0.1", server.tls if security is LDAPS else server.plain)
     ca = Path(server.certificate).read_text()
     return ConnectionSettings(endpoint, DESK1, str(CONTEXT.base), SECRET.decode(), ca)
@@ -183,7 +183,7 @@ async def test_a_test_is_told_from_the_phone(server: Server) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_the_address_that_a_test_comes_from() -> None:
-    """The test names the address that the port sees as the client's, which may not be the port's own."""
+    """The test gives the client's address as seen by the port, which may differ from the port's address."""
     port, connected = reactor.listenTCP(0, Factory.forProtocol(Protocol), interface="127.0.0.2"), []
     endpoint = LdapEndpoint(PLAIN, "127.0.0.2", port.getHost().port)
     await try_phone(ConnectionSettings(endpoint, "", ""), reactor, connected.append)

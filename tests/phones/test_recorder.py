@@ -38,7 +38,7 @@ NOW = 1_800_000_000.0
 
 
 class Desk:
-    """Two phones, one of which may be recorded, before a gateway in memory.
+    """The desk has two phones at a gateway in memory, and may record one phone.
 
     :param first: the other gateway on the database; None: this one makes a new database.
     """
@@ -49,7 +49,7 @@ class Desk:
         self.database = first.database if first else open_in_memory()
         self.secret_box = first.secret_box if first else SecretBox([Fernet.generate_key()])
         self.is_away = self.fails_late = False
-        self.calls = 0  # that made a part
+        self.calls = 0  # each call makes a part
         self.store = Store(on_threads(self.database, self.in_thread, self.in_thread))
         self.dit = phonebook()
         self.changed: list[str] = []
@@ -130,7 +130,7 @@ class Desk:
             self.clock.advance(1)
 
     def end(self) -> None:
-        """Wait until the recording that ends next has ended and is stored."""
+        """Wait until the next end of a recording, and until the recording is stored."""
         with self.database.begin() as connection:
             ends = [one.until for one in recordings.read_all(connection) if one.is_running(self.clock.seconds())]
         if ends:
@@ -161,7 +161,7 @@ def desk() -> Iterator[Desk]:
 
 @pytest.fixture
 def other(desk: Desk) -> Iterator[Desk]:
-    """Another gateway on the same database."""
+    """The other gateway uses the same database."""
     other = Desk(desk)
     other.recorder.startService()
     yield other
@@ -203,7 +203,7 @@ def test_a_phone_is_recorded_for_its_time(desk: Desk, json_log: list[dict[str, o
 
 
 # Each row has steps (a connection, and a login to bind with or another act), the codes of the recorded binds, the
-# recorded searches (connection, base, whether there was a login), and the number of messages that were left out.
+# recorded searches (with connection, base, and whether the phone had a login), and the number of omitted messages.
 SESSIONS = {
     "another phone": ("a desk2, a search, b root, c desk1, c search, a search", [0], [(1, BASE, True)], 0),
     "another login before": ("a desk2, a search, a desk1, a root", [], [(1, "", True)], 0),
@@ -216,7 +216,7 @@ SESSIONS = {
 
 @pytest.mark.parametrize("session", SESSIONS)
 def test_what_the_phone_sends_is_recorded_and_nothing_of_others(desk: Desk, session: str) -> None:
-    """The recorder drops what others send before and after the gateway knows whose connection it is."""
+    """The recorder drops messages of other phones, even if the login of a connection is known only later."""
     steps, binds, searches, left_out = SESSIONS[session]
     clients: defaultdict[str, Client] = defaultdict(lambda: Client(desk.factory))
     octets = {
@@ -277,10 +277,10 @@ def test_it_may_end_earlier(desk: Desk) -> None:
     desk.clock.advance(10)
     with desk.database.begin() as connection:
         recordings.end(connection, "desk1", desk.clock.seconds())
-    desk.client().ask(SEARCH, 2)  # in the same moment
+    desk.client().ask(SEARCH, 2)  # this search comes in the moment of the end, and counts
     desk.refresh()
     desk.clock.advance(0.5)
-    desk.client().ask(SEARCH, 2)  # too late
+    desk.client().ask(SEARCH, 2)  # this search comes too late
     assert (desk.tapped, desk.file()) == (True, None)
     desk.pass_time(1)
     assert not desk.tapped

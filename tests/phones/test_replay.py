@@ -46,7 +46,7 @@ Difference = tuple[str, int | None, int | None, tuple[str, ...], tuple[str, ...]
 
 
 def of_phones(*, lenient: bool) -> list[Recording]:
-    """The requests of ``phones.json`` as one phone sends them, on connections of fifty."""
+    """Return recordings of the requests in ``phones.json``, with fifty requests on each connection."""
     searches = [
         SearchRequest(
             BASES.get(case["base"], BASE),
@@ -195,7 +195,7 @@ def contact(uid: str, text: str, organization: str = "") -> Contact:
 
 @pytest.mark.parametrize("viewer", [PHONE, PHONE._replace(area_code="741")], ids=["tenant", "phone"])
 def test_callers_at_a_site_are_found_again(viewer: Viewer) -> None:
-    """The header has the area code of the tenant or of the phone, and whether switchboards are found."""
+    """The header has the area code of the tenant or of the phone, and the setting for switchboards."""
     people = [contact("full", "+49 741 666666"), contact("local", "66 66 67"), contact("far", "+49 711 666668")]
     companies = [contact("company", "+49 30 55501-0", "Kunz Bau GmbH")]
     context = replace(naming_context(), outside_line="", switchboard=True, area_code="" if viewer.area_code else "741")

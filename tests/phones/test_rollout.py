@@ -182,7 +182,7 @@ def test_a_sheet_says_what_to_enter_in_the_phone(model: str) -> None:
     sheets = unescape(make_files(phones(f"name,model\nd1,{model}\n"), site, RENDER)["sheets.html"].decode())
     steps = [with_names(step, "<b>{}</b>".format, str) for step in vendor.steps]
     assert [step for step in steps if step not in sheets] == []
-    # ALE's phones make their filters of the attributes that are entered.
+    # ALE's phones make their filters from the entered attributes.
     filters = () if model == "ale" else (vendor.name_filter, vendor.number_filter)
     assert [one for one in filters if one and f"<code>{one}</code>" not in sheets] == []
 

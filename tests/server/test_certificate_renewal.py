@@ -75,7 +75,7 @@ def test_files_that_stay_are_not_read_again(stage: Stage) -> None:
     before = stage.contexts.getContext()
     assert stage.later(60) == []
     assert stage.contexts.getContext() is before
-    assert stage.calls == 2 + 60 / CHECK_INTERVAL_SECONDS  # and one attempt to renew the certificate
+    assert stage.calls == 2 + 60 / CHECK_INTERVAL_SECONDS  # one call is the attempt to renew the certificate
 
 
 def test_changed_files_are_used_for_new_connections(stage: Stage) -> None:

@@ -224,7 +224,7 @@ def test_a_password_on_a_plain_connection_needs_tls_where_the_site_wants_that(re
 
 
 def test_replica_gets_what_is_published(tmp_path: Path, reactor: MemoryReactorClock) -> None:
-    """The root DSE lists the control of replicas, a replica's login may use it, and changes follow."""
+    """The root DSE lists the control of replicas. A replica's login may use the control, and gets changes."""
     control = pdu.control(SYNC_REQUEST, critical=True, value=tlv(SEQUENCE, integer(3, ENUMERATED)))
     with running(tmp_path, reactor, PLAIN) as gateway:
         database = gateway._state.database
@@ -265,7 +265,7 @@ def test_no_core_is_dumped() -> None:
 
 @pytest.mark.usefixtures("gateway")
 def test_threads_let_the_reactor_go_on() -> None:
-    """By default, phones wait up to 5 ms for a thread that calculates."""
+    """Python's default would make phones wait up to 5 ms for a calculating thread."""
     assert sys.getswitchinterval() == pytest.approx(0.0005)
 
 
@@ -348,7 +348,7 @@ def bound(reactor: MemoryReactorClock, name: bytes) -> StringTransport:
 
 TWO = "name,extension\nJörg Müller,204\nAnna Schmidt,205\n"
 PLAIN = {"listen": ["tcp:3389"]}
-# Anybody here may search the files' contacts, which are shared.
+# Clients without a login may search the files' contacts, which are shared.
 WITH_FILES: dict[str, Any] = {
     "anonymous_networks": ["127.0.0.1"],
     "file": [{"name": "extensions", "path": "extensions.csv"}, {"name": "other", "path": "other.csv"}],

@@ -574,7 +574,7 @@ def test_each_alert_is_explained_and_tested() -> None:
     assert set(re.findall(r"alertname: (\w+)", TESTS_OF_RULES.read_text())) == set(alerts)
 
 
-@pytest.mark.long  # a program of its own
+@pytest.mark.long  # promtool is a separate program
 def test_promtool_accepts_the_alerts() -> None:
     """The tests of the rules check that each alert fires in time."""
     status, said = promtool("check", "rules", RULES)

@@ -167,7 +167,7 @@ class EchoFactory(Factory):
 
 
 class Transport(StringTransport):
-    """A transport whose protocol can be replaced, as a socket's can."""
+    """The protocol of this transport can be replaced, as with a socket's transport."""
 
     def send(self, octets):
         if not self.disconnected:
@@ -252,13 +252,13 @@ def test_connections_are_counted_by_client():
     ("octets", "told"),
     [
         (b"0", [("no PROXY header", "10.0.0.9")]),
-        # The client has too many connections, say.
+        # The factory refuses this client, for example for too many connections.
         (b"PROXY TCP4 203.0.113.1 192.0.2.1 5555 389\r\nhello", []),
     ],
     ids=["no header", "a refused client"],
 )
 def test_a_connection_that_is_refused(connect, octets, told):
-    """A connection ends at the first wrong octet, or once the client is known; later octets are ignored."""
+    """A connection ends at the first wrong octet, or once the client is known. Later octets are ignored."""
     transport, clock, refused = connect(LISTED)
     transport.send(octets)
     transport.protocol.dataReceived(HEADERS["v1 ipv4"][0])

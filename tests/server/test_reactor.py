@@ -63,7 +63,7 @@ DAY = 86400.0
 
 
 class Machine:
-    """A machine whose clock can be set."""
+    """The machine has a clock that the test can set."""
 
     def __init__(self) -> None:
         self.timers = Clock()

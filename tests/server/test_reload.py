@@ -97,7 +97,7 @@ def test_a_socket_of_systemd(former: Config) -> None:
 
 
 def test_a_key_that_joins_the_key_file(tmp_path: Path, former: Config) -> None:
-    """The setting may have another key in front of the key that is in use."""
+    """The setting may have another key in front of the current key."""
     file = (tmp_path / "state" / "ldapgw.key").read_text().strip()
     other = Fernet.generate_key().decode()
     examine(changed(tmp_path, "[ldap]", f'encryption_key = "{other} {file}"\n[ldap]'), former)

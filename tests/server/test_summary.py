@@ -87,7 +87,7 @@ def unlike() -> tuple[list[dict[str, object]], list[dict[str, object]], list[dic
     # Two accounts differ only in their syncs: the second account, which is not synced any more, has the older sync.
     synced = accounts[0] | {"connected_at": long_ago, "last_sync": long_ago, "next_sync": NOW}
     accounts += [synced | {"sub": "synced"}, synced | {"sub": "idle", "last_sync": long_ago - 100, "next_sync": None}]
-    # The first and the last account have the same row, but a source of the last one fails.
+    # The first and the last account have the same row, but a source of the last account fails.
     accounts.append(accounts[0] | {"sub": "failing", "connected_at": lately})
     accounts.insert(0, accounts[-1] | {"sub": "good"})
     sources = [
@@ -117,7 +117,7 @@ def test_alike_accounts_and_phones_have_the_figures_of_all(
             connection.execute(insert(table), values)
         connection.execute(insert(tables.alarm), [{"tenant": "t1", "code": "api_disabled", "since": NOW}])
         if isinstance(raw := connection.connection.driver_connection, sqlite3.Connection):
-            raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # the lowest limit of a build of SQLite
+            raw.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # 999 is the lowest limit of a build of SQLite
         people, desks = accounts.read_alike(connection, NOW - STALE_SECONDS), phones.read_alike(connection)
         known, logins = accounts.read_all(connection), phones.read_all(connection)
         assert summarize_alike(people, desks, NOW) == summarize(known, logins, NOW)
@@ -133,7 +133,7 @@ def test_alike_accounts_and_phones_have_the_figures_of_all(
 
 
 def test_the_metrics_do_not_take_longer_for_more_accounts() -> None:
-    """More phones take no longer either."""
+    """The number of phones does not matter either."""
     asked = []
     for count in (10, 500):
         stage = Stage()

@@ -88,7 +88,7 @@ def test_a_deleted_user_is_no_user(google: Google, world: World) -> None:
 
 
 def test_pages_belong_to_their_call(google: Google) -> None:
-    """A page token is good for the same parameters, for three days."""
+    """A page token is good for three days, and only for the same parameters."""
     first = read(google, "users", customer="my_customer", maxResults="1")
     token = first.json["nextPageToken"]
     assert users(google, maxResults="1", pageToken=token) == ["bob"]
@@ -113,7 +113,7 @@ def test_pages_belong_to_their_call(google: Google) -> None:
     ],
 )
 def test_parameters_are_checked(google: Google, path: str, query: dict[str, str], expected: Any) -> None:
-    """Each wrong parameter has Google's error; an open bracket in a mask is forgiven."""
+    """Each wrong parameter has Google's error. An open bracket in a mask is forgiven."""
     answer = read(google, path, **query)
     assert (reason(answer)[:2] if answer.status != 200 else None) == expected
 

@@ -42,14 +42,14 @@ def test_only_several_scopes_have_boxes(google: Google, scope: str, unticked: li
     ids=["none", "address", "sub", "unknown"],
 )
 def test_login_hint_chooses_an_account(google: Google, world: World, hint: str | None, expected: list[str]) -> None:
-    """A hint marks its account; the person may choose another one."""
+    """The page preselects the hinted account, and the person may choose another account."""
     page = google.authorize(login_hint=world.account(CAROL).sub if hint == "sub of Carol" else hint).text
     assert chosen(page) == expected
     assert all(address in page for address in (ALICE, BOB, CAROL))
 
 
 def test_consent_goes_back_with_a_code(google: Google) -> None:
-    """The callback gets code, state, issuer, granted scopes, hd, authuser and prompt; the code holds a slash."""
+    """The callback gets code, state, issuer, granted scopes, hd, authuser and prompt. The code has a slash."""
     answer = google.agree(BOB)
     assert answer.status == 302
     assert answer.header("location").startswith(REDIRECT_URIS[0] + "?")
@@ -85,7 +85,7 @@ def test_unticked_scopes_are_missing(google: Google, ticked: tuple[str, ...], gr
 
 
 def test_account_has_to_be_chosen(google: Google) -> None:
-    """Continue without an account shows the page again and says so."""
+    """The button Continue without an account shows the page again, with a message."""
     page = google.form(authorization_path(), decision="continue")
     assert page.status == 200
     assert "Choose an account." in page.text
@@ -114,7 +114,7 @@ def test_account_has_to_be_chosen(google: Google) -> None:
 def test_google_shows_its_own_error_page(
     google: Google, method: str, changes: dict[str, str | None], status: int, code: str
 ) -> None:
-    """A wrong client, redirect URI or parameter ends on a page of Google's, and the browser is never sent back."""
+    """A wrong client, redirect URI or parameter leads to an error page, and never back to the client."""
     path = authorization_path(**changes)
     answer = google.authorize(**changes) if method == "GET" else google.form(path, account=ALICE, decision="continue")
     assert answer.status == status
@@ -138,7 +138,7 @@ def test_known_account_passes_without_a_page(google: Google) -> None:
 
 @pytest.mark.parametrize("prompt", ["consent", "select_account", "select_account consent"])
 def test_prompt_shows_the_page_again(google: Google, prompt: str) -> None:
-    """A prompt makes the page come although all was granted before."""
+    """A prompt shows the page even if all scopes were granted before."""
     google.connect(BOB)
     assert google.authorize(login_hint=BOB, prompt=prompt).status == 200
 
@@ -156,7 +156,7 @@ def test_prompt_shows_the_page_again(google: Google, prompt: str) -> None:
 def test_the_page_asks_for_new_scopes_only(
     google: Google, hint: str | None, prompt: str | None, asked: set[str]
 ) -> None:
-    """A scope that the hinted account has granted before is not asked for, unless a consent screen is demanded."""
+    """The page leaves out scopes that the hinted account granted before, unless a consent screen is demanded."""
     google.connect(BOB)
     page = google.authorize(login_hint=hint, prompt=prompt, scope=THREE)
     assert (page.status, {*boxes(page.text)}) == (200, asked)
@@ -216,6 +216,6 @@ def test_page_is_strict_and_plain(google: Google) -> None:
 
 
 def test_form_keeps_the_request(google: Google) -> None:
-    """The page's form goes to the request's own address, so that nothing of it is lost."""
+    """The page's form goes to the request's own address, so no parameter is lost."""
     (form,) = read_forms(google.authorize(scope=THREE).text)
     assert (form.method, form.action) == ("post", authorization_path(scope=THREE))

@@ -22,7 +22,7 @@ def persons(google: Google, account: str = ALICE, source: str = "") -> list[dict
 
 
 def test_state(google: Google, world: World) -> None:
-    """The state tells everything but secrets and tokens."""
+    """The state shows everything except for secrets and tokens."""
     tokens = google.connect()
     world.faults.inject("error_internal_500", times=3, account=BOB, path="/v1/otherContacts", after=1)
     answer = google.request("GET", "/sandbox/state")
@@ -62,14 +62,14 @@ def test_person_is_added_changed_moved_and_deleted(google: Google) -> None:
 
 @pytest.mark.parametrize(("source", "before"), [("other_contacts", 6), ("directory", 25)])
 def test_other_sources(google: Google, source: str, before: int) -> None:
-    """Other contacts and colleagues are added the same way; the directory is the whole Workspace's."""
+    """Other contacts and colleagues are added the same way. The directory belongs to the whole Workspace."""
     google.control("add-person", account=ALICE, source=source, person=PERSON)
     assert len(persons(google, ALICE, source)) == before + 1
     assert len(persons(google, BOB, source)) == (26 if source == "directory" else 0)
 
 
 def test_short_form(google: Google) -> None:
-    """The page's form needs no JSON; it leads back to the list."""
+    """The page's form needs no JSON, and leads back to the list."""
     given = {"account": CAROL, "source": "contacts", "givenName": "Zoë", "familyName": "", "company": "Zoo"}
     answer = google.form("/sandbox/add-person", **given, number="+49 40 66969 299")
     assert (answer.status, answer.header("location")) == (
@@ -213,7 +213,7 @@ def test_person_is_edited_on_its_page(google: Google) -> None:
 
 
 def test_every_form_of_the_control_page_works(google: Google) -> None:
-    """Each form goes to a control that is there."""
+    """Each form goes to an existing control."""
     page = google.request("GET", "/sandbox/").text
     targets = {form.action for form in read_forms(page)}
     assert targets >= {"/sandbox/inject-fault", "/sandbox/revoke", "/sandbox/client", "/sandbox/advance"}

@@ -31,7 +31,7 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def request(google: Google, *, algorithm: str = "RS256", **changes: Any) -> Answer:
-    """Request a token with the key file that the sandbox offers; None leaves out a claim."""
+    """Request a token with the key file that the sandbox offers. None leaves out a claim."""
     key: Any = read_key_file(google.request("GET", "/sandbox/service-account.json").body).private_key
     if algorithm != "RS256":
         key = "not the key, but a text of 32 octets or more"
@@ -44,7 +44,7 @@ def error(answer: Answer) -> tuple[int, str, str]:
 
 
 def test_a_token_reads_the_data_of_its_user(google: Google) -> None:
-    """The answer has neither a refresh token nor scopes; the token ends in dots, and is the user's own."""
+    """The answer has neither a refresh token nor scopes. The token ends in dots, and reads only the user's data."""
     answer = request(google)
     assert answer.json.keys() == {"access_token", "expires_in", "token_type"}
     token = answer.json["access_token"]

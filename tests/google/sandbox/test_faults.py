@@ -27,7 +27,7 @@ BOTH = f"openid email {CONTACTS} {OTHER}"
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_are_googles(name: str) -> None:
-    """Status, headers and body of each error are those of the sample of the same name."""
+    """Each error has the status, headers and body of the sample with the same name."""
     happens, sample = FAULTS[name].effect, SAMPLES[name]
     assert isinstance(happens, ApiReply)
     body = happens.body.decode() if isinstance(sample["body"], str) else json.loads(happens.body)
@@ -85,7 +85,7 @@ def test_after_how_many(google: Google, world: World) -> None:
 
 
 def test_whom_and_where(google: Google, world: World) -> None:
-    """A fault may be one account's, and one endpoint's."""
+    """A fault may apply to a single account and to a single endpoint."""
     alice, bob = (google.connect(who, scope=BOTH) for who in (ALICE, BOB))
     others = {"readMask": "names"}
     world.faults.inject("error_internal_500", account=ALICE, path="/v1/otherContacts")
@@ -110,7 +110,7 @@ def test_exchange_of_an_accounts_code_can_fail(google: Google, world: World) -> 
 
 
 def test_expired_token_still_names_its_account(google: Google, world: World) -> None:
-    """A fault for an account reaches its calls with a token that is no longer good."""
+    """A fault for an account also applies to calls with an expired token."""
     token = google.connect()["access_token"]
     world.faults.inject("error_internal_500", account=ALICE)
     world.advance(4000)
@@ -169,7 +169,7 @@ def test_answer_that_does_not_come_whole(google: Google, world: World, name: str
 
 
 def test_answer_that_never_comes(google: Google, world: World) -> None:
-    """Silence lasts until the client gives up."""
+    """The silence lasts until the client gives up."""
     world.faults.inject("broken_silence", times=1)
     outcomes: list[Any] = []
     waiting = google.http.request("POST", f"{BASE}/revoke", data=b"")

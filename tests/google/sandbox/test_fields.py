@@ -54,7 +54,7 @@ def test_new_accounts(tmp_path: Path) -> None:
 
 
 def test_persons_in_googles_form_are_served_as_they_stand() -> None:
-    """The samples' awkward persons pass through unchanged, page by page."""
+    """The sandbox serves the samples' awkward persons unchanged."""
     samples = json.loads((Path(__file__).parents[2] / "data" / "people_samples.json").read_text())["samples"]
     persons = [
         person

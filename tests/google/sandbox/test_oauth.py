@@ -20,7 +20,7 @@ EMAIL = AUTH + "userinfo.email"
 
 
 def test_exchange_gives_everything_a_gateway_needs(google: Google) -> None:
-    """A consented offline code is worth an access token, a refresh token, the granted scopes and an identity."""
+    """The code gives an access token, a refresh token, the granted scopes and an identity."""
     answer = google.exchange(google.agree().query["code"])
     tokens = answer.json
     assert answer.status == 200
@@ -72,7 +72,7 @@ def test_identity_token_of_a_consumer(google: Google) -> None:
 
 
 def test_sub_is_the_same_at_each_start_and_after_a_change_of_address(google: Google, world: World) -> None:
-    """An account is known by its sub; its address may change."""
+    """The sub identifies an account, and the address may change."""
     assert world.account(ALICE).sub == "106433983229662625603"
     rename_account(world, ALICE, "alice.new@acme.example")
     told = claims(google.connect("alice.new@acme.example")["id_token"])
@@ -122,7 +122,7 @@ def test_code_is_good_once(google: Google) -> None:
 
 
 def test_code_expires(google: Google, clock: Clock) -> None:
-    """A code that is exchanged too late is refused."""
+    """A late exchange of a code is refused."""
     code = google.agree().query["code"]
     clock.now += 601
     assert google.exchange(code).json["error"] == "invalid_grant"
@@ -175,7 +175,7 @@ def test_client_may_use_http_basic(google: Google) -> None:
 
 
 def test_access_token_expires(google: Google, clock: Clock) -> None:
-    """An access token lives 3599 seconds; a refresh helps."""
+    """An access token lives 3599 seconds. A refresh gives a new access token."""
     tokens = google.connect()
     clock.now += 3598
     assert google.connections(tokens["access_token"]).status == 200
@@ -208,7 +208,7 @@ def test_refresh_token_dies_of_disuse(google: Google, clock: Clock) -> None:
 
 
 def test_oldest_of_more_than_a_hundred_refresh_tokens_dies(google: Google) -> None:
-    """A hundred refresh tokens live per account and client; the next one kills the oldest silently."""
+    """An account and client have at most a hundred refresh tokens. The next token silently ends the oldest token."""
     tokens = [google.connect()["refresh_token"] for _ in range(101)]
     assert google.refresh(tokens[0]).status == 400
     assert google.refresh(tokens[1]).status == 200
@@ -256,14 +256,14 @@ def test_made_up_refresh_token(google: Google) -> None:
 
 
 def test_include_granted_scopes_adds_what_was_granted_before(google: Google) -> None:
-    """With include_granted_scopes the new tokens hold the older scopes too."""
+    """The new tokens have the earlier scopes too."""
     google.connect()
     tokens = google.connect(scope=f"openid email {OTHER}", include_granted_scopes="true")
     assert set(tokens["scope"].split()) == {"openid", EMAIL, CONTACTS, OTHER}
 
 
 def test_nothing_shows_a_token(google: Google, world: World) -> None:
-    """The state and its parts print without tokens, codes or secrets."""
+    """The reprs of the state and its parts have no tokens, codes or secrets."""
     tokens = google.connect()
     printed = f"{world.grants!r} {world.clients!r} {world.accounts!r} {world!r}"
     assert not any(
@@ -274,7 +274,7 @@ def test_nothing_shows_a_token(google: Google, world: World) -> None:
 
 
 def test_deleted_account(google: Google, world: World) -> None:
-    """A deleted account's tokens are refused, at the token endpoint with Google's words for it."""
+    """A deleted account's tokens are refused. The token endpoint uses Google's words."""
     tokens = google.connect(BOB)
     world.delete_account(BOB)
     refused = google.refresh(tokens["refresh_token"])

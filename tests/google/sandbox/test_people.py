@@ -34,7 +34,7 @@ from tests.support.sandbox_client import BASE, CONTACTS, DIRECTORY, MASK, OTHER,
 
 @pytest.mark.parametrize("path", QUERIES)
 def test_no_token_no_list(google: Google, path: str) -> None:
-    """Without a token, or with one that is not good, the answer is 401 with Google's reasons."""
+    """A missing or invalid token gets 401 with Google's reasons."""
     answer = google.people(path, "", **QUERIES[path])
     assert problem(answer) == (401, "UNAUTHENTICATED", ["CREDENTIALS_MISSING"])
     assert answer.header("www-authenticate") == 'Bearer realm="https://accounts.google.com/", error="invalid_token"'
@@ -110,7 +110,7 @@ def test_mask_is_respected(google: Google, token: str) -> None:
 
 
 def test_other_contacts_may_have_more_fields_with_profiles(google: Google, token: str) -> None:
-    """With the source PROFILE the whole vocabulary is allowed."""
+    """The source PROFILE allows all fields."""
     sources = ["READ_SOURCE_TYPE_CONTACT", "READ_SOURCE_TYPE_PROFILE"]
     answer = google.people(OTHERS, token, readMask="names,organizations", sources=sources)
     assert (answer.status, len(answer.json["otherContacts"])) == (200, 6)

@@ -118,7 +118,7 @@ def test_metadata_is_googles(world: World) -> None:
 
 
 def test_directory(world: World) -> None:
-    """Colleagues have an address, the switchboard's number and their extension; an account's profile has its sub."""
+    """Colleagues have an address, the switchboard's number and an extension. An account's profile has its sub."""
     people = {person["names"][0]["displayName"]: person for person in world.directories[DOMAIN]}
     assert len(people) == 25
     alice = people["Alice Adler"]

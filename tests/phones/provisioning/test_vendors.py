@@ -141,7 +141,7 @@ def test_names_of_menus_are_marked(key: str) -> None:
         assert message.count("*") % 2 == 0, message
 
 
-# The sites of vendors; Htek's help desk and the Gigaset wiki are kept by the vendors, too.
+# The vendors run these sites, also Htek's help desk and the Gigaset wiki.
 VENDOR_SITES = {
     *("yealink.com", "snom.com", "grandstream.com", "poly.com", "polycom.com", "hp.com", "cisco.com", "webex.com"),
     *("fanvil.com", "gigaset.com", "mitel.com", "panasonic.com", "avaya.com", "konftel.com", "al-enterprise.com"),
@@ -412,7 +412,7 @@ def test_what_is_entered_by_hand() -> None:
 
 @every_vendor
 def test_attributes_are_entered_by_hand_as_the_file_has_them(key: str) -> None:
-    """Poly's file has a setting for each attribute, and Avaya's names attributes only for searches."""
+    """Poly's file has a setting for each attribute. Avaya's file names attributes only for searches."""
     vendor = all_vendors()[key]
     entered = {field.label: field.value for field in fields_by_hand(make_sheet(vendor, SETTINGS), SETTINGS)}
     if vendor.fields or key in {"poly", "avaya-j100"}:

@@ -12,7 +12,7 @@ import pytest
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.load import hand_over, keep, take
 
-# Each type of a value that is no text, number or table.
+# The file has a value of each type other than text, number or table.
 FILE = """
 state_dir = "state"
 database = "postgresql+psycopg://ldapgw:hush@db.example/ldapgw"

@@ -83,7 +83,7 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_only_the_marked_keys_are_needed(tmp_path: Path) -> None:
-    """The other keys have their defaults, which the reference lists."""
+    """The other keys have defaults, which the reference lists."""
     config = read(tmp_path, SMALLEST)
     assert config.state_dir == str(tmp_path / "state")
     assert (config.ldap, config.tls, config.sync, config.google) == (Ldap(), None, Sync(), Google())
@@ -235,7 +235,7 @@ OF_ANOTHER_FORM = {
             '[{ name = "sales", accounts = [] }, { name = "sales", accounts = [] }]',
         ],
     ),
-    # No contact has a label without a name: as the only one of labels, it would hide all contacts.
+    # No contact has a label without a name, so such a label alone would hide all contacts.
     "labels": ("tenant[1].labels = ", 'each item the name of a label, such as "Work"', ['["Work", ""]', '[" "]']),
     "exclude_labels": ("tenant[1].exclude_labels = ", 'the name of a label, such as "Work"', ['["Work", ""]', '[" "]']),
     "attribute_aliases": (
@@ -251,7 +251,7 @@ OF_ANOTHER_FORM = {
         'a duration of a day or more, such as "14d", or "": never',
         ['"1h"', '"0s"'],
     ),
-    # Nothing that a link could run.
+    # A link must not run a script.
     "help": (
         "tenant[1].help = ",
         "an e-mail address or an https:// address",
@@ -281,7 +281,7 @@ def test_values_of_another_form(tmp_path: Path, setting: str) -> None:
     ],
 )
 def test_where_the_telephone_system_calls(tmp_path: Path, url: str, meant: str) -> None:
-    """The tenant's people dial with their devices if there is no address."""
+    """People dial with their own devices if there is no address."""
     tenant = read(tmp_path, f'{SMALLEST}dial_url = "{url}"').tenant[0]
     assert (tenant.dial_url, tenant.dial, "example" in repr(tenant.dial_url)) == (meant, "browser", False)
 
@@ -583,7 +583,7 @@ def test_a_file_that_cannot_be_read_or_is_not_toml(tmp_path: Path) -> None:
     assert told.value.problems == (f"{tmp_path}/ldapgw.toml: has arrays or tables that are nested too deeply",)
 
 
-# From Python 3.12 on, what is written in C may go deeper.
+# Code in C may nest deeper from Python 3.12 on.
 _DEEP = ("has arrays or tables that are nested too deeply", 'state_dir = {"a": ')
 
 
