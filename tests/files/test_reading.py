@@ -187,7 +187,7 @@ def test_formulas_are_text() -> None:
     assert contact.name == '=HYPERLINK("http://x.example")'
 
 
-# --- what is wrong ----------------------------------------------------------------------------------------------------
+# --- problems ---------------------------------------------------------------------------------------------------------
 
 
 def test_each_bad_line_is_named_with_what_is_expected() -> None:
@@ -293,7 +293,7 @@ def test_a_problem_tells_no_name_and_no_number() -> None:
     assert "Geheim" not in repr(read("name,phone\nGeheim,204\n"))
 
 
-# --- who stays who ----------------------------------------------------------------------------------------------------
+# --- stable uids ------------------------------------------------------------------------------------------------------
 
 
 def test_a_backslash_at_the_end_of_a_value() -> None:

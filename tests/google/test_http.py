@@ -78,7 +78,7 @@ def test_answer_hides_body():
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect(status):
-    """A redirect is not followed, because it would carry the token elsewhere."""
+    """A redirect is not followed, because the token would go elsewhere."""
     google = Google((status, {"Location": "https://evil.example/"}, b""))
     answer = call(google)
     assert (answer.status, type(answer.error), len(google.requests)) == (status, BadResponse, 1)

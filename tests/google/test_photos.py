@@ -52,7 +52,7 @@ def test_the_sandbox_alone_is_asked_where_there_is_one() -> None:
     assert result_of(photos.fetch(URL)) == b""
 
 
-# The answers of a proxy say nothing about the photo, so another attempt is worth it.
+# The answers of a proxy say nothing about the photo, so the client should try again.
 @pytest.mark.parametrize(
     ("answer", "error", "wait"),
     [

@@ -312,7 +312,7 @@ def test_a_gateway_that_ends_writes_nothing_more(database: Database) -> None:
 @needs_pgbouncer
 @pytest.mark.long  # only a real pool gives sessions to several connections, and needs a server with a port
 def test_a_pool_in_transaction_mode_gives_nobody_the_lead(tmp_path: Path, caplog_twisted: list[str]) -> None:
-    """Two gateways might share the session that holds the lock; in session mode a gateway leads.
+    """Two gateways might share the session that holds the lock. In session mode, a gateway leads.
 
     Over a network, the server also ends the session of a leader whose machine does not answer for ten seconds.
     """

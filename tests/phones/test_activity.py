@@ -184,7 +184,7 @@ def test_a_phone_that_is_gone(stage: Stage) -> None:
 
 
 def test_what_was_found_with_an_older_password(stage: Stage) -> None:
-    """Such a success does not count, neither if the notes took it before the new password nor if it still waits."""
+    """Such a success does not count, also if the notes took the success before the new password."""
     stage.search(entries=1)
     with stage.database.begin() as connection:
         phones.set_password(connection, "desk1", "sha256$11$11", NOW)

@@ -116,7 +116,7 @@ class Reading:
 
 @pytest.mark.parametrize(("form", "turns"), [(None, 2), (NumberFormat.DIAL, 7)])
 def test_a_long_list_takes_several_turns(form: NumberFormat | None, turns: int) -> None:
-    """A list has all contacts with a number, in order; phones are answered between its parts.
+    """A list has all contacts with a number, in order. Phones are answered between its parts.
 
     A list takes more turns if the numbers of its contacts have to be converted.
     """

@@ -83,7 +83,7 @@ def test_a_large_book_is_read_in_turns(number: int, first: str, count: int) -> N
     assert turns >= 8
 
 
-# --- what is looked up ------------------------------------------------------------------------------------------------
+# --- lookups ----------------------------------------------------------------------------------------------------------
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"
 

@@ -58,7 +58,7 @@ def test_a_label_is_stored_without_needless_blanks(text: str, label: str) -> Non
 
 @pytest.mark.parametrize("text", ["x" * (MAX_LABEL + 1), "a\x00b", "a\u202eb"])
 def test_a_label_that_cannot_be(text: str) -> None:
-    """A label is refused if it is too long or has invisible characters."""
+    """A label that is too long or has invisible characters is refused."""
     with pytest.raises(ValueError, match=r"."):
         read_label(text)
 

@@ -244,7 +244,7 @@ def test_words_are_whole(hint: Hint, model: str) -> None:
 
 
 def test_what_works() -> None:
-    """A search works if it finds contacts. The root DSE and the entries above the contacts do not count."""
+    """A search works if an answer has contacts. The root DSE and the entries above the contacts do not count."""
     assert Case().seen.has_contacts
     assert not Case(entries=0).seen.has_contacts
     assert not Case("(objectClass=*)", 1, scope=Scope.BASE_OBJECT, base="").seen.has_contacts
@@ -294,7 +294,7 @@ def test_the_filter_is_shown_as_text() -> None:
     ],
 )
 def test_the_habits_of_models(model: str, per_number: bool, expected: PhoneProfile) -> None:
-    """An unknown model gets the usual habits, but the star stays in the name filter."""
+    """An unknown model has the usual habits, but its filters keep the star."""
     assert PhoneProfile.for_model(BASE, model, per_number=per_number) == expected
 
 

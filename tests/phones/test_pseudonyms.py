@@ -121,7 +121,7 @@ def test_an_attacker_with_public_lists_gets_hardly_a_name_or_a_number_back() -> 
 
 
 def test_the_attacker_undoes_an_exchange_of_letters_and_digits() -> None:
-    """The attack is a real one. A fixed exchange of letters and digits gives nearly everything back."""
+    """The attack is real. A fixed exchange of letters and digits gives nearly everything back."""
     random = Random(3)
     tables = [
         str.maketrans(kind, "".join(random.sample(kind, len(kind)))) for kind in ("bcdfghjklmnpqrtvwxz", "123456789")

@@ -225,7 +225,7 @@ def test_no_repr_holds_a_name() -> None:
 
 
 def test_photos_are_in_no_recording() -> None:
-    """A photo is left out because no pseudonym could replace it."""
+    """No pseudonym could replace a photo, so photos are left out."""
     context = replace(naming_context(), photos=True)
     photo = jpeg()
     person = replace(FULL, photo=photo)

@@ -231,7 +231,7 @@ def test_a_port_accepts_few_connections_in_a_turn():
 
 
 def test_what_is_not_on_tcp_has_nothing_to_inherit(tmp_path):
-    """A UNIX socket stays as it is."""
+    """A UNIX socket stays unchanged."""
     factory = Factory()
     factory.noisy = False
     port = reactor.listenUNIX(str(tmp_path / "socket"), factory)

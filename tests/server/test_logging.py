@@ -180,7 +180,7 @@ def test_the_parts_are_those_that_log() -> None:
 
 
 def test_each_event_says_whose_it_is() -> None:
-    """Calls of one event have the same members, which the reference lists; an account or a phone comes with its tenant.
+    """Calls of one event have the members in the reference. An account or a phone comes with its tenant.
 
     An event of the LDAP server comes with its connection.
     """

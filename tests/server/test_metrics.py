@@ -409,7 +409,7 @@ def test_nobody_is_named(stage: Stage) -> None:
     assert b"process_resident_memory_bytes" in body
 
 
-# --- what is made from the metrics: documents, alerts, the dashboard --------------------------------------------------
+# --- documents, alerts and dashboard ----------------------------------------------------------------------------------
 
 RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.yml"
 TESTS_OF_RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.test.yml"

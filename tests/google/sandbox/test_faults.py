@@ -63,7 +63,7 @@ def test_injected_error_arrives(google: Google, world: World, name: str) -> None
 
 
 def test_how_often(google: Google, world: World) -> None:
-    """A fault happens a number of times, or until it is cleared. The oldest fault comes first."""
+    """A fault happens a number of times, or until a script clears the fault. The oldest fault comes first."""
     token = google.connect()["access_token"]
     world.faults.inject("error_unavailable_503", times=2)
     world.faults.inject("error_internal_500")

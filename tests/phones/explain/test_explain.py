@@ -179,7 +179,7 @@ def test_the_books_that_are_looked_in(viewer: Viewer, own: list[tuple[str, BookA
     assert explained("x", sight(viewer)).books == tuple(SearchedBook(*book) for book in books)
 
 
-# --- what was found ---------------------------------------------------------------------------------------------------
+# --- found contacts ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_caller_of_a_book_that_cannot_be_browsed(desk: PhoneView) -> None:
     assert told.misses == ()
 
 
-# --- what was not found -----------------------------------------------------------------------------------------------
+# --- near misses ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

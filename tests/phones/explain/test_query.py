@@ -12,7 +12,7 @@ from ldapgw.phones.explain.query import QueryKind, SubjectKind, is_number, parse
 
 
 def never(_text: str) -> Filter:
-    """The function stands in for a reader of filters and fails if a test calls it."""
+    """The function stands in for a reader of filters, and any call fails the test."""
     raise AssertionError
 
 

@@ -88,7 +88,7 @@ def test_the_step_that_needs_the_file_is_named(key: str) -> None:
 
 @every_vendor
 def test_a_step_is_confirmed_by_a_source_that_says_what_it_names(key: str) -> None:
-    """A source has a unique title, and words if it confirms steps. A plain step names no menus."""
+    """A source has a unique title, and has words for confirmed steps. A plain step names no menus."""
     vendor = all_vendors()[key]
     numbers = set(range(1, len(vendor.steps) + 1))
     for source in vendor.sources:
