@@ -113,7 +113,7 @@ _REPEATED = "repeated-searches"
 PARTS: Mapping[str, Part] = {
     "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
     "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
-    _REPEATED: Part("prefix", fast_path, "_MAX_REPEATED", 0),
+    _REPEATED: Part("prefix", fast_path, "_MAX_REPEATED", -1),
     "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
     "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
     "plain-messages": Part(

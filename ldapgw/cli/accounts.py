@@ -367,6 +367,9 @@ def _revoke(site: Site, database: Database, account: Account, revocation_id: int
         with database.begin() as connection:
             is_in_use = revocations.is_shared(connection, sharers, account.sub)
             pending = revocations.read(connection, secret_box, revocation_id)
+            is_pending = revocations.is_pending(connection, revocation_id)
+        if not is_pending:  # a running gateway has revoked the grant meanwhile
+            return True, ""
         if is_in_use:
             hint(
                 "! The access at Google is not revoked: the account was connected again in the meantime, or another "

@@ -213,7 +213,10 @@ def print_then_commit(database: Database, change: Callable[[Connection], T], sho
     except OSError as error:
         discard_output()
         raise UserError(f"the output cannot be written, so nothing was changed: {error.strerror}") from None
-    database.run(change)
+    try:
+        database.run(change)
+    except UserError as error:
+        raise UserError(f"nothing was changed, so the output above does not hold: {error.problems[0]}") from None
 
 
 def some(names: Sequence[str]) -> str:

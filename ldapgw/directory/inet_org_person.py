@@ -372,3 +372,8 @@ def _pack(
 
 
 _cached_pack = lru_cache(_MAX_CACHED)(_pack)
+
+
+def forget_values() -> None:
+    """Drop the cached values, which may be of contacts that are deleted."""
+    _cached_pack.cache_clear()

@@ -146,24 +146,28 @@ def _nothing(spent: _SpentBudget | None) -> _Found:
 class _RepeatedSearch:
     """The messages of the last search by a filter.  The object never changes.
 
-    Another search finds the same messages if the search has the same filter, segment, attributes and limit.
+    Another search finds the same messages if the search has the same filter, segment, attributes and limit, and belongs
+    to the same naming context: the area code of a phone's site decides what a part of a number means.
     """
 
-    __slots__ = ("_limit", "_segment", "_selection", "found")
+    __slots__ = ("_context", "_limit", "_segment", "_selection", "found")
 
-    def __init__(self, template: _RequestTemplate, found: _Found) -> None:
+    def __init__(self, template: _RequestTemplate, context: NamingContext, found: _Found) -> None:
+        self._context = context
         self._segment = template.segment
         self._selection = template.selection
         self._limit = template.limit
         self.found = found
 
-    def answers(self, template: _RequestTemplate) -> bool:
+    def answers(self, template: _RequestTemplate, context: NamingContext) -> bool:
         """Return whether another search by the same filter finds the same messages.
 
         :param template: the template of the other search.
+        :param context: the naming context of the other search.
         """
         return (
-            self._segment is template.segment
+            self._context is context
+            and self._segment is template.segment
             and self._selection is template.selection
             and self._limit == template.limit
         )
@@ -240,7 +244,7 @@ class FastPath:
     ) -> _Found:
         """Find the messages of an answer; return `_NOTHING` if the slow path has to answer."""
         segment, selection, limit = template.segment, template.selection, template.limit
-        # The messages of a number are not stored, because a phone searches for most numbers only once.
+        # The messages of a complete number are not stored, because a phone searches for most numbers only once.
         is_repeatable = segment is not None and not prepared.numbers
         spent = None
         if segment is None or needs_cursor(scope, prepared):
@@ -252,7 +256,7 @@ class FastPath:
             is_repeatable = False
         else:
             repeated = self._repeated.get(encoded_filter) if is_repeatable else None
-            if repeated is not None and repeated.answers(template):
+            if repeated is not None and repeated.answers(template, scope.context):
                 return repeated.found
             documents = first_matches(segment, template.index, prepared, template.wanted)
             if documents is None or len(documents) == template.wanted <= limit:  # the search takes several slices
@@ -267,7 +271,7 @@ class FastPath:
             return _nothing(spent)
         found = joined, len(messages), has_more, is_plain
         if is_repeatable and len(joined) <= _MAX_REPEATED:
-            _keep(self._repeated, encoded_filter, _RepeatedSearch(template, found))
+            _keep(self._repeated, encoded_filter, _RepeatedSearch(template, scope.context, found))
         return found
 
     def _prepare(

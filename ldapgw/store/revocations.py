@@ -154,6 +154,12 @@ def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> R
         return None
 
 
+def is_pending(connection: Connection, revocation_id: int) -> bool:
+    """Return whether a revocation is still to be made, also if its token cannot be decrypted."""
+    query = select(revocation.c.id).where(revocation.c.id == revocation_id)
+    return connection.execute(query).first() is not None
+
+
 def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple[Revocation, ...]:
     """Read the revocations to attempt or give up now, and delete revocations whose token cannot be decrypted."""
     # A time that is further away than the longest wait must have been computed while the clock was ahead.  So such a

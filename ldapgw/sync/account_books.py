@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from ldapgw.directory.book import Book, with_sharing
 from ldapgw.directory.dn import folded
+from ldapgw.directory.inet_org_person import forget_values
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import ProcessLost, StoreError
 from ldapgw.store import changes, contacts
@@ -183,6 +184,12 @@ class AccountBooks:
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
+        try:
+            await self._update(ids, publish, is_whole=is_whole)
+        finally:
+            forget_values()
+
+    async def _update(self, ids: set[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool) -> None:
         large = {each for each in ids if self._is_large(each)}
         busy = await self._build_idle(ids - large, publish, is_whole=is_whole)
         if busy or large:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from ldapgw.cli import main, site
+from ldapgw.cli.output import print_then_commit
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.passwords import verify_password
+from ldapgw.errors import UserError
 from ldapgw.phones.description import MODELS
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
@@ -31,7 +34,7 @@ from ldapgw.store.phones import LastBind, LastSearch, PhoneLogin, Refusal
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.certificates import issue
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway
-from tests.support.stage.databases import open_file
+from tests.support.stage.databases import open_file, open_in_memory
 from tests.support.stage.web import Stage, owner
 
 # The gateway listens on a port that phones can use.
@@ -711,3 +714,20 @@ def test_an_endless_file_is_refused(
     monkeypatch.setattr(site, "MAX_FILE_SIZE", 1_000_000)
     gateway.run("phones", "add", "desk1")
     assert gateway.refused(*arguments) == "/dev/zero: is larger than 1 MB\n"
+
+
+def test_an_output_that_does_not_hold_is_reported() -> None:
+    """Another command may take the name of a phone while the login is printed."""
+    shown: list[str] = []
+
+    def change(_: Connection) -> str:
+        if shown:
+            raise UserError("desk1: there is such a phone already")
+        return "the login of desk1"
+
+    with closing(open_in_memory()) as database, pytest.raises(UserError) as refused:
+        print_then_commit(database, change, shown.append)
+    assert (shown, str(refused.value)) == (
+        ["the login of desk1"],
+        "nothing was changed, so the output above does not hold: desk1: there is such a phone already",
+    )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, octets, tlv
-from ldapgw.contact import Contact, Kind, Sharing
+from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
@@ -23,7 +23,7 @@ from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.server import LdapFactory
-from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors
 from tests.support import pdu, phonebook, work
@@ -390,6 +390,22 @@ def test_a_repeated_search_finds_what_is_served_now() -> None:
                     counts.append(found.entries)
     two, one = [2, 2, 1, 1, 2, 2, 2, 2], [1] * 8
     assert counts == [*two, *two, *one, *two, *one, *one, *one, *one, *two, *two, *one, *two]
+
+
+def test_a_repeated_part_of_a_number_belongs_to_the_site_of_the_phone() -> None:
+    """The area code of a phone's site decides whose number begins with the digits."""
+    people = [
+        Contact(name, name=name, phones=(Phone(Kind.WORK, parse(number, "DE")),))
+        for name, number in (("Ada", "+49 30 5550001"), ("Bob", "+49 89 5550001"))
+    ]
+    dit, shortcut = dit_of(people, replace(CONTEXT, region="DE")), FastPath(1000)
+    sought = message_of(Substrings("telephoneNumber", b"555000", (), None), base=BASE)
+    found = []
+    for area_code in ("30", "89", "30", ""):
+        answer = shortcut.answer(dit, VIEWER._replace(area_code=area_code), sought)
+        assert answer is not None
+        found.append([entry.dn.split(",")[0] for entry in pdu.responses(answer.octets)[:-1]])
+    assert found == [["uid=Ada"], ["uid=Bob"], ["uid=Ada"], []]
 
 
 def test_a_search_keeps_no_directory_that_is_not_served() -> None:

@@ -33,6 +33,16 @@ def messages(kept: SearchLog, login: str = DESK1) -> list[bytes]:
     return [search.message for search in kept.searches_of(login)]
 
 
+def test_the_own_tests_of_the_gateway_are_not_logged() -> None:
+    """A search is recognized by its login and its address together."""
+    notified: list[str] = []
+    kept = SearchLog(Clock().seconds, notified.append, lambda login, address: (login, address) == (DESK1, "192.0.2.1"))
+    observe(kept)
+    assert (messages(kept), notified) == ([], [])
+    observe(kept, DESK2)
+    assert (messages(kept, DESK2), notified) == ([b"m"], [DESK2])
+
+
 def test_the_newest_come_first_and_the_oldest_go() -> None:
     """Each phone has its own limit."""
     clock = Clock()

@@ -45,9 +45,11 @@ def test_it_is_tried_again_when_it_is_time(connection: Connection, secret_box: S
     assert left is not None
     revocations.postpone(connection, left, NOW + 500)
     assert [len(revocations.read_due(connection, secret_box, NOW + wait)) for wait in (499, 500)] == [0, 1]
+    assert revocations.is_pending(connection, left)
     revocations.remove(connection, left)
     assert revocations.read_due(connection, secret_box, NOW + 500) == ()
     assert revocations.read(connection, secret_box, left) is None
+    assert not revocations.is_pending(connection, left)
 
 
 def test_an_account_that_was_disconnected_by_a_clock_ahead(
