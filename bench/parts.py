@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from twisted.internet.epollreactor import EPollReactor
@@ -57,25 +58,11 @@ class _Forgetful(dict[Any, Any]):
         return default
 
 
-class _NoReader:
-    """Leaves reading to Twisted."""
-
-    def __init__(self, transport: Any, receive: Callable[[bytes], None]) -> None:
-        pass
-
-    def end(self) -> None:
-        """Do nothing: the constructor has changed nothing."""
-
-
 def _forget_filters(
     self: fast_path.FastPath, size_limit: int, init: Callable[..., None] = fast_path.FastPath.__init__
 ) -> None:
     init(self, size_limit)
     self._prepared = _Forgetful()
-
-
-def _test_text(tags: Any, assertion: Any, _: Any) -> TaggedTextPredicate:
-    return TaggedTextPredicate(tags, assertion.test)
 
 
 def _all_documents(query: Any, index: Any, entries: Sequence[Any], most: int) -> tuple[Sequence[int], bool]:
@@ -102,32 +89,30 @@ def _leave_to_twisted(
     self._send = self._sendmsg = None
 
 
-def _none(*_: Any) -> None:
-    """Find nothing prepared."""
-
-
-# The part that answers a repeated search.  The loads repeat their searches, so the gain of any other part is measured
-# without this part.
+# The loads repeat their searches, so the gain of any other part is measured without this part.
 _REPEATED = "repeated-searches"
 
 PARTS: Mapping[str, Part] = {
-    "fast-path": Part("prefix", fast_path.FastPath, "answer", _none),
+    "fast-path": Part("prefix", fast_path.FastPath, "answer", lambda *_: None),
     "prepared-filters": Part("prefix", fast_path.FastPath, "__init__", _forget_filters),
     _REPEATED: Part("prefix", fast_path, "_MAX_REPEATED", -1),
-    "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", _none),
-    "kept-messages": Part("prefix", segment._KeptMessages, "of", _none),
+    "filter-templates": Part("reverse", filter_matcher.FilterTemplate, "of", lambda *_: None),
+    "kept-messages": Part("prefix", segment._KeptMessages, "of", lambda *_: None),
     "plain-messages": Part(
         "prefix", fast_path, "set_message_id", lambda *old, **_: set_message_id(*old, is_plain=False)
     ),
     "pages": Part("list", SearchResponse, "_page_size", lambda *_: 0),
     "pieces": Part("list", SocketWriter, "write_pieces", lambda self, pieces: self.write(b"".join(pieces))),
-    "prefixes": Part("prefix", term_queries, "prefix_query", _none),
-    "sufficient-strings": Part("substring", filter_matcher, "SufficientTextPredicate", _test_text),
+    "prefixes": Part("prefix", term_queries, "prefix_query", lambda *_: None),
+    "sufficient-strings": Part(
+        *("substring", filter_matcher, "SufficientTextPredicate"),
+        lambda tags, assertion, _: TaggedTextPredicate(tags, assertion.test),
+    ),
     "first-documents": Part("substring", query_plan, "first_documents", _all_documents),
     "first-matches": Part("reverse", fast_path, "needs_cursor", lambda *_: True),
     "and-plan": Part("and-snom", filter_matcher.PreparedFilter, "plan", _look_at_all),
     "tick-batch": Part("reverse", TurnScheduler, "add", _end_turn_at_once),
-    "socket-reader": Part("reverse", connection, "SocketReader", _NoReader),
+    "socket-reader": Part("reverse", connection, "SocketReader", lambda *_: SimpleNamespace(end=lambda: None)),
     "socket-writer": Part("reverse", SocketWriter, "__init__", _leave_to_twisted),
     "reactor": Part("reverse", PhoneReactor, "doPoll", EPollReactor.doPoll),
 }
@@ -157,17 +142,15 @@ def _compared(name: str, folder: Path, plan: Plan, people: Sequence[Person]) -> 
     shutil.copytree(home, other)
     known = knows(len(people) - 1)
     left_out = () if name == _REPEATED else (_REPEATED,)
-    has_part, lacks_part = _without(*left_out), _without(*left_out, name)
+    has_part, lacks_part = (
+        Variant(compiled=False, program=("bench.parts", ",".join(names))) for names in (left_out, (*left_out, name))
+    )
     with gateway(home, known, has_part) as usual, gateway(other, known, lacks_part) as without:
         servers = replace(usual, name="with"), replace(without, name="without")
         [found] = compare(plan, len(people), servers, people)
     assert not found.errors
     gain = found.times("with", "without")
     return name, found.workload.title, f"{found.rate('with'):,.0f}, {found.rate('without'):,.0f}", f"{gain - 1:+.0%}"
-
-
-def _without(*names: str) -> Variant:
-    return Variant(compiled=False, program=("bench.parts", ",".join(names)))
 
 
 if __name__ == "__main__":
