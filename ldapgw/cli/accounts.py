@@ -368,7 +368,7 @@ def _revoke(site: Site, database: Database, account: Account, revocation_id: int
             is_in_use = revocations.is_shared(connection, sharers, account.sub)
             pending = revocations.read(connection, secret_box, revocation_id)
             is_pending = revocations.is_pending(connection, revocation_id)
-        if not is_pending:  # a running gateway has revoked the grant meanwhile
+        if not is_pending and not is_in_use:  # a running gateway has revoked the grant meanwhile
             return True, ""
         if is_in_use:
             hint(

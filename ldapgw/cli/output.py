@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
-from ldapgw.errors import UserError
+from ldapgw.errors import StoreError, UserError
 from ldapgw.google.person_text import REPLACEMENT, without_controls
 
 if TYPE_CHECKING:
@@ -215,6 +215,8 @@ def print_then_commit(database: Database, change: Callable[[Connection], T], sho
         raise UserError(f"the output cannot be written, so nothing was changed: {error.strerror}") from None
     try:
         database.run(change)
+    except StoreError:  # the change may be stored, for example if the connection was lost
+        raise
     except UserError as error:
         raise UserError(f"nothing was changed, so the output above does not hold: {error.problems[0]}") from None
 

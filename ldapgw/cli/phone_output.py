@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from ldapgw.cli.output import NEVER, hint, local_time, print_json, print_line, print_table
 from ldapgw.cli.site import Site, now
 from ldapgw.contact import Source
-from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.description import MODELS, show_mac
@@ -89,6 +88,8 @@ def hint_on_phones_that_find_nobody(connection: Connection, tenant: Tenant, with
 
     :param without_owner: the names of the phones.
     """
+    from ldapgw.directory.access import TenantViewer  # most commands about phones do not need the module
+
     viewer = TenantViewer()
     files = tenant.file_tasks(per_number=False)
     if not without_owner or any(not viewer.access_to(file.book_key, file.sharing).is_hidden for file in files):

@@ -249,7 +249,7 @@ class RefusedLogins(PeriodicService):
     def elsewhere(self, tenant: str) -> tuple[ElsewhereRefusal, ...]:
         """Return a tenant's phones with a refusal from elsewhere within the last day, the most recent refusal first.
 
-        A refusal is from elsewhere if the phone's last login was from another network.
+        A refusal is from elsewhere if the phone's last login was from another site.
         """
         since = self._clock.seconds() - phones.REFUSAL_SECONDS
         found = reversed(self._elsewhere.values())

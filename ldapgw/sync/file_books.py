@@ -21,6 +21,7 @@ from twisted.internet.defer import CancelledError, DeferredLock
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ldapgw.directory.inet_org_person import forget_values
 from ldapgw.errors import ProcessLost
 from ldapgw.files.card import TEXTS, FileProblem
 from ldapgw.files.reading import FilePreview, FileReport, FileStatus, compare, read_contacts
@@ -256,6 +257,7 @@ class FileBooks(PeriodicService):
             if cached is not None and cached.generation == report.version:
                 return report, cached
         found: tuple[FileReport, BuiltBook | None] = await self._run_off_thread(build_file_book, task)
+        forget_values()
         report, built = found
         if built is not None:
             await self._run_off_thread(self._cache.save, task.cache_name, built)

@@ -122,8 +122,10 @@ class ProjectPacer:
 
     def _pause(self) -> float:
         """Return the seconds until the project may make a call, or 0 if the project may make a call now."""
-        wait = self._paused_until - self._clock.seconds()
-        return wait if 0 < wait <= MINUTE else 0.0  # a longer wait: the clock was ahead when the pause began
+        wait = max(self._paused_until - self._clock.seconds(), 0.0)
+        if wait > MINUTE:  # the clock was ahead when the pause began
+            wait = self._paused_until = 0.0
+        return wait
 
     def _take(self) -> float:
         """Take the turn of one call.

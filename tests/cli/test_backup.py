@@ -301,7 +301,7 @@ def test_what_is_not_copied(gateway: Gateway, url: str) -> None:
     itself = f"sqlite:///{gateway.state_dir / 'ldapgw.db'}"
     assert "is the configured database" in gateway.refused("database", "copy", "--to", itself)
     with gateway.running():
-        assert "another gateway runs" in gateway.refused("database", "copy", "--to", url)
+        assert "is in use by another gateway" in gateway.refused("database", "copy", "--to", url)
     on_server(gateway, url)
     assert gateway.json("accounts") == []
     told = gateway.refused("phones", "add", "desk1", "--account", ALICE)

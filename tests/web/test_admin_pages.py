@@ -209,8 +209,6 @@ def test_who_came_by_link_can_connect_and_is_themselves_then(stage: Stage, admin
     """The administration offers to connect an account.
 
     The person is then signed in with this account, and is no administrator.
-
-    The person is then signed in as its owner, not as an administrator.
     """
     assert 'href="/acme/connect"' not in admin.get("/acme/admin").body
     submit_client(admin)

@@ -891,7 +891,7 @@ def test_a_report_on_something_else(browser: Browser) -> None:
 def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
     """A report may name five thousand contacts.
 
-    The server does not read larger bodies, nor large bodies of other methods.
+    The server refuses larger bodies, and large bodies of other methods.
     """
     path = own_book(browser)
     hrefs = [f"{path}c{number:019}.vcf" for number in range(5000)]
