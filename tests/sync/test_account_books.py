@@ -13,6 +13,7 @@ import pytest
 from twisted.internet.defer import Deferred, DeferredLock, execute
 
 from ldapgw.contact import Contact, Sharing, Source
+from ldapgw.directory import inet_org_person
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state
@@ -104,6 +105,14 @@ def test_what_changed_since_is_built_into_them(site: Site) -> None:
     assert site.refresh() == ["revise", "Directory", "free_slowly"]
     assert site.start() == ["prune", "load_book", "load_book", "revise"]
     assert site.stage.served() == ["Ada Riese", "Bo Weg", "Cem Ak"]
+
+
+def test_no_value_of_a_contact_is_cached_after_a_build(site: Site) -> None:
+    """The contact may be deleted later."""
+    site.stage.world.add_person(ALICE, person("Cem Ak"))
+    site.stage.sync()
+    assert "revise" in site.refresh()
+    assert inet_org_person._cached_pack.cache_info().currsize == 0
 
 
 def test_an_image_that_grows_old_is_written_anew(site: Site) -> None:

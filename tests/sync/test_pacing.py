@@ -161,6 +161,9 @@ def test_a_clock_that_was_ahead_does_not_stop_calls() -> None:
     calls.pacer.of(ACME.project).report(3, OF_USER)
     calls.ask("next")
     assert calls.names() == ["ahead", "now", "next"]
+    calls.wait(130)  # until less than a minute before the end of the pause that began ahead of time
+    calls.ask("later")
+    assert calls.names() == ["ahead", "now", "next", "later"]
 
 
 def test_a_clock_that_is_set_back_a_little_does_not_stop_calls() -> None:
