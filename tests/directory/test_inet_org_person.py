@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from ldapgw.contact import Address, Contact, Kind, Phone
+from ldapgw.contact import Address, Contact, Kind, Phone, Sharing
+from ldapgw.directory import inet_org_person
+from ldapgw.directory.book import build_book
 from ldapgw.directory.inet_org_person import numbers_of, other_names, shown_name, texts_of
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.phonebook import naming_context
@@ -126,3 +128,14 @@ def test_other_names() -> None:
 
     assert other_names(contact) == ("Enchantress", "King Ada")
     assert other_names(Contact("c", name="Acme", also=("A.",))) == ("A.",)
+
+
+def test_values_are_packed_once_until_they_are_forgotten() -> None:
+    """Contacts of two books share the values of a name; a deleted contact leaves nothing behind."""
+    inet_org_person.forget_values()
+    for key in ("alice", "bob"):
+        person = Contact("c1", given_name="Ada", family_name="Zander", name="Ada Zander")
+        build_book(CONTEXT, key, f"{key}@acme.example", Sharing.PRIVATE, [person], {}, per_number=False)
+    assert inet_org_person._cached_pack.cache_info().hits > 0
+    inet_org_person.forget_values()
+    assert inet_org_person._cached_pack.cache_info().currsize == 0
