@@ -136,13 +136,6 @@ class _SpentBudget:
         self._budget.give_back(count)
 
 
-def _nothing(spent: _SpentBudget | None) -> _Found:
-    """Give back all that the search has taken from a budget, because the slow path searches again."""
-    if spent is not None:
-        spent.give_back(spent.count)
-    return _NOTHING
-
-
 class _RepeatedSearch:
     """The messages of the last search by a filter.  The object never changes.
 
@@ -227,8 +220,11 @@ class FastPath:
         if search is None:
             return None
         _, prepared, kind = search
-        messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, budget)
+        spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
+        messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, spent)
         if entries < 0:
+            if spent is not None:  # the slow path searches again
+                spent.give_back(spent.count)
             return None
         code, first, last = _MORE if has_more else _DONE
         messages = set_message_id(messages, message_id[2:], is_plain=is_plain)
@@ -246,12 +242,10 @@ class FastPath:
         segment, selection, limit = template.segment, template.selection, template.limit
         # The messages of a complete number are not stored, because a phone searches for most numbers only once.
         is_repeatable = segment is not None and not prepared.numbers
-        spent = None
         if segment is None or needs_cursor(scope, prepared):
-            spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
-            batches = _first_slice(scope, prepared, template.wanted, limit, selection, spent)
+            batches = _first_slice(scope, prepared, template.wanted, limit, selection, budget)
             if batches is None:
-                return _nothing(spent)
+                return _NOTHING
             messages, is_plain = _messages(batches, selection)
             is_repeatable = False
         else:
@@ -268,7 +262,7 @@ class FastPath:
         del messages[limit:]
         joined = b"".join(messages)
         if len(joined) > JOINED:  # the slow path writes such an answer in parts
-            return _nothing(spent)
+            return _NOTHING
         found = joined, len(messages), has_more, is_plain
         if is_repeatable and len(joined) <= _MAX_REPEATED:
             _keep(self._repeated, encoded_filter, _RepeatedSearch(template, scope.context, found))
