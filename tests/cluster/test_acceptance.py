@@ -121,8 +121,8 @@ def test_the_leader_is_killed(companies: Companies) -> None:
 
 @pytest.mark.parametrize(
     ("is_in_transaction", "is_reset"),
-    [(False, False), (True, True)],
-    ids=["between transactions, goes on", "in a transaction, reset"],
+    [(False, False), (True, False), (True, True)],
+    ids=["between transactions, goes on", "in a transaction, goes on", "in a transaction, reset"],
 )
 def test_the_leader_is_cut_off(companies: Companies, is_in_transaction: bool, is_reset: bool) -> None:
     """From its database, which says nothing for two minutes: it serves on, and another gateway syncs.
