@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -29,6 +30,7 @@ from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
 from tests.support.program import run
 from tests.support.released import VERSION, released
+from tests.support.site.running import PATIENCE, free_ports, listens, running_program
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
 
@@ -139,10 +141,11 @@ def test_the_settings_of_the_compose_file(tmp_path: Path) -> None:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     sample = (ROOT / "etc/container/ldapgw.env").read_text()
     found = loaded(tmp_path, compose_environment(tmp_path, sample))
-    proxies = [
+    haproxy, caddy = (
         compose["services"][name]["networks"]["default"]["ipv4_address"] + "/32" for name in ("haproxy", "caddy")
-    ]
-    assert list(map(str, (*found.ldap.proxy_protocol, *found.web.trusted_proxies))) == proxies
+    )
+    assert list(map(str, found.ldap.proxy_protocol)) == [haproxy]
+    assert list(map(str, found.web.trusted_proxies)) == [haproxy, caddy]
     found = loaded(tmp_path, compose_environment(tmp_path, re.sub(r"(?m)^#(?=\w+=)", "", sample)))
     assert found.database == "postgresql+psycopg://ldapgw:hush@postgresql/ldapgw"
     assert (found.new_store, found.encryption_key) == (False, KEY)
@@ -353,6 +356,46 @@ def test_the_proxies_of_the_compose_file(tmp_path: Path) -> None:
     run("haproxy", "-c", "-f", ROOT / "etc/container/haproxy.cfg", PATH=f"{os.environ['PATH']}:/usr/sbin")
     told = ("--adapter", "caddyfile", "--config", ROOT / "etc/container/Caddyfile")
     run("caddy", "validate", *told, PAGE_HOST="localhost", HOME=str(tmp_path))
+
+
+@needs_proxies
+def test_a_browser_stays_at_one_gateway_of_the_compose_file(tmp_path: Path) -> None:
+    """Caddy sends all browsers to HAProxy, whose cookie leads to one gateway; without HAProxy, to the first gateway.
+
+    Only the programs show that their two files fit together.  Ports of loopback take the place of the services' names.
+    """
+    caddy_port, haproxy_port = free_ports(2)
+    with answering(200) as (first, asked), answering(200) as (second, asked_second):
+        places = {"haproxy:8080": haproxy_port, "gateway-2:8080": second, "gateway:8080": first}
+        proxy, caddy = ((ROOT / "etc/container" / name).read_text() for name in ("haproxy.cfg", "Caddyfile"))
+        for name, port in places.items():
+            proxy, caddy = (text.replace(name, f"127.0.0.1:{port}") for text in (proxy, caddy))
+        proxy = re.sub(r"(?s)^listen ldap\n.*(?=^listen page)", "", proxy, flags=re.MULTILINE)
+        proxy = proxy.replace("bind :8080", f"bind 127.0.0.1:{haproxy_port}").replace("check port 8080", "check")
+        proxy = proxy.replace("maxconn 20000", "maxconn 100")
+        (tmp_path / "haproxy.cfg").write_text(proxy)
+        (tmp_path / "Caddyfile").write_text(f"{{\n\tadmin off\n}}\n{caddy}")
+        page = f"http://127.0.0.1:{caddy_port}"
+        homes = {"PAGE_HOST": page, "HOME": str(tmp_path)}
+        told = ("run", "--adapter", "caddyfile", "--config", "Caddyfile")
+        with running_program("caddy", told, tmp_path, lambda: listens(caddy_port), env=os.environ | homes):
+            with running_program("haproxy", ("-db", "-f", "haproxy.cfg"), tmp_path, lambda: listens(haproxy_port)):
+                cookies = sorted(str(cookie_of(f"{page}/new")) for _ in range(4))
+                assert cookies == ["GATEWAY=gateway"] * 2 + ["GATEWAY=gateway-2"] * 2
+                assert (asked.count("/new"), asked_second.count("/new")) == (2, 2)
+                for _ in range(4):
+                    assert cookie_of(f"{page}/again", "GATEWAY=gateway-2") is None
+                assert (asked.count("/again"), asked_second.count("/again")) == (0, 4)
+            assert cookie_of(f"{page}/alone", "GATEWAY=gateway-2") is None
+            assert (asked.count("/alone"), asked_second.count("/alone")) == (1, 0)
+
+
+def cookie_of(url: str, cookie: str = "") -> str | None:
+    """Request a page with a cookie, and return the cookie that the answer sets, without the cookie's attributes."""
+    with urlopen(Request(url, headers={"Cookie": cookie} if cookie else {}), timeout=PATIENCE) as answer:
+        assert answer.status == 200
+        told: str | None = answer.headers["Set-Cookie"]
+    return told and told.partition(";")[0]
 
 
 # --- The image --------------------------------------------------------------------------------------------------------
