@@ -19,11 +19,11 @@ COMPILED = (
     *("google/person", "google/person_text", "phones/book_formats", "phones/contact_list"),
 )
 # These modules stay Python: mypyc's frozen dataclasses cannot go to another process, mypyc drops parameters of
-# annotations that msgspec reads (tests/test_wire_types.py), classes of Twisted and zope cannot be compiled, and some
-# code runs only once.
+# annotations that msgspec reads (tests/test_wire_types.py), classes of Twisted and zope cannot be compiled, only code
+# that is not compiled lets other threads run (directory/interruptible), and some code runs only once.
 NOT_COMPILED = {
     *("directory/__init__", "directory/access", "directory/book", "directory/dit"),
-    *("directory/filter", "directory/naming_context", "directory/schema"),
+    *("directory/filter", "directory/interruptible", "directory/naming_context", "directory/schema"),
     *("directory/shared_books", "directory/sort", "directory/special_entries", "directory/transliteration"),
     *("ldap/__init__", "ldap/connection", "ldap/filter_text", "ldap/limits", "ldap/server", "numbers/__init__"),
     *("numbers/number", "ldap/replication/__init__", "ldap/replication/slapd"),

@@ -18,6 +18,7 @@ from typing import Final
 
 from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.entry import Entry
+from ldapgw.directory.interruptible import interruptible
 from ldapgw.directory.name_folding import MAX_SORT_NAME, sort_name
 from ldapgw.directory.packed_attributes import ATTRIBUTE_TAGS, TAG_START, attribute_tag
 from ldapgw.directory.schema import NUMBER_TYPES
@@ -43,7 +44,8 @@ def duplicate_flags(entries: Sequence[Entry]) -> bytes:
     :param entries: contacts in the order of their sort keys.
     """
     flags = bytearray(len(entries))
-    for _, group in groupby(range(len(entries)), key=lambda document: sort_name(entries[document].sort_key)):
+    groups = groupby(range(len(entries)), key=lambda document: sort_name(entries[document].sort_key))
+    for _, group in interruptible(groups):
         documents = [*group]
         if len(documents) < 2 or len({entries[document].parent.uuid_namespace for document in documents}) < 2:
             continue

@@ -26,6 +26,8 @@ from zlib import crc32
 
 import msgspec
 
+from ldapgw.directory.interruptible import interruptible
+
 T = TypeVar("T")
 
 _LENGTH: Final = 8
@@ -85,10 +87,9 @@ class RecordReader:
 
         :param code: the array's type code.
         """
-        left, found = self._length(), array(code)
-        while left > 0:
-            found.frombytes(self._file.read(min(_BLOCK, left)))
-            left -= _BLOCK
+        length, found = self._length(), array(code)
+        for start in interruptible(range(0, length, _BLOCK)):
+            found.frombytes(self._file.read(min(_BLOCK, length - start)))
         return found
 
     def _length(self) -> int:
@@ -129,8 +130,8 @@ HIGHEST: Final = "\U0010ffff"
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
-# The number of parts in which keys are sorted, by the highest four bits of their checksums.
-_PARTS, _PART_SHIFT = 16, 28
+# The number of parts in which keys are sorted, by the highest six bits of their checksums.
+_PARTS, _PART_SHIFT = 64, 26
 
 # The maximum number of keys for which a linear search is faster than a binary search.
 _FEW: Final = 16
@@ -240,17 +241,17 @@ class IndexBuilder:
         # Prefixes and terms without documents are left out: a caller may have requested the postings without adding a
         # document.
         terms = sorted(prefix for prefix, kept in prefixes.items() if kept.documents)
-        for prefix in terms:
+        for prefix in interruptible(terms):
             of_prefix = prefixes.pop(prefix)
             postings.frombytes(of_prefix.documents)
             attributes.frombytes(of_prefix.attributes)
             offsets.append(len(postings))
         others = sorted(term for term, kept in found.items() if kept.documents and term not in everywhere)
-        for term in others:
+        for term in interruptible(others):
             postings.frombytes(found.pop(term).documents)
             offsets.append(len(postings))
         checksums, key_documents = array("I"), array("I")
-        while parts:
+        for _ in interruptible(range(_PARTS)):
             keys = sorted(parts.pop(0))
             checksums.extend([key >> _BITS for key in keys])
             key_documents.extend([key & _DOCUMENT for key in keys])
@@ -431,6 +432,6 @@ def _parted(checksums: array[int]) -> tuple[array[int], int]:
     bits = max(len(checksums).bit_length() - 2, 0)
     below = _BITS - bits
     starts = array("I", [0])
-    for part in range(1, (1 << bits) + 1):
+    for part in interruptible(range(1, (1 << bits) + 1)):
         starts.append(bisect_left(checksums, part << below, starts[-1]))
     return starts, below

@@ -39,6 +39,7 @@ from ldapgw.directory.assertion import NUMBER_END
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.index import HIGHEST, Index, IndexBuilder, Postings
+from ldapgw.directory.interruptible import interruptible
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, is_number_line, is_switchboard, lines_of, number_tails
 from ldapgw.directory.packed_attributes import ALIAS_LETTER, SAME_AS_CN, attribute_tag
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
@@ -118,7 +119,7 @@ def build_index(entries: Iterable[Entry]) -> Index:
     """Index entries, in their order."""
     builder = IndexBuilder()
     indexer = _Indexer(builder)
-    for entry in entries:
+    for entry in interruptible(entries):
         builder.begin_document()
         indexer.add(entry)
     del indexer  # with the indexer alive, `build` could not free any postings

@@ -22,6 +22,7 @@ from ldapgw.directory import index_terms, query_plan
 from ldapgw.directory.dn import folded
 from ldapgw.directory.entry import PLACEHOLDER, PLACEHOLDER_ID, Entry, Parent, Selection
 from ldapgw.directory.index import Index
+from ldapgw.directory.interruptible import interruptible
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK, lines_of
 from ldapgw.directory.packed_attributes import octets_of
@@ -142,6 +143,17 @@ class _KeptMessages:
         return kept
 
 
+def _sorted_entries(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Sort entries by their sort keys; other threads may run meanwhile, because the entries are sorted in parts."""
+    parts: dict[bytes, list[Entry]] = {}
+    for entry in interruptible(entries):
+        parts.setdefault(entry.sort_key[:2], []).append(entry)
+    ordered: list[Entry] = []
+    for beginning in interruptible(sorted(parts)):
+        ordered += sorted(parts[beginning], key=_SORT_KEY)
+    return tuple(ordered)
+
+
 # The minimum number of entries that get an index.  Testing fewer entries takes a few microseconds, and an index takes
 # five times the memory of its entries.
 INDEXED_FROM = 32
@@ -189,7 +201,7 @@ class Segment:
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Segment:
         """Sort entries, and build an index if there are at least `INDEXED_FROM` entries."""
-        ordered = tuple(sorted(entries, key=_SORT_KEY))
+        ordered = _sorted_entries(entries)
         is_indexed = len(ordered) >= INDEXED_FROM
         return cls(ordered, index_terms.build_index(ordered) if is_indexed else None)
 
