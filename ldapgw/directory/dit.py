@@ -443,9 +443,10 @@ class _View:
         return self._books(self.access)
 
     def _books(self, own_access: Access) -> SearchScope:
-        """Return the scope of the shared books that the viewer sees, and of the own books of an access.
+        """Return the scope of a search in the shared books that the viewer sees and in the own books of an access.
 
-        :param own_access: the access; without own books, the scope has only the shared books.
+        :param own_access: the access whose own books are searched; if the access has no own books, only the shared
+            books are searched.
         """
         directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)

@@ -121,7 +121,7 @@ def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
     One variant is the text with its punctuation.  Only a query without letters and digits, such as "@" or "&", looks
-    for the variant (`query_variants`).  To save memory, a placeholder replaces the variant's letters and digits.
+    for this variant (`query_variants`).  To save memory, a placeholder replaces the variant's letters and digits.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))

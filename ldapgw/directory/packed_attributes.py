@@ -27,8 +27,8 @@ ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, numb
 # The letter that stands for aliases.  An alias is a name that finds an entry without being shown, and belongs to no
 # attribute.
 ALIAS_LETTER: Final = "@"
-# The placeholders for a display name that equals cn.  A character takes the place of the display name's search text,
-# and an octet takes the place of the display name's SET.
+# If the display name equals cn, `SAME_AS_CN` takes the place of the display name's search text, and `_SAME_SET` takes
+# the place of the display name's SET.
 SAME_AS_CN: Final = "\x1d"
 _SAME_SET: Final = SAME_AS_CN.encode()
 

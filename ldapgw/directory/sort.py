@@ -3,9 +3,8 @@
 
 The *rank* of an entry is a short string of octets by which entries are sorted.  A rank has two parts.  The first part
 holds the values of the sort keys, one after the other, and then the key of the entry's match.  The first part is cut at
-`LONGEST` octets, so that a paged search can send the rank of its last entry to the client.  The second part is the
-entry's tiebreaker, so that no two ranks are equal.  Entries whose ranks have equal first parts are sorted by their
-tiebreakers.
+`LONGEST` octets, because a paged search sends the rank of its last entry to the client.  The second part is the entry's
+tiebreaker, so that no two ranks are equal.  Entries whose ranks have equal first parts are sorted by their tiebreakers.
 
 If the tenant's matching is lenient, text is sorted as people sort names, and a text without letters comes last.
 Otherwise text is sorted by the rules of RFC 4517.
@@ -46,7 +45,7 @@ _RANKED: Final = 32
 _MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-# The octets that stand for a missing value in a sort key, in ascending order (False) and in reverse order (True).
+# The octet that stands for a missing value in a rank, in ascending order (False) and in reverse order (True).
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
 # The attributes that hold the whole name.  Entries are sorted by the whole name if the client requests no sort key.
@@ -71,7 +70,7 @@ class Unsortable(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A sort key (RFC 2891 1.1): an attribute, an ordering rule (None: the attribute's own rule), and a direction."""
+    """A sort key (RFC 2891 1.1): an attribute, a rule (None for the attribute's own rule), and a direction."""
 
     attribute: str
     rule: str | None = None

@@ -177,7 +177,7 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 
     One word begins with a string of `one`, and the second word begins with a string of `other`.
 
-    :returns: the query.  None if a string may be within a word, if a string is too short, or if there are too many
+    :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
     """
     if len(one) == 1 == len(other):  # nearly all words have one spelling
@@ -223,8 +223,9 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 def _beginning(string: str) -> str:
     """Return the first letters of a required string, from which the term for a pair of words is made.
 
-    :returns: the first `PAIRED` letters of the string's first word.  Empty if the word has fewer letters.  Also empty
-        if no blank precedes the word, because the string may then begin in the middle of a word.
+    :returns: the first `PAIRED` letters of the string's first word.  The result is empty if the word has fewer letters.
+        The result is also empty if no blank precedes the word, because the string may then begin in the middle of a
+        word.
     """
     letters = string[1 : PAIRED + 1]
     return letters if string[0] == " " and len(letters) == PAIRED and " " not in letters else ""
@@ -308,7 +309,7 @@ def _trigrams_query(group: str, letters: str) -> Query:
 
 
 def _digits_query(string: str) -> Query:
-    """Return the query that finds a number if one of the number's forms may contain the given string."""
+    """Return the query for numbers of which one form may contain a string."""
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
