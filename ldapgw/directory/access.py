@@ -84,7 +84,7 @@ class SeenBook(NamedTuple):
 
     @property
     def is_label(self) -> bool:
-        """Return whether the viewer sees only the contacts with the shared label, below the label's entry."""
+        """Return whether the viewer sees only the branch of the shared label."""
         return self.access is not BookAccess.OWN and self.book.shared_label != ""
 
 

@@ -110,9 +110,9 @@ _STRINGS: Final = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Famil
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
-    """Decode an assertion value from UTF-8; return None if the value is not UTF-8.
+    """Decode an assertion value from UTF-8; return None if the value cannot be decoded.
 
-    :param lenient: whether to decode a value that is not UTF-8 from ISO 8859-1, which old phones send.
+    :param lenient: whether a value that is not UTF-8 is decoded from ISO 8859-1, which old phones send.
     """
     try:
         return value.decode("utf-8")
@@ -335,7 +335,7 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 
 
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
-    """Return the assertion that one value contains a string of each set, each in a different word of the value.
+    """Return the assertion that one value contains, in different words, a string of each set.
 
     :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Searched words that
         begin with the same letter always have to be in one line.
@@ -389,9 +389,9 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string; leave out a word that begins with another first word.
+    """Return the first word of each string, without words that begin with another of these words.
 
-    At a given position of a text, at most one of the returned words can match.
+    So at most one of the returned words can match at a given position of a text.
     """
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
@@ -658,7 +658,7 @@ def _find_end(part: _Part, line: str, position: int) -> int:
     :param position: the earliest position at which the match may begin.
     """
     if part.on_keys:
-        line = name_folding.on_keys(line)  # the converted line has the same length
+        line = name_folding.on_keys(line)  # a converted line has the same length, so positions stay right
     matches = ((line.find(string, position), len(string)) for string in part.strings)
     return min((start + length for start, length in matches if start >= 0), default=-1)
 

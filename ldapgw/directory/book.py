@@ -453,7 +453,7 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
     """Return the position of each entry among all entries of the segments; the keys are the entries' uids.
 
-    A deleted entry has a position too, but is not in the result.
+    The positions also count deleted entries, but the result has no position of a deleted entry.
 
     :param form: the book's segments with contact entries, or the book's segments with number entries.
     """

@@ -38,7 +38,7 @@ class PhoneAccess:
     next_password_hash: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
-        return f"<PhoneAccess {self.name}>"  # a log must not contain the hashes
+        return f"<PhoneAccess {self.name}>"  # the hashes are left out, because the text may get into a log
 
 
 class Freshness(Enum):
@@ -69,8 +69,8 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar successor: the bind DN that the same phone has now, which differs from `dn` if the phone was renamed.  Empty
-        if the phone was removed or has another owner.
+    :ivar successor: the bind DN that the same phone has now, which differs from `dn` if the phone was renamed.  The DN
+        is empty if the phone was removed or has another owner.
     """
 
     dn: str

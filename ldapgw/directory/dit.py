@@ -79,7 +79,7 @@ class Directory:
     )
 
     def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
-        """Prepare the books for all searches, because there may be a thousand books."""
+        """Prepare the books once for all searches, because there may be a thousand books."""
         by_name: dict[str, list[Book]] = {}
         for book in self.books:
             by_name.setdefault(folded(book.name), []).append(book)

@@ -331,7 +331,7 @@ class Entry:
         self.sort_key = sort_key
 
     def __repr__(self) -> str:
-        # The description has no names or numbers, because a log must not contain names or numbers.
+        # The text has no names and no numbers, because the text may get into a log.
         return f"<Entry of {len(self._values)} octets>"
 
     @property

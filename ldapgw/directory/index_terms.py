@@ -115,7 +115,7 @@ _GROUPS[ALIAS_LETTER] = "N"
 
 
 def build_index(entries: Iterable[Entry]) -> Index:
-    """Index entries, in their order."""
+    """Build the index of entries; the order of the entries gives the document numbers."""
     builder = IndexBuilder()
     indexer = _Indexer(builder)
     for entry in entries:

@@ -323,7 +323,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
-    Counting reads no postings, so a condition with many documents takes no more time.
+    The postings of all other conditions are only counted, so conditions with many documents take no more time.
     """
     if isinstance(query, AndQuery):
         _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])

@@ -344,7 +344,7 @@ def configure_aliases(aliases: Mapping[str, str]) -> None:
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or else the type itself."""
+    """Return the subtypes of a type (RFC 4512 2.5.1); if the type has no subtypes, return the type itself."""
     return _SUBTYPES[kind.name]
 
 

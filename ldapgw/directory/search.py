@@ -256,7 +256,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
-            wanted = 0  # if there are no rows, the next pass reads more matches
+            wanted = 0  # only a pass without rows makes the next pass larger
         parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
         for part in parts:
             if part is None:
@@ -402,7 +402,7 @@ class _SegmentMatches:
             documents = self.read(limit if self._predicate is None else min(limit, left))
             left -= self.looked
             if not found and (self.exhausted or len(documents) >= PAGE_SIZE):
-                return documents  # not copied, because a page is sent unchanged
+                return documents  # a whole page is sent as it is, so the list is not copied
             found += documents
         self.found = found[limit:]
         return found[:limit]
@@ -421,7 +421,7 @@ class _SegmentMatches:
         predicate = self._predicate
         deleted, entries = self.segment.deleted, self.segment.entries
         if predicate is None and deleted and at < len(candidates):
-            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # only whole pages are taken
+            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # the last of the taken candidates ends a page
         documents = candidates[at : at + size]
         self.looked = 1 if predicate is None else len(documents)
         self._at = at + size

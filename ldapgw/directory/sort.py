@@ -302,7 +302,7 @@ def _joined(functions: list[Lines]) -> Lines:
 
 
 def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - the boolean comes from a table
-    """Return the octets of the least value, with an end marker.  An absent value sorts last (RFC 2891 2.2)."""
+    """Return the part of a rank that sorts by the least value; without values, the entry sorts last (RFC 2891 2.2)."""
     if not lines:
         return _NO_VALUE[reverse]
     value = min(lines)[:_MAX_CHARACTERS].encode("utf-8", "surrogatepass").replace(b"\0", b"\1")
