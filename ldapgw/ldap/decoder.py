@@ -337,8 +337,8 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
-# The decoded form of a filter of an unknown kind: a match with an unknown matching rule is Undefined, as RFC 4511
-# 4.5.1.7 demands.  Later versions of the protocol may add kinds of filters, with context-specific tags.
+# A filter of an unknown kind is decoded as a match with an unknown matching rule, because RFC 4511 4.5.1.7 demands that
+# both are Undefined.  Later versions of the protocol may add kinds of filters, with context-specific tags.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
 
 

@@ -109,7 +109,7 @@ class FastAnswer:
 # the search has found more entries than the answer may have; and whether all messages are plain (`is_plain` in
 # `set_message_id`).
 _Found = tuple[bytes, int, bool, bool]
-# The slow path has to answer.
+# The value that is returned in place of a result if the slow path has to answer.
 _NOTHING: Final[_Found] = (b"", -1, False, False)
 
 
@@ -223,7 +223,7 @@ class FastPath:
         spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
         messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, spent)
         if entries < 0:
-            if spent is not None:  # the slow path searches again
+            if spent is not None:  # the slow path searches again, and takes the numbers from the budget again
                 spent.give_back(spent.count)
             return None
         code, first, last = _MORE if has_more else _DONE

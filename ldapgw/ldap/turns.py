@@ -39,7 +39,7 @@ _LEAST: Final = 0.00005
 # The gateway's own work is queued under this name, in place of a login or network.
 _OWN: Final = ""
 
-# A function that schedules another function for the end of the current turn, or for the next turn.
+# A function that schedules the call of another function at the end of the current turn, or in the next turn.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
 # A function that waits for the turn of a login or a network (`TurnScheduler.turn_of`).
 TurnOf = Callable[[str], Awaitable[None]]
