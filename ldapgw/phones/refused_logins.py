@@ -481,7 +481,8 @@ _USUAL_WORDS: Final = frozenset(
     verkauf vertrieb werkstatt zentrale zimmer
     """)
 )
-# A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
+# A part of a name: a word with a number of three digits at most, or a number.  Four digits are not allowed after a
+# word, because the digits may be the year in a password.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
 # A known word with at least this many letters may be followed by a few more letters.
