@@ -192,7 +192,6 @@ class FlagReader:
         self._names: dict[str, dict[bytes, list[str]]] = {}
 
     def flags(self, entry: Entry) -> ContactFlags:
-        """Return the flags of an entry."""
         labels = self._labels(entry)
         if not labels.named:
             return self.marks(entry)

@@ -75,8 +75,8 @@ _NUMBER_LOOKS: Final = 3
 _NUMBER: Final = Family.NUMBER
 
 
-# A complete telephone number that a filter names outside of a NOT.  The tuple holds three values: the attributes that
-# may have the number; the assertion that a value is the number; and the query that finds candidates.
+# A complete telephone number that a filter names outside of a NOT.  The tuple holds the attributes that may have the
+# number, the assertion that a value is the number, and the query for candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 

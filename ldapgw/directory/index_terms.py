@@ -19,11 +19,11 @@ The first letter of a term says its group:
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
-A *prefix* is made from a word in a name or an organization: the number 1, 2 or 3, and then at most as many letters from
-the beginning of the word.  For example, the word "max" has the prefixes "1m", "2ma" and "3max".  `WORD_BITS` tell in
-which attributes a word begins with these letters, and `VALUE_BITS` tell in which attributes a value begins with these
-letters.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of companies' numbers
-(`ldapgw.directory.caller_id`).
+A *prefix* is made from a word in a name or an organization.  The prefix is the number 1, 2 or 3, followed by at most as
+many letters from the beginning of the word.  For example, the word "max" has the prefixes "1m", "2ma" and "3max".
+`WORD_BITS` tell in which attributes a word begins with these letters, and `VALUE_BITS` tell in which attributes a value
+begins with these letters.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of
+companies' numbers (`ldapgw.directory.caller_id`).
 
 Only this module and `term_queries` know the form of terms.
 """

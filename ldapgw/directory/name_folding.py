@@ -452,8 +452,7 @@ def contact_sort_key(
 def container_sort_key(name: str, identity: str, parent_key: bytes = b"") -> bytes:
     """Return the sort key of a book or a label.
 
-    :param parent_key: the sort key of the book to which a label belongs, so that the label sorts after its book; empty
-        for a book.
+    :param parent_key: for a label, the sort key of its book, so that the label sorts after the book; empty for a book.
     """
     return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
 

@@ -238,7 +238,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
     """Sort the matches of a search; yield None after each slice of work.
 
     :param matches: matches, and None after each slice of work.
-    :param after: the rank of the last entry to leave out; empty if no entry is left out.
+    :param after: a rank; all entries up to this rank are left out.  Without a rank (empty), all entries are returned.
     :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
     ranking = Ranking()

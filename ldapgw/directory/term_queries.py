@@ -46,8 +46,8 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType
 from ldapgw.numbers import phone_number
 
-# The maximum number of words that are looked up for a text; also the maximum number of trigrams that are looked up for
-# a word.  Further lookups would exclude hardly any entries.
+# For a text, at most this many words are looked up.  For a word, at most this many trigrams are looked up.  Further
+# lookups would exclude hardly any entries.
 _MAX_LOOKUPS: Final = 8
 # The maximum number of pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16

@@ -6,7 +6,7 @@ message that claims to have 2 GiB costs no memory.  The time for splitting is li
 
 `decode` is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
-becomes a `Rejected` request, which is answered with a result that gives the reason.
+becomes a `Rejected` request.  The answer to such a request is a result with the reason.
 
 A table has a decoding function for each kind of filter.  The depth of a filter and the number of its terms are bounded,
 so that recursive functions may walk the filter.

@@ -84,7 +84,7 @@ class AnsweringControl:
 
 @dataclass(frozen=True, slots=True)
 class RequestedControls:
-    """The controls of a search request that apply; the field of a missing control is None."""
+    """The controls that apply to a search; the field of a missing control is None."""
 
     sort: ServerSideSort | None = None
     page: PagedResults | None = None
@@ -154,7 +154,6 @@ class ControlledSearch:
                 yield ResultBatch(Segment((entry,)), (0,), b"", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """Return the controls of the SearchResultDone."""
         if result.code not in _SENT_CODES | _FAILED_CODES:
             return ()
         controls = self._sort_responses(result)

@@ -168,7 +168,7 @@ class Lane(Generic[_W]):
 
 
 class TurnScheduler:
-    """The scheduler, which decides which requests are served in which turn.
+    """The scheduler, which decides in which turn a request is served.
 
     With the scheduler, a gateway answers 21 % more reverse look-ups a second (``scripts/bench parts``).
 

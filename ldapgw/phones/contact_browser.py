@@ -146,7 +146,6 @@ def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
 
 
 def book_key(entry: Entry, context: NamingContext) -> str:
-    """Return the key of a contact's book."""
     return entry.parent.uuid_namespace.removeprefix(f"{context.name}/").partition("/")[0]
 
 

@@ -260,7 +260,6 @@ class SynchronizationResponse:
         return None
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """Return the controls of the SearchResultDone."""
         if result is not SUCCESS:
             return ()
         return (sync_done(self._cookie.at(self._seen), refresh_deletes=self._is_delta),)

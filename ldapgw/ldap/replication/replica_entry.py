@@ -166,8 +166,8 @@ class ReplicaEntry:
 class ContainerEntry(ReplicaEntry):
     """The entry of a tenant, a book or a label.
 
-    :ivar sharing: the value of businessCategory, which says with whom the container is shared; empty if the entry has
-        no such value.
+    :ivar sharing: the value of businessCategory, which says with whom the container is shared; empty without such a
+        value.
     """
 
     __slots__ = ("_depth", "sharing")

@@ -164,8 +164,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if the
         labels are the phone's own words.
-    :ivar attribute_fields: for phones that take a file: the fields that name attributes, for entry by hand; the labels
-        are texts of ldapgw.
+    :ivar attribute_fields: the fields for attributes, for people who set up a phone without its file; the labels are
+        texts of ldapgw.
     :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
         is known, or if the phones have no TLS.
     :ivar unverified: the keys of the file that no source confirms, or a few words about the keys.
@@ -215,7 +215,6 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def media_type(self) -> str:
-        """Return the media type of the file."""
         return _MEDIA_TYPES[self.format]
 
     @property
@@ -225,7 +224,6 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def setup_steps(self) -> tuple[SetupStep, ...]:
-        """Return the setup steps."""
         confirmed = {number for source in self.sources for number in source.steps}
         return tuple(SetupStep(number, message, number in confirmed) for number, message in enumerate(self.steps, 1))
 
