@@ -167,8 +167,8 @@ class _Word:
 class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
-    Mutable: the postings of the words, texts and trigrams that were indexed last.  Many words were indexed shortly
-    before, because many entries share words, and entries are indexed in the order of their names.
+    Mutable: the cached postings of words, texts and trigrams.  A word is often in the cache, because many entries share
+    words, and entries are indexed in the order of their names.
     """
 
     __slots__ = ("_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")

@@ -31,7 +31,7 @@ from ldapgw.ldap.limits import SLICE, TURN
 # answers, which take some 0.2 ms.
 _MAX_UNSENT: Final = 16
 # The maximum number of unfinished requests of a login or network that are continued in rotation.  Other requests wait
-# as octets.  Otherwise, hundreds of prepared filters with many terms would be half a million objects, and a garbage
+# as octets, because hundreds of prepared filters with many terms would be half a million objects, and a garbage
 # collection would take 0.2 s.
 _MOST_BEGUN: Final = 8
 # The least time in seconds that a worker gets.

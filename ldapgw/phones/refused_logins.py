@@ -47,7 +47,7 @@ from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_passwor
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.worker import Store
 
-# The seconds after which noted refusals are judged, so that a page shows a refused login at most this much later.
+# Noted refusals are judged at intervals of this many seconds, so a page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
 # The minimum number of seconds between two writes for one phone, and between two writes for all clients that cannot
 # connect (`ldapgw.store.unfit_clients`).
