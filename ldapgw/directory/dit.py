@@ -458,7 +458,7 @@ class _View:
         own: list[Segment] = []
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
-                continue  # the book is among the shared books
+                continue  # the book is already among the shared books
             # If the book's label is shared with the viewer too, the scope already has the containers of the shared
             # part.  Only the other containers of the book are added.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())

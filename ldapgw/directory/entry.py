@@ -376,7 +376,7 @@ class Entry:
                 found[name] = ()
             elif (
                 formatter is None and len(packed) > 3 and packed[3] == len(packed) - 4
-            ):  # most sets have one short value
+            ):  # most sets have one short value and take this shortcut
                 found[name] = (packed[4:].decode("utf-8", "replace"),)
             else:
                 found[name] = self._texts(name, packed, formatter)

@@ -166,8 +166,8 @@ def _closed_address(text: str, *, stored: bool) -> list[str]:
 def _ascii_address(text: str) -> tuple[str, ...]:
     """Return the variants of an e-mail address of ASCII characters without blanks, as nearly all addresses are.
 
-    The function takes half the time of the general code.  The variants are the same, but there may be one more variant
-    for an address whose local part or domain has no letters or digits.
+    The function takes half the time of the general code.  The variants are the same, except that an address whose local
+    part or domain has no letters or digits may have one more variant.
     """
     local, _, domain = text.partition("@")
     local, domain = local.translate(_SIMPLE), _words(domain.translate(_SIMPLE).replace(_JOINT, " "))

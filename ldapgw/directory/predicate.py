@@ -120,7 +120,7 @@ class TaggedTextPredicate(Predicate):
                 if test(tagged):
                     return True
                 is_name = is_name or tag in NAME_TAGS
-        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # aliases are last in the text
+        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # the aliases are the last part of the text
         return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 

@@ -299,7 +299,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = []
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
-            at, end = end, end + 2 * (wanted - len(documents))  # nearly all candidates match
+            at, end = end, end + 2 * (wanted - len(documents))  # nearly all candidates match, so few more are tested
         further = _LOOKS // prepared.cost
         if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
             candidates, has_more = query_plan.first_documents(query, index, entries, further)
@@ -484,7 +484,7 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows only the first matches
+        if len(kept) >= _MERGED:  # a phone shows only the first matches, so the caller may need no more
             yield kept
             kept = []
     yield kept

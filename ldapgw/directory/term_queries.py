@@ -69,7 +69,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
         return _several_query(group, kind, required)
-    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string
+    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string and take this shortcut
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
 
@@ -83,7 +83,7 @@ def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
         return None
-    if len(texts) == 1:  # nearly all assertions have one text
+    if len(texts) == 1:  # nearly all assertions have one text and take this shortcut
         return _prefix_query(kinds, texts[0])
     queries: list[Query] = []
     for text in texts:
@@ -180,7 +180,7 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
     """
-    if len(one) == 1 == len(other):  # nearly all words have one spelling
+    if len(one) == 1 == len(other):  # nearly all words have one spelling and take this shortcut
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
         if not beginning or not next_beginning:
             return None
