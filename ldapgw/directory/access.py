@@ -84,7 +84,7 @@ class SeenBook(NamedTuple):
 
     @property
     def is_label(self) -> bool:
-        """Return whether the viewer sees only the contacts with the shared label, below the label's entry."""
+        """Return whether the viewer sees only the branch of the shared label."""
         return self.access is not BookAccess.OWN and self.book.shared_label != ""
 
 
@@ -107,8 +107,8 @@ class TenantViewer(NamedTuple):
         :param books: the keys of the accounts' books in order.
         :param address: the address of the first account.  The address is also the name of the account's book.
         """
-        # A configured group names its accounts by their addresses, and a Google Group names its accounts by the keys of
-        # their books.
+        # For a configured group, `groups` holds the addresses of the accounts.  For a Google Group, `groups` holds the
+        # keys of the accounts' books.
         names = {folded(address), *books[:1]} - {""}
         return cls(books, tuple(group for group, members in context.groups.items() if not names.isdisjoint(members)))
 
@@ -124,9 +124,10 @@ class TenantViewer(NamedTuple):
         return BookAccess(sharing.value)
 
     def access_to_rest(self, book: Book) -> BookAccess:
-        """Return the reason why the viewer does not see some contacts of another owner's book, or does not see any.
+        """Return the access to the contacts of another owner's book that the viewer does not see.
 
-        If the viewer sees the contacts with the shared label, the other contacts are private.
+        If the book is hidden, the result is the access to the book.  If the viewer sees the contacts with the shared
+        label, the result is `BookAccess.PRIVATE`, because the other contacts are private.
         """
         access = self.access_to(book.key, book.sharing)
         return access if access.is_hidden else BookAccess.PRIVATE
@@ -184,8 +185,9 @@ class ReplicatedBranch(NamedTuple):
 
     :ivar has_contacts: true if the replica holds the branch's contacts; false if the replica holds only the branch's
         own entry.
-    :ivar sharing: the value of the contacts' `Sharing`.  A replica that holds all books derives access rules from the
-        value.  Empty if the contacts are not shared, or if the replica holds only books that everybody sees.
+    :ivar sharing: the value of the contacts' `Sharing`; a replica that holds all books derives access rules from the
+        value.  The value is empty if the contacts are not shared, or if the replica holds only books that everybody
+        sees.
     """
 
     branch: Book | Label
@@ -198,8 +200,8 @@ class ReplicaAccess(NamedTuple):
 
     :ivar private: true if the replica holds all books; false if the replica holds only the books that are shared with
         everybody.
-    :ivar extra_values: whether entries have further values for servers that match literally: numbers in other formats,
-        and folded names.
+    :ivar extra_values: whether entries also have the numbers in other formats, and the folded names, for a server that
+        compares values literally.
     """
 
     tenant: str

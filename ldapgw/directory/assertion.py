@@ -46,10 +46,10 @@ class Assertion:
     The class is no frozen dataclass, because creating an object of a frozen dataclass is slow.
 
     :ivar required: sets of strings; a search text that passes contains at least one string of each set.
-    :ivar value_range: a least and a greatest line; a search text that passes has a line between the two lines.  None if
-        the assertion has no bounds.
+    :ivar value_range: a least and a greatest line; a search text that passes has a line between the two lines.  The
+        range is None if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: true if the search text of a single value passes as soon as the text contains a string of each
+    :ivar anywhere: true if the search text of a single value passes whenever the text contains a string of each
         required set, in any order and in any line.
     """
 
@@ -110,9 +110,9 @@ _STRINGS: Final = frozenset((Family.TEXT, Family.IDENTIFIER, Family.EXACT, Famil
 
 
 def text_of(value: bytes, *, lenient: bool) -> str | None:
-    """Decode an assertion value from UTF-8; return None if the value is not UTF-8.
+    """Decode an assertion value from UTF-8; return None if the value cannot be decoded.
 
-    :param lenient: whether to decode a value that is not UTF-8 from ISO 8859-1, which old phones send.
+    :param lenient: whether a value that is not UTF-8 is decoded from ISO 8859-1, which old phones send.
     """
     try:
         return value.decode("utf-8")
@@ -186,7 +186,7 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
         stored = [number_of(line) for line in lines_of(search_text)]
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
-        if not readings:  # parsed only now, because parsing is slow
+        if not readings:  # the text is parsed only here, because parsing is slow
             readings.extend(phone_number.readings(text, context.region, context.outside_line, context.area_code))
         return any(phone_number.matches_any_reading(number, readings) for number in stored)
 
@@ -335,7 +335,7 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 
 
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
-    """Return the assertion that one value contains a string of each set, each in a different word of the value.
+    """Return the assertion that one value contains, in different words, a string of each set.
 
     :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Searched words that
         begin with the same letter always have to be in one line.
@@ -345,8 +345,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     # Searched words with the same initial have to be in one line.  Otherwise two variants of a single word of the value
     # could match two searched words.
     alike = [_Words(group) for group in _with_a_shared_letter(words)] if in_any_spelling else []
-    # The list is filled when a search text with several values is tested for the first time.  Few searches come to such
-    # a search text.
+    # The list is filled only when a search text with several values is tested, because few searches test such a text.
     of_a_line: list[_Words] = []
 
     def test(search_text: str) -> bool:
@@ -390,9 +389,9 @@ class _Words:
 
 
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
-    """Return the first word of each string; leave out a word that begins with another first word.
+    """Return the first word of each string, without words that begin with another of these words.
 
-    At a given position of a text, at most one of the returned words can match.
+    So at most one of the returned words can match at a given position of a text.
     """
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):
@@ -404,7 +403,7 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
     """Group searched words that share an initial; leave out all other words.
 
-    A searched word has an initial for each word in each of its alternatives.
+    A searched word can have several initials, because each of its alternatives can have several words.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # the words of most names share no initial
@@ -485,14 +484,14 @@ def _keypad_words(digits: str, after: str) -> list[Alternatives]:
 
 
 def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
-    """Return the assertion that a line of the search text, in keypad digits, has all words of one list.
+    """Return the assertion that a line of the search text on the keys has all words of one of several lists.
 
     :param readings: a list of words for each way to split the typed digits into words.  A match with one list is
         enough.
     """
     tests = [_in_any_order([(word,) for word in words], in_any_spelling=False).test for words in readings]
-    # The n-th set of required strings holds the n-th word of each list.  If a list has fewer words, its last word is
-    # used.
+    # The n-th set of required strings holds the n-th word of each list.  If a list has fewer than n words, the set
+    # holds the last word of the list.
     required = [
         tuple(dict.fromkeys([ON_KEYS + words[min(at, len(words) - 1)] for words in readings]))
         for at in range(max(map(len, readings)))
@@ -516,13 +515,15 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
     punctuation: list[_Part] = []
     after = ""
     for at, text in enumerate(texts):
-        # One blank cannot both end a part and begin the next part.
+        # If the previous part ends with a blank, no blank precedes this part, because two parts cannot match the same
+        # blank.
         before = " " if at == 0 or (text[:1].isspace() and after != " ") else ""
         after = " \n" if at == last else " " if text[-1:].isspace() else ""
         digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
         if digits:
             strings = [before + reading + after for reading in name_folding.keypad_readings(digits)]
-            # No line of keypad digits contains two blanks in a row.
+            # A string with two blanks in a row is left out, because no line of keypad digits contains two blanks in a
+            # row.
             parts.append(_Part(tuple([string for string in strings if "  " not in string]), on_keys=True))
         elif forms := name_folding.letter_variants(text, at < last and not after):
             parts.append(_Part(tuple([before + form + after for form in forms])))
@@ -535,9 +536,9 @@ def _text_parts(kind: AttributeType, texts: Sequence[str]) -> Assertion:
 def _number_parts(texts: Sequence[str], context: NamingContext) -> Assertion:
     """Return the assertion that one form of a number contains the parts in their order.
 
-    If a star precedes a single part of at least `SHORTEST_PUBLIC` digits, the part may also be a number in another
-    form.  For example, ``*00497736123`` also matches +497736123.  If a star follows too, the part may also be the
-    beginning of a number in another form.  For example, ``*00497736*`` also matches +497736123.
+    If the only part follows a star and has at least `SHORTEST_PUBLIC` digits, the part may also be a number in another
+    form.  For example, ``*00497736123`` also matches +497736123.  If another star follows the part, the part may also
+    be the beginning of a number in another form.  For example, ``*00497736*`` also matches +497736123.
     """
     if context.strip:
         texts = [dial_string.without_affixes(text, context.strip) for text in texts]
@@ -657,7 +658,7 @@ def _find_end(part: _Part, line: str, position: int) -> int:
     :param position: the earliest position at which the match may begin.
     """
     if part.on_keys:
-        line = name_folding.on_keys(line)  # the converted line has the same length
+        line = name_folding.on_keys(line)  # a converted line has the same length, so positions stay right
     matches = ((line.find(string, position), len(string)) for string in part.strings)
     return min((start + length for start, length in matches if start >= 0), default=-1)
 

@@ -271,8 +271,8 @@ def _with_changes(
     contact_entries: list[Entry] = []
     number_entries: list[Entry] = []
     labelled = []
-    # The loop keeps no contact, because there may be a million contacts.  If `stored` is an iterator, each contact is
-    # freed once its entries are made.
+    # There may be a million contacts.  If `stored` is an iterator, the memory of each contact is freed once its entries
+    # are made, because the loop keeps no contact.
     for contact in stored:
         entries = factory.entries_of(contact)
         contact_entries += entries.contact
@@ -442,7 +442,7 @@ def _entries(segment: Segment) -> Iterator[Entry | None]:
 def _records(segment: Segment) -> Iterator[EntryRecord]:
     """Yield the entries' records in order.
 
-    The record of a deleted entry holds only the sort key of the entry in front, so that the sort keys stay in order.
+    The record of a deleted entry holds only the sort key of the previous entry, so that the sort keys stay in order.
     """
     sort_key = b""
     for entry in _entries(segment):
@@ -453,7 +453,7 @@ def _records(segment: Segment) -> Iterator[EntryRecord]:
 def _references(form: Sequence[Segment]) -> Mapping[bytes, int]:
     """Return the position of each entry among all entries of the segments; the keys are the entries' uids.
 
-    A deleted entry has a position too, but is not in the result.
+    The positions also count deleted entries, but the result has no position of a deleted entry.
 
     :param form: the book's segments with contact entries, or the book's segments with number entries.
     """

@@ -217,7 +217,8 @@ def find_switchboards(
 def _beginnings(numbers: Iterable[str]) -> Sequence[str]:
     """Return the beginnings that a caller's number may share with the numbers of a company, the longest first.
 
-    The result includes each complete number, because a network may signal a company's number without the extension.
+    The result includes each complete number, because a network may signal only the company's number, without an
+    extension.
     """
     beginnings = {
         number[: len(number) - digits]

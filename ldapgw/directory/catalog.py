@@ -38,7 +38,7 @@ class PhoneAccess:
     next_password_hash: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
-        return f"<PhoneAccess {self.name}>"  # a log must not contain the hashes
+        return f"<PhoneAccess {self.name}>"  # the hashes are left out, because the text may get into a log
 
 
 class Freshness(Enum):
@@ -69,8 +69,8 @@ class Snapshot:
 class EndedLogin(NamedTuple):
     """A login whose sessions have to end, because the login is gone or changed.
 
-    :ivar successor: the bind DN that the same phone has now, which differs from `dn` if the phone was renamed.  Empty
-        if the phone was removed or has another owner.
+    :ivar successor: the bind DN that the same phone has now, which differs from `dn` if the phone was renamed.  The DN
+        is empty if the phone was removed or has another owner.
     """
 
     dn: str
@@ -140,8 +140,8 @@ class Catalog:
         """Return the viewer who binds with a name and a password, or None if the name or the password is wrong.
 
         A refusal must not tell by its duration whether the name exists.  So the password of an unknown login is hashed
-        too.  If a phone has a next password, a wrong password takes a second hash.  The server also delays each
-        refusal, which hides the difference.
+        too.  If a phone has a next password, a wrong password is hashed twice.  The server delays each refusal, and the
+        delay hides the time of the second hash.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :param over_tls: see `PhoneBind`.
@@ -185,8 +185,8 @@ class Catalog:
 
     def _see(self, login: PhoneAccess, address: str, password_hash: str, *, over_tls: bool) -> None:
         seen = self._seen.get(login.name)
-        # A login with the next password stays in `_seen` until `take_seen_phones` returns the login, because the store
-        # then ends the old password.  A later login with the old password must not replace the login in `_seen`.
+        # When `take_seen_phones` returns a login with the next password, the store ends the old password.  Until then,
+        # a later login with the old password must not replace the login in `_seen`.
         if seen is None or seen.password_hash != login.next_password_hash or not login.next_password_hash:
             self._seen[login.name] = PhoneBind(address, password_hash, self._now(), over_tls)
 
@@ -196,7 +196,7 @@ class Catalog:
         return Viewer(access=access) if access else NOBODY
 
     def take_seen_phones(self) -> Mapping[str, PhoneBind]:
-        """Return, by name, the last login of each phone since the last call."""
+        """Return the last login of each phone since the last call; the keys are the phones' names."""
         seen, self._seen = self._seen, {}
         self._last_seen |= seen
         return seen

@@ -79,7 +79,7 @@ class Directory:
     )
 
     def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
-        """Prepare the books for all searches, because there may be a thousand books."""
+        """Prepare the books once for all searches, because there may be a thousand books."""
         by_name: dict[str, list[Book]] = {}
         for book in self.books:
             by_name.setdefault(folded(book.name), []).append(book)
@@ -192,7 +192,6 @@ class FlagReader:
         self._names: dict[str, dict[bytes, list[str]]] = {}
 
     def flags(self, entry: Entry) -> ContactFlags:
-        """Return the flags of an entry."""
         labels = self._labels(entry)
         if not labels.named:
             return self.marks(entry)
@@ -443,9 +442,10 @@ class _View:
         return self._books(self.access)
 
     def _books(self, own_access: Access) -> SearchScope:
-        """Return the scope of the shared books that the viewer sees, and of the own books of an access.
+        """Return the scope of a search in the shared books that the viewer sees and in the own books of an access.
 
-        :param own_access: the access; without own books, the scope has only the shared books.
+        :param own_access: the access whose own books are searched; if the access has no own books, only the shared
+            books are searched.
         """
         directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)
@@ -458,7 +458,7 @@ class _View:
         own: list[Segment] = []
         for book in directory.own_books(own_access):
             if book.sharing in browsed and not book.shared_label:
-                continue  # the book is among the shared books
+                continue  # the book is already among the shared books
             # If the book's label is shared with the viewer too, the scope already has the containers of the shared
             # part.  Only the other containers of the book are added.
             shown = set(book.shared_containers.entries if book.sharing in browsed else ())

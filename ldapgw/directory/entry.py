@@ -69,11 +69,11 @@ class Parent(Protocol):
 
     @property
     def precedence(self) -> int:
-        """Return the precedence; if a person has two entries, the entry with the lower precedence is shown."""
+        """Return a number that decides which entry of a person is shown: the entry with the lowest number."""
 
     @property
     def own_precedence(self) -> int:
-        """Return the precedence of the entries if the viewer owns the book."""
+        """Return the number that replaces `precedence` if the viewer owns the book."""
 
     def entry_dn(self, uid: bytes) -> bytes:
         """Return the DN of an entry, in UTF-8."""
@@ -201,7 +201,7 @@ _COPIED: Final = tuple(kind for kind in NUMBER_TYPES if kind.name != TELEPHONE_N
 RequestedAttribute = tuple[bytes, str]
 
 
-# The largest number of parsed selections in the cache, and the largest number of characters of a cached selection.
+# The cache holds at most `_MAX_CACHED` parsed selections, each of at most `_LONGEST_CACHED` characters.
 _MAX_CACHED, _LONGEST_CACHED = 256, 512
 
 
@@ -215,9 +215,9 @@ class Selection:
     :ivar all_user: whether all user attributes are selected, except binary attributes (``*``, or an empty selection).
     :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected.  Messages with photos are not cached, because photos are large.
-    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only
-        telephoneNumber is also a value of such an attribute, the entry is returned without telephoneNumber.  The phone
-        then shows the number once.
+    :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of
+        telephoneNumber is also a value of such an attribute, telephoneNumber is left out, so that the phone shows the
+        number once.
     :ivar formatter: converts numbers to the format of the phone that searches; None if the numbers stay in the tenant's
         format.
     """
@@ -331,7 +331,7 @@ class Entry:
         self.sort_key = sort_key
 
     def __repr__(self) -> str:
-        # The description has no names or numbers, because a log must not contain names or numbers.
+        # The text has no names and no numbers, because the text may get into a log.
         return f"<Entry of {len(self._values)} octets>"
 
     @property
@@ -376,7 +376,7 @@ class Entry:
                 found[name] = ()
             elif (
                 formatter is None and len(packed) > 3 and packed[3] == len(packed) - 4
-            ):  # most sets have one short value
+            ):  # most sets have one short value and take this shortcut
                 found[name] = (packed[4:].decode("utf-8", "replace"),)
             else:
                 found[name] = self._texts(name, packed, formatter)

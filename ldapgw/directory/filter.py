@@ -226,19 +226,19 @@ def _escaped(character: str) -> str:
 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
-# Two costs in units (`estimated_cost`): the cost of parsing a telephone number, and the cost of looking up digits as
-# letters of the telephone keypad.
+# Parsing a telephone number costs `_NUMBER` units (`estimated_cost`).  Looking up digits as letters of the telephone
+# keypad costs `_KEYS` units.
 _NUMBER = 20
 _KEYS = 12
 
-# Three amounts of text, each of which costs one unit: octets of plain text, characters to transliterate, and octets of
-# a DN.
+# One unit is the cost of `_PLAIN` octets of plain text, of `_FOREIGN` characters to transliterate, or of `_NAME` octets
+# of a DN.
 _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 # The pattern of a word, or of a part of a word, that may be looked up on its own.
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # The cost, in units, of each word of a text that is not ASCII.  Such a text is transliterated in several ways.
 _SCRIPT = 4
-# The number of attributes or substrings that cost one unit.
+# One unit is also the cost of `_ATTRIBUTES` attributes or substrings.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}

@@ -62,7 +62,8 @@ from ldapgw.directory.schema import (
 )
 from ldapgw.numbers import phone_number
 
-# The cost of a text that is not stored with an entry, but made for the test.  Testing one stored search text costs 1.
+# The cost of testing a text that is not stored with an entry and has to be made first.  Testing a stored search text
+# costs 1.
 SLOW: Final = 20
 # The number of terms that are prepared in one slice of work.  A slice takes a fraction of a millisecond, and nearly all
 # filters have fewer terms.
@@ -74,8 +75,8 @@ _NUMBER_LOOKS: Final = 3
 _NUMBER: Final = Family.NUMBER
 
 
-# A complete telephone number that a filter names outside of a NOT.  The tuple holds three values: the attributes that
-# may have the number; the assertion that a value is the number; and the query that finds candidates.
+# A complete telephone number that a filter names outside of a NOT.  The tuple holds the attributes that may have the
+# number, the assertion that a value is the number, and the query for candidates.
 NamedNumber = tuple[tuple[AttributeType, ...], Assertion, Query]
 
 
@@ -90,8 +91,8 @@ class PreparedFilter:
     :ivar tag_letters: sets of attributes' letters (`Entry.tagged_texts`); a matching entry has an attribute of each
         set.
     :ivar object_classes: sets of classes; an entry that matches has a class of each set (`Segment.object_classes`).
-    :ivar callers: the numbers of callers whose companies a search may look for (`ldapgw.directory.caller_id`).  None if
-        the filter has a term that names no complete number, other than a term for a presence or an object class.
+    :ivar callers: the numbers of callers whose companies a search may look for (`ldapgw.directory.caller_id`).  The
+        value is None if the filter looks for anything but complete numbers, presences and object classes.
     :ivar conditions: the filters of an AND; empty for any other filter.
     :ivar alternatives: the filters of an OR; empty for any other filter.
     """
@@ -237,8 +238,8 @@ def _cost(kind: AttributeType) -> int:
 class _AttributeSet:
     """The attributes of an assertion, with the tags of their search texts in entries.
 
-    :ivar tag_letters: a set of attributes' letters (`Entry.tagged_texts`); a matching entry has one of the attributes.
-        Empty if any other entry may match too.
+    :ivar tag_letters: a tuple with one set of attributes' letters (`Entry.tagged_texts`); a matching entry has an
+        attribute of the set.  The tuple is empty if an entry without such an attribute may match too.
     :ivar cost: roughly the number of search texts that have to be tested for an assertion.
     :ivar are_numbers: whether the values are telephone numbers.
     """
@@ -265,8 +266,8 @@ class _AttributeSet:
     ) -> PreparedFilter:
         """Prepare an assertion about the attributes; one attribute with a matching value is enough.
 
-        :param caller: the complete telephone number that the term names.  Empty if the term names no complete number,
-            or if the tenant does not show companies' names for unknown callers.
+        :param caller: the complete telephone number that the term names.  The number is empty if the term names no
+            complete number, or if the tenant does not show companies' names for unknown callers.
         """
         cost = self.cost
         numbers: tuple[NamedNumber, ...] = ()
@@ -429,7 +430,8 @@ class _Preparation:
     ) -> PreparedFilter:
         """Prepare an assertion about a text of `MadeTexts`.
 
-        A text is made once for each entry, so only the first term that tests the text counts the cost.
+        A text is made only once for each entry, so only the first term that tests the text has the cost of making the
+        text.
         """
         key = kind.name, rule.family if rule else None, with_dn
         number, cost = self._made_numbers.get(key), 1

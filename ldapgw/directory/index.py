@@ -125,8 +125,8 @@ _MAX_RANGES: Final = 128
 # with the same beginning.
 HIGHEST: Final = "\U0010ffff"
 
-# The number of bits of a checksum, and a mask for the bits of a document number.  While keys are sorted, the checksum
-# and the document number of a key are one integer.
+# While keys are sorted, one integer holds the checksum and the document number of a key.  A checksum has `_BITS` bits,
+# and `_DOCUMENT` is the mask of the document number.
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 

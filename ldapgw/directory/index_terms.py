@@ -19,11 +19,11 @@ The first letter of a term says its group:
 
 Only words of names and organizations have terms of the groups ``K`` and ``W``.
 
-A *prefix* is made from a word in a name or an organization: the number 1, 2 or 3, and then at most as many letters from
-the beginning of the word.  For example, the word "max" has the prefixes "1m", "2ma" and "3max".  `WORD_BITS` tell in
-which attributes a word begins with these letters, and `VALUE_BITS` tell in which attributes a value begins with these
-letters.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of companies' numbers
-(`ldapgw.directory.caller_id`).
+A *prefix* is made from a word in a name or an organization.  The prefix is the number 1, 2 or 3, followed by at most as
+many letters from the beginning of the word.  For example, the word "max" has the prefixes "1m", "2ma" and "3max".
+`WORD_BITS` tell in which attributes a word begins with these letters, and `VALUE_BITS` tell in which attributes a value
+begins with these letters.  *Keys* are uids, tails of numbers (`phone_number.stored_tails`), and beginnings of
+companies' numbers (`ldapgw.directory.caller_id`).
 
 Only this module and `term_queries` know the form of terms.
 """
@@ -84,7 +84,7 @@ _PAIR_TERMS: Final = 16_381
 # `_PAIR_TERMS` terms, because making the pairs would take long.  Each search for a pair then tests the value.  Nearly
 # all values have fewer than ten beginnings.
 _MAX_PAIRED: Final = 64
-# The maximum number of words, and of names of organizations, whose postings are kept.
+# The maximum number of words or texts in each table of cached postings.
 _MAX_KEPT: Final = 10_000
 
 # For each attribute, the letter that stands for the attribute (`ldapgw.directory.packed_attributes`).
@@ -116,13 +116,13 @@ _GROUPS[ALIAS_LETTER] = "N"
 
 
 def build_index(entries: Iterable[Entry]) -> Index:
-    """Index entries, in their order."""
+    """Build the index of entries; the order of the entries gives the document numbers."""
     builder = IndexBuilder()
     indexer = _Indexer(builder)
     for entry in interruptible(entries):
         builder.begin_document()
         indexer.add(entry)
-    del indexer  # with the indexer alive, `build` could not free any postings
+    del indexer  # the indexer's references would keep `build` from freeing postings
     return builder.build()
 
 
@@ -168,8 +168,8 @@ class _Word:
 class _Indexer:
     """Adds the terms, prefixes and keys of entries to an index.
 
-    Mutable: the postings of the words, texts and trigrams that were indexed last.  Many words were indexed shortly
-    before, because many entries share words, and entries are indexed in the order of their names.
+    Mutable: the cached postings of words, texts and trigrams.  A word is often in the cache, because many entries share
+    words, and entries are indexed in the order of their names.
     """
 
     __slots__ = ("_builder", "_keypad_pairs", "_pairs", "_shared", "_trigrams", "_words")
@@ -178,8 +178,8 @@ class _Indexer:
         self._builder = builder
         self._words: dict[str, _Word] = {}
         self._keypad_pairs: dict[str, dict[str, list[Postings]]] = {"N": {}, "O": {}}
-        # By the name of an organization, the postings of the name's pairs of words.  By a text with object classes, the
-        # postings of the classes.
+        # `_pairs` caches, for each name of an organization, the postings of the name's pairs of words.  `_shared`
+        # caches, for each text with object classes, the postings of the classes.
         self._pairs: dict[str, list[Postings]] = {}
         self._shared: dict[str, list[Postings]] = {}
         # The postings of the trigrams of numbers; `_trigrams_of` computes the position of a trigram.
@@ -324,7 +324,7 @@ class _Indexer:
 
 
 def _make_room(kept: dict[str, Any]) -> None:
-    """Forget all kept postings if there is no room for more postings."""
+    """Clear a table of cached postings if the table is full."""
     if len(kept) == _MAX_KEPT:
         kept.clear()
 
@@ -383,9 +383,9 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     beginnings are always a pair.
 
     :param words: the words of `text`, which is the search text of the value.
-    :param paired: beginnings of words for whose pairs the entry already has terms.  If the set is empty, the function
-        adds the value's beginnings.  If the set holds all beginnings of the value, only terms for pairs of equal
-        beginnings are returned.
+    :param paired: a set with beginnings of words; the entry already has terms for the pairs of these beginnings.  If
+        the set is empty, the function adds the beginnings of the value's words.  If the set already holds these
+        beginnings, the function returns only the terms for pairs of equal beginnings.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}

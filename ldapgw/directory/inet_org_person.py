@@ -210,7 +210,7 @@ _SHOWN: Final = ("cn", "displayName")
 
 _FAMILIES: Final = {kind.name: kind.comparison.family for kind in ATTRIBUTE_TYPES}
 
-# The attributes whose packed values are cached, because many contacts share these values, also contacts of different
+# The attributes whose packed values are cached, because many contacts share these values, even contacts of different
 # books.
 _SHARED: Final = frozenset(("givenName", "sn", "initials", "o", "ou", "title", "l", "st", "postalCode", "c"))
 # The maximum number of packed values that are cached, which take 3 MiB.

@@ -121,7 +121,7 @@ def search_variants(text: str) -> tuple[str, ...]:
     """Return the variants of a stored text as a search text holds them, the main variant first.
 
     One variant is the text with its punctuation.  Only a query without letters and digits, such as "@" or "&", looks
-    for the variant (`query_variants`).  To save memory, a placeholder replaces the variant's letters and digits.
+    for this variant (`query_variants`).  To save memory, a placeholder replaces the variant's letters and digits.
     """
     words, raw = _stored_variants(text)
     return tuple(dict.fromkeys((*words, *_punctuation(raw))))
@@ -166,8 +166,8 @@ def _closed_address(text: str, *, stored: bool) -> list[str]:
 def _ascii_address(text: str) -> tuple[str, ...]:
     """Return the variants of an e-mail address of ASCII characters without blanks, as nearly all addresses are.
 
-    The function takes half the time of the general code.  The variants are the same, but there may be one more variant
-    for an address whose local part or domain has no letters or digits.
+    The function takes half the time of the general code.  The variants are the same, except that an address whose local
+    part or domain has no letters or digits may have one more variant.
     """
     local, _, domain = text.partition("@")
     local, domain = local.translate(_SIMPLE), _words(domain.translate(_SIMPLE).replace(_JOINT, " "))
@@ -452,8 +452,7 @@ def contact_sort_key(
 def container_sort_key(name: str, identity: str, parent_key: bytes = b"") -> bytes:
     """Return the sort key of a book or a label.
 
-    :param parent_key: the sort key of the book to which a label belongs, so that the label sorts after its book; empty
-        for a book.
+    :param parent_key: for a label, the sort key of its book, so that the label sorts after the book; empty for a book.
     """
     return parent_key + _sort_key(name, identity, _MAX_CONTAINER_NAME, _MAX_WRITTEN_CONTAINER_NAME, name)
 

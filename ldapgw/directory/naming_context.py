@@ -30,11 +30,11 @@ class NamingContext:
     :ivar favourites: whether each account's book has a branch `ldapgw.directory.book.FAVOURITES` of starred contacts.
     :ivar favourites_first: whether a viewer's own starred contacts come before all other contacts.
     :ivar block_label: the folded name of the label whose contacts are blocked; empty if there is no such label.
-    :ivar groups: the groups of accounts with which a book can be shared.  By the name of a group, the value holds the
-        books of the group's accounts.  A configured account's book is given by its folded name.  The book of a member
-        of a Google Group is given by its key.
-    :ivar google_groups: the address of a Google Group, by the name of a group in `groups`.  The members of the Google
-        Group are added to the group.
+    :ivar groups: the groups of accounts with which a book can be shared.  The key is the name of a group, and the value
+        holds the books of the group's accounts.  The book of a configured account is given by the book's folded name,
+        and the book of a member of a Google Group by the book's key.
+    :ivar google_groups: for the name of a group in `groups`, the address of a Google Group whose members are added to
+        the group.
     """
 
     name: str

@@ -179,7 +179,7 @@ def text_search_text(values: Iterable[str], reading: str = "") -> str:
     """Return the search text of values that are texts, in lenient matching.
 
     :param reading: the pronunciation of the only value.  The value is sorted by the pronunciation, which becomes the
-        main variant.  Empty if the value is sorted as it is written.
+        main variant.  The pronunciation is empty if the value is sorted as written.
     """
     variants = [name_folding.search_variants(value) for value in values]
     if reading:

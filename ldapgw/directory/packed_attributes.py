@@ -27,8 +27,8 @@ ATTRIBUTE_TAGS: Final = {name: TAG_START + chr(ord("A") + number) for name, numb
 # The letter that stands for aliases.  An alias is a name that finds an entry without being shown, and belongs to no
 # attribute.
 ALIAS_LETTER: Final = "@"
-# The placeholders for a display name that equals cn.  A character takes the place of the display name's search text,
-# and an octet takes the place of the display name's SET.
+# If the display name equals cn, `SAME_AS_CN` takes the place of the display name's search text, and `_SAME_SET` takes
+# the place of the display name's SET.
 SAME_AS_CN: Final = "\x1d"
 _SAME_SET: Final = SAME_AS_CN.encode()
 
@@ -165,7 +165,7 @@ def decoded(values: bytes) -> tuple[bytes, ...]:
 
     The function uses no `BerReader`, to save time: a list of 5,000 contacts has 35,000 sets.
     """
-    if len(values) > 3 and values[3] == len(values) - 4:  # most sets have one short value
+    if len(values) > 3 and values[3] == len(values) - 4:  # most sets have one short value and take this shortcut
         return (values[4:],)
     found: list[bytes] = []
     # The head of the SET has two octets, and further octets if the content is longer than 127 octets.

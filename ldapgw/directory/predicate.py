@@ -83,7 +83,7 @@ class ConstantPredicate(Predicate):
 
 
 class SearchTextPredicate(Predicate):
-    """A test of attributes whose search texts are not in an entry's own text: operational and shared attributes."""
+    """A test of operational and shared attributes, whose search texts are not in the entry's own text."""
 
     __slots__ = ("_kinds", "_test")
 
@@ -120,7 +120,7 @@ class TaggedTextPredicate(Predicate):
                 if test(tagged):
                     return True
                 is_name = is_name or tag in NAME_TAGS
-        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # aliases are last in the text
+        at = text.rfind(ALIAS_TAG) + 2 if is_name else 0  # the aliases are the last part of the text
         return at > 1 and test(text[at : text.index(TAG_START, at)])
 
 
@@ -236,7 +236,7 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that are not stored with entries, but are made to test an entry.
 
-    An extensible match (RFC 4511 4.5.1.7.7) needs a made text for values of the DN, or for a rule that is not the
+    An extensible match (RFC 4511 4.5.1.7.7) needs such a text for values of the DN, or for a rule that is not the
     attribute's own rule.  A text is made once for each entry, even if several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.

@@ -30,11 +30,12 @@ _MAX_PART: Final = 3
 # postings.  Such a condition excludes few documents.
 _FAR_MORE: Final = 8
 
-# The maximum number of postings of an AND that are all read.  For more postings, reading up to a bound is faster.
+# If the conditions of an AND have at most `_FEW` postings in total, all postings are read.  For more postings, reading
+# only the documents below a bound is faster.
 _FEW: Final = 512
 
-# `_first` returns None for `_MAX_RANGES` or more ranges.  Finding the documents below a bound in 1000 ranges would take
-# some 0.3 ms of a slice of work.
+# `_first` returns None if the postings have `_MAX_RANGES` or more ranges.  Finding the documents below a bound in 1000
+# ranges would take some 0.3 ms of a slice of work.
 _MAX_RANGES: Final = 1000
 
 # The maximum number of postings of several prefixes that are read in one slice of work.  The reading takes some 3 ms.
@@ -310,7 +311,7 @@ def _documents_of(postings: Sequence[PostingsRanges]) -> set[int]:
 
 
 def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
-    """Return the documents of postings whose numbers are below a bound."""
+    """Return each document of the postings that is below a bound."""
     before: set[int] = set()
     for documents, ranges, _ in postings:
         for number in range(len(ranges) - 1):
@@ -322,7 +323,7 @@ def _before(postings: Sequence[PostingsRanges], bound: int) -> set[int]:
 def _postings(query: Narrowing, index: Index, entries: Sequence[_Sorted]) -> list[PostingsRanges]:
     """Return the postings of a query; for an AND, the postings of the condition with the fewest postings.
 
-    The postings of a condition are counted without being read, so a condition with many documents costs no more time.
+    The postings of all other conditions are only counted, so conditions with many documents take no more time.
     """
     if isinstance(query, AndQuery):
         _, smallest = min([(count(each, index, entries), number) for number, each in enumerate(query.queries)])

@@ -2,8 +2,8 @@
 """The schema: the attribute types, object classes, matching rules and syntaxes that this directory knows.
 
 One table says how an attribute is named, how its values compare, and what the subschema publishes.  The definitions
-come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Some attributes
-have an ordering rule or a rule for telephone numbers that the RFCs do not give the attributes.
+come from RFC 4512, 4517, 4519, 4524, 2798, 2079 and 4530, reduced to the attributes of this directory.  Beyond the
+RFCs, some attributes have an ordering rule or a rule for telephone numbers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Family(Enum):
 
     TEXT = auto()  # names and words, which lenient matching compares by their variants (`name_folding`)
     NUMBER = auto()  # telephone numbers, which lenient matching compares as numbers
-    IDENTIFIER = auto()  # compared without regard to case
+    IDENTIFIER = auto()  # identifiers, which are compared without regard to case
     EXACT = auto()
     LIST = auto()  # lines of text, such as postal addresses
     OID = auto()
-    DEFINITION = auto()  # a definition in the subschema, compared by its OID
+    DEFINITION = auto()  # definitions in the subschema, which are compared by their OIDs
     DN = auto()
     TIME = auto()
     UUID = auto()
@@ -44,8 +44,8 @@ class Use(Enum):
 # Country String and Telephone Number.
 _DIRECTORY_STRING_RULES = frozenset(f"2.5.13.{arc}" for arc in range(2, 8))
 _DIRECTORY_STRINGS = frozenset(f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (11, 15, 50))
-# In lenient matching, the rules for a Directory String also compare mail addresses and postal addresses.  A person who
-# names such a rule in a filter means any text.
+# In lenient matching, the rules for a Directory String also compare mail addresses and postal addresses, because a
+# person who names such a rule in a filter means any text.
 _TEXTS = _DIRECTORY_STRINGS | {f"1.3.6.1.4.1.1466.115.121.1.{arc}" for arc in (26, 41)}
 
 
@@ -87,7 +87,8 @@ class AttributeType:
 
     :ivar name: the spelling under which entries hold the values.
     :ivar other_names: other names in the standards, which are published too.
-    :ivar aliases: further names that phones use.  A search may use these names, but the subschema leaves them out.
+    :ivar aliases: further names that phones use.  A search may use these names, but the subschema leaves these names
+        out.
     :ivar usage: the usage of an operational attribute; "" for user attributes.
     """
 
@@ -343,7 +344,7 @@ def configure_aliases(aliases: Mapping[str, str]) -> None:
 
 
 def subtypes(kind: AttributeType) -> tuple[AttributeType, ...]:
-    """Return the types that hold a type's values: its subtypes (RFC 4512 2.5.1), or else the type itself."""
+    """Return the subtypes of a type (RFC 4512 2.5.1); if the type has no subtypes, return the type itself."""
     return _SUBTYPES[kind.name]
 
 

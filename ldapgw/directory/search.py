@@ -43,12 +43,12 @@ from ldapgw.errors import DirectoryError, ResultCode
 # The maximum number of search texts that are tested in one slice of work.  The tests take a fraction of a millisecond
 # for an ordinary filter, and a few milliseconds for the heaviest filter.
 _LOOKS: Final = 800
-# Two maximum numbers of candidates: candidates that are tested in one slice of work; and candidates that are taken at
-# once without a test, if some entries are deleted.
+# The maximum number of candidates that are tested in one slice of work.
 _MAX_CANDIDATES: Final = PAGE_SIZE
+# The maximum number of candidates that are taken at once without a test, if some entries are deleted.
 _MAX_EXACT: Final = 16 * PAGE_SIZE
-# The number of candidates that an index has to find at first.  The number is twice the number of entries that a phone
-# shows, because some candidates do not match.
+# The number of candidates that the first lookup in an index has to find.  The number is twice the number of entries
+# that a phone shows, because some candidates do not match.
 _FIRST: Final = 128
 # The minimum number of matches that are read from each segment for one step of merging.
 _MERGED: Final = 64
@@ -256,7 +256,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
-            wanted = 0  # without rows, the next pass reads more matches of the first name
+            wanted = 0  # only a pass without rows makes the next pass larger
         parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
         for part in parts:
             if part is None:
@@ -299,7 +299,7 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = []
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
-            at, end = end, end + 2 * (wanted - len(documents))  # nearly all candidates match
+            at, end = end, end + 2 * (wanted - len(documents))  # nearly all candidates match, so few more are tested
         further = _LOOKS // prepared.cost
         if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
             candidates, has_more = query_plan.first_documents(query, index, entries, further)
@@ -353,7 +353,7 @@ _STREAM: Final = itemgetter(1)
 
 
 class _SegmentMatches:
-    """The matches of one segment, each found when a caller requests the match.
+    """The matches of one segment, which are found only when a caller requests the matches.
 
     Mutable: the matches and candidates that were read.
 
@@ -402,7 +402,7 @@ class _SegmentMatches:
             documents = self.read(limit if self._predicate is None else min(limit, left))
             left -= self.looked
             if not found and (self.exhausted or len(documents) >= PAGE_SIZE):
-                return documents  # not copied, because a page is sent unchanged
+                return documents  # a whole page is sent as it is, so the list is not copied
             found += documents
         self.found = found[limit:]
         return found[:limit]
@@ -421,7 +421,7 @@ class _SegmentMatches:
         predicate = self._predicate
         deleted, entries = self.segment.deleted, self.segment.entries
         if predicate is None and deleted and at < len(candidates):
-            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # only whole pages are taken
+            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # the last of the taken candidates ends a page
         documents = candidates[at : at + size]
         self.looked = 1 if predicate is None else len(documents)
         self._at = at + size
@@ -484,7 +484,7 @@ def _without_duplicates(
             duplicates = yield from entries.duplicates()
             same = [row for number, row in enumerate(same) if number not in duplicates]
         kept += same
-        if len(kept) >= _MERGED:  # a phone shows only the first matches
+        if len(kept) >= _MERGED:  # a phone shows only the first matches, so the caller may need no more
             yield kept
             kept = []
     yield kept
@@ -546,8 +546,8 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
 
     :param request: the request; its size limit is obeyed, and a size limit of 0 means that there is no limit.
     :returns: entries, and None after each slice of work, so that the caller can serve other clients.
-    :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer.  Also
-        after the last entry, when there are more entries than the size limit allows.
+    :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; after
+        the last entry, when there are more entries than the size limit allows.
     """
     return limited((match and match.entry for match in matches(dit, viewer, request)), request.size_limit)
 
@@ -594,8 +594,8 @@ def _more() -> DirectoryError:
 def compare(dit: Dit, viewer: Viewer, dn: str, attribute: str, value: bytes) -> bool:
     """Return whether an entry has a value of an attribute.
 
-    :raises DirectoryError: in the same cases as a search whose base is the entry.  Also undefinedAttributeType if the
-        attribute is unknown, or noSuchAttribute if the entry lacks the attribute.  Also invalidAttributeSyntax if the
+    :raises DirectoryError: in the same cases as a search whose base is the entry.  The code is undefinedAttributeType
+        if the attribute is unknown, noSuchAttribute if the entry lacks the attribute, and invalidAttributeSyntax if the
         comparison is Undefined (RFC 4511 4.10).
     """
     found = search_scopes(dit, viewer, dn, Scope.BASE_OBJECT)[0]

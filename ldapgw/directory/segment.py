@@ -32,7 +32,7 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 # The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, one selection
 # takes some 25 MiB.
 _MAX_SELECTIONS: Final = 4
-# The maximum number of further attribute selections that are remembered, so that a second request is noticed.
+# The maximum number of further attribute selections that are remembered to notice a second request.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # The number of entries on a page.  The number of the first document of each page is a multiple of `PAGE_SIZE`.
@@ -95,10 +95,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If the cache is full, a new selection can replace only the cached
-    selection that was requested least recently.  The cached selection is replaced only if its last request came before
-    the last two requests for the new selection.  So while all cached selections are requested again and again, the
-    cache does not change.
+    A selection is cached from its second request on.  If the cache is full, the new selection replaces the cached
+    selection that was requested least recently, but only if all requests for the cached selection came before the last
+    two requests for the new selection.  So the cache does not change while all cached selections are requested again
+    and again.
 
     Mutable: the cached messages, and the requested selections.
     """
@@ -165,7 +165,7 @@ class Segment:
     Mutable: the messages that are cached.
 
     :ivar entries: the entries in their order; an entry's number is its *document*.
-    :ivar index: the index, or None if there are so few entries that a search tests all of them.
+    :ivar index: the index, or None if there are so few entries that a search tests all entries.
     :ivar deleted: a flag for each document: whether the entry is deleted; empty if no entry is deleted.
     :ivar duplicates: a flag for each document: whether its entry and an entry of another book in this segment may be
         one person; empty if there are no duplicates.

@@ -3,9 +3,8 @@
 
 The *rank* of an entry is a short string of octets by which entries are sorted.  A rank has two parts.  The first part
 holds the values of the sort keys, one after the other, and then the key of the entry's match.  The first part is cut at
-`LONGEST` octets, so that a paged search can send the rank of its last entry to the client.  The second part is the
-entry's tiebreaker, so that no two ranks are equal.  Entries whose ranks have equal first parts are sorted by their
-tiebreakers.
+`LONGEST` octets, because a paged search sends the rank of its last entry to the client.  The second part is the entry's
+tiebreaker, so that no two ranks are equal.  Entries whose ranks have equal first parts are sorted by their tiebreakers.
 
 If the tenant's matching is lenient, text is sorted as people sort names, and a text without letters comes last.
 Otherwise text is sorted by the rules of RFC 4517.
@@ -46,7 +45,7 @@ _RANKED: Final = 32
 _MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-# The octets that stand for a missing value in a sort key, in ascending order (False) and in reverse order (True).
+# The octet that stands for a missing value in a rank, in ascending order (False) and in reverse order (True).
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
 # The attributes that hold the whole name.  Entries are sorted by the whole name if the client requests no sort key.
@@ -71,7 +70,7 @@ class Unsortable(LdapgwError):
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A sort key (RFC 2891 1.1): an attribute, an ordering rule (None: the attribute's own rule), and a direction."""
+    """A sort key (RFC 2891 1.1): an attribute, a rule (None for the attribute's own rule), and a direction."""
 
     attribute: str
     rule: str | None = None
@@ -239,7 +238,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
     """Sort the matches of a search; yield None after each slice of work.
 
     :param matches: matches, and None after each slice of work.
-    :param after: the rank of the last entry to leave out; empty if no entry is left out.
+    :param after: a rank; all entries up to this rank are left out.  Without a rank (empty), all entries are returned.
     :raises Unsortable: when there are too many entries, or the entries cannot be sorted.
     """
     ranking = Ranking()
@@ -303,7 +302,7 @@ def _joined(functions: list[Lines]) -> Lines:
 
 
 def _least(lines: list[str], reverse: bool) -> bytes:  # noqa: FBT001 - the boolean comes from a table
-    """Return the octets of the least value, with an end marker.  An absent value sorts last (RFC 2891 2.2)."""
+    """Return the part of a rank that sorts by the least value; without values, the entry sorts last (RFC 2891 2.2)."""
     if not lines:
         return _NO_VALUE[reverse]
     value = min(lines)[:_MAX_CHARACTERS].encode("utf-8", "surrogatepass").replace(b"\0", b"\1")

@@ -46,8 +46,8 @@ from ldapgw.directory.query_plan import (
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType
 from ldapgw.numbers import phone_number
 
-# The maximum number of words that are looked up for a text; also the maximum number of trigrams that are looked up for
-# a word.  Further lookups would exclude hardly any entries.
+# For a text, at most this many words are looked up.  For a word, at most this many trigrams are looked up.  Further
+# lookups would exclude hardly any entries.
 _MAX_LOOKUPS: Final = 8
 # The maximum number of pairs of variants that are looked up for two searched words.
 _MAX_PAIR_QUERIES: Final = 16
@@ -69,7 +69,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
         return _several_query(group, kind, required)
-    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string
+    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string and take this shortcut
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
 
@@ -83,7 +83,7 @@ def prefix_query(kinds: Sequence[AttributeType], assertion: Assertion) -> Query:
     texts = assertion.sufficient
     if not texts or assertion.required != (texts,):
         return None
-    if len(texts) == 1:  # nearly all assertions have one text
+    if len(texts) == 1:  # nearly all assertions have one text and take this shortcut
         return _prefix_query(kinds, texts[0])
     queries: list[Query] = []
     for text in texts:
@@ -177,10 +177,10 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 
     One word begins with a string of `one`, and the second word begins with a string of `other`.
 
-    :returns: the query.  None if a string may be within a word, if a string is too short, or if there are too many
+    :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
         pairs of strings.
     """
-    if len(one) == 1 == len(other):  # nearly all words have one spelling
+    if len(one) == 1 == len(other):  # nearly all words have one spelling and take this shortcut
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
         if not beginning or not next_beginning:
             return None
@@ -223,8 +223,9 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
 def _beginning(string: str) -> str:
     """Return the first letters of a required string, from which the term for a pair of words is made.
 
-    :returns: the first `PAIRED` letters of the string's first word.  Empty if the word has fewer letters.  Also empty
-        if no blank precedes the word, because the string may then begin in the middle of a word.
+    :returns: the first `PAIRED` letters of the string's first word.  The result is empty if the word has fewer letters.
+        The result is also empty if no blank precedes the word, because the string may then begin in the middle of a
+        word.
     """
     letters = string[1 : PAIRED + 1]
     return letters if string[0] == " " and len(letters) == PAIRED and " " not in letters else ""
@@ -308,7 +309,7 @@ def _trigrams_query(group: str, letters: str) -> Query:
 
 
 def _digits_query(string: str) -> Query:
-    """Return the query that finds a number if one of the number's forms may contain the given string."""
+    """Return the query for numbers of which one form may contain a string."""
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")

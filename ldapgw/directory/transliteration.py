@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from anyascii import anyascii
 
-# Characters below `_ALPHABETS_END`, which belong to alphabets, are always cached.  All other characters, of which there
-# are thousands, are cached only until the map has `_MAX_CACHED` characters.  A full map takes some 500 KiB.
+# Characters below `_ALPHABETS_END` belong to alphabets and are always cached.  There are thousands of other characters,
+# which are cached only until the map has `_MAX_CACHED` characters.  A full map takes some 500 KiB.
 _ALPHABETS_END = 0x3000
 _MAX_CACHED = 1 << 14
 

@@ -106,7 +106,7 @@ class BindBackoff:
         self._counts: OrderedDict[str | int, tuple[int, float]] = OrderedDict()
         # The wrong passwords since the last call of `take_unsent`.
         self._unsent: Counter[str | int] = Counter()
-        # By network and login, the time at which a delayed answer is sent.
+        # For each pair of network and login, the time at which a delayed answer is sent.
         self._held: OrderedDict[tuple[str, int], float] = OrderedDict()
 
     def delay(self, network: str, login: str, now: float) -> float | None:
@@ -129,7 +129,7 @@ class BindBackoff:
         return seconds
 
     def take_unsent(self) -> Mapping[str | int, int]:
-        """Return how many wrong passwords were counted since the last call, by network and by hash of the login."""
+        """Return the wrong passwords since the last call, counted for each network and for each hash of a login."""
         unsent, self._unsent = self._unsent, Counter()
         return unsent
 
@@ -160,7 +160,7 @@ def _bare_name(login: str) -> str:
 # unknown number.
 UNKNOWN_NUMBERS: Final = 300.0
 UNKNOWN_NUMBERS_PER_SECOND: Final = 1.0
-# Seconds for which the administrator sees that a login asked for too many unknown numbers.
+# The time, in seconds, for which the administrator sees that a login asked for too many unknown numbers.
 SHOW_LEFT_OUT_SECONDS: Final = 86_400.0
 MAX_SHOWN_LEFT_OUT: Final = 100
 
@@ -215,7 +215,7 @@ class CallerIdLimits:
             _count_client(self._left_out, client)
 
     def take_unsent(self) -> Mapping[str, int]:
-        """Return how many unknown numbers were counted since the last call, by login or network."""
+        """Return the unknown numbers since the last call, counted for each login or network."""
         unsent, self._unsent = self._unsent, Counter()
         return unsent
 
@@ -338,7 +338,7 @@ class Deadlines:
         return ExpiryAction.CLOSE if now >= close else None
 
 
-# Seconds between two log lines of the same kind and origin.
+# The time, in seconds, between two log lines of the same kind and origin.
 LOG_INTERVAL: Final = 60.0
 # The maximum number of pairs of kind and origin that are counted separately.  An attacker with an IPv6 /48 network has
 # 65,536 origins (/64 networks).

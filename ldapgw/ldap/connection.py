@@ -159,7 +159,7 @@ class LdapProtocol(Protocol):
             idle_timeout,
             self.number,
         )
-        # A transport that wraps another transport is not a FileDescriptor, and cannot be read by `SocketReader`.
+        # `SocketReader` cannot read from a transport that wraps another transport, which is no `FileDescriptor`.
         if not secure and isinstance(self.transport, FileDescriptor):
             self._reader = SocketReader(self.transport, self._core.receive)
         now = self._clock.seconds()
@@ -435,7 +435,7 @@ class LdapProtocol(Protocol):
         self.deadlines.message = inf
 
     def _flush(self) -> None:
-        """Write all output at once, because the second packet of a small answer would wait for a delayed ACK."""
+        """Write all output at once, because a second small packet would wait for the client's delayed TCP ACK."""
         if self._buffer.size:
             self._write(self._buffer.take())
 

@@ -38,7 +38,7 @@ MANAGE_DSA_IT: Final = "2.16.840.1.113730.3.4.2"
 CONTROLS_TAG: Final = 0xA0
 # The maximum number of controls that are decoded; more controls end the session.  Decoding a control takes 4 µs.
 _MAX_DECODED: Final = 1000
-# Octets of a cookie's seal: half of SHA-256, enough against guessing.
+# The number of octets of a cookie's seal.  Half of a SHA-256 is long enough that nobody can guess a seal.
 _SEAL_LENGTH: Final = 16
 
 _ORDERING_RULE, _REVERSE_ORDER, _ATTRIBUTE_TYPE = 0x80, 0x81, 0x80

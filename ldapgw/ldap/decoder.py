@@ -6,7 +6,7 @@ message that claims to have 2 GiB costs no memory.  The time for splitting is li
 
 `decode` is strict: every element lies within its parent, and every parent is consumed to its last octet.  A request
 that cannot be decoded is a `ProtocolViolation` and ends the session.  A request that can be decoded but is wrong
-becomes a `Rejected` request, which is answered with a result that gives the reason.
+becomes a `Rejected` request.  The answer to such a request is a result with the reason.
 
 A table has a decoding function for each kind of filter.  The depth of a filter and the number of its terms are bounded,
 so that recursive functions may walk the filter.
@@ -337,8 +337,8 @@ class _Budget:
             raise DirectoryError(ResultCode.ADMIN_LIMIT_EXCEEDED, "filter: too many terms")
 
 
-# The decoded form of a filter of an unknown kind: a match with an unknown matching rule is Undefined, as RFC 4511
-# 4.5.1.7 demands.  Later versions of the protocol may add kinds of filters, with context-specific tags.
+# A filter of an unknown kind is decoded as a match with an unknown matching rule, because RFC 4511 4.5.1.7 demands that
+# both are Undefined.  Later versions of the protocol may add kinds of filters, with context-specific tags.
 _UNKNOWN_KIND: Final = Extensible("unknown", None, b"")
 
 

@@ -105,11 +105,12 @@ class FastAnswer:
         self.kind = kind
 
 
-# The messages of the entries that a search found, joined, with `PLACEHOLDER_ID`; the number of these entries; whether
-# the search has found more entries than the answer may have; and whether all messages are plain (`is_plain` in
+# The entries that a search found, as four values.  The first value is the joined messages of the entries, with
+# `PLACEHOLDER_ID`.  The second value is the number of the entries.  The third value is true if the search has found
+# more entries than the answer may have.  The fourth value is true if all messages are plain (`is_plain` in
 # `set_message_id`).
 _Found = tuple[bytes, int, bool, bool]
-# The slow path has to answer.
+# The value that is returned in place of a result if the slow path has to answer.
 _NOTHING: Final[_Found] = (b"", -1, False, False)
 
 
@@ -139,8 +140,8 @@ class _SpentBudget:
 class _RepeatedSearch:
     """The messages of the last search by a filter.  The object never changes.
 
-    Another search finds the same messages if the search has the same filter, segment, attributes and limit, and belongs
-    to the same naming context: the area code of a phone's site decides what a part of a number means.
+    Another search finds the same messages if the search has the same filter, segment, attributes, limit and naming
+    context.  The naming context counts because the area code of a phone's site decides what a part of a number means.
     """
 
     __slots__ = ("_context", "_limit", "_segment", "_selection", "found")
@@ -169,8 +170,8 @@ class _RepeatedSearch:
 class FastPath:
     """The fast path, which answers searches at once.
 
-    With the fast path, a gateway answers 385 % more searches by name a second; the table of prepared filters alone adds
-    30 %, and the messages that are stored for repeated searches add 41 % (``scripts/bench parts``).
+    With the fast path, a gateway answers 385 % more searches by name a second.  The table of prepared filters adds 30
+    %, and the messages that are stored for repeated searches add 41 % (``scripts/bench parts``).
 
     Mutable: the templates of former requests, and the messages of former answers.
 
@@ -223,7 +224,7 @@ class FastPath:
         spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
         messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, spent)
         if entries < 0:
-            if spent is not None:  # the slow path searches again
+            if spent is not None:  # the slow path searches again, and takes the numbers from the budget again
                 spent.give_back(spent.count)
             return None
         code, first, last = _MORE if has_more else _DONE

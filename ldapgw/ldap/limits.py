@@ -34,30 +34,30 @@ WAITING: Final = 100
 # The maximum number of octets of messages that are joined before the messages are written.
 JOINED: Final = 32 << 10
 # The maximum number of octets that one call writes to a plain socket.  The octets are mostly three pre-encoded pages,
-# which are not joined.  The server writes again after the socket has taken the octets.  Under TLS, a call writes at
-# most 64 KiB, and only while Twisted's buffer has less than 64 KiB.  So this buffer has less than 128 KiB.  The kernel
-# takes octets while less than 64 KiB are unsent (`ldapgw.server.listener`), and so buffers at most 128 KiB.  A client
-# that reads nothing costs less than 256 KiB in all.
+# which are not joined.  A client that reads nothing costs less than 256 KiB: 128 KiB in the gateway, and 128 KiB in the
+# kernel.  The kernel takes octets only while less than 64 KiB are unsent (`ldapgw.server.listener`).  Under TLS, a call
+# writes at most 64 KiB, and only while Twisted's buffer has less than 64 KiB.
 GATHERED: Final = 128 << 10
-# Seconds in one turn of the reactor for the new requests of one login or network (a *requester*, `ldapgw.ldap.turns`).
-# The unfinished work of the requester has a second slice of the same length.  A slice is enough for the searches of
-# several phones: a phone is answered at once although forty other phones list the whole directory.
+# The time, in seconds, that the new requests of one login or network may take in one turn of the reactor
+# (`ldapgw.ldap.turns`).  The unfinished work of the login or network has a second slice of the same length.  A slice is
+# enough for the searches of several phones: a phone is answered at once although forty other phones list the whole
+# directory.
 SLICE: Final = 0.001
-# Seconds in one turn for the new requests of all requesters.  All unfinished work has a second budget of the same
-# length, so a turn takes at most about 10 ms.
+# The time, in seconds, that all new requests together may take in one turn.  All unfinished work together may take the
+# same time, so a turn takes at most about 10 ms.
 TURN: Final = 0.005
 
-# Seconds for the rest of a message.  A phone sends a request in one packet; a slower client only occupies a connection.
+# The time, in seconds, in which the rest of a message has to arrive.  A phone sends a request in one packet.
 MESSAGE_TIMEOUT: Final = 30.0
-# Seconds for the client to take the output, which has at most 128 KiB; an ISDN line needs 16 s for 128 KiB.
+# The time, in seconds, in which a client has to take the output, at most 128 KiB, for which an ISDN line needs 16 s.
 WRITE_TIMEOUT: Final = 30.0
-# Seconds for a TLS handshake.  Old phones need 2 to 3 s for RSA.
+# The time, in seconds, for a TLS handshake.  Old phones need 2 to 3 s for RSA.
 HANDSHAKE_TIMEOUT: Final = 10.0
-# Seconds that a search may run without sending an entry to a client that has closed its half of the connection.  The
-# client may be gone, which only a failed write shows.
+# The time, in seconds, that a search may run without sending an entry if the client has closed its half of the
+# connection.  The client may be gone, which only a failed write shows.
 GONE_TIMEOUT: Final = 1.0
-# Seconds for sending the last octets and for receiving the client's TLS close notification, before the connection is
-# aborted.  The gateway stops within five seconds (`ldapgw.server.reactor`).
+# The time, in seconds, for sending the last octets and for receiving the client's TLS close notification.  After this
+# time, the connection is aborted.  The gateway stops within five seconds (`ldapgw.server.reactor`).
 CLOSE_TIMEOUT: Final = 2.0
 
 

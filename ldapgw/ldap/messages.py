@@ -20,7 +20,7 @@ NOTICE_OF_DISCONNECTION: Final = "1.3.6.1.4.1.1466.20036"
 START_TLS: Final = "1.3.6.1.4.1.1466.20037"
 # RFC 4532
 WHO_AM_I: Final = "1.3.6.1.4.1.4203.1.11.3"
-# The extended operations that would change the directory: Password Modify (RFC 3062)
+# The OIDs of the extended operations that would change the directory: only Password Modify (RFC 3062).
 WRITING: Final = frozenset(("1.3.6.1.4.1.4203.1.11.1",))
 # RFC 3909
 CANCEL: Final = "1.3.6.1.1.8"

@@ -2,8 +2,8 @@
 """A search with controls: sorted (RFC 2891), in pages (RFC 2696), or as a virtual list view.
 
 Virtual list views follow draft-ietf-ldapext-ldapv3-vlv-09 ("the draft").  A `ControlledSearch` selects and orders the
-entries to send, and makes the response controls of the SearchResultDone.  If the entries cannot be sorted, a critical
-control fails the search; if no control is critical, the entries are sent as if there were no controls.
+entries to send, and makes the response controls of the SearchResultDone.  If the entries cannot be sorted, a search
+with a critical control fails, and any other search sends the entries as if there were no controls.
 
 Another package can add an `AnsweringControl` to the server, and answer the searches that have the control.
 """
@@ -84,7 +84,7 @@ class AnsweringControl:
 
 @dataclass(frozen=True, slots=True)
 class RequestedControls:
-    """The controls of a search request that apply; the field of a missing control is None."""
+    """The controls that apply to a search; the field of a missing control is None."""
 
     sort: ServerSideSort | None = None
     page: PagedResults | None = None
@@ -154,7 +154,6 @@ class ControlledSearch:
                 yield ResultBatch(Segment((entry,)), (0,), b"", ROOT)
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """Return the controls of the SearchResultDone."""
         if result.code not in _SENT_CODES | _FAILED_CODES:
             return ()
         controls = self._sort_responses(result)
@@ -217,8 +216,7 @@ class ControlledSearch:
         order, key = after[:1], after[1:]
         ranking = yield from self._ranking(key if order == _SORTED else b"")
         if order == (_SORTED if ranking is None else _UNSORTED):
-            # Since the earlier pages were sent, the number of entries has passed the limit for sorting, upwards or
-            # downwards.
+            # The limit for sorting was exceeded for the earlier pages, but not for this page, or the other way round.
             raise DirectoryError(ResultCode.UNWILLING_TO_PERFORM, "the earlier pages were in another order")
         if ranking is not None:
             for ranked in ranking:

@@ -88,7 +88,7 @@ class RunningResponse(Protocol):
         """Add the next messages to a buffer, and return the result of the search, or None while the search goes on."""
 
 
-# The number of entries that are encoded, in half a millisecond, before the clock is read again.
+# The number of entries that are encoded before the clock is read again; encoding takes half a millisecond.
 CHUNK: Final = 32
 # The number of entries that are encoded before the clock is read again if entries take long to encode
 # (`Selection.is_slow`).  Encoding 8 entries with two numbers each takes a millisecond.

@@ -50,7 +50,7 @@ __all__ = ["DirectoryPort", "LdapFactory", "LdapsFactory", "Limits"]
 
 log = Logger()
 
-# Seconds between two sweeps over the connections' deadlines.
+# The time, in seconds, between two sweeps over the deadlines of the connections.
 SWEEP = 1.0
 
 
@@ -226,7 +226,7 @@ class LdapFactory(ServerFactory):
         self.count_misuse(kind, address, viewer.login or "not bound", tenant=viewer.tenant)
 
     def delay_close(self, address: str, seconds: float) -> None:
-        """Count a closed connection as open for some seconds, so that closing connections allows no more guesses."""
+        """Count a closed connection as open for some seconds: closing a connection must not allow more guesses."""
         self._connections.delay_close(network_of(address))
         self.clock.callLater(seconds, self._connections.release, network_of(address))
 

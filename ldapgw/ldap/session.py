@@ -405,8 +405,8 @@ class Session:
         login = simple_bind(octets)
         if login is not None:
             return self._fast_bind(*login)
-        # The fast path may use the same tree with and without TLS.  The tree `Dit.in_clear` for connections without TLS
-        # has only another root DSE, which the fast path never sends.
+        # The fast path uses one tree for connections with and without TLS.  The tree `Dit.in_clear` differs only in the
+        # root DSE, which the fast path never sends.
         if not self.viewer.access:
             return None
         return self._fast_path.answer(self._port.dit(), self.viewer, octets, self._budget)
@@ -497,7 +497,7 @@ class Session:
         message = cast("Message", self._current)
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
-        if response is not None:  # observers get reports only about the searches of phones
+        if response is not None:  # the reply names no search, because observers want only the searches of phones
             response_controls = response.response_controls(result)
             return Reply(message.message_id, message.operation, result, controls=response_controls)
         response_controls = search.response_controls(result) if search is not None else ()

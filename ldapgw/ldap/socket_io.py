@@ -120,7 +120,7 @@ class SocketWriter:
         if self._tls is not None:
             start = 0
             for end in message_ends(octets):
-                # StartTLS uses a subclass whose `write` collects writes.
+                # After StartTLS, the transport's own method `write` would collect writes.
                 TLSMemoryBIOProtocol.write(self._tls, octets[start:end])
                 start = end
             return
@@ -135,7 +135,7 @@ class SocketWriter:
             self._buffer_in_transport(octets[sent:])
 
     def write_pieces(self, pieces: list[bytes]) -> None:
-        """Write pieces in order, if possible without joining, which would copy as much as the kernel does."""
+        """Write pieces in order, if possible without joining the pieces, because joining copies all octets."""
         if self._sendmsg is None or self.blocked or len(pieces) > _MAX_PIECES:
             self.write(b"".join(pieces))
             return
@@ -185,7 +185,7 @@ class SocketWriter:
     def stopProducing(self) -> None:
         """Stop writing for good, because the connection ends or another writer takes over."""
         self._send = self._sendmsg = None
-        self._on_blocked = self._on_drained = _ignore  # leaves no reference cycle to the garbage collector
+        self._on_blocked = self._on_drained = _ignore  # the former functions would keep a reference cycle
 
 
 # The interface is declared by a call, because mypyc does not compile a class with the decorator `implementer`.

@@ -31,7 +31,7 @@ from ldapgw.ldap.limits import SLICE, TURN
 # answers, which take some 0.2 ms.
 _MAX_UNSENT: Final = 16
 # The maximum number of unfinished requests of a login or network that are continued in rotation.  Other requests wait
-# as octets.  Otherwise, hundreds of prepared filters with many terms would be half a million objects, and a garbage
+# as octets, because hundreds of prepared filters with many terms would be half a million objects, and a garbage
 # collection would take 0.2 s.
 _MOST_BEGUN: Final = 8
 # The least time in seconds that a worker gets.
@@ -39,7 +39,7 @@ _LEAST: Final = 0.00005
 # The gateway's own work is queued under this name, in place of a login or network.
 _OWN: Final = ""
 
-# A function that schedules another function for the end of the current turn, or for the next turn.
+# A function that schedules the call of another function at the end of the current turn, or in the next turn.
 CallAtTickEnd = Callable[[Callable[[], None]], object]
 # A function that waits for the turn of a login or a network (`TurnScheduler.turn_of`).
 TurnOf = Callable[[str], Awaitable[None]]
@@ -168,7 +168,7 @@ class Lane(Generic[_W]):
 
 
 class TurnScheduler:
-    """The scheduler, which decides which requests are served in which turn.
+    """The scheduler, which decides in which turn a request is served.
 
     With the scheduler, a gateway answers 21 % more reverse look-ups a second (``scripts/bench parts``).
 

@@ -167,8 +167,8 @@ def _write_summaries(
 ) -> None:
     """Store the summaries of phones.
 
-    A phone is left out if its new password is stored, but not in the directory yet: its searches were made with the old
-    password.
+    A phone is left out if its new password is stored, but not in the directory yet, because its searches were made with
+    the old password.
     """
     updates = {phone_name(login).lower(): update for login, update in due.items()}
     served = {login.name: login for name in updates if (login := logins.get(name))}

@@ -108,7 +108,7 @@ class ContactPage:
 
 @dataclass(frozen=True, slots=True)
 class BookSizes:
-    """The number of contacts that the phones of an account find, by the books of the contacts.
+    """The number of contacts that the phones of an account find in each kind of book.
 
     :ivar own: the number of contacts in the account's own book.
     :ivar directory: the number of contacts in the company directory.
@@ -137,7 +137,7 @@ class LookupResult:
 
 
 def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
-    """Return a contact's id on the pages: the uid, and for each book except `own_book` a digest of the book.
+    """Return a contact's id on the pages: the uid and, unless the book is `own_book`, a digest of the book.
 
     :param own_book: the key of the reader's first book.
     """
@@ -146,7 +146,6 @@ def contact_id(entry: Entry, context: NamingContext, own_book: str) -> str:
 
 
 def book_key(entry: Entry, context: NamingContext) -> str:
-    """Return the key of a contact's book."""
     return entry.parent.uuid_namespace.removeprefix(f"{context.name}/").partition("/")[0]
 
 
@@ -217,7 +216,7 @@ class ContactBrowser:
         return None
 
     def sizes(self, tenant: str, account: str) -> BookSizes:
-        """Return how many contacts the phones of an account find, by the books of the contacts.
+        """Return how many contacts the phones of an account find in each kind of book.
 
         :param account: the key (``sub``) of the account.
         """
@@ -283,7 +282,7 @@ class ContactBrowser:
         entries: list[Entry] = []
         viewer = Viewer(access=(Access(tenant, (book,)),))
         for entry in search(self._dit(), viewer, SearchRequest(str(base), Scope.WHOLE_SUBTREE, search_filter)):
-            if entry is None:  # a yield point of the search
+            if entry is None:  # the search is at a yield point
                 await self._turn_of(f"page of {book}")
                 continue
             entries.append(entry)

@@ -76,7 +76,7 @@ class ListedContact(NamedTuple):
     :ivar flags: the flags that the reader of the list has asked for.  The names of labels are set only if the reader
         has asked for the contacts' origin (book and id).
     :ivar id: an id that no other contact in the list has, and that stays the same as long as Google has the contact.
-        Empty if the reader has not asked for the contacts' origin.
+        The id is empty if the reader has not asked for the contacts' origin.
     :ivar book: the name of the contact's book; empty if the reader has not asked for the contacts' origin.
     """
 

@@ -207,7 +207,7 @@ def find_hints(decoded: DecodedSearch, profile: PhoneProfile) -> tuple[Hint, ...
 
 
 def open_hints(searches: Iterable[DecodedSearch], profile: PhoneProfile) -> dict[Hint, DecodedSearch]:
-    """Return the open hints on a phone's settings, the gravest first, each with the last search that shows the hint.
+    """Return the hints that still apply to a phone's settings, the gravest first, each with its last search.
 
     A search counts only if its settings equal the settings of the last search of the same kind.  Otherwise, somebody
     has changed the settings in the meantime.

@@ -29,7 +29,6 @@ _COLOURS: Sequence[tuple[int, int, int]] = (
 
 
 def photo_png(jpeg: bytes) -> bytes:
-    """Convert a photo to PNG."""
     from PIL import Image  # the import is here, because most gateways serve no pictures
 
     with Image.open(BytesIO(jpeg), formats=("JPEG",)) as photo:

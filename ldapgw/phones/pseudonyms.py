@@ -60,7 +60,8 @@ _WORD = r"[^\W_]+"
 # marks may stand between the digits.
 _WORDS = re.compile(rf"\+?\d+(?![^\W_])|{_WORD}")
 _NUMBERS = re.compile(rf"\+?\d(?:[\d ()./-]*\d)?|{_WORD}")
-# The names that the gateway itself gives, and the words of tel: and sip: addresses (RFC 3966, RFC 3261).
+# The words that get no pseudonym: names that the gateway itself gives, and the words of tel: and sip: addresses (RFC
+# 3966, RFC 3261).
 _KEPT_WORDS = (
     *("own", "phones", "directory", "favourites"),
     *("tel", "sip", "sips", "callto", "phone", "context", "user", "ext", "x"),

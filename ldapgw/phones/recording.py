@@ -115,7 +115,7 @@ class RecordedSearch:
     :ivar code: the result code, or None if the search was not answered completely.
     :ivar found: the DNs of the entries.
     :ivar note: the difference between the recorded result and the result of a search among only the recorded entries.
-        None if there is no difference, or if the recording is plain.
+        The note is None if there is no difference, or if the recording is plain.
     """
 
     at: float
@@ -175,8 +175,9 @@ class Recording:
 def storable(message_octets: bytes) -> bytes | None:
     """Return a phone's message without its password.
 
-    :returns: the message to keep; empty if the message is neither a bind nor a search, so that nobody needs the
-        message.  None if the message cannot be read, may hold a password, or would change something.
+    :returns: the message to keep.  The result is empty if nobody needs the message, because the message is neither a
+        bind nor a search.  The result is None if the message cannot be read, may hold a password, or would change
+        something.
     """
     if any(name in message_octets.lower() for name in _PASSWORD_NAMES):
         return None

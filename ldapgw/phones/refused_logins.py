@@ -7,9 +7,9 @@ phone has never logged in, or has last logged in from the same site (`ldapgw.sto
 refusals are refusals from *elsewhere*, which may be attempts to guess passwords.  Only the administrator sees refusals
 from elsewhere, which are kept only in memory.
 
-Some clients fail before the gateway checks a password.  The clients use TLS on the port without TLS, use no TLS on the
-port for TLS, do not know the authority of the certificate, or send a password without TLS.  The gateway keeps the
-failed clients in memory, and stores the last clients for ``ldapgw status``.
+Some clients fail before the gateway checks a password.  Such a client uses the wrong port for TLS or for LDAP without
+TLS, does not know the authority of the certificate, or sends a password without TLS.  The gateway keeps these clients
+in memory, and stores the last clients for ``ldapgw status``.
 
 A name that no phone has may be a password that somebody typed into the wrong field.  So an unknown name is masked
 unless the name resembles the known names of logins (`shown_name`).
@@ -47,7 +47,7 @@ from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_passwor
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.worker import Store
 
-# The seconds after which noted refusals are judged, so that a page shows a refused login at most this much later.
+# Noted refusals are judged at intervals of this many seconds, so a page shows a refused login at most this much later.
 POLL_SECONDS: Final = 1.0
 # The minimum number of seconds between two writes for one phone, and between two writes for all clients that cannot
 # connect (`ldapgw.store.unfit_clients`).
@@ -113,8 +113,8 @@ class ElsewhereRefusal:
 class NewRefusals:
     """A message to other gateways: the refusals that were judged since the last message and are not stored.
 
-    :ivar unknown: names that no phone has, each with its number of refusals since the last message; a name that may be
-        a password is masked.
+    :ivar unknown: names that no phone has, each with the number of refusals since the last message; names that may be
+        passwords are masked.
     :ivar elsewhere: phones with refusals from elsewhere, each with its number of these refusals since the last message.
     :ivar logins: the DNs of logins whose state may have changed.
     :ivar unfit_clients: clients that cannot connect, each with its number of connections since the last message.  The
@@ -176,7 +176,7 @@ class RefusedLogins(PeriodicService):
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
         self._unfit_clients = UnknownNames(parsed_bases, by_address=True)
-        # The clients that could not connect and that wait to be stored, by address and mistake; the most recent client
+        # For each address and mistake, a client that could not connect and is not stored yet.  The most recent client
         # is the last.
         self._unstored_clients: OrderedDict[tuple[str, Mistake], UnfitClient] = OrderedDict()
         self._clients_stored_at = 0.0
@@ -481,7 +481,8 @@ _USUAL_WORDS: Final = frozenset(
     verkauf vertrieb werkstatt zentrale zimmer
     """)
 )
-# A part of a name: a word with a number of three digits at most, or a number.  Four digits may be a year.
+# A part of a name: a word with a number of three digits at most, or a number.  Four digits are not allowed after a
+# word, because the digits may be the year in a password.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
 # A known word with at least this many letters may be followed by a few more letters.

@@ -106,14 +106,14 @@ def label_error(label: str) -> Translatable:
 class ImportLine:
     """A line of an import file.
 
+    If the line has an error, the model, the MAC address, the placeholder and the label are texts as written.
+
     :ivar account: the addresses of the owners, as written; empty for a phone without an owner.
     :ivar account_ids: the owners' accounts in order; empty if there is no owner, or an account is unknown.
-    :ivar model: a key of `MODELS`; empty for a phone of any other model.  The text as written if the line has an error.
-    :ivar mac: 12 hexadecimal digits in lower case; empty if there is no MAC address.  The text as written if the line
-        has an error.
-    :ivar placeholder: one of `PLACEHOLDERS`; empty if not known.  The text as written if the line has an error.
-    :ivar label: the text by which people know the phone; empty if there is no label.  The text as written if the line
-        has an error.
+    :ivar model: a key of `MODELS`; empty for a phone of any other model.
+    :ivar mac: 12 hexadecimal digits in lower case; empty if there is no MAC address.
+    :ivar placeholder: one of `PLACEHOLDERS`; empty if not known.
+    :ivar label: the text by which people know the phone; empty if there is no label.
     :ivar errors: the reasons why the phone cannot be added; empty if the phone can be added.
     """
 

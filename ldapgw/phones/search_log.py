@@ -30,8 +30,8 @@ MAX_MESSAGE_BYTES: Final = 2048
 # The maximum number of remembered addresses from which a search without a login was refused.
 MAX_REFUSED_ADDRESSES = 1000
 
-# The fields that follow `login` in a `LoggedSearch`, and whether this gateway has answered the search.  The log makes
-# the object when a page asks for the search.
+# The fields of a `LoggedSearch` without `login`, and whether this gateway has answered the search.  The log makes a
+# `LoggedSearch` only when a page asks for the search.
 _Record = tuple[str, bytes, int, ResultCode, float, float, bool]
 
 
@@ -58,7 +58,8 @@ class SearchLog:
         self._latest: dict[str, _Record] = {}
         self._latest_found: dict[str, _Record] = {}
         self._refusals: OrderedDict[str, float] = OrderedDict()
-        # The number of searches of each login, and the refusals, since the last call of `take_unsent`.
+        # Since the last call of `take_unsent`: the number of searches of each login, and the time of the last refusal
+        # for each address.
         self._untold: dict[str, int] = {}
         self._new_refusals: dict[str, float] = {}
 
@@ -132,8 +133,8 @@ class SearchLog:
     def take_unsent(self, limit: int = MAX_SEARCHES) -> NewSearches:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
-        :param limit: the maximum number of searches to return.  If there are more searches, a phone whose first search
-            since the previous call came later has priority.
+        :param limit: the maximum number of searches to return.  If there are more searches, the function prefers the
+            phones whose first search since the previous call is the latest.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []

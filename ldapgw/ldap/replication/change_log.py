@@ -6,9 +6,9 @@ share the segments of unchanged books.  A comparison skips shared segments, so t
 changes.  All changes that a comparison finds have the same CSN.  The log stores the last change of each entry in
 memory, for a limited number of entries.
 
-A cookie names a content.  The log knows a cookie if the log has all changes since the named content.  The cookie may
-come from this log, from another gateway, or from this gateway before a restart.  A replica with an unknown cookie gets
-the whole content.
+A cookie names the content of a replica at some time.  The log knows the cookie if the log has all changes since then.
+The cookie may come from this log, from another gateway, or from this gateway before a restart.  A replica with an
+unknown cookie gets the whole content.
 
 All work is done in slices: a generator yields None after each slice, and is continued in a later turn of the reactor.
 
@@ -39,8 +39,8 @@ from ldapgw.ldap.replication.replica_entry import (
     digest_of,
 )
 
-# The number of entries whose last change is stored.  If more entries of a large tenant change, replicas get the whole
-# content.
+# The maximum number of entries whose last change is stored.  If more entries of a large tenant change, replicas get the
+# whole content.
 MAX_CHANGES = 20_000
 # The maximum number of CSNs that a log remembers.
 _MAX_CSNS = 10_000

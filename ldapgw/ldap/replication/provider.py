@@ -152,8 +152,8 @@ def sync_entry(message_id: int, entry: bytes, state: SyncState, entry_uuid: byte
 def sync_done(cookie: bytes, *, refresh_deletes: bool) -> Control:
     """Make the Sync Done control (RFC 4533 2.4).
 
-    :param refresh_deletes: whether deleted entries were named.  If not, the replica deletes all entries that were not
-        sent.
+    :param refresh_deletes: true if deleted entries were named; false if the replica has to delete all entries that were
+        not sent.
     """
     deletes = boolean(True) if refresh_deletes else b""  # noqa: FBT003 - the boolean is the value to encode
     return Control(SYNC_DONE, value=tlv(SEQUENCE, octets(cookie) + deletes))
@@ -260,7 +260,6 @@ class SynchronizationResponse:
         return None
 
     def response_controls(self, result: Result) -> tuple[Control, ...]:
-        """Return the controls of the SearchResultDone."""
         if result is not SUCCESS:
             return ()
         return (sync_done(self._cookie.at(self._seen), refresh_deletes=self._is_delta),)

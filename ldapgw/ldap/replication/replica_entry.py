@@ -73,7 +73,7 @@ class Csn(NamedTuple):
         return f"{moment:%Y%m%d%H%M%S}.{fraction:06}Z#{high:06x}#{SERVER_ID:03x}#{low:06x}"
 
 
-# The attributes whose values are names and get folded variants, and the largest number of variants for each attribute.
+# The attributes that hold names.  Each of these attributes gets at most `_MAX_FOLDED` folded variants.
 _NAMES: Final = ("cn", "givenName", "sn")
 _MAX_FOLDED: Final = 4
 _NUMBER_FORMATS: Final = (NumberFormat.E164, NumberFormat.NATIONAL)
@@ -166,8 +166,8 @@ class ReplicaEntry:
 class ContainerEntry(ReplicaEntry):
     """The entry of a tenant, a book or a label.
 
-    :ivar sharing: the value of businessCategory, which says with whom the container is shared; empty if the entry has
-        no such value.
+    :ivar sharing: the value of businessCategory, which says with whom the container is shared; empty without such a
+        value.
     """
 
     __slots__ = ("_depth", "sharing")

@@ -62,7 +62,7 @@ _USUAL: Final = tuple(
     map(dav, ("resourcetype", "displayname", "getetag", "getcontenttype", "getlastmodified", "current-user-principal"))
 )
 
-# The XML of the values of a resource's properties, by name.
+# For the name of each property of a resource, the XML of the property's value.
 Properties = Mapping[str, str]
 
 

@@ -39,7 +39,7 @@ _FORMAT: Final = "1"
 _SUFFIX: Final = ".vcf"
 # The number of entries whose tags are made in one call off the reactor's thread.
 _SLICE: Final = 2000
-# Two limits on the changes that a book remembers: the number of versions, and the number of names in all changes.
+# For each book, at most `_MAX_VERSIONS` changes are remembered, with at most `_MAX_CHANGES` names in total.
 _MAX_VERSIONS: Final = 64
 _MAX_CHANGES: Final = 5000
 # The maximum number of cards, in all books together, whose tags are kept.  A kept card takes some 200 octets.
@@ -367,7 +367,7 @@ class BookVersions:
         """Return the changes of a book since a client's sync token.
 
         :param version: the version that `read` has returned.
-        :param token: empty for all cards.
+        :param token: the sync token; empty if the client wants all cards.
         :param limit: the maximum number of names to return; 0 if there is no limit.
         :raises DavRefusal: when the token is unknown or forgotten, so that the client has to begin anew (RFC 6578 3.2).
         """

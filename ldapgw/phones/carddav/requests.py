@@ -84,7 +84,7 @@ _PIECE: Final = 16 << 10
 _ALL_TESTS: Final = ("anyof", "allof")
 _MATCH_TYPES: Final = ("equals", "contains", "starts-with", "ends-with")
 # The collations that a client may ask for.  The directory always compares texts by its rules for names, which ignore
-# case like both collations do for ASCII.
+# case as these collations do.
 _COLLATIONS: Final = ("default", "i;unicode-casemap", "i;ascii-casemap")
 
 

@@ -189,7 +189,7 @@ def _distinct_numbers(variants: Iterable[NumberVariant]) -> tuple[NumberVariant,
 def _word_notes(terms: Iterable[FilterTerm], view: PhoneView, base: str) -> Iterator[ExplanationNote]:
     """If several words were typed, yield a note for each word that no contact has in the attributes of the filter.
 
-    Digits get no note if the filter also looks for them in numbers, because the digits are probably a number.
+    Digits get no note if the filter also looks for the digits in numbers, because the digits are probably a number.
     """
     terms, items = tuple(terms), dict[str, list[Filter]]()
     has_numbers = any(term.family is Family.NUMBER for term in terms)

@@ -68,7 +68,7 @@ class MissCause:
     """The reason why a phone does not find an entry, with the values for the text of the reason.
 
     :ivar values: the values for the placeholders in the reason's text.
-    :ivar distance: the distance from the query, which sorts causes with the same reason.
+    :ivar distance: the distance from the query, by which causes with the same reason are sorted.
     """
 
     reason: MissReason

@@ -242,7 +242,7 @@ class Explanation:
     :ivar entry_count: the number of entries that the phone gets; `matches` holds only the first of these entries.
     :ivar complete: false if a limit has cut the result.
     :ivar more_misses: the number of near misses that are not in `misses`.
-    :ivar plan: the index ranges that the search read; empty if unknown.
+    :ivar plan: the index terms that the search read, in words; empty if unknown.
     """
 
     query: PhoneQuery

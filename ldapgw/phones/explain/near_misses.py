@@ -80,7 +80,7 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return, by word of the text, the name of an attribute that has the word or a longer form of the word.
+        """Return, for each word of the text, the name of an attribute with a word that begins with the word.
 
         The name is empty if there is no such attribute.  The result is empty if the text is a single word.
         """

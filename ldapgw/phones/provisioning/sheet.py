@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # The maximum number of characters of a login name in Gigaset's phones.
 _MAX_GIGASET_NAME = 50
-# The text for a phone if no source describes how the phone gets to trust a private authority.
+# The advice about certificates if no source says how a phone can be made to trust a private authority.
 _UNKNOWN_TRUST = gettext_noop(
     "We know no document that says whether this phone checks certificates. If the phone has a list of trusted "
     "certificates, load the certificate into this list."
@@ -58,8 +58,8 @@ NOT_VERIFIED = "not verified by ldapgw with such a phone"
 class Sheet:
     """The settings of one phone for one vendor.
 
-    :ivar link: the endpoint to which the phone connects.  None if the phone cannot connect; the sheet then has no
-        settings.
+    :ivar link: the endpoint to which the phone connects, or None if the phone cannot connect.  Without an endpoint, the
+        sheet has no settings.
     :ivar text: the text of the file; empty if there is no file.
     :ivar ca_url: the address of the private authority's certificate, which the phone has to trust; empty if the phone
         needs no such certificate.

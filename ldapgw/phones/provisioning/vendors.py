@@ -27,8 +27,8 @@ from ldapgw.phones.provisioning.settings import (
 )
 from ldapgw.phrase import gettext_noop, without_marks
 
-# The note above the setup steps of a vendor whose documents do not confirm all steps, and the mark beside a confirmed
-# step.
+# The note above the setup steps if the vendor's documents do not confirm all steps.  `CONFIRMED_MARK` stands beside
+# each confirmed step.
 FROM_OUR_NOTES = gettext_noop("From our notes; menus may differ by firmware.")
 CONFIRMED_MARK = "✓"
 
@@ -79,8 +79,8 @@ class VendorDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document about the settings of a vendor's phones, which the authors of the vendor's file have read.
 
     :ivar title: the author, the name, and the page or section of the document; not translated.
-    :ivar url: the address of the document at the vendor's own site.  Empty if the document is somewhere else, or has no
-        lasting address.
+    :ivar url: the address of the document at the vendor's own site.  The address is empty if the document is somewhere
+        else, or has no lasting address.
     :ivar confirms: the steps, and the names of files, that the document confirms, in the document's words.
     :ivar steps: the numbers of the steps whose menus the document names.
     """
@@ -150,8 +150,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar format: the format of the file.
     :ivar mac_files: the names by which the phones ask a provisioning server for the file.  ``{mac}`` and ``{MAC}``
         stand for the MAC address, ``MODEL`` for the phone's model.  The first name is also the name of a phone's file
-        in a zip archive (`ldapgw.phones.rollout`); people replace ``MODEL`` in this name.  Empty if the phones do not
-        ask by their MAC addresses.
+        in a zip archive (`ldapgw.phones.rollout`); people replace ``MODEL`` in this name.  There are no names if the
+        phones do not ask by their MAC addresses.
     :ivar user_agent: a regular expression that matches the User-Agent of the phones, but of no other phones of the
         make; empty if not known or not needed.
     :ivar boot_files: regular expressions for the names of files that the phones fetch first.  The files, whose template
@@ -164,8 +164,8 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar fields: the fields to enter by hand.
     :ivar has_our_labels: true if the labels of the fields are texts of ldapgw, which are translated; false if the
         labels are the phone's own words.
-    :ivar attribute_fields: for phones that take a file: the fields that name attributes, for entry by hand; the labels
-        are texts of ldapgw.
+    :ivar attribute_fields: the fields for attributes, for people who set up a phone without its file; the labels are
+        texts of ldapgw.
     :ivar trust: how the phones get to trust a private authority, and what the phones do otherwise; empty if no source
         is known, or if the phones have no TLS.
     :ivar unverified: the keys of the file that no source confirms, or a few words about the keys.
@@ -215,7 +215,6 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def media_type(self) -> str:
-        """Return the media type of the file."""
         return _MEDIA_TYPES[self.format]
 
     @property
@@ -225,7 +224,6 @@ class Vendor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def setup_steps(self) -> tuple[SetupStep, ...]:
-        """Return the setup steps."""
         confirmed = {number for source in self.sources for number in source.steps}
         return tuple(SetupStep(number, message, number in confirmed) for number, message in enumerate(self.steps, 1))
 

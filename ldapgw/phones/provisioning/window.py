@@ -68,8 +68,8 @@ class WindowRow:
 def phones_with_wrong_password(logins: Sequence[PhoneLogin], now: float) -> tuple[str, ...]:
     """Return the names of the phones that have logged in at some time and that have a wrong password now.
 
-    A window for all phones without a working login includes the phones.  The names are stored when the window opens, so
-    that a stranger cannot add a phone by a login with a wrong password.
+    A window for all phones without a working login includes these phones.  The names are stored when the window opens,
+    so that a stranger cannot add a phone by a login with a wrong password.
     """
     return tuple(
         login.name for login in logins if login.last_seen is not None and wrong_password(login, now) is not None
