@@ -6,8 +6,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from contextlib import chdir
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,6 +207,43 @@ sys.modules["psycopg"] = None
 for file in sorted(Path("tests").rglob("*.py")):
     importlib.import_module(".".join(file.with_suffix("").parts))
 """
+
+
+def compiled_modules() -> list[str]:
+    """Return the paths of the modules that setup.py has compiled, as its function of this name does."""
+    names = {"COMPILED", "NOT_COMPILED", "compiled_modules"}
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    tree.body = [
+        node
+        for node in tree.body
+        if {*map(ast.unparse, getattr(node, "targets", ())), getattr(node, "name", "")} & names
+    ]
+    made: dict[str, Any] = {"Path": Path}
+    exec(compile(tree, "setup.py", "exec"), made)
+    with chdir(ROOT):
+        found: list[str] = made["compiled_modules"]()
+    return found
+
+
+def test_compiled_code_passes_no_generator_expression_on() -> None:
+    """The compiler mypyc makes a list of a generator expression at once, so a search in slices would be a single slice.
+
+    mypyc does not change functions that yield.  Functions of Python may get generator expressions.
+    """
+    found = []
+    for path in compiled_modules():
+        nodes = [*ast.walk(ast.parse((ROOT / path).read_text()))]
+        own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ldapgw"):
+                own |= {alias.name for alias in node.names}
+        for node in nodes:
+            match node:
+                case ast.Return(ast.GeneratorExp()) | ast.YieldFrom(ast.GeneratorExp()):
+                    found.append(f"{path}:{node.lineno}")
+                case ast.Call(ast.Name(name), arguments) if name in own:
+                    found += [f"{path}:{node.lineno}" for each in arguments if isinstance(each, ast.GeneratorExp)]
+    assert found == []
 
 
 @pytest.mark.long  # it imports everything once more

@@ -202,7 +202,7 @@ def find_switchboards(
     found: dict[tuple[str, str], Entry] = {}
     for caller in callers:
         readings = phone_number.readings(caller, context.region, context.outside_line, context.area_code)
-        for beginning in _beginnings(reading.e164 for reading in readings):
+        for beginning in _beginnings([reading.e164 for reading in readings]):
             companies = [entry for segment in segments for entry in _companies(segment, beginning)]
             companies.sort(key=lambda entry: (precedence_of(entry, own_namespaces), entry.sort_key))
             for entry in companies:

@@ -138,7 +138,7 @@ def all_of(queries: Sequence[Query]) -> Query:
     """Return the query of an AND."""
     if len(queries) == 1:
         return queries[0]
-    narrowings = _intersected(query for query in queries if query is not None)
+    narrowings = _intersected([query for query in queries if query is not None])
     if NO_DOCUMENTS in narrowings:
         return NO_DOCUMENTS
     return narrowings[0] if len(narrowings) == 1 else AndQuery(narrowings) if narrowings else None

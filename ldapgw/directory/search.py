@@ -17,10 +17,10 @@ among duplicates must not depend on the beginning of a page, so all entries of o
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Final
+from typing import Final, TypeVar
 
 from ldapgw.directory import assertion, query_plan
 from ldapgw.directory.access import Viewer
@@ -39,6 +39,8 @@ from ldapgw.directory.predicate import Predicate, SearchTextPredicate, TaggedTex
 from ldapgw.directory.schema import AttributeType, attribute_type, subtypes
 from ldapgw.directory.segment import PAGE_SIZE, Match, ResultBatch, SearchScope, Segment
 from ldapgw.errors import DirectoryError, ResultCode
+
+T = TypeVar("T")
 
 # The maximum number of search texts that are tested in one slice of work.  The tests take a fraction of a millisecond
 # for an ordinary filter, and a few milliseconds for the heaviest filter.
@@ -549,7 +551,8 @@ def search(dit: Dit, viewer: Viewer, request: SearchRequest) -> Iterator[Entry |
     :raises DirectoryError: at the first step, when the base is no DN, does not exist, or is not for this viewer; after
         the last entry, when there are more entries than the size limit allows.
     """
-    return limited((match and match.entry for match in matches(dit, viewer, request)), request.size_limit)
+    for match in limited(matches(dit, viewer, request), request.size_limit):
+        yield match and match.entry
 
 
 def result_batches(
@@ -573,18 +576,18 @@ def result_batches(
             yield None
 
 
-def limited(entries: Iterator[Entry | None], size_limit: int) -> Iterator[Entry | None]:
-    """Yield no more entries than a limit allows; 0 allows all entries.
+def limited(found: Iterable[T | None], size_limit: int) -> Iterator[T | None]:
+    """Yield no more matches than a limit allows; 0 allows all matches.
 
-    :raises DirectoryError: sizeLimitExceeded, after the last entry that the limit allows, when there is another entry.
+    :raises DirectoryError: sizeLimitExceeded, after the last match that the limit allows, when there is another match.
     """
     sent = 0
-    for entry in entries:
-        if entry is not None:
+    for match in found:
+        if match is not None:
             if sent == size_limit > 0:
                 raise _more()
             sent += 1
-        yield entry
+        yield match
 
 
 def _more() -> DirectoryError:

@@ -210,8 +210,10 @@ class Segment:
         return len(self.entries) - self.deleted.count(1)
 
     def __iter__(self) -> Iterator[Entry]:
-        """Return the entries that are not deleted."""
-        return (entry for at, entry in enumerate(self.entries) if not (self.deleted and self.deleted[at]))
+        """Yield the entries that are not deleted."""
+        for at, entry in enumerate(self.entries):
+            if not (self.deleted and self.deleted[at]):
+                yield entry
 
     def with_deleted(self, documents: Iterable[int]) -> Segment:
         """Return a copy with more documents deleted."""
@@ -237,7 +239,9 @@ class Segment:
         if self.deleted:
             kept = before.deleted or bytes(len(self.entries))
             pairs = zip(self.entries, kept, self.deleted, strict=True)
-            yield from (entry for entry, deleted_before, deleted in pairs if deleted and not deleted_before)
+            for entry, deleted_before, deleted in pairs:
+                if deleted and not deleted_before:
+                    yield entry
 
     # --- finding ----------------------------------------------------------------------------------------------------
 
@@ -269,13 +273,9 @@ class Segment:
         found = (self.entries[document] for document in self._uid_documents(uid))
         return next((entry for entry in found if folded(entry.uid.decode()) == uid), None)
 
-    def _uid_documents(self, uid: str) -> Iterator[int]:
-        deleted = self.deleted
-        return (
-            document
-            for document in self.find_documents(ExactKey(index_terms.uid_key(uid)))
-            if not (deleted and deleted[document])
-        )
+    def _uid_documents(self, uid: str) -> Sequence[int]:
+        deleted, documents = self.deleted, self.find_documents(ExactKey(index_terms.uid_key(uid)))
+        return [document for document in documents if not (deleted and deleted[document])]
 
     @property
     def tag_letters(self) -> frozenset[str]:
@@ -442,7 +442,8 @@ class Segments:
         """
         find_documents = _number_documents if per_number and self.numbers else _contact_documents
         for segment in self.form(per_number=per_number):
-            yield from (segment.entries[document] for document in find_documents(segment, uids))
+            for document in find_documents(segment, uids):
+                yield segment.entries[document]
 
     def updated(
         self, deleted_uids: Collection[str], contact_entries: Iterable[Entry], number_entries: Iterable[Entry]
@@ -469,9 +470,9 @@ def empty_segments(*, per_number: bool) -> Segments:
     return Segments((Segment.build(()),), (Segment.build(()),) if per_number else ())
 
 
-def _contact_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:
+def _contact_documents(segment: Segment, uids: Iterable[str]) -> Iterable[int]:
     """Return the documents of contacts, by their uids."""
-    return (document for uid in uids if (document := segment.document_of_uid(uid)) is not None)
+    return [document for uid in uids if (document := segment.document_of_uid(uid)) is not None]
 
 
 def _number_documents(segment: Segment, uids: Iterable[str]) -> Iterator[int]:

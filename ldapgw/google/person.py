@@ -209,7 +209,7 @@ def read_person(value: object, source: Source, region: str) -> ParsedPerson:
         uid=uid,
         source_id=source_id,
         deleted=metadata.get("deleted") is True,
-        previous_uids=_unique(_uid(name, source) for name in previous),
+        previous_uids=_unique([_uid(name, source) for name in previous]),
         flaws=flaws,
     )
     if reading.deleted:
@@ -255,7 +255,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
         addresses=_addresses(person),
         urls=(
             *sip_addresses,
-            *_unique(url for url in _texts(_items(person, "urls"), "value") if _URL.fullmatch(url)),
+            *_unique([url for url in _texts(_items(person, "urls"), "value") if _URL.fullmatch(url)]),
         ),
         labels=_labels(person),
         updated=_updated(_object(person.get("metadata"))),
@@ -294,14 +294,14 @@ def _names_in_emails(person: Item) -> tuple[str, ...]:
     items = _items(person, "emailAddresses")
     named = (_NAMED_MAIL.fullmatch(clean(item.get("value"))) for item in items)
     texts = [*_texts(items, "displayName"), *(clean(match[1].strip(" \"'")) for match in named if match)]
-    return _unique(text for text in texts if not _MAIL.fullmatch(text))
+    return _unique([text for text in texts if not _MAIL.fullmatch(text)])
 
 
 def _sip_addresses(person: Item) -> tuple[str, ...]:
     """Return the SIP addresses as URIs (RFC 3261 19.1), which phones can dial."""
     texts = _texts(_items(person, "sipAddresses"), "value")
     uris = (text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}" for text in texts)
-    return _unique(uri for uri in uris if _SIP.fullmatch(uri))
+    return _unique([uri for uri in uris if _SIP.fullmatch(uri)])
 
 
 def _phonetic_name(name: Item) -> str:
@@ -459,7 +459,7 @@ def _source_type(item: Item) -> object:
 
 
 def _texts(items: Iterable[Item], key: str) -> tuple[str, ...]:
-    return _unique(clean(item.get(key)) for item in items)
+    return _unique([clean(item.get(key)) for item in items])
 
 
 def _unique(values: Iterable[Value]) -> tuple[Value, ...]:

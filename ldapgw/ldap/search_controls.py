@@ -187,7 +187,8 @@ class ControlledSearch:
         return self._limited(self._keyed_entries(b""))
 
     def _limited(self, keyed_entries: Iterable[tuple[bytes, Entry] | None]) -> Iterator[Entry | None]:
-        return limited((keyed and keyed[1] for keyed in keyed_entries), self._size_limit)
+        for keyed in limited(keyed_entries, self._size_limit):
+            yield keyed and keyed[1]
 
     def _page(self, page: PagedResults) -> Iterator[Entry | None]:
         """Yield the entries of a page; the size limit applies to each page, not to all pages together."""
@@ -268,7 +269,8 @@ class ControlledSearch:
         count = len(ranking)
         self._vlv_response = vlv_response(ResultCode.SUCCESS, position, count)
         window = ranking.slice(*view.window.edges(position, count))
-        yield from limited((ranked and ranked.entry for ranked in window), self._size_limit)
+        for ranked in limited(window, self._size_limit):
+            yield ranked and ranked.entry
 
     def _list_view_error(self, code: ResultCode) -> DirectoryError:
         """Return the error of a search that fails because of its list view (section 6.2.1 of the draft)."""

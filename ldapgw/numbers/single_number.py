@@ -332,11 +332,9 @@ def _behind_prefix(digits: str) -> Iterator[Reading]:
     """Yield the number behind another country's prefix for calls abroad."""
     for prefix in _PREFIXES_ABROAD:
         if digits.startswith(prefix):
-            yield from (
-                Reading(reading.e164, Rule.FOREIGN_PREFIX)
-                for reading in _abroad(digits[len(prefix) :], "")
-                if numbering_plan.quality_of(reading.e164) is Quality.VALID
-            )
+            for reading in _abroad(digits[len(prefix) :], ""):
+                if numbering_plan.quality_of(reading.e164) is Quality.VALID:
+                    yield Reading(reading.e164, Rule.FOREIGN_PREFIX)
 
 
 def _mended(code: str, plan: numbering_plan.Dialling, subscriber: str) -> Iterator[Reading]:
