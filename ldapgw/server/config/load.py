@@ -34,7 +34,20 @@ from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OTHER_BOOKS, OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
-from ldapgw.server.config.tables import ROLES, BookFile, Config, Delegation, Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import (
+    ROLES,
+    BookFile,
+    Config,
+    Delegation,
+    Google,
+    Ldap,
+    Sync,
+    Table,
+    Tenant,
+    Tls,
+    Web,
+    table_in,
+)
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
@@ -190,10 +203,7 @@ class _Decoder:
             return self._delegations(raw, where)
         if hint == tuple[BookFile, ...]:
             return self._files(raw, where)
-        kind = next(
-            (part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Table)), None
-        )
-        if kind:
+        if kind := table_in(hint):
             value = self.table(kind, raw, where + ".")
             return _MISSING if value is None else value
         try:

@@ -298,8 +298,8 @@ def test_a_name_that_is_like_one_of_a_service(file: Path, name: str) -> None:
 def test_a_variable_in_place_of_a_table(file: Path) -> None:
     """The message names the variable and not the file."""
     assert problems(file, {"LDAPGW__LDAP": "5", "LDAPGW__TENANT": "acme"}) == (
-        "LDAPGW__TENANT: expected at least one [[tenant]] table",
         "LDAPGW__LDAP: expected a table; its keys have variables of their own, LDAPGW__LDAP__KEY",
+        "LDAPGW__TENANT: expected at least one [[tenant]] table",
     )
 
 
