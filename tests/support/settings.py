@@ -16,7 +16,7 @@ from ldapgw.server.config.sample import table_header, written_file
 from ldapgw.server.config.tables import Table, all_tables, default_text, meanings, table_in
 from tests.support.checkout import ROOT
 
-SAMPLE = ROOT / "ldapgw" / "server" / "config" / "ldapgw.toml"
+SAMPLE = ROOT / "etc" / "ldapgw.toml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.rst"
 
 MARKED = "# set this"
