@@ -27,7 +27,6 @@ from docutils import nodes
 
 from ldapgw import __version__
 from ldapgw.cli import main
-from ldapgw.cli.root import COMMANDS as HEADINGS
 from ldapgw.cli.root import usual_words
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import BookAccess
@@ -48,8 +47,9 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from ldapgw.web.rendering import DOCUMENTS
 from tests.google.service_account import key_file
-from tests.support import architecture, publication, rst, vendor_pages
+from tests.support import architecture, command_index, publication, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
+from tests.support.command_index import commands
 from tests.support.settings import REFERENCE, SAMPLE, settings, titles, written_reference, written_sample
 
 DOCS = (ROOT / "docs").resolve()  # the tests of the compiled modules reach it through a link
@@ -418,23 +418,6 @@ def test_an_upgrade_has_the_commands_of_the_installation() -> None:
 COMMANDS = DOCS / "reference" / "commands"
 
 
-def commands() -> dict[str, click.Command]:
-    """All commands that do something, by their words."""
-    context = click.Context(main)
-    found: dict[str, click.Command] = {}
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            if command.invoke_without_command:
-                found[name] = command
-            of_group = ((sub, command.get_command(context, sub)) for sub in command.list_commands(context))
-            found |= {f"{name} {sub}": one for sub, one in of_group if one is not None}
-        else:
-            found[name] = command
-    return found
-
-
 def options_of(command: click.Command) -> set[str]:
     """The options of a command but --help, without their short forms."""
     options = (param for param in command.params if isinstance(param, click.Option))
@@ -483,23 +466,10 @@ def test_every_command_is_documented() -> None:
     assert titles - {"phones"} == commands().keys()
 
 
-def test_the_index_of_commands() -> None:
-    """The headings are those of the program's help, and each line has what the command's page begins with."""
-    index = COMMANDS.with_suffix(".rst")
-    listed = {
-        title: sorted(" ".join(item.astext().split()) for item in rst.section(index, title).findall(nodes.list_item))
-        for title in rst.titles(index)
-    }
-    assert listed == {
-        heading: sorted(f"{name}: {beginning(name)}." for name in commands() if name.split()[0] in words)
-        for heading, words in HEADINGS.items()
-    }
-
-
-def beginning(name: str) -> str:
-    """Return the beginning of a command's page, up to the first stop, colon or semicolon."""
-    paragraph = next(one for one in reference(name).children if isinstance(one, nodes.paragraph))
-    return re.split(r"[.:;](?=\s|$)", " ".join(paragraph.astext().split()))[0]
+def test_the_index_of_commands_is_up_to_date() -> None:
+    """The index has the sections and the sentences of the program's help."""
+    document = command_index.DOCUMENT.read_text()
+    assert document == command_index.written(document), "run python -m tests.support.command_index"
 
 
 @pytest.mark.parametrize("name", commands())
@@ -521,7 +491,7 @@ def test_options_are_documented(name: str) -> None:
 
 def test_options_of_all_commands_are_documented() -> None:
     """Options before the command are documented too."""
-    document = rst.read(COMMANDS.with_suffix(".rst"))
+    document = rst.read(command_index.DOCUMENT)
     told = {row[0].literals[0].split()[0] for row in rst.rows(document)}
     assert told == options_of(main) | {"--help"}
 

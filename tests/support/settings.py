@@ -20,7 +20,7 @@ SAMPLE = ROOT / "etc" / "ldapgw.toml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.rst"
 
 MARKED = "# set this"
-# The keys whose examples in the sample whoever copies it replaces.
+# A reader who copies the sample replaces the examples of these keys.
 TO_SET = {
     "state_dir",
     "web.public_url",
