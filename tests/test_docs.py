@@ -33,7 +33,6 @@ from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.phones.description import MODELS
 from ldapgw.phones.explain.model import MatchKind, MissReason, NumberReading
 from ldapgw.phones.explain.query import QueryKind
 from ldapgw.phones.hints import Hint
@@ -617,16 +616,6 @@ def test_reasons_are_documented() -> None:
     assert first_column(DOCS / "how-to" / "not-found.rst", "The reasons") == [reason.value for reason in MissReason]
     told = set(rst.code(rst.section(COMMANDS / "explain.rst", "Explanation objects")))
     assert {*MatchKind, *NumberReading, *QueryKind, *BookAccess} - {BookAccess.PRIVATE, BookAccess.OTHER_GROUP} <= told
-
-
-def test_models_of_phones_are_documented() -> None:
-    """All of them, and those for which an entry a number is better."""
-    [row] = [row for row in rst.rows(reference("phones add")) if row[0].literals[0] == "--model MODEL"]
-    told = row[1].literals
-    assert list(told[: len(MODELS)]) == list(MODELS)
-    per_number = told[told.index("entries") + 1 : told.index("values")]
-    assert list(per_number) == [name for name, model in MODELS.items() if model.per_number]
-    assert all(model.reason in " ".join(row[1].text.split()) for model in MODELS.values())
 
 
 def test_the_hosts_behind_a_proxy_are_documented() -> None:
