@@ -44,6 +44,7 @@ def test_a_module_has_the_tests_that_name_or_import_it(changed: str, tests: set[
         ("ldapgw/web/static/style.css", "tests/web/test_style.py"),
         ("ldapgw/web/templates/admin_table.html", "tests/web/test_admin_tables.py"),
         ("ldapgw/web/templates/layout.html", "tests/web/test_i18n.py"),
+        ("ldapgw/server/config/tables.py", "tests/test_docs.py"),
         ("ldapgw/server/parts/web_parts.py", "tests/server/test_gateway.py"),
         ("ldapgw/store/migrations/versions/0041_further_accounts.py", "tests/store/test_database.py"),
         ("etc/grafana/ldapgw.json", "tests/server/test_metrics.py"),

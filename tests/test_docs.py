@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 import click
@@ -27,39 +27,29 @@ from docutils import nodes
 
 from ldapgw import __version__
 from ldapgw.cli import main
-from ldapgw.cli.root import COMMANDS as HEADINGS
 from ldapgw.cli.root import usual_words
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import BookAccess
 from ldapgw.errors import GoogleError, ResultCode
 from ldapgw.google.sandbox.controls import CONTROLS
 from ldapgw.google.sandbox.faults import FAULTS
-from ldapgw.phones.description import MODELS
 from ldapgw.phones.explain.model import MatchKind, MissReason, NumberReading
 from ldapgw.phones.explain.query import QueryKind
 from ldapgw.phones.hints import Hint
 from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form
-from ldapgw.server.config.tables import Google, Ldap, Sync, Table, Tenant, Web, toml_text
+from ldapgw.server.config.tables import Google, Ldap, Table, Tenant, Web, all_tables, toml_text
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account
 from ldapgw.store.sync_state import DIRECTORY_SHRUNK, INCOMPLETE, NO_SYNC_TOKEN
 from ldapgw.web.rendering import DOCUMENTS
 from tests.google.service_account import key_file
-from tests.support import architecture, publication, rst, vendor_pages
+from tests.support import architecture, command_index, publication, rst, vendor_pages
 from tests.support.checkout import ROOT, project_files
-from tests.support.settings import (
-    MARKED,
-    REFERENCE,
-    SAMPLE,
-    TABLES,
-    rows,
-    settings,
-    written_reference,
-    written_sample,
-)
+from tests.support.command_index import commands
+from tests.support.settings import REFERENCE, SAMPLE, settings, titles, written_reference, written_sample
 
 DOCS = (ROOT / "docs").resolve()  # the tests of the compiled modules reach it through a link
 UNIT = ROOT / "etc" / "ldapgw.service"
@@ -264,24 +254,18 @@ def test_the_list_of_modules_is_up_to_date() -> None:
 
 def test_every_table_has_a_section() -> None:
     """The sections of the reference are the tables of the file."""
-    hints = [*get_type_hints(Config).values(), *get_type_hints(Tenant).values()]
-    parts = [part for hint in hints for part in (hint, *get_args(hint)) if isinstance(part, type)]
-    tables = {part for part in parts if issubclass(part, Table)}
-    assert tables | {Config} == set(TABLES.values())
     others = {"Environment variables", "How keys depend on each other"}
-    assert [title for title in rst.titles(REFERENCE) if title not in others] == [title.strip("`") for title in TABLES]
+    found = [title for title in rst.titles(REFERENCE) if title not in others]
+    assert found == [title.strip("`") for title in titles().values()]
 
 
 def test_the_reference_and_the_sample_are_up_to_date() -> None:
-    """The reference has each setting once, and its default; the sample has its meaning too."""
+    """The reference and the sample have the defaults and the sentences of the table of settings."""
     document = REFERENCE.read_text()
-    for title, table in TABLES.items():
-        assert sorted(row.key for row in rows(document, title)) == sorted(settings(table)), title
-    advice = "run scripts/settings"
-    assert (document, SAMPLE.read_text()) == (written_reference(document), written_sample(document)), advice
+    assert (document, SAMPLE.read_text()) == (written_reference(document), written_sample()), "run scripts/settings"
 
 
-@pytest.mark.parametrize("table", TABLES.values())
+@pytest.mark.parametrize("table", all_tables().values())
 def test_defaults_are_written_as_the_file_has_them(table: type[Table]) -> None:
     hints = get_type_hints(table, include_extras=True)
     for key, field in settings(table).items():
@@ -304,17 +288,27 @@ def uncommented(text: str) -> str:
     return re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", text)
 
 
-def test_the_keys_to_set_are_marked() -> None:
-    """The marked keys have no default, or say who may connect."""
-    marked = [line.split(" ", 1)[0] for line in SAMPLE.read_text().splitlines() if line.endswith(MARKED)]
-    assert marked == ["state_dir", "public_url", "name", "base_dn", "client_secret_file", "allowed_users"]
-
-
-def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
-    """Nothing but the marked keys is set in it."""
+def test_the_sample_sets_only_the_marked_keys(tmp_path: Path) -> None:
+    """The sample loads as it is. The marked keys have no default, or say who may connect."""
     config = sample(tmp_path, SAMPLE.read_text())
-    assert config == msgspec.structs.replace(config, ldap=Ldap(), tls=None, sync=Sync(), google=Google())
-    assert config.web == Web(public_url=config.web.public_url)
+    (tenant,) = config.tenant
+    client = (tenant.client_secret_file, tenant.client_id, tenant.client_secret)
+    assert client == (str(tmp_path / "client_secret.json"), "123-abc.apps.googleusercontent.com", "secret")
+    assert config == Config(
+        state_dir="/var/lib/ldapgw",
+        database=config.database,
+        web=Web(public_url="https://phonebook.example.com"),
+        tenant=(
+            Tenant(
+                name="acme",
+                base_dn="dc=acme,dc=example",
+                allowed_users=("@acme.example",),
+                client_secret_file=client[0],
+                client_id=client[1],
+                client_secret=client[2],
+            ),
+        ),
+    )
 
 
 def test_the_sample_loads_uncommented(tmp_path: Path) -> None:
@@ -369,7 +363,7 @@ def test_the_man_pages(tmp_path: Path) -> None:
             options = [option for option in one.params if isinstance(option, click.Option)]
             assert all(spelling in pages[f"ldapgw-{name}.1"] for option in options for spelling in option.opts)
             assert one.help.splitlines()[0] in pages[f"ldapgw-{name}.1"]
-    for table in TABLES.values():
+    for table in all_tables().values():
         assert all(f"\n.B \\fB{key}\\fP\n" in pages["ldapgw.toml.5"] for key in settings(table)), table
     assert pages["ldapgw-phones.1"].count("ldapgw phones add desk1 --account alice@acme.example --model yealink") == 2
 
@@ -423,23 +417,6 @@ def test_an_upgrade_has_the_commands_of_the_installation() -> None:
 COMMANDS = DOCS / "reference" / "commands"
 
 
-def commands() -> dict[str, click.Command]:
-    """All commands that do something, by their words."""
-    context = click.Context(main)
-    found: dict[str, click.Command] = {}
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            if command.invoke_without_command:
-                found[name] = command
-            of_group = ((sub, command.get_command(context, sub)) for sub in command.list_commands(context))
-            found |= {f"{name} {sub}": one for sub, one in of_group if one is not None}
-        else:
-            found[name] = command
-    return found
-
-
 def options_of(command: click.Command) -> set[str]:
     """The options of a command but --help, without their short forms."""
     options = (param for param in command.params if isinstance(param, click.Option))
@@ -488,23 +465,10 @@ def test_every_command_is_documented() -> None:
     assert titles - {"phones"} == commands().keys()
 
 
-def test_the_index_of_commands() -> None:
-    """The headings are those of the program's help, and each line has what the command's page begins with."""
-    index = COMMANDS.with_suffix(".rst")
-    listed = {
-        title: sorted(" ".join(item.astext().split()) for item in rst.section(index, title).findall(nodes.list_item))
-        for title in rst.titles(index)
-    }
-    assert listed == {
-        heading: sorted(f"{name}: {beginning(name)}." for name in commands() if name.split()[0] in words)
-        for heading, words in HEADINGS.items()
-    }
-
-
-def beginning(name: str) -> str:
-    """Return the beginning of a command's page, up to the first stop, colon or semicolon."""
-    paragraph = next(one for one in reference(name).children if isinstance(one, nodes.paragraph))
-    return re.split(r"[.:;](?=\s|$)", " ".join(paragraph.astext().split()))[0]
+def test_the_index_of_commands_is_up_to_date() -> None:
+    """The index has the sections and the sentences of the program's help."""
+    document = command_index.DOCUMENT.read_text()
+    assert document == command_index.written(document), "run python -m tests.support.command_index"
 
 
 @pytest.mark.parametrize("name", commands())
@@ -526,7 +490,7 @@ def test_options_are_documented(name: str) -> None:
 
 def test_options_of_all_commands_are_documented() -> None:
     """Options before the command are documented too."""
-    document = rst.read(COMMANDS.with_suffix(".rst"))
+    document = rst.read(command_index.DOCUMENT)
     told = {row[0].literals[0].split()[0] for row in rst.rows(document)}
     assert told == options_of(main) | {"--help"}
 
@@ -652,16 +616,6 @@ def test_reasons_are_documented() -> None:
     assert first_column(DOCS / "how-to" / "not-found.rst", "The reasons") == [reason.value for reason in MissReason]
     told = set(rst.code(rst.section(COMMANDS / "explain.rst", "Explanation objects")))
     assert {*MatchKind, *NumberReading, *QueryKind, *BookAccess} - {BookAccess.PRIVATE, BookAccess.OTHER_GROUP} <= told
-
-
-def test_models_of_phones_are_documented() -> None:
-    """All of them, and those for which an entry a number is better."""
-    [row] = [row for row in rst.rows(reference("phones add")) if row[0].literals[0] == "--model MODEL"]
-    told = row[1].literals
-    assert list(told[: len(MODELS)]) == list(MODELS)
-    per_number = told[told.index("entries") + 1 : told.index("values")]
-    assert list(per_number) == [name for name, model in MODELS.items() if model.per_number]
-    assert all(model.reason in " ".join(row[1].text.split()) for model in MODELS.values())
 
 
 def test_the_hosts_behind_a_proxy_are_documented() -> None:

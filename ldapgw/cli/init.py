@@ -18,7 +18,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -38,6 +37,7 @@ from ldapgw.server.certificates import FOLDER, AuthorityFiles, create_certificat
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
+from ldapgw.server.config.sample import written_file
 from ldapgw.server.endpoints import ListenAddress, certificate_url
 from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import create_state_dir
@@ -60,19 +60,11 @@ _LOOPBACK = ("localhost", "127.0.0.1")
 # sends no packet, but shows the address from which this machine would send packets.
 _ANYWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
-# A line that sets a key, or would set the key without the "#" in front.
-_SETTING = re.compile(r"#?(?P<key>[a-z_]+) = .*")
-# A line that begins a table, or would begin the table without the "#" in front.
-_TABLE = re.compile(r"#?\[+(?P<table>[a-z_.]+)\]")
-# The part of the sample configuration's first comment that `_NEW_HEAD` replaces in a new configuration, because this
-# part is true only for the sample.
-_HEAD = re.compile(r"\A# The configuration of ldapgw.*?(?=# Relative paths)", re.DOTALL)
-_NEW_HEAD = """\
+_HEAD = """\
 # The configuration of ldapgw, as written by ldapgw init.
 #
 # A key behind a "#" has the default that it shows; a key that is marked "example" has no default.
 # docs/reference/configuration.rst explains every key.
-#
 """
 
 # Domains of consumers' addresses, which belong to no company.
@@ -168,7 +160,11 @@ def init(site: Site, /, **given: Any) -> None:
     file = Path(site.file)
     if file.exists():
         raise UserError(f"{file}: already exists; edit it, or choose another file with --config")
-    text = _fill_sample(_answers(given))
+    # A JSON string or boolean is a valid TOML value, and a JSON list of strings is a valid TOML array.
+    answers = {
+        key: json.dumps(value, ensure_ascii=False) for key, value in _answers(given).items() if value is not None
+    }
+    text = written_file(_HEAD, answers)
     document, names = merge(tomllib.loads(text), read_settings(os.environ))
     config = decode(document, str(file), names)
     # The state directory is made before the configuration file, because an existing configuration file means that there
@@ -192,7 +188,10 @@ _Ask = Callable[..., Any]
 
 
 def _answers(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the values for the file: the values given as options, and the answers to questions for other values."""
+    """Return the values for the file by key; None stands for the default.
+
+    The values are given as options, or are the answers to questions.
+    """
 
     def ask(name: str, question: str, kind: Any = str, default: Any = None) -> Any:
         if given[name] is None:
@@ -225,26 +224,26 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     base = f"dc={tenant}" if allowed == admin else ",".join(f"dc={part}" for part in domain.lower().split("."))
 
     values = {
-        "name": tenant,
-        "admins": [admin],
-        "title": ask("title", "What is your company's full name? For example Acme GmbH", str, company.title()),
-        "base_dn": ask(
+        "tenant.name": tenant,
+        "tenant.admins": [admin],
+        "tenant.title": ask("title", "What is your company's full name? For example Acme GmbH", str, company.title()),
+        "tenant.base_dn": ask(
             "base_dn",
             "Which LDAP base DN should the phones search? For example dc=acme,dc=example",
             setting_type(BaseDn),
             base,
         ),
-        "allowed_users": ask(
+        "tenant.allowed_users": ask(
             "allow",
             "Who may connect? Addresses, a domain or everybody, for example @acme.example",
             _read_allowed,
             allowed,
         ),
-        "remove_leavers": ask_leavers(),
-        "region": ask(
+        "tenant.remove_leavers": ask_leavers(),
+        "tenant.region": ask(
             "region", "Which country are numbers without a country code in? For example DE", setting_type(Region), "DE"
         ),
-        "public_url": _ask_page(
+        "web.public_url": _ask_page(
             given,
             ask,
             "http://localhost:8080"
@@ -258,17 +257,17 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     question = "Where is the JSON file of your Google OAuth client? Leave empty to enter the client on the web page"
     client = ask("client_secret_file", question, _read_client_file, "")
     _ask_encryption(given, ask)
-    if given["encryption"] in _CERTIFICATES and values["public_url"].startswith("http:"):
-        values["public_url"] = f"https:{values['public_url'].removeprefix('http:')}"
-        hint(f"! web.public_url: {values['public_url']}, because the gateway serves the page by HTTPS")
-    is_company = any(who.startswith("@") for who in values["allowed_users"])
+    if given["encryption"] in _CERTIFICATES and values["web.public_url"].startswith("http:"):
+        values["web.public_url"] = f"https:{values['web.public_url'].removeprefix('http:')}"
+        hint(f"! web.public_url: {values['web.public_url']}, because the gateway serves the page by HTTPS")
+    is_company = any(who.startswith("@") for who in values["tenant.allowed_users"])
     return {
         **values,
         **_encryption(given),
-        "client_secret_file": client or None,
-        "remove_leavers": values["remove_leavers"] or None,
+        "tenant.client_secret_file": client or None,
+        "tenant.remove_leavers": values["tenant.remove_leavers"] or None,
         # A company on Google Workspace has a directory, which one person switches on for everybody.
-        "sources": ["contacts", "directory"] if is_company else None,
+        "tenant.sources": ["contacts", "directory"] if is_company else None,
         "new_store": False,
     }
 
@@ -354,7 +353,7 @@ def _encryption(given: Mapping[str, Any]) -> dict[str, Any]:
         "tls.private_key": str(made.private_key) if is_made else given["private_key"],
         "ldap.listen": [f"tcp:{ldap}"],
         "ldap.listen_tls": [f"tcp:{ldap + _LDAPS_DISTANCE}"],
-        "require_tls": True,
+        "ldap.require_tls": True,
         # This port redirects browsers to HTTPS, and phones fetch the authority's certificate there.
         "web.listen": [f"tcp:{_plain_port(given['web_port'])}"],
         "web.listen_tls": [web],
@@ -419,38 +418,6 @@ def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
         start = "sudo systemctl start ldapgw" if file == CONFIG_FILE else f"{command} run"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {start}", *enter]
-
-
-def _fill_sample(values: Mapping[str, object]) -> str:
-    """Return the sample of the configuration file with values filled in; all other keys keep their defaults.
-
-    :param values: the values by key, as JSON has them, or None to comment a key out.  A key that is in several tables
-        has the table's name in front.
-    """
-    sample = files("ldapgw.server.config").joinpath("ldapgw.toml").read_text()
-    lines, table, is_left_out = [], "", False
-    for line in _HEAD.sub(_NEW_HEAD, sample).splitlines():
-        if header := _TABLE.match(line):
-            table = header["table"]
-            has_values = any(key.startswith(f"{table}.") for key in values)
-            is_left_out = line.startswith("#[") and not has_values
-            lines.append(line if is_left_out else line.removeprefix("#").partition(" ")[0])
-        else:
-            lines.append(line if is_left_out else _line(line, table, values))
-    return "\n".join(lines) + "\n"
-
-
-def _line(line: str, table: str, values: Mapping[str, object]) -> str:
-    setting = _SETTING.fullmatch(line)
-    if setting is None:
-        return line
-    key = next((key for key in (f"{table}.{setting['key']}", setting["key"]) if key in values), None)
-    if key is None:
-        return line
-    if values[key] is None:
-        return "#" + line.lstrip("#").replace("# set this", "# example")
-    # A JSON string or boolean is a valid TOML value, and a JSON list of strings is a valid TOML array.
-    return f"{setting['key']} = {json.dumps(values[key], ensure_ascii=False)}"
 
 
 def _read_host(text: str) -> str:

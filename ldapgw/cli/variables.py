@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-import re
-from importlib.resources import files
-
 import click
 from msgspec.structs import fields
 
 from ldapgw.cli.root import examples
-from ldapgw.server.config.environment import PREFIX, TABLES, file_variable
+from ldapgw.server.config.environment import PREFIX, file_variable
 from ldapgw.server.config.forms import Secret
 from ldapgw.server.config.load import expected_form
-from ldapgw.server.config.tables import default_text
-
-# The line of a table or a setting in the sample configuration; the "#" is in front of a default and of an example.
-_LINE = re.compile(r"#?(?:\[+(?P<table>[a-z_.]+)\]|(?P<key>[a-z_]+) = )")
+from ldapgw.server.config.tables import all_tables, default_text, meanings
 
 
 @click.command(epilog=examples("ldapgw variables"))
@@ -29,29 +23,15 @@ def variables() -> None:
     With the suffix __FROM_FILE, a variable names a file that contains the value; so does the suffix _FILE, unless a key
     has this name. The line of a secret also has such a variable.
     """
-    settings = {".".join((*path, field.name)): field for path, table in TABLES.items() for field in fields(table)}
-    # Tables have no variables, and a tenant's name is part of the names of its variables.
-    for path in ("tenant.name", *(name for (name,) in filter(None, TABLES))):
-        del settings[path]
-    for path, meaning in _meanings().items():
-        if field := settings.get(path):
-            name = PREFIX + path.replace("tenant.", "tenant.name.").replace(".", "__").upper()
+    # The tables at the top have no variables, and a tenant's name is part of the names of its variables.
+    without = {("tenant", "name"), *(path for path in all_tables() if len(path) == 1)}
+    for path, table in all_tables().items():
+        for field in fields(table) if len(path) < 2 else ():
+            if (*path, field.name) in without:
+                continue
+            name = PREFIX + "__".join((*path, field.name)).replace("tenant__", "tenant__name__").upper()
             is_secret = isinstance(field.type, type) and issubclass(field.type, Secret)
             in_file = f" {file_variable(name)} names a file that contains the value." if is_secret else ""
             form, default = expected_form(field.type), default_text(field)
+            meaning = meanings(table)[field.name].sentence.replace("``", "")
             click.echo(f"{name}: {meaning} Value: {form}. Default: {default}.{in_file}")
-
-
-def _meanings() -> dict[str, str]:
-    """Return the comments on the tables and settings of the sample, by paths such as ``ldap.size_limit``."""
-    meanings: dict[str, str] = {}
-    table, comment = "", ""
-    for line in files("ldapgw.server.config").joinpath("ldapgw.toml").read_text("utf-8").splitlines():
-        if line.startswith("# "):
-            comment += line.removeprefix("#")
-            continue
-        if found := _LINE.match(line):
-            table = found["table"] or table
-            meanings[".".join(filter(None, (table, found["key"])))] = comment.strip()
-        comment = ""
-    return meanings

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from ldapgw.cli import main
 from ldapgw.cli.output import clean, local_time
 from ldapgw.cli.root import usual_words
+from tests.support.command_index import commands
 from tests.support.site.command_line import THEN, Gateway
-from tests.test_docs import commands, parse
+from tests.test_docs import parse
 
 
 def help_of(name: str) -> str:

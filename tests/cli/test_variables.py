@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from ldapgw.cli import main
 from ldapgw.server.config.environment import read_settings
 from ldapgw.server.config.load import expected_form
-from ldapgw.server.config.tables import BookFile, Config, Delegation, Tenant
-from tests.support.settings import REFERENCE, TABLES, rows, settings
+from ldapgw.server.config.tables import all_tables
+from tests.support import rst
+from tests.support.settings import REFERENCE, titles
 
 # The variables of secrets that name a file.
 IN_FILES = {
@@ -38,19 +39,20 @@ def listed() -> list[str]:
 
 
 def test_each_key_of_the_reference_has_a_line() -> None:
-    document, expected = REFERENCE.read_text(), []
-    for title, table in TABLES.items():
-        if table in (Delegation, BookFile):
-            continue
-        prefix = {Config: "LDAPGW__", Tenant: "LDAPGW__TENANT__NAME__"}.get(table, f"LDAPGW__{title.strip('`[]')}__")
-        hints, of_key = get_type_hints(table, include_extras=True), {row.key: row for row in rows(document, title)}
-        for key in settings(table):
-            if (table, key) != (Tenant, "name"):
-                name, default = f"{prefix}{key}".upper(), document[of_key[key].place].strip("`")
-                value = f"Value: {expected_form(hints[key])}. Default: {default}."
+    """A line has the first sentence of the key's meaning, the form in messages, and the default of the reference."""
+    lines, expected = listed(), []
+    for path, table in all_tables().items():
+        hints = get_type_hints(table, include_extras=True)
+        for key, default, meaning in rst.rows(rst.section(REFERENCE, titles()[path].strip("`"))):
+            if len(path) < 2 and (*path, key.text) != ("tenant", "name"):
+                name = "__".join(("LDAPGW", *path, key.text)).replace("tenant", "tenant__name").upper()
+                sentence = lines[len(expected)].partition(": ")[2].partition(" Value: ")[0]
+                assert sentence.endswith(".")
+                assert " ".join(meaning.text.split()).startswith(sentence)
+                value = f"Value: {expected_form(hints[key.text])}. Default: {default.text}."
                 in_file = f" {IN_FILES[name]} names a file that contains the value." if name in IN_FILES else ""
-                expected.append(f"{name}: {of_key[key].meaning} {value}{in_file}")
-    assert listed() == expected + TABLE_KEYS
+                expected.append(f"{name}: {sentence} {value}{in_file}")
+    assert lines == expected + TABLE_KEYS
 
 
 def test_the_gateway_accepts_each_variable(tmp_path: Path) -> None:

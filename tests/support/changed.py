@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.support.checkout import ROOT
 
 _VENDORS = ("tests/phones/provisioning/test_finding.py", "tests/phones/provisioning/test_vendors.py")
-# The tests of files that no test imports, by the folder or the ending of the file.
+# The tests of files that no test imports, and tests in other folders, by the folder or the ending of the file.
 _TESTS_OF_DATA = {
     "ldapgw/phones/vendors/": (*_VENDORS, "tests/web/test_i18n.py"),
     "tests/data/provisioning/": _VENDORS,
@@ -35,6 +35,7 @@ _TESTS_OF_DATA = {
     ),
     "web/templates/contact": ("tests/web/test_contact_pages.py",),
     "web/templates/explain": ("tests/web/test_explain_pages.py",),
+    "server/config/tables.py": ("tests/cli/test_variables.py", "tests/test_docs.py"),
     "server/parts/": ("tests/server/test_gateway.py",),
     "store/migrations/": ("tests/store/test_database.py",),
     "etc/grafana/": ("tests/server/test_metrics.py",),

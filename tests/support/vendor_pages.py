@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import fill
 
-from ldapgw.phones.description import OTHER_MODEL
+from ldapgw.phones.description import MODELS, OTHER_MODEL
 from ldapgw.phones.provisioning.settings import Security
 from ldapgw.phones.provisioning.sheet import Sheet, make_sheet
 from ldapgw.phones.provisioning.vendors import CONFIRMED_MARK, Advice, Vendor, all_vendors
@@ -26,6 +27,7 @@ FOLDER = ROOT / "docs" / "how-to" / "vendors"
 IMAGES = ROOT / "docs" / "images"
 INDEX = ROOT / "docs" / "how-to" / "vendors.rst"
 REFERENCE = ROOT / "docs" / "reference" / "phones.rst"
+COMMAND = ROOT / "docs" / "reference" / "commands" / "phones.rst"
 _BEGIN = ".. The table of models begins here; scripts/vendor-pages writes it"
 _END = ".. The table of models ends here"
 
@@ -41,9 +43,10 @@ _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERT
 
 
 def pages() -> Mapping[Path, str]:
-    """All pages with their texts: one for each vendor, their list, and the reference; and a drawing for each vendor."""
+    """All pages with their texts: one for each vendor, their list, and references; and a drawing for each vendor."""
     texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in all_vendors().values()}
-    return {INDEX: _index(), REFERENCE: _reference(REFERENCE.read_text()), **texts, **drawings()}
+    references = {REFERENCE: _reference(REFERENCE.read_text()), COMMAND: _command(COMMAND.read_text())}
+    return {INDEX: _index(), **references, **texts, **drawings()}
 
 
 def drawings() -> Mapping[Path, str]:
@@ -89,6 +92,19 @@ def _index_lines() -> Iterator[str]:
 def _reference(document: str) -> str:
     """The reference of phones with the table of models in its place."""
     return with_passage(document, _BEGIN, "\n".join((*_table_lines(), "")), _END)
+
+
+def _command(document: str) -> str:
+    """The reference of ``phones add`` with the values of its option ``--model``."""
+    per_number = (f"``entries`` for ``{key}``, because {one.reason}; " for key, one in MODELS.items() if one.per_number)
+    sentences = (
+        f"The phone's vendor: {_or([f'``{key}``' for key in MODELS])}.",
+        f"The default is ``{OTHER_MODEL}``, for phones of any other vendor.",
+        f"The model also sets the default of ``--numbers``: {''.join(per_number)}``values`` for all other models.",
+    )
+    cell = "".join(f"{fill(one, 120, initial_indent='       ', subsequent_indent='       ')}\n" for one in sentences)
+    before, _, rest = document.partition("     - The phone's vendor: ")
+    return f"{before}     - {cell.lstrip()}{rest[rest.index('   * - ') :]}"
 
 
 def _table_lines() -> Iterator[str]:

@@ -18,13 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
 from ldapgw.errors import UserError, closest
 from ldapgw.server.config.forms import Secret, read_form
-from ldapgw.server.config.tables import Config, Table, Tenant
+from ldapgw.server.config.tables import Tenant, all_tables
 
 PREFIX = "LDAPGW__"
 _FROM_FILE = "__FROM_FILE"
@@ -38,16 +38,6 @@ _OF_A_SERVICE = re.compile(
     r"LDAPGW(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
     r"|LDAPGW(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*"
 )
-# The types of the tables by path; the path ``("tenant",)`` stands for all tenants.
-TABLES: Mapping[tuple[str, ...], type[Table]] = {
-    (): Config,
-    **{
-        (name,): part
-        for name, hint in get_type_hints(Config).items()
-        for part in (hint, *get_args(hint))
-        if isinstance(part, type) and issubclass(part, Table)
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +101,9 @@ def closest_name(name: str) -> str | None:
         suffix = _FROM_FILE if tenant[3] else _FILE if words.endswith(f"{tenant[2]}{_FILE}") else ""
         return f"{PREFIX}TENANT__{tenant[1]}__{tenant[2]}{suffix}"
     known = {_words(other + suffix): other for other in _OTHER_NAMES for suffix in ("", _FROM_FILE, _FILE)}
-    for path, table in TABLES.items():
+    for path, table in all_tables().items():
         for key in get_type_hints(table):
-            if (key,) not in TABLES and path != ("tenant",):
+            if (key,) not in all_tables() and "tenant" not in path:
                 variable = PREFIX + "__".join((*path, key)).upper()
                 known |= {_words(name): name for name in (variable + _FROM_FILE, variable + _FILE)}
                 known[_words(variable)] = variable
@@ -137,7 +127,7 @@ def _path(name: str) -> tuple[str, ...]:
 def _hint(path: Sequence[str]) -> Any:
     """Return the type of a setting's value, or None if there is no such setting."""
     *parents, key = path
-    table = TABLES.get(tuple(parents[:1]))
+    table = all_tables().get(tuple(parents[:1]))
     return get_type_hints(table, include_extras=True).get(key) if table else None
 
 
@@ -187,7 +177,7 @@ def merge(document: Mapping[str, Any], settings: Sequence[Setting]) -> tuple[dic
         if table is not None:
             hint = _hint(setting.path)
             table[key] = setting.text if hint is None else _value(hint, setting.text)
-            names[where + key if tuple(parents[:1]) in TABLES else parents[0]] = setting.name
+            names[where + key if tuple(parents[:1]) in all_tables() else parents[0]] = setting.name
             if is_of_tenant and where not in in_file:
                 # A tenant that is not in the file has its name from a variable, so a problem of the name is reported
                 # for the variable.

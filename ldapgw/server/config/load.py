@@ -34,7 +34,20 @@ from ldapgw.google.delegation import UnfitKeyFile, read_key_file
 from ldapgw.google.endpoints import UnfitClientFile, read_client_file
 from ldapgw.server.config.environment import PREFIX, closest_name, merge, read_settings
 from ldapgw.server.config.forms import OTHER_BOOKS, OWN_PATHS, DatabaseUrl, Duration, File, Secret, read_form
-from ldapgw.server.config.tables import ROLES, BookFile, Config, Delegation, Google, Ldap, Sync, Table, Tenant, Tls, Web
+from ldapgw.server.config.tables import (
+    ROLES,
+    BookFile,
+    Config,
+    Delegation,
+    Google,
+    Ldap,
+    Sync,
+    Table,
+    Tenant,
+    Tls,
+    Web,
+    table_in,
+)
 
 DEFAULT_FILE = "/etc/ldapgw/ldapgw.toml"
 
@@ -172,7 +185,9 @@ class _Decoder:
                 values[field.name] = value
         for key in document.keys() - hints.keys():
             variable = self._names.get(where + key)
-            meant = closest_name(variable) if variable else closest(key.lower(), hints)
+            meant = closest(key.lower(), hints)
+            if variable:
+                meant = meant.upper().join(variable.rsplit(key.upper(), 1)) if meant else closest_name(variable)
             advice = f"did you mean {meant}?" if meant else f"its keys are: {', '.join(sorted(hints))}"
             self.problems.append(f"{variable or where + _printable(key)}: is not a key of this table; {advice}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}
@@ -190,10 +205,7 @@ class _Decoder:
             return self._delegations(raw, where)
         if hint == tuple[BookFile, ...]:
             return self._files(raw, where)
-        kind = next(
-            (part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Table)), None
-        )
-        if kind:
+        if kind := table_in(hint):
             value = self.table(kind, raw, where + ".")
             return _MISSING if value is None else value
         try:

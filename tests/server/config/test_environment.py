@@ -261,6 +261,7 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
         ("LDAPGW__TENANT_ACME_CLIENT_SECRET_FROM_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET__FROM_FILE"),
         ("LDAPGW__TENANT_ACME_CLIENT_SECRET_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET_FILE"),
         ("LDAPGW__TENANT_ACME_CLIENT_ID_FILE", "LDAPGW__TENANT__ACME__CLIENT_ID_FILE"),
+        ("LDAPGW__TENANT__ACME__REGOIN", "LDAPGW__TENANT__ACME__REGION"),
     ],
 )
 def test_a_slip_in_a_name(file: Path, name: str, meant: str) -> None:
@@ -298,8 +299,8 @@ def test_a_name_that_is_like_one_of_a_service(file: Path, name: str) -> None:
 def test_a_variable_in_place_of_a_table(file: Path) -> None:
     """The message names the variable and not the file."""
     assert problems(file, {"LDAPGW__LDAP": "5", "LDAPGW__TENANT": "acme"}) == (
-        "LDAPGW__TENANT: expected at least one [[tenant]] table",
         "LDAPGW__LDAP: expected a table; its keys have variables of their own, LDAPGW__LDAP__KEY",
+        "LDAPGW__TENANT: expected at least one [[tenant]] table",
     )
 
 
