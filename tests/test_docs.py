@@ -39,7 +39,8 @@ from ldapgw.phones.hints import Hint
 from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.server.config import Config, load
 from ldapgw.server.config.forms import read_form
-from ldapgw.server.config.tables import Google, Ldap, Table, Tenant, Web, all_tables, toml_text
+from ldapgw.server.config.tables import Google, Ldap, Table, Tenant, Web, all_tables
+from ldapgw.server.config.written import toml_text
 from ldapgw.server.listener import OTHER_DESCRIPTORS
 from ldapgw.store.account_status import _TEXTS, STALE_SECONDS, account_to_json
 from ldapgw.store.accounts import Account

@@ -37,7 +37,7 @@ from ldapgw.server.certificates import FOLDER, AuthorityFiles, create_certificat
 from ldapgw.server.check_result import CheckStatus
 from ldapgw.server.config import Config, decode, merge, read_settings
 from ldapgw.server.config.forms import Allowed, BaseDn, LeaverDelay, Mail, Region, Slug, Url
-from ldapgw.server.config.sample import written_file
+from ldapgw.server.config.written import written_file
 from ldapgw.server.endpoints import ListenAddress, certificate_url
 from ldapgw.server.listener import listening_socket
 from ldapgw.server.state_dir import create_state_dir

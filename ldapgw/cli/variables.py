@@ -10,7 +10,8 @@ from ldapgw.cli.root import examples
 from ldapgw.server.config.environment import PREFIX, file_variable
 from ldapgw.server.config.forms import Secret
 from ldapgw.server.config.load import expected_form
-from ldapgw.server.config.tables import all_tables, default_text, meanings
+from ldapgw.server.config.tables import all_tables
+from ldapgw.server.config.written import default_text, meanings
 
 
 @click.command(epilog=examples("ldapgw variables"))

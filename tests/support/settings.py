@@ -12,8 +12,8 @@ from textwrap import fill
 
 import msgspec
 
-from ldapgw.server.config.sample import table_header, written_file
-from ldapgw.server.config.tables import Table, all_tables, default_text, meanings, table_in
+from ldapgw.server.config.tables import Table, all_tables, table_in
+from ldapgw.server.config.written import default_text, meanings, table_header, written_file
 from tests.support.checkout import ROOT
 
 SAMPLE = ROOT / "etc" / "ldapgw.toml"

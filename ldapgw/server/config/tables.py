@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The tables of the configuration file as frozen structs; each key is a field with a type, a default and a sentence.
 
-The text below a field is one sentence, and an example if the default does not show how a value looks.  ``ldapgw
-variables`` prints the sentences; ``ldapgw init`` and ``scripts/settings`` write the sentences and examples into
-configuration files and into the reference.
+The text below a field is one sentence, and an example if the default does not show how a value looks.
+`ldapgw.server.config.written` reads the sentences and the examples.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
@@ -79,29 +71,6 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 def table_in(hint: Any) -> type[Table] | None:
     """Return the table that a field with this type holds, or None if the field is a setting."""
     return next((part for part in (hint, *get_args(hint)) if isinstance(part, type) and issubclass(part, Table)), None)
-
-
-def default_text(field: msgspec.structs.FieldInfo) -> str:
-    """Return the default of a setting in the notation of the file, or ``required`` or ``none``."""
-    if field.required:
-        return "required"
-    return "none" if field.default in (None, "") else toml_text(field.default)
-
-
-def toml_text(value: object) -> str:
-    """Return a default in the notation of the file."""
-    if isinstance(value, Size):
-        unit = next(unit for unit in reversed(list(Size.units)) if value % Size.units[unit] == 0)
-        return f'"{value // Size.units[unit]}{unit}"'
-    if isinstance(value, AttributeAliases):
-        return "{}"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(toml_text, value))}]"
-    if isinstance(value, IPv4Network | IPv6Network):
-        return json.dumps(str(value.network_address if value.num_addresses == 1 else value))
-    if isinstance(value, Enum):
-        return json.dumps(value.value)
-    return json.dumps(str(value) if isinstance(value, float) else value)
 
 
 class Ldap(Table, frozen=True, kw_only=True):
@@ -512,30 +481,4 @@ def all_tables(path: tuple[str, ...] = (), table: type[Table] = Config) -> Mappi
     for name, hint in get_type_hints(table).items():
         if inner := table_in(hint):
             found |= all_tables((*path, name), inner)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """The text below a field.
-
-    :ivar sentence: what the field means; literals are in double backticks.
-    :ivar example: a value in the notation of the file; empty if the default says enough.
-    """
-
-    sentence: str
-    example: str
-
-
-@cache
-def meanings(table: type[Table]) -> Mapping[str, Meaning]:
-    """Return the text below each field of a table, from the source: Python does not keep such texts."""
-    (definition,) = ast.parse(inspect.getsource(table)).body
-    assert isinstance(definition, ast.ClassDef)
-    found: dict[str, Meaning] = {}
-    for statements in pairwise(definition.body):
-        match statements:
-            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
-                sentence, _, example = " ".join(text.split()).partition(" Example: ``")
-                found[key] = Meaning(sentence, example.removesuffix("``."))
     return found
