@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, MetaData, String, Table, TypeDecorator, delete, select, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes, sync_state
@@ -48,10 +48,15 @@ _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_
 
 # Tables about the running gateways of a database, which are not copied.
 _OF_GATEWAYS = {gateway, sync_progress}
+_PLAIN = MetaData()
 # The copied tables, in an order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
-    table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
+    table.to_metadata(_PLAIN)
+    for table in metadata.sorted_tables
+    if table not in {change, schema_version} | _OF_GATEWAYS
 )
+for _column in (column for table in TABLES for column in table.columns if isinstance(column.type, TypeDecorator)):
+    _column.type = String()  # a copy does not decode the stored texts
 
 Row = tuple[Any, ...]
 

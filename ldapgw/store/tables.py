@@ -10,6 +10,8 @@ their comments, which begin with "sealed".
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -28,18 +30,42 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    TypeDecorator,
     UniqueConstraint,
     false,
     text,
 )
 
+from ldapgw.errors import UnfitKey
 from ldapgw.numbers import stored_numbers
+from ldapgw.store.secrets import SecretBox
 
 V = TypeVar("V")
 
 metadata = MetaData()
 _not_null = partial(Column, nullable=False)
 _CHANGE_NUMBER = Integer().with_variant(BigInteger(), "postgresql")
+
+
+class _Encoded(TypeDecorator[Any]):
+    """The type of columns whose values are stored as texts; null stays None."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, encode: Callable[[Any], str], decode: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.encode, self.decode = encode, decode
+
+    def process_bind_param(self, value: Any, _dialect: object) -> str | None:
+        return None if value is None else self.encode(value)
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Any:
+        return None if value is None else self.decode(value)
+
+
+_JSON = _Encoded(partial(json.dumps, default=msgspec.to_builtins), json.loads)
+_WORDS = _Encoded(" ".join, lambda text: tuple(text.split()))
 
 
 def _tenant_key() -> Column[str]:
@@ -77,7 +103,7 @@ account = Table(
     _not_null("address", String, comment="e-mail address for display; may change"),
     _not_null("sharing", String, comment="private, callers, group:NAME or shared"),
     Column("connected_at", Float, comment="when the user consented; null: the account is disconnected"),
-    _not_null("scopes", String, server_default="", comment="granted scopes, separated by spaces"),
+    _not_null("scopes", _WORDS, server_default="", comment="granted scopes, separated by spaces"),
     Column("refresh_token", LargeBinary, comment="sealed; the OAuth refresh token"),
     Column("refresh_expires_at", Float, comment="when the refresh token expires; null: the token does not expire"),
     Column("access_token", LargeBinary, comment="sealed; the OAuth access token"),
@@ -87,12 +113,12 @@ account = Table(
     Column("next_sync", Float, comment="when the next sync is planned; null: no sync is planned"),
     Column("error_code", String, comment="error code of status.json; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
-    Column("error_facts", String, comment="details of the error, as JSON"),
+    Column("error_facts", _JSON, comment="details of the error, as JSON"),
     _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
     Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
     Column("due", String, comment="kind of sync that was requested and has not succeeded yet; null: the usual sync"),
     Column(
-        "accepted", String, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
+        "accepted", _JSON, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
     ),
     _not_null("attempts", Integer, server_default="0", comment="ended syncs, successful or not"),
     _not_null("generation", Integer, server_default="0", comment="grows with each change of contacts"),
@@ -122,7 +148,7 @@ account = Table(
     # Each write of contacts updates the next three columns.  Otherwise a page would have to read all contacts to count.
     Column("contacts", Integer, comment="how many contacts are served; null: none"),
     Column("numbers", Integer, comment="how many telephone numbers the served contacts have; null: none"),
-    Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
+    Column("skipped", _JSON, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
     Column("shared_label", String, comment="the label of the shared contacts; null: all contacts are shared"),
     _flag("delegated", "whether the tenant's service account may read the account's contacts"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
@@ -145,13 +171,13 @@ source = Table(
     Column("asked_at", Float, comment="when the source was last requested from Google"),
     Column("error_code", String, comment="error code of status.json for only this source; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
-    Column("error_facts", String, comment="details of the error, as JSON"),
+    Column("error_facts", _JSON, comment="details of the error, as JSON"),
     Column("next_try", Float, comment="earliest time of the next attempt after an error"),
     Column(
         "page_size", Integer, comment="page size that sync_token is valid for; null: the largest that Google allows"
     ),
     Column(
-        "warnings", String, comment="figures of warnings about the last listings, by warning code, as JSON; null: none"
+        "warnings", _JSON, comment="figures of warnings about the last listings, by warning code, as JSON; null: none"
     ),
     Column("total", Integer, comment="persons that Google counted at the last full sync; null: not reported"),
 )
@@ -254,7 +280,7 @@ provisioning = Table(
     _not_null("secret", String, comment="hash of the secret in the address"),
     _not_null("password", LargeBinary, comment="sealed password of the phone"),
     _not_null("until", Float, comment="when the address ends"),
-    _not_null("fetches", String, comment="JSON: time, IP address and file of the last fetches"),
+    _not_null("fetches", _JSON, comment="JSON: time, IP address and file of the last fetches"),
 )
 
 provisioning_window = Table(
@@ -348,7 +374,7 @@ delegation = Table(
     metadata,
     _tenant_key(),
     _not_null("key_file", LargeBinary, comment="sealed; the service account's key file"),
-    _not_null("settings", String, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
+    _not_null("settings", _JSON, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
     _not_null("entered_at", Float, comment="when an administrator entered the delegation"),
 )
 
@@ -358,7 +384,7 @@ workspace = Table(
     _tenant_key(),
     Column("read_at", Float, comment="when the users were last read in full; null: never"),
     _not_null("users", Integer, server_default="0", comment="how many users the service account reads for"),
-    _not_null("scopes", String, server_default="", comment="scopes of the service account, separated by spaces"),
+    _not_null("scopes", _WORDS, server_default="", comment="scopes of the service account, separated by spaces"),
     Column("error_code", String, comment="why the last read failed (ldapgw.google.delegation); null: no failure"),
     Column("error_since", Float, comment="when this error first occurred"),
 )
@@ -368,7 +394,7 @@ google_group = Table(
     metadata,
     _tenant_key(),
     Column("address", String, primary_key=True, comment="the group's e-mail address in lower case"),
-    _not_null("members", String, comment="ids (sub) of the members who are users, as JSON"),
+    _not_null("members", _JSON, comment="ids (sub) of the members who are users, as JSON"),
     Column("read_at", Float, comment="when the members were last read; null: never"),
     Column("error_code", String, comment="why the last read failed; null: no failure"),
     Column("error_since", Float, comment="when this error first occurred"),
@@ -532,8 +558,8 @@ gateway = Table(
     Column("id", String, primary_key=True, comment="a random id, which is new at each start"),
     _not_null("name", String, comment="the name of the gateway's machine, with a port"),
     _not_null("version", String, comment="the version of ldapgw"),
-    _not_null("roles", String, comment="some of serve, sync and web, separated by spaces"),
-    _not_null("keys", String, comment="fingerprints of the gateway's keys, separated by spaces; the first key seals"),
+    _not_null("roles", _WORDS, comment="some of serve, sync and web, separated by spaces"),
+    _not_null("keys", _WORDS, comment="fingerprints of the gateway's keys, separated by spaces; the first key seals"),
     _not_null("position", _CHANGE_NUMBER, comment="the number of the first change that the gateway may not serve yet"),
     _not_null("accounts", Integer, comment="connected accounts that the gateway serves"),
     _not_null("contacts", Integer, comment="contacts that the gateway serves"),
@@ -573,6 +599,23 @@ def value_of(kind: type[V], row: Row[*tuple[Any, ...]], **more: object) -> V:
     }
     # `from_attributes` lets `more` contain dataclass instances as values of fields, which are not converted again.
     return msgspec.convert(found | more, kind, from_attributes=True)
+
+
+def unsealed(
+    kind: type[V], rows: Iterable[Row[*tuple[Any, ...]]], secret_box: SecretBox, sealed: str
+) -> tuple[tuple[V, ...], list[Row[*tuple[Any, ...]]]]:
+    """Turn rows with a sealed column into values, as `value_of` does.
+
+    :param sealed: the name of the column and of the field for the secret.
+    :returns: the values, and the rows whose secrets were sealed with another key.
+    """
+    values, unfit = [], []
+    for row in rows:
+        try:
+            values.append(value_of(kind, row, **{sealed: secret_box.unseal(getattr(row, sealed))}))
+        except UnfitKey:
+            unfit.append(row)
+    return tuple(values), unfit
 
 
 def columns_of(value: Any, **more: object) -> dict[str, object]:
