@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,19 +278,17 @@ def _store_errors(path: Path) -> Iterator[None]:
 def copy_all(source: Connection, target: Connection) -> None:
     """Replace the content of the target by the content of the source, in the target's transaction."""
     database_of(target).lift_time_limit(target)
-    for table in reversed(TABLES):
-        target.execute(delete(table))
-    for table in TABLES:
-        _copy_table(source, target, table)
+    _copy_tables(source, target, TABLES)
     _finish(source, target)
 
 
-def _copy_table(source: Connection, target: Connection, table: Table) -> None:
-    """Replace the rows of a table; the rows of later tables that refer to the former rows are deleted too."""
-    target.execute(delete(table))
-    names = [column.name for column in table.columns]
-    for rows in chunks(_read(source, table)):
-        database_of(target).insert_rows(target, table, names, rows)
+def _copy_tables(source: Connection, target: Connection, tables: Sequence[Table]) -> None:
+    """Replace the rows of tables; the rows of later tables that refer to the former rows are deleted too."""
+    for table in reversed(tables):
+        target.execute(delete(table))
+    for table in tables:
+        for rows in chunks(_read(source, table)):
+            database_of(target).insert_rows(target, table, table.columns.keys(), rows)
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
@@ -312,7 +310,7 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
         with target.begin() as connection:
             target.lift_time_limit(connection)
             if digest(connection, table) != source_digest:
-                _copy_table(source, connection, table)
+                _copy_tables(source, connection, [table])
                 if digest(connection, table) != source_digest:
                     raise StoreError(
                         f"{target.name}: the table {table.name} differs from the source; run the copy again"
