@@ -4,8 +4,7 @@
 Every change of a table needs a migration (``migrations/versions``).  Times are seconds since the epoch, UTC.
 The database never gives an id of a row to another row, because gateways, pages and cached books may keep the id longer
 than the row exists (`ldapgw.store.database.Database.raise_ids`).
-Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.key_rotation` finds the sealed columns by
-their comments, which begin with "sealed".
+Secrets are stored hashed, or sealed (`ldapgw.store.secrets`) in columns of the type `Sealed`.
 """
 
 from __future__ import annotations
@@ -45,6 +44,10 @@ V = TypeVar("V")
 metadata = MetaData()
 _not_null = partial(Column, nullable=False)
 _CHANGE_NUMBER = Integer().with_variant(BigInteger(), "postgresql")
+
+
+class Sealed(LargeBinary):
+    """The type of columns with secrets that are encrypted, and that `ldapgw.store.key_rotation` encrypts anew."""
 
 
 class _Encoded(TypeDecorator[Any]):
@@ -104,9 +107,9 @@ account = Table(
     _not_null("sharing", String, comment="private, callers, group:NAME or shared"),
     Column("connected_at", Float, comment="when the user consented; null: the account is disconnected"),
     _not_null("scopes", _WORDS, server_default="", comment="granted scopes, separated by spaces"),
-    Column("refresh_token", LargeBinary, comment="sealed; the OAuth refresh token"),
+    Column("refresh_token", Sealed, comment="sealed; the OAuth refresh token"),
     Column("refresh_expires_at", Float, comment="when the refresh token expires; null: the token does not expire"),
-    Column("access_token", LargeBinary, comment="sealed; the OAuth access token"),
+    Column("access_token", Sealed, comment="sealed; the OAuth access token"),
     Column("access_expires_at", Float, comment="when the access token expires"),
     _flag("syncing", "whether a sync is running"),
     Column("last_sync", Float, comment="when the last successful sync ended"),
@@ -278,7 +281,7 @@ provisioning = Table(
     metadata,
     _phone_key("the phone that fetches its settings"),
     _not_null("secret", String, comment="hash of the secret in the address"),
-    _not_null("password", LargeBinary, comment="sealed password of the phone"),
+    _not_null("password", Sealed, comment="sealed password of the phone"),
     _not_null("until", Float, comment="when the address ends"),
     _not_null("fetches", _JSON, comment="JSON: time, IP address and file of the last fetches"),
 )
@@ -287,7 +290,7 @@ provisioning_window = Table(
     "provisioning_window",
     metadata,
     _tenant_key(),
-    _not_null("token", LargeBinary, comment="sealed; the token in the address"),
+    _not_null("token", Sealed, comment="sealed; the token in the address"),
     _not_null("opened_at", Float, comment="when the window was opened"),
     _not_null("until", Float, comment="when the window closes or closed"),
     _not_null("plain_http", Boolean, comment="whether phones may fetch their files by HTTP without TLS"),
@@ -357,7 +360,7 @@ recording_part = Table(
     ),
     Column("gateway", String, primary_key=True, comment="the id of the gateway that has recorded this part"),
     _not_null("searches", Integer, comment="how many searches the part has"),
-    _not_null("content", LargeBinary, comment="sealed; the part of the recording's file"),
+    _not_null("content", Sealed, comment="sealed; the part of the recording's file"),
 )
 
 oauth_client = Table(
@@ -365,7 +368,7 @@ oauth_client = Table(
     metadata,
     _tenant_key(),
     _not_null("client_id", String, comment="client id, as registered with Google"),
-    _not_null("client_secret", LargeBinary, comment="sealed; the client secret"),
+    _not_null("client_secret", Sealed, comment="sealed; the client secret"),
     _not_null("entered_at", Float, comment="when an administrator entered the client"),
 )
 
@@ -373,7 +376,7 @@ delegation = Table(
     "delegation",
     metadata,
     _tenant_key(),
-    _not_null("key_file", LargeBinary, comment="sealed; the service account's key file"),
+    _not_null("key_file", Sealed, comment="sealed; the service account's key file"),
     _not_null("settings", _JSON, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
     _not_null("entered_at", Float, comment="when an administrator entered the delegation"),
 )
@@ -449,8 +452,8 @@ consent_flow = Table(
         String,
         comment="connect, add, signin, switch-on:SOURCE or switch-on-again:SOURCE; suffix popup: in its own window",
     ),
-    _not_null("nonce", LargeBinary, comment="sealed; the nonce that the id_token has to repeat"),
-    _not_null("verifier", LargeBinary, comment="sealed; the PKCE code verifier"),
+    _not_null("nonce", Sealed, comment="sealed; the nonce that the id_token has to repeat"),
+    _not_null("verifier", Sealed, comment="sealed; the PKCE code verifier"),
     _not_null("created_at", Float, comment="when the consent began; a consent expires after ten minutes"),
     _not_null(
         "expected", String, server_default="", comment="sub of the Google user who has to consent; empty: any user"
@@ -477,7 +480,7 @@ revocation = Table(
     Column("id", Integer, primary_key=True, comment="internal key; never shown"),
     _not_null("tenant", String, comment="the tenant whose OAuth client received the grant"),
     _not_null("sub", String, comment="Google's key of the user (id_token claim sub)"),
-    _not_null("token", LargeBinary, comment="sealed; the refresh token to revoke"),
+    _not_null("token", Sealed, comment="sealed; the refresh token to revoke"),
     _not_null("since", Float, comment="when the account was disconnected"),
     _not_null("next_try", Float, comment="time of the next attempt"),
     _not_null("tries", Integer, server_default="0", comment="failed attempts"),
