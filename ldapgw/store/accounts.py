@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -337,7 +336,7 @@ def connect(
     values: dict[str, object] = {
         "address": grant.address,
         "connected_at": now,
-        "scopes": " ".join(sorted(grant.scopes)),
+        "scopes": sorted(grant.scopes),
         "access_token": secret_box.seal(grant.access_token),
         "access_expires_at": grant.access_expires_at,
         "refresh_expires_at": grant.refresh_expires_at,
@@ -433,7 +432,7 @@ def disconnect(connection: Connection, account_id: int) -> None:
         .where(account.c.id == account_id)
         .values(
             dict.fromkeys(CLEARED_COLUMNS)
-            | {"scopes": "", "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
+            | {"scopes": (), "syncing": False, "failures": 0, "generation": generation, "known_since": generation}
         )
     )
 
@@ -549,7 +548,7 @@ def read_some(
         if row.error_code:
             errors[row.account_id] = _error_status(row)
         if row.warnings:
-            warnings.setdefault(row.account_id, {})[row.source] = json.loads(row.warnings)
+            warnings.setdefault(row.account_id, {})[row.source] = row.warnings
     for row in rows:
         if row.error_code:
             errors[row.id] = _error_status(row)
@@ -557,16 +556,14 @@ def read_some(
         value_of(
             Account,
             row,
-            scopes=row.scopes.split(),
             error=_first_to_solve(errors.get(row.id), _alarm_of(row)),
             alarm=_alarm_of(row),
             requested_sync=row.wish,
             pending_sync=row.due,
             sources=states.get(row.id, {}),
-            skipped=json.loads(row.skipped or "{}"),
             has_consent=row.refresh_token is not None,
             revoked=row.error_code == "consent_revoked",
-            accepted_loss=json.loads(row.accepted or "null"),
+            accepted_loss=row.accepted,
             warnings=warnings.get(row.id, {}),
         )
         for row in rows
@@ -635,4 +632,4 @@ def _alarm_of(row: Row[Any]) -> ErrorStatus | None:
 
 
 def _error_status(row: Row[Any]) -> ErrorStatus:
-    return ErrorStatus(row.error_code, row.error_since, facts=json.loads(row.error_facts or "{}"))
+    return ErrorStatus(row.error_code, row.error_since, facts=row.error_facts or {})

@@ -188,10 +188,10 @@ def read_page(
     return ActivityPage(tuple(map(_entry, rows)), total, number, pages)
 
 
-def read_acts(connection: Connection, tenant: str) -> tuple[str, ...]:
-    """Return the codes of the acts in a tenant's log, for the choice of a filter."""
-    acts = select(activity.c.act).where(activity.c.tenant == tenant).distinct().order_by(activity.c.act)
-    return tuple(connection.execute(acts).scalars())
+def count_acts(connection: Connection, tenant: str) -> dict[str, int]:
+    """Return the number of entries for each code of an act in a tenant's log."""
+    acts = select(activity.c.act, func.count()).where(activity.c.tenant == tenant)
+    return dict(connection.execute(acts.group_by(activity.c.act).order_by(activity.c.act)).all())
 
 
 def count_since(connection: Connection, tenant: str, act: Act, since: float) -> int:

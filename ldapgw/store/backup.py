@@ -14,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, MetaData, String, Table, TypeDecorator, delete, select, update
 
 from ldapgw.errors import DamagedStore, StoreError, UnfitKey
 from ldapgw.store import changes, sync_state
@@ -48,10 +48,15 @@ _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_
 
 # Tables about the running gateways of a database, which are not copied.
 _OF_GATEWAYS = {gateway, sync_progress}
+_PLAIN = MetaData()
 # The copied tables, in an order in which their rows can be inserted.
 TABLES: tuple[Table, ...] = tuple(
-    table for table in metadata.sorted_tables if table not in {change, schema_version} | _OF_GATEWAYS
+    table.to_metadata(_PLAIN)
+    for table in metadata.sorted_tables
+    if table not in {change, schema_version} | _OF_GATEWAYS
 )
+for _column in (column for table in TABLES for column in table.columns if isinstance(column.type, TypeDecorator)):
+    _column.type = String()  # a copy does not decode the stored texts
 
 Row = tuple[Any, ...]
 
@@ -273,19 +278,17 @@ def _store_errors(path: Path) -> Iterator[None]:
 def copy_all(source: Connection, target: Connection) -> None:
     """Replace the content of the target by the content of the source, in the target's transaction."""
     database_of(target).lift_time_limit(target)
-    for table in reversed(TABLES):
-        target.execute(delete(table))
-    for table in TABLES:
-        _copy_table(source, target, table)
+    _copy_tables(source, target, TABLES)
     _finish(source, target)
 
 
-def _copy_table(source: Connection, target: Connection, table: Table) -> None:
-    """Replace the rows of a table; the rows of later tables that refer to the former rows are deleted too."""
-    target.execute(delete(table))
-    names = [column.name for column in table.columns]
-    for rows in chunks(_read(source, table)):
-        database_of(target).insert_rows(target, table, names, rows)
+def _copy_tables(source: Connection, target: Connection, tables: Sequence[Table]) -> None:
+    """Replace the rows of tables; the rows of later tables that refer to the former rows are deleted too."""
+    for table in reversed(tables):
+        target.execute(delete(table))
+    for table in tables:
+        for rows in chunks(_read(source, table)):
+            database_of(target).insert_rows(target, table, table.columns.keys(), rows)
 
 
 def resume_copy(source: Connection, target: Database, report: Callable[[str, int], object]) -> int:
@@ -307,7 +310,7 @@ def resume_copy(source: Connection, target: Database, report: Callable[[str, int
         with target.begin() as connection:
             target.lift_time_limit(connection)
             if digest(connection, table) != source_digest:
-                _copy_table(source, connection, table)
+                _copy_tables(source, connection, [table])
                 if digest(connection, table) != source_digest:
                     raise StoreError(
                         f"{target.name}: the table {table.name} differs from the source; run the copy again"

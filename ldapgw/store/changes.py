@@ -13,7 +13,6 @@ reads only these contacts.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -205,7 +204,7 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
 def _read_google_groups(connection: Connection) -> dict[str, dict[str, frozenset[str]]]:
     found: dict[str, dict[str, frozenset[str]]] = {}
     for row in connection.execute(select(google_group.c.tenant, google_group.c.address, google_group.c.members)):
-        found.setdefault(row.tenant, {})[row.address] = frozenset(json.loads(row.members))
+        found.setdefault(row.tenant, {})[row.address] = frozenset(row.members)
     return found
 
 

@@ -12,7 +12,6 @@ of a book.  The column ``known_since`` has the generation since which all change
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -487,12 +486,12 @@ def _update_counters(connection: Connection, account_id: int, before: Counter[st
     if before == after:
         return
     row = connection.execute(_COUNTERS, {"account_id": account_id}).one()
-    counts = Counter(json.loads(row.skipped or "{}"))
+    counts = Counter(row.skipped)
     counts.update({"contacts": row.contacts or 0, "numbers": row.numbers or 0})
     counts.subtract(before)
     counts.update(after)
     contacts, numbers = counts.pop("contacts"), counts.pop("numbers")
-    skipped = json.dumps(+counts, sort_keys=True) if +counts else None
+    skipped = dict(sorted((+counts).items())) or None
     values = {"contacts": contacts or None, "numbers": numbers or None, "skipped": skipped}
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 

@@ -7,7 +7,6 @@ the directory.  A source may fail while the other sources of its account are syn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +110,7 @@ def read_candidates(
     :param query: a statement that limits `_CANDIDATES`.
     """
     rows = connection.execute(query, {"tenant": tenant})
-    return tuple(value_of(DirectoryCandidate, row, scopes=row.scopes.split()) for row in rows)
+    return tuple(value_of(DirectoryCandidate, row) for row in rows)
 
 
 def read_current_candidates(connection: Connection, tenant: str) -> tuple[DirectoryCandidate, ...]:
@@ -182,7 +181,7 @@ def record_failure(
             next_try=next_try,
             error_since=accounts.error_since(source, code, now),
             error_code=code,
-            error_facts=json.dumps(facts),
+            error_facts=facts,
         )
     )
 

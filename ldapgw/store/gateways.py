@@ -82,7 +82,7 @@ def beat(connection: Connection, info: GatewayInfo) -> Peers:
     # imported here, because commands import this module, and few commands use PostgreSQL
     from sqlalchemy.dialects.postgresql import insert
 
-    columns = columns_of(info, roles=" ".join(info.roles), keys=" ".join(info.keys), seen_at=_NOW)
+    columns = columns_of(info, seen_at=_NOW)
     new = insert(gateway).values(**columns, started_at=_NOW)
     connection.execute(new.on_conflict_do_update(index_elements=["id"], set_=columns))
     connection.execute(delete(gateway).where(gateway.c.seen_at < _NOW - FORGET_SECONDS))
@@ -111,8 +111,9 @@ def begin_lead(connection: Connection, revision: str) -> bool:
 
 def read_common_keys(connection: Connection) -> frozenset[str] | None:
     """Return the fingerprints of the keys that all living gateways have, or None if no gateway lives."""
-    rows = connection.execute(select(gateway.c["keys"]).where(_IS_ALIVE, gateway.c["keys"] != "")).scalars().all()
-    return frozenset.intersection(*(frozenset(keys.split()) for keys in rows)) if rows else None
+    rows = connection.execute(select(gateway.c["keys"]).where(_IS_ALIVE)).scalars()
+    known = [frozenset(keys) for keys in rows if keys]
+    return frozenset.intersection(*known) if known else None
 
 
 def find_older_gateways(connection: Connection, revision: str) -> list[str]:
@@ -149,5 +150,5 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
 
 
 def _known(row: Row[*tuple[Any, ...]]) -> KnownGateway:
-    info = value_of(GatewayInfo, row, roles=row.roles.split(), keys=row.keys.split())
+    info = value_of(GatewayInfo, row)
     return value_of(KnownGateway, row, info=info, silent=max(row.silent, 0.0), behind=max(row.behind, 0.0))

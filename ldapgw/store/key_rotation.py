@@ -23,19 +23,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, LargeBinary, Row, select, update
+from sqlalchemy import Column, Connection, Row, select, update
 
 from ldapgw.store import gateways
 from ldapgw.store.database import Database
 from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, kept_key_files, new_key, read_keys, write_keys
-from ldapgw.store.tables import metadata, schema_version
+from ldapgw.store.tables import Sealed, metadata, schema_version
 
-# The comment of a sealed column begins with "sealed".
 SEALED_COLUMNS: tuple[Column[bytes], ...] = tuple(
-    column
-    for table in metadata.sorted_tables
-    for column in table.columns
-    if isinstance(column.type, LargeBinary) and (column.comment or "").startswith("sealed")
+    column for table in metadata.sorted_tables for column in table.columns if isinstance(column.type, Sealed)
 )
 
 

@@ -26,7 +26,6 @@ from typing import Final, Literal
 import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, select, text, update
 
-from ldapgw.errors import UnfitKey
 from ldapgw.store import unfit_clients
 from ldapgw.store.phones import PhoneLogin, set_password
 from ldapgw.store.secrets import SecretBox
@@ -36,6 +35,7 @@ from ldapgw.store.tables import (
     provisioning,
     provisioning_window,
     step_report,
+    unsealed,
     value_of,
     window_phone,
     window_refusal,
@@ -190,7 +190,7 @@ def create_address(
             secret=secret_hash,
             password=secret_box.seal(password),
             until=now + ADDRESS_SECONDS,
-            fetches="[]",
+            fetches=[],
         )
     )
     return True
@@ -208,9 +208,7 @@ def read_address(connection: Connection, name: str, now: float) -> ProvisioningA
     """Read a phone's address; return None if the phone has no address, or its address has expired."""
     current = (provisioning.c.phone == name) & (provisioning.c.until > now)
     row = connection.execute(select(provisioning).where(current)).first()
-    if row is None:
-        return None
-    return value_of(ProvisioningAddress, row, fetches=msgspec.json.decode(row.fetches))
+    return None if row is None else value_of(ProvisioningAddress, row)
 
 
 def fetch_password(
@@ -227,8 +225,8 @@ def fetch_password(
     ).first()
     if row is None:
         return False
-    fetches = [new, *msgspec.json.decode(row.fetches)][:MAX_FETCHES]
-    connection.execute(update(provisioning).where(same).values(fetches=msgspec.json.encode(fetches).decode()))
+    fetches = [new, *row.fetches][:MAX_FETCHES]
+    connection.execute(update(provisioning).where(same).values(fetches=fetches))
     return secret_box.unseal(row.password)
 
 
@@ -254,16 +252,8 @@ def open_window(
     former = read_window(connection, tenant, secret_box)
     window = ProvisioningWindow(tenant, former.token if former else token, now, now + seconds, plain_http, chosen)
     connection.execute(delete(provisioning_window).where(provisioning_window.c.tenant == tenant))
-    connection.execute(
-        insert(provisioning_window).values(
-            tenant=tenant,
-            token=secret_box.seal(window.token),
-            opened_at=window.opened_at,
-            until=window.until,
-            plain_http=window.plain_http,
-            chosen=window.chosen,
-        )
-    )
+    columns = columns_of(window, token=secret_box.seal(window.token))
+    connection.execute(insert(provisioning_window).values(columns))
     connection.execute(delete(window_phone).where(window_phone.c.phone.in_(_phones_of(tenant))))
     connection.execute(delete(window_refusal).where(window_refusal.c.tenant == tenant))
     if phones:
@@ -297,13 +287,9 @@ def read_window(connection: Connection, tenant: str, secret_box: SecretBox) -> P
 
     :returns: None if the tenant has no window, or if the token was sealed with another key.
     """
-    row = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant)).first()
-    if row is None:
-        return None
-    try:
-        return value_of(ProvisioningWindow, row, token=secret_box.unseal(row.token))
-    except UnfitKey:
-        return None
+    rows = connection.execute(select(provisioning_window).where(provisioning_window.c.tenant == tenant))
+    windows, _ = unsealed(ProvisioningWindow, rows, secret_box, "token")
+    return windows[0] if windows else None
 
 
 def read_window_phones(connection: Connection, tenant: str) -> Mapping[str, WindowPhone]:

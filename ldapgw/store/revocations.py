@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection, case, delete, insert, or_, select, update
 
 from ldapgw.contact import Source
-from ldapgw.errors import StoreError
 from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state
 from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
 from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import account, revocation, value_of
+from ldapgw.store.tables import account, revocation, unsealed
 
 # The age at which the gateway gives up a revocation.  From then on, only the user can revoke the grant, at Google; the
 # page explained this when the user disconnected.
@@ -66,7 +65,7 @@ def switch_on_with_grant(
     """
     accounts.lock(connection, known.id)
     values: dict[str, object] = {
-        "scopes": " ".join(sorted(grant.scopes)),
+        "scopes": sorted(grant.scopes),
         "access_token": secret_box.seal(grant.access_token),
         "access_expires_at": grant.access_expires_at,
         "client_id": grant.client_id,
@@ -145,13 +144,9 @@ def end_account(
 
 def read(connection: Connection, secret_box: SecretBox, revocation_id: int) -> Revocation | None:
     """Read a pending revocation; return None if no revocation has this id, or its token cannot be decrypted."""
-    row = connection.execute(select(revocation).where(revocation.c.id == revocation_id)).first()
-    if row is None:
-        return None
-    try:
-        return value_of(Revocation, row, token=secret_box.unseal(row.token))
-    except StoreError:
-        return None
+    rows = connection.execute(select(revocation).where(revocation.c.id == revocation_id))
+    found, _ = unsealed(Revocation, rows, secret_box, "token")
+    return found[0] if found else None
 
 
 def is_pending(connection: Connection, revocation_id: int) -> bool:
@@ -165,12 +160,10 @@ def read_due(connection: Connection, secret_box: SecretBox, now: float) -> tuple
     # A time that is further away than the longest wait must have been computed while the clock was ahead.  So such a
     # revocation is due now.
     is_due = or_(revocation.c.next_try <= now, revocation.c.next_try > now + LONGEST_WAIT)
-    ids = connection.execute(select(revocation.c.id).where(is_due)).scalars().all()
-    due = {revocation_id: read(connection, secret_box, revocation_id) for revocation_id in ids}
-    readable = tuple(pending for pending in due.values() if pending is not None)
-    for revocation_id in due.keys() - {pending.id for pending in readable}:
-        remove(connection, revocation_id)
-    return readable
+    due, unfit = unsealed(Revocation, connection.execute(select(revocation).where(is_due)), secret_box, "token")
+    for row in unfit:
+        remove(connection, row.id)
+    return due
 
 
 def postpone(connection: Connection, revocation_id: int, next_try: float) -> None:

@@ -7,7 +7,6 @@ the pages of all gateways can show the progress to people who wait for their fir
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -172,7 +171,7 @@ def request_sync(connection: Connection, account_id: int, request: SyncRequest) 
     values: dict[str, object] = {"wish": _stronger(request, current.requested_sync)}
     if request is SyncRequest.ACCEPT:
         losses = _reported_losses(connection, account_id)
-        values["accepted"] = json.dumps(losses) if losses else None
+        values["accepted"] = losses or None
     connection.execute(update(account).where(account.c.id == account_id).values(values))
 
 
@@ -191,8 +190,7 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
         return True
     request_sync(connection, account_id, SyncRequest.ACCEPT)
     what, lost, _ = shrink_key.split("-")
-    accepted = json.dumps({what: int(lost)})
-    connection.execute(update(account).where(account.c.id == account_id).values(accepted=accepted))
+    connection.execute(update(account).where(account.c.id == account_id).values(accepted={what: int(lost)}))
     return True
 
 
@@ -268,7 +266,7 @@ def fail(
             error_since=error_since(account, code, now),
             error_code=code,
             due=_STILL_PENDING,
-            error_facts=json.dumps(facts) if facts else None,
+            error_facts=facts or None,
         )
     )
     if failed.rowcount > 0 and begun_at is not None:
@@ -392,7 +390,7 @@ def read_sync_states(connection: Connection, account_id: int) -> dict[Source, Sy
 
 def _sync_states(rows: Iterable[Row[*tuple[Any, ...]]]) -> dict[Source, SyncState]:
     return {
-        Source(row.source): value_of(SyncState, row, warnings=json.loads(row.warnings or "{}"))
+        Source(row.source): value_of(SyncState, row)
         for row in rows
         if row.source is not None  # the account has no sources
     }
@@ -411,7 +409,7 @@ def set_sync_state(connection: Connection, account_id: int, of: Source, state: S
         "full_sync_at": state.full_sync_at,
         "asked_at": state.asked_at,
         "page_size": state.page_size,
-        "warnings": json.dumps(state.warnings) if state.warnings else None,
+        "warnings": state.warnings or None,
         "total": state.total,
     }
     connection.execute(_SET_SYNC_STATE, values)
@@ -430,7 +428,7 @@ def _reported_losses(connection: Connection, account_id: int) -> dict[str, int]:
     in_source = select(source.c.error_facts).where(source.c.account_id == account_id, source.c.error_code == _SHRINK)
     for what, query in (("book", in_book), ("directory", in_source)):
         for facts in connection.execute(query).scalars():
-            losses[what] = int(json.loads(facts or "{}").get("lost", 0))
+            losses[what] = int((facts or {}).get("lost", 0))
     return losses
 
 

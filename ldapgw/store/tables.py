@@ -4,12 +4,13 @@
 Every change of a table needs a migration (``migrations/versions``).  Times are seconds since the epoch, UTC.
 The database never gives an id of a row to another row, because gateways, pages and cached books may keep the id longer
 than the row exists (`ldapgw.store.database.Database.raise_ids`).
-Secrets are stored sealed (`ldapgw.store.secrets`) or hashed.  `ldapgw.store.key_rotation` finds the sealed columns by
-their comments, which begin with "sealed".
+Secrets are stored hashed, or sealed (`ldapgw.store.secrets`) in columns of the type `Sealed`.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -28,18 +29,46 @@ from sqlalchemy import (
     Row,
     String,
     Table,
+    TypeDecorator,
     UniqueConstraint,
     false,
     text,
 )
 
+from ldapgw.errors import UnfitKey
 from ldapgw.numbers import stored_numbers
+from ldapgw.store.secrets import SecretBox
 
 V = TypeVar("V")
 
 metadata = MetaData()
 _not_null = partial(Column, nullable=False)
 _CHANGE_NUMBER = Integer().with_variant(BigInteger(), "postgresql")
+
+
+class Sealed(LargeBinary):
+    """The type of columns with secrets that are encrypted, and that `ldapgw.store.key_rotation` encrypts anew."""
+
+
+class _Encoded(TypeDecorator[Any]):
+    """The type of columns whose values are stored as texts; null stays None."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, encode: Callable[[Any], str], decode: Callable[[str], Any]) -> None:
+        super().__init__()
+        self.encode, self.decode = encode, decode
+
+    def process_bind_param(self, value: Any, _dialect: object) -> str | None:
+        return None if value is None else self.encode(value)
+
+    def process_result_value(self, value: str | None, _dialect: object) -> Any:
+        return None if value is None else self.decode(value)
+
+
+_JSON = _Encoded(partial(json.dumps, default=msgspec.to_builtins), json.loads)
+_WORDS = _Encoded(" ".join, lambda text: tuple(text.split()))
 
 
 def _tenant_key() -> Column[str]:
@@ -77,22 +106,22 @@ account = Table(
     _not_null("address", String, comment="e-mail address for display; may change"),
     _not_null("sharing", String, comment="private, callers, group:NAME or shared"),
     Column("connected_at", Float, comment="when the user consented; null: the account is disconnected"),
-    _not_null("scopes", String, server_default="", comment="granted scopes, separated by spaces"),
-    Column("refresh_token", LargeBinary, comment="sealed; the OAuth refresh token"),
+    _not_null("scopes", _WORDS, server_default="", comment="granted scopes, separated by spaces"),
+    Column("refresh_token", Sealed, comment="sealed; the OAuth refresh token"),
     Column("refresh_expires_at", Float, comment="when the refresh token expires; null: the token does not expire"),
-    Column("access_token", LargeBinary, comment="sealed; the OAuth access token"),
+    Column("access_token", Sealed, comment="sealed; the OAuth access token"),
     Column("access_expires_at", Float, comment="when the access token expires"),
     _flag("syncing", "whether a sync is running"),
     Column("last_sync", Float, comment="when the last successful sync ended"),
     Column("next_sync", Float, comment="when the next sync is planned; null: no sync is planned"),
     Column("error_code", String, comment="error code of status.json; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
-    Column("error_facts", String, comment="details of the error, as JSON"),
+    Column("error_facts", _JSON, comment="details of the error, as JSON"),
     _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
     Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
     Column("due", String, comment="kind of sync that was requested and has not succeeded yet; null: the usual sync"),
     Column(
-        "accepted", String, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
+        "accepted", _JSON, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
     ),
     _not_null("attempts", Integer, server_default="0", comment="ended syncs, successful or not"),
     _not_null("generation", Integer, server_default="0", comment="grows with each change of contacts"),
@@ -122,7 +151,7 @@ account = Table(
     # Each write of contacts updates the next three columns.  Otherwise a page would have to read all contacts to count.
     Column("contacts", Integer, comment="how many contacts are served; null: none"),
     Column("numbers", Integer, comment="how many telephone numbers the served contacts have; null: none"),
-    Column("skipped", String, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
+    Column("skipped", _JSON, comment="skipped or flawed persons and unreadable numbers, as JSON; null: none"),
     Column("shared_label", String, comment="the label of the shared contacts; null: all contacts are shared"),
     _flag("delegated", "whether the tenant's service account may read the account's contacts"),
     UniqueConstraint("tenant", "sub", name="account_tenant_sub"),
@@ -145,13 +174,13 @@ source = Table(
     Column("asked_at", Float, comment="when the source was last requested from Google"),
     Column("error_code", String, comment="error code of status.json for only this source; null: no error"),
     Column("error_since", Float, comment="when this error first occurred"),
-    Column("error_facts", String, comment="details of the error, as JSON"),
+    Column("error_facts", _JSON, comment="details of the error, as JSON"),
     Column("next_try", Float, comment="earliest time of the next attempt after an error"),
     Column(
         "page_size", Integer, comment="page size that sync_token is valid for; null: the largest that Google allows"
     ),
     Column(
-        "warnings", String, comment="figures of warnings about the last listings, by warning code, as JSON; null: none"
+        "warnings", _JSON, comment="figures of warnings about the last listings, by warning code, as JSON; null: none"
     ),
     Column("total", Integer, comment="persons that Google counted at the last full sync; null: not reported"),
 )
@@ -252,16 +281,16 @@ provisioning = Table(
     metadata,
     _phone_key("the phone that fetches its settings"),
     _not_null("secret", String, comment="hash of the secret in the address"),
-    _not_null("password", LargeBinary, comment="sealed password of the phone"),
+    _not_null("password", Sealed, comment="sealed password of the phone"),
     _not_null("until", Float, comment="when the address ends"),
-    _not_null("fetches", String, comment="JSON: time, IP address and file of the last fetches"),
+    _not_null("fetches", _JSON, comment="JSON: time, IP address and file of the last fetches"),
 )
 
 provisioning_window = Table(
     "provisioning_window",
     metadata,
     _tenant_key(),
-    _not_null("token", LargeBinary, comment="sealed; the token in the address"),
+    _not_null("token", Sealed, comment="sealed; the token in the address"),
     _not_null("opened_at", Float, comment="when the window was opened"),
     _not_null("until", Float, comment="when the window closes or closed"),
     _not_null("plain_http", Boolean, comment="whether phones may fetch their files by HTTP without TLS"),
@@ -331,7 +360,7 @@ recording_part = Table(
     ),
     Column("gateway", String, primary_key=True, comment="the id of the gateway that has recorded this part"),
     _not_null("searches", Integer, comment="how many searches the part has"),
-    _not_null("content", LargeBinary, comment="sealed; the part of the recording's file"),
+    _not_null("content", Sealed, comment="sealed; the part of the recording's file"),
 )
 
 oauth_client = Table(
@@ -339,7 +368,7 @@ oauth_client = Table(
     metadata,
     _tenant_key(),
     _not_null("client_id", String, comment="client id, as registered with Google"),
-    _not_null("client_secret", LargeBinary, comment="sealed; the client secret"),
+    _not_null("client_secret", Sealed, comment="sealed; the client secret"),
     _not_null("entered_at", Float, comment="when an administrator entered the client"),
 )
 
@@ -347,8 +376,8 @@ delegation = Table(
     "delegation",
     metadata,
     _tenant_key(),
-    _not_null("key_file", LargeBinary, comment="sealed; the service account's key file"),
-    _not_null("settings", String, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
+    _not_null("key_file", Sealed, comment="sealed; the service account's key file"),
+    _not_null("settings", _JSON, comment="the keys of [[tenant.delegation]] except key_file, as JSON"),
     _not_null("entered_at", Float, comment="when an administrator entered the delegation"),
 )
 
@@ -358,7 +387,7 @@ workspace = Table(
     _tenant_key(),
     Column("read_at", Float, comment="when the users were last read in full; null: never"),
     _not_null("users", Integer, server_default="0", comment="how many users the service account reads for"),
-    _not_null("scopes", String, server_default="", comment="scopes of the service account, separated by spaces"),
+    _not_null("scopes", _WORDS, server_default="", comment="scopes of the service account, separated by spaces"),
     Column("error_code", String, comment="why the last read failed (ldapgw.google.delegation); null: no failure"),
     Column("error_since", Float, comment="when this error first occurred"),
 )
@@ -368,7 +397,7 @@ google_group = Table(
     metadata,
     _tenant_key(),
     Column("address", String, primary_key=True, comment="the group's e-mail address in lower case"),
-    _not_null("members", String, comment="ids (sub) of the members who are users, as JSON"),
+    _not_null("members", _JSON, comment="ids (sub) of the members who are users, as JSON"),
     Column("read_at", Float, comment="when the members were last read; null: never"),
     Column("error_code", String, comment="why the last read failed; null: no failure"),
     Column("error_since", Float, comment="when this error first occurred"),
@@ -423,8 +452,8 @@ consent_flow = Table(
         String,
         comment="connect, add, signin, switch-on:SOURCE or switch-on-again:SOURCE; suffix popup: in its own window",
     ),
-    _not_null("nonce", LargeBinary, comment="sealed; the nonce that the id_token has to repeat"),
-    _not_null("verifier", LargeBinary, comment="sealed; the PKCE code verifier"),
+    _not_null("nonce", Sealed, comment="sealed; the nonce that the id_token has to repeat"),
+    _not_null("verifier", Sealed, comment="sealed; the PKCE code verifier"),
     _not_null("created_at", Float, comment="when the consent began; a consent expires after ten minutes"),
     _not_null(
         "expected", String, server_default="", comment="sub of the Google user who has to consent; empty: any user"
@@ -451,7 +480,7 @@ revocation = Table(
     Column("id", Integer, primary_key=True, comment="internal key; never shown"),
     _not_null("tenant", String, comment="the tenant whose OAuth client received the grant"),
     _not_null("sub", String, comment="Google's key of the user (id_token claim sub)"),
-    _not_null("token", LargeBinary, comment="sealed; the refresh token to revoke"),
+    _not_null("token", Sealed, comment="sealed; the refresh token to revoke"),
     _not_null("since", Float, comment="when the account was disconnected"),
     _not_null("next_try", Float, comment="time of the next attempt"),
     _not_null("tries", Integer, server_default="0", comment="failed attempts"),
@@ -532,8 +561,8 @@ gateway = Table(
     Column("id", String, primary_key=True, comment="a random id, which is new at each start"),
     _not_null("name", String, comment="the name of the gateway's machine, with a port"),
     _not_null("version", String, comment="the version of ldapgw"),
-    _not_null("roles", String, comment="some of serve, sync and web, separated by spaces"),
-    _not_null("keys", String, comment="fingerprints of the gateway's keys, separated by spaces; the first key seals"),
+    _not_null("roles", _WORDS, comment="some of serve, sync and web, separated by spaces"),
+    _not_null("keys", _WORDS, comment="fingerprints of the gateway's keys, separated by spaces; the first key seals"),
     _not_null("position", _CHANGE_NUMBER, comment="the number of the first change that the gateway may not serve yet"),
     _not_null("accounts", Integer, comment="connected accounts that the gateway serves"),
     _not_null("contacts", Integer, comment="contacts that the gateway serves"),
@@ -573,6 +602,23 @@ def value_of(kind: type[V], row: Row[*tuple[Any, ...]], **more: object) -> V:
     }
     # `from_attributes` lets `more` contain dataclass instances as values of fields, which are not converted again.
     return msgspec.convert(found | more, kind, from_attributes=True)
+
+
+def unsealed(
+    kind: type[V], rows: Iterable[Row[*tuple[Any, ...]]], secret_box: SecretBox, sealed: str
+) -> tuple[tuple[V, ...], list[Row[*tuple[Any, ...]]]]:
+    """Turn rows with a sealed column into values, as `value_of` does.
+
+    :param sealed: the name of the column and of the field for the secret.
+    :returns: the values, and the rows whose secrets were sealed with another key.
+    """
+    values, unfit = [], []
+    for row in rows:
+        try:
+            values.append(value_of(kind, row, **{sealed: secret_box.unseal(getattr(row, sealed))}))
+        except UnfitKey:
+            unfit.append(row)
+    return tuple(values), unfit
 
 
 def columns_of(value: Any, **more: object) -> dict[str, object]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, insert, select
 
-from ldapgw.errors import UnfitKey
 from ldapgw.store.accounts import ErrorStatus
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import alarm, columns_of, oauth_client, value_of
+from ldapgw.store.tables import alarm, columns_of, oauth_client, unsealed, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,9 @@ def enter_client(connection: Connection, secret_box: SecretBox, new: EnteredClie
 
 def read_clients(connection: Connection, secret_box: SecretBox) -> tuple[tuple[EnteredClient, ...], frozenset[str]]:
     """Read all clients, and the tenants whose clients were encrypted with another key and have to be entered again."""
-    clients, unfit = [], set()
-    for row in connection.execute(select(oauth_client).order_by(oauth_client.c.tenant)):
-        try:
-            secret = secret_box.unseal(row.client_secret)
-        except UnfitKey:
-            unfit.add(row.tenant)
-        else:
-            clients.append(value_of(EnteredClient, row, client_secret=secret))
-    return tuple(clients), frozenset(unfit)
+    rows = connection.execute(select(oauth_client).order_by(oauth_client.c.tenant))
+    clients, unfit = unsealed(EnteredClient, rows, secret_box, "client_secret")
+    return clients, frozenset(row.tenant for row in unfit)
 
 
 def client_entered_at(connection: Connection, tenant: str) -> float | None:

@@ -8,7 +8,6 @@ long as Google accepts the consent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,12 +15,11 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.contact import Sharing
-from ldapgw.errors import UnfitKey
 from ldapgw.store import accounts, leavers, sync_state
 from ldapgw.store.accounts import ERROR_COLUMNS, Account, SyncRequest, holds_grant
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tables import account, delegation, google_group, source, value_of, workspace
+from ldapgw.store.tables import account, columns_of, delegation, google_group, source, unsealed, value_of, workspace
 
 
 class DelegationSettings(msgspec.Struct, frozen=True):
@@ -113,14 +111,8 @@ class DelegationTrial:
 def enter_delegation(connection: Connection, secret_box: SecretBox, new: EnteredDelegation) -> None:
     """Store a tenant's service account, which replaces the tenant's former service account."""
     connection.execute(delete(delegation).where(delegation.c.tenant == new.tenant))
-    connection.execute(
-        insert(delegation).values(
-            tenant=new.tenant,
-            key_file=secret_box.seal(new.key_file),
-            settings=msgspec.json.encode(new.settings).decode(),
-            entered_at=new.entered_at,
-        )
-    )
+    columns = columns_of(new, key_file=secret_box.seal(new.key_file))
+    connection.execute(insert(delegation).values(columns))
 
 
 def remove_delegation(connection: Connection, tenant: str) -> bool:
@@ -143,16 +135,9 @@ def read_delegations(
     connection: Connection, secret_box: SecretBox
 ) -> tuple[tuple[EnteredDelegation, ...], frozenset[str]]:
     """Read all entered service accounts, and the tenants whose key files were encrypted with another key."""
-    found, unfit = [], set()
-    for row in connection.execute(select(delegation).order_by(delegation.c.tenant)):
-        try:
-            key_file = secret_box.unseal(row.key_file)
-        except UnfitKey:
-            unfit.add(row.tenant)
-        else:
-            settings = msgspec.json.decode(row.settings, type=DelegationSettings)
-            found.append(EnteredDelegation(row.tenant, key_file, settings, row.entered_at))
-    return tuple(found), frozenset(unfit)
+    rows = connection.execute(select(delegation).order_by(delegation.c.tenant))
+    found, unfit = unsealed(EnteredDelegation, rows, secret_box, "key_file")
+    return found, frozenset(row.tenant for row in unfit)
 
 
 def read_status(connection: Connection, tenant: str) -> WorkspaceStatus:
@@ -162,10 +147,7 @@ def read_status(connection: Connection, tenant: str) -> WorkspaceStatus:
 
 def read_statuses(connection: Connection) -> Mapping[str, WorkspaceStatus]:
     """Read the result of the last read of each tenant's Workspace, by tenant."""
-    return {
-        row.tenant: value_of(WorkspaceStatus, row, scopes=row.scopes.split(), error_code=row.error_code or "")
-        for row in connection.execute(select(workspace))
-    }
+    return {row.tenant: value_of(WorkspaceStatus, row) for row in connection.execute(select(workspace))}
 
 
 def read_delegated_tenants(connection: Connection) -> frozenset[str]:
@@ -196,15 +178,15 @@ def write_group(connection: Connection, tenant: str, address: str, members: Coll
     :param members: the ``sub`` of each member.
     """
     where = google_group.c.tenant == tenant, google_group.c.address == address
-    encoded = json.dumps(sorted(members))
+    ordered = sorted(members)
     values = {"read_at": now, "error_code": None, "error_since": None}
     before = connection.execute(select(google_group.c.members).where(*where)).scalar()
     if before is None:
-        new = {"tenant": tenant, "address": address, "members": encoded}
+        new = {"tenant": tenant, "address": address, "members": ordered}
         connection.execute(insert(google_group).values({**new, **values}))
         return
     # A write of the members marks all accounts of the tenant as changed.
-    changed = {} if before == encoded else {"members": encoded}
+    changed = {} if before == ordered else {"members": ordered}
     connection.execute(update(google_group).where(*where).values({**values, **changed}))
 
 
@@ -218,7 +200,7 @@ def record_group_failure(connection: Connection, tenant: str, address: str, erro
     since = now if before is None or before.error_code != error_code else before.error_since
     values = {"error_code": error_code, "error_since": since}
     if before is None:
-        connection.execute(insert(google_group).values(tenant=tenant, address=address, members="[]", **values))
+        connection.execute(insert(google_group).values(tenant=tenant, address=address, members=[], **values))
     else:
         connection.execute(update(google_group).where(*where).values(values))
     return before is None or before.error_code != error_code
@@ -236,9 +218,7 @@ def read_groups(connection: Connection, tenant: str) -> tuple[GroupStatus, ...]:
     rows = connection.execute(
         select(google_group).where(google_group.c.tenant == tenant).order_by(google_group.c.address)
     )
-    return tuple(
-        value_of(GroupStatus, row, members=json.loads(row.members), error_code=row.error_code or "") for row in rows
-    )
+    return tuple(value_of(GroupStatus, row) for row in rows)
 
 
 def apply_users(
@@ -298,7 +278,7 @@ def apply_users(
             facts = {"by": reason.value}
             sync_state.fail(connection, found, "google_refused", now, None, facts=facts)
     leavers.mark(connection, [found.id for found in considered], left, now)
-    status = {"read_at": now, "users": len(present), "scopes": " ".join(sorted(scopes))}
+    status = {"read_at": now, "users": len(present), "scopes": sorted(scopes)}
     _write_status(connection, tenant, {**status, "error_code": None, "error_since": None})
     return len(new)
 
@@ -339,7 +319,7 @@ def _granted(scopes: frozenset[str], now: float) -> Mapping[str, object]:
     return {
         **dict.fromkeys((*forgotten, *ERROR_COLUMNS)),
         "connected_at": now,
-        "scopes": " ".join(sorted(scopes)),
+        "scopes": sorted(scopes),
         "next_sync": now,
         "failures": 0,
     }

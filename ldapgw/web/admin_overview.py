@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -19,25 +19,22 @@ from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, gateways, leavers, phones, sync_history, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import Account, ErrorStatus
+from ldapgw.store.activity import ActivityEntry
 from ldapgw.store.database import database_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_history import SyncDay
 from ldapgw.web import record_texts
 from ldapgw.web.admin_people import Reminder, read_people, reminder
+from ldapgw.web.admin_tables import Table, TableQuery
 from ldapgw.web.dependencies import WebTenant
-from ldapgw.web.http import HttpResponse, read_number
+from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
 from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import attachment
 
 # An open page watches at most this many accounts and this many phones of its tenant for changes.
 _WATCHED = 50
-
-# The greatest length of an e-mail address (RFC 5321 4.5.3.1).
-_MAX_PERSON = 254
-# At most this many page links come before the present page's number, and at most this many come after the number.
-_NEAR_PAGES = 4
 
 # The pages with the phones of a condition, the worst condition first.
 _PHONE_PATHS = {
@@ -296,28 +293,12 @@ class AdminActivity:
         )
 
     async def show(self, visit: Visit) -> HttpResponse:
-        """``/{tenant}/admin/activity``: show page ``page`` of the log, filtered by ``act`` and ``person``.
-
-        The filter by person is sent in a form (POST), so that nobody's e-mail address gets into the page's URL.
-        """
-        query = visit.form or visit.query
-        act, person = query.get("act", ""), visit.form.get("person", "").strip()[:_MAX_PERSON]
-        number = read_number(query.get("page", ""), 1)
-        oldest_first = query.get("order") == "oldest"
-        store = visit.store
-        log = await store.read(
-            activity.read_page, visit.tenant.name, act=act, person=person, number=number, oldest_first=oldest_first
-        )
-        acts = await store.read(activity.read_acts, visit.tenant.name)
-        near = range(max(log.number - _NEAR_PAGES, 1), min(log.number + _NEAR_PAGES, log.pages) + 1)
+        """``/{tenant}/admin/activity``: show a page of the log."""
+        acts, table = await visit.store.read(_read_log, visit.tenant.name, visit.query, visit.form)
         return visit.page(
             "admin_activity.html",
-            log=log,
-            acts=[(code, record_texts.act_words(code)) for code in acts],
-            act=act,
-            person=person,
-            oldest_first=oldest_first,
-            numbers=sorted({1, *near, log.pages}),
+            table=table,
+            acts=acts,
             act_words=record_texts.act_words,
             actor_words=record_texts.actor_words,
             keep_days=round(visit.tenant.activity_keep / 86400),
@@ -329,6 +310,22 @@ class AdminActivity:
         when = datetime.fromtimestamp(self._layout.now(), UTC).astimezone()
         name = f"{visit.tenant.name}-activity-{when:%Y-%m-%d}.csv"
         return HttpResponse(200, octets, "text/csv; charset=utf-8", attachment(name))
+
+
+def _read_log(
+    connection: Connection, tenant: str, query: Mapping[str, str], form: Mapping[str, str]
+) -> tuple[Iterable[str], Table[ActivityEntry]]:
+    """Return the acts in the log, and the page of the log that a query asks for.
+
+    The database finds the page's entries, because a log may be too long to read all entries.  The filter is an act, the
+    search finds persons and phones, and the sorting ``when`` begins with the oldest entries.
+    """
+    acts = activity.count_acts(connection, tenant)
+    wanted = TableQuery.of(query, form, ("when",), acts)
+    act, person, oldest_first = wanted.show, wanted.find, wanted.sort == "when"
+    log = activity.read_page(connection, tenant, act=act, person=person, number=wanted.page, oldest_first=oldest_first)
+    shown = replace(wanted, page=log.number)
+    return acts, Table(log.entries, shown, log.pages, log.total, sum(acts.values()), counts={})
 
 
 def _activity_csv(connection: Connection, tenant: str) -> bytes:

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 # The number of a table's rows on one page.
 ROWS_PER_PAGE = 50
+# At most this many page links come before the present page's number, and at most this many come after the number.
+_NEAR_PAGES = 4
 # The maximum number of rows that can be selected at once, on all pages of a table.
 MAX_SELECTED = 500
 # The text of a search is cut to this number of characters.
@@ -114,7 +116,7 @@ class Table(Generic[T]):
     :ivar found: the number of rows on all pages.
     :ivar total: the number of rows without search and filter.
     :ivar counts: for each filter, the number of rows that match the search and the filter; the empty key has the number
-        of rows that match the search.
+        of rows that match the search.  Empty if the page does not show these numbers.
     """
 
     rows: tuple[T, ...]
@@ -128,6 +130,12 @@ class Table(Generic[T]):
     def can_select_all(self) -> bool:
         """Return whether the rows of all pages can be selected at once, which is of use only with several pages."""
         return self.pages > 1 and self.found <= MAX_SELECTED
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Return the numbers of the pages to which this page links: the first page, the pages near, the last page."""
+        near = range(max(self.query.page - _NEAR_PAGES, 1), min(self.query.page + _NEAR_PAGES, self.pages) + 1)
+        return sorted({1, *near, self.pages})
 
 
 def select_rows(

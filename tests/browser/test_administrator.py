@@ -181,16 +181,16 @@ def activity(here: Walk) -> None:
         here.follow("/admin/activity/csv")
     assert given.value.path().read_text().startswith("time,tenant,actor,")
     here.stop("admin-activity")
-    here.css("select[name=act]").select_option("connected")
+    here.css("select[name=show]").select_option("connected")
     here.css("form.tools button").last.click()
-    here.page.wait_for_url("**/admin/activity?act=connected&order=")
+    here.page.wait_for_url("**/admin/activity?show=connected&sort=")
     actions = {row.inner_text() for row in here.css("tbody th").all()}
     assert len(actions) == 1
-    here.css("#person").fill(STAYER)
+    here.css("input[type=search]").fill(STAYER)
     here.css("form.tools button").first.click()
     rows = here.css("tbody tr")
     assert rows.count() == rows.filter(has_text=STAYER).count() > 0
-    here.css("#person").fill("xyzzy")
+    here.css("input[type=search]").fill("xyzzy")
     here.css("form.tools button").first.click()
     assert rows.count() == 0
     here.stop("admin-activity-nothing")

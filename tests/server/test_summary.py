@@ -70,7 +70,7 @@ def unlike() -> tuple[list[dict[str, object]], list[dict[str, object]], list[dic
     long_ago, lately = NOW - STALE_SECONDS - 1, NOW - 60
     people = product(
         *(("t0", "t1"), (None, lately), (None, long_ago, lately), (False, True)),
-        *((None, "network", "internal", "consent_revoked"), (long_ago, lately), (None, '{"by": "token"}')),
+        *((None, "network", "internal", "consent_revoked"), (long_ago, lately), (None, {"by": "token"})),
         *((0, UNKNOWN_REFUSALS), (None, b"token"), (False, True)),
     )
     accounts = [

@@ -22,7 +22,7 @@ def test_an_entry_says_who_did_what(connection: Connection) -> None:
         ActivityEntry(NOW, "acme", "anna@acme.example", "phone_renamed", "desk1", "desk2", "192.0.2.7"),
     )
     assert (page.total, page.number, page.pages) == (1, 1, 1)
-    assert activity.read_acts(connection, "acme") == ("phone_renamed",)
+    assert activity.count_acts(connection, "acme") == {"phone_renamed": 1}
     assert "anna" not in repr(new) + repr(ANNA)
 
 

@@ -148,7 +148,7 @@ def test_what_has_changed_between_two_attempts_is_copied_too(file: Database, ser
 def test_a_difference_is_found(file: Database, server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """In any value of any row."""
     target = unfinished(server)
-    monkeypatch.setattr(backup, "_copy_table", lambda *_: None)
+    monkeypatch.setattr(backup, "_copy_tables", lambda *_: None)
     with file.begin_read() as source, pytest.raises(StoreError, match="the table account differs from the source"):
         backup.resume_copy(source, target, lambda *_: None)
     target.close()

@@ -316,8 +316,8 @@ def test_the_directory_is_trusted_only_if_complete_and_recent() -> None:
         {"sync_token": None},
         {"full_sync_at": None},
         {"asked_at": NOW - MAX_AGE - 1},
-        {"warnings": '{"incomplete": {"listed": 2, "total": 3}}'},
-        {"warnings": '{"directory_shrunk": {"lost": 2, "before": 10}}'},
+        {"warnings": {"incomplete": {"listed": 2, "total": 3}}},
+        {"warnings": {"directory_shrunk": {"lost": 2, "before": 10}}},
         {"error_code": "suspicious_shrink", "error_since": NOW},
         {"state": "unavailable"},
     ):

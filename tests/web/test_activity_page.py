@@ -60,7 +60,8 @@ def test_pages_record_who_does_what(stage: Stage) -> None:
 def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
     """The newest entry is first.
 
-    A page number that is no number means the first page, and text from outside stays text.
+    A page number that is no number means the first page, and an act that the log lacks means all acts.  Text from
+    outside stays text.
     """
     root = stage.admin()
     names = [f"desk{number}" for number in range(PAGE_SIZE + 1)]
@@ -69,14 +70,15 @@ def test_the_log_is_shown_by_pages_and_filters(stage: Stage) -> None:
     assert f">desk{PAGE_SIZE}</td>" in first.body
     assert ">desk0</td>" not in first.body
     assert "Command line" in words_on(first)
-    assert ">desk0</td>" in root.get("/acme/admin/activity?order=oldest&act=phone_added").body
-    assert ">desk0</td>" in root.get("/acme/admin/activity?page=2&act=phone_added").body
-    assert "Nothing found." in words_on(root.submit("/acme/admin/activity", person="<b>"))
-    assert "<b>" not in root.submit("/acme/admin/activity", person="<b>").body
-    assert "Signed in" in words_on(root.submit("/acme/admin/activity", person="ROOT@"))
-    found = root.submit("/acme/admin/activity", person="line", page="2")
+    assert ">desk0</td>" in root.get("/acme/admin/activity?sort=when&show=phone_added").body
+    assert ">desk0</td>" in root.get("/acme/admin/activity?page=2&show=phone_added").body
+    assert root.get("/acme/admin/activity?show=phone_removed").body.count("<tr>") == first.body.count("<tr>")
+    assert "Nothing found. 0 rows · Show all 52" in words_on(root.submit("/acme/admin/activity", find="<b>"))
+    assert "<b>" not in root.submit("/acme/admin/activity", find="<b>").body
+    assert "Signed in" in words_on(root.submit("/acme/admin/activity", find="ROOT@"))
+    found = root.submit("/acme/admin/activity", find="line", page="2")
     assert ">desk0</td>" in found.body
-    assert "person=" not in found.body
+    assert "find=" not in found.body
 
 
 def test_the_log_is_downloaded_as_csv(stage: Stage) -> None:

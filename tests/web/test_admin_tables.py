@@ -17,7 +17,7 @@ from ldapgw.store.phones import LastSearch, NumberMode
 from ldapgw.store.tables import account as account_table
 from ldapgw.web import admin_phones, admin_tables
 from ldapgw.web.admin_people import MAX_REVOCATIONS
-from ldapgw.web.admin_tables import ROWS_PER_PAGE, TableQuery, select_rows
+from ldapgw.web.admin_tables import ROWS_PER_PAGE, Table, TableQuery, select_rows
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.stage.web import (
     ACME,
@@ -148,6 +148,20 @@ def test_all_rows_of_a_table_are_selected_at_once(
     monkeypatch.setattr(admin_tables, "MAX_SELECTED", 2)
     assert 'name="all"' not in admin.get("/acme/admin/people").body
     assert admin.submit("/acme/admin/people/act", act="sync", all="1").status == 400
+
+
+@pytest.mark.parametrize(
+    ("page", "pages", "linked"),
+    [
+        (1, 1, [1]),
+        (3, 7, [1, 2, 3, 4, 5, 6, 7]),
+        (1, 200, [1, 2, 3, 4, 5, 200]),
+        (100, 200, [1, *range(96, 105), 200]),
+        (200, 200, [1, *range(196, 201)]),
+    ],
+)
+def test_a_long_table_links_to_the_ends_and_the_pages_near(page: int, pages: int, linked: list[int]) -> None:
+    assert Table((), TableQuery(page=page), pages, found=0, total=0, counts={}).numbers == linked
 
 
 def test_what_is_sought_stands_in_no_address(stage: Stage, admin: Browser) -> None:

@@ -126,7 +126,7 @@ def test_google_issues_no_other_refresh_token(stage: Stage, browser: Browser) ->
     switch_on(browser, OTHER)
     before, token = stage.account(ALICE), refresh_token(stage)
     stage.do(sync_state.write_source_states, before.id, {OTHER: NOT_GRANTED})
-    stage.do(lambda connection: connection.execute(update(tables.account).values(scopes="openid")))
+    stage.do(lambda connection: connection.execute(update(tables.account).values(scopes=["openid"])))
     visit = switch_on(browser, OTHER)
     assert (visit.status, visit.url) == (200, ACCOUNT_PAGE)
     account = stage.account(ALICE)
