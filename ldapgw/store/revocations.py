@@ -48,11 +48,23 @@ class Revocation:
         return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
-def switch_on(connection: Connection, account_id: int, of: Source) -> None:
-    """Let the syncs of an account fetch a source whose scope is granted, and request a sync."""
+def _lock_connected(connection: Connection, account_id: int) -> bool:
+    """Lock an account until the transaction ends, and return whether the account is still connected."""
     accounts.lock(connection, account_id)
+    current = accounts.read(connection, account_id)
+    return current is not None and current.is_connected
+
+
+def switch_on(connection: Connection, account_id: int, of: Source) -> bool:
+    """Let the syncs of an account fetch a source whose scope is granted, and request a sync.
+
+    :returns: False if the account is not connected any more; nothing is stored then.
+    """
+    if not _lock_connected(connection, account_id):
+        return False
     sync_state.write_source_states(connection, account_id, {of: SourceState.ON})
     sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+    return True
 
 
 def switch_on_with_grant(
@@ -82,19 +94,23 @@ def switch_on_with_grant(
     switch_on(connection, known.id, of)
 
 
-def switch_off(connection: Connection, account_id: int, of: Source) -> None:
+def switch_off(connection: Connection, account_id: int, of: Source) -> bool:
     """Delete the contacts of a source of an account, and fetch the source no more.
 
     The contacts of the directory move to another account that can fetch the directory; without such an account the
     contacts are deleted.
+
+    :returns: False if the account is not connected any more; nothing is stored then.
     """
-    accounts.lock(connection, account_id)
+    if not _lock_connected(connection, account_id):
+        return False
     if of is Source.DIRECTORY:
         directory_accounts.hand_over_directory(connection, account_id)
     sync_state.write_source_states(connection, account_id, {of: SourceState.OFF})
     directory_accounts.clear_failure(connection, account_id, of)
     if contacts.delete_sources(connection, account_id, [of]) is not None:
         sync_state.increment_generation(connection, account_id)
+    return True
 
 
 def disconnect_account(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:

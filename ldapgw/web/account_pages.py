@@ -266,7 +266,8 @@ class AccountPages:
         act, change = Act.SOURCE_SWITCHED_OFF, revocations.switch_off
         if switch == "on":
             act, change = Act.SOURCE_SWITCHED_ON, revocations.switch_on
-        await visit.change(visit.entry(act, account.address, source.value), change, account.id, source)
+        if not await visit.change(visit.entry(act, account.address, source.value), change, account.id, source):
+            raise PageError(error_pages.PAGES.no_such_account, visit.tenant)
         await self._dependencies.changed()
         return self._redirect_to_account(visit, account, f"switched-{switch}", "account")
 
