@@ -342,10 +342,11 @@ def _disconnect(
     from ldapgw.store.copies import clean_copies
     from ldapgw.store.revocations import end_account
 
-    revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)
-    site.book_cache.delete_account(account.id)
+    # The copies are cleaned first: if the command ends early, a later start does not know an account that is removed.
     for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity]):
         hint(f"! {line}")
+    revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)
+    site.book_cache.delete_account(account.id)
     is_revoked, error = (False, "") if revocation_id is None else _revoke(site, database, account, revocation_id)
     return is_revoked, error and (
         f"its access is not revoked at Google {error}; the owner can do it at https://myaccount.google.com/permissions"
