@@ -443,9 +443,7 @@ def _disconnect(
 
 
 async def _revoke(dependencies: WebDependencies, revocation: Revocation, account_id: int) -> RevocationOutcome:
-    tenant = dependencies.tenants.get(revocation.tenant)
-    sharers = dependencies.sharers(tenant.client) if tenant and tenant.client else []
-    in_use = await dependencies.store.read(revocations.is_shared, sharers, revocation.sub)
+    in_use = await dependencies.store.read(revocations.is_shared, revocation.client_id, revocation.sub)
     if not in_use:
         try:
             await dependencies.oauth.revoke(revocation.token)
