@@ -342,10 +342,11 @@ def _disconnect(
     from ldapgw.store.copies import clean_copies
     from ldapgw.store.revocations import end_account
 
-    revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)
-    site.book_cache.delete_account(account.id)
+    # The copies are cleaned first: if the command ends early, a later start does not know an account that is removed.
     for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity]):
         hint(f"! {line}")
+    revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)
+    site.book_cache.delete_account(account.id)
     is_revoked, error = (False, "") if revocation_id is None else _revoke(site, database, account, revocation_id)
     return is_revoked, error and (
         f"its access is not revoked at Google {error}; the owner can do it at https://myaccount.google.com/permissions"
@@ -361,12 +362,11 @@ def _revoke(site: Site, database: Database, account: Account, revocation_id: int
     from ldapgw.store import revocations
 
     try:
-        secret_box, clients = SecretBox.open(site.state.key_source, create=False), site.clients(database)
-        client = clients.get(account.tenant)
-        sharers = [name for name, other in clients.items() if client is not None and client.shares_grants_with(other)]
+        secret_box = SecretBox.open(site.state.key_source, create=False)
         with database.begin() as connection:
-            is_in_use = revocations.is_shared(connection, sharers, account.sub)
             pending = revocations.read(connection, secret_box, revocation_id)
+            client_id = account.client_id if pending is None else pending.client_id
+            is_in_use = revocations.is_shared(connection, client_id, account.sub)
             is_pending = revocations.is_pending(connection, revocation_id)
         if not is_pending and not is_in_use:  # a running gateway has revoked the grant meanwhile
             return True, ""

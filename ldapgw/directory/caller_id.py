@@ -41,12 +41,13 @@ _Number = tuple[tuple[Alternatives, ...], Alternatives]
 class CallerIdBudget(Protocol):
     """A limit on the unknown numbers that a client looks up in caller-ID books."""
 
-    def take(self, count: int) -> bool:
+    def take(self, count: int, *, is_trial: bool = False) -> bool:
         """Charge the client for requested numbers, and return whether the budget is sufficient.
 
-        If the budget is too small, the client is not charged.
+        If the budget is too small, the client is not charged, and the refusal is counted.
 
         :param count: the number of telephone numbers.
+        :param is_trial: whether a refusal is not counted, because the refused search begins again.
         """
 
     def give_back(self, count: int) -> None:

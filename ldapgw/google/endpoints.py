@@ -64,10 +64,6 @@ class Client:
         """Return the number of the Google project, which is the beginning of the client ID."""
         return self.client_id.partition("-")[0]
 
-    def shares_grants_with(self, other: Client) -> bool:
-        """Return whether both clients belong to one project, so that a grant to one client is valid for both."""
-        return self.project == other.project
-
 
 class UnfitClientFile(UserError):
     """Raised when octets are not the file of a Web application client.

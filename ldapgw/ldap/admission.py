@@ -224,16 +224,18 @@ class CallerIdLimits:
         for key, count in received.items():
             self._buckets.add(key, -count)
 
-    def take(self, viewer: Viewer, address: str, count: int) -> bool:
+    def take(self, viewer: Viewer, address: str, count: int, *, is_trial: bool = False) -> bool:
         """Take a client's tokens for numbers that may be unknown, and return whether the client has enough tokens.
 
         If the client has too few tokens, no token is taken.
 
         :param count: the number of telephone numbers.
+        :param is_trial: see `ldapgw.directory.caller_id.CallerIdBudget.take`.
         """
         key = viewer.login or network_of(address)
         if self._buckets.take(key, count):
-            self._note(key, viewer, address, self._seconds())
+            if not is_trial:
+                self._note(key, viewer, address, self._seconds())
             return False
         self._queue(key, count)
         return True
@@ -280,8 +282,8 @@ class ClientBudget:
         self._viewer = viewer
         self._address = address
 
-    def take(self, count: int) -> bool:
-        return self._limits.take(self._viewer, self._address, count)
+    def take(self, count: int, *, is_trial: bool = False) -> bool:
+        return self._limits.take(self._viewer, self._address, count, is_trial=is_trial)
 
     def give_back(self, count: int) -> None:
         self._limits.give_back(self._viewer, self._address, count)

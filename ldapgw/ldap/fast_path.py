@@ -117,17 +117,19 @@ _NOTHING: Final[_Found] = (b"", -1, False, False)
 class _SpentBudget:
     """A client's budget for caller-ID books, and the count of numbers that one search has taken from the budget.
 
-    Mutable: the count.
+    Mutable: the count, and whether the budget was too small.
     """
 
-    __slots__ = ("_budget", "count")
+    __slots__ = ("_budget", "count", "is_refused")
 
     def __init__(self, budget: CallerIdBudget) -> None:
         self._budget = budget
         self.count = 0
+        self.is_refused = False
 
-    def take(self, count: int) -> bool:
-        if not self._budget.take(count):
+    def take(self, count: int, *, is_trial: bool = True) -> bool:
+        if not self._budget.take(count, is_trial=is_trial):
+            self.is_refused = True
             return False
         self.count += count
         return True
@@ -223,8 +225,8 @@ class FastPath:
         _, prepared, kind = search
         spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
         messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, spent)
-        if entries < 0:
-            if spent is not None:  # the slow path searches again, and takes the numbers from the budget again
+        if entries < 0 or (spent is not None and spent.is_refused):
+            if spent is not None and spent.count:  # the slow path searches again, and takes the numbers again
                 spent.give_back(spent.count)
             return None
         code, first, last = _MORE if has_more else _DONE

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from itertools import count
+from math import inf
 from operator import itemgetter
 from typing import Any, cast
 
@@ -302,6 +304,9 @@ class LdapFactory(ServerFactory):
                 connection.expire(now)
             except Exception as error:  # noqa: BLE001 - an error of one connection never harms another connection
                 connection.count_failure(error)
+                connection.deadlines.earliest = inf  # the next sweeps would meet the error again
+                with suppress(Exception):
+                    connection.abort()
         self._log_due()
 
     def _log_due(self, interval: float = LOG_INTERVAL) -> None:

@@ -40,7 +40,6 @@ from ldapgw.store.tables import (
     label,
     photo,
     removed_contact,
-    revocation,
     sign_in,
     source,
     sync_attempt,
@@ -353,8 +352,6 @@ def connect(
         values["refresh_token"] = secret_box.seal(grant.refresh_token)
     if owner is not None and owner != grant.sub:
         values["owner"] = owner
-    # Pending revocations of former grants are deleted, because a revocation would end the new grant too.
-    connection.execute(delete(revocation).where(revocation.c.tenant == tenant, revocation.c.sub == grant.sub))
     if known is None:
         values |= {"tenant": tenant, "sub": grant.sub, "sharing": sharing, "shared_label": shared_label or None}
         new_id: int = connection.execute(insert(account).values(**values).returning(account.c.id)).scalar_one()

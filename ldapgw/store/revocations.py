@@ -9,10 +9,9 @@ revoked the grant.  After a day, the refresh token is deleted even if Google cou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, case, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state
@@ -33,7 +32,10 @@ LONGEST_WAIT = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A grant that has to be revoked at Google, a row of the table ``revocation``."""
+    """A grant that has to be revoked at Google, a row of the table ``revocation``.
+
+    :ivar client_id: the OAuth client that the grant was given to, or None if the client is not known.
+    """
 
     id: int
     tenant: str
@@ -41,17 +43,30 @@ class Revocation:
     token: str = field(repr=False)
     since: float
     tries: int = 0
+    client_id: str | None = None
 
     def is_expired(self, now: float) -> bool:
         """Return whether to give up the revocation.  At least one attempt is made, even if the clock is wrong."""
         return self.tries > 0 and now - self.since >= MAX_AGE_SECONDS
 
 
-def switch_on(connection: Connection, account_id: int, of: Source) -> None:
-    """Let the syncs of an account fetch a source whose scope is granted, and request a sync."""
+def _lock_connected(connection: Connection, account_id: int) -> bool:
+    """Lock an account until the transaction ends, and return whether the account is still connected."""
     accounts.lock(connection, account_id)
+    current = accounts.read(connection, account_id)
+    return current is not None and current.is_connected
+
+
+def switch_on(connection: Connection, account_id: int, of: Source) -> bool:
+    """Let the syncs of an account fetch a source whose scope is granted, and request a sync.
+
+    :returns: False if the account is not connected any more; nothing is stored then.
+    """
+    if not _lock_connected(connection, account_id):
+        return False
     sync_state.write_source_states(connection, account_id, {of: SourceState.ON})
     sync_state.request_sync(connection, account_id, SyncRequest.INCREMENTAL)
+    return True
 
 
 def switch_on_with_grant(
@@ -81,19 +96,23 @@ def switch_on_with_grant(
     switch_on(connection, known.id, of)
 
 
-def switch_off(connection: Connection, account_id: int, of: Source) -> None:
+def switch_off(connection: Connection, account_id: int, of: Source) -> bool:
     """Delete the contacts of a source of an account, and fetch the source no more.
 
     The contacts of the directory move to another account that can fetch the directory; without such an account the
     contacts are deleted.
+
+    :returns: False if the account is not connected any more; nothing is stored then.
     """
-    accounts.lock(connection, account_id)
+    if not _lock_connected(connection, account_id):
+        return False
     if of is Source.DIRECTORY:
         directory_accounts.hand_over_directory(connection, account_id)
     sync_state.write_source_states(connection, account_id, {of: SourceState.OFF})
     directory_accounts.clear_failure(connection, account_id, of)
     if contacts.delete_sources(connection, account_id, [of]) is not None:
         sync_state.increment_generation(connection, account_id)
+    return True
 
 
 def disconnect_account(connection: Connection, account_id: int, now: float, *, revoked: bool = False) -> int | None:
@@ -103,15 +122,20 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
     :returns: the id of the pending revocation, or None if there is nothing to revoke.
     """
     accounts.lock(connection, account_id)  # a sync may store a new token meanwhile
-    query = select(account.c.tenant, account.c.sub, account.c.refresh_token).where(account.c.id == account_id)
-    row = connection.execute(query).first()
+    columns = account.c.tenant, account.c.sub, account.c.client_id, account.c.refresh_token
+    row = connection.execute(select(*columns).where(account.c.id == account_id)).first()
     directory_accounts.hand_over_directory(connection, account_id)
     accounts.disconnect(connection, account_id)
     if revoked or row is None or row.refresh_token is None:
         return None
     # The token is copied in its encrypted form, so that an account can be disconnected even if the key is missing.
     new = insert(revocation).values(
-        tenant=row.tenant, sub=row.sub, token=row.refresh_token, since=now, next_try=now + FIRST_WAIT
+        tenant=row.tenant,
+        sub=row.sub,
+        client_id=row.client_id,
+        token=row.refresh_token,
+        since=now,
+        next_try=now + FIRST_WAIT,
     )
     new_id: int = connection.execute(new.returning(revocation.c.id)).scalar_one()
     return new_id
@@ -181,13 +205,21 @@ def remove(connection: Connection, revocation_id: int) -> None:
     connection.execute(delete(revocation).where(revocation.c.id == revocation_id))
 
 
-def is_shared(connection: Connection, sharers: Iterable[str], sub: str) -> bool:
-    """Return whether a user has a connected account in one of the given tenants.
+def is_shared(connection: Connection, client_id: str | None, sub: str) -> bool:
+    """Return whether an account depends on a user's grants to the Google project of an OAuth client.
 
     A revocation would end the grant of such an account too, because a revocation ends all grants of a user to a Google
     project.
 
-    :param sharers: the tenants whose OAuth clients belong to the project.
+    :param client_id: the client, or None if the client is not known: the user's accounts may depend on its project.
     """
-    sharing_accounts = (accounts.read_by_sub(connection, tenant, sub) for tenant in sharers)
-    return any(sharing is not None and sharing.is_connected for sharing in sharing_accounts)
+    has_consent = and_(account.c.sub == sub, account.c.refresh_token.is_not(None))
+    projects = {
+        _project_of(other) for other in connection.execute(select(account.c.client_id).where(has_consent)).scalars()
+    }
+    return bool(projects) if client_id is None else not projects.isdisjoint((None, _project_of(client_id)))
+
+
+def _project_of(client_id: str | None) -> str | None:
+    """Return the Google project of an OAuth client (`ldapgw.google.endpoints.Client.project`), or None if unknown."""
+    return None if client_id is None else client_id.partition("-")[0]

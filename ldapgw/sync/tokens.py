@@ -7,7 +7,7 @@ failed is repeated for a day; after that the user has to revoke the grant at Goo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -175,7 +175,6 @@ class TokenRevoker(PeriodicService):
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param leader: knows whether this gateway syncs; only a gateway that syncs revokes grants.
-    :param clients: the tenants' OAuth clients by name of the tenant.
     """
 
     def __init__(
@@ -186,14 +185,12 @@ class TokenRevoker(PeriodicService):
         leader: Leader,
         secret_box: SecretBox,
         oauth: OAuth,
-        clients: Mapping[str, Client],
     ) -> None:
         self._clock = clock
         self._store = store
         self._leader = leader
         self._secret_box = secret_box
         self._oauth = oauth
-        self._clients = clients
         # The stop cancels the revocation under way, which is repeated after the next start.
         failed = partial(log.failure, "revoking grants failed", event="revocations_failed")
         super().__init__(clock, POLL_SECONDS, self.revoke_pending, failed)
@@ -214,9 +211,7 @@ class TokenRevoker(PeriodicService):
             )
             await self._store.run(revocations.remove, revocation.id)
             return
-        client = self._clients.get(tenant)
-        sharers = [name for name, other in self._clients.items() if client and client.shares_grants_with(other)]
-        if not await self._store.run(revocations.is_shared, sharers, revocation.sub):
+        if not await self._store.run(revocations.is_shared, revocation.client_id, revocation.sub):
             try:
                 await self._oauth.revoke(revocation.token)
             except GoogleError as error:

@@ -266,7 +266,8 @@ class AccountPages:
         act, change = Act.SOURCE_SWITCHED_OFF, revocations.switch_off
         if switch == "on":
             act, change = Act.SOURCE_SWITCHED_ON, revocations.switch_on
-        await visit.change(visit.entry(act, account.address, source.value), change, account.id, source)
+        if not await visit.change(visit.entry(act, account.address, source.value), change, account.id, source):
+            raise PageError(error_pages.PAGES.no_such_account, visit.tenant)
         await self._dependencies.changed()
         return self._redirect_to_account(visit, account, f"switched-{switch}", "account")
 
@@ -442,9 +443,7 @@ def _disconnect(
 
 
 async def _revoke(dependencies: WebDependencies, revocation: Revocation, account_id: int) -> RevocationOutcome:
-    tenant = dependencies.tenants.get(revocation.tenant)
-    sharers = dependencies.sharers(tenant.client) if tenant and tenant.client else []
-    in_use = await dependencies.store.read(revocations.is_shared, sharers, revocation.sub)
+    in_use = await dependencies.store.read(revocations.is_shared, revocation.client_id, revocation.sub)
     if not in_use:
         try:
             await dependencies.oauth.revoke(revocation.token)

@@ -413,8 +413,8 @@ class AuthorizationCodeFlow:
         Google revokes everything that the user has ever granted to the client.  Nothing is revoked if another account
         of this gateway depends on the user's grants.
         """
-        sharers = self._dependencies.sharers(_client(consent.tenant))
-        if await self._dependencies.store.read(revocations.is_shared, sharers, identity.sub):
+        client_id = _client(consent.tenant).client_id
+        if await self._dependencies.store.read(revocations.is_shared, client_id, identity.sub):
             return
         try:
             await self._dependencies.oauth.revoke(grant.refresh_token or grant.access_token)

@@ -154,11 +154,6 @@ class ConsentDependencies:
     changed: Callable[[], Awaitable[None]]
     count_misuse: Callable[[str, str], None]
 
-    def sharers(self, client: Client) -> list[str]:
-        """Return the names of the tenants whose OAuth client shares its grants with `client`."""
-        tenants = self.tenants.values()
-        return [tenant.name for tenant in tenants if tenant.client and tenant.client.shares_grants_with(client)]
-
 
 @dataclass(frozen=True, slots=True)
 class WebDependencies(ConsentDependencies):

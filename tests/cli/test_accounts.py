@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine, event
@@ -17,6 +18,7 @@ from ldapgw.store import accounts, activity, contacts, sync_state, tenants, work
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.workspaces import DelegatedUser
 from tests.support.certificates import issue
+from tests.support.kill import Killed
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 STALE = "No sync has succeeded since 2026-01-31 09:30 UTC. Phones still have the contacts from then."
@@ -316,6 +318,29 @@ def test_remove_an_account_that_is_connected_while_the_command_asks(gateway: Gat
     assert gateway.json("accounts") == []
     log = gateway.do(activity.read_since, "acme", 0.0)
     assert [(one.act, one.subject) for one in log] == [("account_removed", "alice@acme.example")]
+
+
+def test_remove_cleans_the_copies_of_the_database_first(gateway: Gateway) -> None:
+    """A later start could not know a removed account, so the copies are clean even if the command is killed early."""
+    gateway.fill(gateway.connect("alice@acme.example"), person("Jörg Müller", "030 1234567"))
+    copy = gateway.state_dir / "ldapgw.db.before-restore"
+    with closing(sqlite3.connect(gateway.state_dir / "ldapgw.db")) as database:
+        database.execute("VACUUM INTO ?", (str(copy),))
+
+    def killed(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("DELETE FROM"):
+            raise Killed
+
+    event.listen(Engine, "before_cursor_execute", killed)
+    try:
+        with pytest.raises(Killed):
+            gateway.run("accounts", "remove", "alice@acme.example", "--yes")
+    finally:
+        event.remove(Engine, "before_cursor_execute", killed)
+    with closing(sqlite3.connect(copy)) as database:
+        assert database.execute("SELECT connected_at, refresh_token FROM account").fetchall() == [(None, None)]
+        assert database.execute("SELECT * FROM contact").fetchall() == []
+    assert gateway.account("alice@acme.example").contacts == 1
 
 
 LONG = "maximiliane.von-der-hohenburg@buchhaltung.acme.example"

@@ -28,6 +28,7 @@ from ldapgw.peers.leadership import BEAT_SECONDS
 from ldapgw.server.config import Config, decode
 from ldapgw.server.gateway import Gateway, makeService
 from ldapgw.server.reactor import WallClock
+from ldapgw.server.workers import WorkerProcess
 from ldapgw.store import accounts, phones, sync_state
 from ldapgw.store.accounts import Account, SyncRequest
 from ldapgw.store.backup import back_up, back_up_server, restore, restore_server
@@ -146,6 +147,8 @@ class Machine:
             gc.freeze()  # it collects what it makes, and need not look at all the tests
             self.gateway = makeService(self.settings, self.reactor, self.wall)
         self.gateway._threads = ()  # all happens here and now
+        for part in [part for part in self.gateway.services if isinstance(part, WorkerProcess)]:
+            part.disownServiceParent()  # its thread would outlive a gateway that is killed
         self.database = self.gateway._state.database
         for engine in self._engines():
             self.kill.watch_database(engine)

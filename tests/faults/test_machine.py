@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
+from twisted.internet.testing import MemoryReactorClock
 
+from ldapgw.google.sandbox.world import World
+from tests.faults.gateway import GOOGLE, NOW, Machine
 from tests.faults.machine import Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
 
@@ -33,3 +41,15 @@ def test_whatever_happens_phones_find_what_was_synced_last(examples: int) -> Non
 @pytest.mark.parametrize("examples", [pytest.param(2, id="2"), pytest.param(40, id="40", marks=pytest.mark.soak)])
 def test_it_does_so_with_the_database_on_a_server(examples: int) -> None:
     run(BooksOnPostgresql, examples)
+
+
+@pytest.mark.parametrize("end", [Machine.stop, Machine.lose], ids=["stopped", "killed"])
+def test_a_gateway_in_memory_leaves_no_thread(tmp_path: Path, end: Callable[[Machine], None]) -> None:
+    """A thread that is left would keep the process of the tests from ending."""
+    threads = threading.enumerate()
+    world = World(now=lambda: NOW, random=Random(1).randbytes, issuer=GOOGLE)
+    machine = Machine(tmp_path, world, MemoryReactorClock())
+    machine.start()
+    end(machine)
+    machine.scrap()
+    assert threading.enumerate() == threads

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ldapgw.ber import SEQUENCE, octets, tlv
 from ldapgw.contact import Contact, Kind, Phone, Sharing
-from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.access import Access, LeftOut, Viewer
 from ldapgw.directory.book import build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.entry import number_formatter, select
@@ -22,7 +22,7 @@ from ldapgw.directory.segment import Segment
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
 from ldapgw.ldap.encoder import features
 from ldapgw.ldap.fast_path import FastPath
-from ldapgw.ldap.server import LdapFactory
+from ldapgw.ldap.server import Guesses, LdapFactory
 from ldapgw.numbers.phone_number import NumberFormat, parse
 from ldapgw.phones.provisioning.sheet import make_sheet
 from ldapgw.phones.provisioning.vendors import all_vendors
@@ -299,28 +299,39 @@ def test_a_part_of_a_name_with_many_vain_candidates_takes_the_long_way() -> None
     )
 
 
-@pytest.mark.parametrize(("number", "count"), [("030 9999999", 1), ("030 5550001", 0)], ids=["unknown", "known"])
-@pytest.mark.parametrize(
+# The slow path searches again after the fast path has begun to search, and both look for callers.
+on_both_paths = pytest.mark.parametrize(
     "sought",
     ["(cn=ada*)", "(cn=*b d*)", "(cn=zoe*)", "(cn=none)"],
     ids=["takes long to encode", "takes several slices", "is long", "is short"],
 )
+
+
+@pytest.mark.parametrize(("number", "count"), [("030 9999999", 1), ("030 5550001", 0)], ids=["unknown", "known"])
+@on_both_paths
 def test_an_unknown_number_counts_once(sought: str, number: str, count: int) -> None:
-    """The slow path searches again after the fast path has begun to search, and both look for callers."""
-    people = [Contact(f"a{at}", name=f"Ada Meyer {at:03}") for at in range(100)]
-    people += [Contact(f"b{at}", name=f"Ab Xx Dy {at:04}") for at in range(2000)]
-    people += [Contact(f"z{at}", name=f"Zoe {at:03} {'x' * 900}") for at in range(50)]
-    factory = make_factory(make_gate(dit_with_cy(people)))
+    factory = make_factory(make_gate(dit_with_cy(MANY_PEOPLE)))
     assert ("Cy" in names_found(factory, f"(|(mobile={number})(telephoneNumber={number}){sought})")) == (count == 0)
     assert factory.take_guesses().numbers == {VIEWER.login: count}
 
 
-def test_a_phone_that_asked_for_too_many_unknown_numbers_finds_no_caller() -> None:
-    """The fast path refuses the search once, and finds the phone's own contacts."""
-    factory = make_factory(make_gate(dit_with_cy([Contact("a", name="Ada")])))
+@on_both_paths
+def test_a_phone_that_asked_for_too_many_unknown_numbers_finds_no_caller(sought: str) -> None:
+    """The search is refused the caller-ID books once, and finds the phone's own contacts."""
+    factory = make_factory(make_gate(dit_with_cy(MANY_PEOPLE)))
+    own = names_found(factory, f"(|{sought})")
     assert factory.budget(VIEWER, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
-    assert names_found(factory, "(|(mobile=030 5550001)(telephoneNumber=030 5550001)(cn=ada))") == ["Ada"]
-    assert [client.count for client in factory.left_out("acme")] == [1]
+    assert names_found(factory, f"(|(mobile=030 5550001)(telephoneNumber=030 5550001){sought})") == own
+    left_out = (LeftOut(VIEWER.login, ("acme",), "192.0.2.1", 1, 0.0),)
+    assert factory.left_out("acme") == left_out
+    assert factory.take_guesses() == Guesses({}, {VIEWER.login: int(UNKNOWN_NUMBERS)}, left_out)
+
+
+MANY_PEOPLE = [
+    *(Contact(f"a{at}", name=f"Ada Meyer {at:03}") for at in range(100)),
+    *(Contact(f"b{at}", name=f"Ab Xx Dy {at:04}") for at in range(2000)),
+    *(Contact(f"z{at}", name=f"Zoe {at:03} {'x' * 900}") for at in range(50)),
+]
 
 
 def dit_with_cy(people: list[Contact]) -> Dit:

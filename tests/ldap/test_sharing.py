@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from twisted.internet.address import IPv6Address
 from twisted.logger import formatEvent
 
@@ -120,16 +121,26 @@ def test_idle_connections_are_not_looked_at_before_their_time(clock):
     assert len(looked) >= 2_000
 
 
-def test_an_error_at_a_deadline_harms_no_other_connection(clock, caplog_twisted):
-    """The sweep goes on each second, and the log has a line a minute."""
+@pytest.mark.parametrize(
+    ("failing", "is_aborted"),
+    [("loseConnection", True), ("abortConnection", False)],
+    ids=["the connection cannot be closed", "the connection cannot be aborted either"],
+)
+def test_an_error_at_a_deadline_ends_one_connection(clock, caplog_twisted, failing, is_aborted):
+    """The sweep logs the error once, aborts the connection, and does not try again; another connection is closed."""
+
+    def fail():
+        raise ZeroDivisionError
+
     factory = make_factory(clock=clock)
     broken, whole = Client(factory), Client(factory)
-    broken.transport.abortConnection = lambda: 1 // 0
+    broken.transport.loseConnection = fail
+    setattr(broken.transport, failing, fail)
     for client in (broken, whole):
         client.send(b"\x30\x05\x02")
-    clock.pump([1] * (round(MESSAGE_TIMEOUT + CLOSE_TIMEOUT) + 1))
-    assert whole.transport.aborted
-    clock.pump([1] * 60)
-    [first, later] = caplog_twisted
-    assert first.startswith("internal error: ZeroDivisionError at test_sharing.py:")
-    assert later == f"{first}, 60 times"
+    clock.pump([1] * (round(MESSAGE_TIMEOUT) + 1))
+    assert (broken.transport.aborted, whole.transport.disconnecting) == (is_aborted, True)
+    clock.pump([1] * (round(CLOSE_TIMEOUT) + 120))
+    assert (broken.transport.aborted, whole.transport.aborted) == (is_aborted, True)
+    [line] = caplog_twisted
+    assert line.startswith("internal error: ZeroDivisionError at test_sharing.py:")

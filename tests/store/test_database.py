@@ -109,6 +109,7 @@ def test_the_first_tables_are_upgraded_on_a_server() -> None:
             for statement in (
                 "DROP TABLE further_account",
                 "ALTER TABLE phone DROP COLUMN former_owner",
+                "ALTER TABLE revocation DROP COLUMN client_id",
                 "UPDATE alembic_version SET version_num = '0040'",
                 "UPDATE schema_version SET revision = '0040', readable_from = '0038'",
             ):

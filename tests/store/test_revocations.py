@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
-from ldapgw.store import accounts, revocations, tables
+from ldapgw.contact import Sharing
+from ldapgw.store import accounts, revocations, tables, workspaces
 from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.workspaces import DelegatedUser
 from tests.support.stage.sync import GRANT, NOW, connect, read_account
 
 
@@ -98,19 +103,40 @@ def test_a_token_that_cannot_be_read_is_forgotten(connection: Connection, accoun
     assert connection.execute(select(tables.revocation)).all() == []
 
 
-def test_who_is_back_keeps_the_new_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
-    """Google would end it with the old one; another tenant's is another matter."""
-    revocations.disconnect_account(connection, account_id, NOW)
-    connect(connection, secret_box, tenant="beta")
-    assert len(revocations.read_due(connection, secret_box, NOW + FIRST_WAIT)) == 1
-    connect(connection, secret_box)
-    assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == ()
+@pytest.mark.parametrize("tenant", ["acme", "beta"])
+@pytest.mark.parametrize(
+    ("client_id", "other", "is_shared"),
+    [
+        ("1-a.example", "1-a.example", True),
+        ("1-a.example", "1-b.example", True),
+        ("1-a.example", "2-a.example", False),
+        (None, "2-a.example", True),
+        ("1-a.example", None, True),
+    ],
+    ids=["the same client", "the same project", "another project", "a grant of an unknown client", "an unknown client"],
+)
+def test_an_account_depends_on_the_grants_to_its_project(
+    connection: Connection,
+    secret_box: SecretBox,
+    tenant: str,
+    client_id: str | None,
+    other: str | None,
+    is_shared: bool,
+) -> None:
+    """The account may be the same account, which is connected again; another user's account does not depend on them."""
+    account_id = connect(connection, secret_box, replace(GRANT, client_id=client_id))
+    left = revocations.disconnect_account(connection, account_id, NOW)
+    pending = revocations.read(connection, secret_box, left or 0)
+    assert pending is not None
+    assert pending.client_id == client_id
+    assert not revocations.is_shared(connection, client_id, GRANT.sub)
+    connect(connection, secret_box, replace(GRANT, client_id=other), tenant)
+    assert revocations.is_shared(connection, pending.client_id, GRANT.sub) is is_shared
+    assert not revocations.is_shared(connection, pending.client_id, "somebody else")
 
 
-def test_whether_somebody_lives_on_a_grant(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
-    """Another tenant whose client is of the same project."""
-    connect(connection, secret_box, tenant="beta")
-    revocations.disconnect_account(connection, account_id, NOW)
-    assert revocations.is_shared(connection, ["acme", "beta"], GRANT.sub)
-    assert not revocations.is_shared(connection, ["acme", "gamma"], GRANT.sub)
-    assert not revocations.is_shared(connection, ["beta"], "somebody else")
+def test_a_delegated_account_depends_on_no_grant(connection: Connection, secret_box: SecretBox) -> None:
+    """The service account reads the contacts without a grant of the user."""
+    values = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": NOW}
+    workspaces.apply_users(connection, "beta", [DelegatedUser(GRANT.sub, "alice@acme.example")], {}, (), **values)
+    assert not revocations.is_shared(connection, None, GRANT.sub)

@@ -15,9 +15,10 @@ from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import revocations, tables
 from ldapgw.sync.tokens import POLL_SECONDS, TokenRevoker
-from tests.support.stage.sync import ALICE, CLIENT, Stage
+from tests.support.stage.sync import ALICE, CLIENT, Stage, connect, consent
 
 REVOKE = "/revoke"
+SIBLING = Client(f"{CLIENT.project}-sibling.apps.googleusercontent.com", "GOCSPX-SIBLING")
 OTHER = Client("999999999999-other.apps.googleusercontent.com", "GOCSPX-OTHER")
 
 
@@ -32,21 +33,20 @@ def stage() -> Iterator[Stage]:
     assert not stage.clock.getDelayedCalls()
 
 
-def revoker(stage: Stage, **clients: Client) -> TokenRevoker:
+def revoker(stage: Stage) -> TokenRevoker:
     found = TokenRevoker(
         clock=stage.clock,
         store=stage.store,
         leader=OnlyGateway(stage.store),
         secret_box=stage.secret_box,
         oauth=stage.oauth,
-        clients=clients or {"acme": CLIENT},
     )
     found.startService()
     return found
 
 
-def is_granted(stage: Stage) -> bool:
-    return bool(stage.world.grants.granted_scopes(Grantee(stage.world.account(ALICE).sub, CLIENT.client_id)))
+def is_granted(stage: Stage, client: Client = CLIENT) -> bool:
+    return bool(stage.world.grants.granted_scopes(Grantee(stage.world.account(ALICE).sub, client.client_id)))
 
 
 def left(stage: Stage) -> int:
@@ -95,18 +95,23 @@ def test_a_grant_that_is_gone_already_is_given_back(stage: Stage) -> None:
     service.stopService()
 
 
-@pytest.mark.parametrize(("client", "revoked"), [(CLIENT, False), (OTHER, True)], ids=["same project", "another"])
-def test_a_grant_that_another_tenant_lives_on(stage: Stage, client: Client, revoked: bool) -> None:
-    """Of the same project it stays, or that one's account would end with it."""
+@pytest.mark.parametrize("tenant", ["acme", "beta"])
+@pytest.mark.parametrize(
+    ("client", "is_kept"),
+    [
+        pytest.param(CLIENT, True, id="the same client"),
+        pytest.param(SIBLING, True, id="a client of the same project"),
+        pytest.param(OTHER, False, id="a client of another project"),
+    ],
+)
+def test_a_grant_that_another_consent_depends_on(stage: Stage, tenant: str, client: Client, is_kept: bool) -> None:
+    """Alice's account gave the later consent to the client that its tenant has now; her later grant stays valid."""
     stage.world.faults.clear()
-    account = stage.connect()
-    with stage.database.begin() as connection:
-        revocations.disconnect_account(connection, account.id, stage.clock.seconds())
-        update = tables.account.update().where(tables.account.c.id == account.id)
-        connection.execute(update.values(connected_at=1.0, tenant="beta"))
-    service = revoker(stage, acme=CLIENT, beta=client)
+    grant = consent(stage.world, ALICE, stage.clock.seconds(), client.client_id)
+    stage.database.run(connect, stage.secret_box, grant, tenant)
+    service = revoker(stage)
     stage.clock.advance(POLL_SECONDS)
-    assert (left(stage), stage.calls().get(REVOKE, 0) > 0) == (0, revoked)
+    assert (left(stage), is_granted(stage), is_granted(stage, client)) == (0, is_kept, True)
     service.stopService()
 
 

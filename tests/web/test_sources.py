@@ -225,6 +225,30 @@ def test_an_account_that_was_disconnected_meanwhile(stage: Stage, browser: Brows
     assert not stage.world.grants.granted_scopes(Grantee(account.sub, CLIENT.client_id))
 
 
+@pytest.mark.parametrize("end", [accounts.remove, accounts.disconnect], ids=["removed", "disconnected"])
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_a_source_of_an_account_that_ends_in_the_same_moment_is_not_switched(
+    stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch, end: Callable[..., object], switch: str
+) -> None:
+    """The answer says that there is no such account, and nothing is stored."""
+    switch_on(browser, OTHER)
+    if switch == "on":
+        press_switch(browser, OTHER, "off")
+    run, changes, before = stage.store.run, stage.changes, acts(stage)
+    account_id, ended = stage.account(ALICE).id, {"with_phones": True} if end is accounts.remove else {}
+
+    def run_after_the_end(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is activity.recorded:
+            run(end, account_id, **ended)
+        return run(function, *args, **kw)
+
+    monkeypatch.setattr(stage.store, "run", run_after_the_end)
+    seen = press_switch(browser, OTHER, switch)
+    assert (seen.status, "There’s no such account" in seen.body) == (404, True)
+    assert stage.do(sync_state.read_sync_states, account_id) == {}
+    assert (stage.changes, acts(stage)) == (changes, before)
+
+
 def test_switching_off_ends_a_source_at_once(stage: Stage, browser: Browser) -> None:
     """The source's contacts are gone, other contacts stay, and the source stays off after another consent."""
     switch_on(browser, OTHER)

@@ -135,7 +135,6 @@ class SyncParts:
             leader=self._leader,
             secret_box=base.state.secret_box,
             oauth=self.google.oauth,
-            clients=base.clients,
         )
 
     def is_leader(self) -> bool:
