@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``check`` examines the ports, which have to be free before the start, and have to answer while the gateway runs."""
+"""``check`` examines the ports, which have to be free before the start, and have to answer while the gateway runs.
+
+Only a gateway's process shows that the check understands the answers of real ports.
+"""
 
 from __future__ import annotations
 
