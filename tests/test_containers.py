@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The container image of a release, run as a container; and what describes its use."""
+"""The container image of a release, run as a container; and what describes its use.
+
+Only the built image, run as a container, shows that its files, users and signals fit each other.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The Debian package: built, and installed, upgraded, removed and purged in a Debian of its own."""
+"""The Debian package: built, and installed, upgraded, removed and purged in a Debian of its own.
+
+Only dpkg and systemd show that the package installs, upgrades and is removed.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``docs/how-to/install.rst``: its commands, as they are written, in a Debian of their own."""
+"""``docs/how-to/install.rst``: its commands, as they are written, in a Debian of their own.
+
+Only the commands themselves show that the page is complete.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One table says which package may import which, and is compared with the imports themselves."""
+"""One table says which package may import which, and is compared with the imports themselves.
+
+Only a new process can import all tests without psycopg.
+"""
 
 from __future__ import annotations
 

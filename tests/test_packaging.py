@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The packages are working gateways: built, installed somewhere else, and started there."""
+"""The packages are working gateways: built, installed somewhere else, and started there.
+
+Only an installation elsewhere shows that a package lacks no file.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The people and the searches of the load are always the same, and the engine counts what a server answers."""
+"""The people and the searches of the load are always the same, and the engine counts what a server answers.
+
+Only a compiler and real sockets show that the engine, which is written in C, still counts the answers.
+"""
 
 from __future__ import annotations
 

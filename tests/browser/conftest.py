@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One browser and one gateway for all journeys; each has accounts and a window of its own."""
+"""One browser and one gateway for all journeys; each has accounts and a window of its own.
+
+Only a browser runs scripts, moves the focus, lays out pages in a window and on paper, and shows pages to axe.
+"""
 
 from __future__ import annotations
 

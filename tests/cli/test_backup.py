@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests back up and restore the database, rotate its key, and copy the database to another one."""
+"""The tests back up and restore the database, rotate its key, and copy the database to another one.
+
+Only a database server shows that a copy between SQLite and PostgreSQL keeps all data.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests run ``check``."""
+"""The tests run ``check``.
+
+Only a real server and a real pool show what the checks of a database server find.
+"""
 
 from __future__ import annotations
 

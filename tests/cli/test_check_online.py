@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``check --online`` tries the way to Google and the client."""
+"""``check --online`` tries the way to Google and the client.
+
+Each command runs in a process, because it starts a reactor of its own while the sandbox runs on the test's reactor.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``check`` examines the ports, which have to be free before the start, and have to answer while the gateway runs."""
+"""``check`` examines the ports, which have to be free before the start, and have to answer while the gateway runs.
+
+Only a gateway's process shows that the check understands the answers of real ports.
+"""
 
 from __future__ import annotations
 
@@ -222,13 +225,7 @@ def configure(site: Site, listen_tls: int, *settings: str, tls: Sequence[str] = 
     site.file.write_text("\n".join([text, "[tls]", 'certificate = "cert.pem"', 'private_key = "key.pem"', *tls, ""]))
 
 
-@pytest.mark.long  # the test starts the gateway; quick tests ask other programs
-def test_a_gateway_without_tls(site: Site) -> None:
-    with site.running():
-        assert asked(site) == [("ok", "answers without TLS"), READY]
-
-
-@pytest.mark.long  # the test starts the gateway
+@pytest.mark.long  # the test starts the gateway; tests/journeys/test_restore_drill asks a gateway without TLS
 def test_a_gateway_with_tls(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command checks the certificate as phones do, and warns if the machine does not trust the certificate."""
     configure(site, *free_ports(1))

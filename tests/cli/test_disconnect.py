@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests run ``disconnect``, with the sandbox on loopback in place of Google."""
+"""The tests run ``disconnect``, with the sandbox on loopback in place of Google.
+
+Each command runs in a process, because it starts a reactor of its own while the sandbox runs on the test's reactor.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``check``, a start and a reload report the same problem in the same line."""
+"""``check``, a start and a reload report the same problem in the same line.
+
+Only a database server can be empty and can have the keys of other gateways.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests show the program as a whole: its commands, exit codes and errors."""
+"""The tests show the program as a whole: its commands, exit codes and errors.
+
+Only a process shows its imports, its standard streams and its exit.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``sandbox``, ``demo`` and ``run`` go on until a signal; each runs in a process of its own."""
+"""``sandbox``, ``demo`` and ``run`` go on until a signal; each runs in a process of its own.
+
+Only a process gets a signal, and shows what it prints before and after the signal.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests run ``status``, ``gateways`` and ``admin-link``."""
+"""The tests run ``status``, ``gateways`` and ``admin-link``.
+
+Only PostgreSQL has several gateways, which the command lists.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The engines that a gateway's database is tried on, and a PostgreSQL for the tests of a module."""
+"""The engines that a gateway's database is tried on, and a PostgreSQL for the tests of a module.
+
+Each engine has faults and waits of its own; only a server can be stopped.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tests.support.postgresql import Server, needs_postgresql
 from tests.support.site.office import ON_SERVER, Office
 from tests.support.site.running import Process, fetch, wait_until
 
-# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+# Each starts gateways, and starves, kills or ends them.  The quick test of tests/journeys/test_provisioning kills one.
 pytestmark = pytest.mark.long
 
 # A sync a second, so that there is hardly a moment without one.

@@ -27,7 +27,7 @@ from tests.support.disk import small_disk
 from tests.support.site.office import BOOK, Office
 from tests.support.site.running import Process, fetch, find_program, wait_until
 
-# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+# Each starts gateways, and starves, kills or ends them.  The quick test of tests/journeys/test_provisioning kills one.
 pytestmark = pytest.mark.long
 
 FROM_MEMORY = "phones are served from memory"

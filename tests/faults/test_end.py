@@ -25,7 +25,7 @@ from tests.support.site.running import PATIENCE, Process, Site, fetch, find_prog
 from tests.support.site.visitor import connect
 from tests.support.stage.paths import CONNECTIONS, TOKEN
 
-# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+# Each starts gateways, and starves, kills or ends them.  The quick test of tests/journeys/test_provisioning kills one.
 pytestmark = pytest.mark.long
 
 PROMISED = 5.0

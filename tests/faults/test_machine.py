@@ -18,7 +18,7 @@ from tests.faults.gateway import GOOGLE, NOW, Machine
 from tests.faults.machine import Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
 
-# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+# Each starts gateways, and starves, kills or ends them.  The quick test of tests/journeys/test_provisioning kills one.
 pytestmark = pytest.mark.long
 
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)

@@ -19,7 +19,7 @@ from tests.support.postgresql import Server
 from tests.support.site.office import Office
 from tests.support.site.running import Process, find_program, wait_until
 
-# Each starts gateways, and starves, kills or ends them.  Of the quick tests, tests/journeys/test_serving kills one.
+# Each starts gateways, and starves, kills or ends them.  The quick test of tests/journeys/test_provisioning kills one.
 pytestmark = pytest.mark.long
 
 # Every sync stores a new access token, sealed.

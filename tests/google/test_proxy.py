@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests use a real proxy, the environment's proxy, and proxies that behave badly."""
+"""The tests use a real proxy, the environment's proxy, and proxies that behave badly.
+
+Only a real proxy shows that the client sends what a proxy expects.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A file of extensions from its first line to a broken one, with a real gateway and real ldapsearch."""
+"""A file of extensions from its first line to a broken one, with a real gateway and real ldapsearch.
+
+Only the whole program reads a large file in another process while phones are served, and starts again with the books.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Serving through everything that happens: both front doors, kills, a Google that is gone, a database that is gone.
+"""The whole program serves phones and pages, by both front doors, and refuses what it cannot do with a line.
 
-Only a process can be killed, and only a new one shows what was left behind.
+Only a process has the front doors, a limit of descriptors, and a lock that another process meets.
 """
 
 from __future__ import annotations
@@ -92,25 +92,6 @@ async def test_from_a_consent_to_a_phone(site: Site) -> None:
     assert "Traceback" not in gateway.said
     assert not list(site.folder.glob("*.pid"))
     assert site.phones["desk1"] not in gateway.said
-
-
-@pytest.mark.long  # tests/faults has more kills
-@pytest_twisted.ensureDeferred
-async def test_a_kill_loses_nothing_and_google_is_not_needed(site: Site) -> None:
-    """SIGKILL, Google unreachable, start: the same answers, the same login, no new consent."""
-    with site.running() as gateway:
-        await connected(site)
-        assert gateway.end(signal.SIGKILL) == -signal.SIGKILL
-    site.end_sandbox()
-    with site.running(name="second"):
-        assert found(site) == NUMBER
-        (account,) = site.accounts()
-        assert (account["contacts"], account["sharing"]) == (1, "private")
-        asked = site.ldapgw("sync", "--wait", ALICE)
-        assert asked.returncode == 1
-        (account,) = site.accounts()
-        assert account["error"]["code"] == "network"
-        assert found(site) == NUMBER
 
 
 @pytest_twisted.ensureDeferred

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Gateways on one PostgreSQL database tell each other their news, and keep secrets to themselves."""
+"""Gateways on one PostgreSQL database tell each other their news, and keep secrets to themselves.
+
+Only PostgreSQL passes on notifications between connections.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Only one of several gateways syncs, and a gateway without the lead cannot write."""
+"""Only one of several gateways syncs, and a gateway without the lead cannot write.
+
+Only PostgreSQL has the lock of the leader, and ends the sessions that hold it.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The settings of the configuration reach the parts of the gateway."""
+"""The settings of the configuration reach the parts of the gateway.
+
+Only a database server lets a gateway share its key and its tasks with other gateways.
+"""
 
 from __future__ import annotations
 

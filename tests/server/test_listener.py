@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The tests cover listeners, the lack of file descriptors, endpoint strings, and the addresses for phones."""
+"""The tests cover listeners, the lack of file descriptors, endpoint strings, and the addresses for phones.
+
+Only a process has limits of descriptors that can be lowered without an effect on other tests.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Prometheus' own parser reads the metrics, and the documents, alerts and dashboard match the metrics."""
+"""Prometheus' own parser reads the metrics, and the documents, alerts and dashboard match the metrics.
+
+Only promtool shows that Prometheus takes the alerts and the expressions; only a server has a clock of its own.
+"""
 
 from __future__ import annotations
 

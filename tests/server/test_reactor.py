@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A stopped process ends in time, timers survive a changed clock, and the reactor of ``ldapgw run`` serves fairly."""
+"""A stopped process ends in time, timers survive a changed clock, and the reactor of ``ldapgw run`` serves fairly.
+
+Only a new process has no reactor yet.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Work runs on a separate thread or in real processes, and the tests also end these processes."""
+"""Work runs on a separate thread or in real processes, and the tests also end these processes.
+
+Only real processes can be killed, hang and outlive their caller.
+"""
 
 from __future__ import annotations
 

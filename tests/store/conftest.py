@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A real database, of each engine in turn, and a secret_box."""
+"""A real database, of each engine in turn, and a secret_box.
+
+Each engine has its own SQL, types and locks, so tests of the store run on both.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The thread that hears of changes: with many open files, after any error, and when the thread has ended."""
+"""The thread that hears of changes: with many open files, after any error, and when the thread has ended.
+
+Only PostgreSQL notifies a connection that waits.
+"""
 
 from __future__ import annotations
 

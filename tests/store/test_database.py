@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The database file: made, upgraded, refused, gone and back."""
+"""The database file: made, upgraded, refused, gone and back.
+
+Only PostgreSQL shows that its migrations run there; only a new process can lack the driver.
+"""
 
 from __future__ import annotations
 

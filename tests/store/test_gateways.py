@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Several gateways on one PostgreSQL database: heartbeats, and what they tell each other."""
+"""Several gateways on one PostgreSQL database: heartbeats, and what they tell each other.
+
+Only PostgreSQL has several gateways.
+"""
 
 from __future__ import annotations
 

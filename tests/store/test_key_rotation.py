@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A new key for every secret: all of them or none, whoever else is at work, wherever it is killed."""
+"""A new key for every secret: all of them or none, whoever else is at work, wherever it is killed.
+
+Only PostgreSQL has other gateways for which a rotation waits.
+"""
 
 from __future__ import annotations
 

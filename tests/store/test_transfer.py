@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""All that a database holds, copied to another engine and back; a copy that was killed goes on."""
+"""All that a database holds, copied to another engine and back; a copy that was killed goes on.
+
+Only a server of the other engine shows that each value survives the copy.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ class Killed(BaseException):
     """The copy ends in the middle."""
 
 
-@pytest.mark.long  # tests/cli/test_database has it by the command
+@pytest.mark.long  # tests/cli/test_backup copies by the command
 def test_from_sqlite_to_postgresql_and_back(file: Database, server: Database, tmp_path: Path) -> None:
     """Killed after any table, gone on with; the target can be used when all is there, and not before."""
     before = held(file)

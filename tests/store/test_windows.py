@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning windows: opened, closed, kept for each tenant apart, and fetched from once by each phone."""
+"""Provisioning windows: opened, closed, kept for each tenant apart, and fetched from once by each phone.
+
+Only PostgreSQL lets several transactions write at once.
+"""
 
 from __future__ import annotations
 

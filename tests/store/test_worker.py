@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Trouble with the database is told once for everybody, and so is its end."""
+"""Trouble with the database is told once for everybody, and so is its end.
+
+Only PostgreSQL lets a probe run beside a transaction that writes.
+"""
 
 from __future__ import annotations
 

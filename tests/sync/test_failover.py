@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A PostgreSQL that comes back without its last commits: what was served counts no more, as after a restore."""
+"""A PostgreSQL that comes back without its last commits: what was served counts no more, as after a restore.
+
+Only a server can lose its last commits and come back.
+"""
 
 from __future__ import annotations
 

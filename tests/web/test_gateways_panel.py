@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The administration's first page lists the gateways that share a database, and pages work across gateways."""
+"""The administration's first page lists the gateways that share a database, and pages work across gateways.
+
+Only PostgreSQL has several gateways.
+"""
 
 from __future__ import annotations
 

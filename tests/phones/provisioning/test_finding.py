@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Real ldapsearch sends the searches of each vendor's printed settings over real sockets, and finds the contacts."""
+"""Real ldapsearch sends the searches of each vendor's printed settings over real sockets, and finds the contacts.
+
+Only a client that others have written shows that the printed filters are valid.
+"""
 
 from __future__ import annotations
 
