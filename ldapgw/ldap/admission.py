@@ -210,7 +210,7 @@ class CallerIdLimits:
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Add clients that other gateways have refused the caller-ID books, so that web pages show the clients too."""
+        """Add clients that got no caller-ID books from other gateways, so that web pages show these clients too."""
         for client in clients:
             _count_client(self._left_out, client)
 
