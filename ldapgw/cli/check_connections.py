@@ -66,7 +66,7 @@ _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 
 
 class _WrongAnswer(Exception):
-    """Raised when another program than the gateway answers; the text describes the answer."""
+    """Raised when a program other than the gateway answers; the text describes the answer."""
 
 
 def check_answers(subject: Subject) -> Iterator[CheckResult]:
@@ -456,8 +456,8 @@ async def _try_scopes(
         elif scope != next(iter(refused)):
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
-            # Each request has a single scope, so Google answers NOT_AUTHORIZED if the Workspace does not allow this
-            # scope.  If the Workspace allows another scope, the reason is SOME_SCOPES.
+            # Each request has a single scope, so Google answers NOT_AUTHORIZED for each scope that the Workspace does
+            # not allow.  If the Workspace allows another scope, SOME_SCOPES is the more exact reason.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)

@@ -130,7 +130,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     if "state" not in query:
         raise UserError(
             "this is not the right address: paste the address that begins with "
-            f"{PublicUrl.parse(dependencies.public_url).redirect_uri}?"
+            f"{PublicUrl.parse(dependencies.public_url).redirect_uri}"
         )
     return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))
 

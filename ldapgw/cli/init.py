@@ -182,8 +182,8 @@ def init(site: Site, /, **given: Any) -> None:
         hint(line)
 
 
-# A function that returns the value of an option, or else asks a question.  The arguments are the option's name, the
-# question, the type and the default.
+# A function that returns the value of an option, or asks a question if the option was not given.  The arguments are the
+# option's name, the question, the type and the default.
 _Ask = Callable[..., Any]
 
 

@@ -197,9 +197,9 @@ def discard_output() -> None:
 def print_then_commit(database: Database, change: Callable[[Connection], T], show: Callable[[T], None]) -> None:
     """Change the database after the output about the change was written.
 
-    The change is made, undone, shown, and made again.  A password is shown only once, so nothing is changed if the
-    output fails.  No transaction is open during the output, because a terminal that is stopped (Ctrl-S) would keep the
-    database locked.
+    The function makes the change, undoes the change, shows the values, and makes the change again.  A password is shown
+    only once, so nothing is changed if the output fails.  No transaction is open during the output, because a terminal
+    that is stopped (Ctrl-S) would keep the database locked.
 
     :param change: makes the change, and returns the values to show.
     :raises UserError: when the output cannot be written.
@@ -251,7 +251,7 @@ def confirm(consequence: str, *, yes: bool) -> None:
 
 
 def ask_for_password() -> str:
-    """Ask on a terminal for a phone's password, and return it; empty without a terminal."""
+    """Ask on a terminal for a phone's password, and return the password; return "" if there is no terminal."""
     if not sys.stdin.isatty():
         return ""
     question = "The phone's password (leave empty to skip the login)"

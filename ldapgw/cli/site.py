@@ -165,7 +165,7 @@ class Site:
             yield database
 
     def tenant(self, name: str | None) -> Tenant:
-        """Return a configured tenant by its name; without a name, the only tenant.
+        """Return the configured tenant with a name, or the only tenant if no name is given.
 
         :raises UserError: when there is no tenant of that name.
         :raises click.UsageError: without a name, when there are several tenants.
@@ -221,7 +221,7 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     candidates = accounts.find_by_address(connection, address, tenant)
     if not candidates:
         place = f' in tenant "{tenant}"' if tenant else ""
-        raise UserError(f"there is no account {address}{place}: people connect on the page first")
+        raise UserError(f"there is no account {address}{place}: connect the account on the page first")
     names = sorted({account.tenant for account in candidates})
     if len(names) > 1:
         raise UserError(f"{address} is an account of {' and '.join(names)}; choose a tenant with --tenant")
@@ -275,7 +275,7 @@ def google_clients(config: Config) -> GoogleClients:
 
 
 def get_reactor() -> Any:
-    """Import Twisted's reactor and return it.
+    """Import and return Twisted's reactor.
 
     The reactor is not imported before, because the import is slow and most commands do not need the reactor.
     """
