@@ -200,7 +200,8 @@ class _Indexer:
             if letter != ALIAS_LETTER:
                 builder.add_term(_PRESENT[letter])
             group = _GROUPS[letter]
-            # The aliases are the last part, so `name_bits` already has the bits of all names of the entry.
+            # The aliases are the last part of an entry's text, so `name_bits` already has the bits of all names of the
+            # entry.
             letter_bits = name_bits if letter == ALIAS_LETTER else _LETTER_BITS.get(letter, 0)
             name_bits |= letter_bits & NAME_BITS
             if text == SAME_AS_CN:
