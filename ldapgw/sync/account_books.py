@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
-The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the books of accounts.
+This module also keeps the books of files (`ldapgw.sync.file_books`), so that the books of files and of accounts are
+published together.
 
-`AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
-process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown or too many,
-or the book has other inputs now (such as the account's address), the book is built anew.  The books of small accounts
-are built together; a large book is built in another process, and no other book waits for the large book.  `Publisher`
-(`ldapgw.sync.publisher`) publishes the built books.
+`AccountBooks` decides the order in which outdated books are updated, the books that are updated together, and the
+process that updates a book.  To revise a book is to apply the changes of its account's contacts.  When the changes are
+unknown or too many, or the book has other inputs now (such as the account's address), the book is built anew.  The
+books of small accounts are built together; a large book is built in another process, and no other book waits for the
+large book.  `Publisher` (`ldapgw.sync.publisher`) publishes the built books.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class AccountBooks:
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants whose books differ from the published books.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param delete_off_thread: calls a function on yet another thread, so that the deletion of a removed account's books
-        does not wait for a build.
+    :param delete_off_thread: calls a function on a second such thread, so that the deletion of a removed account's
+        books does not wait for a build.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
     :param seconds: a monotonic clock, in seconds.
@@ -446,7 +447,7 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the last book that was built from a task's inputs, from memory or else from the cache.
+        """Return the last book with the inputs of a task, from memory or else from the cache.
 
         The book's contacts may be outdated.
         """
@@ -480,7 +481,7 @@ class AccountBooks:
             self._adapt(account.id)  # a cached book has no shared label
 
     async def _load_current(self, task: BuildTask) -> BuildTask:
-        """Return the task with its cached books, if all of them exist and are of the account's generation."""
+        """Return the task with its cached books; if a book is missing or outdated, return the task unchanged."""
         books = [built for key in task.book_ids if (built := await self._load(task, key))]
         loaded = replace(task, books=books)
         return loaded if loaded.is_done else task
@@ -533,7 +534,7 @@ class AccountBooks:
         return cached
 
     def _account(self, key: BookId) -> Account | None:
-        """Return the account that a book is stored with, or None if the book belongs to no account any more."""
+        """Return the account with which a book is stored, or None if the book no longer belongs to an account."""
         return self.state.accounts.get(key) if isinstance(key, int) else self.state.directory_accounts.get(key)
 
 

@@ -43,7 +43,7 @@ from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 
 log = Logger()
 
-# The sources of an account's book; the directory is a book by itself.
+# The sources of an account's book; the Workspace directory has a book of its own.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
 # Above this many changes, reading the summaries of all stored persons is quicker than reading the summaries of the
 # changed persons alone.
@@ -64,7 +64,7 @@ REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
 class StoredState:
     """The stored state of an account before a sync (`ldapgw.store.sync_state.read_start`).
 
-    :ivar tokens: the tokens for the first call, or None to read them again.
+    :ivar tokens: the tokens for the first call, or None if the tokens have to be read again.
     """
 
     generation: tuple[str, int]
@@ -127,8 +127,8 @@ class SyncResult:
     """The result of one sync, to be written in one transaction.
 
     :ivar generation: the epoch and the account's generation when the sync began.
-    :ivar failed: the errors of sources, if other sources could be fetched.  The key `Source.CONTACTS` has the error of
-        the labels.
+    :ivar failed: the errors of sources, if other sources could be fetched.  An error of the labels has the key
+        `Source.CONTACTS`.
     :ivar removed_sources: sources whose stored contacts are deleted.
     :ivar labels: all labels of the account, or None if the labels are unchanged.
     :ivar changed_queries: the sources whose last sync used another configuration.

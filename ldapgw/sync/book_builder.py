@@ -70,7 +70,7 @@ class BuildTask:
 
     @classmethod
     def of(cls, account: Account, context: NamingContext, state: AccountState) -> BuildTask:
-        """Return an account's task: the books' keys and their inputs except contacts, but no books yet."""
+        """Return the task of an account, with the keys and the inputs of its books, but without books yet."""
         # Neither groups nor blocked contacts change the content of a book.
         has_others = context.groups or context.block_label
         built_from = replace(context, groups={}, block_label="") if has_others else context
@@ -163,7 +163,7 @@ def build_books(
     per_number: bool,  # noqa: FBT001  called through a thread, by position
     with_directory: bool,  # noqa: FBT001
 ) -> tuple[Book, ...]:
-    """Build the account's book, and the directory's book when the directory is stored with the account.
+    """Build an account's book, and the Workspace directory's book if the directory is stored with the account.
 
     :param all_contacts: the account's contacts of all sources; iterated over twice if `with_directory`.
     :param labels: names of the account's labels by resource name.
@@ -341,7 +341,7 @@ def present_file_book(cache: BookCache, task: FileTask) -> Book | None:
 
 
 def present_contacts(task: FileTask) -> tuple[tuple[Contact, ...], dict[str, str]]:
-    """Return the contacts of a good file and the names of their labels; nothing for a file with problems."""
+    """Return a file's contacts and the names of their labels; if the file has a problem, return no contacts."""
     _, found = read_file(task.path, task.context.region)
     return ((), {}) if found.problem_count else (found.contacts, dict(found.labels))
 

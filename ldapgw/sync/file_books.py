@@ -33,7 +33,7 @@ from ldapgw.sync.book_cache import BookCache, BuiltBook
 
 log = Logger()
 
-# The seconds between two checks of whether files have changed.
+# The seconds between two checks for changed files.
 CHECK_SECONDS = 2.0
 # The seconds after which a file with a problem is read again, although the file has not changed: the disk may have
 # failed, or the machine may have been short of memory.

@@ -104,7 +104,7 @@ class LoginsKeeper(PeriodicService):
 class StaleLimit(Service):
     """The service that ends the use of a snapshot of logins when the snapshot becomes too old.
 
-    If the database was read before, the service does nothing.
+    If the gateway has read the database before that time, the service does nothing.
 
     :param clock: a clock that goes on while the machine sleeps.
     :param seconds: seconds until the snapshot is too old.

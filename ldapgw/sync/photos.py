@@ -73,7 +73,8 @@ class PhotoFetcher(PeriodicService):
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until no due photo is left, or Google's image hosts cannot answer."""
-        # A pause that is longer than the longest pause was computed while the clock was ahead.
+        # If the rest of the pause is longer than `_LONGEST_PAUSE`, the clock was ahead when the pause began.  Such a
+        # pause does not count.
         while not 0.0 < self._paused_until - self._clock.seconds() <= _LONGEST_PAUSE:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:

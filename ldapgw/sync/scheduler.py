@@ -39,7 +39,7 @@ from ldapgw.sync.retry import TENANT_CODES, TENANT_ERRORS, CircuitBreakers, Gran
 
 # The longest wait, in seconds, that Google can ask for.
 MAX_WAIT = 86400.0
-# The seconds over which the syncs of accounts that have waited for the same event are spread.
+# If an event ends the waits of several accounts, their syncs begin at random times within this many seconds.
 SPREAD_SECONDS = 60.0
 # The number of accounts that get their timers in one turn of the reactor, which takes a few milliseconds.
 _ACCOUNTS_AT_ONCE = 200
@@ -121,8 +121,9 @@ class SyncScheduler(Service):
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
-        # The accounts that the next refresh reads even if the database reports no change of these accounts.  A sync was
-        # requested during another sync of the account, or a sync has ended and may have recorded nothing.
+        # The accounts that the next refresh reads even if the database reports no change of these accounts.  An account
+        # is in the set if a sync was requested during another sync of the account, or if a sync of the account has
+        # ended, because the sync may have recorded nothing.
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits = CircuitBreakers(leader, interval, self._project)
@@ -241,7 +242,7 @@ class SyncScheduler(Service):
             loop.run.cancel()
 
     def _turn(self, account_id: int, loop: _Loop) -> None:
-        """Run a sync, whose end starts the wait for the next sync."""
+        """Run a sync; when the sync ends, start the wait for the next sync."""
         loop.next = None
         self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
@@ -426,7 +427,8 @@ class SyncScheduler(Service):
         account = begun.account
         try:
             circuit = self._circuits.of(Grantor.of(account))
-            # While the circuit is open, `_conclude` records the end, if the sync has called Google.
+            # While the circuit is open, the transaction of the result does not record the end of the sync.  `_conclude`
+            # records the end later, but only if the sync has called Google.
             end_now = None if circuit.is_open else end
             sync = partial(self._job.sync, max_loss=account.max_loss("book"), account_count=len(self._loops))
             return None, await sync(begun, full=full, end=end_now, tries_client=circuit.code == ClientRejected.code)
