@@ -121,7 +121,7 @@ def clean(text: str, *, keep: str = "") -> str:
 
 
 def local_time(seconds: float | None, now: float) -> str:
-    """Return a time (seconds since the epoch) as local time, without the date if the date is today; a dash for None."""
+    """Return a time (seconds since the epoch) as local time, without the date of today; return a dash for None."""
     if seconds is None:
         return NEVER
     local, today = (datetime.fromtimestamp(moment, UTC).astimezone() for moment in (seconds, now))

@@ -315,9 +315,9 @@ def import_phones(
         if errors or not (out or zip_file):
             _show(lines, chosen, as_json=as_json)
         if errors:
-            have = "has an error" if len(errors) == 1 else "have errors"
+            has_error = "has an error" if len(errors) == 1 else "have errors"
             raise UserError(
-                f"{len(errors)} of {counted(len(lines), 'line')} {have}, so no phone is added; fix the file"
+                f"{len(errors)} of {counted(len(lines), 'line')} {has_error}, so no phone is added; fix the file"
             )
         unable = _phones_that_cannot_connect(lines, site.config)
         for reason, names in unable.items():

@@ -349,7 +349,7 @@ password_option = click.option("--password-file", type=TEXT_FILE, help="A file w
 
 
 def first_line(file: TextIO | None) -> str | None:
-    """Return the first line of a file, or None if there is no file."""
+    """Return the first line of a file, or None if `file` is None."""
     return file.readline(MAX_FILE_SIZE).strip() if file else None
 
 

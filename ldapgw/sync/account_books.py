@@ -46,7 +46,7 @@ MIN_PROCESS_CONTACTS = 3000
 _CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
 _ACCOUNTS_AT_ONCE = 50
 
-# The seconds for which a built book waits, so that it is published together with other books.
+# The seconds for which a built book waits, so that several books are published together.
 _PUBLISH_SECONDS = 0.5
 
 
@@ -179,8 +179,8 @@ class AccountBooks:
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
 
-        :param account_id: the account, or None for all outdated accounts.  An account that another call is building
-            counts as outdated only if the account has changed since that call began to build.
+        :param account_id: the account, or None for all outdated accounts.  An account whose books another call is
+            building counts as outdated only if the account has changed since that build began.
         :param publish: publishes the books built so far; called before each slow part of the work.
         """
         is_whole = account_id is None
@@ -213,9 +213,9 @@ class AccountBooks:
     async def _build_idle(
         self, ids: Collection[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_anew: bool = True
     ) -> list[int]:
-        """Build the books of the accounts that no other call is building, small accounts together.
+        """Build the books of accounts that no other call is building; build the books of small accounts together.
 
-        :returns: the accounts that another call is building.
+        :returns: the accounts whose books another call is building.
         """
         busy: list[int] = []
         waiting = deque(sorted(ids))
@@ -267,7 +267,8 @@ class AccountBooks:
 
         An account whose book cannot be built must not keep the books of other accounts from phones.
 
-        :param is_anew: whether to build a large book anew if it cannot be revised; otherwise this book stays outdated.
+        :param is_anew: whether to build a large book anew if the book cannot be revised; if False, such a book stays
+            outdated.
         """
         # A change during the build makes an account outdated again.
         self.outdated.difference_update(ids)
@@ -457,7 +458,7 @@ class AccountBooks:
         return await self._load(task, key)
 
     def _replace(self, key: BookId, built: BuiltBook | None) -> None:
-        """Set or remove a book, and remember the replaced book, whose memory is freed later."""
+        """Set or remove a book; remember the replaced book, so that `free_replaced` frees its memory."""
         before = self._built.pop(key, None)
         if built is not None:
             self._built[key] = built
@@ -473,7 +474,7 @@ class AccountBooks:
     # --- the books in the cache ---------------------------------------------------------------------------------------
 
     async def load_all(self) -> None:
-        """Read all books from the cache, whatever their generation; an account without cached books gets no books."""
+        """Read all books of any generation from the cache; an account without cached books gets no books."""
         for account in tuple(self.state.accounts.values()):
             task = self._task(account)
             for key in task.book_ids:

@@ -45,8 +45,8 @@ log = Logger()
 
 # The sources of an account's book; the Workspace directory has a book of its own.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
-# Above this many changes, reading the summaries of all stored persons is quicker than reading the summaries of the
-# changed persons alone.
+# Above this many changes, reading the summaries of all stored persons is quicker than reading only the summaries of the
+# changed persons.
 MAX_KEYED_READ = 2000
 # Google reports no total for a directory, so a full listing gets a warning if more than this fraction of the stored
 # contacts is missing.
@@ -397,8 +397,8 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
     # is due.
     token = fetched.sync_token or (stored.sync_token if NO_SYNC_TOKEN not in stored.warnings else None)
     return SyncState(
-        # If the stored token was removed during the sync, because stored contacts are damaged, no new token is stored,
-        # so that the next sync is full.
+        # The stored token is removed during a sync if stored contacts are damaged.  Then no new token is stored, so
+        # that the next sync is full.
         stored.sync_token and token,
         # Changed parameters are in effect only after a full sync.
         stored.fingerprint,

@@ -38,7 +38,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.sync.account_state import AccountState
 from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 
-# Key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
+# The key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
 BookId = int | str
 
 # The folder of the cached books of files.

@@ -209,7 +209,7 @@ class BookCache:
         self.delete(cache_name(account_id, directory=directory) for directory in (False, True))
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete cached books, even while they are being written."""
+        """Delete cached books, even while another thread or process writes the books."""
         for name in names:
             file = self._file(name)
             # Delete the unfinished file first.  Otherwise a thread could complete and rename the unfinished file after
