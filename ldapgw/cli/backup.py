@@ -266,7 +266,7 @@ def _wait_for_gateways(database: Database, key: bytes, advice: str) -> None:
     """Wait until all running gateways use a key.
 
     :param advice: the advice for a gateway that does not have the key.
-    :raises UserError: when a gateway does not have the key, or does not use it yet.
+    :raises UserError: when a gateway does not have the key, or does not use the key yet.
     """
     began = time.monotonic()
     while True:

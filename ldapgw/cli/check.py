@@ -169,7 +169,7 @@ def _inspection(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
-    """Warn of a redirect URI that Google refuses; ``ldapgw connect`` works nevertheless."""
+    """Warn of a redirect URI that Google refuses; ``ldapgw connect`` uses another redirect URI."""
     if is_redirect_uri_refused(subject.config.redirect_uri):
         yield _warning("web.public_url", REFUSED_REDIRECT_URI)
 

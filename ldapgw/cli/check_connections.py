@@ -402,7 +402,7 @@ async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: s
 async def _try_service_account(
     google: GoogleClients, tenant: Tenant, delegation: Delegation, reactor: Any
 ) -> list[CheckResult]:
-    """Try each scope of a service account alone, list the users, and read contacts on behalf of a user."""
+    """Try each scope of a service account separately, list the users, and read contacts on behalf of a user."""
     account, item = delegation.service_account, f"online service account of tenant {tenant.name}"
     results = [CheckResult(CheckStatus.OK, f"{item}, key file", f"client ID {account.client_id}, key {account.key_id}")]
     step = item
@@ -430,7 +430,7 @@ async def _try_service_account(
 async def _try_scopes(
     oauth: OAuth, tenant: Tenant, delegation: Delegation, item: str, results: list[CheckResult]
 ) -> set[str]:
-    """Request a token for the administrator with each scope alone.
+    """Request a token for the administrator with each scope separately.
 
     Google refuses a whole request if a single scope is not allowed.
 

@@ -33,7 +33,7 @@ _UNBOUNDED = 10_000
 # The number of blanks between the columns of a table.
 _GAP = 2
 
-# The colors, on a terminal, of a status sign at the beginning of a line or alone in a cell.
+# The colors, on a terminal, of a status sign that begins a line or fills a cell.
 _COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
 # The text in place of the time of an event that has never happened.
 NEVER = "–"

@@ -150,7 +150,7 @@ class Site:
 
     @contextmanager
     def create_store(self) -> Iterator[Database]:
-        """Open the database to add data; create the database and its folder if they do not exist.
+        """Open the database to add data; create a missing database and its folder.
 
         :raises StoreError: when the database cannot be created or used.
         """
@@ -199,7 +199,7 @@ class Site:
         return f"{self.config.web.public_url}/{tenant}/"
 
     def _refuse_files_of_root(self) -> None:
-        """Refuse to create files as root in the folder of another user, because the gateway could not open them."""
+        """Refuse to create files as root in another user's folder, because the gateway could not open the files."""
         if os.geteuid() == 0 and not is_missing(self.state.path) and _owner(self.state.path) != 0:
             raise UserError(
                 f"state_dir = {self.state.path}: belongs to another user, and the database has to be created; "

@@ -81,7 +81,7 @@ class _Part(NamedTuple):
     on_keys: bool = False
 
 
-# Parts that consist of a "+" alone.  A filter with only such parts matches no value, although every number in E.164
+# Parts that consist of only a "+".  A filter with only such parts matches no value, although every number in E.164
 # contains a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 

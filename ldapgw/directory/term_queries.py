@@ -312,8 +312,8 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    # In strict matching, a line break stands for the beginning or the end of a number.  A line break alone excludes no
-    # number.
+    # In strict matching, a line break stands for the beginning or the end of a number.  A string of only a line break
+    # excludes no number.
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:

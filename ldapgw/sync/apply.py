@@ -200,7 +200,7 @@ def apply_and_end(
 def is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:
     """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`.
 
-    The function first looks at the directory account alone.  Otherwise each sync of each account of a large Workspace
+    The function first looks only at the directory account.  Otherwise each sync of each account of a large Workspace
     would read all accounts, only to find that the directory account stays the same.
     """
     if is_directory_kept(directory_accounts.read_current_candidates(connection, account.tenant), account.id, now):
@@ -426,7 +426,7 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
 
 
 def _full_listing_warnings(fetched: FetchedSource, plan: SyncPlan) -> ListingWarnings:
-    """Return the warnings about a full listing, which is applied nevertheless."""
+    """Return the warnings about a full listing; a listing with warnings is applied too."""
     warnings: dict[str, Mapping[str, int]] = {}
     if plan.listed_count < fetched.total:
         warnings[INCOMPLETE] = {"listed": plan.listed_count, "total": fetched.total}

@@ -167,7 +167,7 @@ def build_books(
 
     :param all_contacts: the account's contacts of all sources; iterated over twice if `with_directory`.
     :param labels: names of the account's labels by resource name.
-    :param per_number: whether to build an entry per number too, for phones that need them.
+    :param per_number: whether to build an entry per number too, for phones that need these entries.
     """
     personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
     labels = _with_favourites(context, labels)
@@ -256,7 +256,7 @@ class FileTask:
 
     @property
     def build_key(self) -> BuildKey:
-        """Return the inputs of the book besides the file."""
+        """Return the inputs of the book except the file."""
         # Neither groups nor blocked contacts change the content of a book.
         built_from = replace(self.context, groups={}, block_label="")
         rules = reading.VERSION * 1000 + stored_numbers.VERSION

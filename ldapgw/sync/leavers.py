@@ -51,7 +51,7 @@ MAX_REMOVED = 20
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DirectoryListing:
-    """The people of a Workspace directory that was read completely and lately.
+    """The people of a Workspace directory that was recently read as a whole.
 
     :ivar addresses: all e-mail addresses, in lower case.
     :ivar ids: Google's stable keys of the people.
@@ -147,10 +147,10 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
 
 
 def _is_ended(account: Account) -> bool | None:
-    """Return whether Google has ended the access to an account, or None if this is unknown.
+    """Return whether Google has ended the access to an account, or None if the reason is unknown.
 
-    The result is None if Google may have ended the access because of the tenant, and not because of the person: while
-    the tenant has an alarm, after a change of the tenant's OAuth client, and without the former service account.
+    The reason may lie with the tenant while the tenant has an alarm, after a change of the tenant's OAuth client, and
+    without the former service account.  Then the end of the access does not show that the person has left.
     """
     if not account.is_connected or not account.revoked:
         return False

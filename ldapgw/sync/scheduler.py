@@ -85,7 +85,7 @@ class _Synced:
 class SyncScheduler(Service):
     """The service that keeps every connected account in sync.
 
-    :param publish: called with an account's id after its contacts have changed; publishes them to phones.
+    :param publish: called with an account's id after its contacts have changed; publishes the changes to phones.
     :param interval: seconds between syncs of an account.
     :param concurrency: the largest number of timed syncs that run at the same time; the same number of requested syncs
         may run beside the timed syncs.
@@ -153,8 +153,8 @@ class SyncScheduler(Service):
             raise
         if not self.running:
             return
-        # If the cursor has changed meanwhile, `begin_anew` has stopped all syncs, because the lead has changed.  The
-        # cursor then stays as `begin_anew` has set it, so that the next refresh reads everything.
+        # If the cursor has changed meanwhile, `begin_anew` has stopped all syncs, because the lead has changed.  Then
+        # keep the cursor that `begin_anew` has set, so that the next refresh reads everything.
         if self._cursor is cursor:
             self._cursor = found.cursor
         for account_id in list(self._loops) if found.is_whole else ():
@@ -338,7 +338,7 @@ class SyncScheduler(Service):
                 now, postpone = self._clock.seconds(), partial(sync_state.postpone, reason=ConsentRevoked.code)
                 await self._leader.store.run(postpone, account, now, None, begun_at=now)
                 return None
-            # A person may have requested the sync since it was queued.
+            # A person may have requested the sync since the sync was queued.
             is_requested = is_requested or account.requested_sync is not None
             wait = self._circuits.of(Grantor.of(account)).wait(self._clock.seconds())
             return await (self._sync(begun, loop) if is_requested or not wait else self._postpone(account, wait))
@@ -364,7 +364,7 @@ class SyncScheduler(Service):
         return wait
 
     async def _sync(self, begun: BegunSync, loop: _Loop) -> _Synced:
-        """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
+        """Sync an account, and the directory if the account is the directory account; update the circuit breaker."""
         account, now, grantor = begun.account, self._clock.seconds(), Grantor.of(begun.account)
         self._require_loop(account, loop)
         end = SyncEnd(now, retry.after_success(self._interval, self._random()))
