@@ -122,7 +122,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     :raises UserError: when the person enters another text.
     """
     _print_url(dependencies, redirect)
-    hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
+    hint("At the end, the browser shows an address on localhost, which the browser may not be able to open.")
     pasted = click.prompt("Paste that address here", err=True).strip()
     query: dict[str, str] = {}
     with suppress(ValueError):  # the text is no URL

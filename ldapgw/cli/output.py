@@ -218,7 +218,7 @@ def print_then_commit(database: Database, change: Callable[[Connection], T], sho
     except StoreError:  # the change may be stored, for example if the connection was lost
         raise
     except UserError as error:
-        raise UserError(f"nothing was changed, so the output above does not hold: {error.problems[0]}") from None
+        raise UserError(f"nothing was changed, so ignore the output above: {error.problems[0]}") from None
 
 
 def some(names: Sequence[str]) -> str:
