@@ -60,8 +60,8 @@ class AccountBooks:
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants whose books differ from the published books.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param delete_off_thread: calls a function on a second such thread, so that the deletion of a removed account's
-        books does not wait for a build.
+    :param delete_off_thread: calls a function on a thread other than the thread of `run_off_thread`, so that the
+        deletion of a removed account's books does not wait for a build.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
     :param seconds: a monotonic clock, in seconds.

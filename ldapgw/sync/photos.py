@@ -32,8 +32,8 @@ _BATCH = 50
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
 # Seconds until another attempt for a single photo, doubled each time up to `ldapgw.store.photos.LONGEST_WAIT`.
 _FIRST_RETRY = 3600.0
-# If the process dies while the process scales a photo that has failed this many times before, the photo counts as the
-# cause and is given up.
+# If the process that scales a photo dies, and the photo has failed this many times before, the photo counts as the
+# cause, and the gateway gives the photo up.
 _FAILURES_BEFORE_LOSS = 3
 
 

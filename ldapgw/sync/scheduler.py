@@ -115,8 +115,8 @@ class SyncScheduler(Service):
         self._interval = interval
         self._random = random
         self._observe = observe
-        # The cursor of the published books (`AccountState`) is no substitute: each sync publishes its account, so that
-        # cursor passes requests and ends of syncs that the scheduler has not read yet.
+        # The scheduler needs a cursor of its own.  Each sync publishes its account, so the cursor of the published
+        # books (`AccountState.cursor`) may already be past requests and ends of syncs that the scheduler has not read.
         self._cursor: Cursor | None = None
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}

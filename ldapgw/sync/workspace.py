@@ -162,8 +162,8 @@ def select_users(
 class DelegatedTokens:
     """The access tokens of users who have not consented.
 
-    Google knows the user of a token only by the user's address, and an address may pass to another user.  So the
-    directory is asked for the present address of the user's id first; otherwise a successor's contacts could get into
+    Google knows the user of a token only by the user's address, and an address may pass to another user.  So `get`
+    first asks the directory for the present address of the user's id.  Otherwise a successor's contacts could get into
     the book of a predecessor.
 
     Mutable: the administrators' tokens, which are used until they expire.
