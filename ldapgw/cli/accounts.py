@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""``accounts``, ``share`` and ``disconnect``: list the accounts with the state of their syncs, share and remove them.
+"""``accounts``, ``share`` and ``disconnect``: list, share, disconnect and remove the accounts.
 
-``disconnect`` and ``accounts remove`` end an account's grant at Google, and delete the account's data.
+``accounts`` also shows the state of each account's syncs.  ``disconnect`` and ``accounts remove`` revoke an account's
+grant at Google, and delete the account's data.
 """
 
 from __future__ import annotations
@@ -354,10 +355,10 @@ def _disconnect(
 
 
 def _revoke(site: Site, database: Database, account: Account, revocation_id: int) -> tuple[bool, str]:
-    """Revoke the grant of a disconnected account at Google, unless an account of the gateway uses the grant.
+    """Revoke the grant of a disconnected account at Google, unless a connected account uses the same grant.
 
-    :returns: whether the grant was revoked, and the error and what the gateway does next, as the end of a sentence; the
-        text is empty without an error.
+    :returns: whether the grant was revoked, and a text, which is empty without an error.  The text ends a sentence: the
+        text names the error, and says what the gateway does next.
     """
     from ldapgw.store import revocations
 

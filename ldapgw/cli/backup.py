@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""``backup``, ``restore``, ``rotate-key`` and ``database copy``: maintain the database and its key, or move both."""
+"""``backup``, ``restore``, ``rotate-key`` and ``database copy``: save, restore and move the database; renew its key."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ _INCOMPLETE_SECONDS = 24 * 3600
     "--keep",
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="Treat FILE as a folder of this gateway alone: add a backup with the time in its name, and delete all but the "
-    "last N.",
+    help="Treat FILE as a folder that only this gateway uses: add a backup with the time in its name, and delete all "
+    "but the last N backups.",
 )
 @yes_option
 @pass_site
@@ -266,7 +266,7 @@ def _wait_for_gateways(database: Database, key: bytes, advice: str) -> None:
     """Wait until all running gateways use a key.
 
     :param advice: the advice for a gateway that does not have the key.
-    :raises UserError: when a gateway does not have the key, or does not use it yet.
+    :raises UserError: when a gateway does not have the key, or does not use the key yet.
     """
     began = time.monotonic()
     while True:

@@ -56,7 +56,7 @@ _SIGNS = {CheckStatus.OK: "✓", CheckStatus.WARNING: "!", CheckStatus.FAILED: "
 
 @click.command(epilog=examples("ldapgw check", "ldapgw check --online"))
 @click.option("--online", is_flag=True, help="Also reach Google, and try the OAuth clients and service accounts.")
-@click.option("--file-only", is_flag=True, help="Check the configuration file alone, as before a reload.")
+@click.option("--file-only", is_flag=True, help="Check only the configuration file, as before a reload.")
 @as_json
 @pass_site
 def check(site: Site, *, online: bool, file_only: bool, as_json: bool) -> None:
@@ -151,7 +151,7 @@ def check_public_name(config: Config) -> Iterator[CheckResult]:
     except OSError as error:
         message = (
             f"this machine finds no address of {host} ({error.strerror}); enter the name in the DNS server that the "
-            "phones ask, with the gateway's address; for a test from this machine alone, add the line "
+            "phones ask, with the gateway's address; for a test from only this machine, add the line "
             f"127.0.0.1 {host} to /etc/hosts"
         )
         yield _warning("web.public_url", message)
@@ -169,7 +169,7 @@ def _inspection(subject: Subject) -> Iterator[CheckResult]:
 
 
 def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
-    """Warn of a redirect URI that Google refuses; ``ldapgw connect`` works nevertheless."""
+    """Warn of a redirect URI that Google refuses; ``ldapgw connect`` uses another redirect URI."""
     if is_redirect_uri_refused(subject.config.redirect_uri):
         yield _warning("web.public_url", REFUSED_REDIRECT_URI)
 
@@ -177,8 +177,8 @@ def _redirect_uri(subject: Subject) -> Iterator[CheckResult]:
 def _networks_with_proxies(subject: Subject) -> Iterator[CheckResult]:
     """Warn if a network that may read ``/metrics`` or fetch the settings of phones contains a proxy.
 
-    The gateway takes a request without the client's address for a request of the proxy, so anybody could use the proxy
-    to get the data.
+    If the proxy does not pass the client's address on, the gateway uses the proxy's own address.  Anybody could then
+    get the data through the proxy.
     """
     config = subject.config
     lists = [("web.metrics_networks", config.web.metrics_networks, "anybody may read the metrics through the proxy")]

@@ -66,7 +66,7 @@ _PROXY_HEADER = b"PROXY UNKNOWN\r\n"
 
 
 class _WrongAnswer(Exception):
-    """Raised when another program than the gateway answers; the text describes the answer."""
+    """Raised when a program other than the gateway answers; the text describes the answer."""
 
 
 def check_answers(subject: Subject) -> Iterator[CheckResult]:
@@ -402,7 +402,7 @@ async def _try_client(oauth: OAuth, tenant: str, client: Client, redirect_uri: s
 async def _try_service_account(
     google: GoogleClients, tenant: Tenant, delegation: Delegation, reactor: Any
 ) -> list[CheckResult]:
-    """Try each scope of a service account alone, list the users, and read contacts on behalf of a user."""
+    """Try each scope of a service account separately, list the users, and read contacts on behalf of a user."""
     account, item = delegation.service_account, f"online service account of tenant {tenant.name}"
     results = [CheckResult(CheckStatus.OK, f"{item}, key file", f"client ID {account.client_id}, key {account.key_id}")]
     step = item
@@ -430,7 +430,7 @@ async def _try_service_account(
 async def _try_scopes(
     oauth: OAuth, tenant: Tenant, delegation: Delegation, item: str, results: list[CheckResult]
 ) -> set[str]:
-    """Request a token for the administrator with each scope alone.
+    """Request a token for the administrator with each scope separately.
 
     Google refuses a whole request if a single scope is not allowed.
 
@@ -456,8 +456,8 @@ async def _try_scopes(
         elif scope != next(iter(refused)):
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
-            # Each request has a single scope, so Google answers NOT_AUTHORIZED if the Workspace does not allow this
-            # scope.  If the Workspace allows another scope, the reason is SOME_SCOPES.
+            # Each request has a single scope, so Google answers NOT_AUTHORIZED for each scope that the Workspace does
+            # not allow.  If the Workspace allows another scope, SOME_SCOPES is the more exact reason.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)

@@ -118,11 +118,11 @@ def _begin(dependencies: ConsentDependencies, tenant: str) -> AuthorizationRedir
 def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
     """Ask for the address to which the browser was redirected.
 
-    :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
+    :raises PageError: when the consent fails, such as after a refusal; the web page shows the same error.
     :raises UserError: when the person enters another text.
     """
     _print_url(dependencies, redirect)
-    hint("At the end, the browser shows an address on localhost, which it may not be able to open.")
+    hint("At the end, the browser shows an address on localhost, which the browser may not be able to open.")
     pasted = click.prompt("Paste that address here", err=True).strip()
     query: dict[str, str] = {}
     with suppress(ValueError):  # the text is no URL
@@ -130,7 +130,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
     if "state" not in query:
         raise UserError(
             "this is not the right address: paste the address that begins with "
-            f"{PublicUrl.parse(dependencies.public_url).redirect_uri}?"
+            f"{PublicUrl.parse(dependencies.public_url).redirect_uri}"
         )
     return run_in_reactor(lambda _: AuthorizationCodeFlow(dependencies).finish(callback_request(query, redirect)))
 
@@ -138,7 +138,7 @@ def _paste(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -
 def _listen(dependencies: ConsentDependencies, redirect: AuthorizationRedirect) -> ConsentResult:
     """Wait for the browser to come back.
 
-    :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
+    :raises PageError: when the consent fails, such as after a refusal; the web page shows the same error.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
     flow = AuthorizationCodeFlow(dependencies)
@@ -188,7 +188,7 @@ async def wait_for_browser(
 
     :param url: an http URL of a loopback address; the command listens on loopback addresses only.
     :param announce: called as soon as the command listens.
-    :raises PageError: when the consent fails, such as when it was refused; the web page shows the same error.
+    :raises PageError: when the consent fails, such as after a refusal; the web page shows the same error.
     :raises UserError: when the port is not free, or the browser does not come back in time.
     """
     page = _Callback(flow, redirect, urlsplit(PublicUrl.parse(url).redirect_uri).path)

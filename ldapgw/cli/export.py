@@ -369,7 +369,7 @@ class Library:
         return self.tenant_viewer.access_to(task.book_key, task.sharing)
 
     def _file_books(self, tasks: Iterable[FileTask]) -> Iterator[Book]:
-        """Yield the book that a gateway serves for each file; a file that was never good has no book."""
+        """Yield the book that a gateway serves for each file; a file that has always had a problem has no book."""
         return (book for task in tasks if (book := present_file_book(self._file_cache, task)) is not None)
 
     def _accounts_of(self, owner: int | None) -> Iterator[Account]:

@@ -182,8 +182,8 @@ def init(site: Site, /, **given: Any) -> None:
         hint(line)
 
 
-# A function that returns the value of an option, or else asks a question.  The arguments are the option's name, the
-# question, the type and the default.
+# A function that returns the value of an option, or asks a question if the option was not given.  The arguments are the
+# option's name, the question, the type and the default.
 _Ask = Callable[..., Any]
 
 
@@ -414,7 +414,7 @@ def _next_steps(file: str, user: str, *, has_client: bool) -> list[str]:
     start = f"{command} run"
     if user:
         command = f"sudo -u {quote(user)} {command}"
-        # The systemd unit reads only `CONFIG_FILE`, so it cannot start a gateway with another configuration file.
+        # The systemd unit reads only `CONFIG_FILE`, so the unit cannot start a gateway with another configuration file.
         start = "sudo systemctl start ldapgw" if file == CONFIG_FILE else f"{command} run"
     enter = [] if has_client else [f"  {command} admin-link    # opens the page that takes the OAuth client"]
     return ["Next:", f"  {command} check", f"  {start}", *enter]

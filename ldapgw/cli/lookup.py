@@ -164,7 +164,7 @@ def _nothing_found(database: Database, page: str, tenant: Tenant, wanted: str, p
 
 
 def _hint_at_private_books(database: Database, tenant: str, query: PhoneQuery) -> None:
-    """Print how many books were not searched because they are not shared."""
+    """Print how many books were not searched because the books are not shared."""
     is_number = has_number_assertion(query.filter)
     with database.begin() as connection:
         known = accounts.read_all(connection, tenant)

@@ -33,7 +33,7 @@ _UNBOUNDED = 10_000
 # The number of blanks between the columns of a table.
 _GAP = 2
 
-# The colors, on a terminal, of a status sign at the beginning of a line or alone in a cell.
+# The colors, on a terminal, of a status sign that begins a line or fills a cell.
 _COLORS = {"✓": "green", "!": "yellow", "✗": "red", "…": "cyan"}
 # The text in place of the time of an event that has never happened.
 NEVER = "–"
@@ -121,7 +121,7 @@ def clean(text: str, *, keep: str = "") -> str:
 
 
 def local_time(seconds: float | None, now: float) -> str:
-    """Return a time (seconds since the epoch) as local time, without the date if the date is today; a dash for None."""
+    """Return a time (seconds since the epoch) as local time, without the date of today; return a dash for None."""
     if seconds is None:
         return NEVER
     local, today = (datetime.fromtimestamp(moment, UTC).astimezone() for moment in (seconds, now))
@@ -197,9 +197,9 @@ def discard_output() -> None:
 def print_then_commit(database: Database, change: Callable[[Connection], T], show: Callable[[T], None]) -> None:
     """Change the database after the output about the change was written.
 
-    The change is made, undone, shown, and made again.  A password is shown only once, so nothing is changed if the
-    output fails.  No transaction is open during the output, because a terminal that is stopped (Ctrl-S) would keep the
-    database locked.
+    The function makes the change, undoes the change, shows the values, and makes the change again.  A password is shown
+    only once, so nothing is changed if the output fails.  No transaction is open during the output, because a terminal
+    that is stopped (Ctrl-S) would keep the database locked.
 
     :param change: makes the change, and returns the values to show.
     :raises UserError: when the output cannot be written.
@@ -218,7 +218,7 @@ def print_then_commit(database: Database, change: Callable[[Connection], T], sho
     except StoreError:  # the change may be stored, for example if the connection was lost
         raise
     except UserError as error:
-        raise UserError(f"nothing was changed, so the output above does not hold: {error.problems[0]}") from None
+        raise UserError(f"nothing was changed, so ignore the output above: {error.problems[0]}") from None
 
 
 def some(names: Sequence[str]) -> str:
@@ -251,7 +251,7 @@ def confirm(consequence: str, *, yes: bool) -> None:
 
 
 def ask_for_password() -> str:
-    """Ask on a terminal for a phone's password, and return it; empty without a terminal."""
+    """Ask on a terminal for a phone's password, and return the password; return "" if there is no terminal."""
     if not sys.stdin.isatty():
         return ""
     question = "The phone's password (leave empty to skip the login)"

@@ -113,7 +113,7 @@ def provision(
     if [duration is not None, close, new_address].count(True) > 1:
         raise click.UsageError("Choose one of --open, --close and --new-address.")
     if (names or plain_http) and duration is None:
-        raise click.UsageError("Give the names of phones, and --plain-http, only with --open.")
+        raise click.UsageError("The names of phones and --plain-http are allowed only with --open.")
     with site.create_store() if duration else site.open_store() as database, database.begin() as connection:
         chosen = site.tenant(tenant or _tenant_of(connection, names))
         secret_box = open_secret_box(connection, site.state.key_source)
@@ -142,7 +142,7 @@ def provision(
 
 
 def _tenant_of(connection: Connection, names: Sequence[str]) -> str | None:
-    """Return the tenant of the first named phone; None without names.
+    """Return the tenant of the first phone in `names`, or None if there are no names.
 
     :raises UserError: when there is no such phone.
     """
@@ -315,9 +315,9 @@ def import_phones(
         if errors or not (out or zip_file):
             _show(lines, chosen, as_json=as_json)
         if errors:
-            have = "has an error" if len(errors) == 1 else "have errors"
+            has_error = "has an error" if len(errors) == 1 else "have errors"
             raise UserError(
-                f"{len(errors)} of {counted(len(lines), 'line')} {have}, so no phone is added; fix the file"
+                f"{len(errors)} of {counted(len(lines), 'line')} {has_error}, so no phone is added; fix the file"
             )
         unable = _phones_that_cannot_connect(lines, site.config)
         for reason, names in unable.items():

@@ -194,7 +194,7 @@ def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -
         hint(f"Searches not repeated, because the phone had not signed in: {len(searches) - asked}")
     noted = sum(search.note is not None for search in searches)
     if noted:
-        hint(f"Searches whose results were changed by pseudonyms, according to notes in the recording: {noted}")
+        hint(f"Searches for which the recording notes that pseudonyms have changed the results: {noted}")
     left_out = sum(recording.left_out for recording in parts)
     if left_out:
         hint(f"Messages left out of the recording, because they may contain a password or cannot be read: {left_out}")
@@ -276,7 +276,7 @@ class _Gateway:
         return result.code, tuple(entry.dn for entry in entries)
 
     def _ask(self, request: bytes) -> Sequence[Response]:
-        """Return the messages up to the result of a request, whose messageID is 1."""
+        """Send a request, and return all messages up to the result."""
         answers: list[Response] = []
         try:
             self._socket.sendall(request)

@@ -131,7 +131,7 @@ def usual_words(args: Sequence[str]) -> list[str]:
 class Commands(click.Group):
     """The group of all commands; the group prints the errors of its commands as messages.
 
-    A command's module is imported when the command is used; the list of commands is made from `COMMANDS` alone.
+    A command's module is imported when the command is used; the list of commands is made only from `COMMANDS`.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

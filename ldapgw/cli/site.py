@@ -150,7 +150,7 @@ class Site:
 
     @contextmanager
     def create_store(self) -> Iterator[Database]:
-        """Open the database to add data; create the database and its folder if they do not exist.
+        """Open the database to add data; create a missing database and its folder.
 
         :raises StoreError: when the database cannot be created or used.
         """
@@ -165,7 +165,7 @@ class Site:
             yield database
 
     def tenant(self, name: str | None) -> Tenant:
-        """Return a configured tenant by its name; without a name, the only tenant.
+        """Return the configured tenant with a name, or the only tenant if no name is given.
 
         :raises UserError: when there is no tenant of that name.
         :raises click.UsageError: without a name, when there are several tenants.
@@ -199,7 +199,7 @@ class Site:
         return f"{self.config.web.public_url}/{tenant}/"
 
     def _refuse_files_of_root(self) -> None:
-        """Refuse to create files as root in the folder of another user, because the gateway could not open them."""
+        """Refuse to create files as root in another user's folder, because the gateway could not open the files."""
         if os.geteuid() == 0 and not is_missing(self.state.path) and _owner(self.state.path) != 0:
             raise UserError(
                 f"state_dir = {self.state.path}: belongs to another user, and the database has to be created; "
@@ -221,7 +221,7 @@ def find_account(connection: Connection, address: str, tenant: str | None) -> Ac
     candidates = accounts.find_by_address(connection, address, tenant)
     if not candidates:
         place = f' in tenant "{tenant}"' if tenant else ""
-        raise UserError(f"there is no account {address}{place}: people connect on the page first")
+        raise UserError(f"there is no account {address}{place}: connect the account on the page first")
     names = sorted({account.tenant for account in candidates})
     if len(names) > 1:
         raise UserError(f"{address} is an account of {' and '.join(names)}; choose a tenant with --tenant")
@@ -275,7 +275,7 @@ def google_clients(config: Config) -> GoogleClients:
 
 
 def get_reactor() -> Any:
-    """Import Twisted's reactor and return it.
+    """Import and return Twisted's reactor.
 
     The reactor is not imported before, because the import is slow and most commands do not need the reactor.
     """
@@ -349,7 +349,7 @@ password_option = click.option("--password-file", type=TEXT_FILE, help="A file w
 
 
 def first_line(file: TextIO | None) -> str | None:
-    """Return the first line of a file, or None if there is no file."""
+    """Return the first line of a file, or None if `file` is None."""
     return file.readline(MAX_FILE_SIZE).strip() if file else None
 
 

@@ -21,8 +21,8 @@ def variables() -> None:
     Each line has a variable, its meaning, the form of its value, and the default in the notation of the file. NAME
     stands for the name of a tenant, in capitals and with an underscore for each hyphen.
 
-    With the suffix __FROM_FILE, a variable names a file that contains the value; so does the suffix _FILE, unless a key
-    has this name. The line of a secret also has such a variable.
+    A variable with the suffix __FROM_FILE names a file that contains the value. A variable with the suffix _FILE does
+    the same, unless a key has this name. The line of a secret also has the variable for its file.
     """
     # The tables at the top have no variables, and a tenant's name is part of the names of its variables.
     without = {("tenant", "name"), *(path for path in all_tables() if len(path) == 1)}

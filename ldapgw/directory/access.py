@@ -124,10 +124,10 @@ class TenantViewer(NamedTuple):
         return BookAccess(sharing.value)
 
     def access_to_rest(self, book: Book) -> BookAccess:
-        """Return the access to the contacts of another owner's book that the viewer does not see.
+        """Return the access that hides a book of another owner, or some of its contacts, from the viewer.
 
-        If the book is hidden, the result is the access to the book.  If the viewer sees the contacts with the shared
-        label, the result is `BookAccess.PRIVATE`, because the other contacts are private.
+        If the viewer sees nothing of the book, the result is the access to the book.  If the viewer sees only the
+        contacts with the shared label, the result is `BookAccess.PRIVATE`, because all other contacts are private.
         """
         access = self.access_to(book.key, book.sharing)
         return access if access.is_hidden else BookAccess.PRIVATE

@@ -81,7 +81,7 @@ class _Part(NamedTuple):
     on_keys: bool = False
 
 
-# Parts that consist of a "+" alone.  A filter with only such parts matches no value, although every number in E.164
+# Parts that consist of only a "+".  A filter with only such parts matches no value, although every number in E.164
 # contains a "+".
 _BARE_PLUS: Final = frozenset((("\t+",), ("+",), ("+\t",)))
 
@@ -335,8 +335,9 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
 
 
 def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True) -> Assertion:
-    """Return the assertion that one value contains, in different words, a string of each set.
+    """Return the assertion that one value contains all searched words, each in a different word of the value.
 
+    :param words: for each searched word, a set of strings; the value has to contain one string of each set.
     :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Searched words that
         begin with the same letter always have to be in one line.
     """

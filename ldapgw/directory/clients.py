@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Networks identify clients by address, and token buckets limit how often something may be done.
+"""The networks that identify clients, and the token buckets that limit how often a client may do something.
 
 A client is identified by an IPv4 address or by an IPv6 /64, because one IPv6 host has a whole /64 to itself.
 

@@ -106,9 +106,9 @@ class SameName:
             for number in self._by_precedence[precedence]:
                 points = self._points[number]
                 before = [shown.get(point, precedence) for point in points]
-                # Two contacts of one book are always two persons.  So the books' namespaces, which are the last part of
-                # a precedence, must differ.  Otherwise a starred contact, which precedes all books, could hide another
-                # contact of its own book.
+                # An entry can hide only entries of other books, because two contacts of one book are always two
+                # persons.  So the namespaces of the books (the last parts of the precedences) are compared too: a
+                # starred contact precedes the other contacts of its own book, but does not hide these contacts.
                 if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:

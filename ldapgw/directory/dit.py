@@ -422,7 +422,7 @@ class _View:
         return self._books(Access(self.access.tenant))
 
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
-        """Return the scope, preceded by a scope of the viewer's starred contacts if the tenant's settings say so."""
+        """Return the scope, behind a scope of the viewer's starred contacts if `favourites_first` is set."""
         if not (scope.context.favourites_first and scope.contacts):
             return (scope,)
         favourites = self.directory.favourites(self.access, per_number=self.per_number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Distinguished names as text (RFC 4514): parsing, comparing and escaping them.
+"""Distinguished names as text (RFC 4514): parses, compares and escapes names.
 
 This module replaces ldaptor's parser, because every search carries a DN and ldaptor parses some DNs wrongly.  Ldaptor
 reads hex pairs as ISO 8859-1, accepts an escape before any character, and keeps the blanks around a value.

@@ -469,7 +469,8 @@ class _AlikeTerms:
     """An OR that asserts one value of several attributes with the same matching rule, as filters of phones do.
 
     :ivar sample: one of the terms.
-    :ivar is_number: whether the terms name a telephone number that any attribute may have (`asks_number`).
+    :ivar is_number: whether the terms name a complete telephone number.  Any attribute that holds numbers may then have
+        the number (`asks_number`).
     """
 
     __slots__ = ("_attributes", "_context", "_groups", "_kinds", "is_number", "sample")

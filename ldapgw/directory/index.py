@@ -373,7 +373,7 @@ class Index:
         return compress(self._postings[start:end], self._attributes[start:end].tobytes().translate(masked))
 
     def _stands(self, document: int, start: int, end: int, attributes: int) -> bool:
-        """Return whether the postings from `start` to `end` have the document with one of the attributes."""
+        """Return whether `document` is among the postings from `start` to `end`, with one of the `attributes`."""
         at = bisect_left(self._postings, document, start, end)
         return at < end and self._postings[at] == document and bool(self._attributes[at] & attributes)
 

@@ -5,7 +5,7 @@ The first letter of a term says its group:
 
 * ``N`` a name (cn, displayName, sn, givenName), ``M`` a mail address, ``O`` any other text.  A term continues with
   ``w`` and the first letters of a word, or with ``t`` and a part of a word.  A part is a trigram or the last two
-  letters; a name also has a term with the last letter alone.  Mail addresses have no terms with ``t``, because mail
+  letters; a name also has a term with only the last letter.  Mail addresses have no terms with ``t``, because mail
   addresses would have more trigrams than all other values.
 * ``D`` a telephone number.  A term continues with ``b`` and the prefix of a form of the number, or with ``t`` and a
   part of a form.  A part is a trigram or the last two digits.
@@ -200,7 +200,8 @@ class _Indexer:
             if letter != ALIAS_LETTER:
                 builder.add_term(_PRESENT[letter])
             group = _GROUPS[letter]
-            # The aliases are the last part, so `name_bits` already has the bits of all names of the entry.
+            # The aliases are the last part of an entry's text, so `name_bits` already has the bits of all names of the
+            # entry.
             letter_bits = name_bits if letter == ALIAS_LETTER else _LETTER_BITS.get(letter, 0)
             name_bits |= letter_bits & NAME_BITS
             if text == SAME_AS_CN:
@@ -365,8 +366,8 @@ def _keypad_terms(word: str) -> list[str]:
 def _trigram_terms(group: str, text: str) -> list[str]:
     """Return the terms of a text: terms for its trigrams, and terms for its last characters.
 
-    The last character gets a term of its own only if the text is a name.  For any other text, a term of the last
-    character alone would occur in nearly all entries.
+    The last character gets a term of its own only if the text is a name.  For any other text, a term of only the last
+    character would occur in nearly all entries.
     """
     return [group + text[at : at + TRIGRAM] for at in range(len(text) + 1 - shortest_part(group))]
 

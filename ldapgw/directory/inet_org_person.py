@@ -328,7 +328,8 @@ class EntryFactory:
         """
         packed: dict[str, PackedAttribute] = {}
         for kind, values in texts.items():
-            # The display name equals cn, and has the same reading (`texts_of`).
+            # The display name equals cn (`texts_of`) and has the same pronunciation, so both get the same packed
+            # values.
             is_cn = kind == "displayName"
             packed[kind] = packed["cn"] if is_cn else self._text(kind, values, readings.get(kind, ""))
         packed |= {kind: self._numbers(values) for kind, values in numbers.items()}

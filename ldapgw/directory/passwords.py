@@ -22,7 +22,8 @@ from typing import Final
 CROCKFORD_BASE32: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 PASSWORD_LENGTH: Final = 20
 
-# The name at the beginning of a stored hash.  The digest is the SHA-256 of the password, followed by the salt.
+# The name at the beginning of a stored hash.  The digest is the SHA-256 of one sequence of octets: the password and
+# then the salt.
 _SCHEME: Final = "ssha256"
 
 # The hash for an unknown login, so that verifying a password takes the same time for every login.

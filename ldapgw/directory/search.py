@@ -336,9 +336,10 @@ def _may_match_containers(scope: SearchScope, prepared: PreparedFilter) -> bool:
 
 
 def _start(segment: Segment, after_key: bytes | None, own_namespaces: tuple[str, ...] | None) -> int:
-    """Return the first document that may be a match behind a sort key.
+    """Return the document at which a search continues behind a sort key; 0 if there is no sort key.
 
-    If duplicates are removed, the result is the first document with the name of the sort key.
+    If duplicates are removed, the search continues at the first document with the same name as the sort key, because
+    all entries of one name are compared together.
     """
     if after_key is None:
         return 0

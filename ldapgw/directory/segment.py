@@ -32,7 +32,8 @@ from ldapgw.directory.schema import ATTRIBUTE_TYPES
 # The maximum number of attribute selections whose messages are cached.  In a segment of 100,000 entries, one selection
 # takes some 25 MiB.
 _MAX_SELECTIONS: Final = 4
-# The maximum number of further attribute selections that are remembered to notice a second request.
+# The maximum number of attribute selections that are remembered but not cached.  A remembered selection may be cached
+# when the selection is requested again.
 _MAX_CANDIDATE_SELECTIONS: Final = 12
 
 # The number of entries on a page.  The number of the first document of each page is a multiple of `PAGE_SIZE`.

@@ -173,12 +173,12 @@ def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
 
 
 def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
-    """Return the query for a value with two words.
+    """Return the query for values that contain two searched words.
 
-    One word begins with a string of `one`, and the second word begins with a string of `other`.
-
-    :returns: the query, or None if a string may be within a word, if a string is too short, or if there are too many
-        pairs of strings.
+    :param one: the alternatives for one searched word; a word of the value has to begin with one of these strings.
+    :param other: the alternatives for the second searched word, which another word of the value has to begin with.
+    :returns: the query, or None in three cases: a string is too short, a string may begin in the middle of a word of
+        the value, or there are too many pairs of strings.
     """
     if len(one) == 1 == len(other):  # nearly all words have one spelling and take this shortcut
         beginning, next_beginning = _beginning(one[0]), _beginning(other[0])
@@ -197,12 +197,11 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """Return the query for a line with two words that are typed on the telephone keypad.
 
-    One word begins with a string of `one`, and the second word begins with a string of `other`.  The strings hold
-    digits.
+    If one of the two strings of a pair has three digits or more, only the longer string is looked up.
 
-    If one of the two strings has three digits or more, only the longer string is looked up.
-
-    :returns: the query, or None if a string may be within a word.
+    :param one: the alternatives for one word, as digits; the word has to begin with one of these strings.
+    :param other: the alternatives for the second word, as digits.
+    :returns: the query, or None if a string may begin in the middle of a word.
     """
     queries: list[Query] = []
     for string, next_string in product(one, other):
@@ -313,8 +312,8 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    # In strict matching, a line break stands for the beginning or the end of a number.  A line break alone excludes no
-    # number.
+    # In strict matching, a line break stands for the beginning or the end of a number.  A string of only a line break
+    # excludes no number.
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:

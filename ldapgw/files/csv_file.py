@@ -144,7 +144,7 @@ class ColumnUse(Enum):
     LABELS = auto()
 
 
-# The uses of columns that are suggested for a misspelt title.  Each file needs columns with these uses; the other
+# A misspelt title gets a suggestion only from columns with these uses, because each file needs such columns.  The other
 # columns may be missing on purpose.
 _SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
 

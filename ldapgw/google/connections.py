@@ -244,8 +244,9 @@ class _Tunnel(Protocol):
 class _LimitedEndpoint:
     """An endpoint whose connections limit the head of each response.
 
-    :param endpoint: makes the endpoint.  `Agent` asks for an endpoint at each call, but most calls use an open
-        connection, and preparing TLS takes about as long as sending a request.
+    :param endpoint: makes the real endpoint, only when a connection is opened.  `Agent` asks for an endpoint at each
+        call, but most calls use an open connection, and making the real endpoint takes about as long as sending a
+        request.
     """
 
     def __init__(self, endpoint: Callable[[], IStreamClientEndpoint]) -> None:

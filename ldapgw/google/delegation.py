@@ -98,8 +98,8 @@ class DelegationRefusal(StrEnum):
     NO_GROUP = "no_group"
 
 
-# Refusals that concern all users of the tenant.  All other refusals concern the user (or the group) of the call, unless
-# Google also refuses the tenant's administrator.
+# Refusals that concern all users of the tenant.  Any other refusal concerns only the user or the group of the call.
+# But if Google refuses the tenant's administrator too, the refusal concerns all users.
 REFUSED_TENANT: frozenset[DelegationRefusal] = frozenset(
     (
         DelegationRefusal.NOT_AUTHORIZED,

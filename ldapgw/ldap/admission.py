@@ -187,7 +187,7 @@ class CallerIdLimits:
         self._left_out: dict[str, LeftOut] = {}
         # The number of unknown numbers since the last `take_unsent`, by login or network.
         self._unsent: Counter[str] = Counter()
-        # The clients that were refused the caller-ID books since the last `take_left_out`.
+        # The clients that this gateway has left out since the last `take_left_out`.
         self._new_left_out: dict[str, LeftOut] = {}
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
@@ -195,14 +195,14 @@ class CallerIdLimits:
         return ClientBudget(self, viewer, address)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients of a tenant that were refused the caller-ID books in the last day, the latest first."""
+        """Return the clients of a tenant that the gateways have left out in the last day, the latest client first."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
         return tuple(
             client for client in reversed(self._left_out.values()) if client.last > since and tenant in client.tenants
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """Return the clients that were refused the caller-ID books since the last call.
+        """Return the clients that this gateway has left out since the last call.
 
         Each client has the number of its searches that were answered without the caller-ID books.
         """
@@ -210,7 +210,7 @@ class CallerIdLimits:
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Add clients that other gateways have refused the caller-ID books, so that web pages show the clients too."""
+        """Add clients that other gateways have left out, so that web pages show these clients too."""
         for client in clients:
             _count_client(self._left_out, client)
 

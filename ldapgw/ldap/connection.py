@@ -159,7 +159,8 @@ class LdapProtocol(Protocol):
             idle_timeout,
             self.number,
         )
-        # `SocketReader` cannot read from a transport that wraps another transport, which is no `FileDescriptor`.
+        # `SocketReader` reads only from a `FileDescriptor`.  A transport that wraps another transport is no
+        # `FileDescriptor`.
         if not secure and isinstance(self.transport, FileDescriptor):
             self._reader = SocketReader(self.transport, self._core.receive)
         now = self._clock.seconds()
@@ -180,8 +181,8 @@ class LdapProtocol(Protocol):
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """Answer the requests that were received, because the client may still read.
 
-        The client may also be gone, which only a failed write shows.  So a search that finds nothing for `GONE_TIMEOUT`
-        ends the connection (`_watch_search`).
+        If the client is gone, only a failed write shows this.  A search that finds no entries writes nothing, so the
+        connection ends when a search has found no entry for `GONE_TIMEOUT` seconds (`_watch_search`).
         """
         self._input_ended = True
         self._core.feed_framer()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The fast path: answers a phone's search in one step, if possible.
 
-Nearly every search of a phone has no controls, and an answer that fits into one write.  The searches of a phone differ
-only in the name or number.  So the fast path stores templates of earlier requests: a `_RequestTemplate` for the part of
-the request around the filter, and a `FilterTemplate` for the filter without its value.  With templates, the fast path
-only has to prepare the value, search, and join the encoded entries.  A repeated search for a name gets the messages of
-the former answer.  The slow path (`ldapgw.ldap.session`) would send the same octets, and takes errors and unusual
-requests.
+A phone's search nearly always has no controls, and the answer nearly always fits into one write.  The searches of a
+phone differ only in the name or number.  So the fast path stores templates of earlier requests: a `_RequestTemplate`
+for the part of the request around the filter, and a `FilterTemplate` for the filter without its value.  With templates,
+the fast path only has to prepare the value, search, and join the encoded entries.  A repeated search for a name gets
+the messages of the former answer.  The slow path (`ldapgw.ldap.session`) would send the same octets, and takes errors
+and unusual requests.
 """
 
 from __future__ import annotations
@@ -243,7 +243,8 @@ class FastPath:
     ) -> _Found:
         """Find the messages of an answer; return `_NOTHING` if the slow path has to answer."""
         segment, selection, limit = template.segment, template.selection, template.limit
-        # The messages of a complete number are not stored, because a phone searches for most numbers only once.
+        # The answer to a search for a complete number is not stored, because a phone searches for most numbers only
+        # once.
         is_repeatable = segment is not None and not prepared.numbers
         if segment is None or needs_cursor(scope, prepared):
             batches = _first_slice(scope, prepared, template.wanted, limit, selection, budget)
@@ -304,8 +305,8 @@ class FastPath:
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
                         _keep(self._filters, pieces, (made, kind))
-        # A slow filter is not stored.  The prepared filter refers to the last tested entry, which would keep an old
-        # directory in memory.
+        # A slow filter is not stored, because the prepared filter refers to the last tested entry.  If the filter were
+        # stored, this entry would keep an old directory in memory.
         if prepared.cost >= SLOW:
             return context, prepared, kind
         return _keep(self._prepared, encoded_filter, (context, prepared, kind))

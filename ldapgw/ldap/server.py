@@ -183,7 +183,7 @@ class LdapFactory(ServerFactory):
         return len(self._connections)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients of a tenant that were refused the caller-ID books (`CallerIdLimits.left_out`)."""
+        """Return the clients of a tenant that were left out in the last day (`CallerIdLimits.left_out`)."""
         return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:

@@ -272,7 +272,8 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 def canonical(text: str) -> Parsed | None:
     """Parse a number in E.164; return None if the country code is not assigned, or the result is ambiguous.
 
-    `phonenumbers` parses only numbers that may contain a trunk prefix, because parsing takes most of the time.
+    The function calls `phonenumbers` only if a number is short or may contain a trunk prefix, because the library is
+    slow.
     """
     country = country_of(text[1:])
     if country is None:

@@ -347,7 +347,7 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     as_sent, *others = readings
     if not stored.e164:
         # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number behind the
-        # digits for an outside line is always public, such as a number of social value.
+        # digits for an outside line is always a public number, such as 116117.
         neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
         return stored.digits == as_sent.digits or stored.digits in neighbours
     return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
@@ -578,7 +578,8 @@ def _as_dialled(digits: str, region: str, outside_line: str) -> tuple[bool, tupl
         abroad = dialling.strip_international_prefix(start)
         if abroad:
             tail_known = tail_known and all(map(numbering_plan.is_whole, abroad))
-            # A number with fewer digits is compared digit by digit (`is_same_number`), so "0049302" is not "+49302".
+            # A number with fewer digits than `SHORTEST_PUBLIC` is compared digit by digit (`is_same_number`), so
+            # "0049302" is not "+49302".
             exact_forms += ["+" + number for number in abroad if len(number) >= SHORTEST_PUBLIC]
         else:
             tail_known = tail_known and dialling.is_whole(start)

@@ -153,7 +153,7 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return the same text for both forms of a number if both forms connect; else return the number."""
+    """Return one text for the former and the present form of a number if both forms connect; else return `number`."""
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

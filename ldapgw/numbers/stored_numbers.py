@@ -2,10 +2,10 @@
 """Reads the telephone numbers in the text that people store in a field.
 
 A field is a text of any form, with several numbers, remarks, extensions, or menus of conferences.  A number may lack
-the "+" in front of the country code, or may have been changed by its country since.  `read` returns the numbers of a
-field as networks connect the numbers.  Each number has its other *readings*: further numbers that the text may mean,
-and by which a caller is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that
-pages can explain what is dialled.
+the "+" in front of the country code, or may have been changed by its country since.  `read` returns each number in the
+form that connects today.  Each number has its other *readings*: further numbers that the text may mean, and by which a
+caller is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can
+explain what is dialled.
 
 A field is read twice, with and without possible remarks (`ldapgw.numbers.field_text`).  A `_Field` splits a text into
 its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
@@ -213,7 +213,7 @@ class _Field:
         * as several assigned numbers, even if only blanks separate these numbers;
         * as several numbers, some of which are local or internal;
         * as several assigned numbers, some of which share the beginning of the preceding number;
-        * as complete numbers beside digits that are too many to dial;
+        * as several complete numbers, without the parts that have too many digits to dial;
         * as the number at the beginning of the text.
         """
         if dial_string.plain(self._text) is not None and not _SIGN.search(self._text):

@@ -56,7 +56,8 @@ _SLICE = 64
 # The number of contacts that are read in one turn if telephone numbers are converted to the phone's format.  A
 # conversion takes 50 µs.
 _SLOW_SLICE = 16
-# The number of contacts behind the end of a list that are counted, but not read, in one turn of the reactor.
+# The number of contacts that are counted in one turn of the reactor after the list is full.  These contacts are not
+# read.
 _COUNTED = 1000
 
 

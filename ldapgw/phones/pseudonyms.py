@@ -104,8 +104,8 @@ class Pseudonyms:
         # The substitute of each letter in a part of a word for which a filter asks.  The key is the beginning of the
         # part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # For each beginning of such a part, the substitutes of the letters that follow the beginning.  Different
-        # letters have different substitutes.
+        # For each beginning of a part of a word for which a filter asks, the substitutes of the letters that follow the
+        # beginning.  Different letters have different substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.
@@ -127,8 +127,8 @@ class Pseudonyms:
         self._inner = _longest_first(key for key, opens_left, opens_right in asked if opens_left and opens_right)
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
-        # Filters ask for these beginnings of words.  The beginnings get their substitutes first, because random letters
-        # must differ from these substitutes.
+        # Filters ask for words with these beginnings.  The beginnings get their substitutes before any random letters
+        # are drawn, so that no other word begins with such a substitute by chance.
         for key in self._beginnings:
             self._piece(key)
 

@@ -220,7 +220,7 @@ class RefusedLogins(PeriodicService):
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
 
     def take_unsent(self) -> NewRefusals:
-        """Return the refusals judged since the last call, for other gateways."""
+        """Return the refusals that `judge` has judged since the last call, for other gateways."""
         unsent, self._unsent = self._unsent, NewRefusals()
         return unsent
 
@@ -259,7 +259,7 @@ class RefusedLogins(PeriodicService):
         """Return the names that belong to no phone and that a tenant may see, the most recent first.
 
         A DN belongs to the tenant of its base.  A tenant sees any other name if there is no other tenant, or if one of
-        the tenant's phones is at the same site.
+        the tenant's phones has logged in from the same site as the refused client.
         """
         return self._unknown.of(tenant, lambda address: self._is_site_of(tenant, address))
 

@@ -73,7 +73,8 @@ class Subject:
     :ivar gateway: the process id of another process that runs the gateway of this state directory, if any.
     :ivar current: the configuration that the checking process uses, or None if this process does not serve yet.
     :ivar ports: the endpoints whose listening sockets the checking process has already.
-    :ivar keys: the keys that fit the database.  A reload tries the stored tokens only if one of the keys was removed.
+    :ivar keys: the keys with which the serving process has already opened the database.  A reload decrypts the stored
+        tokens as a check only if one of these keys was removed.
     :ivar now: seconds since the epoch, for ``check``; neither a start nor a reload uses the time.
     """
 

@@ -168,8 +168,8 @@ async def _consent(http: HTTPClient, url: str, address: str, end: str) -> None:
     consent_page = (await http.get(url)).request.absoluteURI.decode()
     scopes = parse_qs(urlsplit(consent_page).query).get("scope", [""])[0].split()
     form = {"account": address, "scope": scopes, "decision": "continue"}
-    # Twisted resolves relative redirects with the host of the first request, so a separate request follows the redirect
-    # back to the gateway.
+    # Twisted resolves relative redirects against the host of the first request.  The consent page redirects to another
+    # host, the gateway, so a new request begins there.
     redirect = await http.post(consent_page, data=form, allow_redirects=False)
     answer = await http.get(redirect.headers.getRawHeaders("location", [consent_page])[0])
     reached = answer.request.absoluteURI.decode()

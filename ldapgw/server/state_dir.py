@@ -161,7 +161,8 @@ class StateDir:
     def may_be_created(self) -> bool:
         """Return whether to create a missing state directory.
 
-        Return False if the missing directory may contain a database or a key, and is perhaps lost, or not mounted.
+        Return False if the directory has to hold the database or the key.  The directory may then be lost, or not
+        mounted.
         """
         is_on_server = bool(self.configured) and make_url(self.configured).get_backend_name() != "sqlite"
         return self.new_store or (is_on_server and bool(self.encryption_key))

@@ -5,8 +5,8 @@ SQLite's online backup can read from a database while another connection writes,
 connections read.  So a restore is one transaction, and a running gateway notices the restore like any other change.
 Only a missing or damaged database is replaced by another file; the damaged files are kept beside the new file.
 
-All other copies are made table by table.  The marks of changes are not copied, because the target's triggers make
-marks, and a new epoch lets gateways read everything once.
+All other copies are made table by table.  The marks of changes are not copied.  The triggers of the target database
+make new marks, and the copy has a new epoch, so gateways read everything once.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class CopyCleaner(PeriodicService):
         super().__init__(clock, CLEAN_SECONDS, self._clean, failed)
 
     def clean(self) -> Deferred[None]:
-        """Clean the copies now, even if a run is under way, which may not know the latest disconnected account."""
+        """Clean the copies now, even during another run: that run may not know the latest disconnected account."""
         return self.attempt(self._clean)
 
     def clean_removed(self, removed: Collection[tuple[str, str]]) -> Deferred[None]:

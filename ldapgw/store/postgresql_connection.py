@@ -37,7 +37,7 @@ log = Logger()
 # may concern a million contacts.
 PAGE_SECONDS = 30
 SYNC_SECONDS = 600
-# The time limit for locks is the same as with SQLite, because transactions write for milliseconds.
+# The time limit for locks, the same as with SQLite.  No more is needed, because transactions write for milliseconds.
 LOCK_SECONDS = 10
 # PostgreSQL ends a transaction after this time without a statement, so that a stopped gateway does not keep its locks.
 # Code that computes for longer between two statements uses `ldapgw.store.database.keeping_alive`.

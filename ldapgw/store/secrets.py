@@ -3,11 +3,11 @@
 
 To seal is to encrypt a secret with a key, and to unseal is to decrypt.  The key file has one key per line.  `SecretBox`
 seals with the first key, and unseals with any of the keys.  `SecretBox` checks the file before each use, so that a key
-can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed file only if the
-file has the key that seals now, or if a rotation has moved this key to another file.  Any other file may belong
-to another gateway.  If `SecretBox` sealed secrets with a key of such a file, nobody could unseal these secrets after
-somebody has put the right file back and started the gateway again.  The keys of the setting ``encryption_key`` do not
-change until the gateway reads its configuration again.
+can be replaced while the gateway runs (`ldapgw.store.key_rotation`).  `SecretBox` accepts a changed key file in two
+cases: the key file still has the key that seals now, or a rotation has moved the key that seals now to another file.
+Any other file may belong to another gateway.  If `SecretBox` sealed secrets with a key of such a file, nobody could
+unseal these secrets after somebody has put the right file back and started the gateway again.  The keys of the setting
+``encryption_key`` do not change until the gateway reads its configuration again.
 
 Secrets are sealed and unsealed only inside transactions.  If several gateways share a database, secrets are sealed with
 the first key that all gateways have, so that each gateway can unseal the secrets of the other gateways.

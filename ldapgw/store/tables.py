@@ -601,7 +601,8 @@ def value_of(kind: type[V], row: Row[*tuple[Any, ...]], **more: object) -> V:
         for name, value in zip(_names(row._fields), row, strict=True)
         if value is not None or name in required
     }
-    # `from_attributes` lets `more` contain dataclass instances as values of fields, which are not converted again.
+    # With `from_attributes`, a value in `more` may be a dataclass instance; msgspec does not convert this instance
+    # again.
     return msgspec.convert(found | more, kind, from_attributes=True)
 
 

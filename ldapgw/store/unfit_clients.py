@@ -34,9 +34,9 @@ class Mistake(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UnfitClient:
-    """A client that cannot connect, a row of the table ``unfit_client``.
+    """A client that cannot connect because of a mistake, a row of the table ``unfit_client``.
 
-    :ivar at: the time of the client's last connection with this mistake.
+    :ivar at: the time of the client's last attempt with this mistake.
     """
 
     address: str

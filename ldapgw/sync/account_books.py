@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The books of all accounts: built from the store, kept in memory and in the cache, and given to the publisher.
 
-The books of files (`ldapgw.sync.file_books`) are kept here too, so that they are published with the books of accounts.
+This module also keeps the books of files (`ldapgw.sync.file_books`), so that the books of files and of accounts are
+published together.
 
-`AccountBooks` decides in which order outdated books are updated, which of them are updated together, and by which
-process.  To revise a book is to apply the changes of its account's contacts.  When the changes are unknown or too many,
-or the book has other inputs now (such as the account's address), the book is built anew.  The books of small accounts
-are built together; a large book is built in another process, and no other book waits for the large book.  `Publisher`
-(`ldapgw.sync.publisher`) publishes the built books.
+`AccountBooks` decides the order in which outdated books are updated, the books that are updated together, and the
+process that updates a book.  To revise a book is to apply the changes of its account's contacts.  When the changes are
+unknown or too many, or the book has other inputs now (such as the account's address), the book is built anew.  The
+books of small accounts are built together; a large book is built in another process, and no other book waits for the
+large book.  `Publisher` (`ldapgw.sync.publisher`) publishes the built books.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ MIN_PROCESS_CONTACTS = 3000
 _CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
 _ACCOUNTS_AT_ONCE = 50
 
-# The seconds for which a built book waits, so that it is published together with other books.
+# The seconds for which a built book waits, so that several books are published together.
 _PUBLISH_SECONDS = 0.5
 
 
@@ -59,8 +60,8 @@ class AccountBooks:
     :ivar outdated: the ids of the accounts whose books are to be built.
     :ivar unpublished: the tenants whose books differ from the published books.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param delete_off_thread: calls a function on yet another thread, so that the deletion of a removed account's books
-        does not wait for a build.
+    :param delete_off_thread: calls a function on a thread other than the thread of `run_off_thread`, so that the
+        deletion of a removed account's books does not wait for a build.
     :param build_in_process: builds an account's books into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
     :param seconds: a monotonic clock, in seconds.
@@ -178,8 +179,8 @@ class AccountBooks:
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
 
-        :param account_id: the account, or None for all outdated accounts.  An account that another call is building
-            counts as outdated only if the account has changed since that call began to build.
+        :param account_id: the account, or None for all outdated accounts.  An account whose books another call is
+            building counts as outdated only if the account has changed since that build began.
         :param publish: publishes the books built so far; called before each slow part of the work.
         """
         is_whole = account_id is None
@@ -212,9 +213,9 @@ class AccountBooks:
     async def _build_idle(
         self, ids: Collection[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_anew: bool = True
     ) -> list[int]:
-        """Build the books of the accounts that no other call is building, small accounts together.
+        """Build the books of accounts that no other call is building; build the books of small accounts together.
 
-        :returns: the accounts that another call is building.
+        :returns: the accounts whose books another call is building.
         """
         busy: list[int] = []
         waiting = deque(sorted(ids))
@@ -266,7 +267,8 @@ class AccountBooks:
 
         An account whose book cannot be built must not keep the books of other accounts from phones.
 
-        :param is_anew: whether to build a large book anew if it cannot be revised; otherwise this book stays outdated.
+        :param is_anew: whether to build a large book anew if the book cannot be revised; if False, such a book stays
+            outdated.
         """
         # A change during the build makes an account outdated again.
         self.outdated.difference_update(ids)
@@ -446,7 +448,7 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the last book that was built from a task's inputs, from memory or else from the cache.
+        """Return the last book with the inputs of a task, from memory or else from the cache.
 
         The book's contacts may be outdated.
         """
@@ -456,7 +458,7 @@ class AccountBooks:
         return await self._load(task, key)
 
     def _replace(self, key: BookId, built: BuiltBook | None) -> None:
-        """Set or remove a book, and remember the replaced book, whose memory is freed later."""
+        """Set or remove a book; remember the replaced book, so that `free_replaced` frees its memory."""
         before = self._built.pop(key, None)
         if built is not None:
             self._built[key] = built
@@ -472,7 +474,7 @@ class AccountBooks:
     # --- the books in the cache ---------------------------------------------------------------------------------------
 
     async def load_all(self) -> None:
-        """Read all books from the cache, whatever their generation; an account without cached books gets no books."""
+        """Read all books of any generation from the cache; an account without cached books gets no books."""
         for account in tuple(self.state.accounts.values()):
             task = self._task(account)
             for key in task.book_ids:
@@ -480,7 +482,7 @@ class AccountBooks:
             self._adapt(account.id)  # a cached book has no shared label
 
     async def _load_current(self, task: BuildTask) -> BuildTask:
-        """Return the task with its cached books, if all of them exist and are of the account's generation."""
+        """Return the task with its cached books; if a book is missing or outdated, return the task unchanged."""
         books = [built for key in task.book_ids if (built := await self._load(task, key))]
         loaded = replace(task, books=books)
         return loaded if loaded.is_done else task
@@ -533,7 +535,7 @@ class AccountBooks:
         return cached
 
     def _account(self, key: BookId) -> Account | None:
-        """Return the account that a book is stored with, or None if the book belongs to no account any more."""
+        """Return the account with which a book is stored, or None if the book no longer belongs to an account."""
         return self.state.accounts.get(key) if isinstance(key, int) else self.state.directory_accounts.get(key)
 
 

@@ -43,10 +43,10 @@ from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 
 log = Logger()
 
-# The sources of an account's book; the directory is a book by itself.
+# The sources of an account's book; the Workspace directory has a book of its own.
 _BOOK_SOURCES = frozenset({Source.CONTACTS, Source.OTHER_CONTACTS})
-# Above this many changes, reading the summaries of all stored persons is quicker than reading the summaries of the
-# changed persons alone.
+# Above this many changes, reading the summaries of all stored persons is quicker than reading only the summaries of the
+# changed persons.
 MAX_KEYED_READ = 2000
 # Google reports no total for a directory, so a full listing gets a warning if more than this fraction of the stored
 # contacts is missing.
@@ -64,7 +64,7 @@ REFUSAL_STATES: Mapping[type[GoogleError], SourceState] = {
 class StoredState:
     """The stored state of an account before a sync (`ldapgw.store.sync_state.read_start`).
 
-    :ivar tokens: the tokens for the first call, or None to read them again.
+    :ivar tokens: the tokens for the first call, or None if the tokens have to be read again.
     """
 
     generation: tuple[str, int]
@@ -127,8 +127,8 @@ class SyncResult:
     """The result of one sync, to be written in one transaction.
 
     :ivar generation: the epoch and the account's generation when the sync began.
-    :ivar failed: the errors of sources, if other sources could be fetched.  The key `Source.CONTACTS` has the error of
-        the labels.
+    :ivar failed: the errors of sources, if other sources could be fetched.  An error of the labels has the key
+        `Source.CONTACTS`.
     :ivar removed_sources: sources whose stored contacts are deleted.
     :ivar labels: all labels of the account, or None if the labels are unchanged.
     :ivar changed_queries: the sources whose last sync used another configuration.
@@ -200,7 +200,7 @@ def apply_and_end(
 def is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:
     """Return whether a tenant's directory is fetched through an account now; see `SyncJob.sync_directory`.
 
-    The function first looks at the directory account alone.  Otherwise each sync of each account of a large Workspace
+    The function first looks only at the directory account.  Otherwise each sync of each account of a large Workspace
     would read all accounts, only to find that the directory account stays the same.
     """
     if is_directory_kept(directory_accounts.read_current_candidates(connection, account.tenant), account.id, now):
@@ -397,8 +397,8 @@ def _sync_state(fetched: FetchedSource, plan: SyncPlan, stored: SyncState | None
     # is due.
     token = fetched.sync_token or (stored.sync_token if NO_SYNC_TOKEN not in stored.warnings else None)
     return SyncState(
-        # If the stored token was removed during the sync, because stored contacts are damaged, no new token is stored,
-        # so that the next sync is full.
+        # The stored token is removed during a sync if stored contacts are damaged.  Then no new token is stored, so
+        # that the next sync is full.
         stored.sync_token and token,
         # Changed parameters are in effect only after a full sync.
         stored.fingerprint,
@@ -426,7 +426,7 @@ def _log_new_warnings(account: Account, source: Source, before: SyncState | None
 
 
 def _full_listing_warnings(fetched: FetchedSource, plan: SyncPlan) -> ListingWarnings:
-    """Return the warnings about a full listing, which is applied nevertheless."""
+    """Return the warnings about a full listing; a listing with warnings is applied too."""
     warnings: dict[str, Mapping[str, int]] = {}
     if plan.listed_count < fetched.total:
         warnings[INCOMPLETE] = {"listed": plan.listed_count, "total": fetched.total}

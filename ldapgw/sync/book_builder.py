@@ -38,7 +38,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.sync.account_state import AccountState
 from ldapgw.sync.book_cache import BookCache, BuildKey, BuiltBook, cache_name
 
-# Key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
+# The key of a book: an account's id, or a tenant's name for the book of its Workspace directory.
 BookId = int | str
 
 # The folder of the cached books of files.
@@ -70,7 +70,7 @@ class BuildTask:
 
     @classmethod
     def of(cls, account: Account, context: NamingContext, state: AccountState) -> BuildTask:
-        """Return an account's task: the books' keys and their inputs except contacts, but no books yet."""
+        """Return the task of an account, with the keys and the inputs of its books, but without books yet."""
         # Neither groups nor blocked contacts change the content of a book.
         has_others = context.groups or context.block_label
         built_from = replace(context, groups={}, block_label="") if has_others else context
@@ -163,11 +163,11 @@ def build_books(
     per_number: bool,  # noqa: FBT001  called through a thread, by position
     with_directory: bool,  # noqa: FBT001
 ) -> tuple[Book, ...]:
-    """Build the account's book, and the directory's book when the directory is stored with the account.
+    """Build an account's book, and the Workspace directory's book if the directory is stored with the account.
 
     :param all_contacts: the account's contacts of all sources; iterated over twice if `with_directory`.
     :param labels: names of the account's labels by resource name.
-    :param per_number: whether to build an entry per number too, for phones that need them.
+    :param per_number: whether to build an entry per number too, for phones that need these entries.
     """
     personal = (contact for contact in all_contacts if contact.source is not Source.DIRECTORY)
     labels = _with_favourites(context, labels)
@@ -256,7 +256,7 @@ class FileTask:
 
     @property
     def build_key(self) -> BuildKey:
-        """Return the inputs of the book besides the file."""
+        """Return the inputs of the book except the file."""
         # Neither groups nor blocked contacts change the content of a book.
         built_from = replace(self.context, groups={}, block_label="")
         rules = reading.VERSION * 1000 + stored_numbers.VERSION
@@ -341,7 +341,7 @@ def present_file_book(cache: BookCache, task: FileTask) -> Book | None:
 
 
 def present_contacts(task: FileTask) -> tuple[tuple[Contact, ...], dict[str, str]]:
-    """Return the contacts of a good file and the names of their labels; nothing for a file with problems."""
+    """Return a file's contacts and the names of their labels; if the file has a problem, return no contacts."""
     _, found = read_file(task.path, task.context.region)
     return ((), {}) if found.problem_count else (found.contacts, dict(found.labels))
 

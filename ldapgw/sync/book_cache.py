@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A cache of built books on disk, so that a start reads the books instead of building them again.
+"""A cache of built books on disk, so that a start reads the books instead of building the books again.
 
 The gateway never depends on a cached book.  A cached book is used only if the file is intact and the book was built by
 the same code from the same inputs; otherwise the gateway builds the book from the stored contacts.  A cached book
-contains contacts, so it is deleted when its account is removed.
+contains contacts, so the gateway deletes the book when its account is removed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ log = Logger()
 
 FOLDER = "images"
 _ENDING = ".image"
-# A file with this ending is being written, and is renamed when it is complete.
+# A file with this ending is being written, and is renamed when the file is complete.
 _UNFINISHED = ".new"
 
-# The inputs of an account's book besides contacts: context, account id, sub, address, whether each number has an entry.
+# The inputs of an account's book except contacts: context, account id, sub, address, whether each number has an entry.
 # The book of a file has other inputs of the same types (`ldapgw.sync.book_builder.FileTask`).
 BuildKey = tuple[NamingContext, int, str, str, bool]
 
@@ -209,7 +209,7 @@ class BookCache:
         self.delete(cache_name(account_id, directory=directory) for directory in (False, True))
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete cached books, even while they are being written."""
+        """Delete cached books, even while another thread or process writes the books."""
         for name in names:
             file = self._file(name)
             # Delete the unfinished file first.  Otherwise a thread could complete and rename the unfinished file after
@@ -274,7 +274,7 @@ def _account_id(name: str) -> int | None:
 
 
 def _fingerprint(build_key: BuildKey) -> str:
-    """Return the fingerprint of the inputs of a book besides contacts, and of the code."""
+    """Return the fingerprint of the code and of a book's inputs except contacts."""
     return blake2b(repr((_code(), build_key)).encode(), digest_size=16).hexdigest()
 
 

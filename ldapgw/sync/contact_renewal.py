@@ -43,7 +43,7 @@ class OutdatedContact:
 
     :ivar digest: the digest of the row, or None if unknown.
     :ivar photo_url: the address of the contact's photo; empty if the contact has no photo.
-    :ivar flaws: the flaws that cannot be found again in the stored contact, because only Google's person shows them.
+    :ivar flaws: the flaws that only Google's person shows, and that cannot be found again in the stored contact.
     """
 
     source: Source
@@ -73,7 +73,7 @@ class ContactRenewal(PeriodicService):
 
     :param tenants: the tenants by name; accounts of other tenants are not changed.
     :param read_in_process: calls `read_all_anew` in another process, because the work would delay phones.
-    :param publish: called with an account's id after its contacts have changed; publishes them to phones.
+    :param publish: called with an account's id after its contacts have changed; publishes the changes to phones.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ MAX_SECONDS_WITHOUT_TOKEN = 6 * 3600.0
 # A listing larger than this many octets is buffered in a file.
 MAX_IN_MEMORY = 1 << 20
 
-# After a change of parameters of all accounts, all full syncs take place within this time.
+# After a change of parameters that all accounts share, all full syncs take place within this time.
 MAX_SPREAD_SECONDS = 4 * HOUR
 
 # A source that Google refuses is requested again after this time, because administrators may change the settings.

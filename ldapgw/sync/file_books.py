@@ -33,12 +33,12 @@ from ldapgw.sync.book_cache import BookCache, BuiltBook
 
 log = Logger()
 
-# The seconds between two checks of whether files have changed.
+# The seconds between two checks for changed files.
 CHECK_SECONDS = 2.0
 # The seconds after which a file with a problem is read again, although the file has not changed: the disk may have
 # failed, or the machine may have been short of memory.
 RETRY_SECONDS = 3600.0
-# A file with at least this many octets, some thousand lines, is read in another process.
+# A file with at least this many octets (some thousand lines) is read in another process.
 MIN_PROCESS_OCTETS = 256 << 10
 
 # The ending of the name of the file that an upload has replaced.

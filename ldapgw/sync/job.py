@@ -87,8 +87,9 @@ class Applied:
     :ivar changed: whether the account's contacts have changed.
     :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The end is
         recorded only if nothing has changed and the account is not the directory account.
-    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.  A new access
-        token that only keeps the consent is no such call: it does not show that Google answers calls.
+    :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.  A request
+        for a new access token that only keeps the consent does not count, because such a request does not show that
+        Google answers calls.
     """
 
     changed: bool
@@ -169,7 +170,7 @@ class SyncJob:
     ) -> Applied:
         """Sync an account's own sources, without the directory; see `sync_directory`.
 
-        Sources that a person has switched off are not fetched and stay off, whether they are granted or not.
+        A source that a person has switched off is not fetched and stays off, even if the source is granted.
 
         :param max_loss: the number of contacts that may vanish even if the loss is suspicious.
         :param account_count: the number of synced accounts; full syncs for changed parameters are spread over more time
@@ -374,7 +375,7 @@ class SyncJob:
 
         :param token: the sync token of the last sync; None when a full sync is due.
         :param step: the position of the source in this sync, counted from 1, and the number of sources.
-        :param tokens: the account's tokens for the first call, or None to read them.
+        :param tokens: the account's tokens for the first call, or None to read the tokens.
         """
         authorized = self._authorized(account, tokens)
         fetch = partial(self._fetcher.fetch, quota_user=_quota_user(account))
@@ -452,7 +453,7 @@ class SyncJob:
     async def _exclude_new_labels(
         self, account: Account, fetched: list[FetchedSource], labels: LabelState, stored: StoredState
     ) -> None:
-        """Fetch contacts again if they have an excluded label that was made after the labels were fetched.
+        """Fetch contacts again if the contacts have an excluded label that is newer than the fetched labels.
 
         Otherwise these contacts would be served until the next full sync.
 
@@ -492,7 +493,7 @@ class SyncJob:
     def _authorized(self, account: Account, tokens: Tokens | None = None) -> Authorized:
         """Return a function that makes an account's calls: each call waits for its turn and gets an access token.
 
-        :param tokens: the account's tokens for the first call, or None to read them.
+        :param tokens: the account's tokens for the first call, or None to read the tokens.
         """
         known = [tokens]
         client, pacer = (

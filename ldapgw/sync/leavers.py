@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Finds the people who have left a company, and removes their accounts after the tenant's ``remove_leavers``.
+"""Finds the people who have left a company, and removes their accounts after the time in ``remove_leavers``.
 
 A person who has consented counts as a leaver if Google has ended the access, and the person is missing from the
 tenant's Workspace directory.  This module marks the accounts of such persons.  `ldapgw.sync.workspace`, which reads the
 users of a service account, marks the delegated accounts.  This module removes marked accounts of both kinds.
 
-A mistake must not remove anybody, so an incomplete, old or suspiciously short directory says nothing about anybody.  If
-many accounts are to be removed within a day, no account is removed until an administrator has approved the removal.
+A mistake must not remove anybody, so an incomplete, old or suspiciously short directory does not prove that anybody has
+left.  If many accounts are to be removed within a day, no account is removed until an administrator has approved the
+removal.
 
 `decide` is pure: the service `LeaverService` reads the facts and carries the decision out.
 """
@@ -50,7 +51,7 @@ MAX_REMOVED = 20
 
 @dataclass(frozen=True, slots=True, repr=False)
 class DirectoryListing:
-    """The people of a Workspace directory that was read completely and lately.
+    """The people of a Workspace directory that was recently read as a whole.
 
     :ivar addresses: all e-mail addresses, in lower case.
     :ivar ids: Google's stable keys of the people.
@@ -74,7 +75,7 @@ class DirectoryListing:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Facts:
-    """The knowledge about a tenant's people, from which `decide` decides.
+    """The facts about a tenant's people, from which `decide` decides.
 
     :ivar accounts: all accounts of the tenant.
     :ivar marks: the marks of accounts, by the account's id.
@@ -146,10 +147,10 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
 
 
 def _is_ended(account: Account) -> bool | None:
-    """Return whether Google has ended the access to an account, or None if this is unknown.
+    """Return whether Google has ended the access to an account, or None if the reason is unknown.
 
-    The cause is unknown while the tenant has an alarm.  After a change of the tenant's OAuth client, or without the
-    former service account, the access says nothing about the person.
+    The reason may lie with the tenant while the tenant has an alarm, after a change of the tenant's OAuth client, and
+    without the former service account.  Then the end of the access does not show that the person has left.
     """
     if not account.is_connected or not account.revoked:
         return False

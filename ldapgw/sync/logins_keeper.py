@@ -58,7 +58,7 @@ class LoginsKeeper(PeriodicService):
         super().__init__(clock, CHECK_SECONDS, self._check_age, self._failed, last=lambda: self._work)
 
     def looked(self, at: float) -> None:
-        """Save the accounts and logins that the publisher serves, if they have changed or the snapshot is getting old.
+        """Save the served accounts and logins if an account or a login has changed, or if the snapshot is getting old.
 
         :param at: the time at which the database had these accounts and logins, in seconds since the epoch.
         """
@@ -72,7 +72,7 @@ class LoginsKeeper(PeriodicService):
 
     async def _save(self, read: Callable[[], SavedLogins], at: float, *, is_new: bool) -> None:
         saved: SavedLogins = await self._run_off_thread(read)
-        if is_new and saved == self._saved:  # contacts alone have changed
+        if is_new and saved == self._saved:  # only contacts have changed
             return
         await self._run_off_thread(self._file.write, saved, at)
         self._saved, self._taken_at, self._has_failed = saved, at, False
@@ -104,7 +104,7 @@ class LoginsKeeper(PeriodicService):
 class StaleLimit(Service):
     """The service that ends the use of a snapshot of logins when the snapshot becomes too old.
 
-    If the database was read before, the service does nothing.
+    If the gateway has read the database before that time, the service does nothing.
 
     :param clock: a clock that goes on while the machine sleeps.
     :param seconds: seconds until the snapshot is too old.

@@ -6,7 +6,7 @@ project has a token bucket: calls wait for their turn, calls that a person waits
 syncs of a thousand accounts take as long as the quota requires.  When Google reports that a project's quota is used up,
 the project makes no call until the next minute, when Google counts anew.
 
-Calls to the token endpoint are not paced, because they have no such quota.
+Calls to the token endpoint are not paced, because these calls have no such quota.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CallPacer:
 class ProjectPacer:
     """The turns of one project's calls; each call takes a token from the project's bucket.
 
-    Mutable: the end of a pause, the calls that wait, and the accounts to which Google has lately reported a used-up
+    Mutable: the end of a pause, the calls that wait, and the accounts to which Google has recently reported a used-up
     quota.
     """
 

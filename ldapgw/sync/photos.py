@@ -2,7 +2,7 @@
 """Fetches contacts' photos slowly, after the syncs, so that phones find a new name without waiting for its photo.
 
 A sync stores the address of each photo (`ldapgw.store.photos`).  `PhotoFetcher` looks for photos that are due, fetches
-one photo after another at the pace of the tenant's Google project, and stores and publishes them in batches.
+one photo after another at the pace of the tenant's Google project, and stores and publishes the photos in batches.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _BATCH = 50
 _FIRST_PAUSE, _LONGEST_PAUSE = 60.0, 86400.0
 # Seconds until another attempt for a single photo, doubled each time up to `ldapgw.store.photos.LONGEST_WAIT`.
 _FIRST_RETRY = 3600.0
-# If the process dies while it scales a photo that has failed this many times before, the photo counts as the cause and
-# is given up.
+# If the process that scales a photo dies, and the photo has failed this many times before, the photo counts as the
+# cause, and the gateway gives the photo up.
 _FAILURES_BEFORE_LOSS = 3
 
 
@@ -45,7 +45,7 @@ class PhotoFetcher(PeriodicService):
     :param tenants: the tenants by name; photos are fetched for tenants with `SyncedTenant.photos`.
     :param scale_in_process: calls `scale` in another process, because phones must not wait for decoders, and decoders
         must not read strangers' pictures in the gateway's own process.
-    :param publish: called with an account's id after its photos have changed; publishes them to phones.
+    :param publish: called with an account's id after its photos have changed; publishes the photos to phones.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class PhotoFetcher(PeriodicService):
 
     async def fetch_due(self) -> None:
         """Fetch the photos that are due, until no due photo is left, or Google's image hosts cannot answer."""
-        # A pause that is longer than the longest pause was computed while the clock was ahead.
+        # If the rest of the pause is longer than `_LONGEST_PAUSE`, the clock was ahead when the pause began.  Such a
+        # pause does not count.
         while not 0.0 < self._paused_until - self._clock.seconds() <= _LONGEST_PAUSE:
             tenants = [name for name, tenant in self._tenants.items() if tenant.photos]
             if not tenants or not self._leader.is_leader:
@@ -89,7 +90,7 @@ class PhotoFetcher(PeriodicService):
             try:
                 await self._pacer.of(self._tenants[due_photo.tenant].client.project).turn(is_requested=False)
                 photo = await self._client.fetch(due_photo.url)
-            except BadResponse as error:  # this photo alone has failed
+            except BadResponse as error:  # only this photo has failed
                 await self._postpone(due_photo, error)
                 continue
             except GoogleError as error:

@@ -6,9 +6,9 @@ process.  A converted page is passed on and buffered in encoded form (`FetchedPa
 account is never in memory as a whole.
 
 `ldapgw.sync.apply` writes a plan in one transaction.  A full sync deletes every person that is not listed.  An
-incremental sync changes only listed persons.  A full listing with fewer persons than Google counts is incomplete:
-Google's total is a hint, and the listing may leave out persons who still exist.  Such a listing deletes a person only
-if the previous full listing lacked the person too.
+incremental sync changes only listed persons.  A full listing with fewer persons than Google's total is *incomplete*:
+the listing may lack persons who still exist, or Google's total may be wrong.  So an incomplete listing deletes a person
+only if the previous full listing lacked the person too.
 
 A plan contains indexes into the listing, not persons; the persons are read again when the plan is applied.
 """

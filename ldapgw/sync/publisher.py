@@ -54,8 +54,8 @@ class Publisher:
 
     :ivar version: a number that grows with each change of `saved_logins`.
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
-    :param publish_off_thread: calls a function on yet another thread, so that the directory without a removed or
-        private book does not wait for a build or a merge.
+    :param publish_off_thread: calls a function on a thread other than the thread of `run_off_thread`.  So if a book was
+        removed or made private, the new directory waits for no build and no merge.
     :param on_publish: called after each new snapshot with the logins that are gone or changed.
     :param on_gone: called with the tenant and the sub of accounts that were disconnected or removed, at any gateway,
         unless the whole database was read since.
@@ -249,7 +249,7 @@ class Publisher:
             self._replace_snapshot({})
 
     async def publish_file_books(self) -> None:
-        """Publish the books of files that have changed; before the end of a start, the start publishes these books."""
+        """Publish the books of files that have changed; during a start, leave these books to the start."""
         await self._publish_built()
         async with self._publishing:
             await self._books.free_replaced()

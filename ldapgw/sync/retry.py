@@ -247,7 +247,7 @@ class CircuitBreakers:
         return self._breakers.get(grantor, CircuitBreaker())
 
     def add(self, account: Account, now: float) -> None:
-        """Learn the grantor of an account, and restore what the stored errors of the account say."""
+        """Add an account; restore the circuit breaker and the wait that follow from its stored alarm and error."""
         grantor, alarm, error = Grantor.of(account), account.alarm, account.error
         code = error.code if error is not None and (account.failures or error.code in TENANT_CODES) else ""
         if alarm is not None:
@@ -297,12 +297,12 @@ class CircuitBreakers:
         return untried
 
     def withdraw_trial(self, grantor: Grantor, now: float, untried: CircuitBreaker) -> None:
-        """Undo `begin_trial` after a sync that has made no call to Google, unless another account has ended a trial."""
+        """Undo `begin_trial` if the sync made no call to Google and no other sync has changed the circuit breaker."""
         if self.of(grantor) == untried.begin_trial(now):
             self._breakers[grantor] = untried
 
     def end_trial(self, account: Account, error: Exception | None, now: float, jitter: float) -> bool:
-        """Update the circuit breaker after an account's calls to Google; return whether this closed the circuit."""
+        """Update the circuit breaker after an account's calls; return True if the circuit is no longer open."""
         before = self.of(Grantor.of(account))
         after = self._breakers[Grantor.of(account)] = before.after_outcome(
             error, account.id, now, self._interval, jitter

@@ -39,7 +39,7 @@ from ldapgw.sync.retry import TENANT_CODES, TENANT_ERRORS, CircuitBreakers, Gran
 
 # The longest wait, in seconds, that Google can ask for.
 MAX_WAIT = 86400.0
-# The seconds over which the syncs of accounts that have waited for the same event are spread.
+# If an event ends the waits of several accounts, their syncs begin at random times within this many seconds.
 SPREAD_SECONDS = 60.0
 # The number of accounts that get their timers in one turn of the reactor, which takes a few milliseconds.
 _ACCOUNTS_AT_ONCE = 200
@@ -85,7 +85,7 @@ class _Synced:
 class SyncScheduler(Service):
     """The service that keeps every connected account in sync.
 
-    :param publish: called with an account's id after its contacts have changed; publishes them to phones.
+    :param publish: called with an account's id after its contacts have changed; publishes the changes to phones.
     :param interval: seconds between syncs of an account.
     :param concurrency: the largest number of timed syncs that run at the same time; the same number of requested syncs
         may run beside the timed syncs.
@@ -115,14 +115,15 @@ class SyncScheduler(Service):
         self._interval = interval
         self._random = random
         self._observe = observe
-        # The cursor of the published books (`AccountState`) is no substitute: each sync publishes its account, so that
-        # cursor passes requests and ends of syncs that the scheduler has not read yet.
+        # The scheduler needs a cursor of its own.  Each sync publishes its account, so the cursor of the published
+        # books (`AccountState.cursor`) may already be past requests and ends of syncs that the scheduler has not read.
         self._cursor: Cursor | None = None
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
-        # The accounts that the next refresh reads even if the database reports no change of these accounts.  A sync was
-        # requested during another sync of the account, or a sync has ended and may have recorded nothing.
+        # The accounts that the next refresh reads even if the database reports no change of these accounts.  An account
+        # is in the set if a sync was requested during another sync of the account, or if a sync of the account has
+        # ended, because the sync may have recorded nothing.
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits = CircuitBreakers(leader, interval, self._project)
@@ -152,8 +153,8 @@ class SyncScheduler(Service):
             raise
         if not self.running:
             return
-        # If the cursor has changed meanwhile, `begin_anew` has stopped all syncs, because the lead has changed.  The
-        # cursor then stays as `begin_anew` has set it, so that the next refresh reads everything.
+        # If the cursor has changed meanwhile, `begin_anew` has stopped all syncs, because the lead has changed.  Then
+        # keep the cursor that `begin_anew` has set, so that the next refresh reads everything.
         if self._cursor is cursor:
             self._cursor = found.cursor
         for account_id in list(self._loops) if found.is_whole else ():
@@ -241,7 +242,7 @@ class SyncScheduler(Service):
             loop.run.cancel()
 
     def _turn(self, account_id: int, loop: _Loop) -> None:
-        """Run a sync, whose end starts the wait for the next sync."""
+        """Run a sync; when the sync ends, start the wait for the next sync."""
         loop.next = None
         self._busy.add(account_id)
         loop.run = Deferred()  # marks the sync as running while the coroutine starts
@@ -337,7 +338,7 @@ class SyncScheduler(Service):
                 now, postpone = self._clock.seconds(), partial(sync_state.postpone, reason=ConsentRevoked.code)
                 await self._leader.store.run(postpone, account, now, None, begun_at=now)
                 return None
-            # A person may have requested the sync since it was queued.
+            # A person may have requested the sync since the sync was queued.
             is_requested = is_requested or account.requested_sync is not None
             wait = self._circuits.of(Grantor.of(account)).wait(self._clock.seconds())
             return await (self._sync(begun, loop) if is_requested or not wait else self._postpone(account, wait))
@@ -363,7 +364,7 @@ class SyncScheduler(Service):
         return wait
 
     async def _sync(self, begun: BegunSync, loop: _Loop) -> _Synced:
-        """Sync an account and, if it is the directory account, the directory; update the tenant's circuit breaker."""
+        """Sync an account, and the directory if the account is the directory account; update the circuit breaker."""
         account, now, grantor = begun.account, self._clock.seconds(), Grantor.of(begun.account)
         self._require_loop(account, loop)
         end = SyncEnd(now, retry.after_success(self._interval, self._random()))
@@ -426,7 +427,8 @@ class SyncScheduler(Service):
         account = begun.account
         try:
             circuit = self._circuits.of(Grantor.of(account))
-            # While the circuit is open, `_conclude` records the end, if the sync has called Google.
+            # While the circuit is open, the transaction of the result does not record the end of the sync.  `_conclude`
+            # records the end later, but only if the sync has called Google.
             end_now = None if circuit.is_open else end
             sync = partial(self._job.sync, max_loss=account.max_loss("book"), account_count=len(self._loops))
             return None, await sync(begun, full=full, end=end_now, tries_client=circuit.code == ClientRejected.code)

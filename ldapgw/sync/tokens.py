@@ -61,7 +61,7 @@ class AccessTokenProvider:
     ) -> T:
         """Make a call with a valid access token, and once more with a new token when Google rejects the first token.
 
-        :param tokens: the account's tokens if they were read just now, or None to read them.
+        :param tokens: the account's tokens if the caller has just read the tokens, or None to read the tokens.
         :raises GoogleError: the error of the call or of the token endpoint.
         """
         await self._check_client(account, client)
@@ -108,7 +108,7 @@ class AccessTokenProvider:
         return tokens
 
     async def _refresh(self, account: Account, client: Client, tokens: Tokens) -> str:
-        """Get a new access token, and store it before its first use."""
+        """Get a new access token, and store the token before its first use."""
         if account.uses_delegation:
             return await self._get_delegated(account)
         try:

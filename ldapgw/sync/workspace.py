@@ -66,7 +66,7 @@ log = Logger()
 
 
 class _ShortList(BadResponse):
-    """Raised when a list of users lacks most of the known users, which is more likely a fault than the truth."""
+    """Raised when a list of users lacks most of the known users, because such a list is probably wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class _Selection:
     """The users whose contacts a service account may read, by a delegation's settings.
 
     :param allowed: see `DelegatedTenant`.  Several companies may have delegated their users to one service account;
-        because of these rules, the gateway reads for each tenant only the users of the tenant's own company.
+        with `allowed`, the gateway reads for each tenant only the users of the tenant's own company.
     """
 
     def __init__(self, settings: DelegationSettings, allowed: Iterable[str]) -> None:
@@ -162,8 +162,8 @@ def select_users(
 class DelegatedTokens:
     """The access tokens of users who have not consented.
 
-    Google knows the user of a token only by the user's address, and an address may pass to another user.  So the
-    directory is asked for the present address of the user's id first; otherwise a successor's contacts could get into
+    Google knows the user of a token only by the user's address, and an address may pass to another user.  So `get`
+    first asks the directory for the present address of the user's id.  Otherwise a successor's contacts could get into
     the book of a predecessor.
 
     Mutable: the administrators' tokens, which are used until they expire.

@@ -417,7 +417,7 @@ async def disconnect_account(
     if with_phones is None:
         dependencies.disconnected()
     else:
-        # The cleaner of the copies does not find a removed account in the database.
+        # `CopyCleaner` reads only disconnected accounts from the database, so this call names the removed account.
         dependencies.removed([account.identity])
     outcome = RevocationOutcome.REVOKED if pending_id is None else RevocationOutcome.PENDING
     try:

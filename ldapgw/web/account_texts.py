@@ -89,7 +89,7 @@ SOURCE_LABELS = _TEXTS.sources
 
 @dataclass(frozen=True, slots=True)
 class SharingOption:
-    """A way to share a book, explained by the screens of a colleague's phone.
+    """A way to share a book, explained with drawings of a colleague's phone.
 
     :ivar shows_caller: whether the phone shows the name of a calling contact, rather than only the number.
     :ivar is_searchable: whether the phone's search finds the contacts.

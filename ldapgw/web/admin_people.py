@@ -446,7 +446,7 @@ def _row(
 ) -> PersonRow:
     """Return the row of an account.
 
-    :param is_held: whether removals of the tenant wait for an administrator.
+    :param is_held: whether the removal of the tenant's leavers waits for an administrator.
     """
     if leaver is not None:  # a person who has left cannot fix a problem
         delay = tenant.remove_leavers

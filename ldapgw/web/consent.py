@@ -187,7 +187,7 @@ class AuthorizationCodeFlow:
         )
         choose = "choose" in request.query
         select_account = ["select_account"] if purpose == ADD or choose else []
-        # A consent screen that switches a source on shows only the new scope, unless the screen is forced.
+        # If a person switches a source on, Google shows only the new scope, unless the URL has the prompt "consent".
         is_screen_forced = purpose in (CONNECT, ADD) or purpose.startswith(f"{_SWITCH_ON_AGAIN}:")
         url = authorization_url(
             self._dependencies.endpoints,

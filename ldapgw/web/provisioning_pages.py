@@ -504,8 +504,8 @@ class StepReports:
 
         A report says that all steps worked, or what a menu on the phone is called.
 
-        ``outcome`` is ``worked`` or ``menu``; a report of the kind ``menu`` has ``step`` and ``menu``.  Every report
-        may have ``model`` and ``version``.
+        ``outcome`` is ``worked`` or ``menu``.  If ``outcome`` is ``menu``, the form also has the number of the step
+        (``step``) and the name of the menu on the phone (``menu``).  Every form may have ``model`` and ``version``.
         """
         vendor = all_vendors().get(visit.form.get("vendor", ""))
         outcome = visit.form.get("outcome", "")

@@ -117,8 +117,8 @@ async def test_a_host_name_that_has_no_address(gateway: Gateway, tmp_path: Path)
     assert code == 0
     assert line.startswith(f"! {gateway.file}: web.public_url: this machine finds no address of phonebook.invalid (")
     assert line.endswith(
-        "; enter the name in the DNS server that the phones ask, with the gateway's address; for a test from this "
-        "machine alone, add the line 127.0.0.1 phonebook.invalid to /etc/hosts"
+        "; enter the name in the DNS server that the phones ask, with the gateway's address; for a test from only "
+        "this machine, add the line 127.0.0.1 phonebook.invalid to /etc/hosts"
     )
     assert f"✓ {CLIENT}: Google knows it" in out.decode()
 

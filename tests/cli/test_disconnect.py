@@ -187,5 +187,5 @@ def test_the_tenant_narrows_the_search(gateway: Gateway, tenant: str) -> None:
     gateway.write(HEAD + ACME + ACME.replace("acme", "beta"))
     assert (
         gateway.refused("disconnect", ALICE, "--yes", "--tenant", tenant)
-        == f'there is no account {ALICE} in tenant "{tenant}": people connect on the page first\n'
+        == f'there is no account {ALICE} in tenant "{tenant}": connect the account on the page first\n'
     )

@@ -89,7 +89,7 @@ def test_csv_of_a_tenant(books: Gateway) -> None:
         ("--tenant gamma --format csv", '{file}: there is no tenant "gamma"; there are: acme, beta'),
         (
             "--tenant acme --account x@acme.example --format csv",
-            'there is no account x@acme.example in tenant "acme": people connect on the page first',
+            'there is no account x@acme.example in tenant "acme": connect the account on the page first',
         ),
         (
             "--tenant acme --account bob@acme.example --format csv",

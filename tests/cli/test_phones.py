@@ -333,7 +333,7 @@ def test_rename_and_move(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + BETA)
     gateway.connect("eve@beta.example", "beta")
     assert gateway.refused("phones", "move", "lobby", "--account", "eve@beta.example") == (
-        'there is no account eve@beta.example in tenant "acme": people connect on the page first\n'
+        'there is no account eve@beta.example in tenant "acme": connect the account on the page first\n'
     )
 
 
@@ -485,7 +485,7 @@ def test_an_account_of_another_tenant_is_none(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + BETA)
     gateway.connect("alice@acme.example", "acme")
     lines = gateway.refused("phones", "add", "desk1", "--tenant", "beta", "--account", "alice@acme.example")
-    assert lines == 'there is no account alice@acme.example in tenant "beta": people connect on the page first\n'
+    assert lines == 'there is no account alice@acme.example in tenant "beta": connect the account on the page first\n'
     assert stored(gateway) == {}
 
 
@@ -729,5 +729,5 @@ def test_an_output_that_does_not_hold_is_reported() -> None:
         print_then_commit(database, change, shown.append)
     assert (shown, str(refused.value)) == (
         ["the login of desk1"],
-        "nothing was changed, so the output above does not hold: desk1: there is such a phone already",
+        "nothing was changed, so ignore the output above: desk1: there is such a phone already",
     )

@@ -99,8 +99,8 @@ def one_file(name: str, shown: Any) -> str:
     [
         (["--open", "61m"], 2, "Invalid value for '--open'"),
         (["--open", "15m", "--close"], 2, "Choose one of --open, --close and --new-address."),
-        (["desk1"], 2, "Give the names of phones, and --plain-http, only with --open."),
-        (["--plain-http"], 2, "Give the names of phones, and --plain-http, only with --open."),
+        (["desk1"], 2, "The names of phones and --plain-http are allowed only with --open."),
+        (["--plain-http"], 2, "The names of phones and --plain-http are allowed only with --open."),
         (["--open", "15m", "desk9"], 1, "there is no phone named desk9"),
         (["--open", "15m", "--tenant", "nowhere"], 1, 'there is no tenant "nowhere"'),
     ],

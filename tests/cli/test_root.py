@@ -134,10 +134,13 @@ def test_a_broken_configuration_is_a_line_a_problem(gateway: Gateway, arguments:
         (["accounts", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (
             ["share", "eve@acme.example", "shared"],
-            "there is no account eve@acme.example: people connect on the page first",
+            "there is no account eve@acme.example: connect the account on the page first",
         ),
-        (["disconnect", "eve@acme.example"], "there is no account eve@acme.example: people connect on the page first"),
-        (["sync", "eve@acme.example"], "there is no account eve@acme.example: people connect on the page first"),
+        (
+            ["disconnect", "eve@acme.example"],
+            "there is no account eve@acme.example: connect the account on the page first",
+        ),
+        (["sync", "eve@acme.example"], "there is no account eve@acme.example: connect the account on the page first"),
         (["sync", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["phones", "list", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
         (["phones", "add", "desk1", "--tenant", "gamma"], '{file}: there is no tenant "gamma"; there are: acme'),
@@ -241,8 +244,7 @@ def test_pasting_another_text_is_one_line(gateway: Gateway, pasted: bytes) -> No
     """The line shows the beginning of the right text."""
     code, told = gateway.ask(pasted, "connect", "--paste")
     expected = (
-        "ldapgw: this is not the right address: paste the address that begins with "
-        "http://localhost:8085/oauth/callback?"
+        "ldapgw: this is not the right address: paste the address that begins with http://localhost:8085/oauth/callback"
     )
     assert (code, told.splitlines()[-1]) == (1, expected)
 

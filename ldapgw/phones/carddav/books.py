@@ -215,7 +215,7 @@ class BookChanges(NamedTuple):
 
 
 def sync_token(version: str) -> str:
-    """Return the sync token of a version, a URI."""
+    """Return the sync token for a version of a book; a sync token is a URI (RFC 6578)."""
     return _URI_SCHEME + version
 
 

@@ -97,7 +97,7 @@ class SetupStep:
 
     :ivar number: the number of the step, counted from 1.
     :ivar message: the step's text, to be translated, with marks around names (`ldapgw.phrase`).
-    :ivar is_confirmed: whether a source names the menus of the step.
+    :ivar is_confirmed: whether a document (`VendorDocument.steps`) names the menus of the step.
     """
 
     number: int
@@ -118,7 +118,8 @@ class SetupStep:
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value to enter by hand, with a label: either the label on the phone's web page, or a label of ldapgw.
 
-    :ivar value: the value; in a field of `Vendor`, a template with the variables of the file's template.
+    :ivar value: the value.  In `Vendor`, the value is a template with the same variables as the template of the
+        settings file.
     :ivar is_choice: true if the value is one of several choices on the phone; the value is then in ldapgw's words, and
         translated.
     :ivar unless_per_number: true if the field does not apply to a phone that gets one entry per number.

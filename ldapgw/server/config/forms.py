@@ -468,7 +468,7 @@ class FileSharing(Text):
 
 
 class BookName(Text):
-    """The name of a book in ``book_order``: the book of an account, a file, the Workspace directory or the reader."""
+    """The name of a book in ``book_order``; the name "own" stands for the books of the phone's own accounts."""
 
     expected: ClassVar[str] = 'an account\'s e-mail address, the name of a [[tenant.file]], "directory" or "own"'
     pattern: ClassVar[re.Pattern[str]] = re.compile(rf"{Mail.pattern.pattern}|directory|own|{FileName.pattern.pattern}")

@@ -107,7 +107,7 @@ def keep(config: Config) -> int:
 
 
 def hand_over(kept: int, environment: MutableMapping[str, str]) -> None:
-    """Pass the file that `keep` wrote to the program that is executed next, through the program's environment."""
+    """Pass the descriptor that `keep` returned, in the environment, to the program that this process executes next."""
     os.set_inheritable(kept, True)  # noqa: FBT003 - the standard library's
     environment[_KEPT] = str(kept)
 
