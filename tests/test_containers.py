@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -33,7 +34,7 @@ from tests.support.base_image import NAME
 from tests.support.checkout import ROOT
 from tests.support.program import run
 from tests.support.released import VERSION, released
-from tests.support.site.running import PATIENCE, free_ports, listens, running_program
+from tests.support.site.running import PATIENCE, free_ports, listens, running_program, wait_until
 
 pytestmark = pytest.mark.long  # validators of the field, and an image
 
@@ -101,6 +102,10 @@ def answering(status: int) -> Iterator[tuple[int, list[str]]]:
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_error(status)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def log_message(self, *_arguments: object) -> None:
             """Nothing is printed."""
@@ -369,36 +374,40 @@ def test_a_browser_stays_at_one_gateway_of_the_compose_file(tmp_path: Path) -> N
     """
     caddy_port, haproxy_port = free_ports(2)
     with answering(200) as (first, asked), answering(200) as (second, asked_second):
-        places = {"haproxy:8080": haproxy_port, "gateway-2:8080": second, "gateway:8080": first}
+        places = {"172.31.38.2:8080": haproxy_port, "gateway-2:8080": second, "gateway:8080": first}
         proxy, caddy = ((ROOT / "etc/container" / name).read_text() for name in ("haproxy.cfg", "Caddyfile"))
         for name, port in places.items():
             proxy, caddy = (text.replace(name, f"127.0.0.1:{port}") for text in (proxy, caddy))
         proxy = re.sub(r"(?s)^listen ldap\n.*(?=^listen page)", "", proxy, flags=re.MULTILINE)
         proxy = proxy.replace("bind :8080", f"bind 127.0.0.1:{haproxy_port}").replace("check port 8080", "check")
-        proxy = proxy.replace("maxconn 20000", "maxconn 100")
+        proxy = proxy.replace("maxconn 20000", "maxconn 100").replace("src 172.31.38.3", "src 127.0.0.1")
         (tmp_path / "haproxy.cfg").write_text(proxy)
         (tmp_path / "Caddyfile").write_text(f"{{\n\tadmin off\n}}\n{caddy}")
         page = f"http://127.0.0.1:{caddy_port}"
         homes = {"PAGE_HOST": page, "HOME": str(tmp_path)}
         told = ("run", "--adapter", "caddyfile", "--config", "Caddyfile")
         with running_program("caddy", told, tmp_path, lambda: listens(caddy_port), env=os.environ | homes):
+            wait_until(lambda: post(page, "/first") == (200, ""), "Caddy sends the page to the first gateway")
             with running_program("haproxy", ("-db", "-f", "haproxy.cfg"), tmp_path, lambda: listens(haproxy_port)):
-                cookies = sorted(str(cookie_of(f"{page}/new")) for _ in range(4))
-                assert cookies == ["GATEWAY=gateway"] * 2 + ["GATEWAY=gateway-2"] * 2
+                wait_until(lambda: "GATEWAY" in post(page, "/first")[1], "Caddy sends the page to HAProxy")
+                cookies = sorted(post(page, "/new") for _ in range(4))
+                assert cookies == [(200, "GATEWAY=gateway")] * 2 + [(200, "GATEWAY=gateway-2")] * 2
                 assert (asked.count("/new"), asked_second.count("/new")) == (2, 2)
-                for _ in range(4):
-                    assert cookie_of(f"{page}/again", "GATEWAY=gateway-2") is None
+                assert [post(page, "/again", "GATEWAY=gateway-2") for _ in range(4)] == [(200, "")] * 4
                 assert (asked.count("/again"), asked_second.count("/again")) == (0, 4)
-            assert cookie_of(f"{page}/alone", "GATEWAY=gateway-2") is None
-            assert (asked.count("/alone"), asked_second.count("/alone")) == (1, 0)
+            wait_until(lambda: post(page, "/end", "GATEWAY=gateway-2") == (200, ""), "the first gateway answers")
+            assert [post(page, "/alone", "GATEWAY=gateway-2") for _ in range(4)] == [(200, "")] * 4
+            assert (asked.count("/alone"), asked_second.count("/alone")) == (4, 0)
 
 
-def cookie_of(url: str, cookie: str = "") -> str | None:
-    """Request a page with a cookie, and return the cookie that the answer sets, without the cookie's attributes."""
-    with urlopen(Request(url, headers={"Cookie": cookie} if cookie else {}), timeout=PATIENCE) as answer:
-        assert answer.status == 200
-        told: str | None = answer.headers["Set-Cookie"]
-    return told and told.partition(";")[0]
+def post(page: str, path: str, cookie: str = "") -> tuple[int, str]:
+    """Send a form with a cookie; return the status, and the cookie that the answer sets, without its attributes."""
+    request = Request(page + path, data=b"name=kitchen", headers={"Cookie": cookie} if cookie else {})
+    try:
+        with urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, str(answer.headers["Set-Cookie"] or "").partition(";")[0]
+    except HTTPError as error:
+        return error.code, ""
 
 
 # --- The image --------------------------------------------------------------------------------------------------------
