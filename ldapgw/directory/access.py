@@ -124,7 +124,7 @@ class TenantViewer(NamedTuple):
         return BookAccess(sharing.value)
 
     def access_to_rest(self, book: Book) -> BookAccess:
-        """Return the access that hides a book of another owner, or some of its contacts, from the viewer.
+        """Return the access to the contacts that the viewer does not see in a book of another owner.
 
         If the viewer sees nothing of the book, the result is the access to the book.  If the viewer sees only the
         contacts with the shared label, the result is `BookAccess.PRIVATE`, because all other contacts are private.

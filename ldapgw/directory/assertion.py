@@ -31,10 +31,10 @@ TextPredicate = Callable[[str], bool]
 
 # A set of strings: a search text has to contain at least one of these strings.  An index looks up two special kinds of
 # strings, each of which begins with a control character.  A string that begins with `NUMBER_END` is the tail of a
-# number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text on
-# the keys has to contain these digits (`name_folding.on_keys`).  An index has keypad digits for the beginning of each
-# word, and for all parts of a word in a script other than Latin.  The middle and the end of a Latin word are looked up
-# by the letters for which the digits can stand (`_required_on_keys`).
+# number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text has
+# to contain these digits once its letters are replaced by keypad digits (`name_folding.on_keys`).  An index has keypad
+# digits for the beginning of each word, and for all parts of a word in a script other than Latin.  The middle and the
+# end of a Latin word are looked up by the letters for which the digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -352,7 +352,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     def test(search_text: str) -> bool:
         if not contains_all(search_text, words):
             return False
-        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly all texts have one value
+        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # true of nearly all entries
             return all([group.is_in_a_line(search_text) for group in alike])  # noqa: C419  a list is faster
         if not of_a_line:
             of_a_line.append(_Words(words))
@@ -678,5 +678,5 @@ def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tupl
 
 
 ANY_VALUE: Final = Assertion(lambda _search_text: True)
-# The only required set of `NO_VALUE` has no strings, so an index finds no entries.
+# `NO_VALUE` requires a string of an empty set, so an index finds no entries.
 NO_VALUE: Final = Assertion(lambda _search_text: False, ((),))

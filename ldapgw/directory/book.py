@@ -241,9 +241,10 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent object of the entries in `segments` if this object equals `parent`, or else `parent`.
+    """Return the object for the parent of new and changed entries.
 
-    New and changed entries get the returned object, because one parent object for all entries saves memory.
+    If the entries in `segments` already have an equal parent, the result is their object, because one parent object for
+    all entries saves memory.  Otherwise the result is `parent`.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)

@@ -419,7 +419,7 @@ _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker.  Two entries of one name share a tiebreaker once in 2.8 * 10**14
-# times.  In a book that precedes all other books, the position of the book replaces the first three digits.
+# times.  If `NamingContext.book_order` names the contact's book, the book's position replaces the first three digits.
 TIEBREAKER_LENGTH: Final = 12
 
 

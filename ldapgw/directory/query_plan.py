@@ -34,8 +34,8 @@ _FAR_MORE: Final = 8
 # only the documents below a bound is faster.
 _FEW: Final = 512
 
-# `_first` returns None if the postings have `_MAX_RANGES` or more ranges.  Finding the documents below a bound in 1000
-# ranges would take some 0.3 ms of a slice of work.
+# `_first` returns None if the postings have `_MAX_RANGES` or more ranges.  For 1000 ranges, `_first` would need some
+# 0.3 ms to find the documents below a bound.
 _MAX_RANGES: Final = 1000
 
 # The maximum number of postings of several prefixes that are read in one slice of work.  The reading takes some 3 ms.

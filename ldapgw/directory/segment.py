@@ -83,7 +83,7 @@ class _SelectionMessages:
     """The messages of one attribute selection.
 
     :ivar messages: the message of each document; empty if nobody has requested the entry.
-    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` also in a BER length.
+    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` in a BER length, besides the messageID.
     """
 
     __slots__ = ("messages", "odd")

@@ -69,7 +69,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
         return _several_query(group, kind, required)
-    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string and take this shortcut
+    if group == "D" and len(required[0]) == 1:  # nearly all queries for a number take this shortcut
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
 

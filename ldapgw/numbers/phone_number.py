@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The format ``typed`` shows the typed text of a number only if all rules of the number are in this set.
+# The format ``typed`` shows the typed text of a number only if the text was read by no other rules.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
@@ -190,8 +190,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
         # The digits "*01203000000" seem to begin with the service code "*01".  But a phone also sends these digits for
-        # the stored text "*0120e000000", whose letter e is on the key 3.  The stored text has no service code.  So a
-        # reading without a service code is added.
+        # the stored text "*0120e000000", whose letter e is on the key 3.  This text was stored as a number without a
+        # service code.  So a reading without a service code is added.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.
@@ -209,7 +209,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         ):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # `parse` has already given the first result of `strip_international_prefix`.
+            # The first result of `strip_international_prefix` is left out, because `parse` has already used it.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -296,12 +296,12 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
-    internal, and belongs to the region in which both numbers were parsed.  The number is the same as another number in
-    these cases:
+    internal, and belongs to the region in which both numbers were parsed.  If one or both numbers have no country, the
+    numbers are the same in these cases:
 
-    * both numbers have equal digits, or an E.164 form in common (`Number.others`);
+    * both numbers have equal digits, or a possible E.164 form in common (`Number.others`);
     * the longer number ends in the shorter number, which has at least seven digits;
-    * the number without a country ends in the E.164 form of the other number.
+    * a number without a country ends in the E.164 form of a number with a country.
 
     In the second case, a number with a country is compared in its national form.
     """

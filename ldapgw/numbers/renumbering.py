@@ -153,7 +153,10 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return one text for the former and the present form of a number if both forms connect; else return `number`."""
+    """Return a key that is the same for the former and the present form of a number if both forms connect.
+
+    The key of all other numbers is the number itself.
+    """
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

@@ -331,11 +331,12 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Complete `number` by the beginning of the number `before`; return None if the result is an unlikely number.
+        """Complete a number by the beginning of the preceding number; return None if the result is an unlikely number.
 
-        People write the common beginning of two numbers only once.
+        People write the common beginning of two numbers only once.  The digits of the number replace the last digits of
+        the preceding number, or follow its area code.
 
-        The digits of `number` replace the last digits of `before`, or follow the area code of `before`.
+        :param before: the preceding number.
         """
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
