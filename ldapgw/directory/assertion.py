@@ -50,7 +50,7 @@ class Assertion:
         range is None if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
     :ivar anywhere: true if the search text of a single value passes whenever the text contains a string of each
-        required set, in any order and in any line.
+        set in `required`, in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")

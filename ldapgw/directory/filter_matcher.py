@@ -554,7 +554,7 @@ class _CombinedTemplate:
         )
 
 
-# The kinds of parts of a template: a filter without the value, terms that assert the value, and a combination of parts.
+# A part of a template: a filter without the value, terms that assert the value, or a combination of parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 

@@ -52,7 +52,7 @@ VALUE_LENGTH: Final = 12
 
 _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
-# The maximum number of letters in a prefix: the beginning of a word or value that an index finds directly.
+# The maximum number of letters in a prefix (see the module's docstring).
 MAX_PREFIX: Final = 3
 # The bits that an index stores for each prefix of a document.  A bit of `WORD_BITS` says that a word of the attribute
 # begins with the letters of the prefix.  A bit of `VALUE_BITS` says that a value of the attribute begins with these

@@ -291,7 +291,7 @@ def _read(text: str, *, stored: bool) -> _Variants:
 
 def _read_script(text: str, *, stored: bool) -> _Variants:
     """Return the variants of a text in which the transliteration of a letter depends on its neighbours."""
-    # The normalized text is cut too, because one character can stand for a whole phrase (U+FDFA for 18 letters).
+    # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the text is cut again.
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE)).translate(_SHAPED)

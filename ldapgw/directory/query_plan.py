@@ -22,8 +22,8 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY: Final = attrgetter("sort_key")
 
-# If a query finds more than 1/`_MAX_PART` of all documents, all documents are tested in order.  The query would find
-# the first matches no faster.
+# If a query finds more than 1/`_MAX_PART` of all documents, all documents are tested in order, because the query would
+# not find the first matches faster.
 _MAX_PART: Final = 3
 
 # An AND leaves out each condition with more than `_FAR_MORE` times as many postings as the condition with the fewest
@@ -242,7 +242,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
 
 
 def _prefixes_of(query: Query) -> list[PrefixQuery]:
-    """Return the prefixes of an OR; empty if the query is no OR, or if the OR has other queries too."""
+    """Return the queries of an OR that consists of prefix queries; empty for any other query."""
     if not isinstance(query, OrQuery):
         return []
     prefixes = [each for each in query.queries if isinstance(each, PrefixQuery)]

@@ -325,7 +325,7 @@ def _digits_query(string: str) -> Query:
         prefix = "Db" + form[:NUMBER_PREFIX]
         if len(form) < NUMBER_PREFIX:
             return TermRange(prefix, prefix + HIGHEST)
-        # Only the digits behind the prefix distinguish the numbers of a company, which all have the same prefix.
+        # All numbers of a company begin with the same characters, so the digits behind `prefix` have to be looked up.
         suffix = form[NUMBER_PREFIX - TRIGRAM + 1 :]
         return query_plan.all_of([prefix, _trigrams_query("Dt", suffix)]) if len(form) > NUMBER_PREFIX else prefix
     return _trigrams_query("Dt", form)

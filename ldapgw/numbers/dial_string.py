@@ -93,7 +93,7 @@ def clean(text: str) -> str:
     """Return a text in NFKC without invisible characters; digits of all scripts become ASCII digits."""
     text = text[:LONGEST_TYPED]
     if not (text.isascii() and text.isprintable()):
-        # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the result has to be cut too.
+        # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the text is cut again.
         folded = unicodedata.normalize("NFKC", text)[:LONGEST_TYPED]
         text = "".join(_visible(char) for char in folded)
     return " ".join(text.split())

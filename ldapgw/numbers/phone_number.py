@@ -24,8 +24,8 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# A requested prefix with at least this many digits may be the beginning of an international number whose "+" is
-# missing.
+# If the requested beginning of a number has at least this many digits, the number may be an international number whose
+# "+" is missing.
 _SHORTEST_WITH_COUNTRY: Final = 10
 
 # The minimum number of digits of a local number: a number with fewer digits is internal, even if the area code of the
@@ -158,7 +158,7 @@ def parse(text: str, region: str) -> Number | None:
 
 
 def other_forms(e164: str) -> tuple[str, ...]:
-    """Return other E.164 forms of a number in E.164; networks may signal the number in these forms."""
+    """Return the further E.164 forms in which networks may signal a number that is given in E.164."""
     forms = renumbering.other_forms(e164)
     for country in WITH_ZERO:
         if e164.startswith(f"+{country}0"):
@@ -240,7 +240,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area without the area code, as people in the area store the number; None for others."""
+    """Return a number of the area without the area code, as people there store the number; None outside the area."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
@@ -523,7 +523,7 @@ def _with_country_code(digits: str, region: str) -> list[str]:
     plan = numbering_plan.dialling(region)
     found = ["+" + number for number in plan.strip_international_prefix(digits)]
     if plan.country and digits.startswith(f"00{plan.country}"):
-        found.append("+" + digits[2:])  # as in `_is_public`
+        found.append("+" + digits[2:])  # nobody dials a carrier's code in front of the region's own country code
     if found:
         return found
     if digits[:1].isdigit() and digits[0] != "0":

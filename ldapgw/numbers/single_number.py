@@ -54,7 +54,7 @@ _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number, in E.164, that a text may mean, and the rule by which the text was read (None for no rule)."""
+    """A number, in E.164, that a text may mean, and the rule that changed the number (None for no rule)."""
 
     e164: str
     rule: Rule | None = None

@@ -73,10 +73,9 @@ _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", r
 # A punctuation mark or "Fax", and then a hyphen, as in "030 55501-0, -12".  In the example, "12" replaces the "0" of
 # the preceding number.
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# Characters and words in front of an ending, as in "030 5550171, 72".  The ending replaces the last digits of the
-# preceding number.
+# Characters and words in front of digits that replace the last digits of the preceding number ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# The digits behind a hyphen at the end of a number; the next number of the field may have other digits in this place.
+# The digits behind a hyphen at the end of a number.  The next number of the field may replace these digits.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # Two patterns for item numbers ("1.", "1)"): in front of the first number of a list, and in front of any number of the
 # list.
