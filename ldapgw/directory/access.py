@@ -200,8 +200,8 @@ class ReplicaAccess(NamedTuple):
 
     :ivar private: true if the replica holds all books; false if the replica holds only the books that are shared with
         everybody.
-    :ivar extra_values: whether entries also have the numbers in other formats, and the folded names, for a server that
-        compares values literally.
+    :ivar extra_values: whether entries have further values for a server that compares values literally: the numbers in
+        formats other than the tenant's format, and the folded names.
     """
 
     tenant: str

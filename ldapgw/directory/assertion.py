@@ -94,7 +94,7 @@ _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
 # The attributes that hold names.  Only a name may be typed as digits on the telephone keypad.  In a name, a part of a
-# word counts as a word too, such as "Luc" in "Jean-Luc".
+# word counts as a word, such as "Luc" in "Jean-Luc".
 _NAMES: Final = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
 _COMPARISONS: Final = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
@@ -291,7 +291,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 def _same_text(kind: AttributeType, text: str) -> Assertion:
     """Return the assertion that one value equals a text.
 
-    If the text has two to `MAX_WORDS` words, a value with the same words in another order matches too.
+    If the text has two to `MAX_WORDS` words, a value with the same words matches in any order of the words.
     """
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
@@ -319,7 +319,7 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
     """Return the assertion that one value has all words of a text.
 
-    In a name, parts of a word count as words too.  For example, the text "k-h" matches a single word that begins with
+    In a name, parts of a word count as words.  For example, the text "k-h" matches a single word that begins with
     "k-h" or "kh".  The text also matches a name with one word that begins with "k" and another word that begins with
     "h".
     """

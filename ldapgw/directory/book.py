@@ -243,8 +243,8 @@ def update_book(
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
     """Return the object for the parent of new and changed entries.
 
-    If the entries in `segments` already have an equal parent, the result is their object, because one parent object for
-    all entries saves memory.  Otherwise the result is `parent`.
+    If the entries in `segments` have a parent that equals `parent`, the result is the parent of these entries, because
+    one parent object for all entries saves memory.  Otherwise the result is `parent`.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)

@@ -241,7 +241,7 @@ class _Indexer:
             self._builder.add(found)
 
     def _add_words(self, bits: Mapping[str, int]) -> None:
-        """Add words as prefixes and as terms; add words of names and organizations also in keypad digits.
+        """Add words as prefixes and as terms; for words of names and organizations, add terms in keypad digits, too.
 
         :param bits: for each word, the bits of the attributes that contain the word (`WORD_BITS`, `VALUE_BITS`,
             `_OTHER_BIT`).

@@ -300,8 +300,8 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     if stored and _SPELT_LETTER.search(shaped):
         spelt_out = "".join(_SPELLINGS.get(char, char) for char in shaped)
         spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
-    # Nearly all Latin letters without accents come before U+0370.  A text with a later character has letters of another
-    # script, so people may also type the text in the other script.
+    # Nearly all Latin letters without accents come before U+0370.  A text with a later character has letters of a
+    # script other than Latin, so people may type the text in its own script or in Latin letters.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
         # For the keypad, a further variant keeps letters that folding replaces by a letter on another key.  For
@@ -313,7 +313,7 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
 
 
 def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return the Latin variants, also with ae, oe, ue and aa reduced to one letter.
+    """Return the Latin variants, and the same variants with ae, oe, ue and aa reduced to one letter.
 
     Transliterated text is not reduced, because its "ue" never stands for an umlaut.
     """
@@ -323,7 +323,7 @@ def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return a text and, if the text has ae, oe, ue or aa, also the same text with one letter in place of each pair."""
+    """Return a text and, if the text has ae, oe, ue or aa, the same text with one letter in place of each pair."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")

@@ -359,7 +359,7 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
     """Return the start and the end of the documents whose names lie in a range.
 
     A range may have names with letters and names without letters, which are sorted last.  The result then also includes
-    all documents in between.
+    all documents between these two groups.
     """
     start = _first_from(entries, query.low)
     last = _first_from(entries, NO_LETTERS)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The queries by which an index finds candidates for a filter's assertions.
 
-The query of an assertion finds every entry for which the assertion can be true, and may find other entries too.  Only a
-query of `prefix_query` finds no other entries.  `index_terms` explains the terms, prefixes and keys that queries name.
+The query of an assertion finds every entry for which the assertion can be true, and may find entries that do not match.
+Only a query of `prefix_query` finds no such entries.  `index_terms` explains the terms, prefixes and keys that queries
+name.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 
 A field is a text of any form, with several numbers, remarks, extensions, or menus of conferences.  A number may lack
 the "+" in front of the country code, or may have been changed by its country since.  `read` returns each number in the
-form that connects today.  Each number has its other *readings*: further numbers that the text may mean, and by which a
-caller is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can
-explain what is dialled.
+form that connects today.  Each number has its less likely *readings*: the numbers that the text may mean besides the
+returned number, and by which a caller is recognized, too.  Each number has the rules (`Rule`) by which the number was
+read, so that pages can explain what is dialled.
 
 A field is read twice, with and without possible remarks (`ldapgw.numbers.field_text`).  A `_Field` splits a text into
 its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
@@ -54,7 +54,7 @@ _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
 # The commonest gaps, which are nearly always within a number.
 _WITHIN: Final = frozenset((" ", "-", ".", ") "))
-# Characters and words that separate numbers; other gaps, such as a blank, may also be within a number.
+# Characters and words that separate numbers.  Any other gap, such as a blank, may lie within a number.
 _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
@@ -461,7 +461,7 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
 
 
 def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept digits that are too many to dial, so that the other numbers are found; `read` drops these digits."""
+    """Accept a number that is too long to dial, so that the rest of the field is read; `read` drops the number."""
     return number if len(number.digits) > MOST_DIGITS else None
 
 
