@@ -270,9 +270,9 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 
 
 def canonical(text: str) -> Parsed | None:
-    """Parse a number in E.164; return None if its country code is not assigned, or if the result is not unambiguous.
+    """Parse a number in E.164; return None if its country code is not assigned, or if the result is ambiguous.
 
-    A result is unambiguous if parsing the E.164 form of the result gives the same number (`_is_unambiguous`).
+    A result is ambiguous if parsing the E.164 form of the result gives a different number (`_is_unambiguous`).
 
     The function calls `phonenumbers` only if a number is short or may contain a trunk prefix, because the library is
     slow.
@@ -300,7 +300,7 @@ def is_possible(parsed: Parsed) -> bool:
 
 
 def is_valid(parsed: Parsed) -> bool:
-    """Return whether a number lies in a range that its country has assigned; the library's check is slower."""
+    """Return whether a number lies in a range that its country has assigned; faster than the library's check."""
     return _assigned(parsed.country_code or 0).fullmatch(phonenumbers.national_significant_number(parsed)) is not None
 
 

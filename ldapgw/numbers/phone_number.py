@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The format ``typed`` shows the typed text of a number only if the text was read by no other rules.
+# The format ``typed`` shows the typed text of a number only if the text was read by no rules besides these rules.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 

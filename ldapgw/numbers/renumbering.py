@@ -113,7 +113,7 @@ _RENUMBERED: Final = (
 
 
 class _OtherForm(NamedTuple):
-    """The former form of a number that is given in its present form, or the present form of a former number.
+    """The present form of a number whose former form is given, or the former form if the present form is given.
 
     :ivar rest: a pattern of the digits that follow the beginning in both forms.
     :ivar beginning: the beginning of the other form.

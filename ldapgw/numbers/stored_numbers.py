@@ -370,14 +370,14 @@ class _Field:
         return None
 
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
-        """Return the number that results if `digits` replace the ending of the number `before`.
+        """Return the number that results if `digits` replace the last digits of the preceding number.
 
-        If `gap` and `before` have a hyphen, the ending is the digits behind the last hyphen of `before`.  Otherwise,
-        the ending has as many digits as `digits`.
+        If a hyphen precedes `digits` and the preceding number has a hyphen, all digits behind the last hyphen of the
+        preceding number are replaced.  Otherwise, as many digits are replaced as there are in `digits`.
 
-        :param gap: the text between the two numbers.
-
-        :returns: the number, or None if the number fits its numbering plan worse than `before`.
+        :param before: the preceding number.
+        :param gap: the text between the preceding number and `digits`.
+        :returns: the number, or None if the number fits its numbering plan worse than the preceding number.
         """
         ending = _ENDING.search(before.typed, max(before.typed.rfind("-"), 0)) if "-" in gap else None
         e164 = before.e164[: -len(ending[1] if ending else digits)] + digits

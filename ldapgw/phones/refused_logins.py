@@ -559,7 +559,7 @@ def _is_known(part: str, words: frozenset[str]) -> bool:
 
 
 def _is_longer_word(word: str, words: frozenset[str]) -> bool:
-    """Return whether a word is a known word of at least four letters, followed by one to three letters: ``deskXX``."""
+    """Return whether a word is a known word of at least four letters with one to three letters added: ``deskXX``."""
     return any(word[:-more] in words for more in range(1, 4) if len(word) - more >= _LONG_WORD)
 
 

@@ -45,7 +45,7 @@ DAY = 86400.0
 # A directory or a list of users that was last read longer ago than this does not show who has left.
 MAX_AGE = 2 * DAY
 # At most this many accounts, and at most a tenth of the tenant's accounts, are removed within a day without approval.
-# One account may always be removed, even if the tenant has fewer than ten accounts.
+# In a tenant with fewer than ten accounts, one account may be removed within a day.
 MAX_REMOVED = 20
 
 
