@@ -457,7 +457,7 @@ async def _try_scopes(
             results.append(CheckResult(CheckStatus.FAILED, step, "is not allowed either"))
         else:
             # Each request has a single scope, so Google answers NOT_AUTHORIZED for each scope that the Workspace does
-            # not allow.  If the Workspace allows another scope, SOME_SCOPES is the more exact reason.
+            # not allow.  If the Workspace allows at least one scope, SOME_SCOPES is the true reason.
             refusal = (
                 DelegationRefusal.SOME_SCOPES
                 if len(refused) < len(scopes)

@@ -322,8 +322,8 @@ def import_phones(
         unable = _phones_that_cannot_connect(lines, site.config)
         for reason, names in unable.items():
             hint(
-                f"! {some(names)} can't connect: {reason}. Change the settings before you add the phones, because a "
-                "password is shown only once."
+                f"! {some(names)} can't connect: {reason}. Change the settings before you add the phones; otherwise "
+                "each of these phones needs a new password later."
             )
         if not (out or zip_file):
             hint(f"No phone was added yet. To add {counted(len(lines), 'phone')}, use --zip FILE or --out DIR.")

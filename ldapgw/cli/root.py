@@ -98,8 +98,9 @@ class Choice(click.Choice[str]):
 def usual_words(args: Sequence[str]) -> list[str]:
     """Return a command line in the form that click expects.
 
-    ``--config FILE`` may come behind the command, the words ``help`` and ``version`` stand for the options,
-    ``help variables`` stands for the command, and ``list`` is optional behind ``accounts`` and ``phones``.
+    ``--config FILE`` may come behind the command.  The words ``help`` and ``version`` stand for the options ``--help``
+    and ``--version``, and ``help variables`` stands for ``variables``.  The word ``list`` is optional behind
+    ``accounts`` and ``phones``.
 
     :param args: the command line without the program's name.
     """

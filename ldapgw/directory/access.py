@@ -124,7 +124,7 @@ class TenantViewer(NamedTuple):
         return BookAccess(sharing.value)
 
     def access_to_rest(self, book: Book) -> BookAccess:
-        """Return the access that hides a book of another owner, or some of its contacts, from the viewer.
+        """Return the access to the contacts that the viewer does not see in a book of another owner.
 
         If the viewer sees nothing of the book, the result is the access to the book.  If the viewer sees only the
         contacts with the shared label, the result is `BookAccess.PRIVATE`, because all other contacts are private.
@@ -200,8 +200,8 @@ class ReplicaAccess(NamedTuple):
 
     :ivar private: true if the replica holds all books; false if the replica holds only the books that are shared with
         everybody.
-    :ivar extra_values: whether entries also have the numbers in other formats, and the folded names, for a server that
-        compares values literally.
+    :ivar extra_values: whether entries have further values for a server that compares values literally: the numbers in
+        formats other than the tenant's format, and the folded names.
     """
 
     tenant: str

@@ -31,10 +31,10 @@ TextPredicate = Callable[[str], bool]
 
 # A set of strings: a search text has to contain at least one of these strings.  An index looks up two special kinds of
 # strings, each of which begins with a control character.  A string that begins with `NUMBER_END` is the tail of a
-# number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text on
-# the keys has to contain these digits (`name_folding.on_keys`).  An index has keypad digits for the beginning of each
-# word, and for all parts of a word in a script other than Latin.  The middle and the end of a Latin word are looked up
-# by the letters for which the digits can stand (`_required_on_keys`).
+# number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text has
+# to contain these digits once its letters are replaced by keypad digits (`name_folding.on_keys`).  An index has keypad
+# digits for the beginning of each word, and for all parts of a word in a script other than Latin.  The middle and the
+# end of a Latin word are looked up by the letters for which the digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -50,7 +50,7 @@ class Assertion:
         range is None if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
     :ivar anywhere: true if the search text of a single value passes whenever the text contains a string of each
-        required set, in any order and in any line.
+        set in `required`, in any order and in any line.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -94,7 +94,7 @@ _SPELT_KEYS: Final = 3
 _CHARACTERS: Final = {str(key): f"{key}{letters}" for key, letters in enumerate(name_folding.LATIN_KEYS, 2)}
 
 # The attributes that hold names.  Only a name may be typed as digits on the telephone keypad.  In a name, a part of a
-# word counts as a word too, such as "Luc" in "Jean-Luc".
+# word counts as a word, such as "Luc" in "Jean-Luc".
 _NAMES: Final = frozenset(("cn", "sn", "givenName", "displayName", "o"))
 
 _COMPARISONS: Final = [(kind.comparison, kind.name in _NAMES) for kind in ATTRIBUTE_TYPES]
@@ -291,7 +291,7 @@ def _can_equal(kind: AttributeType, text: str) -> bool:
 def _same_text(kind: AttributeType, text: str) -> Assertion:
     """Return the assertion that one value equals a text.
 
-    If the text has two to `MAX_WORDS` words, a value with the same words in another order matches too.
+    If the text has two to `MAX_WORDS` words, a value with the same words matches in any order of the words.
     """
     digits = name_folding.keypad_digits(text) if kind.name in _NAMES else ""
     if digits:
@@ -319,7 +319,7 @@ def _typed_words(kind: AttributeType, text: str, after: str = "") -> Assertion |
 def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], after: str) -> Assertion:
     """Return the assertion that one value has all words of a text.
 
-    In a name, parts of a word count as words too.  For example, the text "k-h" matches a single word that begins with
+    In a name, parts of a word count as words.  For example, the text "k-h" matches a single word that begins with
     "k-h" or "kh".  The text also matches a name with one word that begins with "k" and another word that begins with
     "h".
     """
@@ -352,7 +352,7 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     def test(search_text: str) -> bool:
         if not contains_all(search_text, words):
             return False
-        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # nearly all texts have one value
+        if in_any_spelling and is_single_value(search_text, 0, len(search_text)):  # true of nearly all entries
             return all([group.is_in_a_line(search_text) for group in alike])  # noqa: C419  a list is faster
         if not of_a_line:
             of_a_line.append(_Words(words))
@@ -678,5 +678,5 @@ def _compared(compare: Callable[[str, str], bool], bound: str, value_range: tupl
 
 
 ANY_VALUE: Final = Assertion(lambda _search_text: True)
-# The only required set of `NO_VALUE` has no strings, so an index finds no entries.
+# `NO_VALUE` requires a string of an empty set, so an index finds no entries.
 NO_VALUE: Final = Assertion(lambda _search_text: False, ((),))

@@ -7,7 +7,7 @@ built anew.
 
 A book file holds a book with its entries, indexes and labels, so that a start of the gateway need not build the book
 again.  The entries below a label are the book's entries with another parent, so the file holds only references for a
-label's entries.  A deleted entry is written as an empty record.
+label's entries.  The record of a deleted entry has no attributes.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Book:
 
     @property
     def is_file(self) -> bool:
-        """Return whether the book comes from a configured file; the configuration then sets the book's sharing too."""
+        """Return whether the book comes from a configured file, so that the configuration sets the book's sharing."""
         return self.key.startswith(FILE_PREFIX)
 
     def __len__(self) -> int:
@@ -138,8 +138,8 @@ def build_book(
     """Build a book of contacts.
 
     :param labels: the names of labels; the keys are the resource names of the labels' contact groups.
-    :param per_number: whether to build also an entry for each number.  Phones that show only one number of an entry
-        need an entry for each number.
+    :param per_number: whether each number gets an entry, besides the entry for the contact.  Phones that show only one
+        number of an entry need an entry for each number.
     """
     parent = book_parent(context, key, name)
     blank = Book(key, name, sharing, _BLANK, Segment(()), empty_segments(per_number=per_number))
@@ -241,9 +241,10 @@ def update_book(
 
 
 def _parent_in(segments: Segments, parent: ParentEntry) -> ParentEntry:
-    """Return the parent object of the entries in `segments` if this object equals `parent`, or else `parent`.
+    """Return the object for the parent of new and changed entries.
 
-    New and changed entries get the returned object, because one parent object for all entries saves memory.
+    If the entries in `segments` have a parent that equals `parent`, the result is the parent of these entries, because
+    one parent object for all entries saves memory.  Otherwise the result is `parent`.
     """
     held = (segment.entries[0].parent for segment in segments.contacts if segment.entries)
     return next((entry for entry in held if entry == parent), parent)

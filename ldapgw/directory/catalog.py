@@ -82,7 +82,7 @@ class PhoneBind(NamedTuple):
 
     :ivar password_hash: the hash of the password that the phone used.
     :ivar when: seconds since the epoch.
-    :ivar over_tls: whether the login came by TLS; also true for HTTP from this machine.
+    :ivar over_tls: true if the login came by TLS, or by HTTP from this machine.
     """
 
     address: str
@@ -139,9 +139,9 @@ class Catalog:
     def authenticate(self, name: str, password: bytes, address: str, over_tls: bool = True) -> Viewer | None:  # noqa: FBT001, FBT002 - the session's port has no keywords
         """Return the viewer who binds with a name and a password, or None if the name or the password is wrong.
 
-        A refusal must not tell by its duration whether the name exists.  So the password of an unknown login is hashed
-        too.  If a phone has a next password, a wrong password is hashed twice.  The server delays each refusal, and the
-        delay hides the time of the second hash.
+        A refusal must not tell by its duration whether the name exists.  So the password is hashed even if the login is
+        unknown.  If a phone has a next password, a wrong password is hashed twice.  The server delays each refusal, and
+        the delay hides the time of the second hash.
 
         :param name: ``cn=desk1,ou=phones,BASE``, ``cn=desk1`` or the bare ``desk1``.
         :param over_tls: see `PhoneBind`.
@@ -176,7 +176,7 @@ class Catalog:
     def _is_right(self, password: bytes, login: PhoneAccess | None, stored: str) -> bool:
         """Return whether a password has the stored hash of a login.
 
-        The function computes a hash for an unknown login too, so that the time does not tell which logins exist.
+        The function computes a hash even if the login is unknown, so that the time does not tell which logins exist.
         """
         snapshot = self.snapshot
         if login is None and (snapshot.unserved or snapshot.freshness is Freshness.EXPIRED):

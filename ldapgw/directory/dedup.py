@@ -107,8 +107,9 @@ class SameName:
                 points = self._points[number]
                 before = [shown.get(point, precedence) for point in points]
                 # An entry can hide only entries of other books, because two contacts of one book are always two
-                # persons.  So the namespaces of the books (the last parts of the precedences) are compared too: a
-                # starred contact precedes the other contacts of its own book, but does not hide these contacts.
+                # persons.  A lower precedence alone does not prove that the books differ: a starred contact precedes
+                # the other contacts of its own book.  So the UUID namespaces of the books (the last parts of the
+                # precedences) have to differ, too.
                 if any([first < precedence and first[2] != precedence[2] for first in before]):  # noqa: C419  faster
                     found.add(number)
                 else:

@@ -442,10 +442,10 @@ class _View:
         return self._books(self.access)
 
     def _books(self, own_access: Access) -> SearchScope:
-        """Return the scope of a search in the shared books that the viewer sees and in the own books of an access.
+        """Return the scope of a search in the shared books that the viewer sees, and in own books.
 
-        :param own_access: the access whose own books are searched; if the access has no own books, only the shared
-            books are searched.
+        :param own_access: names the own books to search.  If `own_access` names no books, only the shared books are
+            searched.
         """
         directory, context = self.directory, self.directory.context
         tenant = tenant_entry(context)

@@ -238,7 +238,7 @@ _PLAIN, _FOREIGN, _NAME = 64, 8, 16
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 # The cost, in units, of each word of a text that is not ASCII.  Such a text is transliterated in several ways.
 _SCRIPT = 4
-# One unit is also the cost of `_ATTRIBUTES` attributes or substrings.
+# The number of attributes or substrings that together cost one unit.
 _ATTRIBUTES = 3
 
 _ALL = {kind.comparison.family for kind in ATTRIBUTE_TYPES}

@@ -239,7 +239,7 @@ class _AttributeSet:
     """The attributes of an assertion, with the tags of their search texts in entries.
 
     :ivar tag_letters: a tuple with one set of attributes' letters (`Entry.tagged_texts`); a matching entry has an
-        attribute of the set.  The tuple is empty if an entry without such an attribute may match too.
+        attribute of the set.  The tuple is empty if an entry without such an attribute may match.
     :ivar cost: roughly the number of search texts that have to be tested for an assertion.
     :ivar are_numbers: whether the values are telephone numbers.
     """
@@ -554,7 +554,7 @@ class _CombinedTemplate:
         )
 
 
-# The kinds of parts of a template: a filter without the value, terms that assert the value, and a combination of parts.
+# A part of a template: a filter without the value, terms that assert the value, or a combination of parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 

@@ -52,7 +52,7 @@ VALUE_LENGTH: Final = 12
 
 _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
-# The maximum number of letters of a word in a prefix.
+# The maximum number of letters in a prefix (see the module's docstring).
 MAX_PREFIX: Final = 3
 # The bits that an index stores for each prefix of a document.  A bit of `WORD_BITS` says that a word of the attribute
 # begins with the letters of the prefix.  A bit of `VALUE_BITS` says that a value of the attribute begins with these
@@ -241,7 +241,7 @@ class _Indexer:
             self._builder.add(found)
 
     def _add_words(self, bits: Mapping[str, int]) -> None:
-        """Add words as prefixes and as terms; add words of names and organizations also in keypad digits.
+        """Add words as prefixes and as terms; for words of names and organizations, add terms in keypad digits, too.
 
         :param bits: for each word, the bits of the attributes that contain the word (`WORD_BITS`, `VALUE_BITS`,
             `_OTHER_BIT`).

@@ -53,8 +53,8 @@ Numbers = Mapping[str, Mapping[str, Number]]
 def numbers_of(contact: Contact, context: NamingContext) -> Numbers:
     """Return the attributes that hold telephone numbers.
 
-    If a contact has no number for telephoneNumber, the best other number becomes telephoneNumber too, because many
-    phones search for ``(telephoneNumber=*)``.
+    If a contact has no number for telephoneNumber, the best number of the remaining attributes is copied to
+    telephoneNumber, because many phones search for ``(telephoneNumber=*)``.
     """
     numbers: dict[str, dict[str, Number]] = {"telephoneNumber": {}}
     for phone in contact.phones:
@@ -278,7 +278,7 @@ class ContactEntries(NamedTuple):
 class EntryFactory:
     """A factory of the entries of one book.
 
-    :param per_number: whether to make also one entry for each number.
+    :param per_number: whether each number gets an entry, besides the entry of the contact.
     """
 
     def __init__(self, context: NamingContext, parent: ParentEntry, *, per_number: bool) -> None:

@@ -291,7 +291,7 @@ def _read(text: str, *, stored: bool) -> _Variants:
 
 def _read_script(text: str, *, stored: bool) -> _Variants:
     """Return the variants of a text in which the transliteration of a letter depends on its neighbours."""
-    # The normalized text is cut too, because one character can stand for a whole phrase (U+FDFA for 18 letters).
+    # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the text is cut again.
     folded = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES))[:MAX_TEXT].casefold().translate(_VISIBLE)
     shaped = folded.translate(_SHAPED)
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFKD", folded).translate(_BARE)).translate(_SHAPED)
@@ -300,8 +300,8 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
     if stored and _SPELT_LETTER.search(shaped):
         spelt_out = "".join(_SPELLINGS.get(char, char) for char in shaped)
         spelt = _split_joints(readings(spelt_out, bare)[0].translate(_LATIN))
-    # Nearly all Latin letters without accents come before U+0370.  A text with a later character has letters of another
-    # script, so people may also type the text in the other script.
+    # Nearly all Latin letters without accents come before U+0370.  A text with a later character has letters of a
+    # script other than Latin, so people may type the text in its own script or in Latin letters.
     native = _split_joints(_HAN.sub(r" \1 ", bare.translate(_SAME_LETTER))) if max(bare, default="") > "\u036f" else ()
     if stored and _OTHER_KEY.search(shaped):
         # For the keypad, a further variant keeps letters that folding replaces by a letter on another key.  For
@@ -313,7 +313,7 @@ def _read_script(text: str, *, stored: bool) -> _Variants:
 
 
 def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return the Latin variants, also with ae, oe, ue and aa reduced to one letter.
+    """Return the Latin variants, and the same variants with ae, oe, ue and aa reduced to one letter.
 
     Transliterated text is not reduced, because its "ue" never stands for an umlaut.
     """
@@ -323,7 +323,7 @@ def _latin_forms(read: _Variants, *, open_ended: bool = False) -> tuple[str, ...
 
 
 def _collapsed(words: str, *, open_ended: bool = False) -> tuple[str, ...]:
-    """Return a text and, if the text has ae, oe, ue or aa, also the same text with one letter in place of each pair."""
+    """Return a text and, if the text has ae, oe, ue or aa, the same text with one letter in place of each pair."""
     if not _has_digraph(words):
         return (words,)
     other = words.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("aa", "a")
@@ -419,7 +419,7 @@ _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker.  Two entries of one name share a tiebreaker once in 2.8 * 10**14
-# times.  In a book that precedes all other books, the position of the book replaces the first three digits.
+# times.  If `NamingContext.book_order` names the contact's book, the book's position replaces the first three digits.
 TIEBREAKER_LENGTH: Final = 12
 
 

@@ -22,8 +22,8 @@ from ldapgw.directory.name_folding import MAX_SORT_NAME, NO_LETTERS
 
 _SORT_KEY: Final = attrgetter("sort_key")
 
-# If a query finds more than 1/`_MAX_PART` of all documents, all documents are tested in order.  The query would find
-# the first matches no faster.
+# If a query finds more than 1/`_MAX_PART` of all documents, all documents are tested in order, because the query would
+# not find the first matches faster.
 _MAX_PART: Final = 3
 
 # An AND leaves out each condition with more than `_FAR_MORE` times as many postings as the condition with the fewest
@@ -34,8 +34,8 @@ _FAR_MORE: Final = 8
 # only the documents below a bound is faster.
 _FEW: Final = 512
 
-# `_first` returns None if the postings have `_MAX_RANGES` or more ranges.  Finding the documents below a bound in 1000
-# ranges would take some 0.3 ms of a slice of work.
+# `_first` returns None if the postings have `_MAX_RANGES` or more ranges.  For 1000 ranges, `_first` would need some
+# 0.3 ms to find the documents below a bound.
 _MAX_RANGES: Final = 1000
 
 # The maximum number of postings of several prefixes that are read in one slice of work.  The reading takes some 3 ms.
@@ -242,7 +242,7 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
 
 
 def _prefixes_of(query: Query) -> list[PrefixQuery]:
-    """Return the prefixes of an OR; empty if the query is no OR, or if the OR has other queries too."""
+    """Return the queries of an OR that consists of prefix queries; empty for any other query."""
     if not isinstance(query, OrQuery):
         return []
     prefixes = [each for each in query.queries if isinstance(each, PrefixQuery)]
@@ -359,7 +359,7 @@ def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]
     """Return the start and the end of the documents whose names lie in a range.
 
     A range may have names with letters and names without letters, which are sorted last.  The result then also includes
-    all documents in between.
+    all documents between these two groups.
     """
     start = _first_from(entries, query.low)
     last = _first_from(entries, NO_LETTERS)

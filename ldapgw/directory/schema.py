@@ -86,7 +86,7 @@ class AttributeType:
     """An attribute type (RFC 4512 4.1.2).
 
     :ivar name: the spelling under which entries hold the values.
-    :ivar other_names: other names in the standards, which are published too.
+    :ivar other_names: the names in the standards besides `name`.  The subschema has these names too.
     :ivar aliases: further names that phones use.  A search may use these names, but the subschema leaves these names
         out.
     :ivar usage: the usage of an operational attribute; "" for user attributes.

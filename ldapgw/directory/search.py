@@ -258,7 +258,7 @@ def _merge(
                         yield None
         rows, is_last = _rows(streams, own_namespaces)
         if rows:
-            wanted = 0  # only a pass without rows makes the next pass larger
+            wanted = 0  # the next pass reads more matches only if this pass has found no rows
         parts = (rows,) if own_namespaces is None else _without_duplicates(rows, streams, own_namespaces, shown_first)
         for part in parts:
             if part is None:

@@ -83,7 +83,7 @@ class _SelectionMessages:
     """The messages of one attribute selection.
 
     :ivar messages: the message of each document; empty if nobody has requested the entry.
-    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` also in a BER length.
+    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` in a BER length, besides the messageID.
     """
 
     __slots__ = ("messages", "odd")
@@ -340,7 +340,7 @@ class Segment:
     def encoded(self, documents: Sequence[int], selection: Selection) -> list[bytes]:
         """Encode the messages that `messages` returns, without caching the messages.
 
-        A message may contain the octet `PLACEHOLDER` also in a BER length (`set_message_id`).
+        A BER length in a message may contain the octet `PLACEHOLDER` (`set_message_id`).
         """
         entries = self.entries
         return [_message(entries[document].encode(selection)) for document in documents]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The queries by which an index finds candidates for a filter's assertions.
 
-The query of an assertion finds every entry for which the assertion can be true, and may find other entries too.  Only a
-query of `prefix_query` finds no other entries.  `index_terms` explains the terms, prefixes and keys that queries name.
+The query of an assertion finds every entry for which the assertion can be true, and may find entries that do not match.
+Only a query of `prefix_query` finds no such entries.  `index_terms` explains the terms, prefixes and keys that queries
+name.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def assertion_query(kind: AttributeType, assertion: Assertion, *, lenient: bool)
         return _range_query(kind, *assertion.value_range, lenient=lenient)
     if len(required) != 1:
         return _several_query(group, kind, required)
-    if group == "D" and len(required[0]) == 1:  # nearly all numbers have one string and take this shortcut
+    if group == "D" and len(required[0]) == 1:  # nearly all queries for a number take this shortcut
         return _digits_query(required[0][0])
     return _alternatives_query(group, kind, required[0])
 
@@ -325,7 +326,7 @@ def _digits_query(string: str) -> Query:
         prefix = "Db" + form[:NUMBER_PREFIX]
         if len(form) < NUMBER_PREFIX:
             return TermRange(prefix, prefix + HIGHEST)
-        # Only the digits behind the prefix distinguish the numbers of a company, which all have the same prefix.
+        # All numbers of a company begin with the same characters, so the digits behind `prefix` have to be looked up.
         suffix = form[NUMBER_PREFIX - TRIGRAM + 1 :]
         return query_plan.all_of([prefix, _trigrams_query("Dt", suffix)]) if len(form) > NUMBER_PREFIX else prefix
     return _trigrams_query("Dt", form)

@@ -36,7 +36,7 @@ class CharacterMap(dict[int, str]):
 
 @dataclass(frozen=True, slots=True)
 class _Spelling:
-    """The rules by which a country writes its script in Latin letters, without the rules that `anyascii` follows too.
+    """The rules by which a country writes its script in Latin letters, except the rules that `anyascii` follows.
 
     The rules are in lower case.
 

@@ -144,8 +144,8 @@ class ColumnUse(Enum):
     LABELS = auto()
 
 
-# A misspelt title gets a suggestion only from columns with these uses, because each file needs such columns.  The other
-# columns may be missing on purpose.
+# The reader suggests only columns with these uses in place of a misspelt title, because each file needs such columns.
+# Columns with other uses may be missing on purpose.
 _SUGGESTED: Final = (ColumnUse.NAME, ColumnUse.ORGANIZATION, ColumnUse.NUMBER)
 
 

@@ -323,7 +323,7 @@ def _phonetic(name: Item, organization: Item) -> PhoneticName | None:
 
 
 def _organizations(person: Item) -> list[Item]:
-    """Return the organizations: named organizations first, then primary organizations, then current organizations."""
+    """Return the organizations, sorted by three keys: named first, then primary first, then current first."""
     organizations = _items(person, "organizations")
     organizations.sort(
         key=lambda item: (not clean(item.get("name")), not _is_primary(item), item.get("current") is not True)

@@ -55,8 +55,8 @@ class NumberField(NamedTuple):
     :ivar canonical: Google's ``canonicalForm``, or empty if Google gives no such form.
     :ivar label: the user's own label for the number, or empty for Google's types.
     :ivar is_typed: whether the user has chosen a type for the number.
-    :ivar known: the E.164 form that is stored for a field without a stored ``canonicalForm``.  Earlier versions of
-        ldapgw stored no ``canonicalForm``.  If the text alone gives another number, the text is read again with `known`
+    :ivar known: the stored E.164 form of a field that an earlier version of ldapgw has stored without its
+        ``canonicalForm``; otherwise empty.  If the text alone gives another number, the text is read again with `known`
         as the ``canonicalForm``.
     """
 

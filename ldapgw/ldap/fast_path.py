@@ -143,7 +143,8 @@ class _RepeatedSearch:
     """The messages of the last search by a filter.  The object never changes.
 
     Another search finds the same messages if the search has the same filter, segment, attributes, limit and naming
-    context.  The naming context counts because the area code of a phone's site decides what a part of a number means.
+    context.  The naming context counts because it has the area code of the phone's site, and the area code decides what
+    a part of a number means.
     """
 
     __slots__ = ("_context", "_limit", "_segment", "_selection", "found")
@@ -226,7 +227,7 @@ class FastPath:
         spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
         messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, spent)
         if entries < 0 or (spent is not None and spent.is_refused):
-            if spent is not None and spent.count:  # the slow path searches again, and takes the numbers again
+            if spent is not None and spent.count:  # the slow path searches again, and spends the budget again
                 spent.give_back(spent.count)
             return None
         code, first, last = _MORE if has_more else _DONE

@@ -39,8 +39,8 @@ JOINED: Final = 32 << 10
 # writes at most 64 KiB, and only while Twisted's buffer has less than 64 KiB.
 GATHERED: Final = 128 << 10
 # The time, in seconds, that the new requests of one login or network may take in one turn of the reactor
-# (`ldapgw.ldap.turns`).  The unfinished work of the login or network has a second slice of the same length.  A slice is
-# enough for the searches of several phones: a phone is answered at once although forty other phones list the whole
+# (`ldapgw.ldap.turns`).  The unfinished work of the login or network may take the same time again.  The time is enough
+# for the searches of several phones, so a phone is answered at once although forty other phones list the whole
 # directory.
 SLICE: Final = 0.001
 # The time, in seconds, that all new requests together may take in one turn.  All unfinished work together may take the

@@ -300,7 +300,7 @@ class TurnScheduler:
         self.flush()
 
     def _answer(self, members: Iterator[TurnMember], slow: list[Worker]) -> bool:
-        """Answer some members on the fast path, and add the members that need the slow path to the list `slow`.
+        """Answer requests of the turn on the fast path, and add the members that need the slow path to the list `slow`.
 
         :returns: whether there may be more members to answer.
         """
@@ -357,7 +357,7 @@ class _Slices:
 
     def work(self, seconds: float) -> bool:
         end = self._seconds() + seconds
-        return any(self._seconds() >= end for _ in self._steps)  # `any` stops at the first step that ends after `end`
+        return any(self._seconds() >= end for _ in self._steps)  # `any` runs no further step once `end` has passed
 
 
 class _Waiter:

@@ -93,7 +93,7 @@ def clean(text: str) -> str:
     """Return a text in NFKC without invisible characters; digits of all scripts become ASCII digits."""
     text = text[:LONGEST_TYPED]
     if not (text.isascii() and text.isprintable()):
-        # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the result has to be cut too.
+        # NFKC replaces some characters by a whole phrase (U+FDFA by 18 letters), so the text is cut again.
         folded = unicodedata.normalize("NFKC", text)[:LONGEST_TYPED]
         text = "".join(_visible(char) for char in folded)
     return " ".join(text.split())
@@ -202,8 +202,8 @@ def _shortest_before(group: str | None, more: str | None) -> int:
     """Return the minimum number of digits in front of a text that is dialled after the connection.
 
     A group of digits in front of a hash belongs either to the number ("212-555-0145#12") or to the dialled text ("030
-    5550171 1234#56#").  The group belongs to the dialled text if enough digits precede the group.  A long group needs
-    fewer digits in front.
+    5550171 1234#56#").  The group belongs to the dialled text if enough digits precede the group.  In front of a long
+    group, fewer digits are enough than in front of a short group.
 
     :param group: the digits in front of the hash; None if the dialled text does not begin with digits and a hash.
     :param more: a digit behind the hash; empty if no digit follows.

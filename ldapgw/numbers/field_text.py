@@ -177,7 +177,7 @@ _LABEL: Final = re.compile(
     re.IGNORECASE,
 )
 # A text that has only the characters of a telephone number, without a date ("2024-03-01") or opening hours ("(9-17)").
-# No pattern above matches the text.
+# No pattern for remarks matches such a text.
 _NO_REMARK: Final = re.compile(r"(?!.*(?:\d{4}-\d|\([^)]*-))[+()\d -]*")
 # Empty brackets, which are left after a remark was removed.
 _EMPTY: Final = re.compile(r"\(\W*\)")

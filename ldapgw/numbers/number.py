@@ -43,8 +43,8 @@ class Number:
     :ivar extension: the characters ``0-9*#,`` that are dialled after the connection; comparisons ignore these
         characters.
     :ivar code: the service code to dial in front of the number, such as ``*31#``; comparisons ignore the code.
-    :ivar others: other E.164 forms by which a search finds the number: less likely meanings of the stored text, and
-        former and present forms of the number.
+    :ivar others: the E.164 forms, besides `e164`, by which a search finds the number: less likely meanings of the
+        stored text, and former and present forms of the number.
     :ivar rules: the rules by which a stored number was read.
     """
 

@@ -270,7 +270,9 @@ def read(digits: str, region: str, *, international: bool) -> Parsed | None:
 
 
 def canonical(text: str) -> Parsed | None:
-    """Parse a number in E.164; return None if the country code is not assigned, or the result is ambiguous.
+    """Parse a number in E.164; return None if its country code is not assigned, or if the result is ambiguous.
+
+    A result is ambiguous if parsing the E.164 form of the result gives a different number (`_is_unambiguous`).
 
     The function calls `phonenumbers` only if a number is short or may contain a trunk prefix, because the library is
     slow.
@@ -298,13 +300,13 @@ def is_possible(parsed: Parsed) -> bool:
 
 
 def is_valid(parsed: Parsed) -> bool:
-    """Return whether a number lies in a range that its country has assigned; faster than ``is_valid_number``."""
+    """Return whether a number lies in a range that its country has assigned; faster than the library's check."""
     return _assigned(parsed.country_code or 0).fullmatch(phonenumbers.national_significant_number(parsed)) is not None
 
 
 @cache
 def _assigned(country_code: int) -> re.Pattern[str]:
-    """Return a pattern that matches the assigned numbers of a country code, of all regions and types."""
+    """Return a pattern that matches all assigned numbers behind a country code, in each of its regions."""
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(country_code, ())
     plans = [phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(country_code, region) for region in regions]
     patterns = {

@@ -24,8 +24,8 @@ from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
 from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
-# A requested prefix with at least this many digits may be the beginning of an international number whose "+" is
-# missing.
+# If the requested beginning of a number has at least this many digits, the number may be an international number whose
+# "+" is missing.
 _SHORTEST_WITH_COUNTRY: Final = 10
 
 # The minimum number of digits of a local number: a number with fewer digits is internal, even if the area code of the
@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The format ``typed`` shows the typed text of a number only if all rules of the number are in this set.
+# The format ``typed`` shows the typed text of a number only if the text was read by no rules besides these rules.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
@@ -158,7 +158,7 @@ def parse(text: str, region: str) -> Number | None:
 
 
 def other_forms(e164: str) -> tuple[str, ...]:
-    """Return other E.164 forms of a number in E.164; networks may signal the number in these forms."""
+    """Return the further E.164 forms in which networks may signal a number that is given in E.164."""
     forms = renumbering.other_forms(e164)
     for country in WITH_ZERO:
         if e164.startswith(f"+{country}0"):
@@ -190,8 +190,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
     numbers: dict[Number | None, None] = {plain: None}
     if plain.code:
         # The digits "*01203000000" seem to begin with the service code "*01".  But a phone also sends these digits for
-        # the stored text "*0120e000000", whose letter e is on the key 3.  The stored text has no service code.  So a
-        # reading without a service code is added.
+        # the stored text "*0120e000000", whose letter e is on the key 3.  This text was stored as a number without a
+        # service code.  So a reading without a service code is added.
         numbers[Number("", digits=dial_string.dialled(core))] = None
     if dial_string.is_international(core):
         # Any number that is sent in E.164 counts as complete, like Google's canonical forms.
@@ -209,7 +209,7 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         ):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # `parse` has already given the first result of `strip_international_prefix`.
+            # The first result of `strip_international_prefix` is left out, because `parse` has already used it.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -240,7 +240,7 @@ def _full_number(number: Number, region: str, area_code: str) -> Number | None:
 
 
 def _local_number(number: Number, region: str, area_code: str) -> Number | None:
-    """Return a number of the area without the area code, as people in the area store the number; None for others."""
+    """Return a number of the area without the area code, as people there store the number; None outside the area."""
     beginning = f"+{numbering_plan.dialling(region).country}{area_code}"
     local = number.e164.removeprefix(beginning)
     return Number("", digits=local) if number.e164 != local and len(local) >= _SHORTEST_LOCAL else None
@@ -296,12 +296,12 @@ def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
     If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
-    internal, and belongs to the region in which both numbers were parsed.  The number is the same as another number in
-    these cases:
+    internal, and belongs to the region in which both numbers were parsed.  If one or both numbers have no country, the
+    numbers are the same in these cases:
 
-    * both numbers have equal digits, or an E.164 form in common (`Number.others`);
+    * both numbers have equal digits, or a possible E.164 form in common (`Number.others`);
     * the longer number ends in the shorter number, which has at least seven digits;
-    * the number without a country ends in the E.164 form of the other number.
+    * a number without a country ends in the E.164 form of a number with a country.
 
     In the second case, a number with a country is compared in its national form.
     """
@@ -523,7 +523,7 @@ def _with_country_code(digits: str, region: str) -> list[str]:
     plan = numbering_plan.dialling(region)
     found = ["+" + number for number in plan.strip_international_prefix(digits)]
     if plan.country and digits.startswith(f"00{plan.country}"):
-        found.append("+" + digits[2:])  # as in `_is_public`
+        found.append("+" + digits[2:])  # nobody dials a carrier's code in front of the region's own country code
     if found:
         return found
     if digits[:1].isdigit() and digits[0] != "0":

@@ -113,7 +113,7 @@ _RENUMBERED: Final = (
 
 
 class _OtherForm(NamedTuple):
-    """The other form of a number.
+    """The present form of a number whose former form is given, or the former form if the present form is given.
 
     :ivar rest: a pattern of the digits that follow the beginning in both forms.
     :ivar beginning: the beginning of the other form.
@@ -153,7 +153,10 @@ def present_forms(number: str) -> tuple[str, ...]:
 
 
 def key(number: str) -> str:
-    """Return one text for the former and the present form of a number if both forms connect; else return `number`."""
+    """Return a key that is the same for the former and the present form of a number if both forms connect.
+
+    The key of all other numbers is the number itself.
+    """
     return min((number, *(other for other, form in _others(number) if form.both_connect)))
 
 

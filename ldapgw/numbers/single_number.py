@@ -41,8 +41,8 @@ _SHORTEST_WITNESS: Final = 6
 # country code is a group of its own ("43 1 5550171"), `_SHORTEST_GROUPED` digits are enough.
 SHORTEST_ABROAD: Final = 11
 _SHORTEST_GROUPED: Final = 10
-# Only a first group with fewer digits can prove that the number has a country code.  A longer first group may be an
-# area code, as in "220 217 7294".
+# A first group with fewer digits than `_AREA_CODE` can prove that the number has a country code.  A longer first group
+# may be an area code, as in "220 217 7294".
 _AREA_CODE: Final = 3
 # The minimum number of digits of an Italian number that has lost its first digit "0".
 _SHORTEST_WITHOUT_ZERO: Final = 8
@@ -54,7 +54,7 @@ _FORMER_PREFIXES: Final = {"52": ("044", "045", "01", "1"), "380": ("80", "8")}
 
 
 class Reading(NamedTuple):
-    """A number, in E.164, that a text may mean, and the rule by which the text was read (None for no rule)."""
+    """A number, in E.164, that a text may mean, and the rule that changed the number (None for no rule)."""
 
     e164: str
     rule: Rule | None = None

@@ -3,9 +3,9 @@
 
 A field is a text of any form, with several numbers, remarks, extensions, or menus of conferences.  A number may lack
 the "+" in front of the country code, or may have been changed by its country since.  `read` returns each number in the
-form that connects today.  Each number has its other *readings*: further numbers that the text may mean, and by which a
-caller is recognized too.  Each number also has the rules (`Rule`) by which the number was read, so that pages can
-explain what is dialled.
+form that connects today.  Each number has its less likely *readings*: the numbers that the text may mean besides the
+returned number, and by which a caller is recognized, too.  Each number has the rules (`Rule`) by which the number was
+read, so that pages can explain what is dialled.
 
 A field is read twice, with and without possible remarks (`ldapgw.numbers.field_text`).  A `_Field` splits a text into
 its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
@@ -54,7 +54,7 @@ _GAP: Final = re.compile(r"(?<=[0-9])[^0-9]+(?=[0-9])")
 _OPENING: Final = re.compile(r"[+(*#]*$")
 # The commonest gaps, which are nearly always within a number.
 _WITHIN: Final = frozenset((" ", "-", ".", ") "))
-# Characters and words that separate numbers; other gaps, such as a blank, may also be within a number.
+# Characters and words that separate numbers.  Any other gap, such as a blank, may lie within a number.
 _SIGN: Final = re.compile(r"[\n|/&\\\u2022\u2192>]|^#(?=\s)|(?<![,;])[,;](?![,;])|(?<=\s)[-\u2013\u2014+](?=\s)")
 _WORD: Final = re.compile(
     r"[^\W\d_]{2}|[^\W\d_]\s?:|\([^\W\d_]\)|(?<![^\W\d_])[^\W\d_xwp](?![^\W\d_])|[\s(][wp][\s),;]+[+(0]$", re.IGNORECASE
@@ -73,10 +73,9 @@ _AND: Final = re.compile(r"[^\w,;]*(?:und|oder|and|or|et|ou|[eyoiu])[^\w,;]*", r
 # A punctuation mark or "Fax", and then a hyphen, as in "030 55501-0, -12".  In the example, "12" replaces the "0" of
 # the preceding number.
 _HYPHEN: Final = re.compile(r"[\s),;/(]*(?:[,;/(]|fax[\s.:]*|und|u\.)\s*-\s?", re.IGNORECASE)
-# Characters and words in front of an ending, as in "030 5550171, 72".  The ending replaces the last digits of the
-# preceding number.
+# Characters and words in front of digits that replace the last digits of the preceding number ("030 5550171, 72").
 _LISTING: Final = re.compile(r"\s?(?:[,;]\s|&|und|u\.|and|et|y|e)\s?", re.IGNORECASE)
-# The digits behind a hyphen at the end of a number; the next number of the field may have other digits in this place.
+# The digits behind a hyphen at the end of a number.  The next number of the field may replace these digits.
 _ENDING: Final = re.compile(r"-\s?([0-9]+)")
 # Two patterns for item numbers ("1.", "1)"): in front of the first number of a list, and in front of any number of the
 # list.
@@ -331,11 +330,12 @@ class _Field:
         return self._read[part]
 
     def _sharing_beginning(self, number: Number, before: Number | None, gap: str, behind: str) -> Number | None:
-        """Complete `number` by the beginning of the number `before`; return None if the result is an unlikely number.
+        """Complete a number by the beginning of the preceding number; return None if the result is an unlikely number.
 
-        People write the common beginning of two numbers only once.
+        People write the common beginning of two numbers only once.  The digits of the number replace the last digits of
+        the preceding number, or follow its area code.
 
-        The digits of `number` replace the last digits of `before`, or follow the area code of `before`.
+        :param before: the preceding number.
         """
         digits = number.digits
         if before is None or not before.e164 or not digits.isdigit() or number.extension or before.extension:
@@ -370,14 +370,14 @@ class _Field:
         return None
 
     def _with_other_ending(self, before: Number, digits: str, gap: str) -> Number | None:
-        """Return the number that results if `digits` replace the ending of the number `before`.
+        """Return the number that results if `digits` replace the last digits of the preceding number.
 
-        If `gap` and `before` have a hyphen, the ending is the digits behind the last hyphen of `before`.  Otherwise,
-        the ending has as many digits as `digits`.
+        If a hyphen precedes `digits` and the preceding number has a hyphen, all digits behind the last hyphen of the
+        preceding number are replaced.  Otherwise, as many digits are replaced as there are in `digits`.
 
-        :param gap: the text between the two numbers.
-
-        :returns: the number, or None if the number fits its numbering plan worse than `before`.
+        :param before: the preceding number.
+        :param gap: the text between the preceding number and `digits`.
+        :returns: the number, or None if the number fits its numbering plan worse than the preceding number.
         """
         ending = _ENDING.search(before.typed, max(before.typed.rfind("-"), 0)) if "-" in gap else None
         e164 = before.e164[: -len(ending[1] if ending else digits)] + digits
@@ -461,7 +461,7 @@ def _local(number: Number, before: Number | None, gap: str, behind: str) -> Numb
 
 
 def _too_long(number: Number, _before: Number | None, _gap: str, _behind: str) -> Number | None:
-    """Accept digits that are too many to dial, so that the other numbers are found; `read` drops these digits."""
+    """Accept a number that is too long to dial, so that the rest of the field is read; `read` drops the number."""
     return number if len(number.digits) > MOST_DIGITS else None
 
 

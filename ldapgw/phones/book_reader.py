@@ -88,8 +88,8 @@ class ListLength:
 
     The object is mutable.
 
-    :ivar total: the number of matching contacts that were found, including the contacts that are left out at the
-        beginning.  If the reader of the list has not asked to count all contacts, the search may end before all
+    :ivar total: the number of matching contacts that were found, including the contacts that precede the requested part
+        of the list.  If the reader of the list has not asked to count all contacts, the search may end before all
         matching contacts are found.
     :ivar has_more: whether more contacts follow the last contact that was read.
     :ivar search: the list's search; None if the search names a complete number.  A search for a complete number draws
@@ -200,7 +200,7 @@ class BookReader:
         return found, has_more
 
     async def log_whole(self, viewer: Viewer, address: str, book: AddressBook) -> None:
-        """Wait for the first turn of a login, and log that the login has read a whole book."""
+        """Log that a login has read a whole book, as soon as a request of the login may begin."""
         await self.repeat(viewer, address, _book_search(book, PERSON, len(book)))
 
     async def find_caller(
@@ -312,9 +312,9 @@ class BookReader:
         length.search = None if prepared.numbers else search
 
     async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
-        """Wait for the first turn of a login, and log a search for a list, but do not search.
+        """Log a search whose result the caller already has, as soon as a request of the login may begin.
 
-        The list is already known: the former answer to the same search, or all contacts of a book.
+        The result is the former answer to the same search, or all contacts of a book.
         """
         started = self.seconds()
         await self.first_turn_of(viewer.login)

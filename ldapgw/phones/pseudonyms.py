@@ -104,8 +104,8 @@ class Pseudonyms:
         # The substitute of each letter in a part of a word for which a filter asks.  The key is the beginning of the
         # part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # For each beginning of a part of a word for which a filter asks, the substitutes of the letters that follow the
-        # beginning.  Different letters have different substitutes.
+        # For each beginning of such a part, the substitutes of the letters that follow the beginning.  No two of these
+        # letters have the same substitute.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.

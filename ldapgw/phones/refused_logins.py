@@ -214,7 +214,7 @@ class RefusedLogins(PeriodicService):
     def unfit_clients(self, tenant: str) -> tuple[tuple[UnknownLogin, Mistake], ...]:
         """Return the clients that could not connect, the most recent first.
 
-        The tenant sees a client by the same rules as a name (`unknown`).
+        The rules in `unknown` decide which of the clients the tenant sees.
         """
         clients = self._unfit_clients.of(tenant, lambda address: self._is_site_of(tenant, address))
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
@@ -559,7 +559,7 @@ def _is_known(part: str, words: frozenset[str]) -> bool:
 
 
 def _is_longer_word(word: str, words: frozenset[str]) -> bool:
-    """Return whether a word is a known word of four letters or more, with up to three more letters: ``deskXX``."""
+    """Return whether a word is a known word of at least four letters with one to three letters added: ``deskXX``."""
     return any(word[:-more] in words for more in range(1, 4) if len(word) - more >= _LONG_WORD)
 
 

@@ -134,7 +134,7 @@ class SearchLog:
         """Return the searches since the previous call, in the order of time, for the log of another gateway.
 
         :param limit: the maximum number of searches to return.  If there are more searches, the function prefers the
-            phones whose first search since the previous call is the latest.
+            phones that began to search last since the previous call.
         """
         untold, self._untold = self._untold, {}
         taken: list[list[LoggedSearch]] = []

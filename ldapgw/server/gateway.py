@@ -274,7 +274,7 @@ def _load(base: Base, catalog: Catalog, sync_parts: SyncParts) -> None:
     transliteration.load()
     phone_number.load()
     if "web" in config.roles:
-        all_vendors()  # read now, because phones would wait if a page were the first to read the files
+        all_vendors()  # reads the vendors' files now, because phones would wait while a web page reads the files
     if state.database.is_read_only:
         # This attempt to write makes the store notice and log that the database is read-only, as any later write would.
         with suppress(UnwritableStore):

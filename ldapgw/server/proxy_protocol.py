@@ -141,9 +141,9 @@ def _client(address: Ipv4 | Ipv6, port: int) -> IPv4Address | IPv6Address:
 
 @implementer(IProtocolFactory)
 class ProxyProtocolFactory:
-    """A factory that builds another factory's connections, with the client's address if a configured proxy connects.
+    """A factory that lets another factory build the protocols, with the client's address if a proxy connects.
 
-    :param factory: builds the protocol for the client's address; None refuses the client.
+    :param factory: builds the protocol for the client's address, or returns None to refuse the client.
     :param is_proxy: returns whether an address belongs to a configured proxy, which must send a header.
     :param count_misuse: counts a refused connection, by a fixed phrase and the proxy's address.
     """

@@ -354,8 +354,9 @@ def mark_missing(connection: Connection, account_id: int, of: Source, uids: Sequ
 def delete_duplicates(connection: Connection, account_id: int) -> bool:
     """Delete the "other contacts" of persons who have become contacts.
 
-    Google does not always report that such persons have left the "other contacts".  If the new contact of a person is
-    left out because of its labels, the other contact is deleted too, so that phones do not find the person.
+    Google does not always report that such persons have left the "other contacts".  The person's entry in the "other
+    contacts" is deleted even if the new contact is left out because of its labels, so that phones do not find the
+    person.
 
     :returns: whether an "other contact" was deleted.
     """

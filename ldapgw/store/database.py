@@ -136,8 +136,8 @@ class Position:
 class Database(ABC):
     """The database and its transactions.  All methods raise `StoreError` if the database cannot be used.
 
-    :ivar runs_beside: whether a transaction that is not exclusive locks only rows, so that other transactions can write
-        at the same time.
+    :ivar runs_beside: whether transactions can write at the same time, because each transaction locks only rows.  An
+        exclusive transaction always locks more.
     :ivar unfinished_copy_of: the name of the source if this database is opened as the target of a copy, otherwise None.
         Without this name, a database with an unfinished copy is not opened.
     :ivar name: the name of the database in messages, without a password.

@@ -143,7 +143,7 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
     for died in sorted(dead, key=lambda gateway: gateway.seen_at):
         for later in starts:
             if later.info.name == died.info.name and later.started_at > died.seen_at:
-                starts.remove(later)  # each start counts as the replacement of only one gateway
+                starts.remove(later)  # a gateway replaces only one dead gateway
                 left.remove(died)
                 break
     return tuple(gateway for gateway in known if gateway in left)

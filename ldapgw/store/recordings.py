@@ -98,7 +98,7 @@ def end(connection: Connection, phone: str, now: float) -> bool:
 def store_part(
     connection: Connection, secret_box: SecretBox, stored: StoredRecording, gateway_id: str, part: RecordingPart
 ) -> bool:
-    """Store the part of a gateway, and replace its earlier part.
+    """Store the part of a recording that a gateway has written, in place of an earlier part of the same gateway.
 
     :returns: False if the recording was deleted or replaced; nothing is stored then.
     """

@@ -57,8 +57,8 @@ BUSY_SECONDS = 10
 TRY_SECONDS = 0.25
 
 # SQLite writes its log (the file ``-wal``) from the beginning again when the whole content of the log is in the
-# database file and nobody reads from the log.  Even then, the log's file does not shrink, and the file grows as long as
-# there is always a reader.  So a log of more than `LOG_LIMIT` octets is emptied.
+# database file and nobody reads from the log.  As long as there is always a reader, the file grows, and the file never
+# shrinks by itself.  So a log of more than `LOG_LIMIT` octets is emptied.
 LOG_LIMIT = 16 << 20
 # The log is emptied when nothing was written for `IDLE_SECONDS`, and at the latest after a day.
 IDLE_SECONDS = 3600.0

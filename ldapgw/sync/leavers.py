@@ -44,8 +44,8 @@ INTERVAL = 3600.0
 DAY = 86400.0
 # A directory or a list of users that was last read longer ago than this does not show who has left.
 MAX_AGE = 2 * DAY
-# At most this many accounts, and at most a tenth of the tenant's accounts (or one account), are removed within a day
-# without approval.
+# At most this many accounts, and at most a tenth of the tenant's accounts, are removed within a day without approval.
+# In a tenant with fewer than ten accounts, one account may be removed within a day.
 MAX_REMOVED = 20
 
 

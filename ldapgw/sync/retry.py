@@ -235,12 +235,12 @@ class CircuitBreakers:
         self._interval = interval
         self._project = project
         self._breakers: dict[Grantor, CircuitBreaker] = {}
-        # `_awaited` has, by an account's id, the event that the account awaits.  The event is a grantor that Google
-        # accepts again, or a project that Google answers again.  `_waiting` has, by event, the ids and grantors of the
-        # accounts that wait.  With `_waiting`, a sync that ends no wait need not look at all accounts.
+        # The event that each account awaits, by the account's id.  A grantor means that Google accepts the grantor
+        # again, and the name of a project means that Google answers the project again.  `_waiting` has the ids and
+        # grantors of the waiting accounts, by event, so that `release` need not search all accounts.
         self._awaited: dict[int, Grantor | str] = {}
         self._waiting: dict[Grantor | str, dict[int, Grantor]] = {}
-        # The ids of the accounts for whose grants Google has refused the tenant's OAuth client.
+        # The ids of the accounts that cannot sync because Google has refused the tenant's OAuth client.
         self._refused: set[int] = set()
 
     def of(self, grantor: Grantor) -> CircuitBreaker:

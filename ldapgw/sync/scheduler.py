@@ -79,7 +79,7 @@ class _Synced:
     account: Account
     error: Exception | None
     applied: Applied
-    end: SyncEnd  # the end that is recorded if the sync has succeeded
+    end: SyncEnd  # recorded only if the sync has succeeded
 
 
 class SyncScheduler(Service):
@@ -115,8 +115,9 @@ class SyncScheduler(Service):
         self._interval = interval
         self._random = random
         self._observe = observe
-        # The scheduler needs a cursor of its own.  Each sync publishes its account, so the cursor of the published
-        # books (`AccountState.cursor`) may already be past requests and ends of syncs that the scheduler has not read.
+        # The scheduler needs a cursor of its own.  Each sync publishes its account, which advances the cursor of the
+        # published books (`AccountState.cursor`).  With this cursor, the scheduler could miss a requested sync or the
+        # end of a sync.
         self._cursor: Cursor | None = None
         self._refreshing = DeferredLock()
         self._loops: dict[int, _Loop] = {}
@@ -453,8 +454,8 @@ class SyncScheduler(Service):
         except Exception as error:  # noqa: BLE001  an unexpected error must not end the account's loop
             log_error("sync of the directory through account {account}", account, error)
             if isinstance(error, (ConsentRevoked, *TENANT_ERRORS)):
-                # If the directory is the only source of the account, the sync of the account's own sources has not
-                # called Google, and could not notice this error.
+                # If the account has no sources of its own, this sync of the directory is the first to call Google and
+                # to notice the error.
                 return error, None
             google_error = error if isinstance(error, GoogleError) else GoogleError()
             wait = retry.after_failure(google_error, 1, self._interval, self._random()) or MAX_WAIT

@@ -402,7 +402,7 @@ def _filters(show: str) -> Mapping[str, Callable[[PhoneRow], bool]]:
 
 
 def _filter_titles(query: TableQuery) -> Sequence[tuple[str, str]]:
-    """Return the filters to choose from, and the filter for the phones of a ZIP file if the query has this filter."""
+    """Return the filters to choose from, and the filter for the phones of a ZIP file if this filter is in use."""
     of_batch = ((query.show, TEXTS.same_file),) if query.show.startswith(_BATCH) else ()
     return (*TEXTS.filters.items(), *of_batch)
 

@@ -61,8 +61,8 @@ def test_phones_that_cannot_connect(gateway: Gateway, desks: Path, tmp_path: Pat
     for to in ((), ("--zip", tmp_path / "desks.zip", "--yes")):
         assert (
             "! desk0, desk1, desk2, desk3, desk4 and 1 more can't connect: Mitel phones know no encryption; set "
-            "ldap.require_tls = false. Change the settings before you add the phones, because a password is shown only "
-            "once.\n"
+            "ldap.require_tls = false. Change the settings before you add the phones; otherwise each of these phones "
+            "needs a new password later.\n"
         ) in (said := run(gateway, desks, *to))
     assert said.endswith(
         "! There are no settings for desk0, desk1, desk2, desk3, desk4 and 1 more. Once these phones can connect, give "

@@ -202,8 +202,8 @@ _OLC_NAMES = {
 def _remote_auth(replica: Replica) -> Iterator[tuple[str, str]]:
     yield "tls", " ".join((f"starttls={'yes' if replica.start_tls else 'no'}", *_trust(replica)))
     yield "dn_attribute", "owner"
-    # The overlay checks passwords only if `domain_attribute` is set.  No entry has the attribute associatedDomain, so
-    # the overlay uses `default_domain`.
+    # The overlay checks passwords only if `domain_attribute` names an attribute.  No entry has the attribute
+    # associatedDomain that is named here, so the overlay uses `default_domain` for all entries.
     yield "domain_attribute", "associatedDomain"
     yield "default_domain", "ldapgw"
     yield "mapping", f"ldapgw {replica.provider}"

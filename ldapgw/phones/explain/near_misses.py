@@ -136,7 +136,7 @@ class NumberDifference:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """Return the sort key: the position of the reason, and then a number that is smaller for a nearer number."""
+        """Return the key that sorts the nearest telephone number first: by reason, and then by `digits`."""
         return _REASONS.index(self.reason), -self.digits if self.reason in _EQUAL_DIGITS else self.digits
 
 

@@ -116,7 +116,12 @@ def _words(name: str) -> str:
 
 
 def _path(name: str) -> tuple[str, ...]:
-    """Return the path of a setting; a part of the path is empty if the name cannot be a setting's name."""
+    """Return the path of the setting that a variable names: the table, the tenant if there is one, and the key.
+
+    A part of the path is empty if the variable cannot name a setting.
+
+    :param name: the variable's name in lower case, without `PREFIX`.
+    """
     table, _, rest = name.partition("__")
     if table == "tenant" and rest:
         tenant, _, key = rest.rpartition("__")
