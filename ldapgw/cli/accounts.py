@@ -344,7 +344,11 @@ def _disconnect(
     from ldapgw.store.revocations import end_account
 
     # The copies are cleaned first: if the command ends early, a later start does not know an account that is removed.
-    for line in clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity]):
+    try:
+        lines = clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity])
+    except OSError as error:
+        lines = [f"the copies of the database cannot be cleaned: {error.strerror}"]
+    for line in lines:
         hint(f"! {line}")
     revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)
     site.book_cache.delete_account(account.id)

@@ -289,8 +289,10 @@ class LdapProtocol(Protocol):
     def abort(self) -> None:
         """End the connection at once."""
         self._core.closing = True
-        self._stop_work()
-        self.transport.abortConnection()
+        try:
+            self._stop_work()
+        finally:
+            self.transport.abortConnection()
 
     # --- a slice of work --------------------------------------------------------------------------------------------
 

@@ -71,14 +71,16 @@ def switch_on(connection: Connection, account_id: int, of: Source) -> bool:
 
 def switch_on_with_grant(
     connection: Connection, secret_box: SecretBox, known: Account, grant: NewGrant, of: Source, now: float
-) -> None:
+) -> bool:
     """Store the tokens of a consent to one more source of a connected account, and switch the source on.
 
     The other sources keep their contacts and their sync tokens.
 
     :param grant: the new tokens with all scopes that the account has now.
+    :returns: False if the account is not connected any more; nothing is stored then.
     """
-    accounts.lock(connection, known.id)
+    if not _lock_connected(connection, known.id):
+        return False
     values: dict[str, object] = {
         "scopes": sorted(grant.scopes),
         "access_token": secret_box.seal(grant.access_token),
@@ -93,7 +95,7 @@ def switch_on_with_grant(
             "connected_at": now,
         }
     connection.execute(update(account).where(account.c.id == known.id).values(**values))
-    switch_on(connection, known.id, of)
+    return switch_on(connection, known.id, of)
 
 
 def switch_off(connection: Connection, account_id: int, of: Source) -> bool:

@@ -382,10 +382,10 @@ class AuthorizationCodeFlow:
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)
         act, account_id = Act.SIGNED_IN, known.id if known is not None else None
         if source is not None:
-            if known is None or not known.is_connected:
-                return None
             act, new = Act.SOURCE_SWITCHED_ON, _new_grant(grant, identity, tenant.client)
-            revocations.switch_on_with_grant(connection, self._dependencies.secret_box, known, new, source, now)
+            secret_box = self._dependencies.secret_box
+            if known is None or not revocations.switch_on_with_grant(connection, secret_box, known, new, source, now):
+                return None
         elif consent.flow.purpose != SIGN_IN:
             act = Act.CONNECTED if known is None else Act.RECONNECTED
             account_id = accounts.connect(

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
-from ldapgw.contact import Sharing
+from ldapgw.contact import Sharing, Source
 from ldapgw.store import accounts, revocations, tables, workspaces
 from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
 from ldapgw.store.secrets import SecretBox
@@ -34,6 +34,21 @@ def test_who_leaves_is_forgotten_and_google_is_to_be_told(
     assert (GRANT.refresh_token or "").encode() not in sealed
     assert (GRANT.refresh_token or "") not in repr(expected)
     assert GRANT.sub not in repr(expected)
+
+
+def test_a_source_of_an_account_that_has_left_is_not_switched_on(
+    connection: Connection, secret_box: SecretBox, account_id: int
+) -> None:
+    """The account was disconnected during the consent; no token of the consent is stored."""
+    known = read_account(connection, account_id)
+    revocations.disconnect_account(connection, account_id, NOW)
+    before = connection.execute(select(tables.account)).all()
+    new = replace(GRANT, refresh_token="another", access_token="another")
+    for _ in range(2):
+        assert not revocations.switch_on_with_grant(connection, secret_box, known, new, Source.OTHER_CONTACTS, NOW)
+        assert connection.execute(select(tables.account)).all() == before
+        accounts.remove(connection, account_id, with_phones=True)
+        before = []
 
 
 def test_nothing_is_to_be_told_twice(connection: Connection, secret_box: SecretBox, account_id: int) -> None:

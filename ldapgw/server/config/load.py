@@ -186,8 +186,10 @@ class _Decoder:
         for key in document.keys() - hints.keys():
             variable = self._names.get(where + key)
             meant = closest(key.lower(), hints)
-            if variable:
-                meant = meant.upper().join(variable.rsplit(key.upper(), 1)) if meant else closest_name(variable)
+            if variable and where.startswith("tenant"):
+                meant = meant and meant.upper().join(variable.rsplit(key.upper(), 1))
+            elif variable:
+                meant = closest_name(variable)
             advice = f"did you mean {meant}?" if meant else f"its keys are: {', '.join(sorted(hints))}"
             self.problems.append(f"{variable or where + _printable(key)}: is not a key of this table; {advice}")
         required = {field.name for field in msgspec.structs.fields(kind) if field.required}

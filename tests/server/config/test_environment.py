@@ -262,6 +262,7 @@ def test_names_that_are_no_settings(file: Path, tmp_path: Path) -> None:
         ("LDAPGW__TENANT_ACME_CLIENT_SECRET_FILE", "LDAPGW__TENANT__ACME__CLIENT_SECRET_FILE"),
         ("LDAPGW__TENANT_ACME_CLIENT_ID_FILE", "LDAPGW__TENANT__ACME__CLIENT_ID_FILE"),
         ("LDAPGW__TENANT__ACME__REGOIN", "LDAPGW__TENANT__ACME__REGION"),
+        ("LDAPGW__SYN__SYNTERVAL", "LDAPGW__SYNC__INTERVAL"),
     ],
 )
 def test_a_slip_in_a_name(file: Path, name: str, meant: str) -> None:
