@@ -133,6 +133,7 @@ class _Overview:
     :ivar held: the number of leavers' accounts whose removal waits for an administrator.
     :ivar is_unused: whether the database has no account of any tenant.
     :ivar gateways: all gateways that share the database; empty if there is only this gateway.
+    :ivar sites: the sites of the tenant's phones (`ldapgw.store.phones.site_of`).
     """
 
     accounts: tuple[Account, ...]
@@ -145,6 +146,7 @@ class _Overview:
     is_unused: bool
     days: tuple[SyncDay, ...]
     gateways: tuple[KnownGateway, ...]
+    sites: frozenset[str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +217,8 @@ class AdminOverview:
             reminder=Reminder.of(visit, [address for address, _ in overview.reminded]),
             certificate=certificate,
             left_out=left_out,
-            unknown_logins=refused_logins.unknown(visit.tenant.name),
-            unfit_clients=refused_logins.unfit_clients(visit.tenant.name),
+            unknown_logins=refused_logins.unknown(visit.tenant.name, overview.sites),
+            unfit_clients=refused_logins.unfit_clients(visit.tenant.name, overview.sites),
             refused_elsewhere=refused_logins.elsewhere(visit.tenant.name),
             phone_name=phone_name,
             calls=self._calls(visit.tenant, sum(account.is_connected for account in overview.accounts)),
@@ -351,6 +353,7 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
         is_unused=not accounts.has_any(connection),
         days=sync_history.summarize_tenant(connection, tenant.name, now),
         gateways=_gateways(connection),
+        sites=frozenset(phones.site_of(login.last_address) for login in logins if login.last_address),
     )
 
 

@@ -303,7 +303,8 @@ class PhonePages:
         login = self._dependencies.refused_logins.latest(login)
         places = {login.last_address, login.refused and login.refused.address}
         places |= {fetch.address for fetch in provisioning.fetches} if provisioning else set()
-        clients = self._dependencies.refused_logins.unfit_clients(login.tenant)
+        sites = {phones.site_of(place) for place in places if place}
+        clients = self._dependencies.refused_logins.unfit_clients(login.tenant, sites)
         since = login.last_seen or 0.0
         return next((found for found in clients if found[0].address in places and found[0].when > since), None)
 
