@@ -70,7 +70,11 @@ class PhoneActivity:
 
     def recent_searches(self, login: PhoneLogin) -> tuple[DecodedSearch, ...]:
         """Return a phone's last searches, the newest first."""
-        return tuple(map(decode_search, self.search_log.searches_of(self.bind_dn(login))))
+        return tuple(map(decode_search, self.logged_searches(login)))
+
+    def logged_searches(self, login: PhoneLogin) -> tuple[LoggedSearch, ...]:
+        """Return a phone's last searches as they were logged, the newest first."""
+        return self.search_log.searches_of(self.bind_dn(login))
 
     def summarize(self, login: PhoneLogin, update: SearchUpdate) -> LastSearch:
         """Return the summary to store, which does not hold the searches' texts."""
