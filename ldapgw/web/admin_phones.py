@@ -250,8 +250,7 @@ class AdminPhones:
     async def _remove(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
         entries = self._entries(visit, Act.PHONE_REMOVED, selected)
         await visit.store.run(_for_each, entries, phones.remove)
-        for row in selected:
-            self._phone_pages.one_time.forget(row.login.name)
+        self._phone_pages.one_time.forget(*(row.login.name for row in selected))
         return await visit.done("phones-removed", _PAGE)
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
@@ -479,8 +478,7 @@ class AdminPasswords:
         now = self._layout.now()
         if not await self._dependencies.store.run(_give, logins, hashes, now, entries, first):
             return ""
-        for login in logins:
-            self._phone_pages.one_time.forget(login.name)
+        self._phone_pages.one_time.forget(*(login.name for login in logins))
         return self.keep(visitor, passwords, now)
 
     def generate(self, names: Collection[str]) -> tuple[Mapping[str, str], Mapping[str, str]]:

@@ -25,6 +25,7 @@ from ldapgw.phones.book_formats import XML_BOOKS
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, sign_in_name, title_of
 from ldapgw.phones.hints import PhoneProfile
+from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import Advice, Vendor, all_vendors, vendors_of
@@ -92,6 +93,22 @@ def _sent_values(visit: Visit) -> dict[str, Any]:
 
 def _make_all(makers: Mapping[str, Callable[[], PhoneState]]) -> Mapping[str, PhoneState]:
     return {name: make() for name, make in makers.items()}
+
+
+def _search_values(
+    login: PhoneLogin,
+    logged: Iterable[LoggedSearch],
+    profile: PhoneProfile,
+    region: str,
+    make_state: Callable[[], PhoneState],
+) -> Mapping[str, Any]:
+    """Return the values of a phone's page that are made from the phone's last searches, which takes milliseconds."""
+    searches = tuple(map(decode_search, logged))
+    return {
+        "state": make_state(),
+        "lines": [search_log_line(decoded, region) for decoded in searches],
+        "hints": hints_to_fix(login, searches, profile),
+    }
 
 
 def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ...]:
@@ -184,8 +201,8 @@ class PhonePages:
         model_vendors = vendors_of(login.model)
         vendor = all_vendors().get(visit.query.get("vendor", ""), model_vendors[0])
         password = self.new_password(visit.visitor, login)
-        searches = self._dependencies.activity.recent_searches(login)
-        times = (login.last_seen, login.searched_at, *(decoded.search.when for decoded in searches[:1]))
+        searches = self._dependencies.activity.logged_searches(login)
+        times = (login.last_seen, login.searched_at, *(search.when for search in searches[:1]))
         has_unused_password = self._dependencies.refused_logins.latest(login).has_unused_password
         provisioned = await self._provisioning_values(visit, login, vendor)
         address: ProvisioningAddress | None = provisioned["provisioning"]
@@ -193,23 +210,24 @@ class PhonePages:
         sheet_values = self._sheet_values(visit, login, vendor, password)
         ways = _ways(sheet_values["sheet"])
         owners = await visit.store.read(accounts.read_addresses_of, login.account_ids)
+        make_state = self.state_maker(login, has_address=address is not None, has_fetched=has_fetched)
         return await visit.page(
             "phone.html",
             status=400 if errors else 200,
             phone=login,
             is_own=visit.owns(login),
             model=title_of(login.model),
-            state=self.state_maker(login, has_address=address is not None, has_fetched=has_fetched)(),
             password=password,
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=model_vendors,
-            lines=[search_log_line(decoded, visit.tenant.region) for decoded in searches],
             has_unused_password=has_unused_password,
-            hints=hints_to_fix(login, searches, self._profile(login)),
+            **await self._layout.dependencies.render_off_thread(
+                partial(_search_values, login, searches, self._profile(login), visit.tenant.region, make_state)
+            ),
             elsewhere=self._refused_elsewhere(visit, login),
             unfit=self._unfit_client(login, address),
             last_seen=max((time for time in times if time), default=None),
-            last_address=searches[0].search.address if searches else login.last_address,
+            last_address=searches[0].address if searches else login.last_address,
             steps=steps,
             number_formats=[(form, NUMBER_FORMATS[form]) for form in PHONE_FORMATS],
             tenant_format=NUMBER_FORMATS[visit.tenant.number_format],
