@@ -207,7 +207,8 @@ class PhonePages:
         provisioned = await self._provisioning_values(visit, login, vendor)
         address: ProvisioningAddress | None = provisioned["provisioning"]
         has_fetched = bool(address.fetches if address else provisioned["window_fetch"] and login.next_password)
-        sheet_values = self._sheet_values(visit, login, vendor, password)
+        render = self._layout.dependencies.render_off_thread
+        sheet_values = await render(partial(self._sheet_values, visit, login, vendor, password))
         ways = _ways(sheet_values["sheet"])
         owners = await visit.store.read(accounts.read_addresses_of, login.account_ids)
         make_state = self.state_maker(login, has_address=address is not None, has_fetched=has_fetched)
@@ -221,7 +222,7 @@ class PhonePages:
             is_shown_elsewhere=self.is_shown_elsewhere(visit.visitor, login),
             vendors=model_vendors,
             has_unused_password=has_unused_password,
-            **await self._layout.dependencies.render_off_thread(
+            **await render(
                 partial(_search_values, login, searches, self._profile(login), visit.tenant.region, make_state)
             ),
             elsewhere=self._refused_elsewhere(visit, login),

@@ -506,17 +506,18 @@ def test_the_states_of_the_phones_of_a_page_are_made_off_the_thread() -> None:
     assert [*states] == [f"desk{number}" for number in range(50, 60)]
 
 
-def test_the_searches_of_a_phone_are_decoded_off_the_thread() -> None:
-    """A phone's page tells the phone's last searches, with advice."""
+def test_the_values_of_a_phones_page_are_made_off_the_thread() -> None:
+    """A phone's page has the settings of its model, and tells the phone's last searches with advice."""
     thread = Recorder()
     stage = Stage(tenants=(ACME, GLOBEX), render_off_thread=thread)
     add_phone(stage, "desk1")
     admin = by_link(stage)
     thread.results.clear()
     admin.get("/acme/phones/desk1")
-    values, _page = thread.results
-    assert isinstance(values, dict)
-    assert [*values] == ["state", "lines", "hints"]
+    sheet, searches, _page = thread.results
+    assert isinstance(sheet, dict)
+    assert isinstance(searches, dict)
+    assert ("sheet" in sheet, [*searches]) == (True, ["state", "lines", "hints"])
 
 
 def test_the_database_thread_returns_only_the_rows_of_a_form() -> None:
