@@ -346,8 +346,8 @@ def _disconnect(
     # The copies are cleaned first: if the command ends early, a later start does not know an account that is removed.
     try:
         lines = clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity])
-    except OSError as error:
-        lines = [f"the copies of the database cannot be cleaned: {error.strerror}"]
+    except OSError as reason:
+        lines = [f"the copies of the database cannot be cleaned: {reason.strerror}"]
     for line in lines:
         hint(f"! {line}")
     revocation_id = database.run(end_account, account.id, entry, with_phones=with_phones)

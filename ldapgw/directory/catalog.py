@@ -7,7 +7,7 @@ started keeps its directories when the snapshot is replaced.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -125,10 +125,16 @@ class Catalog:
         former = {name: before.logins[name] for name in names if name in before.logins}
         changed = {name: login for name, login in former.items() if login != snapshot.logins.get(name)}
         present = [snapshot.logins[name] for name in names if name in snapshot.logins]
+        # A salted hash is never a name.
+        successors = {
+            (login.viewer.access, key): login.viewer.login
+            for login in present
+            for key in (login.password_hash, login.name)
+        }
         for login in changed.values():
             self._last_seen.pop(login.name, None)
         return tuple(
-            EndedLogin(login.viewer.login, _successor(login, present))
+            EndedLogin(login.viewer.login, _successor(login, successors))
             for name, login in changed.items()
             if not _is_promoted(login, snapshot.logins.get(name))
         )
@@ -249,15 +255,12 @@ def _is_promoted(former: PhoneAccess, present: PhoneAccess | None) -> bool:
     )
 
 
-def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
+def _successor(former: PhoneAccess, successors: Mapping[tuple[tuple[Access, ...], str], str]) -> str:
     """Return the bind DN that the phone of a former login has now; empty if the phone is gone or has another owner.
 
     The phone has the same name or, if the phone was renamed, the same salted hash of its password.
+
+    :param successors: the bind DNs of the present logins, by the books and by the name or the hash of the password.
     """
-    successors = (
-        login.viewer.login
-        for login in present
-        if login.viewer.access == former.viewer.access
-        and (login.name == former.name or login.password_hash == former.password_hash)
-    )
-    return next(successors, "")
+    access = former.viewer.access
+    return successors.get((access, former.name)) or successors.get((access, former.password_hash), "")

@@ -68,9 +68,9 @@ class PhoneActivity:
         """Return the DN that a phone binds as; empty if the phone's tenant is deleted."""
         return str(phone_dn(login.name, self._bases[login.tenant][1])) if login.tenant in self._bases else ""
 
-    def recent_searches(self, login: PhoneLogin) -> tuple[DecodedSearch, ...]:
-        """Return a phone's last searches, the newest first."""
-        return tuple(map(decode_search, self.search_log.searches_of(self.bind_dn(login))))
+    def logged_searches(self, login: PhoneLogin) -> tuple[LoggedSearch, ...]:
+        """Return a phone's last searches as they were logged, the newest first."""
+        return self.search_log.searches_of(self.bind_dn(login))
 
     def summarize(self, login: PhoneLogin, update: SearchUpdate) -> LastSearch:
         """Return the summary to store, which does not hold the searches' texts."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -42,8 +42,9 @@ from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.phones.description import MODELS
 from ldapgw.store import phones, unfit_clients
+from ldapgw.store.database import chunks
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, wrong_password
+from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, site_of, wrong_password
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.worker import Store
 
@@ -172,7 +173,7 @@ class RefusedLogins(PeriodicService):
         self._stored: dict[str, tuple[float, _Own]] = {}
         self._elsewhere: OrderedDict[str, ElsewhereRefusal] = OrderedDict()
         self._bases = bases
-        self._words: tuple[Mapping[str, PhoneAccess] | None, frozenset[str]] = None, frozenset()
+        self._words: tuple[Mapping[str, PhoneAccess] | None, Set[str]] = None, frozenset()
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
         self._unfit_clients = UnknownNames(parsed_bases, by_address=True)
@@ -211,12 +212,12 @@ class RefusedLogins(PeriodicService):
             self._unstored_clients.popitem(last=False)
         self._queue(unfit_clients=(*self._unsent.unfit_clients, noted))
 
-    def unfit_clients(self, tenant: str) -> tuple[tuple[UnknownLogin, Mistake], ...]:
+    def unfit_clients(self, tenant: str, sites: Container[str | int]) -> tuple[tuple[UnknownLogin, Mistake], ...]:
         """Return the clients that could not connect, the most recent first.
 
         The rules in `unknown` decide which of the clients the tenant sees.
         """
-        clients = self._unfit_clients.of(tenant, lambda address: self._is_site_of(tenant, address))
+        clients = self._unfit_clients.of(tenant, sites)
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
 
     def take_unsent(self) -> NewRefusals:
@@ -255,13 +256,16 @@ class RefusedLogins(PeriodicService):
         found = reversed(self._elsewhere.values())
         return tuple(refusal for refusal in found if refusal.tenant == tenant and refusal.refused.when > since)
 
-    def unknown(self, tenant: str) -> tuple[UnknownLogin, ...]:
+    def unknown(self, tenant: str, sites: Container[str | int]) -> tuple[UnknownLogin, ...]:
         """Return the names that belong to no phone and that a tenant may see, the most recent first.
 
         A DN belongs to the tenant of its base.  A tenant sees any other name if there is no other tenant, or if one of
         the tenant's phones has logged in from the same site as the refused client.
+
+        :param sites: the sites of the tenant's phones (`ldapgw.store.phones.site_of`).  The caller reads the sites from
+            the database, because a search through all logins would keep phones waiting.
         """
-        return self._unknown.of(tenant, lambda address: self._is_site_of(tenant, address))
+        return self._unknown.of(tenant, sites)
 
     def forget(self, login: str) -> None:
         """Forget the refusals of a phone that is deleted, or has another name or password.
@@ -296,7 +300,8 @@ class RefusedLogins(PeriodicService):
         added: list[UnknownLogin] = []
         for number, (name, refused) in enumerate(unknown, 1):
             is_judged = number > len(unknown) - MAX_UNKNOWN
-            added.append(self._unknown.add(refused, name if is_judged else MASK, self._house_words()))
+            words = await self._house_words() if is_judged else frozenset[str]()
+            added.append(self._unknown.add(refused, name if is_judged else MASK, words))
             self._log_unknown(added[-1])
             await self._end_turn(number)
         self._queue(unknown=(*self._unsent.unknown, *added))
@@ -394,20 +399,17 @@ class RefusedLogins(PeriodicService):
             if self._unstored_clients.get(key) is client:
                 del self._unstored_clients[key]
 
-    def _house_words(self) -> frozenset[str]:
+    async def _house_words(self) -> Set[str]:
         """Return the words that are no secret (`house_words`), computed anew only after the logins have changed."""
         logins = self._logins()
         if logins is not self._words[0]:
-            self._words = logins, house_words([*logins, *self._bases.values()])
+            words = set(house_words(self._bases.values()))
+            for number, names in enumerate(chunks(logins.keys())):
+                if number:
+                    await deferLater(self._clock, 0.0)
+                words |= house_words(names)
+            self._words = logins, words
         return self._words[1]
-
-    def _is_site_of(self, tenant: str, address: str) -> bool:
-        """Return whether a phone of a tenant has logged in from the site of an address."""
-        return any(
-            (seen := self._last_login(login.name)) is not None and is_same_site(seen.address, address)
-            for login in self._logins().values()
-            if any(access.tenant == tenant for access in login.viewer.access)
-        )
 
 
 class UnknownNames:
@@ -421,7 +423,7 @@ class UnknownNames:
         self._bases = {tenant: base.key for tenant, base in bases.items()}
         self._names: OrderedDict[tuple[str, str, str], UnknownLogin] = OrderedDict()
 
-    def add(self, refused: Refusal, name: str, words: frozenset[str]) -> UnknownLogin:
+    def add(self, refused: Refusal, name: str, words: Set[str]) -> UnknownLogin:
         """Count refused logins.
 
         :param name: the name that was sent, or `MASK` for a name that must not be shown.
@@ -442,15 +444,16 @@ class UnknownNames:
         if len(self._names) > MAX_UNKNOWN:
             self._names.popitem(last=False)
 
-    def of(self, tenant: str, is_near: Callable[[str], bool]) -> tuple[UnknownLogin, ...]:
+    def of(self, tenant: str, sites: Container[str | int]) -> tuple[UnknownLogin, ...]:
         """Return the names that the administrators of a tenant may see, the most recent first.
 
-        :param is_near: whether an address is at a site of the tenant's phones.
+        :param sites: the sites of the tenant's phones.
         """
         return tuple(
             shown
             for shown in reversed(self._names.values())
-            if shown.tenant == tenant or (not shown.tenant and (len(self._bases) == 1 or is_near(shown.address)))
+            if shown.tenant == tenant
+            or (not shown.tenant and (len(self._bases) == 1 or site_of(shown.address) in sites))
         )
 
     def _tenant_of(self, name: str) -> str:
@@ -509,7 +512,7 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
     return _USUAL_WORDS.union(MODELS, numbers, _WORD.findall(" ".join(parts).lower()))
 
 
-def shown_name(name: str, words: frozenset[str]) -> str:
+def shown_name(name: str, words: Set[str]) -> str:
     """Return an unknown name for the administrator: shortened, or masked if the name may be a password.
 
     The administrator sees extensions, MAC addresses, e-mail addresses, and names of known words, perhaps with a short
@@ -522,7 +525,7 @@ def shown_name(name: str, words: frozenset[str]) -> str:
     return text[:MAX_SHOWN] if not text or _is_of_the_house(text, words) else MASK
 
 
-def _is_of_the_house(text: str, words: frozenset[str]) -> bool:
+def _is_of_the_house(text: str, words: Set[str]) -> bool:
     if _MAC.fullmatch(text) or _E_MAIL.fullmatch(text):
         return True
     if "=" in text:
@@ -531,7 +534,7 @@ def _is_of_the_house(text: str, words: frozenset[str]) -> bool:
     return bool(parts) and all(_is_known(part, words) for part in parts)
 
 
-def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
+def _is_dn_of_the_house(text: str, words: Set[str]) -> bool:
     try:
         leaf, *above = Dn.parse(text).rdns
     except InvalidDn:
@@ -546,7 +549,7 @@ def _is_dn_of_the_house(text: str, words: frozenset[str]) -> bool:
     )
 
 
-def _is_known(part: str, words: frozenset[str]) -> bool:
+def _is_known(part: str, words: Set[str]) -> bool:
     if _SHORT.fullmatch(part):
         return True
     found = _PART.fullmatch(part)
@@ -558,7 +561,7 @@ def _is_known(part: str, words: frozenset[str]) -> bool:
     return word in words or (part.isalpha() and _is_longer_word(word, words))
 
 
-def _is_longer_word(word: str, words: frozenset[str]) -> bool:
+def _is_longer_word(word: str, words: Set[str]) -> bool:
     """Return whether a word is a known word of at least four letters with one to three letters added: ``deskXX``."""
     return any(word[:-more] in words for more in range(1, 4) if len(word) - more >= _LONG_WORD)
 

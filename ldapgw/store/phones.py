@@ -196,10 +196,11 @@ REFUSAL_SECONDS = 24 * 3600.0
 
 def is_same_site(one: str, other: str) -> bool:
     """Return whether two normalized IP addresses seem to be at one site: in the same /24 (IPv4) or /64 (IPv6)."""
-    return _site(one) == _site(other)
+    return site_of(one) == site_of(other)
 
 
-def _site(address: str) -> object:
+def site_of(address: str) -> str | int:
+    """Return a key that normalized IP addresses have in common if they are at one site (`is_same_site`)."""
     if ":" in address:
         return int(IPv6Address(address)) >> 64
     return address.rpartition(".")[0] or address

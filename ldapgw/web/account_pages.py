@@ -118,12 +118,12 @@ class AccountPages:
         if visit is None and anybody.request.is_live:
             raise PageError(error_pages.PAGES.session_ended, anybody.tenant)
         if visit is None:
-            return anybody.page("welcome.html", box=CONSENT_CHECKBOXES[anybody.tenant.first_source])
+            return await anybody.page("welcome.html", box=CONSENT_CHECKBOXES[anybody.tenant.first_source])
         if visit.visitor.person.is_by_link:
             return visit.redirect(path="admin")
         account = _shown_account(visit)
         phone_values = await self._phone_pages.list_values(visit)
-        return visit.page(
+        return await visit.page(
             "overview.html",
             account=account,
             view=with_phones(await self._view(visit, account), phone_values["phones"]),
@@ -137,7 +137,7 @@ class AccountPages:
         account = _shown_account(visit)
         view = await self._view(visit, account)
         replicas = await visit.store.read(phones.read_replicas, visit.tenant.name)
-        return visit.page(
+        return await visit.page(
             "account.html",
             account=account,
             view=view,
@@ -207,7 +207,7 @@ class AccountPages:
             return self._redirect_to_account(visit, account)
         number = visit.visitor.number_of(account)
         is_directory = error.facts.get("source") == Source.DIRECTORY
-        return visit.confirmation(
+        return await visit.confirmation(
             CONFIRMATIONS.accounts["accept-directory-shrink" if is_directory else "accept-shrink"],
             {"lost": error.facts.get("lost", "?"), "before": error.facts.get("before", "?")},
             action="accept-shrink",
@@ -275,7 +275,7 @@ class AccountPages:
         """Return the page that leads to the consent which switches a source on."""
         authorization = await self._consent.begin(visit.tenant, switch_on_purpose(source), visit.request, account.sub)
         cookie = self._layout.cookies.set(Cookie.BROWSER, authorization.browser_secret, seconds=FLOW_SECONDS)
-        return visit.page(
+        return await visit.page(
             "to_google.html",
             headers=(cookie, ("Refresh", f"0; url={authorization.url}")),
             url=authorization.url,
@@ -288,7 +288,7 @@ class AccountPages:
         if account is None or not account.is_connected or account.delegated:
             return self._redirect_to_account(visit, account)
         number = visit.visitor.number_of(account)
-        return visit.confirmation(
+        return await visit.confirmation(
             CONFIRMATIONS.accounts["disconnect"],
             {"account": account.address},
             action="disconnect",

@@ -69,26 +69,26 @@ class AdminFiles:
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/files``: show the state of each file."""
         files = self._files.statuses(visit.tenant.name)
-        return visit.page("admin_files.html", files=files, sharing_words=_sharing_words)
+        return await visit.page("admin_files.html", files=files, sharing_words=_sharing_words)
 
     async def show_upload(self, visit: Visit, file: str) -> HttpResponse:
         """``/{tenant}/admin/files/{file}``: show the form for a new file."""
-        return self._page(visit, self._status(visit, file))
+        return await self._page(visit, self._status(visit, file))
 
     async def preview(self, visit: Visit, file: str) -> HttpResponse:
         """``POST /{tenant}/admin/files/{file}``: show the contacts of ``file``, and store nothing."""
         status, octets = self._status(visit, file), visit.request.files.get("file", b"")
         if not octets:
-            return self._page(visit, status, error=_TEXTS.no_file)
+            return await self._page(visit, status, error=_TEXTS.no_file)
         text = decode(octets)
         # A browser sends each end of a line as two characters.
         if len(text.replace("\r\n", "\n").replace("\n", "\r\n").encode()) > MAX_BODY_SIZE - _OTHER_FIELDS:
-            return self._page(visit, status, error=Phrase(_TEXTS.too_large, {"path": status.path}))
+            return await self._page(visit, status, error=Phrase(_TEXTS.too_large, {"path": status.path}))
         try:
             preview = await self._files.preview(visit.tenant.name, file, text.encode())
         except ProcessLost:
-            return self._page(visit, status, error=PROBLEMS.not_built)
-        return self._page(visit, status, text=text, preview=preview)
+            return await self._page(visit, status, error=PROBLEMS.not_built)
+        return await self._page(visit, status, text=text, preview=preview)
 
     async def replace(self, visit: Visit, file: str) -> HttpResponse:
         """``POST /{tenant}/admin/files/{file}/replace``: replace the file by ``text``, whole or not at all."""
@@ -97,9 +97,9 @@ class AdminFiles:
         try:
             preview = await self._files.preview(visit.tenant.name, file, text.encode())
         except ProcessLost:
-            return self._page(visit, status, error=PROBLEMS.not_built)
+            return await self._page(visit, status, error=PROBLEMS.not_built)
         if preview.problem_count:
-            return self._page(visit, status, text=text, preview=preview)
+            return await self._page(visit, status, text=text, preview=preview)
         try:
             is_replaced = version == preview.version and await self._files.replace(
                 visit.tenant.name, file, _octets(text), version
@@ -114,9 +114,9 @@ class AdminFiles:
                 reason=error.strerror or "I/O error",
             )
             error_text = Phrase(_TEXTS.no_permission, {"path": status.path})
-            return self._page(visit, status, text=text, preview=preview, error=error_text)
+            return await self._page(visit, status, text=text, preview=preview, error=error_text)
         if not is_replaced:
-            return self._page(visit, status, text=text, preview=preview, error=_TEXTS.changed)
+            return await self._page(visit, status, text=text, preview=preview, error=_TEXTS.changed)
         await visit.store.run(activity.record, visit.entry(Act.FILE_REPLACED, file))
         return visit.redirect("file-replaced", _PAGE)
 
@@ -130,7 +130,7 @@ class AdminFiles:
                 return status
         raise PageError(error_pages.PAGES.not_found, visit.tenant)
 
-    def _page(
+    async def _page(
         self,
         visit: Visit,
         status: FileStatus,
@@ -142,7 +142,7 @@ class AdminFiles:
         has_problem = error or (preview is not None and preview.problem_count)
         if preview is not None and not preview.may_replace and not error:
             error = Phrase(_TEXTS.no_permission, {"path": status.path})
-        return visit.page(
+        return await visit.page(
             "admin_file.html",
             status=400 if has_problem else 200,
             file=status,

@@ -250,7 +250,9 @@ class AdminGoogle:
 
     async def ask_to_remove_delegation(self, visit: Visit) -> HttpResponse:
         """Ask before the service account is removed."""
-        return visit.confirmation(CONFIRMATIONS.delegation, {}, action="admin/delegation/remove", cancel="admin/google")
+        return await visit.confirmation(
+            CONFIRMATIONS.delegation, {}, action="admin/delegation/remove", cancel="admin/google"
+        )
 
     async def remove_delegation(self, visit: Visit) -> HttpResponse:
         """Delete the entered service account."""
@@ -367,7 +369,7 @@ class AdminGoogle:
         entered_at, has_synced, is_testing, alarm = await visit.store.read(_facts, visit.tenant.name)
         has_client = visit.tenant.client is not None
         works = has_client and has_synced and not alarm
-        return visit.page(
+        return await visit.page(
             "admin_google.html",
             status=status,
             works=works,

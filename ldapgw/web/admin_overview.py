@@ -25,7 +25,7 @@ from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.phones import PhoneLogin
 from ldapgw.store.sync_history import SyncDay
 from ldapgw.web import record_texts
-from ldapgw.web.admin_people import Reminder, read_people, reminder
+from ldapgw.web.admin_people import Mailing, read_people, reminder
 from ldapgw.web.admin_tables import Table, TableQuery
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.http import HttpResponse
@@ -124,16 +124,22 @@ class Alert:
 class _Overview:
     """The data of the page.
 
+    :ivar connected: the number of connected accounts.
+    :ivar has_synced: whether a sync of an account has ever succeeded.
+    :ivar testing: a notice if the Google client is in "Testing", or else nothing.
     :ivar needing_action: the number of people who need action, as in the table of people.
     :ivar has_working_phone: whether a phone has ever found a contact.
     :ivar reminded: the address of each person to remind, and the reason.
     :ivar held: the number of leavers' accounts whose removal waits for an administrator.
     :ivar is_unused: whether the database has no account of any tenant.
     :ivar gateways: all gateways that share the database; empty if there is only this gateway.
+    :ivar sites: the sites of the tenant's phones (`ldapgw.store.phones.site_of`).
     """
 
-    accounts: tuple[Account, ...]
     summary: Summary
+    connected: int
+    has_synced: bool
+    testing: tuple[Alert, ...]
     needing_action: int
     reminded: tuple[tuple[str, Translatable], ...]
     has_working_phone: bool
@@ -142,6 +148,7 @@ class _Overview:
     is_unused: bool
     days: tuple[SyncDay, ...]
     gateways: tuple[KnownGateway, ...]
+    sites: frozenset[str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +198,7 @@ class AdminOverview:
         files = self._dependencies.files.statuses(visit.tenant.name)
         broken_files = [file for file in files if not file.report.is_good]
         all_live = all(gateway.is_alive for gateway in overview.gateways)
-        return visit.page(
+        return await visit.page(
             "admin_overview.html",
             alerts=alerts,
             broken_files=broken_files,
@@ -209,14 +216,14 @@ class AdminOverview:
             gateways=overview.gateways,
             all_gateways_live=all_live,
             reminded=overview.reminded,
-            reminder=Reminder.of(visit, [address for address, _ in overview.reminded]),
+            reminder=Mailing.reminder(visit, [address for address, _ in overview.reminded]),
             certificate=certificate,
             left_out=left_out,
-            unknown_logins=refused_logins.unknown(visit.tenant.name),
-            unfit_clients=refused_logins.unfit_clients(visit.tenant.name),
+            unknown_logins=refused_logins.unknown(visit.tenant.name, overview.sites),
+            unfit_clients=refused_logins.unfit_clients(visit.tenant.name, overview.sites),
             refused_elsewhere=refused_logins.elsewhere(visit.tenant.name),
             phone_name=phone_name,
-            calls=self._calls(visit.tenant, sum(account.is_connected for account in overview.accounts)),
+            calls=self._calls(visit.tenant, overview.connected),
             url=visit.url,
         )
 
@@ -230,7 +237,7 @@ class AdminOverview:
         if (alarm := overview.alarm) is not None:
             text = _TEXTS.alarms.get(alarm.code) or _AlertText(alarm.code, "", "")
             yield Alert("bad", text.title, text.sentence, alarm.link, alarm.since, text.document)
-        yield from _testing(overview.accounts, self._layout.now())
+        yield from overview.testing
         if certificate.kind in ("warn", "bad"):
             yield certificate
 
@@ -245,7 +252,7 @@ class AdminOverview:
             ChecklistItem(expiry is not None and expiry > now, _TEXTS.certificate_step, hint=certificate_hint),
             ChecklistItem(not self._dependencies.phones.server.is_loopback, _TEXTS.address_step, hint=address_hint),
             ChecklistItem(
-                any(account.last_sync is not None for account in overview.accounts),
+                overview.has_synced,
                 _TEXTS.person_step,
                 "admin/people",
             ),
@@ -295,7 +302,7 @@ class AdminActivity:
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/activity``: show a page of the log."""
         acts, table = await visit.store.read(_read_log, visit.tenant.name, visit.query, visit.form)
-        return visit.page(
+        return await visit.page(
             "admin_activity.html",
             table=table,
             acts=acts,
@@ -338,7 +345,9 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
     stayed = [account for account in known if account.id not in marks]
     logins = phones.read_by_tenant(connection, tenant.name)
     return _Overview(
-        accounts=known,
+        connected=sum(account.is_connected for account in known),
+        has_synced=any(account.last_sync is not None for account in known),
+        testing=tuple(_testing(known, now)),
         summary=summarize(known, logins, now).get(tenant.name, Summary()),
         needing_action=sum(bool(row.action) for row in read_people(connection, tenant, now)),
         reminded=tuple((account.address, reason) for account in stayed if (reason := reminder(account, now))),
@@ -348,6 +357,7 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
         is_unused=not accounts.has_any(connection),
         days=sync_history.summarize_tenant(connection, tenant.name, now),
         gateways=_gateways(connection),
+        sites=frozenset(phones.site_of(login.last_address) for login in logins if login.last_address),
     )
 
 

@@ -178,22 +178,29 @@ class SharedContacts:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Reminder:
-    """A reminder to people, which an administrator sends as an e-mail or copies.
+class Mailing:
+    """A reminder or an invitation to people, which an administrator sends as an e-mail or copies.
 
-    :ivar links: the links that write an e-mail to all people.
+    :ivar subject: the subject of the e-mail, in the visitor's language.
+    :ivar body: the text in the visitor's language.
     """
 
     addresses: Sequence[str]
     text: Translatable
-    links: Sequence[MailLink]
+    subject: str
+    body: str
+
+    @property
+    def links(self) -> Sequence[MailLink]:
+        """Return the links that write an e-mail to all people; the page's template makes thousands of links."""
+        return mail_links(self.addresses, self.subject, self.body)
 
     @classmethod
-    def of(cls, visit: Visit, addresses: Sequence[str]) -> Reminder:
+    def reminder(cls, visit: Visit, addresses: Sequence[str]) -> Mailing:
         """Return the reminder for the people with the given addresses; the e-mails are in the visitor's language."""
         translate = visit.layout.renderer.translator(visit.request.language)
         text = Phrase(TEXTS.reminder, {"url": visit.url})
-        return cls(addresses, text, mail_links(addresses, translate(TEXTS.reminder_subject), translate(text)))
+        return cls(addresses, text, translate(TEXTS.reminder_subject), translate(text))
 
 
 class AdminPeople:
@@ -249,13 +256,14 @@ class AdminPeople:
         now, url = self._layout.now(), visit.url
         translate = self._layout.renderer.translator(visit.request.language)
         status = account_to_json(account, visit.tenant.sources, url, now, None, translate, commands=False)
-        return visit.page(
+        states = await self._phone_pages.states(logins)
+        return await visit.page(
             "admin_person.html",
             account=account,
             details=status,
             source_rows=source_rows(visit.tenant, account, status, sync_states),
             row=_row(account, visit.tenant, now, len(logins), found[3], is_held=found[4]),
-            phones=[(login, self._phone_pages.state(login)) for login in logins],
+            phones=[(login, states[login.name]) for login in logins],
             **await sync_history_values(self._layout, account),
         )
 
@@ -266,15 +274,14 @@ class AdminPeople:
         unconnected = await visit.store.read(read_unconnected, visit.tenant) if is_looked_up else ()
         addresses = [colleague.address for colleague in unconnected[:MAX_INVITED]]
         translate = self._layout.renderer.translator(visit.request.language)
-        invitation = Phrase(TEXTS.invitation, {"url": visit.url})
+        text = Phrase(TEXTS.invitation, {"url": visit.url})
         return {
             "filters": tuple(TEXTS.filters.items()),
             "url": visit.url,
             "held": held,
             "unconnected": unconnected[:MAX_LISTED],
             "unconnected_count": len(unconnected),
-            "invited": addresses,
-            "invitations": mail_links(addresses, translate(TEXTS.invitation_subject), translate(invitation)),
+            "invitation": Mailing(addresses, text, translate(TEXTS.invitation_subject), translate(text)),
         }
 
     async def _set_kept(self, visit: Visit, rows: Sequence[PersonRow], *, kept: bool) -> HttpResponse:
@@ -304,7 +311,7 @@ class AdminPeople:
         addresses = [row.account.address for row in rows if row.action or not row.account.is_connected]
         if not addresses:
             return visit.redirect("nobody-to-remind", _PAGE)
-        return visit.page("admin_remind.html", reminder=Reminder.of(visit, addresses))
+        return await visit.page("admin_remind.html", reminder=Mailing.reminder(visit, addresses))
 
     async def _choices(self, visit: Visit, act: str, rows: Sequence[PersonRow]) -> Mapping[str, Any]:
         """Return the template values of the page that asks before an act."""
@@ -341,7 +348,7 @@ class AdminPeople:
     async def _disconnect(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
         connected = [row.account for row in rows if row.account.is_connected]
         outcomes = await self._end_all(visit, connected, Act.DISCONNECTED)
-        return self._ended(visit, "people-disconnected", connected, outcomes)
+        return await self._ended(visit, "people-disconnected", connected, outcomes)
 
     async def _remove(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
         people = [row.account for row in rows]
@@ -354,7 +361,7 @@ class AdminPeople:
             entries = [visit.entry(Act.PHONE_PASSWORD, login.name) for login in kept]
             batch = await self._passwords.give(visit.visitor, kept, entries)
             await self._dependencies.changed()
-        return self._ended(visit, "people-removed", people, outcomes, batch)
+        return await self._ended(visit, "people-removed", people, outcomes, batch)
 
     async def _end_all(
         self, visit: Visit, people: Sequence[Account], act: Act, *, with_phones: bool | None = None
@@ -377,7 +384,7 @@ class AdminPeople:
         outcomes: list[str] = await gatherResults([turns.run(begin, account) for account in people])
         return outcomes
 
-    def _ended(
+    async def _ended(
         self, visit: Visit, message: str, people: Sequence[Account], outcomes: Sequence[str], batch: str = ""
     ) -> HttpResponse:
         """Show the outcome: a sentence if every account was disconnected and revoked, or else a line for each account.
@@ -392,7 +399,7 @@ class AdminPeople:
             (account.address, outcome == RevocationOutcome.REVOKED, TEXTS.outcomes[outcome])
             for account, outcome in zip(people, outcomes, strict=True)
         ]
-        return visit.page("admin_ended.html", rows=rows, batch=batch)
+        return await visit.page("admin_ended.html", rows=rows, batch=batch)
 
     async def _end(self, visit: Visit, account: Account, act: Act, *, with_phones: bool | None) -> RevocationOutcome:
         entry = visit.entry(act, account.address)

@@ -8,7 +8,7 @@ with all passwords of one form, so the `batch_key` is made from this time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +21,7 @@ from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.files.csv_file import decode
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, title_of
 from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phones.provisioning.settings import PLACEHOLDERS
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS, Site
 from ldapgw.phones.provisioning.window import MINUTES
 from ldapgw.phones.rollout import (
     SHEETS_FILE,
@@ -181,8 +181,7 @@ class AdminPhones:
         """``POST /{tenant}/admin/phones/new``: add a phone; the phone's page then shows the password."""
         model, owner = visit.form.get("model", ""), visit.form.get("owner", "")
         first, _ = await self._owner(visit.tenant, owner) if owner else ((), "")
-        known = await visit.store.read(accounts.read_addresses, visit.tenant.name)
-        further = find_owners(visit.form.get("further", ""), {address.lower(): key for key, address in known})
+        further = await visit.store.read(_find_owners, visit.tenant.name, visit.form.get("further", ""))
         name, label, errors = await read_form_names(visit)
         error: Translatable = ""
         if not owner:
@@ -205,11 +204,11 @@ class AdminPhones:
         return await visit.done("phone-added", f"phones/{name}")
 
     async def _values(self, _visit: Visit, table: Table[PhoneRow]) -> Mapping[str, Any]:
-        states = {row.login.name: self._phone_pages.state(row.login) for row in table.rows}
+        states = await self._phone_pages.states([row.login for row in table.rows])
         return {"filters": _filter_titles(table.query), "states": states}
 
     async def _form(self, visit: Visit, values: Mapping[str, Any], status: int = 200) -> HttpResponse:
-        return await visit.long_page(
+        return await visit.page(
             "admin_phone_new.html",
             status=status,
             form={**dict.fromkeys(_FIELDS, ""), "errors": {}, **values},
@@ -251,8 +250,7 @@ class AdminPhones:
     async def _remove(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse:
         entries = self._entries(visit, Act.PHONE_REMOVED, selected)
         await visit.store.run(_for_each, entries, phones.remove)
-        for row in selected:
-            self._phone_pages.one_time.forget(row.login.name)
+        self._phone_pages.one_time.forget(*(row.login.name for row in selected))
         return await visit.done("phones-removed", _PAGE)
 
     async def _move(self, visit: Visit, selected: Sequence[PhoneRow]) -> HttpResponse | None:
@@ -324,19 +322,19 @@ class AdminImport:
 
     async def show(self, visit: Visit) -> HttpResponse:
         """``/{tenant}/admin/phones/import``: show the form for the file."""
-        return self._page(visit)
+        return await self._page(visit)
 
     async def preview(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/import``: show the phones of ``file``, and store nothing."""
         octets = visit.request.files.get("file", b"")
         if not octets:
-            return self._page(visit, error=_NO_FILE)
+            return await self._page(visit, error=_NO_FILE)
         text = decode(octets)
         try:
             lines = await visit.store.read(check_file, visit.tenant.name, text)
         except UnfitImportFile as error:
-            return self._page(visit, error=error.reason)
-        return self._page(visit, text=text, lines=lines)
+            return await self._page(visit, error=error.reason)
+        return await self._page(visit, text=text, lines=lines)
 
     async def add(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/import/add``: add all phones of ``text``; after an error, add no phone."""
@@ -344,7 +342,7 @@ class AdminImport:
         try:
             lines = await visit.store.read(check_file, visit.tenant.name, text)
         except UnfitImportFile as error:
-            return self._page(visit, error=error.reason)
+            return await self._page(visit, error=error.reason)
         names = [line.name for line in lines]
         now, is_added = self._layout.now(), False
         if not any(line.errors for line in lines):
@@ -355,12 +353,12 @@ class AdminImport:
         if not is_added:
             handed_out = await self._passwords.find_handed_out(visit, names)
             lines = await visit.store.read(check_file, visit.tenant.name, text)
-            return handed_out or self._page(visit, text=text, lines=lines)
+            return handed_out or await self._page(visit, text=text, lines=lines)
         batch = self._passwords.keep(visit.visitor, passwords, now)
         await self._dependencies.changed()
         return self._passwords.redirect(visit, batch)
 
-    def _page(
+    async def _page(
         self,
         visit: Visit,
         *,
@@ -369,7 +367,7 @@ class AdminImport:
         error: Translatable = "",
     ) -> HttpResponse:
         errors = sum(bool(line.errors) for line in lines)
-        return visit.page(
+        return await visit.page(
             "admin_import.html",
             status=400 if error or errors else 200,
             text=text,
@@ -428,6 +426,11 @@ def _owners(connection: Connection, tenant: str) -> tuple[tuple[str, str], ...]:
     return tuple((str(key), address) for key, address in accounts.read_addresses(connection, tenant))
 
 
+def _find_owners(connection: Connection, tenant: str, text: str) -> Sequence[int] | None:
+    known = accounts.read_addresses(connection, tenant)
+    return find_owners(text, {address.lower(): key for key, address in known})
+
+
 def _for_each(
     connection: Connection, entries: Sequence[ActivityEntry], function: Callable[..., bool], *args: Any
 ) -> None:
@@ -475,8 +478,7 @@ class AdminPasswords:
         now = self._layout.now()
         if not await self._dependencies.store.run(_give, logins, hashes, now, entries, first):
             return ""
-        for login in logins:
-            self._phone_pages.one_time.forget(login.name)
+        self._phone_pages.one_time.forget(*(login.name for login in logins))
         return self.keep(visitor, passwords, now)
 
     def generate(self, names: Collection[str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
@@ -517,8 +519,8 @@ class AdminPasswords:
         """``/{tenant}/admin/phones/passwords/{batch}``: show the outcome, the download, and the next steps."""
         logins, handed_out = await self._read(visit, batch)
         site = self._dependencies.phones.site(visit.tenant)
-        files = sum(bool(print_sheet(phone, site).sheet.text) for phone in handed_out)
-        return visit.page(
+        files = await self._dependencies.book_clients.run_off_thread(_count_files, handed_out, site)
+        return await visit.page(
             "admin_passwords.html",
             batch=batch,
             count=len(logins),
@@ -547,8 +549,7 @@ class AdminPasswords:
 
         :raises PageError: when there is no phone of this batch.
         """
-        rows = await visit.store.read(_read, visit.tenant, self._layout.now())
-        found = [row for row in rows if batch_key(row.login.password_made_at) == batch]
+        found = await visit.store.read(_read_batch, visit.tenant, self._layout.now(), batch)
         if not found:
             raise PageError(error_pages.PAGES.not_found, visit.tenant)
         handed_out = [
@@ -576,6 +577,15 @@ def _give(
         phones.set_password(connection, login.name, hashes[login.name], now)
     activity.record(connection, *entries)
     return True
+
+
+def _read_batch(connection: Connection, tenant: WebTenant, now: float, batch: str) -> Sequence[PhoneRow]:
+    return [row for row in _read(connection, tenant, now) if batch_key(row.login.password_made_at) == batch]
+
+
+def _count_files(handed_out: Iterable[NewPhone], site: Site) -> int:
+    """Return for how many phones there is a file with settings."""
+    return sum(bool(print_sheet(phone, site).sheet.text) for phone in handed_out)
 
 
 def _path(batch: str) -> str:

@@ -11,7 +11,7 @@ a page of confirmation, which names everything concerned; the form of this page 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -241,7 +241,7 @@ class TablePage(Generic[T]):
         # The page's address does not contain the form's search, so reloading the address would show another table.
         is_live = not visit.form
         values = await self.values(visit, table)
-        return visit.page(f"admin_{self.name}.html", table=table, is_live=is_live, **values)
+        return await visit.page(f"admin_{self.name}.html", table=table, is_live=is_live, **values)
 
     async def act(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/{name}/act``: do ``act`` to the selected rows, or ask for a confirmation first."""
@@ -254,7 +254,7 @@ class TablePage(Generic[T]):
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         fingerprint = _fingerprint(act, *(self.state(visit.tenant, row) for row in rows))
         if not visit.form.get("confirmed"):
-            return await visit.long_page(
+            return await visit.page(
                 "admin_act.html",
                 back=f"admin/{self.name}",
                 act=act,
@@ -281,12 +281,18 @@ class TablePage(Generic[T]):
         """
         is_all = _ALL_FIELD in visit.form
         query = self._query(visit.form, {}) if is_all else TableQuery()
-        table = await visit.store.read(self._read_table, visit.tenant, self.layout.now(), query, whole=True)
-        keys = set(selected_rows(visit.form))
-        rows = [row for row in table.rows if is_all or self.key(row) in keys]
+        keys = None if is_all else set(selected_rows(visit.form))
+        rows = await visit.store.read(self._read_rows, visit.tenant, self.layout.now(), query, keys)
         if len(rows) > MAX_SELECTED:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         return rows
+
+    def _read_rows(
+        self, connection: Connection, tenant: WebTenant, now: float, query: TableQuery, keys: Container[str] | None
+    ) -> Sequence[T]:
+        """Read the rows of all pages that have one of the keys; None stands for all keys."""
+        table = self._read_table(connection, tenant, now, query, whole=True)
+        return table.rows if keys is None else [row for row in table.rows if self.key(row) in keys]
 
     def _read_table(
         self, connection: Connection, tenant: WebTenant, now: float, query: TableQuery, *, whole: bool = False

@@ -181,7 +181,7 @@ class ContactPages:
         # Preparing fifty contacts takes several milliseconds, and phones should not wait for the reactor that long.
         run_off_thread = self._layout.dependencies.book_clients.run_off_thread
         groups = await run_off_thread(_groups, visit.tenant, found.contacts, stored)
-        return visit.page(
+        return await visit.page(
             "contacts.html",
             accounts=accounts,
             account=account,
@@ -208,7 +208,7 @@ class ContactPages:
         result = await self._browser.find(visit.tenant.name, books, query)
         stored = await self._stored(visit.tenant, [contact for contact in result.contacts if contact.id])
         rows = [_row(visit.tenant, contact, stored) for contact in result.contacts]
-        return visit.page("search.html", query=query, rows=rows, is_complete=result.complete)
+        return await visit.page("search.html", query=query, rows=rows, is_complete=result.complete)
 
     async def contact(self, visit: Visit, contact: str) -> HttpResponse:
         """``/{tenant}/contacts/{contact}``: show what phones get of a contact, and where the contact comes from."""
@@ -219,7 +219,7 @@ class ContactPages:
         per_number = [phone.name for phone in own_phones if phone.numbers is NumberMode.ENTRIES]
         context = found.context
         numbers, shown = _numbers(found, stored), _shown_numbers(found, stored)
-        return visit.page(
+        return await visit.page(
             "contact.html",
             contact=found,
             row=_row(visit.tenant, found, {found.id: stored} if stored else {}),

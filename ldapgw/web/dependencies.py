@@ -180,6 +180,7 @@ class WebDependencies(ConsentDependencies):
     :ivar dial: calls the address at which a tenant's telephone system begins a call (`ldapgw.web.dialing.Dialer`).
     :ivar observe_request: counts a request for metrics, by its method, the route's path with variables in braces, the
         role that the route requires, the status, and the seconds that the answer took.
+    :ivar render_off_thread: calls a function that renders a page off the reactor's thread.
     """
 
     seconds: Callable[[], float]
@@ -203,6 +204,7 @@ class WebDependencies(ConsentDependencies):
     dial: Callable[[str, str], Awaitable[DialResult]]
     explainer: PhoneExplainer
     observe_request: Callable[[str, str, str, int, float], None]
+    render_off_thread: Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,7 @@ class ExplainPages:
         template: str = "explain.html",
     ) -> HttpResponse:
         phones = await visit.store.read(visible_phones, visit)
-        return await visit.long_page(
+        return await visit.page(
             template,
             status=400 if query_error else 200,
             phones=phones,

@@ -300,17 +300,13 @@ class TenantVisit:
         visitor = await self.layout.current_visitor(self.request, self.tenant)
         return Visit(self.layout, self.request, self.tenant, visitor) if visitor is not None else None
 
-    def page(self, template: str, **values: Any) -> HttpResponse:
-        """Render a page of the tenant (`Layout.page`)."""
-        return self.layout.page(self.request, template, tenant=self.tenant, visitor=self.visitor, **values)
+    async def page(self, template: str, **values: Any) -> HttpResponse:
+        """Render a page of the tenant (`Layout.page`), off the reactor's thread.
 
-    async def long_page(self, template: str, **values: Any) -> HttpResponse:
-        """Render a page that may name thousands of accounts or phones, off the reactor's thread (`page`).
-
-        Rendering such a page takes tens of milliseconds, and phones should not wait for the reactor that long.
+        Rendering a table of 50 rows takes tens of milliseconds, and phones should not wait for the reactor that long.
         """
-        run_off_thread = self.layout.dependencies.book_clients.run_off_thread
-        response: HttpResponse = await run_off_thread(partial(self.page, template, **values))
+        render = partial(self.layout.page, self.request, template, tenant=self.tenant, visitor=self.visitor, **values)
+        response: HttpResponse = await self.layout.dependencies.render_off_thread(render)
         return response
 
     def redirect(self, message: str = "", path: str = "") -> HttpResponse:
@@ -373,7 +369,7 @@ class Visit(TenantVisit):
         own = {account.id for account in self.visitor.accounts}
         return [account_id for account_id in login.account_ids if account_id not in own]
 
-    def confirmation(
+    async def confirmation(
         self,
         texts: Confirmation,
         values: Mapping[str, object],
@@ -390,7 +386,7 @@ class Visit(TenantVisit):
         :param page_query: the query in the links to this page in other languages.  The caller makes the query from
             stored values, and copies nothing from the request.
         """
-        return self.page(
+        return await self.page(
             "confirm.html",
             action=action,
             title=Phrase(texts.title, values),

@@ -73,9 +73,10 @@ class OneTimePasswords:
             ((new if of == old else of, phone), kept) for (of, phone), kept in self._passwords.items()
         )
 
-    def forget(self, phone: str) -> None:
-        """Forget a phone's passwords, because the phone was removed or has a new password."""
-        for key in [key for key in self._passwords if key[1] == phone.lower()]:
+    def forget(self, *phones: str) -> None:
+        """Forget the passwords of phones, because the phones were removed or have new passwords."""
+        names = {phone.lower() for phone in phones}
+        for key in [key for key in self._passwords if key[1] in names]:
             del self._passwords[key]
 
     def _forget_old(self, now: float) -> None:
@@ -104,10 +105,10 @@ class OneTimeSecrets:
         for kept in (self.passwords, self.book_secrets, self.addresses):
             kept.hand_over(former, session)
 
-    def forget(self, phone: str) -> None:
-        """Forget everything about a phone, because the phone was removed, or has another name or password."""
+    def forget(self, *phones: str) -> None:
+        """Forget everything about phones, because the phones were removed, or have other names or passwords."""
         for kept in (self.passwords, self.book_secrets, self.addresses):
-            kept.forget(phone)
+            kept.forget(*phones)
 
 
 def _digest(session: str) -> str:

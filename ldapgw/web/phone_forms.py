@@ -132,7 +132,7 @@ class PhoneForms:
                 also=_also(visit),
                 errors=errors,
             )
-            return visit.page("phone_new.html", status=400, **values)
+            return await visit.page("phone_new.html", status=400, **values)
         self._pages.show_password(visit.visitor, name, password)
         return await self._done(visit, login, "was added", "phone-added")
 
@@ -326,7 +326,7 @@ class PhoneForms:
 
     async def ask(self, act: str, visit: Visit, login: PhoneLogin) -> HttpResponse:
         """``GET /{tenant}/phones/{name}/{act}``: ask before an act, a key of `CONFIRMATIONS.phones`."""
-        return visit.confirmation(
+        return await visit.confirmation(
             CONFIRMATIONS.phones[act],
             {"phone": login.title},
             action=f"phones/{login.name}/{act}",

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hmac
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Final
 from urllib.parse import quote
@@ -101,14 +101,14 @@ class ProvisioningWindows:
         """``/{tenant}/admin/phones/window``: show the provisioning window's URL, phones and refused requests."""
         window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
         now = self._layout.now()
-        logins = tuple(map(self._dependencies.phones.refused_logins.latest, logins))
         run_off_thread = self._dependencies.book_clients.run_off_thread
+        logins = await run_off_thread(self._latest, logins)
         rows = await run_off_thread(window_rows, logins, window, fetched, now)
         address = window_address(visit.url, window) if window else ""
         # After the end of a window for chosen phones, `rows` also has phones that were not chosen.  The page does not
         # show these phones, because such a phone can fetch its settings only in another window.
         shown = [row for row in rows if row.fetch is not None] if window and window.chosen else rows
-        return visit.page(
+        return await visit.page(
             "admin_window.html",
             window=window,
             is_open=window is not None and window.is_open(now),
@@ -144,7 +144,8 @@ class ProvisioningWindows:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         now, plain_http = self._layout.now(), bool(visit.form.get("plain_http"))
         logins = await visit.store.read(phones.read_by_tenant, visit.tenant.name)
-        latest = tuple(map(self._dependencies.phones.refused_logins.latest, logins))
+        run_off_thread = self._dependencies.book_clients.run_off_thread
+        latest = await run_off_thread(self._latest, logins)
         await visit.change(
             visit.entry(Act.WINDOW_OPENED, detail=opening_detail(int(minutes), names, plain_http=plain_http)),
             provisioning.open_window,
@@ -158,6 +159,9 @@ class ProvisioningWindows:
             plain_http=plain_http,
         )
         return visit.redirect("window-opened", _WINDOW_PAGE)
+
+    def _latest(self, logins: Iterable[PhoneLogin]) -> tuple[PhoneLogin, ...]:
+        return tuple(map(self._dependencies.phones.refused_logins.latest, logins))
 
     async def close(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/window/close``: close the provisioning window."""
@@ -387,7 +391,7 @@ class ProvisioningPages:
         """``/{tenant}/provision/{secret}/``: show a page with a button that fetches the file."""
         login, address = await self._authenticate(visit, secret)
         files = [vendor.file for vendor in vendors_of(login.model) if vendor.file] or [all_vendors()["other"].file]
-        return visit.page("provision.html", phone=login, until=address.until, files=files, secret=secret)
+        return await visit.page("provision.html", phone=login, until=address.until, files=files, secret=secret)
 
     async def serve(self, visit: TenantVisit, secret: str, file: str) -> HttpResponse:
         """``/{tenant}/provision/{secret}/{file}``: send the phone's settings, in the vendor's format.
@@ -532,7 +536,7 @@ class StepReports:
         reports = await visit.store.read(provisioning.read_reports, visit.tenant.name)
         text = mail_text(reports)
         address = mail_address(text)
-        return visit.page(
+        return await visit.page(
             "admin_steps.html",
             reports=reports,
             vendor_titles={key: vendor.title for key, vendor in all_vendors().items()},
@@ -544,7 +548,7 @@ class StepReports:
     async def ask(self, visit: Visit) -> HttpResponse:
         """``GET /{tenant}/admin/phones/steps/delete``: ask before all reports are deleted."""
         path = "admin/phones/steps"
-        return visit.confirmation(CONFIRMATIONS.step_reports, {}, action=f"{path}/delete", cancel=path)
+        return await visit.confirmation(CONFIRMATIONS.step_reports, {}, action=f"{path}/delete", cancel=path)
 
     async def delete(self, visit: Visit) -> HttpResponse:
         """``POST /{tenant}/admin/phones/steps/delete``: delete all reports of the tenant."""

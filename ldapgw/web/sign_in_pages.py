@@ -95,7 +95,9 @@ class SignInPages:
         tenants = tuple(self._layout.dependencies.tenants.values())
         if len(tenants) == 1:
             return redirect(self._layout.public_url.tenant_path(tenants[0].name))
-        return self._layout.page(request, "front.html", tenants=tenants)
+        render = self._layout.dependencies.render_off_thread
+        page: HttpResponse = await render(partial(self._layout.page, request, "front.html", tenants=tenants))
+        return page
 
     async def healthz(self, _request: HttpRequest) -> HttpResponse:
         """``/healthz``: answer 200 while the process responds."""
@@ -197,7 +199,7 @@ class SignInPages:
 
     async def privacy(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/privacy``: show which data is stored and how long, who sees the data, and how to delete data."""
-        return (await visit.sign_in() or visit).page("privacy.html")
+        return await (await visit.sign_in() or visit).page("privacy.html")
 
     async def link(self, visit: TenantVisit) -> HttpResponse:
         """``/{tenant}/link``: show a button for the link of ``ldapgw admin-link``; the page does not use up the link.
@@ -207,7 +209,7 @@ class SignInPages:
         key = visit.query.get("key", "")
         if not is_secret(key):
             raise PageError(error_pages.PAGES.link_used, visit.tenant)
-        return visit.page("link.html", key=key)
+        return await visit.page("link.html", key=key)
 
     async def open_link(self, visit: TenantVisit) -> HttpResponse:
         """``POST /{tenant}/link``: sign an administrator in; each link works only once."""

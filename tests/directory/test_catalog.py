@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ldapgw.directory.access import NOBODY, Access, Viewer
-from ldapgw.directory.catalog import Catalog, Freshness, PhoneAccess, Snapshot
+from ldapgw.directory.catalog import Catalog, EndedLogin, Freshness, PhoneAccess, Snapshot
 from ldapgw.directory.dit import Dit
 from ldapgw.directory.dn import Dn
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH, hash_password
@@ -187,6 +187,28 @@ def test_a_login_that_ends_has_a_successor(catalog: Catalog, present: PhoneAcces
     """The same phone of the same owner, whatever else of it has changed."""
     logins = {present.name.lower(): present} if present is not None else {}
     assert catalog.publish(replace(EMPTY, logins=logins), ["desk1", "desk2"]) == ((DN, successor),)
+
+
+class Compared(str):
+    """A name that counts how often names are compared."""
+
+    count = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.count += 1
+        return str.__eq__(self, other)
+
+
+def test_the_work_for_many_logins_that_end_grows_with_their_number(catalog: Catalog) -> None:
+    """An administrator may change thousands of phones at once."""
+    before = {f"desk{number}": replace(LOGIN, name=Compared(f"desk{number}")) for number in range(200)}
+    after = {name: replace(login, password_hash=f"new {name}") for name, login in before.items()}
+    catalog.publish(replace(EMPTY, logins=before), ())
+    Compared.count = 0
+    ended = catalog.publish(replace(EMPTY, logins=after), after.keys())
+    assert ended == tuple(EndedLogin(DN, DN) for _ in after)
+    assert Compared.count <= 4 * len(after)
 
 
 def test_no_hash_is_in_a_repr() -> None:

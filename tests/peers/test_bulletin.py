@@ -187,7 +187,7 @@ def test_refused_names_are_told_masked(gateways: Gateways) -> None:
     result_of(one.refused.judge())
     assert "xK9" not in repr(one.refused._unsent)
     gateways.pass_second()
-    assert [(found.name, found.count, found.address) for found in two.refused.unknown("acme")] == [
+    assert [(found.name, found.count, found.address) for found in two.refused.unknown("acme", ())] == [
         (MASK, 1, "192.0.2.3"),
         ("hall9", 2, "192.0.2.2"),
     ]

@@ -15,7 +15,7 @@ from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.filter import Scope, SearchRequest, Substrings
 from ldapgw.errors import ResultCode, StoreError
 from ldapgw.ldap.messages import FinishedSearch
-from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder
+from ldapgw.phones.activity import POLL_SECONDS, WRITE_SECONDS, PhoneActivity, SearchRecorder, decode_search
 from ldapgw.phones.hints import DecodedSearch
 from ldapgw.store import phones
 from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin
@@ -46,7 +46,7 @@ def message(entries: int, scope: int = 2) -> tuple[bytes, int]:
 def test_a_search_is_read_when_somebody_looks() -> None:
     """A decoded search has the request and its controls. Broken octets and other requests give neither."""
     watch = watched((b"\x30\x03\x02\x01", 0), (pdu.message(2, pdu.WHO_AM_I), 0), message(1))
-    found, other, broken = watch.recent_searches(WATCHED_DESK)
+    found, other, broken = map(decode_search, watch.logged_searches(WATCHED_DESK))
     request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, NUMBER, 50, 0, False, ("cn",))
     assert found == DecodedSearch(watch.search_log.searches_of(watch.bind_dn(WATCHED_DESK))[0], request, (asks.SORT,))
     assert [one.request for one in (other, broken)] == [None, None]
@@ -67,7 +67,7 @@ def test_what_is_remembered(messages: list[tuple[bytes, int]], worked_at: float 
 def test_a_phone_whose_tenant_is_gone() -> None:
     """A phone of a removed tenant has no DN, no base and no searches."""
     watch = watched(message(1))
-    assert (watch.bind_dn(GONE), watch.base_dn("globex"), watch.recent_searches(GONE)) == ("", "", ())
+    assert (watch.bind_dn(GONE), watch.base_dn("globex"), watch.logged_searches(GONE)) == ("", "", ())
     assert watch.bind_dn(WATCHED_DESK) == "cn=desk1,ou=phones,dc=acme,dc=example"
 
 

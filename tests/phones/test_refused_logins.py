@@ -39,7 +39,8 @@ from ldapgw.phones.refused_logins import (
 )
 from ldapgw.store import accounts, phones, unfit_clients
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, wrong_password
+from ldapgw.store.database import CHUNK
+from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, site_of, wrong_password
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.unfit_clients import MAX_CLIENTS, Mistake, UnfitClient
 from ldapgw.store.worker import Store, on_threads
@@ -162,9 +163,9 @@ def test_clients_that_cannot_connect(scene: Scene) -> None:
     other = replace(scene.refused.take_unsent().unfit_clients[0], address="192.0.2.3")
     of_a_later_version = replace(other, name="a mistake of a later version")
     scene.refused.add_received(NewRefusals(unfit_clients=(other, of_a_later_version)))
-    shown = [(client.address, client.count, mistake) for client, mistake in scene.refused.unfit_clients("acme")]
+    shown = [(client.address, client.count, mistake) for client, mistake in scene.refused.unfit_clients("acme", ())]
     assert shown == [("192.0.2.3", 1, UNKNOWN), ("192.0.2.2", 2, TLS), ("192.0.2.1", 1, UNKNOWN)]
-    assert scene.refused.unknown("acme") == ()
+    assert scene.refused.unknown("acme", ()) == ()
 
 
 def test_clients_that_cannot_connect_are_stored_once_a_minute(scene: Scene) -> None:
@@ -355,7 +356,7 @@ def test_unknown_names_of_the_only_tenant(scene: Scene) -> None:
     scene.refuse("cn=desk1,ou=people,dc=acme,dc=example", NEAR)
     scene.refuse("desk01", AWAY)
     scene.refuse(f"cn=desk9,ou={'phones-' * 20},dc=acme,dc=example")
-    long, desk01, people, *rest = scene.refused.unknown("acme")
+    long, desk01, people, *rest = scene.refused.unknown("acme", ())
     assert (long.name, long.tenant) == (f"cn=desk9,ou={'phones-' * 20}"[:MAX_SHOWN], "acme")
     assert desk01 == UnknownLogin("desk01", "", AWAY, 3, NOW + 27)
     assert people == UnknownLogin("cn=desk1,ou=people,dc=acme,dc=example", "acme", NEAR, 1, NOW + 26)
@@ -365,13 +366,12 @@ def test_unknown_names_of_the_only_tenant(scene: Scene) -> None:
 
 def test_unknown_names_of_several_tenants(scene: Scene) -> None:
     """The base decides the tenant. A name without a known base goes to the tenant whose phone is near."""
-    scene.bind("lab", NEAR)
     scene.refuse("cn=desk9,ou=phones,dc=acme,dc=example", AWAY)
     scene.refuse("hall", HERE)
     scene.refuse("cn=x,dc=elsewhere", AWAY)
     scene.refuse("cn=broken,,", AWAY)
-    assert [one.name for one in scene.refused.unknown("acme")] == ["cn=desk9,ou=phones,dc=acme,dc=example"]
-    assert [one.name for one in scene.refused.unknown("globex")] == ["hall"]
+    assert [one.name for one in scene.refused.unknown("acme", ())] == ["cn=desk9,ou=phones,dc=acme,dc=example"]
+    assert [one.name for one in scene.refused.unknown("globex", {site_of(NEAR)})] == ["hall"]
 
 
 def test_a_flood_is_bounded(scene: Scene) -> None:
@@ -408,7 +408,7 @@ def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeyp
     for name in names:
         scene.refused.note(name, HERE)
     scene.wait()
-    assert [one.name for one in scene.refused.unknown("acme")] == [name[:MAX_SHOWN] for name in names[:-21:-1]]
+    assert [one.name for one in scene.refused.unknown("acme", ())] == [name[:MAX_SHOWN] for name in names[:-21:-1]]
     one = calls(lambda: shown_name(names[0], WORDS))
     assert max(in_turn) < 20 * one
     assert sum(in_turn) < (len(names) + 3 * MAX_UNKNOWN) * one
@@ -421,7 +421,7 @@ def test_names_of_a_flood_that_are_not_judged_are_masked(scene: Scene) -> None:
     for number in range(4 * MAX_UNKNOWN):
         scene.refused.note(f"hunter{number}", HERE)
     scene.wait()
-    found = [(one.name, one.address, one.count) for one in scene.refused.unknown("acme")]
+    found = [(one.name, one.address, one.count) for one in scene.refused.unknown("acme", ())]
     assert found == [(MASK, HERE, 4 * MAX_UNKNOWN), (MASK, AWAY, 1)]
 
 
@@ -473,9 +473,28 @@ def test_the_words_of_a_house_are_those_of_its_phones(scene: Scene) -> None:
     names = ("desk1", "annex1")
     scene.catalog.publish(replace(scene.catalog.snapshot, logins={name: access(name) for name in names}), ())
     scene.refuse("annex3")
-    scene.bind("desk1", HERE)
-    scene.bind("annex1", AWAY)
-    assert [one.name for one in scene.refused.unknown("acme")] == ["annex3", MASK, MASK]
+    sites = {site_of(HERE), site_of(AWAY)}
+    assert [one.name for one in scene.refused.unknown("acme", sites)] == ["annex3", MASK, MASK]
+
+
+@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
+def test_the_words_of_many_phones_are_read_in_small_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change of the logins, each turn of the reactor reads the words of few names."""
+    names = [f"annex{number}" for number in range(1000, 1000 + 10 * CHUNK)]
+    logins = dict.fromkeys(names, access("desk1"))
+    scene.catalog.publish(replace(scene.catalog.snapshot, logins=logins), ())
+    in_turn: list[int] = []
+    call_later = scene.clock.callLater
+
+    def count(delay: float, work: Callable[..., Any], *args: Any) -> Any:
+        return call_later(delay, lambda: in_turn.append(calls(lambda: work(*args))))
+
+    monkeypatch.setattr(scene.clock, "callLater", count)
+    scene.wait()
+    in_turn.clear()
+    scene.refuse("annex77", HERE)
+    assert [one.name for one in scene.refused.unknown("acme", ())] == ["annex77"]
+    assert max(in_turn) < 2 * calls(lambda: house_words(names[:CHUNK]))
 
 
 @pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
@@ -484,5 +503,5 @@ def test_masked_names_are_apart_by_their_addresses(scene: Scene) -> None:
     scene.refuse("hunter2", HERE)
     scene.refuse("monkey123", AWAY)
     scene.refuse("hunter3", HERE, times=2)
-    found = [(one.name, one.address, one.count) for one in scene.refused.unknown("acme")]
+    found = [(one.name, one.address, one.count) for one in scene.refused.unknown("acme", ())]
     assert found == [(MASK, HERE, 3), (MASK, AWAY, 1)]

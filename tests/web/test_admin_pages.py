@@ -14,10 +14,11 @@ from sqlalchemy import Connection, update
 from ldapgw.directory.access import LeftOut
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.google.endpoints import Client
+from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT
 from ldapgw.phones.hints import Hint
 from ldapgw.store import activity, phones, sign_ins, tenants
 from ldapgw.store.accounts import SyncRequest
-from ldapgw.store.phones import LastSearch, Refusal
+from ldapgw.store.phones import LastBind, LastSearch, Refusal
 from ldapgw.store.sign_ins import BY_LINK_SECONDS, IDLE_SECONDS, LINK_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.store.tenants import EnteredClient
@@ -585,6 +586,27 @@ def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
     assert "<title>✓ Administration" in page.body
     assert "You don’t need to do anything." in words_on(page)
     assert "Everything is working." not in page.body
+
+
+def test_clients_at_a_site_are_told_to_the_tenant_whose_phones_are_there(stage: Stage) -> None:
+    """Another tenant is not told; the stored address of a phone's last login counts, even after a restart."""
+    add_phone(stage, "desk1")
+    add_phone(stage, "theirs", None, "globex")
+    for name, address in (("desk1", "203.0.113.5"), ("theirs", "198.51.100.5")):
+        login = stage.do(phones.read_by_name, name)
+        stage.do(phones.store_last_binds, {name: LastBind(NOW, address, login.password)})
+    stage.refused_logins.note_unfit_client(PLAIN_ON_TLS_PORT, "203.0.113.17")
+    stage.refused_logins.note("hall", "203.0.113.18")
+    result_of(stage.refused_logins.judge())
+    administrations = {"acme": by_link(stage)}
+    administrations["globex"] = stage.browser()
+    stage.do(sign_ins.make_admin_link, ADMIN_KEY, "globex", NOW)
+    assert administrations["globex"].post("/globex/link", {"key": ADMIN_KEY}).location == "/globex/admin"
+    told = {
+        tenant: [address in browser.get(f"/{tenant}/admin").body for address in ("203.0.113.17", "203.0.113.18")]
+        for tenant, browser in administrations.items()
+    }
+    assert told == {"acme": [True, True], "globex": [False, False]}
 
 
 def test_a_client_in_testing_is_told_here(stage: Stage) -> None:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.store import accounts, activity, phones, sign_ins, sync_state
@@ -15,9 +17,12 @@ from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.phones import LastSearch, NumberMode
 from ldapgw.store.tables import account as account_table
+from ldapgw.store.worker import Store, on_threads
 from ldapgw.web import admin_phones, admin_tables
 from ldapgw.web.admin_people import MAX_REVOCATIONS
+from ldapgw.web.admin_phones import PhoneRow
 from ldapgw.web.admin_tables import ROWS_PER_PAGE, Table, TableQuery, select_rows
+from ldapgw.web.http import HttpResponse
 from ldapgw.web.one_time_passwords import PASSWORD_SECONDS
 from tests.support.stage.web import (
     ACME,
@@ -25,6 +30,7 @@ from tests.support.stage.web import (
     BOB,
     GLOBEX,
     NOW,
+    ROOT,
     Browser,
     Recorder,
     Seen,
@@ -469,15 +475,83 @@ def test_phones_are_moved_changed_and_removed(stage: Stage, admin: Browser) -> N
     ]
 
 
-def test_pages_that_name_all_accounts_or_phones_are_rendered_off_the_thread() -> None:
-    """The administrator chooses among all accounts or phones, so rendering these pages may take a while."""
+PAGES = (
+    *(
+        "/",
+        "/acme/",
+        "/acme/privacy",
+        "/acme/account",
+        "/acme/phones",
+        "/acme/phones/desk1",
+        "/acme/phones/desk1/sheet",
+    ),
+    *("/acme/contacts", "/acme/explain", "/acme/troubleshoot", "/acme/disconnect", "/acme/admin", "/acme/admin/people"),
+    *("/acme/admin/people/1", "/acme/admin/phones", "/acme/admin/phones/new", "/acme/admin/phones/import"),
+    *("/acme/admin/phones/window", "/acme/admin/phones/steps", "/acme/admin/activity", "/acme/admin/google"),
+    "/acme/phones/desk1/sheet",
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_are_rendered_off_the_thread(path: str) -> None:
+    """A table or a long list takes tens of milliseconds, and phones do not wait for the page."""
     thread = Recorder()
-    stage = Stage(tenants=(ACME, GLOBEX), run_off_thread=thread)
-    add_phone(stage, "desk1", connect(stage, ALICE))
+    stage = Stage(tenants=(ACME, GLOBEX), render_off_thread=thread)
+    root = stage.visitor(account=ROOT)
+    add_phone(stage, "desk1", stage.account(ROOT).id)
+    thread.results.clear()
+    page = root.get(path)
+    *_, rendered = thread.results
+    assert isinstance(rendered, HttpResponse)
+    assert (page.status, rendered.body.decode()) == (200, page.body)
+
+
+def test_the_states_of_the_phones_of_a_page_are_made_off_the_thread() -> None:
+    """The page makes the states of its own rows only."""
+    thread = Recorder()
+    stage = Stage(tenants=(ACME, GLOBEX), render_off_thread=thread)
+    for number in range(ROWS_PER_PAGE + 10):
+        add_phone(stage, f"desk{number:02}")
     admin = by_link(stage)
-    for seen in (admin.get("/acme/admin/phones/new"), admin.get("/acme/explain"), act(admin, "phones move", ["desk1"])):
-        assert (seen.status, ALICE in seen.body or "desk1" in seen.body) == (200, True)
-    assert len(thread.results) == 3
+    thread.results.clear()
+    admin.get("/acme/admin/phones?page=2")
+    states, _page = thread.results
+    assert isinstance(states, dict)
+    assert [*states] == [f"desk{number}" for number in range(50, 60)]
+
+
+def test_the_values_of_a_phones_page_are_made_off_the_thread() -> None:
+    """A phone's page has the settings of its model, and tells the phone's last searches with advice."""
+    thread = Recorder()
+    stage = Stage(tenants=(ACME, GLOBEX), render_off_thread=thread)
+    add_phone(stage, "desk1")
+    admin = by_link(stage)
+    thread.results.clear()
+    admin.get("/acme/phones/desk1")
+    sheet, searches, _page = thread.results
+    assert isinstance(sheet, dict)
+    assert isinstance(searches, dict)
+    assert ("sheet" in sheet, [*searches]) == (True, ["state", "lines", "hints"])
+
+
+def test_the_database_thread_returns_only_the_rows_of_a_form() -> None:
+    """Acts and new passwords concern few rows, and the reactor's thread does not search a table of thousands."""
+    read: list[object] = []
+
+    def record(function: Callable[..., object], *args: object, **kw: object) -> Deferred[object]:
+        read.append(function(*args, **kw))
+        return succeed(read[-1])
+
+    stage = Stage(tenants=(ACME, GLOBEX))
+    stage.store = Store(on_threads(stage.database, maybeDeferred, record))
+    for number in range(10):
+        add_phone(stage, f"desk{number}")
+    admin = by_link(stage)
+    stage.clock.advance(1)
+    made = act(admin, "phones password", ["desk1", "desk2"], confirmed="1")
+    admin.get(made.location)
+    tables = [rows for rows in read if isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], PhoneRow)]
+    assert [[row.login.name for row in rows] for rows in tables] == [["desk1", "desk2"]] * 3
 
 
 # --- thirty desks ---------------------------------------------------------------------------------------------------

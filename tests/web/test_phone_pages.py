@@ -61,6 +61,7 @@ from tests.support.stage.web import (
     visit_by,
     words_on,
 )
+from tests.support.work import calls
 
 TEXT = "server: phonebook.example.com\npassword: 0123456789abcdefghjk"
 
@@ -86,6 +87,15 @@ def test_it_is_there_for_its_session_and_for_some_minutes() -> None:
     assert kept.get("other", "desk1", 102.0) == ""
     assert [kept.get("session", name, 101.5 + PASSWORD_SECONDS) for name in ("DESK1", "desk2")] == ["new", ""]
     assert kept.get("session", "desk1", 102.0 + PASSWORD_SECONDS) == ""
+    assert not kept._passwords
+
+
+def test_the_passwords_of_many_phones_are_forgotten_at_once() -> None:
+    """An administrator may remove 500 phones; each stored password is looked at once."""
+    kept, names = OneTimePasswords(), [f"desk{number}" for number in range(200)]
+    for name in names:
+        kept.add("session", name, "secret", 100.0)
+    assert calls(lambda: kept.forget(*names)) < 5 * len(names)
     assert not kept._passwords
 
 

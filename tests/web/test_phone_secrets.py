@@ -110,7 +110,7 @@ class Office:
             stage.catalog.authenticate_secret(f"{login.name}.{old['book']}", "192.0.2.7") is not None,
             address is not None and verify_password(old["provisioning"].encode(), address.secret),
             stage.do(recordings.read, login.name) is not None,
-            bool(stage.watch.recent_searches(login)),
+            bool(stage.watch.logged_searches(login)),
             login.worked_at == NOW,
         )
         # The phone's own page shows what the session has made.

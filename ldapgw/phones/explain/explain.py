@@ -419,7 +419,7 @@ class PhoneExplainer:
             return None
         view = PhoneView(snapshot.dit, login.viewer, phone.tenant)
         viewer = view.tenant_viewer
-        states = [*book_sync_states(accounts, viewer, self.now(), lambda _: page_name, commands=reader.is_admin)]
+        now = self.now()
 
         def make() -> Explanation:
             from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
@@ -428,7 +428,7 @@ class PhoneExplainer:
                 parse_query(text, read_filter, view.context.strip),
                 view,
                 private=view.hidden_books(),
-                states=states,
+                states=[*book_sync_states(accounts, viewer, now, lambda _: page_name, commands=reader.is_admin)],
                 size_limit=self.size_limit,
                 base=base,
                 reader=reader,

@@ -49,6 +49,7 @@ class Workers:
         self.build = WorkerThread(reactor, "build")
         self.publish = WorkerThread(reactor, "publish")
         self.explain = WorkerThread(reactor, "explain")
+        self.pages = WorkerThread(reactor, "pages")
         self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
         # Two processes convert the pages of a large account, if the machine has several processors.
@@ -61,6 +62,7 @@ class Workers:
         """Return the threads in the order in which they stop."""
         return (
             self.copies,
+            self.pages,
             self.explain,
             self.build,
             self.publish,

@@ -102,6 +102,7 @@ def make_web_dependencies(
             lambda: phones.catalog.snapshot, config.ldap.size_limit, base.workers.explain, base.now
         ),
         observe_request=base.counters.pages.observe,
+        render_off_thread=base.workers.pages,  # a page must not wait for the explanation of a search in a large book
     )
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -50,11 +50,21 @@ def test_it_is_worked_out_elsewhere() -> None:
     thread = Thread()
     now = [served()]
     explainer = PhoneExplainer(lambda: now[0], 1000, thread, lambda: 0.0)
-    asked = Deferred.fromCoroutine(explainer.explain(DESK, *question("meier")))
+    query, base, reader, _, page = question("meier")
+    begun: list[str] = []
+
+    def accounts() -> Iterator[Account]:
+        """Yield no account, and note that somebody has asked for the accounts, which may be thousands."""
+        begun.append("accounts")
+        yield from ()
+
+    asked = Deferred.fromCoroutine(explainer.explain(DESK, query, base, reader, accounts(), page))
     now[0] = Snapshot(Dit((), Features("1")))
     assert not asked.called
     [work] = thread.waiting
+    assert begun == []
     work()
+    assert begun == ["accounts"]
     found = result_of(asked)
     assert [match.name for match in found.matches] == ["Karin Meier"]
 

@@ -239,6 +239,7 @@ class Stage:
     certificate: str = ""
     calls_per_minute: int | None = None
     run_off_thread: Callable[..., Deferred[Any]] = maybeDeferred
+    render_off_thread: Callable[..., Deferred[Any]] = maybeDeferred
     is_inspected: bool = False
     files: FileDependencies | None = None
     database: Database = field(default_factory=open_in_memory)
@@ -397,6 +398,7 @@ class Stage:
             dial=self.pbx.dialer(self.clock).dial,
             explainer=PhoneExplainer(lambda: self.served, 1000, at_once, self.clock.seconds),
             observe_request=self.requests.observe,
+            render_off_thread=self.render_off_thread,
         )
 
     async def _metrics(self) -> tuple[bytes, str]:
