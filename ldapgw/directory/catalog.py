@@ -254,10 +254,8 @@ def _successor(former: PhoneAccess, present: Iterable[PhoneAccess]) -> str:
 
     The phone has the same name or, if the phone was renamed, the same salted hash of its password.
     """
-    successors = (
-        login.viewer.login
-        for login in present
-        if login.viewer.access == former.viewer.access
-        and (login.name == former.name or login.password_hash == former.password_hash)
-    )
-    return next(successors, "")
+    for login in present:
+        is_same = login.name == former.name or login.password_hash == former.password_hash
+        if is_same and login.viewer.access == former.viewer.access:
+            return login.viewer.login
+    return ""
