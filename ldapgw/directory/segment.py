@@ -252,6 +252,11 @@ class Segment:
             return range(start, len(self.entries))
         return found[bisect_left(found, start) :] if start else found
 
+    def next_documents(self, query: Query, start: int) -> tuple[Sequence[int], bool]:
+        """Return documents as `find_documents` does, and whether there may be more documents behind them."""
+        found = None if self.index is None else query_plan.documents_of_prefixes(query, self.index, start)
+        return (self.find_documents(query, start), False) if found is None else found
+
     def document_from(self, sort_key: bytes) -> int:
         """Return the first document whose sort key equals or follows the given key."""
         return bisect_left(self.entries, sort_key, key=_SORT_KEY)
