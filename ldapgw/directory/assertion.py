@@ -660,7 +660,7 @@ def _find_end(part: _Part, line: str, position: int) -> int:
     """
     if part.on_keys:
         line = name_folding.on_keys(line)  # a converted line has the same length, so positions stay right
-    matches = ((line.find(string, position), len(string)) for string in part.strings)
+    matches = [(line.find(string, position), len(string)) for string in part.strings]
     return min((start + length for start, length in matches if start >= 0), default=-1)
 
 

@@ -695,7 +695,7 @@ def _own_search_text(kind: AttributeType, context: NamingContext) -> Callable[[I
         return normalization.text_search_text
     if kind.comparison.family is Family.NUMBER and context.lenient:
         return lambda values: normalization.number_search_text(
-            filter(None, (phone_number.parse(text, context.region) for text in values))
+            filter(None, [phone_number.parse(text, context.region) for text in values])
         )
     return _ruled_search_text(kind.comparison.family)
 

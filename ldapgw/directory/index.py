@@ -324,6 +324,12 @@ class Index:
             start, step = stop, 2 * step
         return found, start < end
 
+    def prefix_postings_between(self, prefix: str, attributes: int, first: int, end: int) -> Iterable[int]:
+        """Return the documents from `first` to `end` (exclusive) with a prefix in any of the attributes."""
+        low, high = self._span(prefix)
+        low = bisect_left(self._postings, first, low, high)
+        return self._masked_postings(low, bisect_left(self._postings, end, low, high), _mask(attributes))
+
     def fewest_postings(self, prefixes: Iterable[str]) -> PostingsRanges:
         """Return the postings of the prefix that has the fewest postings."""
         return self._postings, min([self._span(prefix) for prefix in prefixes], key=_span_length), True

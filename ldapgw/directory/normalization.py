@@ -83,7 +83,7 @@ def listing(text: str) -> str:
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
     lines (RFC 4517 4.2.12).  `string` may already have prepared the text.
     """
-    lines = (line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$"))
+    lines = [line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$")]
     return f" {NORMALIZED_END.join(string(line).strip() for line in lines)} "
 
 

@@ -241,6 +241,27 @@ def first_documents(query: Query, index: Index, entries: Sequence[_Sorted], most
     return documents[:most], len(documents) > most
 
 
+def documents_of_prefixes(query: Query, index: Index, start: int) -> tuple[list[int], bool] | None:
+    """Return the next documents that several prefixes find, ascending without repetition.
+
+    :param start: the first document that may be returned.
+    :returns: the documents, and whether there may be more documents behind them.  The result is None unless the query
+        is an OR of prefixes that find so many documents that `find_documents` would take too long for a slice of work.
+    """
+    prefixes = _prefixes_of(query)
+    total = count(query, index, ()) if prefixes else 0
+    if total <= _MAX_SORTED:
+        return None
+    step = max(1, index.count * _MAX_SORTED // total)
+    documents: list[int] = []
+    while start < index.count and not documents:
+        end = start + step
+        found = [index.prefix_postings_between(each.prefix, each.attributes, start, end) for each in prefixes]
+        documents = sorted(set(chain.from_iterable(found)))
+        start = end
+    return documents, start < index.count
+
+
 def _prefixes_of(query: Query) -> list[PrefixQuery]:
     """Return the queries of an OR that consists of prefix queries; empty for any other query."""
     if not isinstance(query, OrQuery):

@@ -387,12 +387,11 @@ class _SegmentMatches:
         self._at = 0
         index = segment.index
         if start or index is None or self._query is None:
-            self._candidates: Sequence[int] = segment.find_documents(self._query, start)
-            self._has_more = False
+            found = segment.next_documents(self._query, start)
         else:
             most = wanted if self._predicate is None else _FIRST
             found = query_plan.first_documents(self._query, index, segment.entries, most)
-            self._candidates, self._has_more = found
+        self._candidates, self._has_more = found
         self.exhausted = not self._candidates and not self._has_more
 
     def next(self, limit: int) -> Sequence[int]:
@@ -416,10 +415,10 @@ class _SegmentMatches:
         :param size: the maximum number of candidates to take.
         """
         at, candidates = self._at, self._candidates
-        if at >= len(candidates):  # all candidates of the limited first lookup were read
+        if at >= len(candidates):  # all candidates of a limited lookup were read
             start = candidates[-1] + 1 if candidates else 0
-            self._candidates = candidates = self.segment.find_documents(self._query, start)
-            self._has_more = False
+            candidates, self._has_more = self.segment.next_documents(self._query, start)
+            self._candidates = candidates
             at = 0
         predicate = self._predicate
         deleted, entries = self.segment.deleted, self.segment.entries

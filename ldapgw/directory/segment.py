@@ -253,6 +253,11 @@ class Segment:
             return range(start, len(self.entries))
         return found[bisect_left(found, start) :] if start else found
 
+    def next_documents(self, query: Query, start: int) -> tuple[Sequence[int], bool]:
+        """Return documents as `find_documents` does, and whether there may be more documents behind them."""
+        found = None if self.index is None else query_plan.documents_of_prefixes(query, self.index, start)
+        return (self.find_documents(query, start), False) if found is None else found
+
     def document_from(self, sort_key: bytes) -> int:
         """Return the first document whose sort key equals or follows the given key."""
         return bisect_left(self.entries, sort_key, key=_SORT_KEY)
@@ -271,7 +276,7 @@ class Segment:
 
         :param uid: folded (`ldapgw.directory.dn.folded`).
         """
-        found = (self.entries[document] for document in self._uid_documents(uid))
+        found = [self.entries[document] for document in self._uid_documents(uid)]
         return next((entry for entry in found if folded(entry.uid.decode()) == uid), None)
 
     def _uid_documents(self, uid: str) -> Sequence[int]:
@@ -285,8 +290,11 @@ class Segment:
         If the segment has an index, the letter of aliases is left out.
         """
         if self._tag_letters is None:
-            texts = (text[0] for entry in self for text in entry.tagged_texts())
-            self._tag_letters = frozenset(index_terms.present_attributes(self.index) if self.index else texts)
+            self._tag_letters = frozenset(
+                index_terms.present_attributes(self.index)
+                if self.index
+                else {text[0] for entry in self for text in entry.tagged_texts()}
+            )
         return self._tag_letters
 
     @property
@@ -294,7 +302,7 @@ class Segment:
         """Return the object classes that entries have, each between two line breaks, as in a search text."""
         if self._object_classes is None:
             texts = () if self.index else {entry.search_text(_OBJECT_CLASS) or "" for entry in self}
-            lines = (f"\n{line}\n" for text in texts for line in lines_of(text))
+            lines = [f"\n{line}\n" for text in texts for line in lines_of(text)]
             self._object_classes = frozenset(index_terms.present_object_classes(self.index) if self.index else lines)
         return self._object_classes
 
@@ -433,8 +441,11 @@ class Segments:
 
     def entry_of_uid(self, uid: str) -> Entry | None:
         """Return the entry with a folded uid: the entry of a contact, or the entry of one number."""
-        found = (segment.entry_of_uid(uid) for segment in (*self.contacts, *self.numbers))
-        return next(filter(None, found), None)
+        for segment in (*self.contacts, *self.numbers):
+            entry = segment.entry_of_uid(uid)
+            if entry is not None:
+                return entry
+        return None
 
     def entries_of(self, uids: Sequence[str], *, per_number: bool) -> Iterator[Entry]:
         """Yield the entries of contacts in one of the two forms (`form`).

@@ -237,7 +237,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
     if not name and not clean(organization.get("name")):
         # The People API refuses "fileAses" in ``personFields``, but a person may have the field nevertheless.
         filed_as = _texts(_items(person, "fileAses"), "value")
-        sip_users = (address.partition(":")[2] for address in sip_addresses)
+        sip_users = [address.partition(":")[2] for address in sip_addresses]
         name = next(iter((*filed_as, *_names_in_emails(person), *sip_users)), "")
     contact = Contact(
         uid=reading.uid,
@@ -267,7 +267,7 @@ def _contact(person: Item, reading: ParsedPerson, source: Source, region: str) -
 
 def _display_name(name: Item) -> str:
     """Return ``displayName``, which Google composes, or the first available name if there is no ``displayName``."""
-    parts = (clean(name.get(key)) for key in ("givenName", "middleName", "familyName"))
+    parts = [clean(name.get(key)) for key in ("givenName", "middleName", "familyName")]
     return clean(name.get("displayName")) or clean(name.get("unstructuredName")) or clean(" ".join(filter(None, parts)))
 
 
@@ -292,7 +292,7 @@ def _also(name: str, names: list[Item], nicknames: tuple[str, ...], organization
 def _names_in_emails(person: Item) -> tuple[str, ...]:
     """Return the names in e-mail addresses: ``displayName``, and the text before an address in angle brackets."""
     items = _items(person, "emailAddresses")
-    named = (_NAMED_MAIL.fullmatch(clean(item.get("value"))) for item in items)
+    named = [_NAMED_MAIL.fullmatch(clean(item.get("value"))) for item in items]
     texts = [*_texts(items, "displayName"), *(clean(match[1].strip(" \"'")) for match in named if match)]
     return _unique([text for text in texts if not _MAIL.fullmatch(text)])
 
@@ -300,12 +300,12 @@ def _names_in_emails(person: Item) -> tuple[str, ...]:
 def _sip_addresses(person: Item) -> tuple[str, ...]:
     """Return the SIP addresses as URIs (RFC 3261 19.1), which phones can dial."""
     texts = _texts(_items(person, "sipAddresses"), "value")
-    uris = (text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}" for text in texts)
+    uris = [text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}" for text in texts]
     return _unique([uri for uri in uris if _SIP.fullmatch(uri)])
 
 
 def _phonetic_name(name: Item) -> str:
-    parts = (clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family"))
+    parts = [clean(name.get(f"phonetic{part}Name")) for part in ("Given", "Middle", "Family")]
     return clean(name.get("phoneticFullName")) or clean(" ".join(filter(None, parts)))
 
 
@@ -372,8 +372,8 @@ def _address(item: Item) -> Address:
 
 def _labels(person: Item) -> tuple[str, ...]:
     """Return the labels sorted, because Google returns them in changing order."""
-    groups = (_object(item.get("contactGroupMembership")) for item in _items(person, "memberships"))
-    names = (group.get("contactGroupResourceName") for group in groups)
+    groups = [_object(item.get("contactGroupMembership")) for item in _items(person, "memberships")]
+    names = [group.get("contactGroupResourceName") for group in groups]
     return tuple(
         sorted({name for name in names if isinstance(name, str) and LABEL_NAME.fullmatch(name)} - _DEAD_GROUPS)
     )
@@ -385,7 +385,7 @@ def _photo_url(person: Item) -> str:
     The size is at the end of the address, because Google ignores the documented parameter ``sz``.
     """
     photos = sorted(_objects(person.get("photos")), key=lambda item: (_is_of_profile(item), not _is_primary(item)))
-    urls = (item.get("url") for item in photos if item.get("default") is not True)
+    urls = [item.get("url") for item in photos if item.get("default") is not True]
     url = next((url for url in urls if isinstance(url, str) and _PHOTO_URL.fullmatch(url)), "")
     path, equals, _ = url.rpartition("=")
     return (path if equals else url) + _PHOTO_SIZE if url else ""
@@ -393,7 +393,7 @@ def _photo_url(person: Item) -> str:
 
 def _updated(metadata: Item) -> float:
     """Return the newest ``updateTime`` (RFC 3339) of the sources."""
-    times = (_timestamp(source.get("updateTime")) for source in _objects(metadata.get("sources")))
+    times = [_timestamp(source.get("updateTime")) for source in _objects(metadata.get("sources"))]
     return max(times, default=0.0)
 
 

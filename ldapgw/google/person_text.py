@@ -46,7 +46,7 @@ def lines(value: object) -> tuple[str, ...]:
     """Return the cleaned lines of a text without empty lines, at most eight lines."""
     if not isinstance(value, str):
         return ()
-    cleaned = (clean(line) for line in value[:LONGEST_LINES].splitlines())
+    cleaned = [clean(line) for line in value[:LONGEST_LINES].splitlines()]
     return tuple(line for line in cleaned if line)[:8]
 
 

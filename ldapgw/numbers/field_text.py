@@ -66,12 +66,12 @@ def split_field(text: str) -> SplitField:
     addresses = [found for found in _ADDRESS.finditer(cleaned) if not _is_public(found["user"])]
     if not addresses:
         return SplitField((), text)
-    sip_addresses = (
+    sip_addresses = [
         (found["scheme"] or "sip:").lower() + found["user"] + "@" + found["host"].rstrip(".;")
         for found in addresses
         if found["host"]
-    )
-    numbers = (part.strip(_AROUND_ADDRESS) for part in _between(cleaned, addresses))
+    ]
+    numbers = [part.strip(_AROUND_ADDRESS) for part in _between(cleaned, addresses)]
     return SplitField(
         tuple(dict.fromkeys(sip_addresses)),
         "\n".join(part for part in numbers if sum(map(str.isdigit, part)) >= _SHORTEST_BESIDE),

@@ -204,7 +204,7 @@ def _zero_from(metadata: phonenumbers.PhoneMetadata) -> int | None:
     is_plain_zero = metadata.national_prefix == "0" and (trunk_prefix == "0" or trunk_prefix.startswith("0|"))
     if not is_plain_zero or metadata.national_prefix_transform_rule:
         return None
-    formats = (rule for rule in metadata.number_format if "0" not in (rule.national_prefix_formatting_rule or ""))
+    formats = [rule for rule in metadata.number_format if "0" not in (rule.national_prefix_formatting_rule or "")]
     return max((_longest_match(rule.pattern or "") for rule in formats), default=0) + 1
 
 

@@ -556,7 +556,7 @@ def _with_plus(plain: Number, region: str) -> Number | None:
 
 def _tails_of_readings(text: str, region: str, outside_line: str, area_code: str) -> tuple[str, ...]:
     found = readings(text, region, outside_line, area_code)
-    tails = (tail for reading in found for tail in stored_tails(reading))
+    tails = [tail for reading in found for tail in stored_tails(reading)]
     return tuple(dict.fromkeys(tails))
 
 

@@ -186,7 +186,7 @@ def _readings(parts: TypedParts, region: str, witness: Witness) -> Sequence[Read
         # region's own country code.  So if the region's country code follows "00", the digits behind "00" are tried
         # first.
         abroad = (*([digits[2:]] if digits.startswith(f"00{dialling.country}") else []), *abroad)
-        found = next(filter(None, (_abroad(number, region) for number in abroad)), [])
+        found = next((found for number in abroad if (found := _abroad(number, region))), [])
         if found or witness.e164[1:] in abroad:
             return found or (Reading(witness.e164),)
     if _groups(core)[0] == dialling.country and numbering_plan.is_short(digits[len(dialling.country) :], region):

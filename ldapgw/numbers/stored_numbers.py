@@ -305,8 +305,9 @@ class _Field:
             return []
         for at, end in enumerate(ends):
             own = self._number(place.start, end.end)
-            accepted = (accept(own, before, place.gap, end.gap) for accept in accepts) if own is not None else ()
-            number = next(filter(None, accepted), None)
+            if own is None:
+                continue
+            number = next((found for accept in accepts if (found := accept(own, before, place.gap, end.gap))), None)
             if number is None:
                 continue
             if at == len(ends) - 1:

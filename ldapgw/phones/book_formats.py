@@ -269,7 +269,7 @@ def _read_cisco(parameters: Parameters, address: ListAddress) -> ListQuery | str
         return _read_query(parameters, MODELS["cisco"].xml_entries)
     items = [("Search", address.link(form=1)), ("All contacts", address.link(first=0))]
     items += [(letter.upper(), address.link(letter=letter)) for letter in _CISCO_LETTERS]
-    menu = (f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items)
+    menu = [f"<MenuItem>{_element('Name', name)}{_element('URL', url)}</MenuItem>" for name, url in items]
     return _document("CiscoIPPhoneMenu", (_element("Title", _TITLE), _element("Prompt", "Choose"), *menu))
 
 
@@ -285,10 +285,10 @@ def _cisco(contacts: Elements, query: ListQuery, length: ListLength, address: Li
     if shown < len(contacts) or length.has_more:
         kept = {name: value for name, value in (("q", query.text), ("letter", query.letter)) if value}
         keys.append(("Next", address.link(**kept, first=query.first + shown)))
-    soft_keys = (
+    soft_keys = [
         f"<SoftKeyItem>{_element('Name', name)}{_element('URL', url)}<Position>{at}</Position></SoftKeyItem>"
         for at, (name, url) in enumerate(keys, start=1)
-    )
+    ]
     texts = (_element("Title", _TITLE), _element("Prompt", "Records" if length.total else "Nobody was found"))
     return _document("CiscoIPPhoneDirectory", (*texts, *entries, *soft_keys))
 

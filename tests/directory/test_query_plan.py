@@ -38,6 +38,7 @@ from ldapgw.directory.query_plan import (
     TermRange,
     all_of,
     any_of,
+    documents_of_prefixes,
     find_documents,
     first_documents,
 )
@@ -204,6 +205,30 @@ def test_no_more_is_sorted_than_a_turn_allows(terms: str, times: int, count: int
     positions = find_documents(any_of(list(terms)), index, ())
     assert (None if positions is None else len(positions)) == count
     assert positions is None or list(positions) == sorted(set(positions))
+
+
+@pytest.mark.parametrize(
+    ("times", "more", "parts"),
+    [(600, "", None), (1000, "", [25_000, 15_000, 0]), (1000, "defgh", [20_689, 4_311, 15_000, 0])],
+    ids=["few", "two parts", "a gap between parts"],
+)
+def test_many_documents_of_prefixes_are_found_in_parts(times: int, more: str, parts: list[int] | None) -> None:
+    """A part takes no longer than a slice of work.  The parts together have each document once."""
+    shares = {"1a": range(20), "1b": range(15, 25), "1c": range(70, 85), **{f"1{each}": range(20) for each in more}}
+    described = [
+        EntryTerms((), {prefix: 1 for prefix, share in shares.items() if at in share}, ()) for at in range(100)
+    ]
+    index = index_of(one for one in described for _ in range(times))
+    query = any_of([PrefixQuery(prefix, 1) for prefix in shares])
+    expected, found, start = find_documents(query, index, ()), [], 0
+    while (part := documents_of_prefixes(query, index, start)) is not None:
+        found.append(part[0])
+        if not part[1]:
+            break
+        start = part[0][-1] + 1
+    assert expected == [*range(25 * times), *range(70 * times, 85 * times)]
+    assert ([len(part) for part in found] or None) == parts
+    assert [document for part in found for document in part] == (expected if parts else [])
 
 
 @pytest.mark.no_cover

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldapgw.contact import Contact, Kind
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory import segment
 from ldapgw.directory.access import NOBODY, Access, Viewer
 from ldapgw.directory.book import build_book
@@ -497,6 +497,23 @@ def test_a_deleted_contact_is_not_told_as_a_caller() -> None:
         dit = dit_of(one)
         request = SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(telephoneNumber=0301234567)"))
         assert len([entry for entry in search(dit, PHONE, request) if entry]) == count
+
+
+def test_a_search_by_prefixes_finds_all_matches_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matches are the same as those of one part, from the beginning and behind any match."""
+    people = [
+        Contact(f"c{at}", name=f"{given} {family}", given_name=given, family_name=family)
+        for at, (given, family) in enumerate(product(("Anna", "Ben", "Carl", "Eva"), ("Alt", "Bo", "Dorn", "Eck") * 10))
+    ]
+    dit = dit_of(build_book(CONTEXT, "staff", "staff", Sharing.SHARED, people, {}, per_number=False))
+    request = SearchRequest(BASE, WHOLE_SUBTREE, read_filter("(|(givenName=a*)(sn=b*)(sn=d*))"))
+    whole = [match.key for match in matches(dit, PHONE, request) if match]
+    assert len(whole) == 140
+    monkeypatch.setattr("ldapgw.directory.query_plan._MAX_SORTED", 7)
+    for start in range(0, 140, 9):
+        rest = matches(dit, PHONE, request, after=whole[start])
+        assert [match.key for match in rest if match] == whole[start + 1 :]
+    assert [match.key for match in matches(dit, PHONE, request) if match] == whole
 
 
 FILTERS_OF_PHONES = [

@@ -18,6 +18,7 @@ Mutable: `ChangeLog` and `ChangeLogs`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
 from ldapgw.directory.access import Access, ReplicaAccess
@@ -201,6 +202,13 @@ class ChangeLog:
                 yield
         self._digest = digest & _MASK
         self.csn = csn = self._next(now, self.csn)
+        if len(changes) > MAX_CHANGES:
+            self._changes, self._floor = {}, csn
+            while changes:  # it takes 0.1 s to free the entries of 100,000 changes
+                del changes[-SLICE:]
+                yield
+            return
+        # The loops below do not yield, because replicas must see all changes of a snapshot, or none.
         for entry_uuid, before, after in changes:
             former = self._changes.pop(entry_uuid, None)
             if after is None:
@@ -209,8 +217,8 @@ class ChangeLog:
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
                 self._changes[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
-        while len(self._changes) > MAX_CHANGES:
-            self._floor = self._changes.pop(next(iter(self._changes))).csn
+        for entry_uuid in [*islice(self._changes, max(0, len(self._changes) - MAX_CHANGES))]:
+            self._floor = self._changes.pop(entry_uuid).csn
 
 
 class ChangeLogs:
@@ -352,18 +360,22 @@ def _compare(before: ReplicaContent, after: ReplicaContent) -> Generator[None, N
     yield
     removed = yield from _only_in(before.segments, after.segments)
     added = yield from _only_in(after.segments, before.segments)
-    for where, found in ((old, removed.keys() - added.keys()), (new, added.keys() - removed.keys())):
-        source = removed if where is old else added
-        for count, key in enumerate(found):
-            contact = ReplicaEntry(source[key])
-            where[contact.entry_uuid()] = contact
+    for where, found, others in ((old, removed, added), (new, added, removed)):
+        for count, (key, entry) in enumerate(found.items()):
+            if key not in others:
+                contact = ReplicaEntry(entry)
+                where[contact.entry_uuid()] = contact
             if count % SLICE == SLICE - 1:
                 yield
     changes: list[_Difference] = []
-    for count, entry_uuid in enumerate(dict.fromkeys((*old, *new))):
-        former, present = old.get(entry_uuid), new.get(entry_uuid)
-        if former is None or present is None or former.digest() != present.digest():
+    for count, (entry_uuid, former) in enumerate(old.items()):
+        present = new.pop(entry_uuid, None)
+        if present is None or former.digest() != present.digest():
             changes.append((entry_uuid, former, present))
+        if count % SLICE == SLICE - 1:
+            yield
+    for count, (entry_uuid, present) in enumerate(new.items()):
+        changes.append((entry_uuid, None, present))
         if count % SLICE == SLICE - 1:
             yield
     return changes

@@ -200,6 +200,21 @@ def test_content_that_comes_back_after_forgotten_changes(monkeypatch: pytest.Mon
     assert (log.csn > first, log.find(first)) == (True, log.csn)
 
 
+def test_more_changes_at_once_than_a_log_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log forgets all earlier changes, and knows the content after the changes."""
+    monkeypatch.setattr(change_log, "MAX_CHANGES", 2)
+    site = Site()
+    site.set("alice", Sharing.SHARED, [contact(1)])
+    log = opened(site)
+    csns = [log.csn]
+    for stored in ([contact(1, "New")], [contact(at) for at in (2, 3, 4)], [contact(5)]):
+        site.change("alice", stored)
+        site.catch_up()
+        csns.append(log.csn)
+    assert [log.find(csn) for csn in csns] == [None, None, *csns[2:]]
+    assert changes_since(log, csns[2]) == [(f"uid=c5,{ALICE}", False)]
+
+
 def test_a_snapshot_is_read_once() -> None:
     """However many replicas ask while it is served: there is nothing new in it."""
     site = Site()
@@ -264,7 +279,12 @@ def test_work_is_done_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     first = site.catch_up()
     site.set("alice", Sharing.SHARED, [contact(at, "New") for at in range(100)])
     again = site.catch_up()
-    assert (first > 20, again > 60) == (True, True)
+    monkeypatch.setattr(change_log, "MAX_CHANGES", 99)
+    site.set("alice", Sharing.SHARED, [contact(at, "Newer") for at in range(100)])
+    assert site.catch_up() == again + 20  # the changes that no replica can use are freed in slices, too
+    site.set("alice", Sharing.SHARED, [contact(at, "Newer") for at in range(200)])
+    added = site.catch_up()
+    assert (first > 20, again > 60, added > 60) == (True, True, True)
 
 
 def test_logs_end_with_their_logins() -> None:
