@@ -125,10 +125,10 @@ class Catalog:
         former = {name: before.logins[name] for name in names if name in before.logins}
         changed = {name: login for name, login in former.items() if login != snapshot.logins.get(name)}
         present = [snapshot.logins[name] for name in names if name in snapshot.logins]
-        # A salted hash is never a name.
+        # A salted hash is never a name.  If several logins have a hash, the first login counts.
         successors = {
             (login.viewer.access, key): login.viewer.login
-            for login in present
+            for login in reversed(present)
             for key in (login.password_hash, login.name)
         }
         for login in changed.values():
@@ -203,8 +203,9 @@ class Catalog:
 
     def take_seen_phones(self) -> Mapping[str, PhoneBind]:
         """Return the last login of each phone since the last call; the keys are the phones' names."""
-        seen, self._seen = self._seen, {}
-        self._last_seen |= seen
+        seen = self._seen
+        self._last_seen |= seen  # before `_seen` is replaced, because another thread may read the last logins
+        self._seen = {}
         return seen
 
     def last_login(self, phone: str) -> PhoneBind | None:
@@ -263,4 +264,5 @@ def _successor(former: PhoneAccess, successors: Mapping[tuple[tuple[Access, ...]
     :param successors: the bind DNs of the present logins, by the books and by the name or the hash of the password.
     """
     access = former.viewer.access
-    return successors.get((access, former.name)) or successors.get((access, former.password_hash), "")
+    # The hash comes first, because another phone may have the former name by now.
+    return successors.get((access, former.password_hash)) or successors.get((access, former.name), "")

@@ -216,6 +216,8 @@ class RefusedLogins(PeriodicService):
         """Return the clients that could not connect, the most recent first.
 
         The rules in `unknown` decide which of the clients the tenant sees.
+
+        :param sites: as in `unknown`, or the sites of everything that was received from a single phone.
         """
         clients = self._unfit_clients.of(tenant, sites)
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)

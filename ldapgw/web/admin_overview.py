@@ -133,7 +133,7 @@ class _Overview:
     :ivar held: the number of leavers' accounts whose removal waits for an administrator.
     :ivar is_unused: whether the database has no account of any tenant.
     :ivar gateways: all gateways that share the database; empty if there is only this gateway.
-    :ivar sites: the sites of the tenant's phones (`ldapgw.store.phones.site_of`).
+    :ivar sites: the sites from which the tenant's phones have logged in within a day (`ldapgw.store.phones.site_of`).
     """
 
     summary: Summary
@@ -357,7 +357,12 @@ def _overview(connection: Connection, tenant: WebTenant, now: float) -> _Overvie
         is_unused=not accounts.has_any(connection),
         days=sync_history.summarize_tenant(connection, tenant.name, now),
         gateways=_gateways(connection),
-        sites=frozenset(phones.site_of(login.last_address) for login in logins if login.last_address),
+        sites=frozenset(
+            phones.site_of(login.last_address)
+            for login in logins
+            # The address may have belonged to somebody else before.
+            if login.last_address and (login.last_seen or 0.0) > now - phones.REFUSAL_SECONDS
+        ),
     )
 
 

@@ -519,7 +519,7 @@ class AdminPasswords:
         """``/{tenant}/admin/phones/passwords/{batch}``: show the outcome, the download, and the next steps."""
         logins, handed_out = await self._read(visit, batch)
         site = self._dependencies.phones.site(visit.tenant)
-        files = await self._dependencies.book_clients.run_off_thread(_count_files, handed_out, site)
+        files = await self._dependencies.render_off_thread(_count_files, handed_out, site)
         return await visit.page(
             "admin_passwords.html",
             batch=batch,

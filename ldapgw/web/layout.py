@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from functools import partial
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -305,8 +304,17 @@ class TenantVisit:
 
         Rendering a table of 50 rows takes tens of milliseconds, and phones should not wait for the reactor that long.
         """
-        render = partial(self.layout.page, self.request, template, tenant=self.tenant, visitor=self.visitor, **values)
-        response: HttpResponse = await self.layout.dependencies.render_off_thread(render)
+        is_over = False
+
+        def render() -> HttpResponse | None:
+            if is_over:  # the browser has closed its connection, and other pages wait for the thread
+                return None
+            return self.layout.page(self.request, template, tenant=self.tenant, visitor=self.visitor, **values)
+
+        try:
+            response: HttpResponse = await self.layout.dependencies.render_off_thread(render)
+        finally:
+            is_over = True
         return response
 
     def redirect(self, message: str = "", path: str = "") -> HttpResponse:

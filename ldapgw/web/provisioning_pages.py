@@ -101,7 +101,7 @@ class ProvisioningWindows:
         """``/{tenant}/admin/phones/window``: show the provisioning window's URL, phones and refused requests."""
         window, logins, fetched, refusals = await visit.store.read(_read, visit.tenant.name, self._secret_box)
         now = self._layout.now()
-        run_off_thread = self._dependencies.book_clients.run_off_thread
+        run_off_thread = self._dependencies.render_off_thread
         logins = await run_off_thread(self._latest, logins)
         rows = await run_off_thread(window_rows, logins, window, fetched, now)
         address = window_address(visit.url, window) if window else ""
@@ -144,7 +144,7 @@ class ProvisioningWindows:
             raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         now, plain_http = self._layout.now(), bool(visit.form.get("plain_http"))
         logins = await visit.store.read(phones.read_by_tenant, visit.tenant.name)
-        run_off_thread = self._dependencies.book_clients.run_off_thread
+        run_off_thread = self._dependencies.render_off_thread
         latest = await run_off_thread(self._latest, logins)
         await visit.change(
             visit.entry(Act.WINDOW_OPENED, detail=opening_detail(int(minutes), names, plain_http=plain_http)),

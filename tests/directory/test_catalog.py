@@ -189,6 +189,14 @@ def test_a_login_that_ends_has_a_successor(catalog: Catalog, present: PhoneAcces
     assert catalog.publish(replace(EMPTY, logins=logins), ["desk1", "desk2"]) == ((DN, successor),)
 
 
+def test_the_successor_has_the_password_and_not_the_name(catalog: Catalog) -> None:
+    """A phone is renamed, and a new phone of the same owner gets the former name."""
+    new = replace(LOGIN, password_hash=UNKNOWN_LOGIN_HASH)
+    catalog.publish(replace(EMPTY, logins={"desk1": LOGIN}), ())
+    ended = catalog.publish(replace(EMPTY, logins={"desk1": new, "desk2": RENAMED}), ["desk1", "desk2"])
+    assert ended == (EndedLogin(DN, OTHER_DN),)
+
+
 class Compared(str):
     """A name that counts how often names are compared."""
 

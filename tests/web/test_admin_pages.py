@@ -589,12 +589,18 @@ def test_phones_that_do_not_work_are_problems(stage: Stage) -> None:
 
 
 def test_clients_at_a_site_are_told_to_the_tenant_whose_phones_are_there(stage: Stage) -> None:
-    """Another tenant is not told; the stored address of a phone's last login counts, even after a restart."""
+    """Another tenant is not told; the stored address of a phone's last login counts for a day, even after a restart."""
     add_phone(stage, "desk1")
     add_phone(stage, "theirs", None, "globex")
-    for name, address in (("desk1", "203.0.113.5"), ("theirs", "198.51.100.5")):
+    add_phone(stage, "former", None, "globex")
+    binds = (
+        ("desk1", "203.0.113.5", NOW - 86399),
+        ("theirs", "198.51.100.5", NOW),
+        ("former", "203.0.113.6", NOW - 86400),
+    )
+    for name, address, when in binds:
         login = stage.do(phones.read_by_name, name)
-        stage.do(phones.store_last_binds, {name: LastBind(NOW, address, login.password)})
+        stage.do(phones.store_last_binds, {name: LastBind(when, address, login.password)})
     stage.refused_logins.note_unfit_client(PLAIN_ON_TLS_PORT, "203.0.113.17")
     stage.refused_logins.note("hall", "203.0.113.18")
     result_of(stage.refused_logins.judge())

@@ -488,7 +488,6 @@ PAGES = (
     *("/acme/contacts", "/acme/explain", "/acme/troubleshoot", "/acme/disconnect", "/acme/admin", "/acme/admin/people"),
     *("/acme/admin/people/1", "/acme/admin/phones", "/acme/admin/phones/new", "/acme/admin/phones/import"),
     *("/acme/admin/phones/window", "/acme/admin/phones/steps", "/acme/admin/activity", "/acme/admin/google"),
-    "/acme/phones/desk1/sheet",
 )
 
 

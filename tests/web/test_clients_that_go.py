@@ -239,6 +239,25 @@ def test_a_page_that_nobody_waits_for(hangs_up: bool) -> None:
     assert (later.made == 1, status(client)) == ((True, 0) if hangs_up else (False, 200))
 
 
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_page_that_waits_for_the_thread(hangs_up: bool) -> None:
+    """If the client hangs up, the page is not rendered, so that other pages do not wait for the page."""
+    waiting: list[Callable[[], object]] = []
+
+    def later(render: Callable[[], object], *_args: object) -> Deferred[Any]:
+        waiting.append(render)
+        return Deferred()
+
+    stage = Stage()
+    browser = owner(stage)
+    stage.render_off_thread = later
+    client = Served(stage, "192.0.2.1").client("/acme/privacy", cookies(browser))
+    if hangs_up:
+        client.close()
+    (render,) = waiting
+    assert (render() is None) is hangs_up
+
+
 def test_a_page_that_is_cancelled_is_answered(logged: list[LogEvent]) -> None:
     """The client is still there, and gets an error instead of waiting for ever."""
     stage = Stage()

@@ -147,7 +147,7 @@ def _admin_dependencies(
         counters=base.counters,
         gauges=gauges,
         backup_note=base.state_dir / BACKUP_NOTE,
-        run_off_thread=base.workers.explain,  # the one thread that waits neither for the database nor for the disk
+        run_off_thread=base.workers.explain,  # this thread waits neither for the database nor for the disk
     )
     return AdminDependencies(
         tenants_with_configured_client=base.clients.configured,
