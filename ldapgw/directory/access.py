@@ -126,8 +126,8 @@ class TenantViewer(NamedTuple):
     def access_to_rest(self, book: Book) -> BookAccess:
         """Return the access to the contacts that the viewer does not see in a book of another owner.
 
-        If the viewer sees nothing of the book, the result is the access to the book.  If the viewer sees only the
-        contacts with the shared label, the result is `BookAccess.PRIVATE`, because all other contacts are private.
+        If the viewer sees no contact of the book, the result is the same as from `access_to`.  If the viewer sees only
+        the contacts with the shared label, the result is `BookAccess.PRIVATE`, because all other contacts are private.
         """
         access = self.access_to(book.key, book.sharing)
         return access if access.is_hidden else BookAccess.PRIVATE

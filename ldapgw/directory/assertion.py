@@ -329,7 +329,7 @@ def _all_words(kind: AttributeType, text: str, words: Sequence[Alternatives], af
     if not parts:
         return as_typed
     in_parts = _in_any_order([tuple([f" {form}{after}" for form in forms]) for forms in parts])
-    # A value that passes either test contains a string of each set in `required`.
+    # A value that passes the test of `as_typed` or of `in_parts` contains a string of each set in `required`.
     required = [(*word, *part) for word, part in zip(as_typed.required, in_parts.required, strict=False)]
     return Assertion(lambda search_text: as_typed.test(search_text) or in_parts.test(search_text), tuple(required))
 
@@ -448,7 +448,7 @@ def _count(text: str, strings: Iterable[str]) -> int:
 
 def _have_own_places(line: str, words: Sequence[Alternatives]) -> bool:
     """Return whether the searched words can be at different positions in a line (bipartite matching)."""
-    # In most cases, a single position of each word is enough, because the positions differ.
+    # The quick test takes only one position of each word.  In most cases, these positions differ.
     if len({max([line.find(string) for string in strings]) for strings in words}) == len(words):
         return True
     places: list[list[int]] = []

@@ -366,7 +366,7 @@ def _organizational_unit(
 class _Container(msgspec.Struct, frozen=True, array_like=True):
     """A book or a label.
 
-    :ivar groups: resource names of contact groups: a label's groups, or the groups for which a book has no label.
+    :ivar groups: resource names of contact groups: a book's `unlabelled_groups`, or a label's `group_names`.
     :ivar contacts: the number of segments with contact entries.
     :ivar numbers: the number of segments with number entries.
     """

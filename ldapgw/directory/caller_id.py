@@ -44,10 +44,10 @@ class CallerIdBudget(Protocol):
     def take(self, count: int, *, is_trial: bool = False) -> bool:
         """Charge the client for requested numbers, and return whether the budget is sufficient.
 
-        If the budget is too small, the client is not charged, and the refusal is counted.
+        If the budget is too small, the client is not charged.  The refusal is counted, except in a trial.
 
         :param count: the number of telephone numbers.
-        :param is_trial: whether a refusal is not counted, because the refused search begins again.
+        :param is_trial: whether this call is a trial: after a refusal, the caller searches again without a trial.
         """
 
     def give_back(self, count: int) -> None:

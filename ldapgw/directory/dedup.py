@@ -134,8 +134,8 @@ def _contact_points(entry: Entry) -> frozenset[str]:
     """Return the strings that identify a person among entries of one name: numbers, mail addresses, the contact's id.
 
     A sort key holds only the beginning of a long name, and may hold the pronunciation of a name in Chinese characters.
-    So entries with the same sort name may have different names.  For such a name, each string also contains the whole
-    name, so that entries with different names have no string in common.
+    So different long names, or different names in Chinese characters, may have the same sort key.  For such a long or
+    Chinese name, each string also contains the whole name, so that different names have no string in common.
     """
     points: list[str] = []
     for part in entry.text.split(TAG_START)[1:-1]:

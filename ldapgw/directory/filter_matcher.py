@@ -238,8 +238,9 @@ def _cost(kind: AttributeType) -> int:
 class _AttributeSet:
     """The attributes of an assertion, with the tags of their search texts in entries.
 
-    :ivar tag_letters: a tuple with one set of attributes' letters (`Entry.tagged_texts`); a matching entry has an
-        attribute of the set.  The tuple is empty if an entry without such an attribute may match.
+    :ivar tag_letters: a tuple that contains a single set: the letters of the attributes and of aliases
+        (`Entry.tagged_texts`).  A matching entry has a text with one of these letters.  The tuple is empty if an entry
+        without such a text may match.
     :ivar cost: roughly the number of search texts that have to be tested for an assertion.
     :ivar are_numbers: whether the values are telephone numbers.
     """
@@ -317,8 +318,8 @@ class _Preparation:
         self._queries: dict[tuple[int, str], Query] = {}
         self._numbers: dict[int, PreparedFilter] = {}
         self._made_texts = MadeTexts()
-        # The number of each text in the table of `_made_texts`.  The key holds the attribute's name, the family of the
-        # rule, and whether the text includes values of the DN.
+        # The index of each text in `_made_texts`.  The key holds the attribute's name, the `Family` of the matching
+        # rule (None for the attribute's own rule), and whether the text includes values of the DN.
         self._made_numbers: dict[tuple[str, Family | None, bool], int] = {}
         self._terms = 0
 

@@ -80,9 +80,9 @@ _SHORTEST_DIALLED: Final = 3
 # different terms for pairs.  The number is prime, so that the pairs are spread evenly.
 PAIRED: Final = 2
 _PAIR_TERMS: Final = 16_381
-# The maximum number of different beginnings of words for which pairs are made.  A value with more beginnings gets all
-# `_PAIR_TERMS` terms, because making the pairs would take long.  Each search for a pair then tests the value.  Nearly
-# all values have fewer than ten beginnings.
+# The maximum number of different beginnings of words for which pairs are made, because making more pairs would take
+# long.  A value with more beginnings gets all `_PAIR_TERMS` terms, so that the value is a candidate in each search for
+# a pair.  Nearly all values have fewer than ten beginnings.
 _MAX_PAIRED: Final = 64
 # The maximum number of words or texts in each table of cached postings.
 _MAX_KEPT: Final = 10_000

@@ -139,7 +139,7 @@ class SufficientTextPredicate(TaggedTextPredicate):
         self._test = assertion.test
         self._sufficient = assertion.sufficient
         self._tag_letters = tag_letters
-        # The value is true if every entry that matches contains at least one of the sufficient strings.
+        # The value is true if the sufficient strings are also necessary: an entry without such a string fails.
         self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:

@@ -47,7 +47,8 @@ T = TypeVar("T")
 _LOOKS: Final = 800
 # The maximum number of candidates that are tested in one slice of work.
 _MAX_CANDIDATES: Final = PAGE_SIZE
-# The maximum number of candidates that are taken at once without a test, if some entries are deleted.
+# The maximum number of candidates that `_SegmentMatches.read` takes if the candidates need no test, but some entries of
+# the segment are deleted.
 _MAX_EXACT: Final = 16 * PAGE_SIZE
 # The number of candidates that the first lookup in an index has to find.  The number is twice the number of entries
 # that a phone shows, because some candidates do not match.

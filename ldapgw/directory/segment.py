@@ -83,7 +83,8 @@ class _SelectionMessages:
     """The messages of one attribute selection.
 
     :ivar messages: the message of each document; empty if nobody has requested the entry.
-    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` in a BER length, besides the messageID.
+    :ivar odd: the documents whose messages contain the octet `PLACEHOLDER` not only as the messageID, but also in a BER
+        length.
     """
 
     __slots__ = ("messages", "odd")
@@ -97,9 +98,8 @@ class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
     A selection is cached from its second request on.  If the cache is full, the new selection replaces the cached
-    selection that was requested least recently, but only if all requests for the cached selection came before the last
-    two requests for the new selection.  So the cache does not change while all cached selections are requested again
-    and again.
+    selection that was requested least recently, but only if the new selection has been requested twice since that
+    request.  So the cache does not change while all cached selections are requested again and again.
 
     Mutable: the cached messages, and the requested selections.
     """

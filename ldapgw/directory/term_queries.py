@@ -163,7 +163,8 @@ def _shortest(strings: Alternatives) -> int:
 def _common_prefix_query(group: str, required: Sequence[Alternatives]) -> Query:
     """Return the query for names that have a word for each required string.
 
-    :returns: the query, or None if a required string is anything but the beginning of a word with one to three letters.
+    :returns: the query, or None in four cases: the values are not names, there are fewer than two required strings, a
+        required string has alternatives, or a required string is not a beginning of a word, up to three letters long.
     """
     words = [strings[0][1:] for strings in required if len(strings) == 1 and strings[0][:1] == " "]
     if group != "N" or len(words) < 2 or len(words) < len(required):
@@ -198,11 +199,12 @@ def _pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
 def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Query:
     """Return the query for a line with two words that are typed on the telephone keypad.
 
-    If one of the two strings of a pair has three digits or more, only the longer string is looked up.
+    Each string of `one` is paired with each string of `other`.  If a string of a pair has three digits or more, only
+    the longer string is looked up.
 
     :param one: the alternatives for one word, as digits; the word has to begin with one of these strings.
     :param other: the alternatives for the second word, as digits.
-    :returns: the query, or None if a string may begin in the middle of a word.
+    :returns: the query, or None if a string is not the beginning of a single word.
     """
     queries: list[Query] = []
     for string, next_string in product(one, other):

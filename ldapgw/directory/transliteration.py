@@ -86,7 +86,7 @@ _MODERN_GREEK = _Spelling(
 _CYRILLIC_SPELLINGS = (
     # A "y" for the endings "ий" and "ый": "Dostoevsky", "Dmitry"
     _Spelling(_CYRILLIC, _rules((r"[иы]й\b", "y"))),
-    # Russia, everyday: "Maria", "Fyodor", "Gorbachev", "Grigoryev"
+    # Russia, except in passports: "Maria", "Fyodor", "Gorbachev", "Grigoryev"
     _Spelling(
         _CYRILLIC, _rules((r"[иы]й\b", "y"), (r"ия\b", "ia"), ("(?<=[жчшщ])ё", "e"), ("ь?ё", "yo"), ("ье", "ye"))
     ),

@@ -202,9 +202,9 @@ class CallerIdLimits:
         )
 
     def take_left_out(self) -> tuple[LeftOut, ...]:
-        """Return the clients that this gateway has left out since the last call.
+        """Return the clients whose searches this gateway has answered without the caller-ID books since the last call.
 
-        Each client has the number of its searches that were answered without the caller-ID books.
+        Each client has the number of these searches.
         """
         new, self._new_left_out = self._new_left_out, {}
         return tuple(new.values())

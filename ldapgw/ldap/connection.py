@@ -260,7 +260,7 @@ class LdapProtocol(Protocol):
             self._resume()
 
     def tap(self, tap: Tap | None) -> None:
-        """Record what the connection sends and receives with a function (`Tap`); stop recording if `tap` is None."""
+        """Pass all octets that are sent or received to a function that records the octets; stop if `tap` is None."""
         self._core.tap = tap
 
     # --- called by the core ------------------------------------------------------------------------------------------

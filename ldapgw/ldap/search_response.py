@@ -201,8 +201,8 @@ class SearchResponse:
     def _add_chunk(self, batch: ResultBatch, buffer: OutputBuffer) -> int:
         """Add some messages, and return the number of messages.
 
-        If the batch has all entries up to the beginning of the next page, only the messages of these entries are added.
-        Then the next page can be added as a whole.
+        If the batch has all remaining entries of the present page, no message of the next page is added.  Then the next
+        page can be added as a whole.
         """
         documents, at = batch.documents, self._at
         ahead = PAGE_SIZE - documents[at] % PAGE_SIZE

@@ -261,11 +261,11 @@ class RequestKind(IntEnum):
 
 
 class Outstanding(IntEnum):
-    """The state of the operation that a request *meets*; the state decides on the effect of the request.
+    """The state of the outstanding operation that decides on the effect of a request.
 
-    Abandon and Cancel meet the operation that they name.  Any other request meets the running operation, or else the
-    operation that waits longest, or else nothing.  The running operation is always a search, or a bind whose refusal is
-    delayed, because other operations end at once.
+    For Abandon and Cancel, this operation is the operation that the request names.  For any other request, this
+    operation is the running operation or, if no operation runs, the operation that waits longest.  The running
+    operation is always a search, or a bind whose refusal is delayed, because other operations end at once.
     """
 
     NOTHING = auto()
@@ -290,9 +290,9 @@ _NOT_THERE: Final = Result(ResultCode.NO_SUCH_OPERATION, "no such operation is o
 _NOT_A_BIND: Final = Result(ResultCode.CANNOT_CANCEL, "a bind cannot be canceled")
 _NOT_NOW: Final = Result(ResultCode.OPERATIONS_ERROR, "operations are outstanding")
 
-# The effects of requests.  A row is a kind of request, and a column is the state of the operation that the request
-# meets (`Outstanding`).  A `Result` in place of an effect refuses the request.  The sources are RFC 4511 4.3 (Unbind),
-# 4.11 (Abandon, which is never answered) and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
+# The effects of requests.  A row is a kind of request, and a column is the state of the outstanding operation
+# (`Outstanding`).  A `Result` in place of an effect refuses the request.  The sources are RFC 4511 4.3 (Unbind), 4.11
+# (Abandon, which is never answered) and 4.14.1 (StartTLS), and RFC 3909 2.1 (Cancel).
 _ROWS: Final[dict[RequestKind, tuple[Effect | Result, ...]]] = {
     #                       NOTHING           WAITING        WAITING_BIND   SEARCH         BIND
     RequestKind.OPERATION: (Effect.WAIT,      Effect.WAIT,   Effect.WAIT,   Effect.WAIT,   Effect.WAIT),
@@ -437,7 +437,7 @@ class Session:
     def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
         """Apply an outcome of `SESSION_TABLE` to a request.
 
-        :param met: the operation that the request meets (`Outstanding`), or None if there is no such operation.
+        :param met: the outstanding operation that has led to the outcome (`Outstanding`), or None.
         """
         if isinstance(outcome, Result):
             return (_answer(message, outcome),)

@@ -160,7 +160,7 @@ class Lane(Generic[_W]):
     def charge(self, requester: str, seconds: float) -> None:
         """Count seconds as used by a login or network.
 
-        Seconds within the slice of the login or network count against the budget of the turn, too.
+        The seconds also count against the time of the turn (`TURN`), but at most `SLICE` for each login or network.
         """
         used = self._used.get(requester, 0.0)
         self._used[requester] = used + seconds

@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The format ``typed`` shows the typed text of a number only if the text was read by no rules besides these rules.
+# The format ``typed`` does not show the typed text if a rule that is not in this set was needed to read the text.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 
@@ -106,7 +106,7 @@ def take_apart(text: str, region: str) -> TypedParts:
 
 
 def _spelt_out(core: str) -> str:
-    """Put a "+" in front of a number that begins with 1 and has letters: a North American number in every region."""
+    """Put a "+" in front of a text that begins with 1 and has letters, if the text is a North American number."""
     if core.startswith("1") and dial_string.is_spelt(core):
         american = numbering_plan.parse("+" + core, "")
         if american is not None and numbering_plan.is_valid(american):
@@ -429,8 +429,8 @@ def _prefix_forms(text: str, region: str, outside_line: str, area_code: str) -> 
 def _at_site(beginning: str, region: str, area_code: str) -> Iterator[str]:
     """Yield the typed beginning of a number with the site's area code added or removed.
 
-    If the beginning may be the beginning of a local number, the country code and the area code are added.  If the
-    beginning has the area code, the area code and all digits in front of the area code are removed.
+    If a local number may begin with the typed digits, the country code and the area code are added.  If the typed
+    digits have the area code, the area code and all digits in front of the area code are removed.
     """
     plan = numbering_plan.dialling(region)
     in_full = f"+{plan.country}{area_code}"

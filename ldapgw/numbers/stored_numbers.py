@@ -3,9 +3,9 @@
 
 A field is a text of any form, with several numbers, remarks, extensions, or menus of conferences.  A number may lack
 the "+" in front of the country code, or may have been changed by its country since.  `read` returns each number in the
-form that connects today.  Each number has its less likely *readings*: the numbers that the text may mean besides the
-returned number, and by which a caller is recognized, too.  Each number has the rules (`Rule`) by which the number was
-read, so that pages can explain what is dialled.
+form that connects today.  Each number has its less likely *readings*: other numbers that the text may mean.  A caller
+is recognized by these numbers, too.  Each number has the rules (`Rule`) by which the number was read, so that pages can
+explain what is dialled.
 
 A field is read twice, with and without possible remarks (`ldapgw.numbers.field_text`).  A `_Field` splits a text into
 its numbers, but only where complete numbers end: a slash behind an area code separates no numbers.
@@ -417,7 +417,7 @@ def _is_group(number: Number, digits: str) -> bool:
     """Return True if digits behind a slash are a group of one number ("0171/555/0001"), not a second number.
 
     In "030/5550171/72", the digits "72" are a second number (030 5550172), because the group in front of the slash is
-    longer than `digits`.  The whole text has to be an assigned number.
+    longer than `digits`.  The caller must have checked that the whole text is an assigned number.
 
     :param number: the number in front of the slash.
     """
@@ -426,9 +426,11 @@ def _is_group(number: Number, digits: str) -> bool:
 
 
 def _has_ending(number: Number, digits: int) -> bool:
-    """Return True if a number ends with a hyphen and `digits` digits, or was written only with its last digits.
+    """Return True if the last digits of a number were written separately.
 
-    A number that was written only with its last digits has the rule `Rule.OTHER_ENDING`.
+    The last digits follow a hyphen, or replace the last digits of the preceding number (`Rule.OTHER_ENDING`).
+
+    :param digits: the number of digits that have to follow the hyphen.
     """
     ending = _ENDING.search(number.typed, max(number.typed.rfind("-"), 0))
     return Rule.OTHER_ENDING in number.rules or (ending is not None and len(ending[1]) == digits)

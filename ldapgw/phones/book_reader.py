@@ -312,7 +312,7 @@ class BookReader:
         length.search = None if prepared.numbers else search
 
     async def repeat(self, viewer: Viewer, address: str, search: ListSearch) -> None:
-        """Log a search whose result the caller already has, as soon as a request of the login may begin.
+        """Wait until a request of the login may begin, then log a search whose result the caller already has.
 
         The result is the former answer to the same search, or all contacts of a book.
         """

@@ -51,7 +51,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
             "Cisco SPA, 7800, 8800", per_number=True, reason="it dials only one number per entry", xml_entries=32
         ),
         "fanvil": Model("Fanvil", xml_entries=1000),
-        # The number is only an upper limit: a base station requests just the contacts to show at a time.
+        # The value is only an upper limit: a base station requests only as many contacts as are shown at a time.
         "gigaset": Model("Gigaset, Unify OpenScape", xml_entries=50),
         "mitel": Model("Mitel, Aastra"),
         "avaya": Model("Avaya, Konftel"),

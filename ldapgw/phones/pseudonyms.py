@@ -165,7 +165,7 @@ class Pseudonyms:
         return self._words[key]
 
     def _new_word(self, key: str = "") -> str:
-        """Make the pseudonym of a word: substitutes for the parts for which filters ask, and random letters."""
+        """Make a word's pseudonym from random letters, and from the substitutes for the parts for which filters ask."""
         path = next(filter(key.startswith, self._beginnings), "")
         made = self._piece(path)
         for part in self._inner:

@@ -143,7 +143,7 @@ class RefusedLogins(PeriodicService):
     :param logins: returns the logins of the published directory, by name in lower case.
     :param bases: the search base of each tenant, by the tenant's name.
     :param on_refusal: called with the DN of a login whose state may have changed.
-    :param is_shared: whether several gateways can use the database, so that `take_unsent` is called for the others.
+    :param is_shared: whether several gateways can use the database, so that refusals are collected for `take_unsent`.
     """
 
     def __init__(
@@ -177,8 +177,8 @@ class RefusedLogins(PeriodicService):
         parsed_bases = {tenant: Dn.parse(base) for tenant, base in bases.items()}
         self._unknown = UnknownNames(parsed_bases)
         self._unfit_clients = UnknownNames(parsed_bases, by_address=True)
-        # For each address and mistake, a client that could not connect and is not stored yet.  The most recent client
-        # is the last.
+        # The clients that cannot connect and are not stored yet, by address and mistake.  The most recent client is the
+        # last.
         self._unstored_clients: OrderedDict[tuple[str, Mistake], UnfitClient] = OrderedDict()
         self._clients_stored_at = 0.0
         self._log = LogThrottle()
@@ -505,8 +505,9 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 def house_words(names: Iterable[str]) -> frozenset[str]:
     """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    For a number between separators, the result has a text of zeros with the same length: `shown_name` then shows other
-    numbers of the same length.  A MAC address adds nothing.
+    Each digit of a number between separators is returned as a zero, because `shown_name` then shows every number of the
+    same length.
+    MAC addresses are left out.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}

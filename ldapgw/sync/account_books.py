@@ -94,7 +94,7 @@ class AccountBooks:
         # By tenant, the books of files by their names, in the order in which the files were first read without a
         # problem.
         self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
-        # By tenant, the books as `of_tenant` returns them, until one of these books changes.
+        # By tenant, the cached result of `of_tenant`, which is removed when a book of the tenant changes.
         self._of_tenant: dict[str, tuple[Book, ...]] = {}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.
@@ -265,7 +265,7 @@ class AccountBooks:
     async def _build_accounts(self, ids: Sequence[int], *, is_anew: bool) -> None:
         """Build the books of some accounts together or, if this fails, one account after the other.
 
-        An account whose book cannot be built must not keep the books of other accounts from phones.
+        If the book of one account cannot be built, phones must still get the books of the other accounts.
 
         :param is_anew: whether to build a large book anew if the book cannot be revised; if False, such a book stays
             outdated.

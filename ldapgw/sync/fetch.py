@@ -176,10 +176,10 @@ UNLIMITED = FullSyncLimits(0.0, 0.0)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FetchedSource:
-    """A complete listing of one source.
+    """The listing of one source, from the first page to the last.
 
     :ivar sync_token: the token for the next incremental sync, or None if Google sent no token.
-    :ivar is_full: whether the listing is a full listing, not the changes since a sync token.
+    :ivar is_full: whether the listing has all persons of the source, and not only the changes since a sync token.
     :ivar total: the number of persons in the source by Google's count, or 0 if Google does not say.
     :ivar labels: resource names of the user's labels that persons of the listing have.
     """

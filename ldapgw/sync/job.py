@@ -282,7 +282,7 @@ class SyncJob:
 
     @contextmanager
     def _listings(self, account: Account) -> Iterator[list[FetchedSource]]:
-        """Yield a list for the listings of a sync; their page buffers are closed at the end of the block."""
+        """Yield a list to which a sync adds its listings; at the end of the block, close their page buffers."""
         fetched: list[FetchedSource] = []
         try:
             yield fetched

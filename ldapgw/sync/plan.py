@@ -200,8 +200,8 @@ def make_plan(
     unlisted = {uid: summary for uid, summary in stored.items() if uid not in listed and uid not in deleted}
     is_incomplete = full and len(seen_uids) < total
     if is_incomplete and not seen_uids and sum(kept.is_served for kept in stored.values()) < SHRINK_CHECK_MINIMUM:
-        # If Google counts persons but lists no person, nothing is deleted from a small book.  In a larger book such a
-        # loss is suspicious, so a person has to accept the loss.
+        # Google counts persons but lists no person, so nothing is deleted from a small book.  From a larger book, all
+        # persons would be deleted, so somebody has to accept the deletion.
         return SyncPlan(source)
     # An incomplete listing does not prove the deletion of persons whom the previous listing had.
     protected = {

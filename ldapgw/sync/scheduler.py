@@ -123,8 +123,8 @@ class SyncScheduler(Service):
         self._loops: dict[int, _Loop] = {}
         self._busy: set[int] = set()  # the accounts whose syncs run or wait in a queue
         # The accounts that the next refresh reads even if the database reports no change of these accounts.  An account
-        # is in the set if a sync was requested during another sync of the account, or if a sync of the account has
-        # ended, because the sync may have recorded nothing.
+        # is added if a sync is requested during another sync of the account.  An account is also added when its sync
+        # ends, because the database reports no change if the sync has recorded nothing.
         self._unserved: set[int] = set()
         self.is_outdated = False
         self._circuits = CircuitBreakers(leader, interval, self._project)
@@ -386,7 +386,8 @@ class SyncScheduler(Service):
             if directory_error is not None or (directory_changed is not None and not has_called):
                 has_called = True
                 is_closed |= self._circuits.end_trial(account, error, self._clock.seconds(), self._random())
-                # The account's own sources have closed the circuit, and the directory may have opened it again.
+                # The sync of the account may have closed the circuit, and the sync of the Workspace directory may have
+                # opened the circuit again.
                 is_closed &= not self._circuits.of(grantor).is_open
         if not has_called:
             self._circuits.withdraw_trial(grantor, now, untried)

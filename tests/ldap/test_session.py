@@ -327,7 +327,7 @@ def test_an_abandon_with_an_unknown_critical_control_is_not_performed():
     assert state.busy
 
 
-# --- what requests meet ---------------------------------------------------------------------------------------------
+# --- requests while an operation is outstanding ---------------------------------------------------------------------
 
 # The replies to request 3, at once and later, while operation 2 is outstanding.
 TABLE = """

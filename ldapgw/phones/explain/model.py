@@ -82,7 +82,8 @@ class ReasonText(Texts, frozen=True):
 class _ExplanationTexts(Texts, frozen=True):
     """The texts of explanations.
 
-    :ivar word_variant: replaces the text of `MatchKind.WORDS` if the common variant of value and term is not obvious.
+    :ivar word_variant: replaces the text of `MatchKind.WORDS` if the term does not contain the spelling that was found
+        in the value.
     :ivar private_book_message: the message about private books if the reader is not allowed to know the contacts of
         private books.
     :ivar own_book_advice: the advice if the phone does not see the reader's own book, which contains the contact.
@@ -90,7 +91,8 @@ class _ExplanationTexts(Texts, frozen=True):
     :ivar last_digit: a text for a placeholder in another text, like `last_digits`, `word` and `word_in_attribute`.
     :ivar unknown_attribute: the text of a note, like all fields down to `trouble`.  Most of the names are codes of
         `ExplanationNote`.
-    :ivar access: texts that follow another reason if the phone cannot see the contact's book either.
+    :ivar access: sentences about a contact's book that the phone cannot see; a sentence is added to the text of another
+        reason.
     :ivar states: texts by the state of a book's sync.
     :ivar skipped: texts about what a sync has left out, by the reasons in an account's ``skipped``.
     """

@@ -80,9 +80,9 @@ class WordDifference:
         return self._substring_predicates[name](search_texts[name])
 
     def attributes_by_word(self, search_texts: SearchTexts) -> dict[str, str]:
-        """Return, for each word of the text, the name of an attribute with a word that begins with the word.
+        """Find each word of the text at the beginning of words of attributes; return an attribute's name for each word.
 
-        The name is empty if there is no such attribute.  The result is empty if the text is a single word.
+        The name is empty if no attribute has the word.  The result is empty if the text is a single word.
         """
         return {
             word: next((name for name, text in search_texts.items() if tests[name](text)), "")

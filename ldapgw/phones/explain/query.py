@@ -83,7 +83,7 @@ class PhoneQuery:
 
 
 class SubjectKind(StrEnum):
-    """The kinds of subjects that a search has."""
+    """The kinds of `SearchSubject`."""
 
     NUMBER = "number"
     NAME = "name"
@@ -94,7 +94,7 @@ class SubjectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchSubject:
-    """The subject of a search, as the person at the phone typed it.
+    """The name or number for which the person at the phone searched, as typed.
 
     :ivar text: the name or the number; empty if the kind is neither `SubjectKind.NAME` nor `SubjectKind.NUMBER`.
     """

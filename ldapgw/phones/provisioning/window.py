@@ -17,7 +17,7 @@ MINUTES = (15, 60, 240)
 
 
 class _WindowTexts(Texts, frozen=True):
-    """The texts about a window.
+    """The texts about a provisioning window.
 
     :ivar obstacles: the reasons why a phone cannot fetch a file.
     :ivar reasons: the reasons why a request was refused.
