@@ -571,8 +571,8 @@ class Recorder:
     def __init__(self) -> None:
         self.results: list[object] = []
 
-    def __call__(self, function: Callable[[], Any]) -> Deferred[Any]:
-        self.results.append(result := function())
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        self.results.append(result := function(*args))
         return succeed(result)
 
 
