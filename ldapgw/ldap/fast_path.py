@@ -173,8 +173,8 @@ class _RepeatedSearch:
 class FastPath:
     """The fast path, which answers searches at once.
 
-    With the fast path, a gateway answers 385 % more searches by name a second.  The table of prepared filters adds 30
-    %, and the messages that are stored for repeated searches add 41 % (``scripts/bench parts``).
+    With the fast path, a gateway answers 385 % more searches by name a second.  The table of prepared filters
+    adds 30 %, and the messages that are stored for repeated searches add 41 % (``scripts/bench parts``).
 
     Mutable: the templates of former requests, and the messages of former answers.
 

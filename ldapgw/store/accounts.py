@@ -474,14 +474,15 @@ def remove_owner(connection: Connection, account_id: int) -> None:
     connection.execute(update(account).where(is_disconnected).values(owner=None))
 
 
-def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str) -> None:
+def set_sharing(connection: Connection, account_id: int, sharing: Sharing, shared_label: str) -> bool:
     """Store the sharing of the account's book.
 
     :param shared_label: the name of a label: only contacts with this label are shared; empty for all contacts.  The
         label of a private book takes effect when the book is shared again (`Account.label_to_share`).
+    :returns: False if there is no such account.
     """
     values = {"sharing": sharing, "shared_label": shared_label or None}
-    connection.execute(update(account).where(account.c.id == account_id).values(values))
+    return connection.execute(update(account).where(account.c.id == account_id).values(values)).rowcount > 0
 
 
 def read_disconnected(connection: Connection) -> tuple[tuple[str, str], ...]:

@@ -245,7 +245,8 @@ class AccountPages:
             if label not in shareable_labels(labels.values(), account.shared_label):
                 raise PageError(error_pages.PAGES.bad_form, visit.tenant)
         entry = visit.entry(Act.SHARING_CHANGED, account.address, chosen.value)
-        await visit.change(entry, accounts.set_sharing, account.id, chosen, label)
+        if not await visit.change(entry, accounts.set_sharing, account.id, chosen, label):
+            raise PageError(error_pages.PAGES.no_such_account, visit.tenant)
         await self._dependencies.changed()
         return self._redirect_to_account(visit, account, sharing_message(visit.tenant, chosen), "account")
 

@@ -116,9 +116,9 @@ def visible_phones(connection: Connection, visit: Visit) -> tuple[PhoneLogin, ..
     own_phones = _own_phones(connection, visit.visitor)
     if not visit.is_by_admin:
         return own_phones
-    tenant = visit.tenant.name
-    others = (login for login in phones.read_all(connection) if login.tenant == tenant and login not in own_phones)
-    return (*own_phones, *others)
+    own_names = {login.name for login in own_phones}
+    known = phones.read_by_tenant(connection, visit.tenant.name)
+    return (*own_phones, *(login for login in known if login.name not in own_names))
 
 
 class PhonePages:

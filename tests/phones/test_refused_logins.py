@@ -392,10 +392,8 @@ def test_a_flood_is_bounded(scene: Scene) -> None:
     assert [one.phone for one in scene.refused.elsewhere("acme")] == names[:0:-1]
 
 
-@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
-def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each turn of the reactor judges few names. Names beyond the shown number are not judged."""
-    names = [f"cn=room{number},{'ou=a+ou=b+' * 8}ou=c,dc=acme,dc=example" for number in range(6 * MAX_UNKNOWN)]
+def calls_in_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of function calls of each later turn of the reactor."""
     in_turn: list[int] = []
     call_later = scene.clock.callLater
 
@@ -405,6 +403,14 @@ def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeyp
     monkeypatch.setattr(scene.clock, "callLater", count)
     scene.wait()
     in_turn.clear()
+    return in_turn
+
+
+@pytest.mark.parametrize("scene", [{"acme": BASES["acme"]}], indirect=True)
+def test_a_flood_of_unknown_names_is_judged_in_small_turns(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn of the reactor judges few names. Names beyond the shown number are not judged."""
+    names = [f"cn=room{number},{'ou=a+ou=b+' * 8}ou=c,dc=acme,dc=example" for number in range(6 * MAX_UNKNOWN)]
+    in_turn = calls_in_turns(scene, monkeypatch)
     for name in names:
         scene.refused.note(name, HERE)
     scene.wait()
@@ -483,15 +489,7 @@ def test_the_words_of_many_phones_are_read_in_small_turns(scene: Scene, monkeypa
     names = [f"annex{number}" for number in range(1000, 1000 + 10 * CHUNK)]
     logins = dict.fromkeys(names, access("desk1"))
     scene.catalog.publish(replace(scene.catalog.snapshot, logins=logins), ())
-    in_turn: list[int] = []
-    call_later = scene.clock.callLater
-
-    def count(delay: float, work: Callable[..., Any], *args: Any) -> Any:
-        return call_later(delay, lambda: in_turn.append(calls(lambda: work(*args))))
-
-    monkeypatch.setattr(scene.clock, "callLater", count)
-    scene.wait()
-    in_turn.clear()
+    in_turn = calls_in_turns(scene, monkeypatch)
     scene.refuse("annex77", HERE)
     assert [one.name for one in scene.refused.unknown("acme", ())] == ["annex77"]
     assert max(in_turn) < 2 * calls(lambda: house_words(names[:CHUNK]))

@@ -225,6 +225,29 @@ def test_an_account_that_was_disconnected_meanwhile(stage: Stage, browser: Brows
     assert not stage.world.grants.granted_scopes(Grantee(account.sub, CLIENT.client_id))
 
 
+def end_first(stage: Stage, monkeypatch: pytest.MonkeyPatch, end: Callable[..., object], **how: bool) -> None:
+    """End Alice's account before the next change of a page is stored."""
+    run, account_id = stage.store.run, stage.account(ALICE).id
+
+    def run_after_the_end(function: Any, *args: Any, **kw: Any) -> Any:
+        if function is activity.recorded:
+            run(end, account_id, **how)
+        return run(function, *args, **kw)
+
+    monkeypatch.setattr(stage.store, "run", run_after_the_end)
+
+
+def test_a_book_of_an_account_that_is_removed_in_the_same_moment_is_not_shared(
+    stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says that there is no such account, and the activity log has no change."""
+    before = acts(stage)
+    end_first(stage, monkeypatch, accounts.remove, with_phones=True)
+    seen = browser.submit("/acme/share", sharing="shared")
+    assert (seen.status, "There’s no such account" in seen.body) == (404, True)
+    assert acts(stage) == before
+
+
 @pytest.mark.parametrize("end", [accounts.remove, accounts.disconnect], ids=["removed", "disconnected"])
 @pytest.mark.parametrize("switch", ["on", "off"])
 def test_a_source_of_an_account_that_ends_in_the_same_moment_is_not_switched(
@@ -234,15 +257,8 @@ def test_a_source_of_an_account_that_ends_in_the_same_moment_is_not_switched(
     switch_on(browser, OTHER)
     if switch == "on":
         press_switch(browser, OTHER, "off")
-    run, changes, before = stage.store.run, stage.changes, acts(stage)
-    account_id, ended = stage.account(ALICE).id, {"with_phones": True} if end is accounts.remove else {}
-
-    def run_after_the_end(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is activity.recorded:
-            run(end, account_id, **ended)
-        return run(function, *args, **kw)
-
-    monkeypatch.setattr(stage.store, "run", run_after_the_end)
+    changes, before, account_id = stage.changes, acts(stage), stage.account(ALICE).id
+    end_first(stage, monkeypatch, end, **({"with_phones": True} if end is accounts.remove else {}))
     seen = press_switch(browser, OTHER, switch)
     assert (seen.status, "There’s no such account" in seen.body) == (404, True)
     assert stage.do(sync_state.read_sync_states, account_id) == {}
