@@ -21,8 +21,8 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import Any, BinaryIO, ParamSpec, TypeVar, cast
 
@@ -30,6 +30,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, execute, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from ldapgw.errors import ProcessLost, StoreError
@@ -37,6 +38,8 @@ from ldapgw.server.counters import WAIT_BOUNDS, Histogram
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+log = Logger()
 
 # The maximum number of seconds for a call.  Parsing a page of persons takes less than a second on the slowest machine,
 # so a call that takes longer is stuck.
@@ -186,6 +189,38 @@ class ChildProcess(Service):
         process = self._process
         if process is not None:
             process.kill()
+
+
+@contextmanager
+def call_meanwhile(timeout: float, function: Callable[..., object], *args: object) -> Iterator[None]:
+    """Call a function in a child process while the block runs, and end the process with the block.
+
+    The block must not depend on the call: an error of the function, or the end of the process, is only logged.
+
+    :param timeout: seconds that the call may take.
+    """
+    child = ChildProcess(timeout)
+
+    def call() -> None:
+        try:
+            child(function, *args)
+        except StoreError:
+            pass  # the block has ended
+        except Exception:  # noqa: BLE001  the block does the work itself
+            log.failure("a process that helps has ended unexpectedly", event="helper_ended")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield
+    finally:
+        child.stopService()
+        thread.join()
+
+
+def has_several_processors() -> bool:
+    """Return whether the machine has several processors, so that a process can work without delaying this process."""
+    return (os.cpu_count() or 1) > 1
 
 
 def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> bytes:

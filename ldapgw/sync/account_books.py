@@ -8,14 +8,15 @@ published together.
 process that updates a book.  To revise a book is to apply the changes of its account's contacts.  When the changes are
 unknown or too many, or the book has other inputs now (such as the account's address), the book is built anew.  The
 books of small accounts are built together; a large book is built in another process, and no other book waits for the
-large book.  `Publisher` (`ldapgw.sync.publisher`) publishes the built books.
+large book.  At a start that has to build many books, another process helps.  `Publisher` (`ldapgw.sync.publisher`)
+publishes the built books.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,16 @@ from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes, Delta
 from ldapgw.store.worker import Store
 from ldapgw.sync.account_state import AccountState, StateUpdate
-from ldapgw.sync.book_builder import BookId, BuildTask, build_books, free_slowly, load_book, revise_books
+from ldapgw.sync.book_builder import (
+    ACCOUNTS_AT_ONCE,
+    CONTACTS_AT_ONCE,
+    BookId,
+    BuildTask,
+    build_books,
+    free_slowly,
+    load_book,
+    revise_books,
+)
 from ldapgw.sync.book_cache import BookCache, BuiltBook, cache_name
 
 log = Logger()
@@ -41,10 +51,9 @@ log = Logger()
 # second.
 MIN_PROCESS_CONTACTS = 3000
 
-# The contacts of small accounts are read together in one transaction.  These are the largest numbers of contacts and of
-# accounts that are in memory at a time.
-_CONTACTS_AT_ONCE = MIN_PROCESS_CONTACTS
-_ACCOUNTS_AT_ONCE = 50
+# At a start, another process helps if at least this many books had to be built, and at least this many accounts are
+# left.  Building so many books takes about as long as starting the process.
+_MIN_HELPED = 200
 
 # The seconds for which a built book waits, so that several books are published together.
 _PUBLISH_SECONDS = 0.5
@@ -62,8 +71,10 @@ class AccountBooks:
     :param run_off_thread: calls a function with its arguments off the reactor's thread.
     :param delete_off_thread: calls a function on a thread other than the thread of `run_off_thread`, so that the
         deletion of a removed account's books does not wait for a build.
-    :param build_in_process: builds an account's books into the cache in another process
+    :param build_in_process: builds the books of accounts into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
+    :param build_meanwhile: as `build_in_process`, but returns a context manager that begins to build, and stops at its
+        end; None if the machine has only one processor.
     :param seconds: a monotonic clock, in seconds.
     """
 
@@ -75,7 +86,8 @@ class AccountBooks:
         run_off_thread: Callable[..., Awaitable[Any]],
         delete_off_thread: Callable[..., Awaitable[Any]],
         cache: BookCache | None = None,
-        build_in_process: Callable[..., Awaitable[None]] | None = None,
+        build_in_process: Callable[[Sequence[BuildTask]], Awaitable[None]] | None = None,
+        build_meanwhile: Callable[[Sequence[BuildTask]], AbstractContextManager[None]] | None = None,
         seconds: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._store = store
@@ -89,6 +101,7 @@ class AccountBooks:
         self._delete_off_thread = delete_off_thread
         self._cache = cache
         self._build_in_process = build_in_process
+        self._build_meanwhile = build_meanwhile
         self._seconds = seconds
         self._built: dict[BookId, BuiltBook] = {}
         # By tenant, the books of files by their names, in the order in which the files were first read without a
@@ -174,7 +187,9 @@ class AccountBooks:
             async with self._locked(account_id):
                 pass
 
-    async def update(self, account_id: int | None, publish: Callable[[], Awaitable[None]]) -> None:
+    async def update(
+        self, account_id: int | None, publish: Callable[[], Awaitable[None]], *, is_start: bool = False
+    ) -> None:
         """Build the books of an account, or all outdated books.
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
@@ -182,17 +197,20 @@ class AccountBooks:
         :param account_id: the account, or None for all outdated accounts.  An account whose books another call is
             building counts as outdated only if the account has changed since that build began.
         :param publish: publishes the books built so far; called before each slow part of the work.
+        :param is_start: whether the gateway starts, so that no account changes meanwhile.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
         try:
-            await self._update(ids, publish, is_whole=is_whole)
+            await self._update(ids, publish, is_whole=is_whole, is_start=is_start)
         finally:
             forget_values()
 
-    async def _update(self, ids: set[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool) -> None:
+    async def _update(
+        self, ids: set[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_start: bool
+    ) -> None:
         large = {each for each in ids if self._is_large(each)}
-        busy = await self._build_idle(ids - large, publish, is_whole=is_whole)
+        busy = await self._build_idle(ids - large, publish, is_whole=is_whole, is_start=is_start)
         if busy or large:
             await publish()
         for each in busy:
@@ -211,33 +229,54 @@ class AccountBooks:
     # --- one batch of accounts after the other ------------------------------------------------------------------------
 
     async def _build_idle(
-        self, ids: Collection[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_anew: bool = True
+        self,
+        ids: Collection[int],
+        publish: Callable[[], Awaitable[None]],
+        *,
+        is_whole: bool,
+        is_anew: bool = True,
+        is_start: bool = False,
     ) -> list[int]:
         """Build the books of accounts that no other call is building; build the books of small accounts together.
 
+        :param is_start: whether another process may help.
         :returns: the accounts whose books another call is building.
         """
         busy: list[int] = []
         waiting = deque(sorted(ids))
         published_at = self._seconds()
-        while waiting:
-            await self._build_locked(self._take_batch(waiting, busy, is_whole=is_whole), is_anew=is_anew)
-            if self._seconds() - published_at >= _PUBLISH_SECONDS:
-                await publish()
-                published_at = self._seconds()
+        with ExitStack() as helper:
+            while waiting:
+                if is_start and min(len(self._unsaved), len(waiting)) >= _MIN_HELPED:
+                    self._get_help(waiting, helper)
+                    is_start = False
+                await self._build_locked(self._take_batch(waiting, busy, is_whole=is_whole), is_anew=is_anew)
+                if self._seconds() - published_at >= _PUBLISH_SECONDS:
+                    await publish()
+                    published_at = self._seconds()
         return busy
+
+    def _get_help(self, waiting: Iterable[int], helper: ExitStack) -> None:
+        """Let another process build the books of the waiting accounts into the cache, the last account first.
+
+        This process goes on with the first accounts, and so meets the other process halfway: from there on, the cache
+        has the books.
+        """
+        if self._build_meanwhile is not None:
+            tasks = [self._task(account) for each in waiting if (account := self.state.accounts.get(each))]
+            helper.enter_context(self._build_meanwhile(tasks[::-1]))
 
     def _take_batch(self, waiting: deque[int], busy: list[int], *, is_whole: bool) -> list[int]:
         """Take accounts from `waiting` to build together, and move accounts that another call is building to `busy`."""
         batch: list[int] = []
         count = 0
-        while waiting and len(batch) < _ACCOUNTS_AT_ONCE:
+        while waiting and len(batch) < ACCOUNTS_AT_ONCE:
             account = self.state.accounts.get(waiting[0])
             if account is None or (is_whole and account.id not in self.outdated):
                 waiting.popleft()
             elif self.is_building(account.id):
                 busy.append(waiting.popleft())
-            elif batch and count + account.contacts > _CONTACTS_AT_ONCE:
+            elif batch and count + account.contacts > CONTACTS_AT_ONCE:
                 break
             else:
                 batch.append(waiting.popleft())
@@ -338,7 +377,7 @@ class AccountBooks:
         if self._build_in_process is None:
             return task
         try:
-            await self._build_in_process(replace(task, books=()))
+            await self._build_in_process([replace(task, books=())])
         except ProcessLost:
             log.warn(
                 "the process that builds the book of account {account} has ended unexpectedly",

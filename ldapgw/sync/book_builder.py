@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -25,13 +26,13 @@ from ldapgw.directory.book import (
 )
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
-from ldapgw.errors import StoreError
+from ldapgw.errors import DamagedStore, StoreError
 from ldapgw.files import reading
 from ldapgw.files.card import TEXTS
 from ldapgw.files.reading import FileReading, FileReport, read_contacts
 from ldapgw.numbers import stored_numbers
 from ldapgw.phrase import Phrase
-from ldapgw.store import accounts, changes, contacts
+from ldapgw.store import accounts, changes, contacts, tables
 from ldapgw.store.accounts import Account
 from ldapgw.store.changes import NO_HISTORY, Delta, History
 from ldapgw.store.engines import database_at
@@ -46,6 +47,11 @@ FILES_FOLDER = "file-images"
 
 # The version of a missing file.
 MISSING = 0
+
+# The contacts of small accounts are read together in one transaction.  These are the largest numbers of contacts and of
+# accounts whose contacts are read together.
+CONTACTS_AT_ONCE = 3000
+ACCOUNTS_AT_ONCE = 50
 
 # The number of entries that `free_slowly` frees at a time.
 _FREED_AT_ONCE = 500
@@ -198,33 +204,65 @@ class _StoredContacts:
         return contacts.iterate(self.connection, self.account_id)
 
 
-def build_cached_books(url: URL, folder: Path, task: BuildTask) -> None:
-    """Build an account's books from the stored contacts and write them to the book cache; called in another process.
+def build_cached_books(url: URL, folder: Path, tasks: Sequence[BuildTask]) -> None:
+    """Build the books of accounts from the stored contacts, and write them to the book cache.
 
-    After an error of the database no further book is written, and the caller has to build the books itself.  If the
-    account is disconnected during the build, no further book is written either.
+    The function is called in another process.  The books of an account are not written if one of its contacts cannot
+    be read, or if the account is disconnected during the build.  After an error of the database, no further book is
+    written.  The caller has to build the missing books itself.
 
     :param url: URL of the database.
     :param folder: folder of the book cache.
     """
-    gateway, account = os.getppid(), task.account
-    database = database_at(url)
+    gateway = os.getppid()
+    book_cache, database = BookCache(folder), database_at(url)
     try:
-        with database.begin_read() as connection:
-            stored, labels = _StoredContacts(connection, account.id), contacts.read_labels(connection, account.id)
-            books = build_books(task.context, account, stored, labels, *task.forms)
-        book_cache = BookCache(folder)
-        for book in books:
+        for batch in _batches(tasks):
+            built: list[tuple[BuildTask, Book]] = []
+            with suppress(DamagedStore), database.begin_read() as connection:
+                for task, stored, labels in _read_batch(connection, batch):
+                    books = build_books(task.context, task.account, stored, labels, *task.forms)
+                    built += [(task, book) for book in books]
             with database.begin_read() as connection:
-                present = accounts.read(connection, account.id)
-            # After the end of the gateway nothing is saved, because nobody would delete the file of a removed account.
-            if os.getppid() == gateway and present is not None and present.is_connected:
-                name = cache_name(account.id, directory=book.key == DIRECTORY)
-                book_cache.save(name, task.built(book))
+                ids = tables.account.c.id.in_([task.account.id for task in batch])
+                connected = {account.id for account in accounts.read_some(connection, ids) if account.is_connected}
+            for task, book in built:
+                # After the end of the gateway nothing is saved, because nobody would delete the file of a removed
+                # account.
+                if os.getppid() == gateway and task.account.id in connected:
+                    book_cache.save(cache_name(task.account.id, directory=book.key == DIRECTORY), task.built(book))
     except StoreError:
         return
     finally:
         database.close()
+
+
+def _batches(tasks: Iterable[BuildTask]) -> Iterator[list[BuildTask]]:
+    """Divide tasks into batches whose books fit into memory together; a large account has a batch of its own."""
+    batch: list[BuildTask] = []
+    for task in tasks:
+        count = sum(each.account.contacts for each in (*batch, task))
+        if batch and (len(batch) == ACCOUNTS_AT_ONCE or count > CONTACTS_AT_ONCE):
+            yield batch
+            batch = []
+        batch.append(task)
+    yield batch
+
+
+def _read_batch(
+    connection: Connection, batch: Sequence[BuildTask]
+) -> Iterator[tuple[BuildTask, Iterable[Contact], Mapping[str, str]]]:
+    """Yield each task of a batch with the contacts and labels of its account, if all contacts can be read.
+
+    :raises DamagedStore: when a contact cannot be read, and the batch has only one account.
+    """
+    ids = [task.account.id for task in batch]
+    if len(ids) == 1:  # the account may be large
+        yield batch[0], _StoredContacts(connection, *ids), contacts.read_labels(connection, *ids)
+        return
+    for task, found in zip(batch, contacts.read(connection, ids), strict=True):
+        if not found.damaged:
+            yield task, found.contacts, found.labels
 
 
 # --- files ---

@@ -46,6 +46,9 @@ BuildKey = tuple[NamingContext, int, str, str, bool]
 # generations.
 _MAX_CACHE_LAG = KEPT_GENERATIONS // 2
 
+# The number of contacts from which on a book takes longer to build anew than the disk takes to flush the book's file.
+_MIN_FLUSHED = 500
+
 # Libraries whose version decides the content of a built book.
 LIBRARIES = ("anyascii", "msgspec", "phonenumbers")
 
@@ -137,8 +140,9 @@ class BookCache:
                 write_book(built.book, writer)
                 writer.end()
                 # Without a flush a power cut could leave a truncated file, and a large book takes long to build.
-                opened.flush()
-                os.fsync(opened.fileno())
+                if len(built.book) >= _MIN_FLUSHED:
+                    opened.flush()
+                    os.fsync(opened.fileno())
             with suppress(FileNotFoundError):  # `delete` deletes the new file if the account is gone
                 new.replace(file)
         except OSError as error:

@@ -232,7 +232,7 @@ class Publisher:
         # books a moment later.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
-        await self._books.update(account_id, self._publish_built)
+        await self._books.update(account_id, self._publish_built, is_start=is_start)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:

@@ -36,10 +36,12 @@ from ldapgw.server.workers import (
     SizeBasedOffload,
     WorkerProcess,
     WorkerThread,
+    call_meanwhile,
     serve_calls,
 )
 from tests.support.descriptors import find_readable
 from tests.support.results import result_of
+from tests.support.site.running import wait_until
 
 
 @pytest_twisted.ensureDeferred
@@ -303,6 +305,30 @@ async def test_stopping_ends_the_process_for_one_call() -> None:
         await waiting
     with pytest.raises(StoreError):
         apart(signal.pause)
+
+
+def test_a_process_helps_while_a_block_runs(tmp_path: Path, caplog_twisted: list[str]) -> None:
+    """The process works beside the block, and ends with the block without having finished."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    held = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with call_meanwhile(BUILD_TIMEOUT_SECONDS, hold, str(fifo)):
+        assert find_readable([held], 60) == [held]
+        assert os.read(held, 9) == b"x"
+    assert find_readable([held], 60) == [held]
+    assert (os.read(held, 9), caplog_twisted) == (b"", [])
+    os.close(held)
+
+
+@pytest.mark.parametrize(("function", "args"), [(os._exit, (3,)), (divmod, (1, 0))], ids=["dies", "fails"])
+def test_a_helping_process_that_fails_disturbs_no_block(
+    function: Callable[..., object], args: tuple[int, ...], caplog_twisted: list[str]
+) -> None:
+    """The failure is logged, because the block takes longer without help."""
+    with call_meanwhile(BUILD_TIMEOUT_SECONDS, function, *args):
+        wait_until(lambda: bool(caplog_twisted), "the failure is logged", 60)
+    assert "a process that helps has ended unexpectedly" in caplog_twisted[0]
+    assert len(caplog_twisted) == 1
 
 
 @pytest.mark.parametrize("kind", ["ChildProcess(60.0)", "WorkerProcess(reactor)"])

@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from twisted.internet.defer import Deferred, DeferredLock, execute
 
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory import inet_org_person
-from ldapgw.directory.book import DIRECTORY, build_book
+from ldapgw.directory.book import DIRECTORY, build_book, write_book
 from ldapgw.errors import ProcessLost
-from ldapgw.store import accounts, contacts, revocations, sync_state
+from ldapgw.store import accounts, contacts, revocations, sync_state, tables
 from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import KEPT_GENERATIONS
 from ldapgw.sync.book_builder import BuildTask, build_books, free_slowly, revise_books
@@ -38,6 +39,7 @@ class Site:
         self.stage = Stage(sources=ALL_SOURCES)
         self.called: list[Any] = []
         self.on_books_thread: Callable[..., Any] = execute
+        self.build_meanwhile: Callable[..., AbstractContextManager[None]] | None = None
 
     def start(self) -> list[str]:
         """Start a gateway, and return the names of its calls that build and save books."""
@@ -59,12 +61,21 @@ class Site:
             run_off_thread=run,
             cache=BookCache(self.folder),
             build_in_process=apart,
+            build_meanwhile=self.build_meanwhile,
         )
         return self.refresh()
 
     def build_apart(self, *args: Any) -> None:
         """Fail: these tests start no process for this."""
         raise AssertionError
+
+    def fill_cache(self, tasks: Sequence[BuildTask]) -> None:
+        """Build books into the cache, as another process does."""
+        for task in tasks:
+            [stored] = self.stage.database.run(contacts.read, [task.account.id])
+            for book in build_books(task.context, task.account, stored.contacts, stored.labels, *task.forms):
+                name = cache_name(task.account.id, directory=book.key == DIRECTORY)
+                BookCache(self.folder).save(name, task.built(book))
 
     def refresh(self) -> list[str]:
         self.called.clear()
@@ -212,7 +223,7 @@ def test_an_account_that_goes_while_its_images_are_written(
     if when == "before":
         site.on_books_thread = run
     else:
-        monkeypatch.setattr(os, "fsync", lambda _: go())
+        monkeypatch.setattr("ldapgw.sync.book_cache.write_book", lambda *args: (write_book(*args), go()))
     site.refresh()
     assert (site.files(), events, caplog_twisted) == ([], [], [])
 
@@ -250,19 +261,44 @@ def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_large_books_are_built_by_another_process(large: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And read as at a start."""
-    with large.stage.database.begin() as connection:
-        [account] = [one for one in accounts.read_all(connection) if one.address == ALICE]
-        [stored] = contacts.read(connection, [account.id])
-
-    def built(task: BuildTask) -> None:
-        account = task.account
-        for book in build_books(task.context, account, stored.contacts, stored.labels, *task.forms):
-            name = cache_name(account.id, directory=book.key == DIRECTORY)
-            BookCache(large.folder).save(name, task.built(book))
-
-    monkeypatch.setattr(large, "build_apart", built)
-    assert large.start() == ["prune", "load_book", "load_book", "built", "load_book", "load_book"]
+    monkeypatch.setattr(large, "build_apart", large.fill_cache)
+    assert large.start() == ["prune", "load_book", "load_book", "fill_cache", "load_book", "load_book"]
     assert large.stage.served() == ["Ada Riese", "Bo Weg"]
+
+
+def test_another_process_helps_a_start_that_builds_many_books(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway builds the first books, and reads the books that the process has built meanwhile from the cache.
+
+    A gateway that serves phones gets no help.
+    """
+    for name in ("_MIN_HELPED", "ACCOUNTS_AT_ONCE"):
+        monkeypatch.setattr(f"ldapgw.sync.account_books.{name}", 1)
+    for address, name in ((BOB, "Cem Ak"), ("carol@gmail.example", "Eva Tal")):
+        site.stage.connect(address)
+        site.stage.world.add_person(address, person(name))
+        site.stage.sync(address)
+    for file in site.folder.iterdir():
+        file.unlink()
+    helped: list[object] = []
+
+    @contextmanager
+    def help_meanwhile(tasks: Sequence[BuildTask]) -> Iterator[None]:
+        helped.append([task.account.address for task in tasks])
+        site.fill_cache(tasks[:1])
+        yield
+        helped.append("end")
+
+    site.build_meanwhile = help_meanwhile
+    of_alice, of_bob, of_carol = ["load_book", "load_book", "build"], ["load_book", "build"], ["load_book"]
+    assert site.start() == ["prune", *of_alice, *of_bob, *of_carol]
+    assert helped == [["carol@gmail.example", BOB], "end"]
+    served = [site.stage.served(address) for address in (ALICE, BOB, "carol@gmail.example")]
+    assert served == [["Ada Riese", "Bo Weg"], ["Cem Ak"], ["Eva Tal"]]
+    helped.clear()
+    site.stage.execute(update(tables.account).values(known_since=tables.account.c.generation + 1))
+    site.stage.execute(update(tables.account).values(generation=tables.account.c.generation + 1))
+    assert site.refresh().count("build") == 3
+    assert helped == []
 
 
 def dies(*_: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ldapgw.store.changes import NO_HISTORY
 from ldapgw.store.contacts import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.account_state import AccountState
-from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books, present_books
+from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books, load_book, present_books
 from ldapgw.sync.book_cache import BookCache, cache_name
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import CONTEXT, GRANT, NOW, connect
@@ -33,9 +34,9 @@ class Site:
         self.folder = folder / "images"
         self.database = open_file(folder / "x.db")
         self.url = self.database.url.render_as_string(hide_password=False)
+        self.secret_box = SecretBox([Fernet.generate_key()])
         with self.database.begin() as connection:
-            secret_box = SecretBox([Fernet.generate_key()])
-            account_id = connect(connection, secret_box)
+            account_id = connect(connection, self.secret_box)
             for source, names in ((Source.CONTACTS, ("Ada", "Bo")), (Source.DIRECTORY, ("Dora",))):
                 people = [Contact(name, source, name=name, labels=("contactGroups/1",)) for name in names]
                 contacts.apply_changes(
@@ -70,7 +71,7 @@ class Site:
         book_ids: list[BookId] = [self.account.id, *(["acme"] if feeds else [])]
         account = self.account
         build_key = (CONTEXT, account.id, account.sub, account.address, per_number)
-        build_cached_books(self.url, self.folder, BuildTask(account, CONTEXT, build_key, NO_HISTORY, book_ids))
+        build_cached_books(self.url, self.folder, [BuildTask(account, CONTEXT, build_key, NO_HISTORY, book_ids)])
         images = BookCache(self.folder)
         found = {}
         for directory in (False, True):
@@ -134,9 +135,26 @@ def test_nothing_is_written_of_an_account_that_has_gone(site: Site, monkeypatch:
     assert not site.folder.exists()
 
 
+def test_one_damaged_account_harms_no_other_account(site: Site) -> None:
+    """The gateway has to note that the contacts are to be fetched anew, and builds the books of this account itself."""
+    tasks = [site.task()]
+    with site.database.begin() as connection:
+        for address in ("bob@acme.example", "carol@acme.example"):
+            account_id = connect(connection, site.secret_box, replace(GRANT, sub=address, address=address))
+            people = [ContactRecord.from_contact(address, "", Contact(address, Source.CONTACTS, name=address))]
+            contacts.apply_changes(connection, account_id, Source.CONTACTS, people, ())
+    state = site.database.run(AccountState.read, {CONTEXT.name})
+    tasks += [BuildTask.of(account, CONTEXT, state) for account in state.accounts.values()][1:]
+    site.damage("bob@acme.example")
+    build_cached_books(site.url, site.folder, tasks)
+    images = BookCache(site.folder)
+    found = [load_book(images, task, key) for task in tasks for key in task.book_ids]
+    assert [built and len(built.book) for built in found] == [2, 1, None, 1]
+
+
 def test_a_command_reads_what_the_gateway_has_built(site: Site) -> None:
     """And only the changes since, from the database: others cannot be read here."""
-    build_cached_books(site.url, site.folder, site.task())
+    build_cached_books(site.url, site.folder, [site.task()])
     site.damage("Ada", "Bo", "Dora")
     assert site.present() == ["Ada", "Bo", "Dora"]
     with site.database.begin() as connection:
@@ -150,7 +168,7 @@ def test_a_command_reads_what_the_gateway_has_built(site: Site) -> None:
 def test_a_command_builds_what_the_gateway_has_not_built(site: Site, spoilt: str) -> None:
     """From all contacts that can be read."""
     if spoilt != "missing":
-        build_cached_books(site.url, site.folder, site.task())
+        build_cached_books(site.url, site.folder, [site.task()])
     site.damage("Ada")
     column = tables.account.c
     with site.database.begin() as connection:

@@ -210,7 +210,7 @@ def test_small_accounts_are_read_together(stage: Stage, monkeypatch: pytest.Monk
 
 def test_an_account_is_in_one_line_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks that come while it is built do not build it once more."""
-    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books.ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     ids = outdated(stage)
     seen = reads(stage, monkeypatch)
@@ -274,7 +274,7 @@ def test_a_large_book_that_is_revised_does_not_wait_for_one_that_is_built(
 
 def test_what_is_built_does_not_wait_for_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is published after half a second."""
-    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books.ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     outdated(stage)
     seconds = iter(range(100))

@@ -19,7 +19,14 @@ from ldapgw.server.counters import Counters, ReloadStatus
 from ldapgw.server.google import TenantClients, TenantDelegations
 from ldapgw.server.state_dir import DATABASE_FILE, OpenStateDir
 from ldapgw.server.tls import TlsContextFactory
-from ldapgw.server.workers import BUILD_TIMEOUT_SECONDS, FILE_TIMEOUT_SECONDS, ChildProcess, WorkerProcess, WorkerThread
+from ldapgw.server.workers import (
+    BUILD_TIMEOUT_SECONDS,
+    FILE_TIMEOUT_SECONDS,
+    ChildProcess,
+    WorkerProcess,
+    WorkerThread,
+    has_several_processors,
+)
 from ldapgw.store import accounts, activity, sync_history
 from ldapgw.store.copies import CopyCleaner
 from ldapgw.store.database import Mode
@@ -53,7 +60,7 @@ class Workers:
         self.copies = WorkerThread(reactor, "copies")
         self.work_process = WorkerProcess(reactor)
         # Two processes convert the pages of a large account, if the machine has several processors.
-        self.page_processes = (self.work_process, *([WorkerProcess(reactor)] if (os.cpu_count() or 1) > 1 else []))
+        self.page_processes = (self.work_process, *([WorkerProcess(reactor)] if has_several_processors() else []))
         self.build_process = ChildProcess(BUILD_TIMEOUT_SECONDS)
         self.file_process = ChildProcess(FILE_TIMEOUT_SECONDS)
 

@@ -25,7 +25,12 @@ from ldapgw.server.endpoints import gateway_name
 from ldapgw.server.google import MISSING_CLIENT, GoogleClients, TenantsWithClients, delegated_tenant
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
-from ldapgw.server.workers import SizeBasedOffload
+from ldapgw.server.workers import (
+    BUILD_TIMEOUT_SECONDS,
+    SizeBasedOffload,
+    call_meanwhile,
+    has_several_processors,
+)
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
@@ -166,15 +171,15 @@ class SyncParts:
     def _account_books(self) -> AccountBooks:
         base = self._base
         workers, folder = base.workers, base.state_dir / FOLDER
+        build = partial(build_cached_books, base.state.database.url, folder)
         return AccountBooks(
             store=base.store,
             contexts={tenant.name: tenant.naming_context() for tenant in base.config.tenant},
             run_off_thread=workers.books,
             delete_off_thread=workers.work,
             cache=BookCache(folder),
-            build_in_process=partial(
-                workers.build, workers.build_process, build_cached_books, base.state.database.url, folder
-            ),
+            build_in_process=partial(workers.build, workers.build_process, build),
+            build_meanwhile=partial(call_meanwhile, BUILD_TIMEOUT_SECONDS, build) if has_several_processors() else None,
             seconds=base.reactor.seconds,
         )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,7 @@ def make_publisher(
     run_off_thread: Callable[..., Awaitable[Any]] = AT_ONCE,
     cache: BookCache | None = None,
     build_in_process: Callable[..., Awaitable[None]] | None = None,
+    build_meanwhile: Callable[..., AbstractContextManager[None]] | None = None,
     seconds: Callable[[], float] = lambda: 0.0,
     **more: Any,
 ) -> Publisher:
@@ -47,6 +49,7 @@ def make_publisher(
         delete_off_thread=AT_ONCE,
         cache=cache,
         build_in_process=build_in_process,
+        build_meanwhile=build_meanwhile,
         seconds=seconds,
     )
     parts: dict[str, Any] = {"on_publish": lambda _: None, "next_turn": partial(succeed, None)}
