@@ -13,18 +13,18 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from ldapgw.ber import BerReader
+from ldapgw.ber import INTEGER, LONGEST_INTEGER, SEQUENCE, BerReader, integer, tlv
 from ldapgw.directory.access import Viewer
 from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.dit import Directory, Dit, search_scopes
-from ldapgw.directory.entry import Selection, select
+from ldapgw.directory.entry import PLACEHOLDER_ID, Selection, select
 from ldapgw.directory.filter import Filter, Scope, SearchKind, SearchRequest, estimated_cost, filter_kind
 from ldapgw.directory.filter_matcher import SLOW, FilterTemplate, PreparedFilter, prepare, replace_value
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.segment import ResultBatch, SearchScope, set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
-from ldapgw.ldap.decoder import decode, decode_filter
+from ldapgw.ldap.decoder import decode, decode_filter, message_ends
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.limits import JOINED
 from ldapgw.ldap.messages import Operation, Reply, Result
@@ -47,7 +47,7 @@ _MAX_REPEATED: Final = 16 << 10
 # phones cost less.  The slow path prepares costlier filters in slices.
 _MAX_COST: Final = 50
 
-_INTEGER, _SEQUENCE, _SEARCH = 0x02, 0x30, 0x63
+_SEARCH = 0x63
 _AND, _OR, _EQUALITY, _SUBSTRINGS, _PRESENT = 0xA0, 0xA1, 0xA3, 0xA4, 0x87
 # An assertion about this attribute is a part of the template, because a phone always sends the same object class.
 _OBJECT_CLASS: Final = b"objectclass"
@@ -231,8 +231,12 @@ class FastPath:
                 spent.give_back(spent.count)
             return None
         code, first, last = _MORE if has_more else _DONE
-        messages = set_message_id(messages, message_id[2:], is_plain=is_plain)
-        return FastAnswer(b"".join((messages, first, message_id, last)), octets, entries, code, kind)
+        if len(message_id) == 3:
+            messages = set_message_id(messages, message_id[2:], is_plain=is_plain)
+            answer = b"".join((messages, first, message_id, last))
+        else:
+            answer = _with_long_id(b"".join((messages, first, PLACEHOLDER_ID[:3], last)), message_id)
+        return FastAnswer(answer, octets, entries, code, kind)
 
     def _find(
         self,
@@ -411,11 +415,13 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int]:
         size, start = octets[2], 3
     elif size >= 0x80:
         size, start = _long_length(octets, 1)
-    if octets[0] != _SEQUENCE or octets[start] != _INTEGER or octets[start + 1] != 1 or start + size != len(octets):
+    if octets[0] != SEQUENCE or octets[start] != INTEGER or start + size != len(octets):
         return _NO_SEARCH
-    message_id = octets[start : start + 3]
-    start += 3
-    if octets[start] != _SEARCH or not 0 < message_id[2] < 0x80:
+    after = start + 2 + octets[start + 1]
+    message_id, start = octets[start:after], after
+    if octets[start] != _SEARCH:
+        return _NO_SEARCH
+    if not 0 < message_id[2] < 0x80 if len(message_id) == 3 else not _is_long_id(message_id):
         return _NO_SEARCH
     size, start = octets[start + 1], start + 2
     if size == 0x81:
@@ -431,6 +437,26 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int]:
     if size >= 0x80:
         size, end = _long_length(octets, middle + 1)
     return message_id, start, middle, end + size
+
+
+def _is_long_id(message_id: bytes) -> bool:
+    """Return whether an INTEGER is a positive messageID of several octets in its shortest form (RFC 4511 4.1.1)."""
+    value = int.from_bytes(message_id[2:], "big")
+    return value > 0x7F and len(message_id) <= 2 + LONGEST_INTEGER and integer(value) == message_id
+
+
+def _with_long_id(messages: bytes, message_id: bytes) -> bytes:
+    """Put a messageID of several octets in place of the placeholder in messages; each message becomes longer.
+
+    A client that keeps its connection sends such a messageID from its 128th message on.
+    """
+    made, start = [], 0
+    for end in message_ends(messages):
+        length = messages[start + 1]
+        behind = start + 5 + (length & 0x7F if length >= 0x80 else 0)
+        made.append(tlv(SEQUENCE, message_id + messages[behind:end]))
+        start = end
+    return b"".join(made)
 
 
 def _long_length(octets: bytes, at: int) -> tuple[int, int]:

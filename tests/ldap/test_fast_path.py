@@ -106,7 +106,7 @@ def client() -> Client:
 
 @pytest.mark.no_cover
 @settings(max_examples=examples(200), deadline=None)
-@given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 70000]))
+@given(st.lists(requests, min_size=1, max_size=4), st.sampled_from([1, 7, 127, 128, 255, 256, 32768, 70000, 2**31 - 1]))
 def test_both_ways_say_the_same(asked: list[bytes], message_id: int) -> None:
     """A message in two parts takes the long way; the second time, a request is known."""
     first, second = client(), client()
@@ -247,6 +247,11 @@ def _longer(element: bytes) -> bytes:
     return element[:1] + b"\x83\x00\x00" + element[1:]
 
 
+def _with_id(encoded: bytes) -> bytes:
+    """Return a search with an encoded messageID."""
+    return tlv(SEQUENCE, encoded + pdu.search(awkward.BASE, 2, encode(Present("cn")), ("cn",), size=50))
+
+
 LONG_WAY = {
     "no search": pdu.message(2, pdu.WHO_AM_I),
     "base object": pdu.message(2, pdu.search(awkward.BASE, 0)),
@@ -254,7 +259,12 @@ LONG_WAY = {
     "controls": pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn"))), pdu.controls(pdu.control("1.2.3"))),
     "two": message_of(Present("cn")) * 2,
     "half": message_of(Present("cn"))[:-1],
-    "a long id": message_of(Present("cn"), 1000),
+    "no id": message_of(Present("cn"), 0),
+    "an empty id": _with_id(b"\x02\x00"),
+    "a negative id": message_of(Present("cn"), -1),
+    "a negative id of two octets": message_of(Present("cn"), -200),
+    "an id with a zero in front": _with_id(b"\x02\x02\x00\x07"),
+    "an id that is too large": message_of(Present("cn"), 2**31),
     "many octets": pdu.message(2, pdu.search(awkward.BASE, 2, encode(Present("cn")), ("x" * 1024,))),
     "a long base": pdu.message(2, pdu.search(" " * 130 + awkward.BASE, 2, encode(Present("cn")))),
     "a long length": pdu.message(2, _longer(pdu.search(awkward.BASE, 2, encode(Present("cn"))))),
@@ -273,6 +283,18 @@ def test_what_takes_the_long_way(octets: bytes) -> None:
     """Unusual messages take the long way, although their searches could be answered at once."""
     assert FastPath(1000).answer(DIT, awkward.VIEWER, message_of(Present("cn"))) is not None
     assert FastPath(1000).answer(DIT, awkward.VIEWER, octets) is None
+
+
+@pytest.mark.parametrize("message_id", [1, 127, 128, 255, 256, 32767, 32768, 2**23, 2**31 - 1])
+def test_a_connection_that_lasts_stays_fast(message_id: int) -> None:
+    """A program that keeps its connection counts its messages; its answers have two to four octets more."""
+    shortcut, one = FastPath(1000), client()
+    for sought in (Substrings("cn", b"mu", (), None), Equality("cn", b"nobody"), Substrings("cn", b"mu", (), None)):
+        for attributes in (("cn",), ("cn", "description", "mail", "telephoneNumber")):
+            message = pdu.message(message_id, pdu.search(awkward.BASE, 2, encode(sought), attributes, size=50))
+            answer = shortcut.answer(DIT, awkward.VIEWER, message)
+            assert answer is not None
+            assert answer.octets == answered(one, message[:1], message[1:])
 
 
 def test_letters_of_another_script_are_found_at_once_among_many_companies() -> None:
