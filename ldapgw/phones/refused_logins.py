@@ -505,9 +505,8 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 def house_words(names: Iterable[str]) -> frozenset[str]:
     """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    Each digit of a number between separators is returned as a zero, because `shown_name` then shows every number of the
-    same length.
-    MAC addresses are left out.
+    The result contains no numbers from names, but zeros in place of each number's digits, because `shown_name` compares
+    only the lengths of numbers.  MAC addresses are left out.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}
@@ -518,9 +517,9 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: Set[str]) -> str:
     """Return an unknown name for the administrator: shortened, or masked if the name may be a password.
 
-    The administrator sees extensions, MAC addresses, e-mail addresses, and names of known words, perhaps with a short
-    number or a few more letters.  The administrator also sees a DN of known attribute types if its first value is a
-    name that the administrator may see.
+    The administrator sees extensions, MAC addresses, e-mail addresses, and names that consist of known words.  A known
+    word may be followed by a short number or by a few more letters.  The administrator also sees a DN of known
+    attribute types if its first value is a name that the administrator may see.
 
     :param words: from `house_words`.
     """
