@@ -187,8 +187,8 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
             google_groups=_read_google_groups(connection),
             has_gone_back=cursor is not None and cursor.history == history and now.next < cursor.next,
         )
-    # The query has no condition on the kind, because SQLite would then scan all marks of the kind, not the index of
-    # numbers.
+    # The query has no condition on the kind.  With a condition on the kind, SQLite would scan all marks of the kind
+    # instead of using the index of numbers.
     changed = select(change.c.kind, change.c.key).where(change.c.number >= cursor.next).order_by(change.c.number)
     marks = connection.execute(changed).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
