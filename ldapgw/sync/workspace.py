@@ -283,7 +283,8 @@ class WorkspaceReader(PeriodicService):
                 continue
             self._ended.discard(name)
             turn = self._turns.get(name)
-            # A read that is further away than `READ_SECONDS` was planned while the clock was ahead.
+            # No read is planned more than `READ_SECONDS` ahead.  If the next read seems to be later, the clock was set
+            # back after the planning, and the Workspace is read now.
             is_planned = turn is not None and 0.0 < turn.next_at - self._clock.seconds() <= READ_SECONDS
             if turn is None or turn.delegation != delegation or not is_planned:
                 wait = READ_SECONDS if await self._attempt(name, tenant, delegation) else RETRY_SECONDS
