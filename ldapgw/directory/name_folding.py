@@ -90,8 +90,8 @@ _KEYS: Final = (
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
-# The maximum number of combinations of blanks and zeros that are tried for one text, because 0 may stand for a blank on
-# a keypad.
+# On a keypad, 0 may stand for a blank, so a text of digits may have several readings.  At most `_MAX_READINGS` readings
+# of a text are tried.
 _MAX_READINGS: Final = 8
 
 
@@ -181,7 +181,8 @@ def _ascii_address(text: str) -> tuple[str, ...]:
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
     """Return the variants that a query looks for; a query without letters and digits is looked for unchanged.
 
-    Chinese characters are not transliterated, because the query would then find every name that sounds the same.
+    Chinese characters are not transliterated, because a transliterated query would find every name that sounds the
+    same.
 
     :param open_ended: whether more letters may follow the text.  An open-ended "mue" is not read as "mu", because "mu"
         would find every "Mustermann".

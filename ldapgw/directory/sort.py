@@ -260,7 +260,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
 
 
 def _own_lines(kind: AttributeType) -> Lines:
-    """Return a function that returns the attribute's lines in an entry's search text, by which RFC 2891 sorts."""
+    """Return a function that returns an attribute's lines in an entry's search text; RFC 2891 sorts by these lines."""
 
     def lines(entry: Entry) -> list[str]:
         text = entry.search_text(kind)
