@@ -128,7 +128,7 @@ class Pseudonyms:
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
         # Filters ask for words with these beginnings.  The beginnings get their substitutes before any random letters
-        # are drawn, so that no other word begins with such a substitute by chance.
+        # are drawn, so that no other word begins with one of these substitutes by chance.
         for key in self._beginnings:
             self._piece(key)
 
@@ -189,8 +189,8 @@ class Pseudonyms:
         """Return random letters to follow the substitute of a part for which a filter asks.
 
         The letters must not match another part by chance.  So no random letter equals the first letter of the
-        substitute for an inner part or an ending.  A filter may also ask for a longer part that begins with the same
-        part.  The first random letter then differs from the next letter of the longer part's substitute.
+        substitute for an inner part or an ending.  If a filter also asks for a longer part that begins with the same
+        part, the first random letter differs from the next letter of the longer part's substitute.
         """
         made = ""
         for at in range(self._random.randint(least, most)):
@@ -366,7 +366,7 @@ class Pseudonyms:
 
 
 def with_pseudonyms(recording: Recording, random: Random) -> Recording:
-    """Replace the names and numbers of a recording, and note each search that then finds other entries.
+    """Replace the names and numbers of a recording, and note each search that finds other entries with pseudonyms.
 
     :param random: the source of the pseudonyms, which must not be predictable.
     """
@@ -425,10 +425,10 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return the numbers for each ending.
+    """Return, for each ending, the numbers with this ending.
 
     :param numbers: for each number, the name of a tree (see the module's docstring), and the number's digits.
-    :param ends: the endings: the last digits for which filters ask.
+    :param ends: the last digits of numbers for which filters ask.
     """
     owners: dict[str, list[tuple[str, str]]] = {}
     sizes = {len(end) for end in ends}
