@@ -125,9 +125,9 @@ class Catalog:
         former = {name: before.logins[name] for name in names if name in before.logins}
         changed = {name: login for name, login in former.items() if login != snapshot.logins.get(name)}
         present = [snapshot.logins[name] for name in names if name in snapshot.logins]
-        # Each login has two keys: one key with the hash of its password, and one key with its name.  The keys differ,
-        # because a salted hash is never a name.  If several logins have the same hash, the first of these logins
-        # counts.
+        # In `successors`, each login has two keys: one key with the hash of its password, and one key with its name.
+        # The keys differ, because a salted hash is never a name.  If several logins have the same hash, the first of
+        # these logins counts.
         successors = {
             (login.viewer.access, key): login.viewer.login
             for login in reversed(present)
@@ -206,7 +206,7 @@ class Catalog:
     def take_seen_phones(self) -> Mapping[str, PhoneBind]:
         """Return the last login of each phone since the last call; the keys are the phones' names."""
         seen = self._seen
-        self._last_seen |= seen  # `_last_seen` comes first, because another thread may read both tables
+        self._last_seen |= seen  # `_last_seen` is filled before `_seen` is emptied, because other threads read both
         self._seen = {}
         return seen
 

@@ -415,12 +415,13 @@ _MAX_WRITTEN_NAME: Final = 24
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# The maximum number of books that can precede all other books, because a tiebreaker has two digits for a book's
-# position.
+# The maximum number of books that can precede all other books, because a tiebreaker has two hexadecimal digits for a
+# book's position.
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker.  Two entries of one name share a tiebreaker once in 2.8 * 10**14
-# times.  If `NamingContext.book_order` names the contact's book, the book's position replaces the first three digits.
+# times.  If `NamingContext.book_order` names the contact's book, a "!" and the two digits of the book's position
+# replace the first three digits.
 TIEBREAKER_LENGTH: Final = 12
 
 

@@ -237,8 +237,8 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that are not stored with entries, but are made to test an entry.
 
-    An extensible match (RFC 4511 4.5.1.7.7) needs a text that is not stored if the match also tests values of the DN,
-    or if the match has a rule that is not the attribute's own rule.  A text is made once for each entry, even if
+    An extensible match (RFC 4511 4.5.1.7.7) needs a text of this kind in two cases: the match also tests values of the
+    DN, or the match has a rule other than the attribute's own rule.  A text is made once for each entry, even if
     several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.
