@@ -361,8 +361,8 @@ def _disconnect(
 def _revoke(site: Site, database: Database, account: Account, revocation_id: int) -> tuple[bool, str]:
     """Revoke the grant of a disconnected account at Google, unless a connected account uses the same grant.
 
-    :returns: whether the grant was revoked, and a text, which is empty without an error.  The text ends a sentence: the
-        text names the error, and says what the gateway does next.
+    :returns: whether the grant was revoked, and a text about the error for the caller's message.  The text names the
+        error, and says what the gateway does next.  The text is empty if there is no error.
     """
     from ldapgw.store import revocations
 

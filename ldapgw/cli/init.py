@@ -259,7 +259,7 @@ def _answers(given: dict[str, Any]) -> dict[str, Any]:
     _ask_encryption(given, ask)
     if given["encryption"] in _CERTIFICATES and values["web.public_url"].startswith("http:"):
         values["web.public_url"] = f"https:{values['web.public_url'].removeprefix('http:')}"
-        hint(f"! web.public_url: {values['web.public_url']}, because the gateway serves the page by HTTPS")
+        hint(f"! web.public_url is {values['web.public_url']}, because the gateway serves the page by HTTPS")
     is_company = any(who.startswith("@") for who in values["tenant.allowed_users"])
     return {
         **values,

@@ -357,7 +357,7 @@ def settings(
 ) -> None:
     """Print the settings of a phone for its model.
 
-    The phone's page offers the same settings as a file. The gateway doesn't know the password. Without
+    You can download the same settings from the phone's page. The gateway doesn't know the password. Without
     --password-file, the settings have the word PASSWORD in place of the password. The steps that bring the settings
     into the phone go to standard error.
     """

@@ -194,7 +194,7 @@ def _print_end(parts: Sequence[Recording], searches: Sequence[RecordedSearch]) -
         hint(f"Searches not repeated, because the phone had not signed in: {len(searches) - asked}")
     noted = sum(search.note is not None for search in searches)
     if noted:
-        hint(f"Searches with results that pseudonyms have changed, as the recording notes: {noted}")
+        hint(f"Searches whose results were changed by pseudonyms, according to the recording: {noted}")
     left_out = sum(recording.left_out for recording in parts)
     if left_out:
         hint(f"Messages left out of the recording, because they may contain a password or cannot be read: {left_out}")

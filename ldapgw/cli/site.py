@@ -103,14 +103,14 @@ class Site:
 
     @property
     def book_cache(self) -> BookCache:
-        """Return the books that the gateway has built and saved for its next start."""
+        """Return the cache of the accounts' books that the gateway has built and saved for its next start."""
         from ldapgw.sync.book_cache import FOLDER, BookCache
 
         return BookCache(self.state.path / FOLDER)
 
     @property
     def file_cache(self) -> BookCache:
-        """Return the books of files that the gateway has built and saved for its next start."""
+        """Return the cache of the books that the gateway has built from files and saved for its next start."""
         from ldapgw.sync.book_builder import FILES_FOLDER
         from ldapgw.sync.book_cache import BookCache
 

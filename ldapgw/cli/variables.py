@@ -22,9 +22,11 @@ def variables() -> None:
     stands for the name of a tenant, in capitals and with an underscore for each hyphen.
 
     A variable with the suffix __FROM_FILE names a file that contains the value. A variable with the suffix _FILE does
-    the same, unless a key has this name. The line of a secret also has the variable for its file.
+    the same, unless the name with this suffix is the name of a key, such as CLIENT_SECRET_FILE. The line of a secret
+    also has the variable for its file.
     """
-    # The tables at the top have no variables, and a tenant's name is part of the names of its variables.
+    # A table has no variable, because each of its settings has a variable.  A tenant's name has no variable, because
+    # the name is part of the names of the tenant's variables.
     without = {("tenant", "name"), *(path for path in all_tables() if len(path) == 1)}
     for path, table in all_tables().items():
         for field in fields(table) if len(path) < 2 else ():

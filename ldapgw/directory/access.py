@@ -124,10 +124,10 @@ class TenantViewer(NamedTuple):
         return BookAccess(sharing.value)
 
     def access_to_rest(self, book: Book) -> BookAccess:
-        """Return the access to the contacts that the viewer does not see in a book of another owner.
+        """Return the way in which a part of another owner's book is hidden from the viewer.
 
-        If the viewer sees no contact of the book, the result is the same as from `access_to`.  If the viewer sees only
-        the contacts with the shared label, the result is `BookAccess.PRIVATE`, because all other contacts are private.
+        If the viewer sees only the contacts with the shared label, all other contacts are private, so the result is
+        `BookAccess.PRIVATE`.  If the whole book is hidden from the viewer, the result is the same as from `access_to`.
         """
         access = self.access_to(book.key, book.sharing)
         return access if access.is_hidden else BookAccess.PRIVATE

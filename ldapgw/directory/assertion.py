@@ -7,9 +7,9 @@ text may pass.  The search text of an attribute holds its normalized values, one
 (`ldapgw.directory.normalization`).  The search text *on the keys* is the same text with each letter replaced by its
 digit on a telephone keypad (`name_folding.on_keys`).
 
-Lenient matching compares values as a person expects, and strict matching follows RFC 4517 (`NamingContext.lenient`).  A
-function that returns an assertion returns None if the assertion value does not fit the attribute.  The filter's term is
-then Undefined (RFC 4511 4.5.1.7).
+Lenient matching compares values as a person expects, and strict matching follows RFC 4517 (`NamingContext.lenient`).
+If an assertion value does not fit the attribute, the functions return None in place of an assertion, and the filter's
+term is Undefined (RFC 4511 4.5.1.7).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ TextPredicate = Callable[[str], bool]
 # A set of strings: a search text has to contain at least one of these strings.  An index looks up two special kinds of
 # strings, each of which begins with a control character.  A string that begins with `NUMBER_END` is the tail of a
 # number (`ldapgw.numbers.phone_number`).  A string that begins with `ON_KEYS` holds keypad digits: the search text has
-# to contain these digits once its letters are replaced by keypad digits (`name_folding.on_keys`).  An index has keypad
-# digits for the beginning of each word, and for all parts of a word in a script other than Latin.  The middle and the
-# end of a Latin word are looked up by the letters for which the digits can stand (`_required_on_keys`).
+# to contain these digits after each of its letters was replaced by a keypad digit (`name_folding.on_keys`).  An index
+# has keypad digits for the beginning of each word, and for all parts of a word in a script other than Latin.  The
+# middle and the end of a Latin word are looked up by the letters for which the digits can stand (`_required_on_keys`).
 Alternatives = tuple[str, ...]
 NUMBER_END: Final = "\x0f"
 ON_KEYS: Final = "\x0e"
@@ -49,8 +49,8 @@ class Assertion:
     :ivar value_range: a least and a greatest line; a search text that passes has a line between the two lines.  The
         range is None if the assertion has no bounds.
     :ivar sufficient: strings; a search text that contains one of these strings passes.
-    :ivar anywhere: true if the search text of a single value passes whenever the text contains a string of each
-        set in `required`, in any order and in any line.
+    :ivar anywhere: true if a simpler test is enough for the search text of a single value.  This search text passes if
+        the text contains a string of each set in `required`; the order and the lines of these strings do not matter.
     """
 
     __slots__ = ("anywhere", "required", "sufficient", "test", "value_range")
@@ -392,7 +392,8 @@ class _Words:
 def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
     """Return the first word of each string, without words that begin with another of these words.
 
-    So at most one of the returned words can match at a given position of a text.
+    No returned word begins with another returned word, so at most one of the words can match at a given position of a
+    text.
     """
     beginnings: list[str] = []
     for beginning in sorted({" " + string.split()[0] for strings in words for string in strings}):

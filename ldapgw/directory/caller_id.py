@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Caller ID: makes the entries that a search for a complete number finds besides the viewer's contacts.
 
-From a book that is shared only for caller ID, `find_callers` makes reduced entries.  The filter is then evaluated on
-the reduced entries, so that no filter can probe hidden attributes.  A `CallerIdBudget` limits the unknown numbers for
-which a client may ask, because a client could try all numbers.
+From a book that is shared only for caller ID, `find_callers` makes reduced entries.  The filter is evaluated on the
+reduced entries, so that no filter can probe hidden attributes.  A `CallerIdBudget` limits the unknown numbers for which
+a client may ask, because a client could try all numbers.
 
 Contacts often have the number of a company's *switchboard*, such as "+49 7736 5559-0".  The company's employees call
 from the numbers of extensions, such as "+49 7736 5559-123".  If no contact has the number of a caller,
@@ -47,7 +47,8 @@ class CallerIdBudget(Protocol):
         If the budget is too small, the client is not charged.  The refusal is counted, except in a trial.
 
         :param count: the number of telephone numbers.
-        :param is_trial: whether this call is a trial: after a refusal, the caller searches again without a trial.
+        :param is_trial: whether this call is a trial.  If a trial is refused, the caller repeats the search without a
+            trial, and the second refusal is counted.
         """
 
     def give_back(self, count: int) -> None:

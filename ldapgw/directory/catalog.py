@@ -96,8 +96,8 @@ class Catalog:
 
     :param open_to: for each tenant, a function that returns whether a client address may search without a login.
     :param now: returns the seconds since the epoch.
-    :param is_own_test: returns, for a bind DN and a client address, whether the gateway itself tests the login.  Such
-        logins are not recorded.
+    :param is_own_test: returns, for a bind DN and a client address, whether the gateway itself tests the login.  The
+        gateway's own tests are not recorded.
     """
 
     def __init__(
@@ -125,7 +125,9 @@ class Catalog:
         former = {name: before.logins[name] for name in names if name in before.logins}
         changed = {name: login for name, login in former.items() if login != snapshot.logins.get(name)}
         present = [snapshot.logins[name] for name in names if name in snapshot.logins]
-        # A salted hash is never a name.  If several logins have a hash, the first login counts.
+        # In `successors`, each login has two keys: one key with the hash of its password, and one key with its name.
+        # The keys differ, because a salted hash is never a name.  If several logins have the same hash, the first of
+        # these logins counts.
         successors = {
             (login.viewer.access, key): login.viewer.login
             for login in reversed(present)
@@ -204,7 +206,7 @@ class Catalog:
     def take_seen_phones(self) -> Mapping[str, PhoneBind]:
         """Return the last login of each phone since the last call; the keys are the phones' names."""
         seen = self._seen
-        self._last_seen |= seen  # before `_seen` is replaced, because another thread may read the last logins
+        self._last_seen |= seen  # `_last_seen` is filled before `_seen` is emptied, because other threads read both
         self._seen = {}
         return seen
 
@@ -261,7 +263,8 @@ def _successor(former: PhoneAccess, successors: Mapping[tuple[tuple[Access, ...]
 
     The phone has the same name or, if the phone was renamed, the same salted hash of its password.
 
-    :param successors: the bind DNs of the present logins, by the books and by the name or the hash of the password.
+    :param successors: the bind DNs of the present logins.  A key consists of a login's access, and of the login's name
+        or the hash of its password.
     """
     access = former.viewer.access
     # The hash comes first, because another phone may have the former name by now.

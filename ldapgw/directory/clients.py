@@ -14,7 +14,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-# The address that stands for a client on a UNIX socket, because the client is on the same machine.
+# A client on a UNIX socket is on the same machine, so the loopback address stands for the client.
 LOCAL: Final = "127.0.0.1"
 
 # The maximum number of buckets that are remembered.  For a further bucket, the least recently used bucket is forgotten.

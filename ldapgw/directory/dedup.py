@@ -29,7 +29,7 @@ _UID_LETTER: Final = ATTRIBUTE_TAGS["uid"][1]
 
 # The precedence of a book (`precedence_of`): two numbers, and the UUID namespace of the book.
 _Precedence = tuple[int, int, str]
-# The first number in the precedence of a starred contact (`SameName`), which precedes all books.
+# The first number in the precedence of a starred contact (`SameName`).  A starred contact precedes all books.
 _FIRST: Final = -1
 
 # The number of entries that are compared in one slice of work.

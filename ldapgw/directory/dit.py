@@ -26,8 +26,8 @@ from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segme
 from ldapgw.directory.special_entries import Features, root_dse, subschema, tenant_entry
 from ldapgw.errors import DirectoryError, ResultCode
 
-# The maximum number of an account's starred contacts that precede all other contacts in a search.  After each change of
-# the directory, the starred contacts are looked up anew, which takes a few milliseconds.
+# The maximum number of an account's starred contacts that precede all other contacts in a search.  Looking up this
+# number of starred contacts takes a few milliseconds, and has to be repeated after each change of the directory.
 MAX_FAVOURITES = 500
 
 # The number of labelled contacts that `FlagReader.read_names` reads in one slice of work, in about a millisecond.
@@ -188,7 +188,7 @@ class FlagReader:
         self._directory = directory
         self._access = access
         self._seen: dict[str, _SeenLabels] = {}
-        # The names of labels by the uids of entries, for each book that was read.
+        # For each book whose labels were read, the names of the labels of each entry; the key of an entry is its uid.
         self._names: dict[str, dict[bytes, list[str]]] = {}
 
     def flags(self, entry: Entry) -> ContactFlags:
@@ -205,7 +205,8 @@ class FlagReader:
     def read_names(self, entry: Entry) -> Iterator[None]:
         """Read the names of the labels of all contacts in an entry's book; yield None after each slice of work.
 
-        Call the function before a long list is read, because `flags` would otherwise look for each entry in each label.
+        Call the function before reading a long list.  If the names were not read, `flags` looks for each entry in each
+        label.
         """
         namespace = entry.parent.uuid_namespace
         if namespace in self._names:
@@ -422,7 +423,7 @@ class _View:
         return self._books(Access(self.access.tenant))
 
     def _with_favourites_first(self, scope: SearchScope) -> tuple[SearchScope, ...]:
-        """Return the scope, behind a scope of the viewer's starred contacts if `favourites_first` is set."""
+        """Return the scope; if `favourites_first` is set, a scope of the viewer's starred contacts comes first."""
         if not (scope.context.favourites_first and scope.contacts):
             return (scope,)
         favourites = self.directory.favourites(self.access, per_number=self.per_number)

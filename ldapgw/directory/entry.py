@@ -212,7 +212,8 @@ class Selection:
     :ivar named: user attributes requested by name.
     :ivar operational: operational attributes requested by name.
     :ivar names: the names of the attributes in `named` and `operational`.
-    :ivar all_user: whether all user attributes are selected, except binary attributes (``*``, or an empty selection).
+    :ivar all_user: whether the selection is empty or contains ``*``.  Both select all user attributes except binary
+        attributes.
     :ivar all_operational: whether all operational attributes are selected (``+``, RFC 3673).
     :ivar has_photos: whether photos are selected.  Messages with photos are not cached, because photos are large.
     :ivar copied_from: the number attributes that are requested by name besides telephoneNumber.  If the only value of

@@ -148,7 +148,7 @@ def search_kind(request: SearchRequest) -> SearchKind:
 def filter_kind(filter_: Filter) -> SearchKind:
     """Return the kind of a search below a base.
 
-    Terms in a NOT, orderings and object classes do not count, because a phone adds such terms only to shorten a list.
+    Terms in a NOT, orderings and object classes do not count, because a phone adds these terms only to shorten a list.
     """
     kinds = set()
     for term, is_negated in _terms(filter_):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A filter (RFC 4511 4.5.1.7) prepared for a search: a predicate on entries, and a query that finds candidates.
 
-The assertion values of a filter are folded and parsed here once; after that, a test of an entry only reads the entry's
-search texts.  A predicate is True, False or None (Undefined) for an entry.  If an index finds exactly the entries that
-match, the filter is *exact*, and the entries are not tested at all.
+The assertion values of a filter are folded and parsed only once, in this module.  A test of an entry only reads the
+entry's search texts.  A predicate is True, False or None (Undefined) for an entry.  If an index finds exactly the
+entries that match, the filter is *exact*, and the entries are not tested at all.
 
 `FilterTemplate` is a filter without its value: phones send the same filter with another name or number each time.
 """
@@ -470,8 +470,8 @@ class _AlikeTerms:
     """An OR that asserts one value of several attributes with the same matching rule, as filters of phones do.
 
     :ivar sample: one of the terms.
-    :ivar is_number: whether the terms name a complete telephone number.  Any attribute that holds numbers may then have
-        the number (`asks_number`).
+    :ivar is_number: whether the terms name a complete telephone number.  If so, the number may be in any attribute that
+        holds numbers (`asks_number`).
     """
 
     __slots__ = ("_attributes", "_context", "_groups", "_kinds", "is_number", "sample")
@@ -555,7 +555,8 @@ class _CombinedTemplate:
         )
 
 
-# A part of a template: a filter without the value, terms that assert the value, or a combination of parts.
+# A part of a template is one of three things: a prepared filter that does not depend on the value, the terms that
+# assert the value, or a combination of parts.
 _TemplatePart = PreparedFilter | _AlikeTerms | _CombinedTemplate
 
 

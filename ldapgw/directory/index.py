@@ -6,7 +6,7 @@ An index is built once and never changed.  Its arrays hold no objects that the g
 *Terms*, such as beginnings of words, are shared by many entries, and are looked up one by one or by ranges.  *Prefixes*
 stand for the first one to three letters of words; an index knows which attributes contain the words.  *Keys*, such as
 ends of telephone numbers, belong to one or two entries, and are stored as checksums.  Terms and keys give candidates,
-which the filter then tests.
+which have to be tested by the filter.
 
 An index is written to a file as a sequence of records.  A record is a length, followed by a value or an array.  A
 checksum of all records is at the end of the file.  Arrays are written and read without a second copy in memory.
@@ -118,7 +118,7 @@ def verified_records(file: BufferedIOBase) -> RecordReader:
 PostingsRanges = tuple[Sequence[int], Sequence[int], bool]
 
 # The maximum number of ranges that one lookup returns.  If a lookup finds more ranges, the result is a single range
-# with all documents, which are not in ascending order.
+# with the documents of all found ranges.  The documents of this single range are not in ascending order.
 _MAX_RANGES: Final = 128
 
 # A character that sorts behind all other characters.  A text with the character at its end sorts behind all other texts
@@ -130,7 +130,8 @@ HIGHEST: Final = "\U0010ffff"
 _BITS: Final = 32
 _DOCUMENT: Final = (1 << _BITS) - 1
 
-# The number of parts in which keys are sorted, by the highest six bits of their checksums.
+# The number of parts into which keys are divided for sorting.  The highest six bits of a key's checksum decide to which
+# part the key belongs.
 _PARTS, _PART_SHIFT = 64, 26
 
 # The maximum number of keys for which a linear search is faster than a binary search.

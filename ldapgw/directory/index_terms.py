@@ -45,8 +45,8 @@ from ldapgw.directory.packed_attributes import ALIAS_LETTER, SAME_AS_CN, attribu
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family
 from ldapgw.numbers import phone_number
 
-# The maximum number of characters of a word in a term, and of an ordered value in a term.  Most words and values differ
-# in their first characters.
+# A term has at most `WORD_LENGTH` characters of a word, or at most `VALUE_LENGTH` characters of an ordered value.  Most
+# words and values differ in their first characters.
 WORD_LENGTH: Final = 8
 VALUE_LENGTH: Final = 12
 
@@ -54,9 +54,10 @@ _NAMES: Final = frozenset(("cn", "displayName", "sn", "givenName"))
 
 # The maximum number of letters in a prefix (see the module's docstring).
 MAX_PREFIX: Final = 3
-# The bits that an index stores for each prefix of a document.  A bit of `WORD_BITS` says that a word of the attribute
-# begins with the letters of the prefix.  A bit of `VALUE_BITS` says that a value of the attribute begins with these
-# letters.  The words of an alias count as words of all attributes of `_NAMES` that the entry has.
+# The bits that an index stores for each prefix of a document.  Each bit stands for an attribute.  A bit of `WORD_BITS`
+# says that a word in this attribute begins with the letters of the prefix.  A bit of `VALUE_BITS` says that a value of
+# this attribute begins with these letters.  The words of an alias count as words of all attributes of `_NAMES` that the
+# entry has.
 WORD_BITS: Final = {"cn": 1, "sn": 2, "givenName": 4, "displayName": 8, "o": 16}
 VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in WORD_BITS.items() if name in _NAMES)
@@ -66,12 +67,14 @@ _PREFIX_BITS: Final = 0xFF
 _OTHER_BIT: Final = 0x100
 _OTHER_BITS: Final = _OTHER_BIT | _ORGANIZATION_BITS
 TRIGRAM: Final = 3
-# The number of characters in a term that is the beginning of a form of a telephone number.
+# Each form of a telephone number has a term with at most `NUMBER_PREFIX` characters from the beginning of the form.
 NUMBER_PREFIX: Final = 6
-# The number of keypad digits in a term that is the beginning of a word.
+# A word has a term with at most `KEYS` keypad digits: the digits of the word's first letters.
 KEYS: Final = 3
 _DIGITS: Final = "0123456789"
-# The characters of most numbers, and the minimum length of a number that has a trigram.
+# The constants below are for numbers that consist of digits, perhaps behind a plus sign, as nearly all numbers do.  The
+# code points of the characters lie between "+" and "9".  A number with fewer than `_SHORTEST_DIALLED` characters has no
+# trigram.
 _DIALLED: Final = "+" + _DIGITS
 _FIRST_DIALLED: Final = ord("+")
 _DIALLED_COUNT: Final = ord("9") - ord("+") + 1
@@ -384,9 +387,9 @@ def _pair_terms(group: str, text: str, words: Sequence[str], paired: set[str]) -
     beginnings are always a pair.
 
     :param words: the words of `text`, which is the search text of the value.
-    :param paired: a set with beginnings of words; the entry already has terms for the pairs of these beginnings.  If
-        the set is empty, the function adds the beginnings of the value's words.  If the set already holds these
-        beginnings, the function returns only the terms for pairs of equal beginnings.
+    :param paired: beginnings of words; the entry already has terms for the pairs of these beginnings.  An empty set is
+        filled with the beginnings of the value's words.  If all beginnings of the value's words are already in the set,
+        only the terms for pairs of equal beginnings are returned.
     """
     terms: list[str] = []
     beginnings = {word[:PAIRED] for word in words if len(word) >= PAIRED}

@@ -46,7 +46,7 @@ _SWITCHBOARD: Final = re.compile("[-\u2010-\u2015\u2212] ?0$")
 _LEAST_ANSWERED: Final = {Kind.PAGER: 1, Kind.FAX: 2}
 
 Texts = Mapping[str, tuple[str, ...]]
-# The telephone numbers of each attribute, by the text that the entry shows for the number.
+# The telephone numbers of each attribute.  The key of a number is the text that the entry shows for the number.
 Numbers = Mapping[str, Mapping[str, Number]]
 
 
@@ -324,7 +324,7 @@ class EntryFactory:
         """Make an entry of a contact.
 
         :param name: the contact's name, without the kind of a number ("(mobile)") that may follow the name in cn.
-        :param texts: the texts by attribute, among them a uid and a cn.
+        :param texts: the texts of each attribute; the attributes uid and cn must have a text.
         """
         packed: dict[str, PackedAttribute] = {}
         for kind, values in texts.items():

@@ -3,7 +3,7 @@
 
 Compiled code holds Python's global interpreter lock until the code returns or calls a function that is not compiled.
 Without these loops, phones would get no answers while a thread merges the books of a large tenant, which takes seconds.
-So this module must not be compiled.
+This module must not be compiled, because compiled loops would hold the lock too.
 """
 
 from __future__ import annotations

@@ -90,8 +90,8 @@ _KEYS: Final = (
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
 # Letters that folding replaces by a letter on another key.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
-# The maximum number of combinations of blanks and zeros that are tried for one text, because 0 may stand for a blank on
-# a keypad.
+# On a keypad, 0 may stand for a blank, so a text of digits may have several readings.  At most `_MAX_READINGS` readings
+# of a text are tried.
 _MAX_READINGS: Final = 8
 
 
@@ -181,7 +181,8 @@ def _ascii_address(text: str) -> tuple[str, ...]:
 def query_variants(text: str, *, open_ended: bool = False) -> tuple[str, ...]:
     """Return the variants that a query looks for; a query without letters and digits is looked for unchanged.
 
-    Chinese characters are not transliterated, because the query would then find every name that sounds the same.
+    Chinese characters are not transliterated, because a transliterated query would find every name that sounds the
+    same.
 
     :param open_ended: whether more letters may follow the text.  An open-ended "mue" is not read as "mu", because "mu"
         would find every "Mustermann".
@@ -414,12 +415,13 @@ _MAX_WRITTEN_NAME: Final = 24
 _MAX_CONTAINER_NAME: Final = 40
 _MAX_WRITTEN_CONTAINER_NAME: Final = 10
 
-# The maximum number of books that can precede all other books, because a tiebreaker has two digits for a book's
-# position.
+# The maximum number of books that can precede all other books, because a tiebreaker has two hexadecimal digits for a
+# book's position.
 MAX_ORDERED_BOOKS: Final = 256
 
 # The number of hexadecimal digits of a tiebreaker.  Two entries of one name share a tiebreaker once in 2.8 * 10**14
-# times.  If `NamingContext.book_order` names the contact's book, the book's position replaces the first three digits.
+# times.  If `NamingContext.book_order` names the contact's book, a "!" and the two digits of the book's position
+# replace the first three digits.
 TIEBREAKER_LENGTH: Final = 12
 
 

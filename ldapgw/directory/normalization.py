@@ -4,9 +4,9 @@
 For each `Family` of matching rules, a function converts a value to a *line*: a string without line breaks.  Two values
 match if, and only if, their lines are equal.
 
-The *search text* of an attribute's values is one string, which is made when a book is built.  A single test with ``in``
-then answers most assertions for all values at once.  A search text is a sequence of lines, each between two line
-breaks:
+The *search text* of an attribute's values is one string, which is made when a book is built.  Most assertions are
+answered by a single test with ``in``, for all values at once.  A search text is a sequence of lines, each between two
+line breaks:
 
 * In lenient matching, a text has a line for each of its variants (`name_folding`).  A line has a blank at each end, so
   that every word follows a blank.  The main variants come first, one for each value.  A form feed separates the main
@@ -81,7 +81,7 @@ def listing(text: str) -> str:
     """Prepare each line of a postal address (RFC 4517 3.3.28) by `string`, without the blanks at both ends of a line.
 
     The lines are separated by a character that no substring assertion contains, so that no substring matches across two
-    lines (RFC 4517 4.2.12).  `string` may already have prepared the text.
+    lines (RFC 4517 4.2.12).  The text may already have the form that `string` returns.
     """
     lines = [line.replace("\\24", "$").replace("\\5C", "\\").replace("\\5c", "\\") for line in text.split("$")]
     return f" {NORMALIZED_END.join(string(line).strip() for line in lines)} "
@@ -178,8 +178,9 @@ def normalized(family: Family, text: str) -> str | None:
 def text_search_text(values: Iterable[str], reading: str = "") -> str:
     """Return the search text of values that are texts, in lenient matching.
 
-    :param reading: the pronunciation of the only value.  The value is sorted by the pronunciation, which becomes the
-        main variant.  The pronunciation is empty if the value is sorted as written.
+    :param reading: the pronunciation of the value, if there is only one value and this value is sorted by its
+        pronunciation.  The pronunciation becomes the main variant.  If the values are sorted as they are written, the
+        pronunciation is empty.
     """
     variants = [name_folding.search_variants(value) for value in values]
     if reading:

@@ -139,7 +139,8 @@ class SufficientTextPredicate(TaggedTextPredicate):
         self._test = assertion.test
         self._sufficient = assertion.sufficient
         self._tag_letters = tag_letters
-        # The value is true if the sufficient strings are also necessary: an entry without such a string fails.
+        # The value is true if the sufficient strings are also necessary: an entry with none of these strings does not
+        # match.
         self._is_necessary = assertion.required == (assertion.sufficient,)
 
     def matches(self, entry: Entry) -> bool | None:
@@ -236,8 +237,9 @@ class PresentPredicate(Predicate):
 class MadeTexts:
     """The search texts that are not stored with entries, but are made to test an entry.
 
-    An extensible match (RFC 4511 4.5.1.7.7) needs such a text for values of the DN, or for a rule that is not the
-    attribute's own rule.  A text is made once for each entry, even if several terms of the filter test the text.
+    An extensible match (RFC 4511 4.5.1.7.7) needs a text of this kind in two cases: the match also tests values of the
+    DN, or the match has a rule other than the attribute's own rule.  A text is made once for each entry, even if
+    several terms of the filter test the text.
 
     Mutable: the table that says how to make each text, and the texts that were made for the last tested entry.
     """

@@ -245,8 +245,9 @@ def documents_of_prefixes(query: Query, index: Index, start: int) -> tuple[list[
     """Return the next documents that several prefixes find, ascending without repetition.
 
     :param start: the first document that may be returned.
-    :returns: the documents, and whether there may be more documents behind them.  The result is None unless the query
-        is an OR of prefixes that find so many documents that `find_documents` would take too long for a slice of work.
+    :returns: the documents, and whether there may be more documents behind them.  The function is only for an OR of
+        prefixes that find many documents, for which `find_documents` would take longer than a slice of work.  For any
+        other query, the result is None.
     """
     prefixes = _prefixes_of(query)
     total = count(query, index, ()) if prefixes else 0
@@ -379,8 +380,8 @@ def _postings_of(
 def _name_range(query: NameRange, entries: Sequence[_Sorted]) -> tuple[int, int]:
     """Return the start and the end of the documents whose names lie in a range.
 
-    A range may have names with letters and names without letters, which are sorted last.  The result then also includes
-    all documents between these two groups.
+    A range may have names with letters and names without letters, which are sorted last.  If the range has names of
+    both groups, the result also includes all documents between the two groups.
     """
     start = _first_from(entries, query.low)
     last = _first_from(entries, NO_LETTERS)

@@ -80,8 +80,8 @@ class SearchCursor:
         budget: CallerIdBudget | None = None,
     ) -> None:
         self.finished = False
-        # The generator is no method, because a method would refer to the cursor that holds the generator.  Only the
-        # garbage collector would free such a cycle.
+        # The generator is no method.  A method would refer to the cursor, and the cursor refers to the generator.  Only
+        # the garbage collector frees objects that refer to each other.
         self._demand = _Demand()
         self._batches = _search(scopes, prepared, after, self._demand, budget)
         self._rest: ResultBatch | None = None
@@ -424,7 +424,8 @@ class _SegmentMatches:
         predicate = self._predicate
         deleted, entries = self.segment.deleted, self.segment.entries
         if predicate is None and deleted and at < len(candidates):
-            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)  # the last of the taken candidates ends a page
+            # If no document is missing among the candidates, the last taken candidate is the last entry of a page.
+            size = min(size, _MAX_EXACT - candidates[at] % PAGE_SIZE)
         documents = candidates[at : at + size]
         self.looked = 1 if predicate is None else len(documents)
         self._at = at + size

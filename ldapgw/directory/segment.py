@@ -97,9 +97,10 @@ class _SelectionMessages:
 class _KeptMessages:
     """The cached messages of a segment's entries, for the attribute selections that are requested again and again.
 
-    A selection is cached from its second request on.  If the cache is full, the new selection replaces the cached
-    selection that was requested least recently, but only if the new selection has been requested twice since that
-    request.  So the cache does not change while all cached selections are requested again and again.
+    A selection is cached from its second request on.  If the cache is full, the new selection may replace the cached
+    selection that was requested least recently.  The condition is that the new selection has been requested twice since
+    the last request for this cached selection.  So the cache does not change while all cached selections are requested
+    again and again.
 
     Mutable: the cached messages, and the requested selections.
     """

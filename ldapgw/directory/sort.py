@@ -45,7 +45,8 @@ _RANKED: Final = 32
 _MAX_CHARACTERS: Final = 256
 
 _INVERTED = bytes(range(255, -1, -1))
-# The octet that stands for a missing value in a rank, in ascending order (False) and in reverse order (True).
+# The octet that stands for a missing value in a rank.  The key is False for ascending order, and True for reverse
+# order.
 _NO_VALUE = {False: b"\xff", True: b"\x00"}
 
 # The attributes that hold the whole name.  Entries are sorted by the whole name if the client requests no sort key.
@@ -260,7 +261,7 @@ def collect(matches: Iterable[Match | None], sorter: Sorter, after: bytes = b"")
 
 
 def _own_lines(kind: AttributeType) -> Lines:
-    """Return a function that returns the attribute's lines in an entry's search text, by which RFC 2891 sorts."""
+    """Return a function that returns an attribute's lines in an entry's search text; RFC 2891 sorts by these lines."""
 
     def lines(entry: Entry) -> list[str]:
         text = entry.search_text(kind)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The queries by which an index finds candidates for a filter's assertions.
 
-The query of an assertion finds every entry for which the assertion can be true, and may find entries that do not match.
-Only a query of `prefix_query` finds no such entries.  `index_terms` explains the terms, prefixes and keys that queries
-name.
+The query of an assertion finds every entry for which the assertion can be true.  Most queries may also find entries for
+which the assertion is false; a query of `prefix_query` finds only entries for which the assertion is true.
+`index_terms` explains the terms, prefixes and keys that queries name.
 """
 
 from __future__ import annotations
@@ -213,7 +213,8 @@ def _keypad_pair_query(group: str, one: Alternatives, other: Alternatives) -> Qu
             return None
         longer = max(string, next_string, key=len)
         # On the keypad, 0 may stand for a blank.  For example, "300" may be the two words "3" and "0", or the single
-        # word "30".  If both strings are the same word with a zero at its end, only the word is looked up.
+        # word "30" and a blank.  A single word is an alternative for each of the two words.  So if both strings are
+        # "30", the function looks up the word "30" instead of a pair.
         if len(longer) >= KEYS + 2 or (string == next_string and string.endswith("0")):
             queries.append(_keypad_query(group, longer.removeprefix(ON_KEYS)))
         else:
@@ -226,8 +227,8 @@ def _beginning(string: str) -> str:
     """Return the first letters of a required string, from which the term for a pair of words is made.
 
     :returns: the first `PAIRED` letters of the string's first word.  The result is empty if the word has fewer letters.
-        The result is also empty if no blank precedes the word, because the string may then begin in the middle of a
-        word.
+        The result is also empty if no blank precedes the word, because a string without this blank may begin in the
+        middle of a word.
     """
     letters = string[1 : PAIRED + 1]
     return letters if string[0] == " " and len(letters) == PAIRED and " " not in letters else ""

@@ -230,7 +230,8 @@ _COLUMNS: Final = _table(
         "labels, label, group membership, categories, category, kategorien, kategorie, group, groups, gruppe, gruppen",
     ),
 )
-# The part of a postal address that a column holds, by the word for the part in the column's name.
+# The keys are words in the names of columns.  The value is the part of a postal address that a column with this word
+# holds.
 _ADDRESS_PARTS: Final = MappingProxyType(
     {
         **dict.fromkeys(("street", "strasse", "street address"), "streetAddress"),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The mapping of error answers of the People API and of the Directory API to exceptions.
 
-Google describes an error in up to three ways, which are tried in this order: the ``reason`` of a
-``google.rpc.ErrorInfo``, the ``reason`` of the old-style ``errors[0]``, and the HTTP status.  The field ``status`` is
-used only if there is no known reason, because Google has sent both INVALID_ARGUMENT and FAILED_PRECONDITION for an
-expired sync token.  A body may also be HTML or missing.
+Google describes an error in up to four ways.  The ``reason`` of a ``google.rpc.ErrorInfo`` is tried first, and then the
+``reason`` of the old-style ``errors[0]``.  If no reason is known, the HTTP status and the field ``status`` of the body
+decide.  The field ``status`` comes after the reasons, because Google has sent both INVALID_ARGUMENT and
+FAILED_PRECONDITION in this field for an expired sync token.  The body of an error may also be HTML or missing.
 """
 
 from __future__ import annotations

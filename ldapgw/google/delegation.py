@@ -66,7 +66,7 @@ class ServiceAccount:
 
 
 class DelegationRefusal(StrEnum):
-    """Google's reasons to refuse a service account a token, or the list of the Workspace's users or groups.
+    """Google's reasons to refuse a service account's request for a token, or for the users or groups of a Workspace.
 
     The members up to `POLICY` are answers of the token endpoint.  The members from `NOT_AN_ADMIN` on are answers of the
     Directory API, which also answers `SOME_SCOPES`, `DELETED_USER` and `POLICY`.

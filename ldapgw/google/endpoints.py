@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Google's addresses, the proxy, a tenant's OAuth client and redirect URI, and the subjects by which calls are counted.
+"""Google's addresses, the proxy, a tenant's OAuth client and redirect URI, and the kinds of data that calls are for.
 
 The client can come from the JSON file that the Google console offers (`read_client_file`).
 """
@@ -168,7 +168,7 @@ def is_redirect_uri_refused(redirect_uri: str) -> bool:
 
 
 class CallSource(StrEnum):
-    """The subjects by which calls to Google are counted: the data that a call reads or changes.
+    """The kind of data that a call to Google reads or changes; the gateway counts its calls by this kind.
 
     The users and the groups belong to a Workspace.
     """

@@ -99,8 +99,8 @@ _EXCERPT = 120
 _PRIVATE = re.compile(r"\S+@\S+|[\w.~+/=-]*\d[\w.~+/=-]{6,}|[\w.~+/=-]{25,}")
 
 
-# A function that is called at the end of each call, with the subject of the call, the HTTP status (None without a
-# complete answer), and the duration in seconds.
+# A function that is called at the end of each call, with the kind of data that the call was for, the HTTP status (None
+# without a complete answer), and the duration in seconds.
 CallObserver = Callable[[CallSource, int | None, float], None]
 
 

@@ -187,7 +187,8 @@ class CallerIdLimits:
         self._left_out: dict[str, LeftOut] = {}
         # The number of unknown numbers since the last `take_unsent`, by login or network.
         self._unsent: Counter[str] = Counter()
-        # The clients that this gateway has left out since the last `take_left_out`.
+        # The clients whose searches this gateway has answered without the caller-ID books since the last
+        # `take_left_out`.
         self._new_left_out: dict[str, LeftOut] = {}
 
     def budget(self, viewer: Viewer, address: str) -> ClientBudget:
@@ -195,7 +196,7 @@ class CallerIdLimits:
         return ClientBudget(self, viewer, address)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients of a tenant that the gateways have left out in the last day, the latest client first."""
+        """Return a tenant's clients whose searches lacked caller-ID books in the last day, the latest client first."""
         since = self._seconds() - SHOW_LEFT_OUT_SECONDS
         return tuple(
             client for client in reversed(self._left_out.values()) if client.last > since and tenant in client.tenants
@@ -210,7 +211,10 @@ class CallerIdLimits:
         return tuple(new.values())
 
     def add_left_out(self, clients: Iterable[LeftOut]) -> None:
-        """Add clients that other gateways have left out, so that web pages show these clients too."""
+        """Add clients whose searches other gateways have answered without the caller-ID books.
+
+        Web pages show these clients too.
+        """
         for client in clients:
             _count_client(self._left_out, client)
 

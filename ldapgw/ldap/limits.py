@@ -33,10 +33,11 @@ CONTROLS: Final = 32
 WAITING: Final = 100
 # The maximum number of octets of messages that are joined before the messages are written.
 JOINED: Final = 32 << 10
-# The maximum number of octets that one call writes to a plain socket.  The octets are mostly three pre-encoded pages,
-# which are not joined.  A client that reads nothing costs less than 256 KiB: 128 KiB in the gateway, and 128 KiB in the
-# kernel.  The kernel takes octets only while less than 64 KiB are unsent (`ldapgw.server.listener`).  Under TLS, a call
-# writes at most 64 KiB, and only while Twisted's buffer has less than 64 KiB.
+# The maximum number of octets that one call writes to a plain socket.  In most cases, the octets are three pages of
+# encoded messages, which the call writes without joining the pages first.  A client that reads nothing costs less than
+# 256 KiB: 128 KiB in the gateway, and 128 KiB in the kernel.  The kernel takes octets only while less than 64 KiB are
+# unsent (`ldapgw.server.listener`).  Under TLS, a call writes at most 64 KiB, and only while Twisted's buffer has less
+# than 64 KiB.
 GATHERED: Final = 128 << 10
 # The time, in seconds, that the new requests of one login or network may take in one turn of the reactor
 # (`ldapgw.ldap.turns`).  The unfinished work of the login or network may take the same time again.  The time is enough

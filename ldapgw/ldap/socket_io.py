@@ -185,7 +185,7 @@ class SocketWriter:
     def stopProducing(self) -> None:
         """Stop writing for good, because the connection ends or another writer takes over."""
         self._send = self._sendmsg = None
-        self._on_blocked = self._on_drained = _ignore  # the former functions would keep a reference cycle
+        self._on_blocked = self._on_drained = _ignore  # without the callbacks, no cycle of references is left
 
 
 # The interface is declared by a call, because mypyc does not compile a class with the decorator `implementer`.

@@ -357,7 +357,7 @@ class _Slices:
 
     def work(self, seconds: float) -> bool:
         end = self._seconds() + seconds
-        return any(self._seconds() >= end for _ in self._steps)  # `any` runs no further step once `end` has passed
+        return any(self._seconds() >= end for _ in self._steps)  # `any` stops after the first step that reaches `end`
 
 
 class _Waiter:

@@ -71,8 +71,8 @@ _AFTERWARDS: Final = re.compile(
 _DIRECT: Final = re.compile(
     r"[ .,;:=/–-]*(?:durchwahl|durchw|dw|nebenstelle|nst|klappe|kl)[ .:-]{0,3}(\d{1,5})", re.IGNORECASE
 )
-# The minimum number of digits of a number in front of a text that is dialled after the connection: three, as in an
-# internal number.
+# A text counts as dialled after the connection only if a number with at least this many digits precedes the text.  The
+# shortest internal numbers have three digits.
 _SHORTEST_BEFORE: Final = 3
 # The beginning of a remark: a word that contains a lower-case letter, behind a blank or an opening bracket.  Words
 # whose letters are dialled ("FLOWERS") are in capitals or follow a hyphen.

@@ -21,8 +21,8 @@ from phonenumbers import (
 
 from ldapgw.numbers import dial_string, renumbering
 
-# Python caches only 512 patterns, and the numbering plans have thousands of patterns.  Without this cache, patterns
-# would be compiled again and again.
+# The numbering plans have thousands of patterns, and Python's own cache holds only 512 patterns.  The library's cache
+# holds all patterns, so that no pattern is compiled again and again.
 phonenumbers.enable_pattern_cache()
 
 Parsed: TypeAlias = PhoneNumber

@@ -52,7 +52,7 @@ class NumberFormat(StrEnum):
     DIAL = "dial"
 
 
-# The format ``typed`` does not show the typed text if a rule that is not in this set was needed to read the text.
+# The format ``typed`` shows the typed text only if all rules that were needed to read the text are in this set.
 _AS_TYPED: Final = frozenset((Rule.CODE, Rule.GOOGLE))
 
 

@@ -200,7 +200,7 @@ class BookReader:
         return found, has_more
 
     async def log_whole(self, viewer: Viewer, address: str, book: AddressBook) -> None:
-        """Log that a login has read a whole book, as soon as a request of the login may begin."""
+        """Wait for the login's turn, then log that the login has read a whole book."""
         await self.repeat(viewer, address, _book_search(book, PERSON, len(book)))
 
     async def find_caller(

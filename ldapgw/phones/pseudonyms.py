@@ -104,8 +104,8 @@ class Pseudonyms:
         # The substitute of each letter in a part of a word for which a filter asks.  The key is the beginning of the
         # part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # For each beginning of such a part, the substitutes of the letters that follow the beginning.  No two of these
-        # letters have the same substitute.
+        # The key is the beginning of a part of a word for which a filter asks.  The value has the substitutes of the
+        # letters that follow the beginning.  Different letters behind the same beginning have different substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.
@@ -128,7 +128,7 @@ class Pseudonyms:
         self._endings = _longest_first(key for key, opens_left, opens_right in asked if opens_left and not opens_right)
         self._part_starts = {self._piece(key)[:1] for key in (*self._inner, *self._endings)}
         # Filters ask for words with these beginnings.  The beginnings get their substitutes before any random letters
-        # are drawn, so that no other word begins with such a substitute by chance.
+        # are drawn, so that no other word begins with one of these substitutes by chance.
         for key in self._beginnings:
             self._piece(key)
 
@@ -189,8 +189,8 @@ class Pseudonyms:
         """Return random letters to follow the substitute of a part for which a filter asks.
 
         The letters must not match another part by chance.  So no random letter equals the first letter of the
-        substitute for an inner part or an ending.  A filter may also ask for a longer part that begins with the same
-        part.  The first random letter then differs from the next letter of the longer part's substitute.
+        substitute for an inner part or an ending.  If a filter also asks for a longer part that begins with the same
+        part, the first random letter differs from the next letter of the longer part's substitute.
         """
         made = ""
         for at in range(self._random.randint(least, most)):
@@ -225,12 +225,14 @@ class Pseudonyms:
         return line + head + self._permuted(tree, rest)
 
     def _split(self, digits: str, has_plus: bool) -> tuple[str, str, str]:  # noqa: FBT001 - one of a pair
-        """Split digits into a prefix and the digits to replace; find the tree whose permutations replace the digits.
+        """Split digits into a beginning and the digits to replace; find the tree whose permutations replace the digits.
 
-        The prefix stays unchanged, but the area code of the site gets a substitute.  If the country has a trunk prefix
-        (0 in Germany), a number with the site's area code has the same pseudonym as the local number.
+        The beginning consists of prefixes, such as the country code, which stay unchanged.  If the site's area code
+        follows the prefixes, the beginning also contains the substitute of the area code.  In a country with a trunk
+        prefix (0 in Germany), the digits behind the site's area code get the same pseudonym as a number that is dialled
+        without an area code.
 
-        :returns: the prefix for the file, the name of the tree, and the digits to replace.
+        :returns: the beginning as the file holds it, the name of the tree, and the digits to replace.
         """
         head, tree, rest = self._split_prefix(digits, has_plus)
         area_code = self._context.area_code
@@ -364,7 +366,7 @@ class Pseudonyms:
 
 
 def with_pseudonyms(recording: Recording, random: Random) -> Recording:
-    """Replace the names and numbers of a recording, and note each search that then finds other entries.
+    """Replace the names and numbers of a recording, and note each search that finds other entries with pseudonyms.
 
     :param random: the source of the pseudonyms, which must not be predictable.
     """
@@ -423,10 +425,10 @@ def _asked_words(parts: Iterable[_Part]) -> Iterator[tuple[str, bool, bool]]:
 
 
 def _ends_of(numbers: Iterable[tuple[str, str]], ends: Set[str]) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return the numbers for each ending.
+    """Return, for each ending, the numbers with this ending.
 
     :param numbers: for each number, the name of a tree (see the module's docstring), and the number's digits.
-    :param ends: the endings: the last digits for which filters ask.
+    :param ends: the last digits of numbers for which filters ask.
     """
     owners: dict[str, list[tuple[str, str]]] = {}
     sizes = {len(end) for end in ends}
@@ -474,10 +476,10 @@ def _numbers(text: str) -> Iterator[tuple[str, bool]]:
 def _home_codes(values: Iterable[str], region: str) -> tuple[str, str]:
     """Return the country code and the trunk prefix of a region's numbers; empty if no number has these codes.
 
-    The E.164 form and the national form of a number end with the same digits.  In front of the same digits, the E.164
-    form has the country code, and the national form has the trunk prefix.  Some mobile numbers have further digits in
-    front of the common digits.  So the function returns the shortest codes of all numbers, and ignores a prefix that is
-    longer than a country code.
+    The E.164 form and the national form of a number end with the same digits.  In front of these common digits, the
+    E.164 form has the country code, and the national form has the trunk prefix.  Some mobile numbers have further
+    digits between a code and the common digits.  So the function returns the shortest codes that it finds.  The
+    function ignores a number if the digits in front of the common digits are too many for a country code.
     """
     found: set[tuple[str, str]] = set()
     for number in filter(None, (parse(value, region) for value in values)):

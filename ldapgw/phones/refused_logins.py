@@ -7,9 +7,9 @@ phone has never logged in, or has last logged in from the same site (`ldapgw.sto
 refusals are refusals from *elsewhere*, which may be attempts to guess passwords.  Only the administrator sees refusals
 from elsewhere, which are kept only in memory.
 
-Some clients fail before the gateway checks a password.  Such a client uses the wrong port for TLS or for LDAP without
-TLS, does not know the authority of the certificate, or sends a password without TLS.  The gateway keeps these clients
-in memory, and stores the last clients for ``ldapgw status``.
+Some clients fail before the gateway checks a password.  There are four reasons: the client uses TLS on the port for
+LDAP without TLS, uses no TLS on the port for TLS, does not know the authority of the certificate, or sends a password
+without TLS.  The gateway keeps these clients in memory, and stores the last clients for ``ldapgw status``.
 
 A name that no phone has may be a password that somebody typed into the wrong field.  So an unknown name is masked
 unless the name resembles the known names of logins (`shown_name`).
@@ -48,7 +48,8 @@ from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, site_of, wron
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from ldapgw.store.worker import Store
 
-# Noted refusals are judged at intervals of this many seconds, so a page shows a refused login at most this much later.
+# Noted refusals are judged at intervals of this many seconds, so a page shows a refused login after this time at the
+# latest.
 POLL_SECONDS: Final = 1.0
 # The minimum number of seconds between two writes for one phone, and between two writes for all clients that cannot
 # connect (`ldapgw.store.unfit_clients`).
@@ -60,7 +61,7 @@ MAX_NOTED: Final = 1000
 _NAMES_A_TURN: Final = 5
 # A refused name is cut to this many characters.  The bind DN of a phone is shorter.
 _MAX_NAME: Final = 512
-# The maximum number of unknown names that the administrator sees, and the maximum number of characters of each name.
+# The administrator sees at most `MAX_UNKNOWN` unknown names, and at most `MAX_SHOWN` characters of each name.
 MAX_UNKNOWN: Final = 20
 MAX_SHOWN: Final = 64
 # The maximum number of phones whose refusals from elsewhere (see the module's docstring) are remembered.
@@ -90,8 +91,8 @@ class UnknownLogin:
 
     :ivar name: the name as sent, `MAX_SHOWN` characters at most, or `MASK`.
     :ivar tenant: the tenant whose base contains the name; empty if unknown.
-    :ivar address: the address of the last login.
-    :ivar when: the time of the last login, in seconds since the epoch.
+    :ivar address: the address from which the last refused login came.
+    :ivar when: the time of the last refused login, in seconds since the epoch.
     """
 
     name: str = field(repr=False)
@@ -118,8 +119,8 @@ class NewRefusals:
         passwords are masked.
     :ivar elsewhere: phones with refusals from elsewhere, each with its number of these refusals since the last message.
     :ivar logins: the DNs of logins whose state may have changed.
-    :ivar unfit_clients: clients that cannot connect, each with its number of connections since the last message.  The
-        field `name` has a phrase that describes the mistake.
+    :ivar unfit_clients: clients that cannot connect, each with its number of connections since the last message.  In
+        these items, the field `name` has a key of `_MISTAKES`: a phrase that describes the mistake.
     """
 
     unknown: tuple[UnknownLogin, ...] = ()
@@ -217,7 +218,8 @@ class RefusedLogins(PeriodicService):
 
         The rules in `unknown` decide which of the clients the tenant sees.
 
-        :param sites: as in `unknown`, or the sites of everything that was received from a single phone.
+        :param sites: the sites of the tenant's phones.  For the page of a single phone, these are the sites from which
+            the gateway has received anything from this phone.
         """
         clients = self._unfit_clients.of(tenant, sites)
         return tuple((client, _MISTAKES[client.name]) for client in clients if client.name in _MISTAKES)
@@ -239,7 +241,7 @@ class RefusedLogins(PeriodicService):
             self._unfit_clients.add_shown(client)
 
     def latest(self, login: PhoneLogin) -> PhoneLogin:
-        """Return a stored phone, with the last login and the refused logins that are only in memory."""
+        """Return a stored phone with its newest login and its newest refused logins, which may be only in memory."""
         seen = self._last_login(login.name)
         if seen is not None and seen.password_hash == login.password and seen.when > (login.last_seen or 0.0):
             login = replace(login, last_seen=seen.when, last_address=seen.address)
@@ -486,8 +488,8 @@ _USUAL_WORDS: Final = frozenset(
     verkauf vertrieb werkstatt zentrale zimmer
     """)
 )
-# A part of a name: a word with a number of three digits at most, or a number.  Four digits are not allowed after a
-# word, because the digits may be the year in a password.
+# A part of a name is a word or a number.  A word may be followed by at most three digits, or may follow at most two
+# digits.  Four digits are not allowed after a word, because the digits may be the year in a password.
 _PART = re.compile(r"(?P<word>[^\W\d_]{1,20})\d{0,3}|\d{1,2}(?P<counted>[^\W\d_]{1,20})|(?P<number>\d{1,15})")
 _EXTENSION_DIGITS: Final = 5
 # A known word with at least this many letters may be followed by a few more letters.
@@ -505,9 +507,8 @@ _BETWEEN = re.compile(r"[ ._\\/,+-]+")
 def house_words(names: Iterable[str]) -> frozenset[str]:
     """Return the words that are no secret: usual words, models of phones, and the words in names of logins.
 
-    Each digit of a number between separators is returned as a zero, because `shown_name` then shows every number of the
-    same length.
-    MAC addresses are left out.
+    The result contains no numbers from names, but zeros in place of each number's digits, because `shown_name` compares
+    only the lengths of numbers.  MAC addresses are left out.
     """
     parts = {part for name in names if not _MAC.fullmatch(name) for part in _BETWEEN.split(name)}
     parts = {part for part in parts if not _MAC.fullmatch(part)}
@@ -518,9 +519,9 @@ def house_words(names: Iterable[str]) -> frozenset[str]:
 def shown_name(name: str, words: Set[str]) -> str:
     """Return an unknown name for the administrator: shortened, or masked if the name may be a password.
 
-    The administrator sees extensions, MAC addresses, e-mail addresses, and names of known words, perhaps with a short
-    number or a few more letters.  The administrator also sees a DN of known attribute types if its first value is a
-    name that the administrator may see.
+    The administrator sees extensions, MAC addresses, e-mail addresses, and names that consist of known words.  A known
+    word may be followed by a short number or by a few more letters.  The administrator also sees a DN of known
+    attribute types if its first value is a name that the administrator may see.
 
     :param words: from `house_words`.
     """

@@ -117,7 +117,8 @@ def check_key(subject: Subject) -> Iterator[CheckResult]:
 
 def _newer_books(subject: Subject) -> Iterator[CheckResult]:
     """Report cached books that are newer than the database, as after another tool has restored older data."""
-    # List the books first, because a running gateway caches contacts only after storing the contacts.
+    # List the cached books before reading the database.  A running gateway first stores contacts, and then caches the
+    # contacts.  So contacts that are stored and cached during this check cannot seem to be newer than the database.
     cached = list(BookCache(subject.state_dir.path / FOLDER).generations())
     stored = {account_id: (epoch, generation) for account_id, epoch, generation in rows(subject, _GENERATIONS)}
     newer = 0

@@ -33,7 +33,8 @@ from twisted.internet.main import installReactor
 from twisted.logger import Logger
 from zope.interface import implementer
 
-# Seconds after which a process that stops is ended; the documentation promises an end within 5 s of SIGTERM.
+# If the process has not ended by itself this many seconds after the reactor was stopped, the process is ended by force.
+# The documentation promises an end within 5 s of SIGTERM.
 SHUTDOWN_SECONDS: Final = 4.5
 _STDERR: Final = 2
 # Seconds between two measurements of the lag; a measurement takes hardly any time.

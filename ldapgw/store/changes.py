@@ -149,8 +149,9 @@ class Changes:
     :ivar is_whole: whether everything was read, so that accounts and phones which are missing here do not exist.
     :ivar accounts: the accounts by id, or None for an account that no longer exists.
     :ivar phones: the phones by name, or None for a phone that no longer exists.
-    :ivar google_groups: by tenant, the members of each Google Group by the group's address; None if no account has
-        changed, because each change of a group marks the tenant's accounts as changed.
+    :ivar google_groups: the Google Groups of each tenant; the key of a group is its address, and the value has the
+        group's members.  The field is None if no account has changed, because each change of a group marks all accounts
+        of the tenant as changed.
     :ivar has_gone_back: whether the database lacks commits that were read before, although its `History` (epoch and
         identity) is the same.
     """
@@ -166,10 +167,10 @@ class Changes:
 def read_since(connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None) -> Changes:
     """Read the accounts and phones that have changed.
 
-    :param cursor: the cursor of the last read, or None to read everything.  Everything is read too after the database
-        was replaced, or after its server has restarted.  Everything is also read if the numbers of changes have gone
-        back, or if the last read is long ago.
-    :param tenants: if everything is read, the tenants whose accounts and phones are read, or None for all tenants.
+    :param cursor: the cursor of the last read, or None to read everything.  Everything is also read in four other
+        cases: the database was replaced, its server has restarted, the numbers of changes have gone back, or the last
+        read was long ago.
+    :param tenants: the tenants whose accounts and phones are read if everything is read, or None for all tenants.
     :raises StoreError: if the database was replaced by tables that no gateway has used yet.  ``ldapgw restore`` creates
         the tables of a new database on a server, and fills the tables in a later transaction.
     """
@@ -187,8 +188,8 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
             google_groups=_read_google_groups(connection),
             has_gone_back=cursor is not None and cursor.history == history and now.next < cursor.next,
         )
-    # The query has no condition on the kind, because SQLite would then scan all marks of the kind, not the index of
-    # numbers.
+    # The query has no condition on the kind.  With a condition on the kind, SQLite would scan all marks of the kind
+    # instead of using the index of numbers.
     changed = select(change.c.kind, change.c.key).where(change.c.number >= cursor.next).order_by(change.c.number)
     marks = connection.execute(changed).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
@@ -269,9 +270,10 @@ class Delta:
 def read_deltas(connection: Connection, since: Mapping[int, tuple[int, int]]) -> dict[int, Delta]:
     """Read the changes of accounts' contacts.
 
-    :param since: by account id, a generation of the account and the largest number of new and changed contacts to read.
-    :returns: the changes by account id.  An account is missing if its changes are unknown, are too many or cannot be
-        decoded; the caller then has to read all contacts of the account.
+    :param since: for the id of each account, two numbers: the generation of the account since which changes are read,
+        and the maximum number of new and changed contacts to read.
+    :returns: the changes of each account.  An account is missing if its changes are unknown, are too many or cannot be
+        decoded.  The caller has to read all contacts of a missing account.
     """
     of_accounts = account.c.id.in_(since)
     known = {

@@ -52,8 +52,8 @@ _DATABASE = "ldapgw_database"
 # The name of each file in the folder "versions" begins with the revision that the migration leads to.
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _READABLE_FROM = re.compile(r"""^readable_from = ["'](\d+)["']$""", re.MULTILINE)
-# The table in which Alembic stores the revision of a database.  `ldapgw.store.tables` lacks this table, because Alembic
-# would compare and copy it with the other tables.
+# The table in which Alembic stores the revision of a database.  The table is not part of `metadata`, because the tables
+# of `metadata` are copied to other databases, and Alembic compares the tables of `metadata` with the database.
 _alembic_version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 # The tables whose rows get ids from the database.

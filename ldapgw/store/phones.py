@@ -209,8 +209,9 @@ def site_of(address: str) -> str | int:
 def wrong_password(login: PhoneLogin, now: float) -> Refusal | None:
     """Return the refused logins of a phone that has a wrong password, or None if its password seems right.
 
-    The password is right if a later login from the same site succeeded.  For a day, a successful login from another
-    site proves nothing, because somebody may have tried the password on another machine.
+    The password is right if a later login from the same site succeeded.  A successful login from another site proves
+    nothing during the first 24 hours after the refusal, because somebody may have tried the password on another
+    machine.
     """
     refused, seen = login.refused, login.last_seen
     if refused is None or seen is None or seen < refused.when:

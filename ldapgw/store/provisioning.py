@@ -45,7 +45,7 @@ from ldapgw.store.tables import (
 ADDRESS_SECONDS: Final = 86_400.0
 # The largest number of fetches that are stored with an address.
 MAX_FETCHES: Final = 20
-# A fetched password that nobody has used ends after this many seconds.
+# A fetched password that nobody has used expires after this many seconds.
 UNUSED_SECONDS: Final = 30 * 86_400.0
 # The largest number of refused requests that are stored for a tenant; after that, a new request replaces a stored
 # request.
@@ -55,8 +55,8 @@ MAX_REPORTS: Final = 200
 # The time between two calls of `remove_expired`.
 EXPIRY_SECONDS: Final = 60.0
 
-# The fetched passwords that can end.  The gateway does not learn of logins at a replica, so a fetched password of a
-# tenant with replicas never ends.
+# The condition for phones with a fetched password that can expire.  The gateway does not learn of logins at a replica,
+# so a fetched password never expires if its tenant has a replica.
 _replica = phone.alias()
 _CAN_END = phone.c.next_password_at.is_not(None) & phone.c.tenant.not_in(
     select(_replica.c.tenant).where(_replica.c.replica.is_not(None))

@@ -213,7 +213,8 @@ def is_shared(connection: Connection, client_id: str | None, sub: str) -> bool:
     A revocation would end the grant of such an account too, because a revocation ends all grants of a user to a Google
     project.
 
-    :param client_id: the client, or None if the client is not known: the user's accounts may depend on its project.
+    :param client_id: the client, or None if the client is not known.  If the client is not known, the result is true if
+        the user has an account with a consent, because this account may depend on the grants.
     """
     has_consent = and_(account.c.sub == sub, account.c.refresh_token.is_not(None))
     projects = {

@@ -282,8 +282,8 @@ def choose_directory_account(
 def is_directory_kept(current: Collection[DirectoryCandidate], account_id: int, now: float) -> bool:
     """Return whether an account other than `account_id` is sure to stay the directory account.
 
-    For `choose_directory_account`, an eligible directory account without an error is better than all other candidates,
-    so the caller need not read the other candidates.
+    `choose_directory_account` prefers an eligible directory account without an error to all other candidates.  If there
+    is an account that fulfils these conditions, the caller need not read the other candidates.
 
     :param current: the result of `ldapgw.store.directory_accounts.read_current_candidates`.
     """

@@ -88,8 +88,8 @@ class Applied:
     :ivar is_ended: whether the transaction that wrote the result has also recorded the end of the sync.  The end is
         recorded only if nothing has changed and the account is not the directory account.
     :ivar has_called: whether the sync has called Google; without a source to fetch, a sync makes no call.  A request
-        for a new access token that only keeps the consent does not count, because such a request does not show that
-        Google answers calls.
+        for a new access token does not count if its only purpose is that Google does not end an unused consent, because
+        this request does not show that Google answers other calls.
     """
 
     changed: bool

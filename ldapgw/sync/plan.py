@@ -175,9 +175,9 @@ def make_plan(
     """
     listed: dict[str, _ListedPerson] = {}
     deleted: dict[str, None] = {}
-    # A listing may report a stored person without the stored uid.  For example, since the last sync the person's uid
-    # changed from A, which is stored, to B; then the person was deleted, or the uid changed again from B to C.  The
-    # listing then reports that B was deleted, or that C was B before, and does not mention A.  The source id still
+    # A listing may report a stored person without the stored uid.  For example, the stored uid is A, and Google has
+    # changed the uid to B since the last sync.  If the person is deleted afterwards, the listing mentions only B.  If
+    # the uid changes again, from B to C, the listing mentions only B and C.  In both cases, the source id still
     # identifies the person.
     source_ids: set[str] = set()
     seen_uids: set[str] = set()

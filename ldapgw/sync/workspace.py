@@ -59,14 +59,14 @@ POLL_SECONDS = 15.0
 SHORT_SECONDS = 7 * 86400.0
 # The error code that the database holds if a list lacks most users.
 SHORT_LIST = "short_list"
-# The maximum number of users with whom a service account is tried: Google refuses a user who has never signed in.
+# A service account is tried with at most this many users, because Google refuses a user who has never signed in.
 _TRIED_USERS = 3
 
 log = Logger()
 
 
 class _ShortList(BadResponse):
-    """Raised when a list of users lacks most of the known users, because such a list is probably wrong."""
+    """Raised when a list of users lacks most of the known users, because this list is probably wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class _Turn:
 
 
 class _Selection:
-    """The users whose contacts a service account may read, by a delegation's settings.
+    """The users whose contacts a service account may read, as the settings of a delegation select these users.
 
     :param allowed: see `DelegatedTenant`.  Several companies may have delegated their users to one service account;
         with `allowed`, the gateway reads for each tenant only the users of the tenant's own company.
@@ -144,7 +144,7 @@ def select_users(
 
     :param members: the ids of the members of the groups in `settings`.
     :param allowed: see `DelegatedTenant`.
-    :returns: the users, and by id the reason why each other user is not selected.
+    :returns: the selected users, and for the id of each other user the reason why this user is not selected.
     """
     selection = _Selection(settings, allowed)
     selected: list[DelegatedUser] = []
@@ -163,8 +163,8 @@ class DelegatedTokens:
     """The access tokens of users who have not consented.
 
     Google knows the user of a token only by the user's address, and an address may pass to another user.  So `get`
-    first asks the directory for the present address of the user's id.  Otherwise a successor's contacts could get into
-    the book of a predecessor.
+    first asks the directory for the present address of the user's id.  Without this question, contacts could get into
+    the book of the user who had the address before.
 
     Mutable: the administrators' tokens, which are used until they expire.
 
@@ -206,8 +206,8 @@ class DelegatedTokens:
         if user.is_suspended or user.is_archived:
             raise GoogleRefused("the user is suspended or archived", by=LeaverReason.SUSPENDED)
         selection = _Selection(delegation.settings, self._tenants[account.tenant].allowed)
-        # Only the hourly read of the Workspace asks Google for the members of groups.  Here, every user counts as
-        # a member.
+        # Only the hourly read of the Workspace asks Google for the members of groups.  If the settings name groups,
+        # every user counts as a member here.
         if not selection.covers(user, {user.id} if selection.has_groups else ()):
             raise GoogleRefused("the settings do not include the user", by=LeaverReason.MOVED)
         return await self._oauth.delegated_grant(delegation.service_account, user.address, sorted(account.scopes))
@@ -283,7 +283,8 @@ class WorkspaceReader(PeriodicService):
                 continue
             self._ended.discard(name)
             turn = self._turns.get(name)
-            # A read that is further away than `READ_SECONDS` was planned while the clock was ahead.
+            # No read is planned more than `READ_SECONDS` ahead.  If the next read seems to be later, the clock was set
+            # back after the planning, and the Workspace is read now.
             is_planned = turn is not None and 0.0 < turn.next_at - self._clock.seconds() <= READ_SECONDS
             if turn is None or turn.delegation != delegation or not is_planned:
                 wait = READ_SECONDS if await self._attempt(name, tenant, delegation) else RETRY_SECONDS
@@ -367,8 +368,8 @@ class WorkspaceReader(PeriodicService):
     ) -> frozenset[str] | None:
         """Read and store the members of a group.
 
-        :returns: the ids of those members who are users, or None if the group cannot be read; the stored members then
-            stay.
+        :returns: the ids of those members who are users, or None if the group cannot be read.  If the group cannot be
+            read, the stored members stay.
         """
         try:
             token = await self._token(delegation, GROUPS_SCOPE)
@@ -396,7 +397,7 @@ class WorkspaceReader(PeriodicService):
         """Check that a list of users has most of the known users.
 
         :param listed: the ids of all listed users.
-        :raises BadResponse: if most of the known users are missing, unless they have been missing for a week.
+        :raises BadResponse: if most of the known users are missing, and have been missing for less than a week.
         """
         known = await self._leader.store.run(accounts.read_all, name)
         delegated = [account.sub for account in known if account.delegated]

@@ -152,7 +152,7 @@ def select_rows(
     :param rows: all rows, in the table's own order; sorting keeps this order for rows of equal values.
     :param text: returns the text by which a search finds a row.
     :param columns: returns the value of a row to sort by, for each column; None comes last in both directions.
-    :param whole: whether the table has the rows of all pages.
+    :param whole: whether the returned table has all rows that the query finds, not only the rows of one page.
     """
     sought = query.find.casefold()
     matching = [row for row in rows if sought in text(row).casefold()] if sought else list(rows)

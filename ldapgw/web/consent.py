@@ -122,7 +122,10 @@ class _Consent:
 
     @property
     def number(self) -> int:
-        """Return the number of the expected account on the visitor's page; 0 if the visitor has no such account."""
+        """Return the position of the account that the flow expects among the visitor's accounts.
+
+        The first account has the position 1.  The result is 0 if the visitor does not have the account.
+        """
         numbered = enumerate(self.visitor.accounts if self.visitor else (), start=1)
         return next((number for number, account in numbered if account.sub == self.flow.expected), 0)
 

@@ -209,8 +209,8 @@ def for_google_error(error: GoogleError) -> ErrorPage:
 def with_retry_target(error_page: ErrorPage, retry_target: str) -> ErrorPage:
     """Return the error page with links that retry the original action.
 
-    :param retry_target: the target that replaces ``connect``.  The target that replaces ``connect?choose`` has the
-        parameter ``choose`` too.
+    :param retry_target: the target that replaces ``connect``.  In place of ``connect?choose``, a link gets this target
+        with the parameter ``choose`` added.
     """
     choose = f"{retry_target}{'&' if '?' in retry_target else '?'}choose"
     targets = {"connect": retry_target, "connect?choose": choose}

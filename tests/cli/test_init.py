@@ -309,7 +309,7 @@ def test_the_other_port_of_the_page_is_a_free_one(file: Path, monkeypatch: pytes
 def test_an_address_without_encryption_is_changed_for_a_certificate(file: Path) -> None:
     """The gateway then serves the page by HTTPS, and the command says so."""
     result = run(file, "--public-url", "http://localhost:8443", "--encryption", "create")
-    assert "! web.public_url: https://localhost:8443, because the gateway serves the page by HTTPS" in result.stderr
+    assert "! web.public_url is https://localhost:8443, because the gateway serves the page by HTTPS" in result.stderr
     config = load(str(file))
     assert (config.web.public_url, config.web.listen_tls) == ("https://localhost:8443", ("tcp:8443",))
 

@@ -214,7 +214,7 @@ def test_a_replay_without_differences(gateway: Gateway, tmp_path: Path) -> None:
         [
             "2 searches were repeated.",
             "Searches not repeated, because the phone had not signed in: 1",
-            "Searches with results that pseudonyms have changed, as the recording notes: 1",
+            "Searches whose results were changed by pseudonyms, according to the recording: 1",
             "Messages left out of the recording, because they may contain a password or cannot be read: 2",
             "The recording is incomplete, because the phone sent more than a recording can have.",
         ],
