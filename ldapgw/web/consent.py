@@ -381,18 +381,20 @@ class AuthorizationCodeFlow:
         now, tenant, source = self._dependencies.clock.seconds(), consent.tenant, consent.source
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)
         act, account_id = Act.SIGNED_IN, known.id if known is not None else None
+        secret_box, new = self._dependencies.secret_box, _new_grant(grant, identity, tenant.client)
         if source is not None:
-            act, new = Act.SOURCE_SWITCHED_ON, _new_grant(grant, identity, tenant.client)
-            secret_box = self._dependencies.secret_box
+            act = Act.SOURCE_SWITCHED_ON
             if known is None or not revocations.switch_on_with_grant(connection, secret_box, known, new, source, now):
                 return None
         elif consent.flow.purpose != SIGN_IN:
             act = Act.CONNECTED if known is None else Act.RECONNECTED
+            if known is not None:
+                revocations.revoke_replaced(connection, known.id, new, now)
             account_id = accounts.connect(
                 connection,
-                self._dependencies.secret_box,
+                secret_box,
                 tenant.name,
-                _new_grant(grant, identity, tenant.client),
+                new,
                 tenant.sharing,
                 now,
                 person.sub,
