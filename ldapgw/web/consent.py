@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import GoogleError, LdapgwError
+from ldapgw.errors import GoogleError, LdapgwError, UnfitKey
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
@@ -243,16 +243,24 @@ class AuthorizationCodeFlow:
         :raises PageError: when there is no such consent.
         """
         state, browser = request.query.get("state", ""), request.cookies.get(Cookie.BROWSER, "")
-        flow, age, now = None, None, self._dependencies.clock.seconds()
+        flow: ConsentFlow | UnfitKey | None = None
+        age, now = None, self._dependencies.clock.seconds()
         if is_secret(state) and is_secret(browser):
             flow = await self._dependencies.store.run(
                 sign_ins.take_flow, self._dependencies.secret_box, state, browser, now
             )
             if flow is None:
                 age = await self._dependencies.store.read(sign_ins.age_of_flow, state, browser, now)
-        tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
-        if flow is None or tenant is None:
-            if age is not None:
+        tenant = self._dependencies.tenants.get(flow.tenant) if isinstance(flow, ConsentFlow) else None
+        if not isinstance(flow, ConsentFlow) or tenant is None:
+            if isinstance(flow, UnfitKey):
+                log.warn(
+                    "web: a consent from {address} cannot be continued: {problem}",
+                    event="consent_undecryptable",
+                    address=request.address,
+                    problem=flow.problems[0],
+                )
+            elif age is not None:
                 log.warn(
                     "web: a consent from {address} is {age} s old by the gateways' clocks, and {most} s are allowed: "
                     "the person took too long, or a clock is wrong",

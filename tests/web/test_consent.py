@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.google.endpoints import Client
@@ -21,6 +22,7 @@ from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import SourceState, SyncRequest
 from ldapgw.store.revocations import FIRST_WAIT
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import consent_flow
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.web.sign_in_pages import SIGN_IN_BURST
@@ -289,6 +291,25 @@ def test_an_account_that_is_not_allowed_keeps_the_grant_that_another_tenant_live
     assert visit.status == 403
     assert stage.world.calls["/revoke"] == 0
     assert [account.tenant for account in stage.accounts()] == ["globex"]
+
+
+def test_a_consent_that_was_encrypted_with_a_key_that_is_lost(
+    stage: Stage, browser: Browser, caplog_twisted: list[str]
+) -> None:
+    """The page asks the person to begin again, and a reload too; the log names the key once."""
+    callback = browser.code()
+    stage.secret_box = SecretBox([Fernet.generate_key()])
+    later = stage.browser(browser)
+    for _ in range(2):
+        seen = later.get(callback)
+        assert (seen.status, "no longer valid" in seen.body) == (400, True)
+    assert (stage.world.calls["/token"], stage.accounts()) == (0, ())
+    assert caplog_twisted == [
+        "web: a consent from 127.0.0.1 cannot be continued: a stored secret does not fit the key file; put back the "
+        "key with which the secret was sealed",
+        "web: a callback without its consent, from 127.0.0.1",
+    ]
+    assert later.consent().status == 200
 
 
 @pytest.mark.parametrize(
