@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state
-from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
+from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest, holds_grant
 from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, unsealed
@@ -126,7 +126,7 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
     :returns: the id of the pending revocation, or None if there is nothing to revoke.
     """
     accounts.lock(connection, account_id)  # a sync may store a new token meanwhile
-    revocation_id = None if revoked else _store_revocation(connection, account_id, now)
+    revocation_id = None if revoked else _store_revocation(connection, account.c.id == account_id, now)
     directory_accounts.hand_over_directory(connection, account_id)
     accounts.disconnect(connection, account_id)
     return revocation_id
@@ -143,14 +143,23 @@ def revoke_replaced(connection: Connection, account_id: int, grant: NewGrant, no
     projects = _project_of(former), _project_of(grant.client_id)
     # If a project is not known, the new grant may be of the same project as the former grant.
     if grant.refresh_token is not None and None not in projects and projects[0] != projects[1]:
-        _store_revocation(connection, account_id, now)
+        _store_revocation(connection, account.c.id == account_id, now)
 
 
-def _store_revocation(connection: Connection, account_id: int, now: float) -> int | None:
+def revoke_forgotten(connection: Connection, grant: Account, now: float) -> None:
+    """Let the consent of an account be revoked, unless the account was disconnected or connected anew meanwhile.
+
+    The caller deletes the refresh token in the same transaction.
+    """
+    accounts.lock(connection, grant.id)  # a sync may store a new token meanwhile
+    _store_revocation(connection, holds_grant(grant), now)
+
+
+def _store_revocation(connection: Connection, is_meant: ColumnElement[bool], now: float) -> int | None:
     """Store a pending revocation of an account's grant; return its id, or None if the account has no grant."""
     columns = account.c.tenant, account.c.sub, account.c.client_id, account.c.refresh_token
-    row = connection.execute(select(*columns).where(account.c.id == account_id)).first()
-    if row is None or row.refresh_token is None:
+    row = connection.execute(select(*columns).where(is_meant, account.c.refresh_token.is_not(None))).first()
+    if row is None:
         return None
     # The token is copied in its encrypted form, so that an account can be disconnected even if the key is missing.
     new = insert(revocation).values(
