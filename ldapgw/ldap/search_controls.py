@@ -36,7 +36,8 @@ from ldapgw.ldap.controls import (
 from ldapgw.ldap.messages import Control, Result
 from ldapgw.ldap.search_response import RunningResponse
 
-# The first octet of a resume key says whether the page was sorted.
+# The first octet of a resume key says whether the page was sorted.  The octet is a capital letter in a cookie if the
+# budget for unknown numbers was charged for the search.
 _UNSORTED, _SORTED = b"w", b"s"
 
 # The result codes of a search whose entries were sent as the controls demand.
@@ -102,6 +103,35 @@ class RequestedControls:
         return bool(self.sort or self.page or self.list_view)
 
 
+class _PageBudget:
+    """A client's budget for unknown numbers, and whether a page of a search has charged the budget.
+
+    Mutable: the flags.
+
+    :ivar is_refused: whether the budget was too small for one of the searched books.
+    """
+
+    __slots__ = ("_budget", "_has_taken", "is_refused")
+
+    def __init__(self, budget: CallerIdBudget) -> None:
+        self._budget = budget
+        self._has_taken = self.is_refused = False
+
+    @property
+    def is_charged(self) -> bool:
+        return self._has_taken and not self.is_refused
+
+    def take(self, count: int, *, is_trial: bool = False) -> bool:
+        if self._budget.take(count, is_trial=is_trial):
+            self._has_taken = True
+            return True
+        self.is_refused = True
+        return False
+
+    def give_back(self, count: int) -> None:
+        self._budget.give_back(count)
+
+
 class ControlledSearch:
     """A search with controls.
 
@@ -130,7 +160,8 @@ class ControlledSearch:
         self._request = request
         self._requested = requested
         self._size_limit = size_limit
-        self._budget = budget
+        # None after a page that has charged the budget: the next pages search for the same numbers.
+        self._budget: _PageBudget | None = _PageBudget(budget)
         keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
         self._cookies = PageCookies(key, (viewer, search))
@@ -196,13 +227,16 @@ class ControlledSearch:
         if page.cookie and page.size == 0:
             return  # RFC 2696 3: the client wants no more pages; we keep no state that could be released
         after = self._cookies.open(page.cookie) if page.cookie else b""
+        if after[:1].isupper():
+            self._budget, after = None, after[:1].lower() + after[1:]
         size = min(page.size or self._size_limit, self._size_limit)
         count, last = 0, b""
         for keyed in self._keyed_entries(after):
             if keyed is None:
                 yield None
             elif count == size:
-                self._next_cookie = self._cookies.seal(last)
+                is_charged = self._budget is None or self._budget.is_charged
+                self._next_cookie = self._cookies.seal(last[:1].upper() + last[1:] if is_charged else last)
                 return
             else:
                 count += 1

@@ -422,6 +422,7 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
 
 # Hints that ask for no change in the phone.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
+_TO_FIX = frozenset(Hint) - HARMLESS
 # Hints whose texts tell the reader to ask the administrator.
 NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
 
@@ -444,7 +445,7 @@ def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
         return PhoneCondition.REFUSED
     if login.has_unused_password:
         return PhoneCondition.WAITING
-    if login.search_hint in {*Hint} and Hint(login.search_hint) not in HARMLESS:
+    if login.search_hint in _TO_FIX:
         return PhoneCondition.PROBLEMS
     return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
 

@@ -327,10 +327,12 @@ def connect(
     :param sharing: the sharing of a new account; a known account keeps its sharing.
     :param shared_label: a new account shares only the contacts with this label; empty for all contacts.
     :param owner: the sub of another person whose page shows the account too, or None to keep the stored owner.
-    :returns: the account's id, or None if there is neither a new nor a stored refresh token; nothing is stored then.
+    :returns: the account's id, or None if there is neither a new refresh token nor a stored refresh token of the same
+        OAuth client; nothing is stored then.
     """
     known = read_by_sub(connection, tenant, grant.sub)
-    if grant.refresh_token is None and (known is None or not known.is_connected):
+    is_kept = known is not None and known.is_connected and known.client_id in (None, grant.client_id)
+    if grant.refresh_token is None and not is_kept:
         return None
     values: dict[str, object] = {
         "address": grant.address,

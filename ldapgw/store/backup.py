@@ -30,7 +30,7 @@ from ldapgw.store.engines import database_at
 from ldapgw.store.files import copy_owner, flush_to_disk, replace_file
 from ldapgw.store.key_rotation import reseal_all
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.sqlite import BUSY_SECONDS
+from ldapgw.store.sqlite import BUSY_SECONDS, copy_database
 from ldapgw.store.tables import (
     change,
     consent_flow,
@@ -42,7 +42,6 @@ from ldapgw.store.tables import (
     sync_progress,
 )
 
-_TRY_SECONDS = 0.25
 # SQLite's result codes for a database that is damaged or lacks the tables of ldapgw.
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
@@ -77,7 +76,7 @@ def back_up(database: Path, file: Path) -> None:
     if database.parent.resolve() == file.parent.resolve() and file.name.startswith(database.name):
         raise StoreError(f"{file}: the gateway itself may use a file of this name; choose another name or folder")
     with _store_errors(file), replace_file(file) as new:
-        _copy(_opened(database, f"{database.absolute().as_uri()}?mode=rw"), new)
+        copy_database(_opened(database, f"{database.absolute().as_uri()}?mode=rw"), new, database)
         with closing(sqlite3.connect(new)) as copy:
             # In WAL mode, the backup would need a second file.
             copy.execute("PRAGMA journal_mode = DELETE")
@@ -135,7 +134,7 @@ def restore(file: Path, database: Path, secret_box: SecretBox) -> None:
             flush_to_disk(database.parent)
         else:
             _keep_copy(database)
-            _copy(closing(sqlite3.connect(work)), database)
+            copy_database(closing(sqlite3.connect(work)), database, database)
 
 
 @contextmanager
@@ -149,7 +148,7 @@ def _work_copy(file: Path, work: Path) -> Iterator[None]:
         _clear(work)
         work.touch(mode=0o600)
         with _store_errors(file):
-            _copy(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work)
+            copy_database(_opened(file, f"{file.absolute().as_uri()}?mode=ro"), work, file)
             with closing(sqlite3.connect(work)) as copy:
                 if copy.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
                     raise StoreError(f"{file}: is no database of ldapgw")
@@ -224,7 +223,7 @@ def _keep_copy(database: Path) -> None:
     """Copy the present database, in case the operator restores the wrong backup."""
     copy_path = database.with_name(database.name + ".before-restore")
     with replace_file(copy_path, like=database) as copy:
-        _copy(closing(sqlite3.connect(database)), copy)
+        copy_database(closing(sqlite3.connect(database)), copy, database)
 
 
 def _move_damaged(database: Path) -> None:
@@ -238,20 +237,6 @@ def _move_damaged(database: Path) -> None:
             file.rename(new_name.with_name(new_name.name + ending))
     if new_name.exists():
         os.utime(new_name)  # `ldapgw.store.copies` deletes the file 30 days from now
-
-
-def _copy(source: closing[sqlite3.Connection], target: Path) -> None:
-    """Copy a database in one transaction, which waits for locks for at most `BUSY_SECONDS`."""
-    tries = int(BUSY_SECONDS / _TRY_SECONDS)
-
-    def count_tries(status: int, _remaining: int, _total: int) -> None:
-        nonlocal tries
-        tries -= 1
-        if not tries and status:
-            raise StoreError(f"{target}: cannot be used: database is locked; another program keeps it locked")
-
-    with source as source_connection, closing(sqlite3.connect(target)) as target_connection:
-        source_connection.backup(target_connection, progress=count_tries, sleep=_TRY_SECONDS)
 
 
 def _opened(path: Path, uri: str) -> closing[sqlite3.Connection]:

@@ -4,18 +4,19 @@
 A source that is switched off stays off over later syncs and consents, even though the grant still has its scope.
 
 When an account is disconnected, its contacts and tokens are deleted, but the refresh token is kept until Google has
-revoked the grant.  After a day, the refresh token is deleted even if Google could not be reached.
+revoked the grant.  After a day, the refresh token is deleted even if Google could not be reached.  If a consent to
+another Google project replaces a grant, the former grant is revoked in the same way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Connection, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, or_, select, update
 
 from ldapgw.contact import Source
 from ldapgw.store import accounts, activity, contacts, directory_accounts, sync_state
-from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest
+from ldapgw.store.accounts import Account, NewGrant, SourceState, SyncRequest, holds_grant
 from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, unsealed
@@ -81,6 +82,7 @@ def switch_on_with_grant(
     """
     if not _lock_connected(connection, known.id):
         return False
+    revoke_replaced(connection, known.id, grant, now)
     values: dict[str, object] = {
         "scopes": sorted(grant.scopes),
         "access_token": secret_box.seal(grant.access_token),
@@ -124,11 +126,40 @@ def disconnect_account(connection: Connection, account_id: int, now: float, *, r
     :returns: the id of the pending revocation, or None if there is nothing to revoke.
     """
     accounts.lock(connection, account_id)  # a sync may store a new token meanwhile
-    columns = account.c.tenant, account.c.sub, account.c.client_id, account.c.refresh_token
-    row = connection.execute(select(*columns).where(account.c.id == account_id)).first()
+    revocation_id = None if revoked else _store_revocation(connection, account.c.id == account_id, now)
     directory_accounts.hand_over_directory(connection, account_id)
     accounts.disconnect(connection, account_id)
-    if revoked or row is None or row.refresh_token is None:
+    return revocation_id
+
+
+def revoke_replaced(connection: Connection, account_id: int, grant: NewGrant, now: float) -> None:
+    """Let the stored grant of an account be revoked if a new grant to another Google project replaces this grant.
+
+    The caller stores the new grant in the same transaction.  The service `ldapgw.sync.tokens.TokenRevoker` revokes
+    nothing if another account depends on the former grant (`is_shared`).
+    """
+    accounts.lock(connection, account_id)  # a sync may store a new token meanwhile
+    former = connection.execute(select(account.c.client_id).where(account.c.id == account_id)).scalar()
+    projects = _project_of(former), _project_of(grant.client_id)
+    # If a project is not known, the new grant may be of the same project as the former grant.
+    if grant.refresh_token is not None and None not in projects and projects[0] != projects[1]:
+        _store_revocation(connection, account.c.id == account_id, now)
+
+
+def revoke_forgotten(connection: Connection, grant: Account, now: float) -> None:
+    """Let the consent of an account be revoked, unless the account was disconnected or connected anew meanwhile.
+
+    The caller deletes the refresh token in the same transaction.
+    """
+    accounts.lock(connection, grant.id)  # a sync may store a new token meanwhile
+    _store_revocation(connection, holds_grant(grant), now)
+
+
+def _store_revocation(connection: Connection, is_meant: ColumnElement[bool], now: float) -> int | None:
+    """Store a pending revocation of an account's grant; return its id, or None if the account has no grant."""
+    columns = account.c.tenant, account.c.sub, account.c.client_id, account.c.refresh_token
+    row = connection.execute(select(*columns).where(is_meant, account.c.refresh_token.is_not(None))).first()
+    if row is None:
         return None
     # The token is copied in its encrypted form, so that an account can be disconnected even if the key is missing.
     new = insert(revocation).values(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, case, delete, insert, not_, select, update
 
+from ldapgw.errors import UnfitKey
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import admin_link, columns_of, consent_flow, sign_in, value_of
 
@@ -86,10 +87,11 @@ def begin_flow(
 
 def take_flow(
     connection: Connection, secret_box: SecretBox, state: str, browser: str, now: float
-) -> ConsentFlow | None:
+) -> ConsentFlow | UnfitKey | None:
     """Read and delete the consent of a state.
 
-    :returns: the consent, or None if the state is used, expired, unknown, or belongs to another browser.
+    :returns: the consent, or None if the state is used, expired, unknown, or belongs to another browser.  If the
+        consent was encrypted with another key, the error is returned, not raised, so that the consent is deleted.
     """
     take = delete(consent_flow).where(
         consent_flow.c.state == _digest(state), consent_flow.c.browser == _digest(browser), _is_recent(now)
@@ -97,14 +99,12 @@ def take_flow(
     row = connection.execute(take.returning(*consent_flow.c)).first()
     if row is None:
         return None
-    return value_of(
-        ConsentFlow,
-        row,
-        purpose=row.purpose.removesuffix(_POPUP),
-        popup=row.purpose.endswith(_POPUP),
-        nonce=secret_box.unseal(row.nonce),
-        verifier=secret_box.unseal(row.verifier),
-    )
+    try:
+        nonce, verifier = secret_box.unseal(row.nonce), secret_box.unseal(row.verifier)
+    except UnfitKey as error:
+        return error
+    purpose, popup = row.purpose.removesuffix(_POPUP), row.purpose.endswith(_POPUP)
+    return value_of(ConsentFlow, row, purpose=purpose, popup=popup, nonce=nonce, verifier=verifier)
 
 
 def age_of_flow(connection: Connection, state: str, browser: str, now: float) -> float | None:

@@ -416,11 +416,10 @@ class SqliteDatabase(Database):
             return
         copy_path = self.file.with_name(f"{self.file.name}.before-upgrade-from-{revision}")
         # After an upgrade of ldapgw, two processes may open the database at the same time; SQLite's locks then let one
-        # process wait for the other process.
+        # process wait for the other process.  If the wait fails, the copy stays, because the other process writes it.
         copy_path.touch(mode=0o600)
         try:
-            with closing(sqlite3.connect(self.file)) as current, closing(sqlite3.connect(copy_path)) as copy:
-                current.backup(copy)
+            copy_database(closing(sqlite3.connect(self.file)), copy_path, self.file)
         except sqlite3.Error:
             copy_path.unlink(missing_ok=True)
             raise
@@ -510,6 +509,26 @@ class _ChangeDetector:
             self._connection.invalidate()  # the connection's pool may be gone by now
             self._connection.close()
             self._connection = None
+
+
+def copy_database(source: closing[sqlite3.Connection], target: Path, file: Path) -> None:
+    """Copy a database in one transaction, which waits for locks for at most `BUSY_SECONDS`.
+
+    :param file: the file that the error names, because SQLite does not say which database is locked.
+    :raises StoreError: if a lock is held for longer.
+    """
+    tries = math.ceil(BUSY_SECONDS / TRY_SECONDS)
+
+    def count_tries(status: int, _remaining: int, _total: int) -> None:
+        nonlocal tries
+        tries -= 1
+        if tries <= 0 and status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise StoreError(f"{file}: cannot be used: database is locked; {_ADVICE[sqlite3.SQLITE_BUSY]}")
+
+    with source as source_connection, closing(sqlite3.connect(target)) as target_connection:
+        for connection in (source_connection, target_connection):
+            connection.execute("PRAGMA busy_timeout = 0")  # otherwise each of the tries would wait too
+        source_connection.backup(target_connection, progress=count_tries, sleep=TRY_SECONDS)
 
 
 def _log_of(file: Path) -> Path:

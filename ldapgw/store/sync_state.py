@@ -157,22 +157,25 @@ _STILL_PENDING = case(
 )
 
 
-def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> None:
+def request_sync(connection: Connection, account_id: int, request: SyncRequest) -> bool:
     """Store a person's request for a sync, unless an earlier, stronger request is still waiting.
 
     ``accept`` is ignored while a sync is running for which a person has already accepted the loss of contacts.
+
+    :returns: False if there is no such account.
     """
     lock(connection, account_id)
     current = read(connection, account_id)
     if current is None:
-        return
+        return False
     if request is SyncRequest.ACCEPT and current.syncing and current.pending_sync is SyncRequest.ACCEPT:
-        return
+        return True
     values: dict[str, object] = {"wish": _stronger(request, current.requested_sync)}
     if request is SyncRequest.ACCEPT:
         losses = _reported_losses(connection, account_id)
         values["accepted"] = losses or None
     connection.execute(update(account).where(account.c.id == account_id).values(values))
+    return True
 
 
 def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> bool:
@@ -228,15 +231,17 @@ def begin(connection: Connection, account_id: int) -> Account | None:
     return replace(current, pending_sync=pending_sync)
 
 
-def end(connection: Connection, grant: Account, now: float, next_sync: float, *, begun_at: float | None = None) -> None:
-    """Record that a sync succeeded, unless the account was disconnected or connected anew meanwhile.
+def end(connection: Connection, grant: Account, now: float, next_sync: float, *, begun_at: float | None = None) -> bool:
+    """Record that a sync succeeded, unless the account was removed, disconnected or connected anew meanwhile.
 
     :param begun_at: when the attempt began, or None to leave the attempt out of the history of syncs.
+    :returns: whether the end is recorded.
     """
     of = {"account_id": grant.id, "granted_at": grant.connected_at}
     is_recorded = connection.execute(_END, {**of, "last_sync": now, "next_sync": next_sync}).rowcount > 0
     if is_recorded and begun_at is not None:
         sync_history.record_end(connection, grant.id, grant.attempts, begun_at, now)
+    return is_recorded
 
 
 def fail(

@@ -482,7 +482,7 @@ revocation = Table(
     _not_null("sub", String, comment="Google's key of the user (id_token claim sub)"),
     Column("client_id", String, comment="OAuth client that the grant was given to; null: not known"),
     _not_null("token", Sealed, comment="sealed; the refresh token to revoke"),
-    _not_null("since", Float, comment="when the account was disconnected"),
+    _not_null("since", Float, comment="when the account was disconnected, or its grant replaced"),
     _not_null("next_try", Float, comment="time of the next attempt"),
     _not_null("tries", Integer, server_default="0", comment="failed attempts"),
     sqlite_autoincrement=True,

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.contact import Sharing
-from ldapgw.store import accounts, leavers, sync_state
+from ldapgw.store import accounts, leavers, revocations, sync_state
 from ldapgw.store.accounts import ERROR_COLUMNS, Account, SyncRequest, holds_grant
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
@@ -294,7 +294,7 @@ def _continue(connection: Connection, known: Account, user: DelegatedUser, scope
 
 
 def use_delegation(connection: Connection, grant: Account, now: float, scopes: frozenset[str] | None = None) -> None:
-    """Let the service account read an account's contacts, and forget the consent of the account's user.
+    """Let the service account read an account's contacts, and let the grant of the account's user be revoked.
 
     :param scopes: the scopes that the service account may use, or None for the scopes that were last read.
     """
@@ -302,6 +302,7 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
         scopes = read_status(connection, grant.tenant).scopes
     # The request makes the scheduler begin the next sync at once.
     values = {**_granted(scopes, now), "wish": SyncRequest.FULL, "due": None}
+    revocations.revoke_forgotten(connection, grant, now)
     if connection.execute(update(account).where(holds_grant(grant)).values(values)).rowcount:
         connection.execute(delete(source).where(source.c.account_id == grant.id))
 

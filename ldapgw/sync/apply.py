@@ -193,8 +193,7 @@ def apply_and_end(
         return figures, False
     if may_fetch_directory and is_directory_account(connection, account, now):
         return figures, False
-    sync_state.end(connection, account, now, now + end.wait, begun_at=end.begun_at)
-    return figures, True
+    return figures, sync_state.end(connection, account, now, now + end.wait, begun_at=end.begun_at)
 
 
 def is_directory_account(connection: Connection, account: Account, now: float, own_error: str = "") -> bool:

@@ -339,5 +339,5 @@ def remove(connection: Connection, tenant: str, leaver: Leaver, now: float) -> s
     if is_back or (account.delegated and leaver.reason is LeaverReason.MISSING):
         return None
     entry = activity.entry(now, tenant, GATEWAY, Act.LEAVER_REMOVED, account.address, leaver.reason)
-    revocations.end_account(connection, account.id, entry, with_phones=True, revoked=account.revoked)
+    revocations.end_account(connection, account.id, entry, with_phones=True, revoked=bool(_is_ended(account)))
     return account.sub

@@ -414,11 +414,20 @@ class SyncScheduler(Service):
         if is_unproven and self._circuits.of(Grantor.of(account)).is_open:
             return await self._postpone(account, synced.end.wait)
         begun_at, now = synced.end.begun_at, self._clock.seconds()
-        self._observe(_result(synced.error), now - begun_at)
         if synced.error is not None:
+            self._observe(_result(synced.error), now - begun_at)
             return await self._record_failure(account, synced.error, begun_at)
-        if not synced.applied.is_ended:
-            await self._leader.store.run(sync_state.end, account, now, now + synced.end.wait, begun_at=begun_at)
+        if not synced.applied.is_ended and not await self._leader.store.run(
+            sync_state.end, account, now, now + synced.end.wait, begun_at=begun_at
+        ):
+            log.info(
+                "sync of account {account} has no result: the account was removed, disconnected or connected anew",
+                event="sync_account_gone",
+                tenant=account.tenant,
+                account=account.id,
+            )
+            return synced.end.wait
+        self._observe(_result(None), now - begun_at)
         log.debug(
             "sync of account {account} has succeeded", event="sync_done", tenant=account.tenant, account=account.id
         )

@@ -194,7 +194,8 @@ class AccountPages:
         if account is None or not account.is_connected or account.revoked:
             return self._redirect_to_account(visit, account)
         entry = visit.entry(Act.SYNC_REQUESTED, account.address)
-        await visit.change(entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL)
+        if not await visit.change(entry, sync_state.request_sync, account.id, SyncRequest.INCREMENTAL):
+            raise PageError(error_pages.PAGES.no_such_account, visit.tenant)
         await self._dependencies.changed()
         # There is no flash message, because the page itself shows the state of the sync.
         return self._redirect_to_account(visit, account)

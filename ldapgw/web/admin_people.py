@@ -299,10 +299,11 @@ class AdminPeople:
         await visit.store.run(_approve, people, self._entries(visit, Act.LEAVER_APPROVED, people))
         return visit.redirect("leavers-approved" if people else "none-leaving", _PAGE)
 
-    async def _sync(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
+    async def _sync(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse | None:
         able = [row.account for row in rows if row.can_sync]
         entries = self._entries(visit, Act.SYNC_REQUESTED, able)
-        await visit.store.run(_request_syncs, able, entries)
+        if able and not await visit.store.run(_request_syncs, able, entries):
+            return None
         return await visit.done("asked" if able else "none-connected", _PAGE)
 
     async def _remind(self, visit: Visit, rows: Sequence[PersonRow]) -> HttpResponse:
@@ -497,10 +498,15 @@ def _approve(connection: Connection, people: Sequence[Account], entries: Sequenc
     activity.record(connection, *entries)
 
 
-def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[ActivityEntry]) -> None:
-    for account in people:
-        sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
-    activity.record(connection, *entries)
+def _request_syncs(connection: Connection, people: Sequence[Account], entries: Sequence[ActivityEntry]) -> bool:
+    """Request a sync of each account that still exists; return False if none of the accounts exists."""
+    requested = [
+        entry
+        for account, entry in zip(people, entries, strict=True)
+        if sync_state.request_sync(connection, account.id, SyncRequest.INCREMENTAL)
+    ]
+    activity.record(connection, *requested)
+    return bool(requested)
 
 
 # --- people who have no account yet, and links that write an e-mail to all of them ------------------------------------

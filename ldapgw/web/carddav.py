@@ -27,13 +27,13 @@ from ldapgw.phones.carddav import answers
 from ldapgw.phones.carddav.answers import CardResponses, Paths
 from ldapgw.phones.carddav.books import (
     AddressBook,
+    AddressBookNames,
     BookVersion,
     BookVersions,
     RunOffThread,
     address_books,
     card_name,
     card_of_path,
-    find_address_book,
     sync_token,
 )
 from ldapgw.phones.carddav.requests import (
@@ -92,14 +92,14 @@ class _Turn(NamedTuple):
 class CardDav:
     """The address books of phones' logins.
 
-    Mutable: the queue of reads, and the versions of the address books.
+    Mutable: the queue of reads, and the names and versions of the address books.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._dependencies = layout.dependencies.book_clients
         self._reads = ReadQueue(self._dependencies.run_off_thread)
-        self._versions = BookVersions()
+        self._names, self._versions = AddressBookNames(), BookVersions()
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of the address books, and the routes that lead to them."""
@@ -314,7 +314,7 @@ class CardDav:
 
     def _find(self, viewer: Viewer, name: str) -> AddressBook | None:
         directory = self._directory(viewer)
-        return None if directory is None else find_address_book(directory, viewer, name)
+        return None if directory is None else self._names.find(directory, viewer, name)
 
     def _paths(self, viewer: Viewer) -> Paths:
         return Paths(f"{self._layout.public_url.path}/{viewer.access[0].tenant}/dav/")

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.errors import GoogleError, LdapgwError
+from ldapgw.errors import GoogleError, LdapgwError, UnfitKey
 from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import SCOPE_OF, Grant, authorization_url, sources_of
@@ -246,16 +246,24 @@ class AuthorizationCodeFlow:
         :raises PageError: when there is no such consent.
         """
         state, browser = request.query.get("state", ""), request.cookies.get(Cookie.BROWSER, "")
-        flow, age, now = None, None, self._dependencies.clock.seconds()
+        flow: ConsentFlow | UnfitKey | None = None
+        age, now = None, self._dependencies.clock.seconds()
         if is_secret(state) and is_secret(browser):
             flow = await self._dependencies.store.run(
                 sign_ins.take_flow, self._dependencies.secret_box, state, browser, now
             )
             if flow is None:
                 age = await self._dependencies.store.read(sign_ins.age_of_flow, state, browser, now)
-        tenant = self._dependencies.tenants.get(flow.tenant) if flow else None
-        if flow is None or tenant is None:
-            if age is not None:
+        tenant = self._dependencies.tenants.get(flow.tenant) if isinstance(flow, ConsentFlow) else None
+        if not isinstance(flow, ConsentFlow) or tenant is None:
+            if isinstance(flow, UnfitKey):
+                log.warn(
+                    "web: a consent from {address} cannot be continued: {problem}",
+                    event="consent_undecryptable",
+                    address=request.address,
+                    problem=flow.problems[0],
+                )
+            elif age is not None:
                 log.warn(
                     "web: a consent from {address} is {age} s old by the gateways' clocks, and {most} s are allowed: "
                     "the person took too long, or a clock is wrong",
@@ -384,18 +392,20 @@ class AuthorizationCodeFlow:
         now, tenant, source = self._dependencies.clock.seconds(), consent.tenant, consent.source
         known = accounts.read_by_sub(connection, tenant.name, identity.sub)
         act, account_id = Act.SIGNED_IN, known.id if known is not None else None
+        secret_box, new = self._dependencies.secret_box, _new_grant(grant, identity, tenant.client)
         if source is not None:
-            act, new = Act.SOURCE_SWITCHED_ON, _new_grant(grant, identity, tenant.client)
-            secret_box = self._dependencies.secret_box
+            act = Act.SOURCE_SWITCHED_ON
             if known is None or not revocations.switch_on_with_grant(connection, secret_box, known, new, source, now):
                 return None
         elif consent.flow.purpose != SIGN_IN:
             act = Act.CONNECTED if known is None else Act.RECONNECTED
+            if known is not None:
+                revocations.revoke_replaced(connection, known.id, new, now)
             account_id = accounts.connect(
                 connection,
-                self._dependencies.secret_box,
+                secret_box,
                 tenant.name,
-                _new_grant(grant, identity, tenant.client),
+                new,
                 tenant.sharing,
                 now,
                 person.sub,

@@ -24,7 +24,7 @@ from ldapgw.phones.activity import decode_search
 from ldapgw.phones.book_formats import XML_BOOKS
 from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, sign_in_name, title_of
-from ldapgw.phones.hints import PhoneProfile
+from ldapgw.phones.hints import DecodedSearch, PhoneProfile
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS
 from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
@@ -91,8 +91,12 @@ def _sent_values(visit: Visit) -> dict[str, Any]:
     return {**sent, "new_password": bool(visit.form.get("new_password"))}
 
 
-def _make_all(makers: Mapping[str, Callable[[], PhoneState]]) -> Mapping[str, PhoneState]:
-    return {name: make() for name, make in makers.items()}
+# Makes the state of a phone from the phone's last searches, on any thread.
+_StateMaker = Callable[[Sequence[DecodedSearch]], PhoneState]
+
+
+def _make_all(makers: Mapping[str, tuple[_StateMaker, Iterable[LoggedSearch]]]) -> Mapping[str, PhoneState]:
+    return {name: make(tuple(map(decode_search, logged))) for name, (make, logged) in makers.items()}
 
 
 def _search_values(
@@ -100,12 +104,12 @@ def _search_values(
     logged: Iterable[LoggedSearch],
     profile: PhoneProfile,
     region: str,
-    make_state: Callable[[], PhoneState],
+    make_state: _StateMaker,
 ) -> Mapping[str, Any]:
     """Return the values of a phone's page that are made from the phone's last searches, which takes milliseconds."""
     searches = tuple(map(decode_search, logged))
     return {
-        "state": make_state(),
+        "state": make_state(searches),
         "lines": [search_log_line(decoded, region) for decoded in searches],
         "hints": hints_to_fix(login, searches, profile),
     }
@@ -294,30 +298,28 @@ class PhonePages:
 
         The states of 50 phones take 15 ms, so a thread makes the states.
         """
-        makers = {login.name: self.state_maker(login) for login in logins}
+        logged = self._dependencies.activity.logged_searches
+        makers = {login.name: (self.state_maker(login), logged(login)) for login in logins}
         states: Mapping[str, PhoneState] = await self._layout.dependencies.render_off_thread(partial(_make_all, makers))
         return states
 
-    def state_maker(
-        self, login: PhoneLogin, *, has_address: bool = False, has_fetched: bool = False
-    ) -> Callable[[], PhoneState]:
+    def state_maker(self, login: PhoneLogin, *, has_address: bool = False, has_fetched: bool = False) -> _StateMaker:
         """Return a function that makes the state of a phone on any thread, from values that were read at this call.
 
         :param has_address: as in `phone_state`.
         :param has_fetched: as in `phone_state`.
         """
         login = self._dependencies.refused_logins.latest(login)
-        activity = self._dependencies.activity
-        refused_at = activity.search_log.last_refusal(login.last_address) if login.last_address else None
-        logged, profile, now = activity.logged_searches(login), self._profile(login), self._layout.now()
-
-        def make() -> PhoneState:
-            searches = tuple(map(decode_search, logged))
-            return phone_state(
-                login, searches, profile, refused_at, now, has_address=has_address, has_fetched=has_fetched
-            )
-
-        return make
+        search_log, address = self._dependencies.activity.search_log, login.last_address
+        return partial(
+            phone_state,
+            login,
+            profile=self._profile(login),
+            anonymous_refused_at=search_log.last_refusal(address) if address else None,
+            now=self._layout.now(),
+            has_address=has_address,
+            has_fetched=has_fetched,
+        )
 
     def _refused_elsewhere(self, visit: Visit, login: PhoneLogin) -> Refusal | None:
         """Return the refused logins from sites other than the phone's site, or None if there are none.

@@ -287,36 +287,35 @@ def test_of_much_the_first_ones_are_taken_out(sought: Narrowing | None, expected
     assert (list(positions), others) == expected
 
 
-@pytest.mark.parametrize(
-    ("prefixes", "attributes", "expected"),
-    [
-        (("1o", "2ma"), 3, [0, 1, 3, 30, 31, 33, 60, 61, 63]),
-        (("2ma", "1o"), 3, [0, 1, 3, 30, 31, 33, 60, 61, 63]),
-        (("1o", "2ma"), 1, [0, 30, 60]),
-        (("1o", "1o", "2ma"), 4, []),
-        (("1o", "2ma", "2xx"), 7, []),
-    ],
-)
-@pytest.mark.parametrize("most", [1, 4, 90])
-@pytest.mark.parametrize("far_more", [0, 32])
-@pytest.mark.parametrize("read", [2, 1024])
-def test_words_stand_in_some_of_the_attributes(
-    monkeypatch: pytest.MonkeyPatch,
-    prefixes: tuple[str, ...],
-    attributes: int,
-    expected: list[int],
-    most: int,
-    far_more: int,
-    read: int,
-) -> None:
-    """Of a few letters each; the first documents, or all; looked up one by one, or all at once."""
-    monkeypatch.setattr("ldapgw.directory.index._FAR_MORE", far_more)
-    monkeypatch.setattr("ldapgw.directory.index._READ", read)
+@cache
+def index_of_words(length: int, times: int) -> Index:
+    """Return the index of documents of which, in each series of `length`, five have "ma", and nearly all have "o"."""
     kinds: list[dict[str, int]] = [
         *({"1o": 1, "2ma": 1}, {"1o": 1, "2ma": 2}, {"1o": 4}, {"1o": 6, "2ma": 3}, {}),
         *({"2ma": 4}, {"1o": 8, "2ma": 9}, {"1o": 1}, {}, {"1o": 1}),
     ]
-    index = index_of([EntryTerms((), kinds[at] if at < 10 else {"1o": 1}, ()) for at in range(30)] * 3)
+    return index_of([EntryTerms((), kinds[at] if at < 10 else {"1o": 1}, ()) for at in range(length)] * times)
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "attributes", "in_series"),
+    [
+        (("1o", "2ma"), 3, [0, 1, 3]),
+        (("2ma", "1o"), 3, [0, 1, 3]),
+        (("1o", "2ma"), 1, [0]),
+        (("1o", "1o", "2ma"), 4, []),
+        (("1o", "2ma", "2xx"), 7, []),
+    ],
+)
+@pytest.mark.parametrize("most", [1, 4, 1500, 90000])
+@pytest.mark.parametrize("length", [30, 300], ids=["all at once", "one by one"])
+@pytest.mark.parametrize("times", [3, 250], ids=["one step", "several steps"])
+def test_words_stand_in_some_of_the_attributes(
+    prefixes: tuple[str, ...], attributes: int, in_series: list[int], most: int, length: int, times: int
+) -> None:
+    """Each word has few letters.  The plan finds the first documents, or all documents."""
+    index = index_of_words(length, times)
+    expected = [start + at for start in range(0, length * times, length) for at in in_series]
     sought = CommonPrefixQuery(prefixes, attributes)
     assert find_documents(sought, index, ()) == expected
     first, has_more = first_documents(sought, index, (), most)

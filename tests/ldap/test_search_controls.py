@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, integer, tlv
-from ldapgw.contact import Contact
+from ldapgw.contact import Contact, Kind, Sharing
 from ldapgw.directory import sort as sort_module
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.book import build_book
+from ldapgw.directory.dit import Directory, Dit
 from ldapgw.errors import ResultCode
-from ldapgw.ldap.admission import CallerIdLimits
+from ldapgw.ldap.admission import UNKNOWN_NUMBERS, CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.fast_path import FastPath
 from ldapgw.ldap.messages import Result
@@ -27,9 +28,11 @@ from tests.support.asks import controls_of
 from tests.support.examples import examples
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
+from tests.support.phonebook.entries import phone
 from tests.support.phonebook.wire import (
     BASE,
     BOOK,
+    CONTEXT,
     DESK1,
     LIMITS,
     SECRET,
@@ -146,6 +149,50 @@ def test_a_later_page(world, size, own, end):
     _, done = world.ask(asks.page(10), size=own)
     found, done = world.ask(asks.page(size, asks.cookie(done)), size=own)
     assert (uids(found), done.code) == (ALL[10:end], 0)
+
+
+@pytest.fixture
+def shared() -> World:
+    """Fifty contacts, and the book of Bob, who shares Zoe's number for caller ID."""
+    dit = dit_of(contacts(50))
+    zoe = Contact("zoe", name="Zoe", family_name="Zoe", phones=(phone(Kind.WORK, "030 5550001"),))
+    callers = build_book(CONTEXT, "bob", "bob@acme.example", Sharing.CALLERS, [zoe], {}, per_number=False)
+    return World(Dit((Directory(CONTEXT, (*dit.directories[0].books, callers)),), dit.features))
+
+
+def sizes_of_pages(world: World, number: str, controls: list[bytes]) -> list[int]:
+    """Search in pages for all contacts and for a number; return the number of entries on each page."""
+    text = f"(|(uid=*)(telephoneNumber={number}))"
+    pages, cookie = [], b""
+    while not pages or cookie:
+        found, done = world.ask(asks.page(20, cookie), *controls, text=text)
+        cookie = asks.cookie(done)
+        pages.append(len(found))
+    return pages
+
+
+in_every_order = pytest.mark.parametrize("controls", [[], [asks.sort("sn")]], ids=["", "sorted"])
+
+
+@pytest.mark.parametrize(
+    ("number", "count", "pages"), [("030 9999999", 1, [20, 20, 10]), ("030 5550001", 0, [20, 20, 11])]
+)
+@in_every_order
+def test_an_unknown_number_counts_once_for_all_pages(
+    shared: World, number: str, count: int, pages: list[int], controls: list[bytes]
+) -> None:
+    assert sizes_of_pages(shared, number, controls) == pages
+    assert shared.factory.take_guesses().numbers == {VIEWER.login: count}
+
+
+@in_every_order
+def test_pages_find_no_caller_for_a_phone_that_asked_for_too_many_unknown_numbers(
+    shared: World, controls: list[bytes]
+) -> None:
+    """The first page does not pay for the later pages, which ask for the numbers again."""
+    assert shared.factory.budget(VIEWER, "192.0.2.1").take(int(UNKNOWN_NUMBERS))
+    assert sizes_of_pages(shared, "030 5550001", controls) == [20, 20, 10]
+    assert [client.count for client in shared.factory.left_out("acme")] == [3]
 
 
 @pytest.mark.parametrize("cookie", [None, b"garbage"])

@@ -88,6 +88,23 @@ def test_a_consent_without_refresh_token_is_not_stored(connection: Connection, s
     assert accounts.read_all(connection) == ()
 
 
+@pytest.mark.parametrize(
+    ("stored", "client_id", "is_stored"),
+    [("1-a", "1-a", True), (None, "1-a", True), ("1-a", "1-b", False)],
+    ids=["the same client", "a client that was not known", "another client"],
+)
+def test_a_consent_without_refresh_token_needs_the_stored_token_of_its_client(
+    connection: Connection, secret_box: SecretBox, stored: str | None, client_id: str, *, is_stored: bool
+) -> None:
+    """Google accepts a refresh token only from the client that has got the token, so the former grant stays."""
+    account_id = connect(connection, secret_box, replace(GRANT, client_id=stored))
+    before = connection.execute(select(tables.account)).all()
+    new = replace(GRANT, refresh_token=None, client_id=client_id)
+    found = accounts.connect(connection, secret_box, "acme", new, Sharing.PRIVATE, NOW + 9, shared_label="")
+    assert found == (account_id if is_stored else None)
+    assert (connection.execute(select(tables.account)).all() == before) is not is_stored
+
+
 def test_a_second_consent_continues_the_account(
     connection: Connection, secret_box: SecretBox, account: Account
 ) -> None:

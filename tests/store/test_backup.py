@@ -213,13 +213,12 @@ def test_a_place_where_no_backup_can_be(site: Site, name: str) -> None:
     assert site.phones() == [DESK.name]
 
 
-@pytest.mark.long  # waits five seconds
 def test_a_lock_is_waited_for_and_not_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it is one line."""
     back_up(site.path, site.backup)
     site.add("late")
-    monkeypatch.setattr("ldapgw.store.backup.BUSY_SECONDS", 0.02)
-    monkeypatch.setattr("ldapgw.store.backup._TRY_SECONDS", 0.01)
+    monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.02)
+    monkeypatch.setattr("ldapgw.store.sqlite.TRY_SECONDS", 0.01)
     other = sqlite3.connect(site.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="database is locked"):

@@ -423,6 +423,28 @@ def test_a_database_is_upgraded_and_keeps_what_it_holds(tmp_path: Path, request:
         assert "colour" not in {column for _, column, *_ in copy.execute("PRAGMA table_info(phone)")}
 
 
+def test_a_copy_before_an_upgrade_does_not_wait_for_ever(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If another program keeps a lock, the start fails with one line; the next start upgrades the database."""
+    path = tmp_path / "ldapgw.db"
+    opened(path).close()
+    newest = request.getfixturevalue("newest")
+    monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.02)
+    monkeypatch.setattr("ldapgw.store.sqlite.TRY_SECONDS", 0.01)
+    copy_path = tmp_path / f"ldapgw.db.before-upgrade-from-{newest}"
+    with closing(sqlite3.connect(copy_path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError) as caught:
+            opened(path)
+        other.execute("ROLLBACK")
+    problem = f"{path}: cannot be used: database is locked; another program keeps it locked; end that program"
+    assert caught.value.problems == (problem,)
+    opened(path).close()
+    with closing(sqlite3.connect(copy_path)) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
+
+
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     """It names the file and the trouble."""
     path = tmp_path / "ldapgw.db"

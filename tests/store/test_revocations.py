@@ -51,6 +51,36 @@ def test_a_source_of_an_account_that_has_left_is_not_switched_on(
         before = []
 
 
+@pytest.mark.parametrize(
+    ("former", "later", "token", "is_revoked"),
+    [
+        ("1-a.example", "2-a.example", "another", True),
+        ("1-a.example", "1-b.example", "another", False),
+        ("1-a.example", "1-a.example", "another", False),
+        (None, "2-a.example", "another", False),
+        ("1-a.example", None, "another", False),
+        ("1-a.example", "2-a.example", None, False),
+    ],
+    ids=["another project", "another client", "the same client", "unknown before", "unknown now", "no refresh token"],
+)
+def test_a_grant_that_a_source_replaces_is_to_be_revoked(
+    connection: Connection,
+    secret_box: SecretBox,
+    former: str | None,
+    later: str | None,
+    token: str | None,
+    *,
+    is_revoked: bool,
+) -> None:
+    """The former grant is revoked only if the new grant is certainly of another project, and has a refresh token."""
+    account_id = connect(connection, secret_box, replace(GRANT, client_id=former))
+    known = read_account(connection, account_id)
+    new = replace(GRANT, client_id=later, refresh_token=token)
+    assert revocations.switch_on_with_grant(connection, secret_box, known, new, Source.OTHER_CONTACTS, NOW)
+    expected = Revocation(1, "acme", GRANT.sub, GRANT.refresh_token or "", NOW, client_id=former)
+    assert revocations.read_due(connection, secret_box, NOW + FIRST_WAIT) == ((expected,) if is_revoked else ())
+
+
 def test_nothing_is_to_be_told_twice(connection: Connection, secret_box: SecretBox, account_id: int) -> None:
     """Of a grant that was revoked before, of one that is not there, of one that is done."""
     assert revocations.disconnect_account(connection, account_id, NOW, revoked=True) is None

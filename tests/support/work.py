@@ -9,16 +9,19 @@ from __future__ import annotations
 import sys
 import tracemalloc
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 
 
-def calls(work: Callable[[], object]) -> int:
-    """Count the called functions, of Python and of C; a generator's steps count too."""
+def calls(work: Callable[[], object], of: CodeType | None = None) -> int:
+    """Count the called functions, of Python and of C; a generator's steps count too.
+
+    :param of: the code of the Python function whose calls are counted; None to count the calls of all functions.
+    """
     count = 0
 
-    def saw(_frame: FrameType, event: str, _argument: object) -> None:
+    def saw(frame: FrameType, event: str, _argument: object) -> None:
         nonlocal count
-        count += event in ("call", "c_call")
+        count += event in ("call", "c_call") if of is None else event == "call" and frame.f_code is of
 
     before = sys.getprofile()
     sys.setprofile(saw)

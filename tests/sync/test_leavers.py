@@ -16,7 +16,17 @@ from ldapgw.store.accounts import Account, ErrorStatus
 from ldapgw.store.leavers import HeldRemoval, Leaver, LeaverReason
 from ldapgw.store.tables import source as source_table
 from ldapgw.store.tables import workspace
-from ldapgw.sync.leavers import DAY, MAX_AGE, Decision, DirectoryListing, Facts, LeaverService, decide, read_listing
+from ldapgw.sync.leavers import (
+    DAY,
+    MAX_AGE,
+    Decision,
+    DirectoryListing,
+    Facts,
+    LeaverService,
+    decide,
+    read_listing,
+    remove,
+)
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, ALL_SOURCES, NOW, Stage, person
 
@@ -298,6 +308,19 @@ def test_a_suspended_user_is_removed_while_the_users_are_read() -> None:
     company.stage.database.run(sync_state.fail, suspended, "consent_revoked", company.stage.clock.seconds(), None)
     company.look()
     assert company.here() == set(company.people) - {suspended.address}
+
+
+@pytest.mark.parametrize(("facts", "count"), [({}, 0), ({"by": "client"}, 1)], ids=["ended", "another client"])
+def test_the_grant_of_a_leaver_is_revoked_unless_google_has_ended_it(facts: dict[str, str], count: int) -> None:
+    """Google still knows a grant to the client that the tenant had before."""
+    company = Company(5)
+    stage, now = company.stage, company.stage.clock.seconds()
+    account = stage.account(company.people[1])
+    stage.database.run(sync_state.fail, account, "consent_revoked", now, None, facts=facts)
+    stage.database.run(leavers.mark, [account.id], {account.id: LeaverReason.SUSPENDED}, now)
+    [mark] = company.marks().values()
+    assert stage.database.run(remove, "acme", mark, now) == account.sub
+    assert len(stage.database.run(revocations.read_due, stage.secret_box, 2 * now)) == count
 
 
 def test_the_directory_is_trusted_only_if_complete_and_recent() -> None:

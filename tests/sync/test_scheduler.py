@@ -316,6 +316,32 @@ def test_a_sync_begins_anew_if_its_contacts_were_replaced_meanwhile(
     assert {"database_unusable", "sync_fault"}.isdisjoint(told)
 
 
+@pytest.mark.parametrize("step", [CONNECTIONS, "publish"])
+def test_a_sync_of_an_account_that_is_removed_meanwhile_has_no_success(
+    stage: Stage, logged: list[LogEvent], step: str
+) -> None:
+    """The log says that the account is gone, and no success is counted."""
+    results: list[str] = []
+    stage.scheduler._observe = lambda result, _seconds: results.append(result)
+    stage.world.add_person(ALICE, person("Ada Riese"))
+    account = stage.connect()
+
+    def remove() -> None:
+        stage.database.run(accounts.remove, account.id, with_phones=True)
+
+    async def remove_and_publish(account_id: int) -> None:
+        remove()
+        await stage.publisher.refresh(account_id)
+
+    if step == "publish":
+        stage.scheduler._publish = remove_and_publish
+    else:
+        stage.line.meanwhile[step] = remove
+    refresh(stage)
+    assert [event["event"] for event in logged if event.get("account") == account.id][-1] == "sync_account_gone"
+    assert (results, "sync_done" in [event["event"] for event in logged]) == ([], False)
+
+
 def test_a_sync_whose_end_was_not_recorded_is_started_by_the_next_look(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -334,6 +334,19 @@ def test_people_who_have_consented_keep_their_consent() -> None:
     assert stage.account(ALICE).next_sync is not None
 
 
+def test_a_consent_to_a_former_client_is_revoked_when_the_service_account_takes_over() -> None:
+    """The service account reads the contacts as soon as the consent is of no use, and the grant does not stay."""
+    stage = Workspace()
+    stage.connect(ALICE)
+    stage.begin()
+    held = stage.database.run(accounts.read_tokens, stage.secret_box, stage.account(ALICE).id)
+    stage.execute(update(tables.account).where(tables.account.c.address == ALICE).values(client_id="999-former"))
+    stage.clock.advance(2 * stage.interval)
+    assert (stage.account(ALICE).uses_delegation, stage.account(ALICE).error) == (True, None)
+    due = stage.database.run(revocations.read_due, stage.secret_box, 2 * NOW)
+    assert [(each.client_id, each.token) for each in due] == [("999-former", held.refresh_token)]
+
+
 def test_a_refused_client_stops_no_delegated_account() -> None:
     """Nor does a refused service account stop those who have consented: each has a circuit breaker of its own."""
     stage = Workspace()

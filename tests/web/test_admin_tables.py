@@ -156,6 +156,28 @@ def test_all_rows_of_a_table_are_selected_at_once(
     assert admin.submit("/acme/admin/people/act", act="sync", all="1").status == 400
 
 
+@pytest.mark.parametrize("left", [[], [BOB]], ids=["all accounts are removed", "one account is left"])
+def test_no_sync_is_requested_of_accounts_that_are_removed_in_the_same_moment(
+    stage: Stage, admin: Browser, monkeypatch: pytest.MonkeyPatch, left: list[str]
+) -> None:
+    """The page says that something has changed if no account is left; the activity log has the other accounts only."""
+    ids = {address: connect(stage, address) for address in (ALICE, BOB)}
+    run = stage.store.run
+
+    def run_after_the_removals(function: Any, *args: Any, **kw: Any) -> Any:
+        if function.__name__ == "_request_syncs":
+            for address in ids.keys() - {*left}:
+                run(accounts.remove, ids[address], with_phones=True)
+        return run(function, *args, **kw)
+
+    before = logged(stage)
+    monkeypatch.setattr(stage.store, "run", run_after_the_removals)
+    seen = act(admin, "people sync", [str(key) for key in ids.values()])
+    message = "Sync started." if left else "Something changed since you opened this page"
+    assert message in words_on(admin.get(seen.location))
+    assert logged(stage)[len(before) :] == [("sync_requested", address, "") for address in left]
+
+
 @pytest.mark.parametrize(
     ("page", "pages", "linked"),
     [

@@ -9,17 +9,25 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from cryptography.fernet import Fernet
 
 from ldapgw.contact import Sharing, Source
+from ldapgw.google.endpoints import Client
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.sandbox.grants import Grantee
 from ldapgw.google.sandbox.oauth import EMAIL
+from ldapgw.google.sandbox.world import RegisteredClient
 from ldapgw.ldap.admission import LOG_INTERVAL
-from ldapgw.store import accounts
+from ldapgw.peers.leadership import OnlyGateway
+from ldapgw.store import accounts, revocations
 from ldapgw.store.accounts import SourceState, SyncRequest
+from ldapgw.store.revocations import FIRST_WAIT
+from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import consent_flow
+from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.web.sign_in_pages import SIGN_IN_BURST
 from tests.support.google_changes import rename_account
+from tests.support.results import result_of
 from tests.support.stage.web import (
     ACME,
     ALICE,
@@ -38,11 +46,13 @@ from tests.support.stage.web import (
 
 ALL_SOURCES = replace(ACME, sources=tuple(Source))
 WITHOUT_CONTACTS = (Source.DIRECTORY, Source.OTHER_CONTACTS)
+ANOTHER = Client("999-another.apps.googleusercontent.com", "GOCSPX-ANOTHER")
+SIBLING = Client(f"{CLIENT.project}-sibling.apps.googleusercontent.com", "GOCSPX-SIBLING")
 
 
-def granted(stage: Stage, address: str) -> tuple[str, ...]:
-    """Return the scopes that a person has granted to the gateway's client."""
-    return tuple(stage.world.grants.granted_scopes(Grantee(stage.world.account(address).sub, CLIENT.client_id)))
+def granted(stage: Stage, address: str, client: Client = CLIENT) -> tuple[str, ...]:
+    """Return the scopes that a person has granted to a client of the gateway."""
+    return tuple(stage.world.grants.granted_scopes(Grantee(stage.world.account(address).sub, client.client_id)))
 
 
 def back(browser: Browser, **answer: str) -> Any:
@@ -281,6 +291,57 @@ def test_an_account_that_is_not_allowed_keeps_the_grant_that_another_tenant_live
     assert visit.status == 403
     assert stage.world.calls["/revoke"] == 0
     assert [account.tenant for account in stage.accounts()] == ["globex"]
+
+
+def test_a_consent_that_was_encrypted_with_a_key_that_is_lost(
+    stage: Stage, browser: Browser, caplog_twisted: list[str]
+) -> None:
+    """The page asks the person to begin again, and a reload too; the log names the key once."""
+    callback = browser.code()
+    stage.secret_box = SecretBox([Fernet.generate_key()])
+    later = stage.browser(browser)
+    for _ in range(2):
+        seen = later.get(callback)
+        assert (seen.status, "no longer valid" in seen.body) == (400, True)
+    assert (stage.world.calls["/token"], stage.accounts()) == (0, ())
+    assert caplog_twisted == [
+        "web: a consent from 127.0.0.1 cannot be continued: a stored secret does not fit the key file; put back the "
+        "key with which the secret was sealed",
+        "web: a callback without its consent, from 127.0.0.1",
+    ]
+    assert later.consent().status == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "others", "is_kept"),
+    [
+        pytest.param(ANOTHER, (), False, id="another project"),
+        pytest.param(SIBLING, (), True, id="another client of the same project"),
+        pytest.param(ANOTHER, ("globex",), True, id="another project, and another tenant uses the former grant"),
+    ],
+)
+def test_a_grant_that_another_client_replaces_is_revoked(
+    client: Client, others: tuple[str, ...], *, is_kept: bool
+) -> None:
+    """The tenant has another client now.  The account has the new grant, and no other tenant loses a grant."""
+    stage = Stage(tenants=(ACME, GLOBEX))
+    browser = stage.visitor()
+    for other in others:
+        assert stage.browser().consent(f"/{other}/connect").status == 200
+    stage.world.register(RegisteredClient(client.client_id, client.client_secret, (f"{URL}/oauth/callback",)))
+    stage.tenants = (replace(ACME, client=client), GLOBEX)
+    assert stage.browser(browser).consent().status == 200
+    assert stage.world.calls["/revoke"] == 0
+    oauth, store = stage.gate.oauth, stage.gate.store
+    revoker = TokenRevoker(
+        clock=stage.clock, store=store, leader=OnlyGateway(store), secret_box=stage.secret_box, oauth=oauth
+    )
+    stage.clock.advance(FIRST_WAIT)
+    result_of(revoker.revoke_pending())
+    assert (granted(stage, ALICE) != (), granted(stage, ALICE, client) != ()) == (is_kept, True)
+    held = stage.do(accounts.read_tokens, stage.secret_box, stage.account(ALICE).id)
+    assert stage.world.grants.use_refresh_token(held.refresh_token) is not None
+    assert stage.do(revocations.read_due, stage.secret_box, stage.clock.seconds() + 2 * FIRST_WAIT) == ()
 
 
 @pytest.mark.parametrize(("minutes", "age"), [(11, 660), (-11, -660)], ids=["too long", "another clock"])

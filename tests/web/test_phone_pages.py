@@ -25,6 +25,7 @@ from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
+from ldapgw.phones.activity import decode_search
 from ldapgw.phones.description import show_mac
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
@@ -1110,6 +1111,15 @@ def test_the_last_searches(stage: Stage) -> None:
     assert "192.0.2.7 · 0 results · 4.2 ms · limit 50" in oldest
     assert "· name “mue” · 2 found" in newest
     assert "· number 0301234 · nobody found" in log
+
+
+@pytest.mark.parametrize("path", [PHONE, "/acme/phones"], ids=["the phone's page", "the list of phones"])
+def test_each_of_the_last_searches_is_decoded_once(stage: Stage, path: str) -> None:
+    """Decoding takes a while, and the page's parts share the decoded searches."""
+    browser = owner(stage, model="snom")
+    for number in range(5):
+        search(stage, f"(telephoneNumber=030{number}*)", 0)
+    assert calls(lambda: browser.get(path), decode_search.__code__) == 5
 
 
 def test_hostile_searches_are_text(stage: Stage, alice: Browser) -> None:

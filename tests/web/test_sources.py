@@ -237,13 +237,14 @@ def end_first(stage: Stage, monkeypatch: pytest.MonkeyPatch, end: Callable[..., 
     monkeypatch.setattr(stage.store, "run", run_after_the_end)
 
 
-def test_a_book_of_an_account_that_is_removed_in_the_same_moment_is_not_shared(
-    stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("path", "form"), [("share", {"sharing": "shared"}), ("sync", {})], ids=["share", "sync"])
+def test_an_account_that_is_removed_in_the_same_moment_is_not_changed(
+    stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch, path: str, form: dict[str, str]
 ) -> None:
     """The answer says that there is no such account, and the activity log has no change."""
     before = acts(stage)
     end_first(stage, monkeypatch, accounts.remove, with_phones=True)
-    seen = browser.submit("/acme/share", sharing="shared")
+    seen = browser.submit(f"/acme/{path}", **form)
     assert (seen.status, "There’s no such account" in seen.body) == (404, True)
     assert acts(stage) == before
 

@@ -16,7 +16,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -227,10 +226,28 @@ def address_books(directory: Directory, viewer: Viewer) -> tuple[AddressBook, ..
     return tuple(_browsed(directory, viewer, directory.seen_books(viewer.access[0])))
 
 
-def find_address_book(directory: Directory, viewer: Viewer, name: str) -> AddressBook | None:
-    """Return the address book that has a name and that a login may browse, or None if there is no such book."""
-    named = [book for book in directory.books if _book_name(book.key) == name]
-    return next(_browsed(directory, viewer, directory.viewer(viewer.access[0]).seen(named)), None)
+class AddressBookNames:
+    """The names by which requests find address books.
+
+    A name always belongs to the same key, so only a request with an unknown name looks at all books of a directory.
+
+    Mutable: for each tenant, the keys of the books by name, and the edition of the directory that these books are from.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Mapping[str, str]] = {}
+        self._editions: dict[str, object] = {}
+
+    def find(self, directory: Directory, viewer: Viewer, name: str) -> AddressBook | None:
+        """Return the address book that has a name and that a login may browse, or None if there is no such book."""
+        tenant = directory.context.name
+        if name not in self._keys.get(tenant, ()) and self._editions.get(tenant) is not directory.edition:
+            self._keys[tenant] = {_book_name(book.key): book.key for book in directory.books}
+            self._editions[tenant] = directory.edition
+        key = self._keys[tenant].get(name)
+        book = directory.book(key) if key is not None else None
+        named = () if book is None else (book,)
+        return next(_browsed(directory, viewer, directory.viewer(viewer.access[0]).seen(named)), None)
 
 
 def _browsed(directory: Directory, viewer: Viewer, parts: Iterable[SeenBook]) -> Iterator[AddressBook]:
@@ -245,7 +262,6 @@ def _browsed(directory: Directory, viewer: Viewer, parts: Iterable[SeenBook]) ->
             yield AddressBook(name, title, seen, branch, context, viewer.number_formatter)
 
 
-@lru_cache(maxsize=2 * _MAX_BOOKS)
 def _book_name(key: str) -> str:
     """Return the name of a book's collection, which does not reveal the key of the account."""
     return key if key == DIRECTORY else blake2b(key.encode(), digest_size=8).hexdigest()
