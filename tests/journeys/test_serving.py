@@ -121,22 +121,6 @@ async def test_connections_to_the_page_turn_no_phone_away(site: Site) -> None:
     assert "Traceback" not in gateway.said
 
 
-@pytest.mark.long  # waits for syncs
-def test_changes_reach_phones(served: Site) -> None:
-    """At Google, by a sync; by a command, within two seconds and without one."""
-    served.turn("add-person", account=ALICE, person=person("Ida Meier", "030 23125 101"))
-    done = served.ldapgw("sync", ALICE, "--wait")
-    assert done.returncode == 0, done.stderr
-    assert (len(served.names("(sn=meier)")), len(served.names())) == (1, 2)
-    served.add_phone("hall", "--tenant", "acme")
-    assert served.names(phone="hall") == []
-    assert served.ldapgw("share", ALICE, "shared").returncode == 0
-    wait_until(lambda: len(served.names(phone="hall")) == 2, "the shared book is seen")
-    assert served.ldapgw("share", ALICE, "private").returncode == 0
-    assert served.ldapgw("phones", "remove", "hall", "--yes").returncode == 0
-    wait_until(lambda: served.ldapsearch(phone="hall")[0] == 49, "the removed phone is refused")
-
-
 @pytest.mark.long  # tests/server/test_metrics has the figures
 def test_figures_for_prometheus(served: Site) -> None:
     """They are of what has happened."""
