@@ -285,10 +285,6 @@ def sample(tmp_path: Path, text: str) -> Config:
     return load(str(file))
 
 
-def uncommented(text: str) -> str:
-    return re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", text)
-
-
 def test_the_sample_sets_only_the_marked_keys(tmp_path: Path) -> None:
     """The sample loads as it is. The marked keys have no default, or say who may connect."""
     config = sample(tmp_path, SAMPLE.read_text())
@@ -314,7 +310,7 @@ def test_the_sample_sets_only_the_marked_keys(tmp_path: Path) -> None:
 
 def test_the_sample_loads_uncommented(tmp_path: Path) -> None:
     """Every key that is commented out is right too; what is in files of secrets stands there besides."""
-    lines = uncommented(SAMPLE.read_text()).splitlines()
+    lines = re.sub(r"(?m)^#(?=[a-z_]+ = |\[)", "", SAMPLE.read_text()).splitlines()
     config = sample(tmp_path, "\n".join(line for line in lines if not re.match(r"\w+_(secret|password)_file", line)))
     assert config.tls is not None
     assert config.tenant[0].client_id

@@ -207,14 +207,9 @@ class Companies:
         site.file.write_text(head + tenants)
         return site
 
-    def start_gateway(self, at: int, place: Path | None = None) -> Process:
-        """Start a gateway.
-
-        :param place: a folder with another version of the package; None: this one.
-        """
+    def start_gateway(self, at: int) -> Process:
         site = self.sites[at]
-        version = ["env", f"PYTHONPATH={place}"] if place else []
-        gateway = Process([*version, *site.command("run")], site.folder / "gateway.log", site.folder)
+        gateway = Process(site.command("run"), site.folder / "gateway.log", site.folder)
         self.gateways[at] = gateway
         wait_until(lambda: site.is_ready() or gateway.status is not None, "the gateway is ready")
         assert gateway.status is None, gateway.said

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Two gateways on one PostgreSQL: what one of them has in memory, the other shows and counts too; and their keys.
+"""Two gateways on one PostgreSQL: what one of them has in memory, the other shows and counts too.
 
 Gateways in one process would share the memory of which they have to tell each other.
 """
 
 from __future__ import annotations
 
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -17,12 +16,10 @@ import ldap3
 import pytest
 
 from ldapgw.phones.recording import load
-from ldapgw.store.secrets import read_keys
-from tests.cluster.test_gateways import syncing
 from tests.support import pdu
 from tests.support.descriptors import find_readable
 from tests.support.postgresql import needs_postgresql
-from tests.support.site.cluster import ALICE, Cluster, World, running_cluster
+from tests.support.site.cluster import Cluster, World, running_cluster
 from tests.support.site.running import Process, Site, fetch, wait_until
 
 pytestmark = [needs_postgresql, pytest.mark.long]
@@ -31,13 +28,6 @@ pytestmark = [needs_postgresql, pytest.mark.long]
 @pytest.fixture(scope="module", name="world")
 def _world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with running_cluster(tmp_path_factory.mktemp("shared"), 2) as world:
-        yield world
-
-
-@pytest.fixture(name="own")
-def _own(tmp_path: Path) -> Iterator[World]:
-    """Yield the gateways of one test, which kills one of them."""
-    with running_cluster(tmp_path, 2) as world:
         yield world
 
 
@@ -128,47 +118,3 @@ def test_a_recording_has_a_part_of_each_gateway(world: World, tmp_path: Path) ->
     for site in (first, second):
         assert "Download the recording" in page(cluster, site, "phones/desk1")
         assert page(cluster, site, "phones/desk1/recording.jsonl") == file.read_text()
-
-
-@pytest.mark.soak  # tests/store/test_key_rotation has the rules
-def test_a_new_key_waits_for_all_gateways(own: World) -> None:
-    """The command says where it is missing; all go on meanwhile; afterwards either of them can sync alone."""
-    cluster, gateways = own
-    first, second = cluster.sites
-    key_files = [site.folder / "state" / "ldapgw.key" for site in cluster.sites]
-    [old] = read_keys(key_files[0])
-    refused = first.ldapgw("rotate-key")
-    assert refused.returncode == 1
-    assert "does not have the new key yet: copy " in refused.stderr
-    assert "run ldapgw rotate-key again" in refused.stderr
-    new, former = read_keys(key_files[0])
-    assert (former, read_keys(key_files[1])) == (old, [old])
-    cluster.office.edit()
-    assert first.ldapgw("sync", ALICE, "--wait").returncode == 0
-    assert page(cluster, second)
-
-    shutil.copy2(*key_files)
-    done = first.ldapgw("rotate-key")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Encrypted ")
-    assert [read_keys(file) for file in key_files] == [[new], [new, old]]
-    assert states(cluster) == [{"ok"}, {"ok"}]
-    cluster.office.edit()
-    assert second.ldapgw("sync", ALICE, "--wait").returncode == 0
-    wait_until(cluster.all_find, "every gateway finds the change")
-    assert states(cluster) == [{"ok"}, {"ok"}]
-
-    position = syncing(gateways)
-    gateways[position].end(signal.SIGKILL)
-    other = cluster.sites[1 - position]
-    cluster.office.edit()
-    assert other.ldapgw("sync", ALICE, "--wait").returncode == 0
-    with cluster.start(cluster.sites[position]) as again:
-        wait_until(cluster.all_find, "every gateway finds the change")
-        assert not any("Traceback" in one.said for one in (*gateways, again))
-        assert states(cluster) == [{"ok"}, {"ok"}]
-
-
-def states(cluster: Cluster) -> list[set[str]]:
-    """Return each gateway's states of accounts: no token is unreadable, so none needs attention."""
-    return [{account["state"] for account in site.accounts()} for site in cluster.sites]

@@ -6,19 +6,16 @@ A newer version is a copy of this one with one more migration.  One process cann
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 import ldapgw
 from ldapgw.store.database import revisions
-from tests.cluster.companies import Companies
-from tests.cluster.promises import begin_anew, check_changes, check_steady
 from tests.support.postgresql import needs_postgresql
 from tests.support.site.cluster import ALICE, Cluster, running_cluster
 from tests.support.site.line import Phone
@@ -206,41 +203,3 @@ def test_gateways_are_upgraded_one_after_the_other(tmp_path: Path, monkeypatch: 
     assert caller.searches > 100
     for gateway in world.gateways:
         assert "Traceback" not in gateway.said
-
-
-@pytest.mark.soak
-def test_promises_hold_while_versions_are_mixed(tmp_path: Path) -> None:
-    """Two gateways of this version and one of the next: syncs and changes are as ever, and nothing is taken away.
-
-    What takes something away is refused while a gateway of this version lives.
-    """
-    following = newer(tmp_path / "next", "9.1", EXPANDS)
-    later = newer(tmp_path / "later", "9.2", CONTRACTS)
-    (tmp_path / "companies").mkdir()
-
-    def versions() -> list[str]:
-        done = companies.sites[1].ldapgw("gateways", "--json")
-        assert done.returncode == 0, done.stderr
-        return sorted(one["version"] for one in json.loads(done.stdout) if one["alive"])
-
-    def refuses() -> bool:
-        refused = run(companies.sites[3], later, "accounts")
-        return refused.status == 1 and "nothing was changed" in refused.said
-
-    with closing(Companies(tmp_path / "companies")) as companies:
-        companies.start()
-        companies.start_callers()
-        companies.stop_gateway(3)
-        companies.start_gateway(3, following)
-        for at in companies.gateways:
-            begin_anew(companies, at)
-        assert versions() == [ldapgw.__version__, ldapgw.__version__, "9.1"]
-        assert companies.execute("SELECT revision FROM schema_version") == [(NEXT,)]
-        assert refuses()
-        check_steady(companies, 30)
-        check_changes(companies)
-        assert versions() == [ldapgw.__version__, ldapgw.__version__, "9.1"]
-        assert refuses()
-        assert companies.execute("SELECT revision FROM schema_version") == [(NEXT,)]
-        for gateway in companies.gateways.values():
-            assert "Traceback" not in gateway.said

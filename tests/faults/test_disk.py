@@ -36,8 +36,6 @@ INTERRUPTED = "the connection that reports changes has ended"
 OF_PEERS = (INTERRUPTED, "this gateway syncs from now on", "this gateway does not sync any more")
 BACK = "the database can be used again"
 
-Mend = Callable[[], None]
-
 
 class Running:
     """An office with its gateway, and a phone that stays connected."""

@@ -185,14 +185,6 @@ def test_typed_numbers():
     ]
 
 
-def test_notes_stay():
-    """A contact has no part of a biography."""
-    notes = [note["value"][:20] for person, _ in PERSONS.values() for note in person.get("biographies", ())]
-    written = "".join(repr(CONTACTS[name]) + repr(summary(read(*PERSONS[name]).contact)) for name in CONTACTS)
-    assert notes
-    assert not any(note in written for note in notes)
-
-
 def test_deleted():
     """A deleted person is recognised with and without a source."""
     uids = {

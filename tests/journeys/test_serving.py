@@ -18,7 +18,7 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
-from ldapgw.google.sandbox.tenant import ALICE, BOB
+from ldapgw.google.sandbox.tenant import ALICE
 from tests.support import pdu
 from tests.support.filter_text import encode, read_filter
 from tests.support.phonebook.listening import DONE
@@ -121,22 +121,6 @@ async def test_connections_to_the_page_turn_no_phone_away(site: Site) -> None:
     assert "Traceback" not in gateway.said
 
 
-@pytest.mark.long  # waits for syncs
-def test_changes_reach_phones(served: Site) -> None:
-    """At Google, by a sync; by a command, within two seconds and without one."""
-    served.turn("add-person", account=ALICE, person=person("Ida Meier", "030 23125 101"))
-    done = served.ldapgw("sync", ALICE, "--wait")
-    assert done.returncode == 0, done.stderr
-    assert (len(served.names("(sn=meier)")), len(served.names())) == (1, 2)
-    served.add_phone("hall", "--tenant", "acme")
-    assert served.names(phone="hall") == []
-    assert served.ldapgw("share", ALICE, "shared").returncode == 0
-    wait_until(lambda: len(served.names(phone="hall")) == 2, "the shared book is seen")
-    assert served.ldapgw("share", ALICE, "private").returncode == 0
-    assert served.ldapgw("phones", "remove", "hall", "--yes").returncode == 0
-    wait_until(lambda: served.ldapsearch(phone="hall")[0] == 49, "the removed phone is refused")
-
-
 @pytest.mark.long  # tests/server/test_metrics has the figures
 def test_figures_for_prometheus(served: Site) -> None:
     """They are of what has happened."""
@@ -159,35 +143,6 @@ def test_figures_for_prometheus(served: Site) -> None:
     status, text = fetch(f"http://127.0.0.1:{served.web_port}/metrics")
     assert status == 200
     assert promtool("check", "metrics", text=text.encode()) == (0, "")
-
-
-@pytest.mark.long  # tests/web and tests/sync have it in parts
-@pytest_twisted.ensureDeferred
-async def test_two_people_and_their_books(served: Site) -> None:
-    """Each phone sees its own account's, a callers' book names numbers alone, and who goes takes theirs along."""
-    assert (await served.consent(BOB)).status == 200
-    served.wait_for_sync(accounts=2)
-    served.add_phone("desk2", "--account", BOB)
-    served.add_phone("pair", "--account", ALICE, "--account", BOB)
-    theirs = served.names("(sn=*)", phone="desk2")
-    assert theirs
-    pair = {*served.names(phone="pair")}
-    # Somebody whom both know is found in the book of the first account.
-    assert pair >= {*served.names()}
-    assert pair & {*theirs}
-    assert not set(served.names()) & set(theirs)
-    assert served.ldapgw("share", ALICE, "callers").returncode == 0
-    wait_until(
-        lambda: "cn:: SsO2cmcgTcO8bGxlcg==" in served.ldapsearch("(telephoneNumber=03023125100)", phone="desk2")[1],
-        "the caller's name shows",
-    )
-    assert served.names("(sn=müller)", phone="desk2") == served.names("(&(sn=müller)(givenName=*))", phone="desk2")
-    done = served.process("disconnect", BOB, "--yes")
-    assert done.returncode == 0, done.stderr
-    wait_until(lambda: not set(theirs) & set(served.names("(sn=*)", phone="desk2")), "Bob's book is gone")
-    assert {*served.names(phone="pair")} == {*served.names()}
-    bob = next(account for account in served.accounts() if account["account"] == BOB)
-    assert (bob["state"], bob["contacts"]) == ("disconnected", 0)
 
 
 def test_a_second_gateway_is_refused_with_the_first_ones_pid(served: Site) -> None:

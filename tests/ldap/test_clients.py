@@ -76,8 +76,8 @@ async def test_ldapsearch_understands_our_results(server, arguments, status):
     assert done.returncode == status, done.stderr
 
 
-def exactly(connection: socket.socket, request: bytes, count: int) -> list[pdu.Response]:
-    """Send, and read until that many answers are there."""
+def ask(connection: socket.socket, request: bytes) -> list[pdu.Response]:
+    """Send, and read until an answer is there."""
     connection.sendall(request)
     data = b""
     while True:
@@ -88,7 +88,7 @@ def exactly(connection: socket.socket, request: bytes, count: int) -> list[pdu.R
             found = pdu.responses(data)
         except Exception:  # noqa: BLE001 - half a message
             continue
-        if len(found) >= count:
+        if found:
             return found
 
 
@@ -98,15 +98,15 @@ async def test_what_is_injected_before_the_handshake_is_not_answered_after_it(se
 
     def conversation(connection):
         context = ssl.create_default_context(cafile=server.certificate)
-        assert exactly(connection, pdu.message(1, pdu.bind(DESK1, SECRET)), 1)[0].code == 0
+        assert ask(connection, pdu.message(1, pdu.bind(DESK1, SECRET)))[0].code == 0
         injected = pdu.message(3, pdu.search("", 0)) + pdu.message(4, pdu.bind(DESK1, SECRET))
-        assert exactly(connection, pdu.message(2, pdu.START_TLS) + injected, 1)[0].message_id == 2
+        assert ask(connection, pdu.message(2, pdu.START_TLS) + injected)[0].message_id == 2
         with context.wrap_socket(connection, server_hostname="127.0.0.1") as secured:
-            [whoami] = exactly(secured, pdu.message(5, pdu.WHO_AM_I), 1)
+            [whoami] = ask(secured, pdu.message(5, pdu.WHO_AM_I))
             assert (whoami.message_id, whoami.value) == (5, b"")
-            [again] = exactly(secured, pdu.message(6, pdu.START_TLS), 1)
+            [again] = ask(secured, pdu.message(6, pdu.START_TLS))
             assert (again.message_id, again.code) == (6, 1)
-            [bound] = exactly(secured, pdu.message(7, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)), 1)
+            [bound] = ask(secured, pdu.message(7, pdu.sasl("PLAIN", b"\0desk1\0" + SECRET)))
             assert bound.code == 0
 
     with socket.create_connection(("127.0.0.1", server.plain), 5) as plain:

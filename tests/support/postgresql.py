@@ -117,9 +117,10 @@ class Server:
         assert POSTGRES is not None
         listen = "127.0.0.1" if self.listens else ""
         settings = (*self.settings, f"listen_addresses={listen}", f"port={self.port}")
+        options = [part for setting in settings for part in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [POSTGRES, "-D", str(self.folder / "data"), "-k", str(self.folder), *_as_options(settings)],
+                [POSTGRES, "-D", str(self.folder / "data"), "-k", str(self.folder), *options],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
@@ -342,10 +343,6 @@ _EMPTY = "; ".join(
         *(f"ALTER SEQUENCE {table}_id_seq RESTART" for table in ("account", "activity", "revocation")),
     ]
 )
-
-
-def _as_options(settings: tuple[str, ...]) -> list[str]:
-    return [part for setting in settings for part in ("-c", setting)]
 
 
 def as_ordinary_user() -> dict[str, Any]:

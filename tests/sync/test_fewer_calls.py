@@ -37,21 +37,6 @@ def started(count: int, **more: Any) -> tuple[Stage, list[str]]:
 # --- labels ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.long  # a virtual day
-def test_labels_are_listed_once_a_day() -> None:
-    """And not in each round; also where the configuration names labels."""
-    for labels in ((), ("Kunden",)):
-        stage = Stage(labels=labels)
-        stage.world.add_label(ALICE, "Kunden")
-        stage.connect()
-        stage.start()
-        assert stage.calls()[GROUPS] == 1
-        for _ in range(int(3 * DAY // INTERVAL)):
-            stage.clock.advance(INTERVAL)
-        calls = stage.calls()
-        assert (calls[GROUPS], calls[CONNECTIONS]) == (3, int(3 * DAY // INTERVAL))
-
-
 def test_labels_are_listed_when_a_person_asks() -> None:
     """A person who has renamed a label wants to see the new name."""
     stage = Stage()

@@ -19,9 +19,9 @@ from tests.support.stage.paths import COLLEAGUES, CONNECTIONS, DAY, GROUPS, HOUR
 from tests.support.stage.sync import ALICE, ALL_SOURCES, INTERVAL, Stage, connected_stage, member, person, synced_stage
 
 
-def stage_with(count: int, source: str = "contacts", labels: tuple[str, ...] = ()) -> tuple[Stage, list[str]]:
+def stage_with(count: int, source: str = "contacts") -> tuple[Stage, list[str]]:
     """A synced account with some persons in a source, and their resource names."""
-    stage = connected_stage(sources=ALL_SOURCES, labels=labels)
+    stage = connected_stage(sources=ALL_SOURCES)
     names = [stage.world.add_person(ALICE, person(f"Person {number:02}"), source) for number in range(count)]
     stage.sync()
     stage.calls()

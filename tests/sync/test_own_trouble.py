@@ -40,9 +40,9 @@ def change_client(stage: Stage) -> None:
     stage.configure(client=NEW_CLIENT)
 
 
-def forget_client_id(stage: Stage, address: str) -> None:
-    """Make an account one that an earlier version has stored."""
-    where = account_table.c.id == stage.account(address).id
+def forget_client_id(stage: Stage) -> None:
+    """Make Alice's account one that an earlier version has stored."""
+    where = account_table.c.id == stage.account().id
     stage.execute(update(account_table).where(where).values(client_id=None))
 
 
@@ -94,7 +94,7 @@ def test_a_change_of_the_client_that_is_undone_needs_no_consent() -> None:
 def test_an_account_of_an_earlier_version_does_not_stop_its_tenant() -> None:
     """Its client is not known: Google's answer is its own trouble, and it tries each hour."""
     stage = started(ALICE, BOB)
-    forget_client_id(stage, ALICE)
+    forget_client_id(stage)
     change_client(stage)
     stage.connect(BOB, client=NEW_CLIENT)
     result_of(stage.scheduler.refresh())
@@ -109,7 +109,7 @@ def test_an_account_of_an_earlier_version_does_not_stop_its_tenant() -> None:
 def test_the_present_client_is_entered_at_the_first_good_refresh() -> None:
     """A new secret of the same client is no change."""
     stage = started(ALICE)
-    forget_client_id(stage, ALICE)
+    forget_client_id(stage)
     pass_time(stage, 2 * HOUR)
     assert stage.account(ALICE).client_id == CLIENT.client_id
     stage.configure(client=replace(CLIENT, client_secret="GOCSPX-NEW"))

@@ -257,11 +257,7 @@ def test_every_route_of_a_tenant_says_who_may_ask() -> None:
 # --- the page -------------------------------------------------------------------------------------------------------
 
 
-def named_tests() -> list[str]:
-    return sorted(set(re.findall(r"``(tests/[\w/.]+::\w+)``", GUARDING)))
-
-
-@pytest.mark.parametrize("name", named_tests())
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"``(tests/[\w/.]+::\w+)``", GUARDING))))
 def test_a_test_that_the_page_names_is_there(name: str) -> None:
     path, _, function = name.partition("::")
     found = ast.walk(ast.parse((ROOT / path).read_text()))

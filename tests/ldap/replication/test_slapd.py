@@ -26,9 +26,9 @@ REPLICA = Replica(
 TRUST = ("tls_reqcert=demand", 'tls_cacert="/etc/ssl/ca.pem"')
 
 
-def directives(text: str, continued: str = "\n    ") -> list[str]:
+def directives(text: str) -> list[str]:
     """The lines that are no comments, each joined with those that continue it."""
-    lines = text.replace(continued, " ").splitlines()
+    lines = text.replace("\n    ", " ").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
 
 
