@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -27,18 +28,20 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, succ
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
+from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, ProcessLost, StoreError
+from ldapgw.google.listing_page import decode_page
 from ldapgw.server import workers
 from ldapgw.server.child_program import serve_calls
 from ldapgw.server.workers import (
     BUILD_TIMEOUT_SECONDS,
-    CALL_TIMEOUT_SECONDS,
     THREAD_MAX_OCTETS,
     ChildProcess,
     SizeBasedOffload,
     WorkerProcess,
     WorkerThread,
 )
+from ldapgw.sync.plan import encode_page
 from tests.support.descriptors import find_readable
 from tests.support.results import result_of
 
@@ -239,10 +242,15 @@ async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await process(os.getpid) != pid
 
 
-def test_a_process_loads_only_what_its_calls_need() -> None:
-    """The gateway's services would take 6 MiB in each process, and a tenth of a second at each start."""
-    loaded = ChildProcess(CALL_TIMEOUT_SECONDS)(eval, "{'sqlalchemy', 'twisted'} & {*__import__('sys').modules}")
-    assert loaded == set()
+@pytest_twisted.ensureDeferred
+async def test_a_process_loads_only_what_its_calls_need() -> None:
+    """A process that decodes a page of Google loads neither the gateway's services nor the client of Google."""
+    reader = partial(encode_page, source=Source.CONTACTS, region="DE", labels=None)
+    body = b'{"connections": [], "nextPageToken": "2"}'
+    async with started() as process:
+        _, next_page_token = await process(decode_page, body, "connections", "totalItems", reader)
+        loaded = await process(eval, "{'ldapgw.sync.plan', 'treq', 'twisted'} & {*__import__('sys').modules}")
+    assert (next_page_token, loaded) == ("2", {"ldapgw.sync.plan"})
 
 
 def test_it_ends_with_its_pipe() -> None:
