@@ -42,7 +42,7 @@ CALL_TIMEOUT_SECONDS = 60.0
 BUILD_TIMEOUT_SECONDS = 3600.0
 # The maximum number of seconds for reading a configured file; a file of a million contacts takes a few minutes.
 FILE_TIMEOUT_SECONDS = 600.0
-# Seconds without a call after which the process ends.  An idle process has 43 MiB, and most accounts need the process
+# Seconds without a call after which the process ends.  An idle process has 30 MiB, and most accounts need the process
 # once a week.
 IDLE_SECONDS = 30.0
 # The largest body that a thread parses has about ten persons, and takes two milliseconds.

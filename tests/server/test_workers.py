@@ -41,7 +41,7 @@ from ldapgw.server.workers import (
     WorkerProcess,
     WorkerThread,
 )
-from ldapgw.sync.plan import encode_page
+from ldapgw.sync.fetched_page import encode_page
 from tests.support.descriptors import find_readable
 from tests.support.results import result_of
 
@@ -244,13 +244,13 @@ async def test_an_idle_process_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_process_loads_only_what_its_calls_need() -> None:
-    """A process that decodes a page of Google loads neither the gateway's services nor the client of Google."""
+    """A process that decodes a page of Google loads neither the database nor the client of Google."""
     reader = partial(encode_page, source=Source.CONTACTS, region="DE", labels=None)
     body = b'{"connections": [], "nextPageToken": "2"}'
     async with started() as process:
         _, next_page_token = await process(decode_page, body, "connections", "totalItems", reader)
-        loaded = await process(eval, "{'ldapgw.sync.plan', 'treq', 'twisted'} & {*__import__('sys').modules}")
-    assert (next_page_token, loaded) == ("2", {"ldapgw.sync.plan"})
+        loaded = await process(eval, "{'phonenumbers', 'sqlalchemy', 'twisted'} & {*__import__('sys').modules}")
+    assert (next_page_token, loaded) == ("2", {"phonenumbers"})
 
 
 def test_it_ends_with_its_pipe() -> None:
