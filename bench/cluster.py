@@ -29,7 +29,7 @@ from bench.sync import database_of, starts_figure
 from ldapgw.contact import Source
 from ldapgw.server.state_dir import KEY_FILE
 from ldapgw.store import accounts, contacts, sync_state
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.logins_file import LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER

@@ -21,12 +21,12 @@ from ldapgw.google.people import fingerprint as label_fingerprint
 from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import LabelState, SyncState
 from ldapgw.sync.fetch import SourceQuery
-from ldapgw.sync.plan import decode_persons, encode_page
+from ldapgw.sync.fetched_page import decode_persons, encode_page
 
 TENANT = "acme"
 REGION = "DE"

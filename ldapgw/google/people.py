@@ -8,18 +8,15 @@ parameters, so callers store the `fingerprint` of the parameters with each sync 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -29,6 +26,7 @@ from ldapgw.errors import BadResponse, GoogleError, QuotaExceeded
 from ldapgw.google.api_errors import read_refusal
 from ldapgw.google.endpoints import CallSource, Endpoints
 from ldapgw.google.http import CallObserver, GoogleHttpClient, GoogleResponse, ignore_call
+from ldapgw.google.listing_page import LARGEST_LIST_TOKEN, PersonPage, Persons, decode_page, is_possible
 from ldapgw.google.person import LABEL_NAME
 from ldapgw.google.person_text import clean
 
@@ -43,20 +41,11 @@ PAGE_SIZE, SMALL_PAGE_SIZE = 1000, 200
 # processes decode pages.
 _MOST_DECODING = 2
 _PAGE_TOKEN = re.compile(rb'"nextPageToken"\s*:\s*"([^"\\]*)"')
-# The maximum number of octets of a page token or sync token; Google's tokens have some hundred octets.
-LARGEST_LIST_TOKEN = 16 * 1024
-# The largest number of persons in a listing, because PostgreSQL stores the number as an integer.
-LARGEST_TOTAL = (1 << 31) - 1
-# The maximum number of digits of an integer, and the deepest nesting of arrays and objects, in a JSON text.
-MOST_DIGITS, DEEPEST = 40, 40
 # Without this parameter, Google indents its answers, which doubles their size.  Sync tokens do not depend on this
 # parameter.
 _COMPACT = ("prettyPrint", "false")
-_BRACKET_OR_STRING = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 T = TypeVar("T")
-# The items of a page; an item may be of any JSON type.
-Persons = Sequence[object]
 # A function that calls another function with a valid access token.  If Google rejects the token, the other function is
 # called again with a new token, so that a long listing continues when its access token expires.
 Authorized = Callable[[Callable[[str], Awaitable[Any]]], Awaitable[Any]]
@@ -153,21 +142,6 @@ class CallEstimate:
         if self.limit is None or self.calls_per_minute <= self.limit:
             return None
         return math.ceil(self.accounts * self.sources / self.limit)
-
-
-@dataclass(frozen=True, slots=True)
-class PersonPage(Generic[T]):
-    """A page of a listing of persons or groups.
-
-    :ivar content: the reader's result for the page's items.  Pages of an incremental sync include deleted persons, and
-        any page may be empty.
-    :ivar next_sync_token: the sync token on the last page, or empty on other pages and if Google sent no token.
-    :ivar total: the number of items in the whole listing, or None if Google does not report the number.
-    """
-
-    content: T = field(repr=False)
-    next_sync_token: str = field(repr=False)
-    total: int | None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -288,7 +262,7 @@ class People:
                 get = partial(self._get, listing, [*params, *page_param], call_source, refusal, quota_user)
                 body: bytes = await authorized(get)
                 early_token = _early_page_token(body)
-                decoding.append((early_token, self._offload(_decode_page, body, listing, reader)))
+                decoding.append((early_token, self._offload(decode_page, body, listing.key, listing.total, reader)))
                 next_page_token = early_token
                 while len(decoding) > (_MOST_DECODING if early_token else 0):
                     assumed_token, decoded = decoding.popleft()
@@ -361,77 +335,7 @@ def _early_page_token(body: bytes) -> str:
     """
     found = _PAGE_TOKEN.match(body, max(body.rfind(b'"nextPageToken"'), 0))
     token = found[1].decode("ascii", "replace") if found else ""
-    return token if len(token) <= LARGEST_LIST_TOKEN and _is_possible(token) else ""
-
-
-def _is_possible(token: str) -> bool:
-    return token.isascii() and token.isprintable()
-
-
-def _decode_page(body: bytes, listing: Listing, reader: Callable[[Persons], T]) -> tuple[PersonPage[T], str]:
-    """Decode an answer, and return the page and the token of the next page.
-
-    Any key may be missing, because the account may have no contacts, or nothing may have changed.
-    """
-    try:
-        answer = decode_object(body)
-        persons = msgspec.convert(answer.get(listing.key, ()), list[Any])
-        next_page_token = msgspec.convert(answer.get("nextPageToken", ""), str)
-        next_sync_token = msgspec.convert(answer.get("nextSyncToken", ""), str)
-    except (ValueError, RecursionError):
-        raise BadResponse("not a page of the People API") from None
-    if max(len(next_page_token), len(next_sync_token)) > LARGEST_LIST_TOKEN:
-        raise BadResponse("a page token or sync token too large")
-    if not _is_possible(next_page_token + next_sync_token):
-        raise BadResponse("a page token or sync token with impossible characters")
-    total = answer.get(listing.total)
-    is_count = isinstance(total, int) and not isinstance(total, bool) and 0 <= total <= LARGEST_TOTAL
-    page = PersonPage(reader(persons), "" if next_page_token else next_sync_token, total if is_count else None)
-    return page, next_page_token
-
-
-def decode_object(body: bytes) -> dict[str, Any]:
-    """Decode a JSON object.
-
-    msgspec rejects a whole page because of a single lone surrogate, number out of range, or value that is nested too
-    deeply.  Then Python's decoder, which is slower, reads the page.
-
-    :raises ValueError: if the octets are not a JSON object.
-    """
-    with suppress(ValueError, RecursionError):
-        return msgspec.json.decode(body, type=dict[str, Any])
-    text = body.decode("utf-8", "replace")
-    try:
-        decoded = _lenient_decoder.decode(text)
-    except RecursionError:
-        decoded = _lenient_decoder.decode(_without_deep_values(text))
-    if not isinstance(decoded, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - as for other damaged JSON
-    return decoded
-
-
-# Lone surrogates stay in the texts until `ldapgw.google.person_text` cleans them.  An integer with more than
-# `MOST_DIGITS` digits becomes infinity: no field needs such a number, and Python's `int` converts many digits slowly or
-# raises an error.
-_lenient_decoder = json.JSONDecoder(
-    strict=False, parse_int=lambda digits: int(digits) if len(digits) <= MOST_DIGITS else math.inf
-)
-
-
-def _without_deep_values(text: str) -> str:
-    """Write ``null`` in place of the arrays and objects of a JSON text that are nested deeper than `DEEPEST`."""
-    kept: list[str] = []
-    depth = start = 0
-    for match in _BRACKET_OR_STRING.finditer(text):
-        if match[0] in ("[", "{"):
-            depth += 1
-            if depth == DEEPEST + 1:
-                kept += text[start : match.start()], "null"
-        elif match[0] in ("]", "}"):
-            if depth == DEEPEST + 1:
-                start = match.end()
-            depth -= 1
-    return "".join((*kept, text[start:]))
+    return token if len(token) <= LARGEST_LIST_TOKEN and is_possible(token) else ""
 
 
 def _read_groups(groups: Persons) -> _Groups:

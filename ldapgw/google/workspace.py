@@ -21,7 +21,8 @@ from ldapgw.google.api_errors import read_directory_refusal
 from ldapgw.google.delegation import DelegationRefusal
 from ldapgw.google.endpoints import CallSource, Endpoints
 from ldapgw.google.http import CallObserver, GoogleHttpClient, ignore_call
-from ldapgw.google.people import LARGEST_LIST_TOKEN, MOST_PAGES, decode_object
+from ldapgw.google.listing_page import LARGEST_LIST_TOKEN, decode_object
+from ldapgw.google.people import MOST_PAGES
 from ldapgw.google.person_text import clean
 
 # The largest numbers of users and of members that Google returns on a page.

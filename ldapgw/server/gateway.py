@@ -6,11 +6,11 @@ from __future__ import annotations
 import gc
 import resource
 import sys
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from socket import socket
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.application.service import MultiService, Service
@@ -37,7 +37,6 @@ from ldapgw.server.logging import LogMeter, MisuseLog
 from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
-from ldapgw.server.parts.web_parts import make_web_dependencies
 from ldapgw.server.preflight import opening
 from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from ldapgw.server.reactor import LagMeter
@@ -46,8 +45,9 @@ from ldapgw.server.workers import WorkerThread
 from ldapgw.store import accounts, phones
 from ldapgw.store.database import check_writable
 from ldapgw.store.logins_file import age_in_words
-from ldapgw.web.app import web_resource
-from ldapgw.web.site import Admission, WebSite
+
+if TYPE_CHECKING:
+    from ldapgw.web.site import WebSite
 
 log = Logger()
 
@@ -160,14 +160,7 @@ def _assemble(base: Base) -> Gateway:
     phone_parts = PhoneParts(base)
     sync_parts = SyncParts(base, phone_parts)
     misuse_log = MisuseLog(reactor)
-    pages = make_web_dependencies(base, phone_parts, sync_parts, misuse_log, lambda: bool(gateway.running))
-    admission = Admission(
-        max_web_connections,
-        config.web.max_connections_per_network,
-        config.web.trusted_proxies.contains,
-        misuse_log.count,
-    )
-    web = WebSite(web_resource(pages), reactor, admission)
+    web = _web_site(base, phone_parts, sync_parts, misuse_log, max_web_connections, lambda: bool(gateway.running))
     gateway = Gateway(state, base.workers.threads, _summary(config, state))
     # The services in the order in which they start; they stop in the reverse order.
     services: tuple[Service | None, ...] = (
@@ -205,8 +198,35 @@ def _assemble(base: Base) -> Gateway:
     return gateway
 
 
-def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLog) -> tuple[Service, ...]:
-    """Return the listeners and the services that they need, in the order in which the services start."""
+def _web_site(
+    base: Base,
+    phone_parts: PhoneParts,
+    sync_parts: SyncParts,
+    misuse_log: MisuseLog,
+    max_connections: int,
+    is_running: Callable[[], bool],
+) -> WebSite | None:
+    """Build the web pages; return None if the gateway serves no pages."""
+    if "web" not in base.config.roles:
+        return None
+    # The imports are here, because the pages and their libraries take 15 MiB, which other gateways do not need.
+    from ldapgw.server.parts.web_parts import make_web_dependencies
+    from ldapgw.web.app import web_resource
+    from ldapgw.web.site import Admission, WebSite
+
+    web = base.config.web
+    pages = make_web_dependencies(base, phone_parts, sync_parts, misuse_log, is_running)
+    admission = Admission(
+        max_connections, web.max_connections_per_network, web.trusted_proxies.contains, misuse_log.count
+    )
+    return WebSite(web_resource(pages), base.reactor, admission)
+
+
+def _listeners(base: Base, ldap: LdapFactory, web: WebSite | None, misuse_log: MisuseLog) -> tuple[Service, ...]:
+    """Return the listeners and the services that they need, in the order in which the services start.
+
+    :param web: the web pages, or None if the gateway serves no pages.
+    """
     config, reactor, tls = base.config, base.reactor, base.tls
     is_proxy = config.ldap.proxy_protocol.contains
     factories: dict[str, ProxyProtocolFactory] = {}
@@ -214,10 +234,10 @@ def _listeners(base: Base, ldap: LdapFactory, web: WebSite, misuse_log: MisuseLo
         factories["ldap.listen"] = ProxyProtocolFactory(ldap, is_proxy, reactor, ldap.count_misuse)
     if "serve" in config.roles and tls:
         factories["ldap.listen_tls"] = ProxyProtocolFactory(ldap.over_tls(), is_proxy, reactor, ldap.count_misuse)
-    if "web" in config.roles:
+    if web is not None:
         is_proxy = config.web.proxy_protocol.contains
         factories["web.listen"] = ProxyProtocolFactory(web, is_proxy, reactor, misuse_log.count)
-    if "web" in config.roles and tls:
+    if web is not None and tls:
         https = web.over_tls(tls.for_browsers)
         factories["web.listen_tls"] = ProxyProtocolFactory(https, is_proxy, reactor, misuse_log.count)
     ipv6_only = ipv6_only_endpoints(config)

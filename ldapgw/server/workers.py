@@ -6,18 +6,13 @@ would hold the interpreter lock: parsing one page of a thousand persons takes a 
 keeps one process, which runs one call after another and exits after some idle time.  A `ChildProcess` runs each call in
 a new process unless the process is kept.
 
-A process reads calls from one pipe and writes answers to another pipe.  If the gateway closes the pipe of calls, the
-process ends after the current call.  If nobody reads the pipe of answers any more, the process ends at once.
+A process runs the program `ldapgw.server.child_program`.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
-import select
-import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -34,6 +29,8 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from ldapgw.errors import ProcessLost, StoreError
+from ldapgw.server import child_program
+from ldapgw.server.child_program import LENGTH
 from ldapgw.server.counters import WAIT_BOUNDS, Histogram
 
 P = ParamSpec("P")
@@ -48,17 +45,13 @@ CALL_TIMEOUT_SECONDS = 60.0
 BUILD_TIMEOUT_SECONDS = 3600.0
 # The maximum number of seconds for reading a configured file; a file of a million contacts takes a few minutes.
 FILE_TIMEOUT_SECONDS = 600.0
-# Seconds without a call after which the process ends.  An idle process has 40 MiB, and most accounts need the process
+# Seconds without a call after which the process ends.  An idle process has 30 MiB, and most accounts need the process
 # once a week.
 IDLE_SECONDS = 30.0
-# The niceness of the process: on a machine with one processor, answering phones has priority over the process.
-NICENESS = 10
 # The largest body that a thread parses has about ten persons, and takes two milliseconds.
 THREAD_MAX_OCTETS = 16 << 10
 
-_LENGTH = struct.Struct(">I")
-
-_COMMAND = (sys.executable, "-P", "-m", __name__)
+_COMMAND = (sys.executable, "-P", "-m", child_program.__name__)
 
 
 class WorkerThread(Service):
@@ -227,12 +220,12 @@ def _exchange(process: subprocess.Popen[bytes], frame: bytes) -> bytes:
     """Send a pickled call to a process and return the pickled answer; empty if the process ends before answering."""
     calls, answers = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
     try:
-        calls.write(_LENGTH.pack(len(frame)) + frame)
+        calls.write(LENGTH.pack(len(frame)) + frame)
         calls.flush()
     except BrokenPipeError:
         return b""
-    head = answers.read(_LENGTH.size)
-    length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else 0
+    head = answers.read(LENGTH.size)
+    length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0
     answer = answers.read(length)
     return answer if len(answer) == length else b""
 
@@ -300,51 +293,3 @@ class SizeBasedOffload:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def serve_calls(calls: BinaryIO, answers: BinaryIO) -> None:
-    """Run the child process's loop: read a call, write its answer, until the stream of calls ends."""
-    while len(head := calls.read(_LENGTH.size)) == _LENGTH.size:
-        answer = _call_and_pickle(calls.read(_LENGTH.unpack(head)[0]))
-        answers.write(_LENGTH.pack(len(answer)) + answer)
-        answers.flush()
-        gc.collect()
-        gc.freeze()
-
-
-def _call_and_pickle(frame: bytes) -> bytes:
-    try:
-        function, args, kw = pickle.loads(frame)  # noqa: S301  by our own code, from our own pipe
-        return pickle.dumps((True, function(*args, **kw)))
-    except Exception as error:  # noqa: BLE001  passed on to the caller
-        return pickle.dumps((False, error))
-
-
-def _exit_when_unread(answers: int) -> None:
-    """Exit when the gateway is gone, because a gateway that was killed (kill -9) cannot end its processes.
-
-    :param answers: the descriptor of the pipe of answers.
-    """
-    pipe = select.poll()
-    # No event has to be requested: poll always reports when the other end of the pipe is closed.
-    pipe.register(answers, 0)
-    pipe.poll()
-    os._exit(1)
-
-
-def main() -> None:
-    """Run the child process, whose entry point this function is."""
-    # Ctrl-C and systemd's SIGTERM go to all processes of the gateway; a child process ends when its pipe of calls ends.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(NICENESS)
-    answers = os.fdopen(os.dup(1), "wb")
-    threading.Thread(target=_exit_when_unread, args=(os.dup(1),), daemon=True).start()
-    os.dup2(2, 1)  # printed text must not mix with the answers
-    # A call makes millions of values and hardly any cycle, so garbage is collected only between calls.
-    gc.disable()
-    serve_calls(sys.stdin.buffer, answers)
-
-
-if __name__ == "__main__":
-    main()

@@ -17,7 +17,8 @@ from ldapgw.google.person_numbers import read_anew
 from ldapgw.numbers import stored_numbers
 from ldapgw.peers.leadership import Leader
 from ldapgw.store import accounts, sync_state
-from ldapgw.store.contacts import ContactRecord, apply_changes, decode_contact
+from ldapgw.store.contact_record import ContactRecord
+from ldapgw.store.contacts import apply_changes, decode_contact
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.tables import account, contact, photo
 from ldapgw.sync.fetch import SyncedTenant

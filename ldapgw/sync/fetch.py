@@ -40,7 +40,7 @@ from ldapgw.store.accounts import SourceState
 from ldapgw.store.directory_accounts import DirectoryCandidate
 from ldapgw.store.sync_state import NO_SYNC_TOKEN, SyncProgress, SyncState
 from ldapgw.store.worker import Store
-from ldapgw.sync.plan import FetchedPerson, decode_persons, encode_page
+from ldapgw.sync.fetched_page import FetchedPerson, decode_persons, encode_page
 
 log = Logger()
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
-from types import MappingProxyType
+from types import CodeType, MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from ldapgw import __version__
@@ -143,10 +144,32 @@ class Renderer:
         return self.render(language, "phone_sheets.html", tenant=None, title=title, sheets=sheets, style=style)
 
 
-@cache  # an environment keeps its compiled templates; there is one environment for each language (`languages`)
+class _CompiledTemplates(BytecodeCache):
+    """The code of the compiled templates, which all languages share.
+
+    Compiling a template takes the reactor's thread 15 ms, and the code of all templates takes 2 MiB.
+
+    Mutable: the code of each version of a template.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _CompiledTemplates()
+
+
+@cache  # an environment keeps its loaded templates; there is one environment for each language (`languages`)
 def _environment(language: Language) -> Environment:
     environment = Environment(
         loader=PackageLoader("ldapgw.web"),
+        bytecode_cache=_COMPILED,
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,

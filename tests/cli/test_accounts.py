@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from ldapgw.cli import output
 from ldapgw.contact import Flaw, Sharing, Source
 from ldapgw.store import accounts, activity, contacts, sync_state, tenants, workspaces
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.workspaces import DelegatedUser
 from tests.support.certificates import issue
 from tests.support.kill import Killed

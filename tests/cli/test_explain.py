@@ -15,7 +15,7 @@ from ldapgw.contact import Kind, Phone, Sharing, Source
 from ldapgw.numbers.phone_number import parse
 from ldapgw.store import contacts, sync_state
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from tests.support import rst
 from tests.support.checkout import ROOT
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person

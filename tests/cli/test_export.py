@@ -20,7 +20,7 @@ from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from tests.support import phonebook
 from tests.support.phonebook import awkward
 from tests.support.phonebook.entries import FULL, LABELS

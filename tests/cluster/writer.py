@@ -15,7 +15,7 @@ from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, activity, contacts, phones, sync_state
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import GATEWAY, Act
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import LastBind, LastSearch

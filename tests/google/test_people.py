@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, execute
 from ldapgw.contact import Source
 from ldapgw.errors import BadResponse, GoogleUnavailable, QuotaExceeded, SourceUnavailable, SyncTokenExpired
 from ldapgw.google import people
-from ldapgw.google.people import LISTINGS, People, PersonPage, Persons, fingerprint
+from ldapgw.google.listing_page import PersonPage, Persons
+from ldapgw.google.people import LISTINGS, People, fingerprint
 from tests.support.results import result_of
 from tests.support.spoilt_persons import PERSONS
 

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import resource
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -406,3 +407,27 @@ def test_a_gateway_that_only_serves_reads_the_file_too(tmp_path: Path, reactor: 
         url = database.url.render_as_string(hide_password=False)
         with running(tmp_path, reactor, PLAIN, WITH_FILES, roles=["serve"], database=url):
             assert names(reactor) == ["Jörg Müller", "Anna Schmidt"]
+
+
+@needs_postgresql
+def test_a_gateway_without_the_role_web_loads_no_pages(
+    tmp_path: Path, reactor: MemoryReactorClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ldapgw.web.app", None)
+    with open_new() as database:
+        url = database.url.render_as_string(hide_password=False)
+        with running(tmp_path, reactor, PLAIN, roles=["serve", "sync"], database=url):
+            assert [port for port, *_ in reactor.tcpServers] == [3389]
+
+
+_LOADED = """
+import sys
+import ldapgw.server.foreground
+print({"babel", "jinja2", "ldapgw.web.app", "prometheus_client", "segno", "werkzeug"} & {*sys.modules})
+"""
+
+
+def test_the_pages_are_imported_only_when_a_gateway_builds_them() -> None:
+    """The test runs in a process that has imported nothing."""
+    ran = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"

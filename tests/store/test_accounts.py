@@ -25,7 +25,7 @@ from ldapgw.store import (
     tables,
 )
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest, Tokens
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox

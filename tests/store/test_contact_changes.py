@@ -11,7 +11,8 @@ from sqlalchemy import Connection, delete, select, update
 
 from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, changes, contacts, sync_state, tables
-from ldapgw.store.contacts import KEPT_GENERATIONS, MAX_REMOVED, ContactRecord
+from ldapgw.store.contact_record import ContactRecord
+from ldapgw.store.contacts import KEPT_GENERATIONS, MAX_REMOVED
 from tests.support.stage.sync import read_account
 
 ADA = Contact("c1", name="Ada")

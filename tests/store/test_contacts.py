@@ -17,7 +17,8 @@ from sqlalchemy import Connection, insert, select, update
 from ldapgw.contact import Contact, Flaw, Source
 from ldapgw.store import accounts, contacts, directory_accounts, sync_state, tables
 from ldapgw.store.accounts import SourceState
-from ldapgw.store.contacts import ContactRecord, RecordSummary, StoredContacts
+from ldapgw.store.contact_record import ContactRecord
+from ldapgw.store.contacts import RecordSummary, StoredContacts
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sync_state import SyncState
 from tests.support.phonebook.entries import FULL

@@ -19,7 +19,7 @@ from ldapgw.contact import Contact, Source
 from ldapgw.errors import UnreachableStore
 from ldapgw.store import accounts, contacts, phones, recordings
 from ldapgw.store.accounts import NewGrant
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.copies import CLEAN_SECONDS, CopyCleaner, clean_copies
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin

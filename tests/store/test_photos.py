@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from ldapgw.contact import Contact, Source
 from ldapgw.store import accounts, changes, contacts, photos, sync_state, tables
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from tests.support.stage.sync import GRANT, NOW, connect, read_generation
 

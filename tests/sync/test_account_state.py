@@ -20,7 +20,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.store import accounts, contacts, phones, sync_state
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import Changes
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.logins_file import SavedAccount
 from ldapgw.store.phones import NumberMode, PhoneLogin

@@ -18,7 +18,7 @@ from ldapgw.directory.book import DIRECTORY
 from ldapgw.store import accounts, contacts, revocations, sync_state, tables
 from ldapgw.store.accounts import Account, SourceState
 from ldapgw.store.changes import NO_HISTORY
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.secrets import SecretBox
 from ldapgw.sync.account_state import AccountState
 from ldapgw.sync.book_builder import BookId, BuildTask, build_books, build_cached_books, load_book, present_books

@@ -16,7 +16,7 @@ from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.number import Number
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import contacts, sync_state
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.tables import account
 from ldapgw.store.tables import contact as contact_table
 from ldapgw.sync import contact_renewal

@@ -18,7 +18,7 @@ from ldapgw.store import accounts, sync_state
 from ldapgw.store.sync_state import SyncProgress
 from ldapgw.sync import fetch
 from ldapgw.sync.fetch import WRITE_SECONDS, PageBuffer, ProgressWriter
-from ldapgw.sync.plan import decode_persons, encode_page
+from ldapgw.sync.fetched_page import decode_persons, encode_page
 from tests.support.stage.publishing import AT_ONCE
 from tests.support.stage.sync import ALICE, Stage, given
 

@@ -12,17 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store.contacts import ContactRecord, RecordSummary
-from ldapgw.sync.plan import (
-    FetchedPage,
-    FetchedPerson,
-    SyncPlan,
-    decode_persons,
-    encode_page,
-    is_suspicious,
-    make_plan,
-    planned_records,
-)
+from ldapgw.store.contact_record import ContactRecord
+from ldapgw.store.contacts import RecordSummary
+from ldapgw.sync.fetched_page import FetchedPage, FetchedPerson, decode_persons, encode_page
+from ldapgw.sync.plan import SyncPlan, is_suspicious, make_plan, planned_records
 from tests.support.examples import examples
 from tests.support.stage.sync import LABEL
 from tests.support.stage.sync import given as person

@@ -11,9 +11,11 @@ from sqlalchemy import Engine, event
 from ldapgw.contact import Source
 from ldapgw.store import sync_history, sync_state
 from ldapgw.store.accounts import SyncRequest
-from ldapgw.store.contacts import ContactRecord, RecordSummary
+from ldapgw.store.contact_record import ContactRecord
+from ldapgw.store.contacts import RecordSummary
 from ldapgw.store.sync_history import NO_FIGURES, SyncAttempt, SyncDay, SyncFigures
-from ldapgw.sync.plan import FetchedPerson, make_plan
+from ldapgw.sync.fetched_page import FetchedPerson
+from ldapgw.sync.plan import make_plan
 from tests.support.results import result_of
 from tests.support.stage.sync import ALICE, INTERVAL, NOW, Stage, person
 

@@ -21,7 +21,7 @@ from ldapgw.directory.special_entries import Features
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.contact_browser import PAGE_SIZE
 from ldapgw.store import contacts
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.phones import NumberMode
 from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, naming_context

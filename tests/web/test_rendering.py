@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from jinja2 import PackageLoader
 from msgspec.structs import asdict
 
 from ldapgw import __version__
@@ -30,9 +31,10 @@ from ldapgw.web.admin_people import PersonRow
 from ldapgw.web.contact_pages import ContactRow, NumberText
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import ErrorPage
+from ldapgw.web.i18n import languages
 from ldapgw.web.layout import FLASH_MESSAGES
 from ldapgw.web.phone_texts import PhoneState
-from ldapgw.web.rendering import Renderer
+from ldapgw.web.rendering import Renderer, _environment
 from ldapgw.web.sessions import Visitor
 from tests.support.stage.web import ACME, GLOBEX, HOSTILE, NOW
 
@@ -608,3 +610,22 @@ def test_the_first_steps() -> None:
     revoked = replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))
     assert first_steps(revoked).text == f"First steps ○ Reconnect Google ○ {phone} ○ {search}"
     assert first_steps(revoked, (login, works)).text == ""
+
+
+ENVIRONMENTS = [_environment(language) for language in languages().values()]
+
+
+def test_all_languages_share_the_code_of_a_template() -> None:
+    first, *others = (environment.get_template("front.html").root_render_func for environment in ENVIRONMENTS)
+    assert [one.__code__ is first.__code__ for one in others] == [True]
+
+
+def test_the_code_of_the_templates_has_no_words_of_one_language() -> None:
+    """The compiler of the templates translates a constant text that a filter gets."""
+    loader = PackageLoader("ldapgw.web")
+    sources = {name: loader.get_source(ENVIRONMENTS[0], name)[0] for name in loader.list_templates()}
+    codes = [
+        {name: environment.compile(source, name, raw=True) for name, source in sources.items()}
+        for environment in ENVIRONMENTS
+    ]
+    assert [name for name in sources if len({code[name] for code in codes}) > 1] == []

@@ -18,7 +18,7 @@ from ldapgw.contact import Contact, Kind, Sharing, Source
 from ldapgw.server.state_dir import StateDirLock
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import Account, NewGrant
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.files import prepare_state_dir
 from ldapgw.store.secrets import KeySource, SecretBox
 from tests.support.phonebook.entries import phone

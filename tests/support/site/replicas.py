@@ -17,7 +17,7 @@ from ldapgw.numbers.phone_number import parse
 from ldapgw.server.state_dir import OpenStateDir, StateDir
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import NewGrant, SourceState
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.engines import database_at
 from ldapgw.store.sync_state import SyncState
 from ldapgw.sync.fetch import SourceQuery

@@ -63,7 +63,7 @@ from ldapgw.server.reactor import WallClock
 from ldapgw.server.workers import WorkerThread
 from ldapgw.store import accounts, contacts, phones, sign_ins, sync_state
 from ldapgw.store.accounts import Account, NewGrant
-from ldapgw.store.contacts import ContactRecord
+from ldapgw.store.contact_record import ContactRecord
 from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
