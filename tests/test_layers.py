@@ -92,7 +92,7 @@ DOORS = {
     },
     "jwt": {"google.identity"},
     "psycopg": {"store.postgresql", "store.postgresql_connection"},
-    "PIL": {"google.photos", "phones.photos"},
+    "PIL": {"google.photos", "phones.book_reader"},
 }
 
 
