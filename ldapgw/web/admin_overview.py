@@ -27,10 +27,9 @@ from ldapgw.store.sync_history import SyncDay
 from ldapgw.web import record_texts
 from ldapgw.web.admin_people import Mailing, read_people, reminder
 from ldapgw.web.admin_tables import Table, TableQuery
-from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.dependencies import GATEWAYS_TOPIC, WebTenant, person_topic
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
-from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import attachment
 
 # An open page watches at most this many accounts and this many phones of its tenant for changes.

@@ -29,11 +29,10 @@ from ldapgw.web.account_pages import RevocationOutcome, disconnect_account, sync
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_phones import AdminPasswords
 from ldapgw.web.admin_tables import Question, Table, TablePage
-from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.dependencies import WebTenant, person_topic
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
-from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()

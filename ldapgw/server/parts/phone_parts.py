@@ -21,7 +21,7 @@ from ldapgw.phones.recorder import PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.logging import log_replica_use
 from ldapgw.server.parts.base import Base
-from ldapgw.web.live import ChangeNotifier
+from ldapgw.web.dependencies import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 
 

@@ -46,7 +46,8 @@ from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, Delegation, WorkspaceReader, try_delegation
-from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
+from ldapgw.web.dependencies import GATEWAYS_TOPIC
+from ldapgw.web.events import AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

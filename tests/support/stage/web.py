@@ -75,6 +75,7 @@ from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
+    ChangeNotifier,
     DelegationDependencies,
     FileDependencies,
     PhoneDependencies,
@@ -83,7 +84,6 @@ from ldapgw.web.dependencies import (
 )
 from ldapgw.web.http import HttpRequest, PublicUrl
 from ldapgw.web.layout import Layout, Visit
-from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.sessions import Visitor
 from ldapgw.web.site import Admission, WebSite
