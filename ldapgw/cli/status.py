@@ -26,7 +26,7 @@ from ldapgw.phones.summary import Summary, summarize
 from ldapgw.server.config import BookFile, Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.store import accounts, phones, unfit_clients, workspaces
+from ldapgw.store import accounts, phones, tenants, unfit_clients
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
@@ -34,8 +34,8 @@ from ldapgw.store.files import status_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.tenants import WorkspaceStatus
 from ldapgw.store.unfit_clients import Mistake, UnfitClient
-from ldapgw.store.workspaces import WorkspaceStatus
 
 if TYPE_CHECKING:
     from ldapgw.files.reading import FileReport
@@ -136,7 +136,7 @@ def _read(site: Site) -> _Stored:
 
 
 def _read_workspaces(site: Site, connection: Connection) -> Mapping[str, WorkspaceStatus]:
-    entered, statuses = workspaces.read_delegated_tenants(connection), workspaces.read_statuses(connection)
+    entered, statuses = tenants.read_delegated_tenants(connection), tenants.read_workspaces(connection)
     return {
         tenant.name: statuses.get(tenant.name, WorkspaceStatus())
         for tenant in site.config.tenant

@@ -26,8 +26,8 @@ from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ServerAddress, Site
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.store.worker import Store
-from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.web.dialing import DialAddress, DialResult
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 

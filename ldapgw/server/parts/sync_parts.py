@@ -29,8 +29,8 @@ from ldapgw.server.workers import SizeBasedOffload
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
+from ldapgw.store.tenants import DelegationTrial
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.store.workspaces import DelegationTrial
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import FILES_FOLDER, build_cached_books, build_cached_file_book
 from ldapgw.sync.book_cache import FOLDER, BookCache

@@ -28,7 +28,7 @@ from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.state_dir import BACKUP_NOTE
-from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
+from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.sync.file_books import preview_replacement
 from ldapgw.sync.workspace import Delegation
 from ldapgw.web.dependencies import (

@@ -68,8 +68,8 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
+from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.sync.workspace import DelegatedTenant, Delegation, try_delegation
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
