@@ -26,7 +26,7 @@ from ldapgw.phones.summary import Summary, summarize
 from ldapgw.server.config import BookFile, Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.store import accounts, phones, tenants, unfit_clients
+from ldapgw.store import accounts, phones, provisioning, tenants
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
@@ -34,8 +34,8 @@ from ldapgw.store.files import status_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.provisioning import Mistake, UnfitClient
 from ldapgw.store.tenants import WorkspaceStatus
-from ldapgw.store.unfit_clients import Mistake, UnfitClient
 
 if TYPE_CHECKING:
     from ldapgw.files.reading import FileReport
@@ -128,7 +128,7 @@ def _read(site: Site) -> _Stored:
                     phones.read_all(connection),
                     clients.keys(),
                     _read_workspaces(site, connection),
-                    unfit_clients.read_all(connection, now()),
+                    provisioning.read_unfit_clients(connection, now()),
                     files,
                 )
     except StoreError as error:

@@ -35,10 +35,9 @@ from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
-from ldapgw.store.provisioning import ProvisioningAddress, ProvisioningWindow, WindowPhone
+from ldapgw.store.provisioning import Mistake, ProvisioningAddress, ProvisioningWindow, WindowPhone
 from ldapgw.store.recordings import StoredRecording
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.unfit_clients import Mistake
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpResponse

@@ -16,14 +16,14 @@ from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
 from ldapgw.contact import Sharing
 from ldapgw.google.delegation import REFUSAL_TEXTS, DelegationRefusal
-from ldapgw.store import gateways, phones, sign_ins, sync_state, tenants, unfit_clients
+from ldapgw.store import gateways, phones, provisioning, sign_ins, sync_state, tenants
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
+from ldapgw.store.provisioning import Mistake, UnfitClient
 from ldapgw.store.tenants import DelegatedUser, DelegationSettings, EnteredDelegation
-from ldapgw.store.unfit_clients import Mistake, UnfitClient
 from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
@@ -72,7 +72,7 @@ def test_devices_that_cannot_connect(gateway: Gateway) -> None:
         replace(plain, address="192.0.2.20", mistake=Mistake.UNKNOWN_AUTHORITY),
         replace(plain, address="192.0.2.21", mistake=Mistake.PASSWORD_WITHOUT_TLS),
     ]
-    gateway.do(unfit_clients.add, clients, THEN)
+    gateway.do(provisioning.add_unfit_clients, clients, THEN)
     with gateway.running():
         lines = gateway.run("status").stdout.splitlines()
         told = gateway.json("status")
