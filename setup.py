@@ -26,7 +26,7 @@ NOT_COMPILED = {
     *("directory/filter", "directory/interruptible", "directory/naming_context", "directory/schema"),
     *("directory/shared_books", "directory/sort", "directory/special_entries", "directory/transliteration"),
     *("ldap/__init__", "ldap/connection", "ldap/limits", "ldap/server", "numbers/__init__"),
-    *("numbers/number", "ldap/replication/__init__", "ldap/replication/slapd"),
+    *("ldap/replication/__init__", "ldap/replication/slapd"),
 }
 
 

@@ -25,7 +25,7 @@ from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person_numbers import read_anew
-from ldapgw.numbers.number import Rule
+from ldapgw.numbers import Rule
 from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phones.explain.explain import book_sync_states, read_number_notes
 from ldapgw.phones.explain.explain import explain as explained

@@ -23,8 +23,7 @@ from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, conforms, matching_rule
-from ldapgw.numbers import dial_string, phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]

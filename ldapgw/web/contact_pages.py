@@ -22,8 +22,8 @@ from ldapgw.directory.clients import TokenBuckets
 from ldapgw.directory.inet_org_person import write_number
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
+from ldapgw.numbers import Number
 from ldapgw.numbers.dial_string import dial_text
-from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import NumberFormat, parse, readable, typed_digits
 from ldapgw.phones.book_reader import initials
 from ldapgw.phones.contact_browser import (

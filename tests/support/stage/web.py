@@ -47,8 +47,7 @@ from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.turns import TurnOf
-from ldapgw.numbers import phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, phone_number
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
 from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
