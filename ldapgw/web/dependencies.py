@@ -20,10 +20,9 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.explain import PhoneExplainer
-from ldapgw.phones.provisioning.settings import ServerAddress, Site
+from ldapgw.phones.provisioning.settings import ConnectionSettings, ServerAddress, Site, StepResult
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import DelegationSettings, DelegationTrial

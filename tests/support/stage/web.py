@@ -50,10 +50,9 @@ from ldapgw.ldap.turns import TurnOf
 from ldapgw.numbers import Number, phone_number
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.contact_browser import ContactBrowser, LookupResult
 from ldapgw.phones.explain.explain import PhoneExplainer
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import ConnectionSettings, ServerAddress, Step, StepResult, StepStatus
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
 from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithClients
