@@ -21,8 +21,7 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
 from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, DelegationRefusal
-from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phones.summary import Summary, summarize
+from ldapgw.phones.summary import PhoneCondition, Summary, phone_condition, summarize
 from ldapgw.server.config import BookFile, Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid

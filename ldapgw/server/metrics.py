@@ -30,8 +30,7 @@ from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
 from ldapgw.files.reading import FileStatus
-from ldapgw.phones.hints import PhoneCondition
-from ldapgw.phones.summary import summarize_alike
+from ldapgw.phones.summary import PhoneCondition, summarize_alike
 from ldapgw.server.counters import Counters, Histogram, error_codes
 from ldapgw.store import accounts, phones, tenants
 from ldapgw.store.account_status import STALE_SECONDS, STATES

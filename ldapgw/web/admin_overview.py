@@ -13,8 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.files.csv_file import csv_of_texts
 from ldapgw.google.people import CallEstimate
-from ldapgw.phones.hints import PhoneCondition
-from ldapgw.phones.summary import Summary, summarize
+from ldapgw.phones.summary import PhoneCondition, Summary, summarize
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, gateways, leavers, phones, sync_history, tenants
 from ldapgw.store.account_status import is_of_testing
