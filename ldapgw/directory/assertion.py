@@ -227,12 +227,12 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
     """
     if family not in _STRINGS:
         return None
-    first, last = 0, len(texts) - 1
+    last = len(texts) - 1
     parts: list[_Part] = []
     for at, text in enumerate(texts):
         if text:
             part = normalization.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
-            parts.append(_Part((("\n" if at == first else "") + part + ("\n" if at == last else ""),)))
+            parts.append(_Part((("" if at else "\n") + part + ("\n" if at == last else ""),)))
     return _in_order(parts, "\n")
 
 

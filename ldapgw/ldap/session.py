@@ -498,15 +498,13 @@ class Session:
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
         if response is not None:  # the reply names no search, because observers want only the searches of phones
-            response_controls = response.response_controls(result)
-            return Reply(message.message_id, message.operation, result, controls=response_controls)
-        response_controls = search.response_controls(result) if search is not None else ()
+            return Reply(message.message_id, message.operation, result, controls=response.response_controls(result))
         return Reply(
             message.message_id,
             message.operation,
             result,
             value=value,
-            controls=response_controls,
+            controls=search.response_controls(result) if search is not None else (),
             search=message.octets,
             kind=search_kind(message.request) if isinstance(message.request, SearchRequest) else SearchKind.OTHER,
         )
