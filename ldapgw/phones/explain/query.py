@@ -14,11 +14,9 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from ldapgw.ber import BerReader
 from ldapgw.directory.filter import And, Equality, Filter, LessOrEqual, Not, Or, Present, Substrings
 from ldapgw.directory.schema import Family, attribute_type
 from ldapgw.errors import DirectoryError, UserError
-from ldapgw.ldap.decoder import decode_filter
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
@@ -212,9 +210,12 @@ def read_filter(text: str) -> Filter:
 
     :raises UserError: if the text is not a filter, or the filter exceeds our limits.
     """
+    # The imports are here, because importing ldaptor and the decoder takes a tenth of the time of a command.
+    from ldapgw.ber import BerReader
+    from ldapgw.ldap.decoder import decode_filter
+
     with warnings.catch_warnings():
-        # ldaptor uses names of pyparsing that newer versions of pyparsing warn of.  The import is here, because
-        # importing ldaptor takes a tenth of the time of a command.
+        # ldaptor uses names of pyparsing that newer versions of pyparsing warn of.
         warnings.simplefilter("ignore", DeprecationWarning)
         from ldaptor.ldapfilter import InvalidLDAPFilter, parseFilter
 
