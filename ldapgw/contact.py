@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import cast
 
-from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, stored_numbers
 
 
 class Source(StrEnum):

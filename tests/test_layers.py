@@ -29,7 +29,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     "numbers": (set(), {"phonenumbers"}),
     "contact": ({"numbers"}, PURE),
     "directory": (VALUES, {"anyascii", "msgspec"}),
-    "ldap": (VALUES | {"directory", "__init__"}, {"ldaptor", "twisted", "pyparsing", "OpenSSL", "zope"}),
+    "ldap": (VALUES | {"directory", "__init__"}, {"twisted", "OpenSSL", "zope"}),
     "ldap.replication": (VALUES | {"directory", "ldap"}, PURE),
     "google": (
         VALUES | {"__init__"},
@@ -77,7 +77,7 @@ ROOTS = {"cli", "__main__", "__init__"}
 
 # Whole packages that live behind one door.
 DOORS = {
-    "ldaptor": {"ldap.filter_text", "phones.reachability"},
+    "ldaptor": {"phones.explain.query", "phones.reachability"},
     "anyascii": {"directory.transliteration"},
     "phonenumbers": {"numbers.numbering_plan"},
     "werkzeug": {"web.app", "web.book_clients", "web.http", "google.sandbox.app"},
@@ -92,7 +92,7 @@ DOORS = {
     },
     "jwt": {"google.identity"},
     "psycopg": {"store.postgresql", "store.postgresql_connection"},
-    "PIL": {"google.photos", "phones.photos"},
+    "PIL": {"google.photos", "phones.book_reader"},
 }
 
 

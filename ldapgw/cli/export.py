@@ -35,7 +35,7 @@ from ldapgw.directory.search import search
 from ldapgw.directory.special_entries import Features, tenant_entry
 from ldapgw.errors import UserError
 from ldapgw.files.csv_file import as_text, csv_line, csv_of_texts
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number
 from ldapgw.phones.vcards import Card, Telephone, VCardVersion, write_card
 from ldapgw.server.config import Tenant
 from ldapgw.store import activity as activity_log

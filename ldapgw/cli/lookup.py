@@ -22,11 +22,10 @@ from ldapgw.cli.site import Site, as_json, find_phone, now, only_of_tenant, only
 from ldapgw.contact import Contact, LeftOutReason
 from ldapgw.directory.access import TenantViewer
 from ldapgw.directory.entry import Entry, NumberFormatter
-from ldapgw.directory.filter import Filter
 from ldapgw.errors import DirectoryError, UserError
 from ldapgw.google.endpoints import contact_page
 from ldapgw.google.person_numbers import read_anew
-from ldapgw.numbers.number import Rule
+from ldapgw.numbers import Rule
 from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phones.explain.explain import book_sync_states, read_number_notes
 from ldapgw.phones.explain.explain import explain as explained
@@ -72,7 +71,7 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
                 raise UserError(f'{login.name} is a phone of tenant "{login.tenant}"')
             tenant = login.tenant
         chosen = site.tenant(tenant)
-        query = parse_query(wanted, read_filter, chosen.naming_context().strip)
+        query = parse_query(wanted, chosen.naming_context().strip)
         library = Library(database, site.book_cache, site.file_cache, chosen, login)
         view = PhoneView(library.dit(callers=has_number_assertion(query.filter)), library.viewer, chosen.name)
         with _refusals():
@@ -87,16 +86,6 @@ def lookup(site: Site, wanted: str, tenant: str | None, *, phone: str | None, as
             hint(f"There are more: a phone gets the first {site.config.ldap.size_limit} (ldap.size_limit).")
         if phone is None:
             _hint_at_private_books(database, chosen.name, query)
-
-
-def read_filter(text: str) -> Filter:
-    """Parse the string representation of a filter (RFC 4515).
-
-    :raises UserError: when the text is no filter.
-    """
-    from ldapgw.ldap.filter_text import read_filter as read
-
-    return read(text)
 
 
 @contextmanager
@@ -210,7 +199,7 @@ def _explain(
     site: Site, database: Database, login: PhoneLogin, known: Iterable[Account], text: str, base: str
 ) -> Explanation:
     tenant = site.tenant(login.tenant)
-    query = parse_query(text, read_filter, tenant.naming_context().strip)
+    query = parse_query(text, tenant.naming_context().strip)
     library = Library(database, site.book_cache, site.file_cache, tenant, login)
     with _refusals():
         return explained(

@@ -15,11 +15,12 @@ from ldapgw.contact import Source
 from ldapgw.directory.dn import Dn, folded
 from ldapgw.directory.naming_context import phone_dn
 from ldapgw.phones.description import MODELS, show_mac
-from ldapgw.phones.hints import Hint, PhoneCondition, PhoneProfile, hint_text, phone_condition
+from ldapgw.phones.hints import Hint, PhoneProfile, hint_text
 from ldapgw.phones.provisioning.settings import Security, choose_endpoint
 from ldapgw.phones.provisioning.settings import Site as PhoneSite
 from ldapgw.phones.provisioning.sheet import Sheet, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import Vendor, vendors_of
+from ldapgw.phones.summary import PhoneCondition, phone_condition
 from ldapgw.phrase import without_marks
 from ldapgw.server.config import Config, Tenant
 from ldapgw.server.endpoints import certificate_url, ldap_url, phone_server

@@ -68,9 +68,8 @@ from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.errors import UserError
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.connection_test import ConnectionSettings, StepStatus
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, read_mac, show_mac
-from ldapgw.phones.provisioning.settings import PLACEHOLDERS, choose_endpoint
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS, ConnectionSettings, StepStatus, choose_endpoint
 from ldapgw.phones.provisioning.vendors import all_vendors, vendors_of
 from ldapgw.server.config.forms import AreaCode
 from ldapgw.server.endpoints import phone_server

@@ -21,12 +21,11 @@ from ldapgw.cli.root import examples
 from ldapgw.cli.site import Site, as_json, now, pass_site
 from ldapgw.errors import StoreError, UserError
 from ldapgw.google.delegation import REFUSAL_TEXTS, RESPONSIBLE, DelegationRefusal
-from ldapgw.phones.hints import PhoneCondition, phone_condition
-from ldapgw.phones.summary import Summary, summarize
+from ldapgw.phones.summary import PhoneCondition, Summary, phone_condition, summarize
 from ldapgw.server.config import BookFile, Tenant
 from ldapgw.server.endpoints import ldap_url
 from ldapgw.server.state_dir import LOCK_FILE, lock_holder_pid
-from ldapgw.store import accounts, phones, unfit_clients, workspaces
+from ldapgw.store import accounts, phones, provisioning, tenants
 from ldapgw.store import gateways as store
 from ldapgw.store.account_status import rejected_phones, timestamp
 from ldapgw.store.accounts import Account
@@ -34,8 +33,8 @@ from ldapgw.store.files import status_of
 from ldapgw.store.gateways import KnownGateway
 from ldapgw.store.logins_file import LOGINS_FILE, age_in_words
 from ldapgw.store.phones import PhoneLogin
-from ldapgw.store.unfit_clients import Mistake, UnfitClient
-from ldapgw.store.workspaces import WorkspaceStatus
+from ldapgw.store.provisioning import Mistake, UnfitClient
+from ldapgw.store.tenants import WorkspaceStatus
 
 if TYPE_CHECKING:
     from ldapgw.files.reading import FileReport
@@ -128,7 +127,7 @@ def _read(site: Site) -> _Stored:
                     phones.read_all(connection),
                     clients.keys(),
                     _read_workspaces(site, connection),
-                    unfit_clients.read_all(connection, now()),
+                    provisioning.read_unfit_clients(connection, now()),
                     files,
                 )
     except StoreError as error:
@@ -136,7 +135,7 @@ def _read(site: Site) -> _Stored:
 
 
 def _read_workspaces(site: Site, connection: Connection) -> Mapping[str, WorkspaceStatus]:
-    entered, statuses = workspaces.read_delegated_tenants(connection), workspaces.read_statuses(connection)
+    entered, statuses = tenants.read_delegated_tenants(connection), tenants.read_workspaces(connection)
     return {
         tenant.name: statuses.get(tenant.name, WorkspaceStatus())
         for tenant in site.config.tenant

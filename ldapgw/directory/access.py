@@ -251,14 +251,14 @@ NOBODY = Viewer()
 class LeftOut:
     """A client that asked for too many unknown numbers.
 
-    The gateway *refuses* further searches of the client: a refused search finds nothing in caller-ID books.  The search
-    may still find contacts in other books.
+    The client is *left out*: the gateway answers further searches of the client without the caller-ID books.  Such a
+    search may still find contacts in other books.
 
     :ivar login: the phone's DN; empty for the anonymous clients of a network.
     :ivar tenants: the names of the tenants whose books the client may see.
-    :ivar address: the address from which the last refused search came.
-    :ivar count: the number of refused searches; a search for several numbers counts once.
-    :ivar last: the time of the last refused search, in the clock's seconds.
+    :ivar address: the address from which the last such search came.
+    :ivar count: the number of such searches; a search for several numbers counts once.
+    :ivar last: the time of the last such search, in the clock's seconds.
     """
 
     login: str

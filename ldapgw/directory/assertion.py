@@ -23,8 +23,7 @@ from ldapgw.directory import name_folding, normalization
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import lines_of, number_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, AttributeType, Family, conforms, matching_rule
-from ldapgw.numbers import dial_string, phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 
 TextPredicate = Callable[[str], bool]
@@ -228,12 +227,12 @@ def strict_substrings(family: Family, texts: Sequence[str]) -> Assertion | None:
     """
     if family not in _STRINGS:
         return None
-    first, last = 0, len(texts) - 1
+    last = len(texts) - 1
     parts: list[_Part] = []
     for at, text in enumerate(texts):
         if text:
             part = normalization.telephone(text) if family is _NUMBER else _strict_part(family, text, at, last)
-            parts.append(_Part((("\n" if at == first else "") + part + ("\n" if at == last else ""),)))
+            parts.append(_Part((("" if at else "\n") + part + ("\n" if at == last else ""),)))
     return _in_order(parts, "\n")
 
 

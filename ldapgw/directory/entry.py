@@ -41,8 +41,7 @@ from ldapgw.directory.schema import (
     attributes_of,
     subtypes,
 )
-from ldapgw.numbers import phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, phone_number
 from ldapgw.numbers.phone_number import NumberFormat
 
 # The precedence of entries that are in no book, such as entries for caller ID.

@@ -510,27 +510,18 @@ class _AlikeTerms:
         sample, kind, context = self.sample, self._groups[0], self._context
         if value is None:
             found = _read_assertion(sample, kind, context)
-        elif not isinstance(sample, Substrings):
-            found = assertion.equality(kind, value, context)
-        elif sample.initial is not None:
-            found = assertion.substrings(kind, value, (), None, context)
-        elif sample.any:
-            found = assertion.substrings(kind, None, (value,), None, context)
+        elif isinstance(sample, Substrings):
+            initial, middle, final = _parts_with(sample, value)
+            found = assertion.substrings(kind, initial, middle, final, context)
         else:
-            found = assertion.substrings(kind, None, (), value, context)
+            found = assertion.equality(kind, value, context)
         if found is None:
             return UNDEFINED
         query: Query = None if self._attributes.are_numbers else term_queries.prefix_query(self._kinds, found)
         exact = query is not None
-        if exact:
-            pass
-        elif len(self._groups) == 1:
-            query = term_queries.assertion_query(kind, found, lenient=context.lenient)
-        else:
-            lenient = context.lenient
-            query = query_plan.any_of(
-                [term_queries.assertion_query(group, found, lenient=lenient) for group in self._groups]
-            )
+        if not exact:
+            queries = [term_queries.assertion_query(group, found, lenient=context.lenient) for group in self._groups]
+            query = queries[0] if len(queries) == 1 else query_plan.any_of(queries)
         caller = ""
         if self.is_number and isinstance(sample, Equality):
             caller = _caller(sample.value if value is None else value, context)
@@ -651,11 +642,15 @@ def _with_value(term: _Assertion, value: bytes) -> Equality | Substrings:
     """Return a copy of a term that asserts `value` in place of the term's single value."""
     if not isinstance(term, Substrings):
         return Equality(term.attribute, value)
+    initial, middle, final = _parts_with(term, value)
+    return Substrings(term.attribute, initial, middle, final)
+
+
+def _parts_with(term: Substrings, value: bytes) -> tuple[bytes | None, tuple[bytes, ...], bytes | None]:
+    """Return the parts of a term with `value` in place of the term's single text."""
     if term.initial is not None:
-        return Substrings(term.attribute, value, (), None)
-    if term.any:
-        return Substrings(term.attribute, None, (value,), None)
-    return Substrings(term.attribute, None, (), value)
+        return value, (), None
+    return (None, (value,), None) if term.any else (None, (), value)
 
 
 def _value_of(term: _Assertion) -> object:

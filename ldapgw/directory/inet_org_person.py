@@ -22,8 +22,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.normalization import SWITCHBOARD_MARK
 from ldapgw.directory.packed_attributes import PackedAttribute, PackedAttributes, encoded_set, encoded_texts, octets_of
 from ldapgw.directory.schema import ATTRIBUTE_TYPES, Family, class_chain
-from ldapgw.numbers import dial_string, numbering_plan, phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, dial_string, numbering_plan, phone_number
 
 OBJECT_CLASSES: Final = tuple(part.name for part in class_chain("inetOrgPerson"))
 

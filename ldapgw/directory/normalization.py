@@ -30,8 +30,7 @@ from ldapgw.directory import name_folding
 from ldapgw.directory.dn import Dn, InvalidDn
 from ldapgw.directory.schema import Family, oid_of
 from ldapgw.directory.transliteration import CharacterMap
-from ldapgw.numbers import renumbering
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, renumbering
 from ldapgw.numbers.phone_number import split_code, tails_of, typed_digits
 
 # RFC 4517 3.3.13: the last given element (hour, minute or second) may have a fraction, and every value has a time zone.

@@ -10,6 +10,6 @@ and answer the searches that have the control (`search_controls.AnsweringControl
 arrive in one turn of the reactor, and answers the collected requests through the `connection_core` of each connection.
 `admission` limits connections, wrong passwords and log lines, and `limits` has the values of all limits.
 
-Only `server`, `connection`, `socket_io` and `turns` use Twisted, and only `filter_text` imports ldaptor.  The rest of
-the program uses `server.LdapFactory` and `session.DirectoryPort`.
+Only `server`, `connection`, `socket_io` and `turns` use Twisted.  The rest of the program uses
+`server.LdapFactory` and `session.DirectoryPort`.
 """

@@ -266,7 +266,7 @@ class CallerIdLimits:
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
     """Put a client last in a table, and add the client's new searches to the count in the table.
 
-    The count starts again after a day without a refusal.
+    The count starts again if the client was not left out for a day.
     """
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)

@@ -38,7 +38,7 @@ _MAX_SLOW_ENTRIES: Final = 16
 # The maximum number of entries that are encoded in one step, which takes a millisecond.
 _MAX_ENCODED: Final = 64
 # The maximum number of rows of each table of templates or prepared filters.
-_MAX_KEPT: Final = 512
+_MAX_STORED: Final = 512
 # The maximum number of octets of a message that may become a template.
 _MAX_OCTETS: Final = 1024
 # The maximum number of octets of messages that are stored for a repeated search: 50 entries usually take 10,000.
@@ -274,7 +274,7 @@ class FastPath:
             return _NOTHING
         found = joined, len(messages), has_more, is_plain
         if is_repeatable and len(joined) <= _MAX_REPEATED:
-            _keep(self._repeated, encoded_filter, _RepeatedSearch(template, scope.context, found))
+            _store(self._repeated, encoded_filter, _RepeatedSearch(template, scope.context, found))
         return found
 
     def _prepare(
@@ -284,9 +284,9 @@ class FastPath:
 
         Return None if the filter is wrong or too costly for the fast path.
         """
-        kept = self._prepared.get(encoded_filter)
-        if kept is not None and kept[0] is context:
-            return kept
+        stored = self._prepared.get(encoded_filter)
+        if stored is not None and stored[0] is context:
+            return stored
         value = _find_value(encoded_filter)
         pieces = tuple(encoded_filter.split(value)) if value else ()
         known = self._filters.get(pieces)
@@ -309,12 +309,12 @@ class FastPath:
                 if _read_filter(other.join(pieces)) == replace_value(search_filter, value, other):
                     made = FilterTemplate.of(search_filter, value, context)
                     if made is not None:
-                        _keep(self._filters, pieces, (made, kind))
+                        _store(self._filters, pieces, (made, kind))
         # A slow filter is not stored, because the prepared filter refers to the last tested entry.  If the filter were
         # stored, this entry would keep an old directory in memory.
         if prepared.cost >= SLOW:
             return context, prepared, kind
-        return _keep(self._prepared, encoded_filter, (context, prepared, kind))
+        return _store(self._prepared, encoded_filter, (context, prepared, kind))
 
     def _learn_request(
         self, key: tuple[Viewer, bytes, bytes], dit: Dit, viewer: Viewer, octets: bytes
@@ -328,7 +328,7 @@ class FastPath:
         directory = dit.directory(scopes[0].context.name) if len(scopes) == 1 else None
         scope = scopes[0] if directory else None
         selection = select(request.attributes, viewer.number_formatter)
-        return _keep(self._requests, key, _RequestTemplate(directory, limit, selection, scope))
+        return _store(self._requests, key, _RequestTemplate(directory, limit, selection, scope))
 
 
 def _first_slice(
@@ -365,11 +365,11 @@ def _messages(batches: list[ResultBatch], selection: Selection) -> tuple[list[by
     return messages, is_plain
 
 
-def _keep(kept: dict[Key, Value], key: Key, value: Value) -> Value:
+def _store(table: dict[Key, Value], key: Key, value: Value) -> Value:
     """Store a value in a table, and return the value; a full table is cleared first."""
-    if len(kept) >= _MAX_KEPT:
-        kept.clear()
-    kept[key] = value
+    if len(table) >= _MAX_STORED:
+        table.clear()
+    table[key] = value
     return value
 
 

@@ -419,25 +419,25 @@ class Session:
         kind = _kind_of(message)
         if kind is not RequestKind.UNBIND and self._find(message.message_id) is not None:
             raise ProtocolViolation("messageID: already in use")
-        met: Message | None = self._current or next(iter(self._waiting.values()), None)
+        outstanding: Message | None = self._current or next(iter(self._waiting.values()), None)
         try:
             if kind in _IMMEDIATE:
                 controls.check_controls(message.controls, message.operation, self._controls)
             if kind is RequestKind.ABANDON:
-                met = self._find(cast("AbandonRequest", message.request).message_id)
+                outstanding = self._find(cast("AbandonRequest", message.request).message_id)
             elif kind is RequestKind.CANCEL:
-                met = self._find(cancel_id(cast("ExtendedRequest", message.request).value))
+                outstanding = self._find(cancel_id(cast("ExtendedRequest", message.request).value))
             elif kind is RequestKind.START_TLS:
                 self._check_start_tls(cast("ExtendedRequest", message.request))
         except DirectoryError as error:
             # An Abandon is never answered (RFC 4511 4.11).
             return () if kind is RequestKind.ABANDON else (_answer(message, Result.of(error)),)
-        return self._perform(SESSION_TABLE[kind, self._status(met)], message, met)
+        return self._perform(SESSION_TABLE[kind, self._status(outstanding)], message, outstanding)
 
-    def _perform(self, outcome: Effect | Result, message: Message, met: Message | None) -> tuple[Step, ...]:
+    def _perform(self, outcome: Effect | Result, message: Message, outstanding: Message | None) -> tuple[Step, ...]:
         """Apply an outcome of `SESSION_TABLE` to a request.
 
-        :param met: the outstanding operation that has led to the outcome (`Outstanding`), or None.
+        :param outstanding: the outstanding operation that has led to the outcome (`Outstanding`), or None.
         """
         if isinstance(outcome, Result):
             return (_answer(message, outcome),)
@@ -446,9 +446,9 @@ class Session:
                 self._waiting[message.message_id] = message
                 return ()
             case Effect.END:
-                return self._end(cast("Message", met))
+                return self._end(cast("Message", outstanding))
             case Effect.CANCEL:
-                canceled = cast("Message", met)
+                canceled = cast("Message", outstanding)
                 return (
                     *self._end(canceled),
                     _answer(canceled, Result(ResultCode.CANCELED)),
@@ -459,8 +459,8 @@ class Session:
                 self._become(self._port.anonymous(self._address))
                 return (StartTls(Reply(message.message_id, message.operation, SUCCESS, name=START_TLS)),)
             case Effect.CLOSE:
-                outstanding = [*self._waiting.values(), *filter(None, (self._current,))]
-                ended = [self._end(each) for each in outstanding if each.operation is not Operation.BIND]
+                operations = [*self._waiting.values(), *filter(None, (self._current,))]
+                ended = [self._end(each) for each in operations if each.operation is not Operation.BIND]
                 return (*chain.from_iterable(ended), Close())
             case _:  # IGNORE
                 return ()
@@ -498,15 +498,13 @@ class Session:
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
         if response is not None:  # the reply names no search, because observers want only the searches of phones
-            response_controls = response.response_controls(result)
-            return Reply(message.message_id, message.operation, result, controls=response_controls)
-        response_controls = search.response_controls(result) if search is not None else ()
+            return Reply(message.message_id, message.operation, result, controls=response.response_controls(result))
         return Reply(
             message.message_id,
             message.operation,
             result,
             value=value,
-            controls=response_controls,
+            controls=search.response_controls(result) if search is not None else (),
             search=message.octets,
             kind=search_kind(message.request) if isinstance(message.request, SearchRequest) else SearchKind.OTHER,
         )
@@ -617,11 +615,11 @@ class Session:
         current = self._current
         return current if current is not None and current.message_id == message_id else self._waiting.get(message_id)
 
-    def _status(self, met: Message | None) -> Outstanding:
-        if met is None:
+    def _status(self, outstanding: Message | None) -> Outstanding:
+        if outstanding is None:
             return Outstanding.NOTHING
-        is_bind = met.operation is Operation.BIND
-        if met is self._current:
+        is_bind = outstanding.operation is Operation.BIND
+        if outstanding is self._current:
             return Outstanding.BIND if is_bind else Outstanding.SEARCH
         return Outstanding.WAITING_BIND if is_bind else Outstanding.WAITING
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Telephone numbers: parsing as people type them, comparing, and formatting as phones dial them.
 
-A `Number` (`ldapgw.numbers.number`) is parsed once, when a contact is stored.  A search parses only the requested
+A `Number` (`ldapgw.numbers`) is parsed once, when a contact is stored.  A search parses only the requested
 number, and only if an entry might contain that number.  Functions that read a requested text cut the text at
 `LONGEST_TYPED`, so that a long text takes little time.
 
@@ -19,9 +19,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from ldapgw.numbers import dial_string, numbering_plan, renumbering
+from ldapgw.numbers import Number, Rule, dial_string, numbering_plan, renumbering
 from ldapgw.numbers.dial_string import LONGEST, LONGEST_TYPED
-from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC, Quality
 
 # If the requested beginning of a number has at least this many digits, the number may be an international number whose

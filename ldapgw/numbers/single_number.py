@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ldapgw.numbers import dial_string, numbering_plan, phone_number, renumbering
-from ldapgw.numbers.number import Number, Rule
+from ldapgw.numbers import Number, Rule, dial_string, numbering_plan, phone_number, renumbering
 from ldapgw.numbers.numbering_plan import Quality
 from ldapgw.numbers.phone_number import WITH_ZERO, TypedParts
 

@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ldapgw.numbers import dial_string, numbering_plan, phone_number
+from ldapgw.numbers import Number, Rule, dial_string, numbering_plan, phone_number
 from ldapgw.numbers.field_text import split_field, without_remarks
-from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.numbers.phone_number import TypedParts
 from ldapgw.numbers.single_number import (

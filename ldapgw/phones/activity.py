@@ -6,12 +6,16 @@ so, and a hint's code, but never a filter, a name or a number.  When a search en
 of the search.  The octets are decoded when a page shows the search, or when a summary is due.  Decoding takes a while,
 so the store's thread makes the summaries.
 
-Mutable: `SearchRecorder`.
+The gateway's own tests of phones (`OwnTests`) are not logged.
+
+Mutable: `SearchRecorder` and `OwnTests`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from sqlalchemy import Connection
 from twisted.internet.interfaces import IReactorTime
@@ -39,6 +43,42 @@ POLL_SECONDS = 5.0
 WRITE_SECONDS = 60.0
 
 log = Logger()
+
+
+class OwnTests:
+    """The connection tests that the gateway makes now; such a test must not count as use by the phone.
+
+    A test is recognized by two values together: its login, and the address from which the gateway connects.
+    """
+
+    def __init__(self) -> None:
+        self._running: Counter[tuple[str, str]] = Counter()
+
+    @contextmanager
+    def running(self, bind_dn: str) -> Iterator[Callable[[str], None]]:
+        """Count a test of a phone as running until the end of the ``with`` block.
+
+        :returns: the function to call with the address from which the test has connected.
+        """
+        keys: list[tuple[str, str]] = []
+
+        def connected(address: str) -> None:
+            keys.append((bind_dn.lower(), address))
+            self._running[keys[-1]] += 1
+
+        try:
+            yield connected
+        finally:
+            self._running.subtract(keys)
+            self._running = +self._running
+
+    def include(self, login: str, address: str) -> bool:
+        """Return whether a login, or a search with this login, is part of a test.
+
+        :param login: the bind DN.
+        :param address: the client's address, normalized.
+        """
+        return bool(self._running) and (login.lower(), address) in self._running
 
 
 class PhoneActivity:

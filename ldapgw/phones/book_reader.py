@@ -3,13 +3,17 @@
 
 A request is answered, limited and logged like the same search over LDAP.  Each login has slices of the reactor's turns
 (`ldapgw.ldap.turns`); the login's requests over HTTP and the login's requests over LDAP share these slices.
+
+A phone may also fetch a picture by the caller's number: the contact's photo, or the contact's initials.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY
@@ -24,6 +28,7 @@ from ldapgw.directory.filter import (
     search_kind,
 )
 from ldapgw.directory.filter_matcher import NamedNumber, PreparedFilter, prepare
+from ldapgw.directory.name_folding import collation_key
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor
 from ldapgw.directory.segment import SearchScope
@@ -48,6 +53,9 @@ from ldapgw.phones.contact_list import (
 from ldapgw.phones.explain.query import PERSON
 from ldapgw.phones.explain.view import book_of, text_of
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 # The maximum number of characters of a telephone number that is looked up.  The limit leaves room for SIP addresses.
 MAX_NUMBER = 256
 
@@ -59,6 +67,20 @@ _SLOW_SLICE = 16
 # The number of contacts that are counted in one turn of the reactor after the list is full.  These contacts are not
 # read.
 _COUNTED = 1000
+
+# The width and the height, in pixels, of a picture with initials; a photo keeps its size.
+PICTURE_SIZE = 160
+_FONT_SIZE = 72
+_WHITE = (255, 255, 255)
+# White letters are readable on each colour (contrast of at least 4.5:1, WCAG 2.1).
+_COLOURS: Sequence[tuple[int, int, int]] = (
+    (26, 95, 180),
+    (38, 115, 77),
+    (145, 65, 172),
+    (165, 29, 45),
+    (154, 82, 10),
+    (61, 90, 108),
+)
 
 
 class ListSearch(NamedTuple):
@@ -355,3 +377,35 @@ def _book_search(book: AddressBook, asked: Filter, found: int) -> ListSearch:
 
 def _search(directory: Directory, request: SearchRequest, found: int) -> ListSearch:
     return ListSearch(directory.edition, encode_search(request), found, search_kind(request))
+
+
+def photo_png(jpeg: bytes) -> bytes:
+    from PIL import Image  # the import is here, because most gateways serve no pictures
+
+    with Image.open(BytesIO(jpeg), formats=("JPEG",)) as photo:
+        return _png(photo)
+
+
+def initials_png(name: str) -> bytes:
+    """Draw the initials of a name as PNG; the name determines the colour."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.new("RGB", (PICTURE_SIZE, PICTURE_SIZE), _COLOURS[crc32(name.encode()) % len(_COLOURS)])
+    font = ImageFont.load_default(_FONT_SIZE)
+    ImageDraw.Draw(picture).text((PICTURE_SIZE / 2, PICTURE_SIZE / 2), initials(name), _WHITE, font, anchor="mm")
+    return _png(picture)
+
+
+def initials(name: str) -> str:
+    """Return the first letters of the first and the last word, or "#" if no word begins with a letter.
+
+    The letters are Latin, because the font has no other letters.
+    """
+    words = [word for word in collation_key(name).split() if word[0].isalpha()]
+    return "".join(word[0].upper() for word in (words[0], *words[1:][-1:])) if words else "#"
+
+
+def _png(picture: Image.Image) -> bytes:
+    written = BytesIO()
+    picture.save(written, "PNG")
+    return written.getvalue()

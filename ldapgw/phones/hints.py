@@ -46,7 +46,7 @@ from ldapgw.phones.provisioning.settings import (
 )
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phrase import Phrase, Texts, read_texts
-from ldapgw.store.phones import NumberMode, PhoneLogin, wrong_password
+from ldapgw.store.phones import NumberMode, PhoneLogin
 
 # The controls with which a client requests the entries in parts: paged results (RFC 2696) and virtual list views (an
 # IETF draft).
@@ -422,32 +422,10 @@ _RULES: Mapping[Hint, Callable[[_SearchFacts], bool]] = {
 
 # Hints that ask for no change in the phone.
 HARMLESS = frozenset((Hint.WITHHELD, Hint.NOTHING, Hint.TIME_LIMIT))
-_TO_FIX = frozenset(Hint) - HARMLESS
+# Hints that ask for a change in the phone.
+TO_FIX = frozenset(Hint) - HARMLESS
 # Hints whose texts tell the reader to ask the administrator.
 NAME_ADMINISTRATOR = frozenset((Hint.AFFIX,))
-
-
-class PhoneCondition(StrEnum):
-    """The states of a phone, as far as the database knows."""
-
-    WORKING = "working"
-    PROBLEMS = "problems"  # somebody has to change a setting
-    REFUSED = "refused"  # the phone's password is wrong
-    WAITING = "waiting"  # the phone has not found anybody yet, or has not logged in with its new password
-
-
-def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
-    """Return the state of a phone.
-
-    :param now: seconds since the epoch.
-    """
-    if wrong_password(login, now) is not None:
-        return PhoneCondition.REFUSED
-    if login.has_unused_password:
-        return PhoneCondition.WAITING
-    if login.search_hint in _TO_FIX:
-        return PhoneCondition.PROBLEMS
-    return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
 
 
 class _HintTexts(Texts, frozen=True):

@@ -28,8 +28,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ldapgw.errors import UserError
-from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
-from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES, Security
+from ldapgw.phones.provisioning.settings import (
+    NAME_ATTRIBUTES,
+    NUMBER_ATTRIBUTES,
+    ConnectionSettings,
+    Security,
+    Step,
+    StepResult,
+    StepStatus,
+)
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
 
 with warnings.catch_warnings():

@@ -41,18 +41,18 @@ from ldapgw.ldap.connection import PLAIN_ON_TLS_PORT, UNKNOWN_AUTHORITY
 from ldapgw.ldap.decoder import TLS_ON_PLAIN_PORT
 from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.phones.description import MODELS
-from ldapgw.store import phones, unfit_clients
+from ldapgw.store import phones, provisioning
 from ldapgw.store.database import chunks
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.phones import PhoneLogin, Refusal, is_same_site, site_of, wrong_password
-from ldapgw.store.unfit_clients import Mistake, UnfitClient
+from ldapgw.store.provisioning import Mistake, UnfitClient
 from ldapgw.store.worker import Store
 
 # Noted refusals are judged at intervals of this many seconds, so a page shows a refused login after this time at the
 # latest.
 POLL_SECONDS: Final = 1.0
 # The minimum number of seconds between two writes for one phone, and between two writes for all clients that cannot
-# connect (`ldapgw.store.unfit_clients`).
+# connect (`ldapgw.store.provisioning`).
 WRITE_SECONDS: Final = 60.0
 # Until `RefusedLogins.judge` runs again, at most this many pairs of name and address are noted; further pairs are not
 # counted.
@@ -209,7 +209,7 @@ class RefusedLogins(PeriodicService):
         key = address, _MISTAKES[kind]
         self._unstored_clients[key] = UnfitClient(*key, noted.when)
         self._unstored_clients.move_to_end(key)
-        if len(self._unstored_clients) > unfit_clients.MAX_CLIENTS:
+        if len(self._unstored_clients) > provisioning.MAX_UNFIT_CLIENTS:
             self._unstored_clients.popitem(last=False)
         self._queue(unfit_clients=(*self._unsent.unfit_clients, noted))
 
@@ -397,7 +397,7 @@ class RefusedLogins(PeriodicService):
         if not self._unstored_clients or now - self._clients_stored_at < interval:
             return
         written = dict(self._unstored_clients)
-        await self._store.run(unfit_clients.add, tuple(written.values()), now)
+        await self._store.run(provisioning.add_unfit_clients, tuple(written.values()), now)
         self._clients_stored_at = now
         for key, client in written.items():
             if self._unstored_clients.get(key) is client:

@@ -27,7 +27,7 @@ from ldapgw.directory.search import search
 from ldapgw.directory.segment import Segments, empty_segments
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import DirectoryError, ResultCode
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number
 from ldapgw.numbers.phone_number import parse
 from ldapgw.phones.recording import Difference, RecordedEntry, RecordedSearch, Recording
 

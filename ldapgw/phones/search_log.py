@@ -41,7 +41,7 @@ class SearchLog:
     :param now: returns the seconds since the epoch.
     :param on_search: called with the login after each search of a phone.
     :param is_own_test: returns for a login and an address whether a search is part of the gateway's own test of a
-        phone (`ldapgw.phones.connection_test.OwnTests`); such a search is not logged.
+        phone (`ldapgw.phones.activity.OwnTests`); such a search is not logged.
     """
 
     def __init__(

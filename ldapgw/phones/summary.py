@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The figures of a tenant's people and phones, for the overview page, ``ldapgw status`` and the metrics.
+"""The condition of a phone, and the figures of a tenant's people and phones, for pages, commands and the metrics.
 
-Only this module computes the figures, so that the page, the command and the metrics cannot disagree.
+Only this module computes the conditions and the figures, so that pages, commands and the metrics cannot disagree.
 """
 
 from __future__ import annotations
@@ -9,11 +9,35 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from ldapgw.phones.hints import PhoneCondition, phone_condition
+from ldapgw.phones.hints import TO_FIX
 from ldapgw.store.account_status import state
 from ldapgw.store.accounts import Account, AlikeAccounts
-from ldapgw.store.phones import PhoneLogin
+from ldapgw.store.phones import PhoneLogin, wrong_password
+
+
+class PhoneCondition(StrEnum):
+    """The states of a phone, as far as the database knows."""
+
+    WORKING = "working"
+    PROBLEMS = "problems"  # somebody has to change a setting
+    REFUSED = "refused"  # the phone's password is wrong
+    WAITING = "waiting"  # the phone has not found anybody yet, or has not logged in with its new password
+
+
+def phone_condition(login: PhoneLogin, now: float) -> PhoneCondition:
+    """Return the state of a phone.
+
+    :param now: seconds since the epoch.
+    """
+    if wrong_password(login, now) is not None:
+        return PhoneCondition.REFUSED
+    if login.has_unused_password:
+        return PhoneCondition.WAITING
+    if login.search_hint in TO_FIX:
+        return PhoneCondition.PROBLEMS
+    return PhoneCondition.WORKING if login.worked_at is not None else PhoneCondition.WAITING
 
 
 @dataclass(frozen=True, slots=True)

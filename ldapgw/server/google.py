@@ -32,10 +32,10 @@ from ldapgw.server.config import Google
 from ldapgw.server.config.tables import Delegation as ConfiguredDelegation
 from ldapgw.server.config.tables import Tenant
 from ldapgw.server.tls import read_certificates
-from ldapgw.store import tenants, workspaces
+from ldapgw.store import tenants
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tenants import DelegationSettings
 from ldapgw.store.worker import Store
-from ldapgw.store.workspaces import DelegationSettings
 from ldapgw.sync.workspace import DelegatedTenant, Delegation
 
 T = TypeVar("T")
@@ -197,7 +197,7 @@ def entered_delegations(
     connection: Connection, secret_box: SecretBox
 ) -> tuple[Mapping[str, Delegation], frozenset[str]]:
     """Read the stored service accounts by tenant, and the tenants whose service accounts cannot be decrypted."""
-    entered, undecryptable = workspaces.read_delegations(connection, secret_box)
+    entered, undecryptable = tenants.read_delegations(connection, secret_box)
     found = {
         delegation.tenant: Delegation(read_key_file(delegation.key_file.encode()), delegation.settings)
         for delegation in entered

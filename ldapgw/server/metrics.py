@@ -30,10 +30,9 @@ from twisted.logger import Logger
 
 from ldapgw.errors import ApiDisabled, ClientRejected, StoreError
 from ldapgw.files.reading import FileStatus
-from ldapgw.phones.hints import PhoneCondition
-from ldapgw.phones.summary import summarize_alike
+from ldapgw.phones.summary import PhoneCondition, summarize_alike
 from ldapgw.server.counters import Counters, Histogram, error_codes
-from ldapgw.store import accounts, phones, tenants, workspaces
+from ldapgw.store import accounts, phones, tenants
 from ldapgw.store.account_status import STALE_SECONDS, STATES
 from ldapgw.store.database import database_of
 from ldapgw.store.files import backup_time
@@ -155,7 +154,7 @@ def read_stored_metrics(connection: Connection, now: Callable[[], float], backup
         {tenant: found.last_sync for tenant, found in summaries.items() if found.last_sync is not None},
         {
             tenant: status.read_at
-            for tenant, status in workspaces.read_statuses(connection).items()
+            for tenant, status in tenants.read_workspaces(connection).items()
             if status.read_at is not None
         },
         {

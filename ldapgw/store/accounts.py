@@ -549,14 +549,11 @@ def read_some(
             errors[row.account_id] = _error_status(row)
         if row.warnings:
             warnings.setdefault(row.account_id, {})[row.source] = row.warnings
-    for row in rows:
-        if row.error_code:
-            errors[row.id] = _error_status(row)
     return tuple(
         value_of(
             Account,
             row,
-            error=_first_to_solve(errors.get(row.id), _alarm_of(row)),
+            error=_first_to_solve(_error_status(row) if row.error_code else errors.get(row.id), _alarm_of(row)),
             alarm=_alarm_of(row),
             requested_sync=row.wish,
             pending_sync=row.due,

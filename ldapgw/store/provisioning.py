@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning: the ways in which phones get their settings, and reports on the steps that people take by hand.
+"""Provisioning: the ways in which phones get their settings, reports on steps by hand, and clients with wrong settings.
 
 A *provisioning address* is a secret address, valid for a day, from which a phone fetches its settings and password.
 The secret is stored as a hash, and the password is stored encrypted.  The secret and the password are deleted within a
@@ -14,11 +14,14 @@ the DHCP server once.
 
 A *report* says which steps of a phone's settings worked, and what a menu is called on the phone.  A report has
 neither a person nor a phone.  Equal reports of a tenant are one row with a count.
+
+An *unfit client* could not connect: because of a wrong port, TLS that is off, or an unknown authority.  A running
+gateway stores the last unfit clients for ``ldapgw status``.  Several gateways on one database share the rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
@@ -26,7 +29,6 @@ from typing import Final, Literal
 import msgspec
 from sqlalchemy import Connection, Select, delete, func, insert, select, text, update
 
-from ldapgw.store import unfit_clients
 from ldapgw.store.phones import PhoneLogin, set_password
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import (
@@ -35,6 +37,7 @@ from ldapgw.store.tables import (
     provisioning,
     provisioning_window,
     step_report,
+    unfit_client,
     unsealed,
     value_of,
     window_phone,
@@ -52,6 +55,10 @@ UNUSED_SECONDS: Final = 30 * 86_400.0
 MAX_REFUSALS: Final = 50
 # The largest number of rows with reports of a tenant; otherwise a signed-in person could fill the database.
 MAX_REPORTS: Final = 200
+# The largest number of stored unfit clients; if there are more, the clients with the oldest connections are deleted.
+MAX_UNFIT_CLIENTS: Final = 20
+# An unfit client is deleted this many seconds after its last connection.
+UNFIT_CLIENT_SECONDS: Final = 86_400.0
 # The time between two calls of `remove_expired`.
 EXPIRY_SECONDS: Final = 60.0
 
@@ -61,6 +68,8 @@ _replica = phone.alias()
 _CAN_END = phone.c.next_password_at.is_not(None) & phone.c.tenant.not_in(
     select(_replica.c.tenant).where(_replica.c.replica.is_not(None))
 )
+
+_LAST_FIRST = unfit_client.c.at.desc(), unfit_client.c.address, unfit_client.c.mistake
 
 
 class Fetch(msgspec.Struct, frozen=True, array_like=True):
@@ -167,6 +176,27 @@ class StepReport:
     at: float
     count: int = 1
     step_text: str = ""
+
+
+class Mistake(StrEnum):
+    """The reasons why a client cannot connect."""
+
+    TLS_ON_PLAIN_PORT = "tls_on_plain_port"
+    PLAIN_ON_TLS_PORT = "plain_on_tls_port"
+    UNKNOWN_AUTHORITY = "unknown_authority"
+    PASSWORD_WITHOUT_TLS = "password_without_tls"  # noqa: S105  no password
+
+
+@dataclass(frozen=True, slots=True)
+class UnfitClient:
+    """A client that cannot connect because of a mistake, a row of the table ``unfit_client``.
+
+    :ivar at: the time of the client's last attempt with this mistake.
+    """
+
+    address: str
+    mistake: Mistake
+    at: float
 
 
 def create_address(
@@ -416,9 +446,34 @@ def remove_reports(connection: Connection, tenant: str) -> bool:
     return connection.execute(delete(step_report).where(step_report.c.tenant == tenant)).rowcount > 0
 
 
+def add_unfit_clients(connection: Connection, clients: Iterable[UnfitClient], now: float) -> None:
+    """Store clients; delete clients that are too old, and the oldest clients above `MAX_UNFIT_CLIENTS`."""
+    for client in clients:
+        same = (unfit_client.c.address == client.address) & (unfit_client.c.mistake == client.mistake)
+        if not connection.execute(update(unfit_client).where(same).values(at=client.at)).rowcount:
+            connection.execute(insert(unfit_client).values(columns_of(client)))
+    _remove_old_clients(connection, now)
+    oldest = select(unfit_client.c.address, unfit_client.c.mistake).order_by(*_LAST_FIRST).offset(MAX_UNFIT_CLIENTS)
+    for address, mistake in connection.execute(oldest).all():
+        is_oldest = (unfit_client.c.address == address) & (unfit_client.c.mistake == mistake)
+        connection.execute(delete(unfit_client).where(is_oldest))
+
+
+def read_unfit_clients(connection: Connection, now: float) -> tuple[UnfitClient, ...]:
+    """Read the clients of the last day, the last client first, `MAX_UNFIT_CLIENTS` at most."""
+    of_a_day = select(unfit_client).where(unfit_client.c.at > now - UNFIT_CLIENT_SECONDS)
+    rows = connection.execute(of_a_day.order_by(*_LAST_FIRST).limit(MAX_UNFIT_CLIENTS))
+    return tuple(value_of(UnfitClient, row) for row in rows)
+
+
+def _remove_old_clients(connection: Connection, now: float) -> None:
+    """Delete the clients whose last connection is too old."""
+    connection.execute(delete(unfit_client).where(unfit_client.c.at <= now - UNFIT_CLIENT_SECONDS))
+
+
 def remove_expired(connection: Connection, now: float) -> None:
     """Delete expired provisioning addresses, expired fetched passwords, and old rows of the table ``unfit_client``."""
     connection.execute(delete(provisioning).where(provisioning.c.until <= now))
     is_old = _CAN_END & (phone.c.next_password_at <= now - UNUSED_SECONDS)
     connection.execute(update(phone).where(is_old).values(next_password=None, next_password_at=None))
-    unfit_clients.remove_old(connection, now)
+    _remove_old_clients(connection, now)

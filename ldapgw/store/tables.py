@@ -335,7 +335,7 @@ unfit_client = Table(
     "unfit_client",
     metadata,
     Column("address", String, primary_key=True, comment="IP address of a client that could not connect"),
-    Column("mistake", String, primary_key=True, comment="a value of Mistake (ldapgw/store/unfit_clients.py)"),
+    Column("mistake", String, primary_key=True, comment="a value of Mistake (ldapgw/store/provisioning.py)"),
     _not_null("at", Float, comment="time of the client's last connection with this mistake"),
 )
 

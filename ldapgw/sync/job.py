@@ -9,7 +9,7 @@ affect the other sync.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -186,51 +186,23 @@ class SyncJob:
         granted = sources_of(account.scopes).intersection(tenant.sources)
         states = _states_before(account, tenant, granted)
         due_sync_of = partial(self._due_sync, account, stored, full=full, account_count=account_count)
-        is_requested = account.pending_sync is not None or full
-        due = [
-            source
-            for source in Source
-            if source in granted.intersection(states) - {Source.DIRECTORY}
-            and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
-            and due_sync_of(stored.query(tenant, source)) is not DueSync.NONE
-        ]
+        due = self._due_sources(begun, granted, states, due_sync_of, full=full)
         if tries_client or (not due and self._is_unused(account, stored)):
             await self.access_tokens.refresh(account, self.client(account))
             stored = replace(stored, tokens=None)
         failed: dict[Source, GoogleError] = {}
         with self._listings(account) as fetched:
             labels = await self._labels(account, stored, failed, due_sync_of) if Source.CONTACTS in due else None
-            for step, source in enumerate(due, start=1):
-                query = stored.query(tenant, source, labels)
-                token = stored.token(source, due_sync_of(query))
-                try:
-                    # The tokens in `stored` were read a moment ago, so the first call uses these tokens; later calls
-                    # read the tokens again.
-                    tokens = stored.tokens if step == 1 and labels is None else None
-                    fetched.append(await self._fetch(account, query, token, (step, len(due)), tokens))
-                    states[source] = SourceState.ON
-                except tuple(REFUSAL_STATES) as refusal:
-                    states[source] = REFUSAL_STATES[type(refusal)]
-                except _SOURCE_ERRORS as error:
-                    if not fetched:
-                        raise
-                    log.warn(
-                        "source {source} of account {account} cannot be fetched: {code} {detail}",
-                        event="source_failed",
-                        tenant=account.tenant,
-                        source=source.value,
-                        account=account.id,
-                        code=error.code,
-                        detail=error.detail,
-                    )
-                    failed[source] = error
+            queries = [stored.query(tenant, source, labels) for source in due]
+            sync_tokens = [stored.token(query.source, due_sync_of(query)) for query in queries]
+            # The tokens in `stored` were read a moment ago, so the first call of a sync uses these tokens; later calls
+            # read the tokens again.
+            first_tokens = stored.tokens if labels is None else None
+            states |= await self._fetch_sources(account, queries, sync_tokens, first_tokens, fetched, failed)
             if set(states.values()) == {SourceState.NOT_GRANTED}:
                 missing = "" if Source.CONTACTS in tenant.sources else tenant.sources[0].value
                 raise ScopeMissing("none of the tenant's sources is granted", source=missing)
-            has_unknown_label = any(not listing.labels <= (labels or stored.labels).names.keys() for listing in fetched)
-            if has_unknown_label and Source.CONTACTS not in failed:
-                labels = await self._fetch_labels(account, labels or stored.labels, failed) or labels
-                await self._exclude_new_labels(account, fetched, labels or stored.labels, stored)
+            labels = await self._fetch_unknown_labels(account, stored, labels, fetched, failed)
             not_granted = frozenset(Source) - granted
             result = SyncResult(
                 stored.generation,
@@ -245,6 +217,69 @@ class SyncJob:
                 hands_over_directory=Source.DIRECTORY in not_granted and Source.DIRECTORY in tenant.sources,
             )
             return replace(await self._apply(account, result, end), has_called=bool(due) or tries_client)
+
+    def _due_sources(
+        self,
+        begun: BegunSync,
+        granted: Collection[Source],
+        states: Mapping[Source, SourceState],
+        due_sync_of: Callable[[SourceQuery], DueSync],
+        *,
+        full: bool,
+    ) -> list[Source]:
+        """Return the account's own sources that a sync has to fetch."""
+        account, stored = begun.account, begun.stored
+        is_requested = account.pending_sync is not None or full
+        return [
+            source
+            for source in Source
+            if source in states
+            and source in granted
+            and source is not Source.DIRECTORY
+            and (is_requested or not self._is_resting(states[source], stored.states.get(source)))
+            and due_sync_of(stored.query(self.tenants[account.tenant], source)) is not DueSync.NONE
+        ]
+
+    async def _fetch_sources(
+        self,
+        account: Account,
+        queries: Sequence[SourceQuery],
+        sync_tokens: Sequence[str | None],
+        tokens: Tokens | None,
+        fetched: list[FetchedSource],
+        failed: dict[Source, GoogleError],
+    ) -> Mapping[Source, SourceState]:
+        """Fetch sources one after another.
+
+        :param sync_tokens: for each source, the sync token of the last sync; None when a full sync is due.
+        :param tokens: the account's tokens for the first call, or None to read the tokens.
+        :param fetched: the listings so far.  The function adds the listings of the sources.
+        :param failed: the errors so far.  The function adds the error of a source if another source was fetched before.
+        :returns: the new states of the sources that Google sent or refused.
+        :raises GoogleError: the error of a source if no other source was fetched before.
+        """
+        states: dict[Source, SourceState] = {}
+        for step, (query, token) in enumerate(zip(queries, sync_tokens, strict=True), start=1):
+            try:
+                fetched.append(await self._fetch(account, query, token, (step, len(queries)), tokens))
+                states[query.source] = SourceState.ON
+            except tuple(REFUSAL_STATES) as refusal:
+                states[query.source] = REFUSAL_STATES[type(refusal)]
+            except _SOURCE_ERRORS as error:
+                if not fetched:
+                    raise
+                log.warn(
+                    "source {source} of account {account} cannot be fetched: {code} {detail}",
+                    event="source_failed",
+                    tenant=account.tenant,
+                    source=query.source.value,
+                    account=account.id,
+                    code=error.code,
+                    detail=error.detail,
+                )
+                failed[query.source] = error
+            tokens = None
+        return states
 
     async def sync_directory(
         self, account: Account, *, full: bool, max_loss: float = 0, own_error: str = ""
@@ -449,6 +484,28 @@ class SyncJob:
             )
             failed[Source.CONTACTS] = error
             return before.outdated()
+
+    async def _fetch_unknown_labels(
+        self,
+        account: Account,
+        stored: StoredState,
+        labels: LabelState | None,
+        fetched: list[FetchedSource],
+        failed: dict[Source, GoogleError],
+    ) -> LabelState | None:
+        """Fetch the labels again if a fetched contact has a label that is newer than the known labels.
+
+        :param labels: the labels that this sync has fetched, or None.
+        :param fetched: the listings; a listing that is fetched again is replaced.
+        :param failed: as in `_fetch_labels`.
+        :returns: the labels that this sync has fetched, or None.
+        """
+        known = labels or stored.labels
+        if Source.CONTACTS in failed or all(listing.labels <= known.names.keys() for listing in fetched):
+            return labels
+        labels = await self._fetch_labels(account, known, failed) or labels
+        await self._exclude_new_labels(account, fetched, labels or stored.labels, stored)
+        return labels
 
     async def _exclude_new_labels(
         self, account: Account, fetched: list[FetchedSource], labels: LabelState, stored: StoredState

@@ -19,7 +19,7 @@ from ldapgw.google.endpoints import Client
 from ldapgw.google.identity import Identity
 from ldapgw.google.oauth import OAuth
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import accounts, revocations, workspaces
+from ldapgw.store import accounts, revocations, tenants
 from ldapgw.store.accounts import Account, Tokens
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.store.revocations import Revocation
@@ -161,7 +161,7 @@ class AccessTokenProvider:
         The sync that has found the end of the consent fails, and the next sync begins at once.
         """
         if account.delegated:
-            await self._leader.store.run(workspaces.use_delegation, account, self._now())
+            await self._leader.store.run(tenants.use_delegation, account, self._now())
 
 
 def _is_renamed(account: Account, identity: Identity) -> bool:

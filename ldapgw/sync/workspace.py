@@ -2,7 +2,7 @@
 """Reads the users and groups of Google Workspaces that have delegated their users' contacts to a service account.
 
 Each hour, the leader lists the users of each tenant with a service account, and makes the accounts agree with the
-list (`ldapgw.store.workspaces.apply_users`).  After an error, and after a list that lacks most of the known users, all
+list (`ldapgw.store.tenants.apply_users`).  After an error, and after a list that lacks most of the known users, all
 accounts stay as they are.
 
 Google refuses a whole token request if a single scope is not allowed.  To learn which scopes the Workspace allows, the
@@ -40,11 +40,11 @@ from ldapgw.google.oauth import SCOPE_OF, Grant, OAuth
 from ldapgw.google.people import People
 from ldapgw.google.workspace import Turn, WorkspaceDirectory, WorkspaceUser
 from ldapgw.peers.leadership import Leader
-from ldapgw.store import accounts, workspaces
+from ldapgw.store import accounts, tenants
 from ldapgw.store.accounts import Account
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial
+from ldapgw.store.tenants import DelegatedUser, DelegationSettings, DelegationTrial
 from ldapgw.sync.pacing import CallPacer
 from ldapgw.sync.plan import is_suspicious
 
@@ -291,7 +291,7 @@ class WorkspaceReader(PeriodicService):
                 self._turns[name] = _Turn(delegation, self._clock.seconds() + wait)
 
     async def _end(self, name: str) -> None:
-        orphans = await self._leader.store.run(workspaces.end_delegation, name, self._clock.seconds())
+        orphans = await self._leader.store.run(tenants.end_delegation, name, self._clock.seconds())
         self._ended.add(name)
         if orphans:
             log.warn(
@@ -309,7 +309,7 @@ class WorkspaceReader(PeriodicService):
             code = error.refusal if isinstance(error, DelegationRefused) else error.code
             code = SHORT_LIST if isinstance(error, _ShortList) else code
             now = self._clock.seconds()
-            if await self._leader.store.run(workspaces.record_failure, name, code, now):
+            if await self._leader.store.run(tenants.record_workspace_failure, name, code, now):
                 log.error(
                     "tenant {tenant}: the users of its Workspace cannot be read: {code} {detail} {advice}",
                     event="workspace_failed",
@@ -338,7 +338,7 @@ class WorkspaceReader(PeriodicService):
             members.update(found or () if group in deciding else ())
         selected, others = select_users(settings, listing.users, members, tenant.allowed)
         added = await self._leader.store.run(
-            workspaces.apply_users,
+            tenants.apply_users,
             name,
             selected,
             others,
@@ -348,7 +348,7 @@ class WorkspaceReader(PeriodicService):
             shared_label=tenant.shared_label if tenant.sharing is not Sharing.PRIVATE else "",
             now=self._clock.seconds(),
         )
-        await self._leader.store.run(workspaces.remove_other_groups, name, groups)
+        await self._leader.store.run(tenants.remove_other_groups, name, groups)
         if added:
             log.info(
                 "tenant {tenant}: the service account reads the contacts of {count} more users",
@@ -376,7 +376,7 @@ class WorkspaceReader(PeriodicService):
             found = await self._directory.group_members(token, group, self._turn(delegation))
         except DelegationRefused as error:
             now = self._clock.seconds()
-            if await self._leader.store.run(workspaces.record_group_failure, name, group, error.refusal, now):
+            if await self._leader.store.run(tenants.record_group_failure, name, group, error.refusal, now):
                 log.warn(
                     "tenant {tenant}: a Google Group cannot be read: {code} {detail}",
                     event="group_failed",
@@ -390,7 +390,7 @@ class WorkspaceReader(PeriodicService):
             for user in users
             if found.has(user) and not (user.is_guest or user.is_suspended or user.is_archived)
         )
-        await self._leader.store.run(workspaces.write_group, name, group, present, self._clock.seconds())
+        await self._leader.store.run(tenants.write_group, name, group, present, self._clock.seconds())
         return present
 
     async def _check_length(self, name: str, listed: Collection[str]) -> None:
@@ -404,7 +404,7 @@ class WorkspaceReader(PeriodicService):
         missing = len(set(delegated) - set(listed))
         if not is_suspicious(len(delegated), missing):
             return
-        status = await self._leader.store.run(workspaces.read_status, name)
+        status = await self._leader.store.run(tenants.read_workspace, name)
         since = status.error_since if status.error_code == SHORT_LIST else None
         if since is None or self._clock.seconds() - since < SHORT_SECONDS:
             raise _ShortList(f"{missing} of {len(delegated)} users are missing")

@@ -29,13 +29,12 @@ from ldapgw.google.delegation import (
 from ldapgw.google.endpoints import Client, UnfitClientFile, read_client_file
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.phrase import Phrase, Texts, Translatable, read_texts
-from ldapgw.store import accounts, activity, sync_state, tenants, workspaces
+from ldapgw.store import accounts, activity, sync_state, tenants
 from ldapgw.store.account_status import is_of_testing
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.activity import Act
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.tenants import EnteredClient
-from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation, GroupStatus, WorkspaceStatus
+from ldapgw.store.tenants import DelegationSettings, EnteredClient, EnteredDelegation, GroupStatus, WorkspaceStatus
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import WebTenant
 from ldapgw.web.error_pages import PageError
@@ -140,14 +139,14 @@ def _problem_of(code: str) -> Problem | None:
 
 def _read(connection: Connection, tenant: str) -> tuple[WorkspaceStatus, Collection[GroupStatus], float | None]:
     return (
-        workspaces.read_status(connection, tenant),
-        workspaces.read_groups(connection, tenant),
-        workspaces.entered_at(connection, tenant),
+        tenants.read_workspace(connection, tenant),
+        tenants.read_groups(connection, tenant),
+        tenants.delegation_entered_at(connection, tenant),
     )
 
 
 def _stored_key_file(connection: Connection, secret_box: SecretBox, tenant: str) -> str:
-    entered, _ = workspaces.read_delegations(connection, secret_box)
+    entered, _ = tenants.read_delegations(connection, secret_box)
     return next((delegation.key_file for delegation in entered if delegation.tenant == tenant), "")
 
 
@@ -244,7 +243,7 @@ class AdminGoogle:
             return await self.show(visit, 400, delegation=await self._delegation(visit, problem, form))
         new = EnteredDelegation(name, key_file, settings, self._layout.now())
         entry = visit.entry(Act.DELEGATION_ENTERED, detail=str(trial.users))
-        await visit.change(entry, workspaces.enter_delegation, self._dependencies.secret_box, new)
+        await visit.change(entry, tenants.enter_delegation, self._dependencies.secret_box, new)
         self._pending.forget(name)
         return await visit.done("delegation-entered", "admin/google")
 
@@ -257,7 +256,7 @@ class AdminGoogle:
     async def remove_delegation(self, visit: Visit) -> HttpResponse:
         """Delete the entered service account."""
         self._pending.forget(visit.tenant.name)
-        await visit.change(visit.entry(Act.DELEGATION_REMOVED), workspaces.remove_delegation, visit.tenant.name)
+        await visit.change(visit.entry(Act.DELEGATION_REMOVED), tenants.remove_delegation, visit.tenant.name)
         return await visit.done("delegation-removed", "admin/google")
 
     async def _key_file(self, visit: Visit) -> str:

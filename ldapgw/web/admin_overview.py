@@ -13,8 +13,7 @@ from ldapgw.contact import Source
 from ldapgw.directory.naming_context import phone_name
 from ldapgw.files.csv_file import csv_of_texts
 from ldapgw.google.people import CallEstimate
-from ldapgw.phones.hints import PhoneCondition
-from ldapgw.phones.summary import Summary, summarize
+from ldapgw.phones.summary import PhoneCondition, Summary, summarize
 from ldapgw.phrase import Phrase, Texts, Timestamp, Translatable, read_texts
 from ldapgw.store import accounts, activity, gateways, leavers, phones, sync_history, tenants
 from ldapgw.store.account_status import is_of_testing
@@ -27,10 +26,9 @@ from ldapgw.store.sync_history import SyncDay
 from ldapgw.web import record_texts
 from ldapgw.web.admin_people import Mailing, read_people, reminder
 from ldapgw.web.admin_tables import Table, TableQuery
-from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.dependencies import GATEWAYS_TOPIC, WebTenant, person_topic
 from ldapgw.web.http import HttpResponse
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get, post
-from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import attachment
 
 # An open page watches at most this many accounts and this many phones of its tenant for changes.

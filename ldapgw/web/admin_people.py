@@ -29,11 +29,10 @@ from ldapgw.web.account_pages import RevocationOutcome, disconnect_account, sync
 from ldapgw.web.account_texts import ACCOUNT_STATE_TEXTS, AccountStateText, sharing_options, sharing_title, source_rows
 from ldapgw.web.admin_phones import AdminPasswords
 from ldapgw.web.admin_tables import Question, Table, TablePage
-from ldapgw.web.dependencies import WebTenant
+from ldapgw.web.dependencies import WebTenant, person_topic
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, read_number
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
-from ldapgw.web.live import person_topic
 from ldapgw.web.phone_pages import PhonePages
 
 log = Logger()
@@ -355,12 +354,12 @@ class AdminPeople:
         people = [row.account for row in rows]
         with_phones = bool(visit.form.get("with_phones"))
         ids = [] if with_phones else [account.id for account in people]
-        kept = await visit.store.read(phones.read_by_accounts, ids)
+        logins = await visit.store.read(phones.read_by_accounts, ids)
         outcomes = await self._end_all(visit, people, Act.ACCOUNT_REMOVED, with_phones=with_phones)
         batch = ""
-        if kept and visit.form.get("new_passwords"):
-            entries = [visit.entry(Act.PHONE_PASSWORD, login.name) for login in kept]
-            batch = await self._passwords.give(visit.visitor, kept, entries)
+        if logins and visit.form.get("new_passwords"):
+            entries = [visit.entry(Act.PHONE_PASSWORD, login.name) for login in logins]
+            batch = await self._passwords.give(visit.visitor, logins, entries)
             await self._dependencies.changed()
         return await self._ended(visit, "people-removed", people, outcomes, batch)
 

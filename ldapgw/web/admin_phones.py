@@ -20,7 +20,6 @@ from twisted.logger import Logger
 from ldapgw.directory.passwords import generate_password, hash_password
 from ldapgw.files.csv_file import decode
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, title_of
-from ldapgw.phones.hints import PhoneCondition, phone_condition
 from ldapgw.phones.provisioning.settings import PLACEHOLDERS, Site
 from ldapgw.phones.provisioning.window import MINUTES
 from ldapgw.phones.rollout import (
@@ -35,6 +34,7 @@ from ldapgw.phones.rollout import (
     print_sheet,
     read_written_mac,
 )
+from ldapgw.phones.summary import PhoneCondition, phone_condition
 from ldapgw.phrase import Texts, Translatable, gettext_noop, read_texts
 from ldapgw.store import accounts, activity, phones
 from ldapgw.store.activity import Act, ActivityEntry

@@ -188,7 +188,7 @@ class TablePage(Generic[T]):
     :ivar text: returns the text by which a search finds a row.
     :ivar filters: takes the value of ``show`` in an address or form, and returns the filters by name.
     :ivar columns: returns the value of a row to sort by, for each column.
-    :ivar topic: the topic of a row (`ldapgw.web.live`).
+    :ivar topic: the topic of a row (`ldapgw.web.dependencies.ChangeNotifier`).
     :ivar values: further values for the template.
     :ivar key: returns a row's name in forms.
     :ivar title: returns a row's name for people.

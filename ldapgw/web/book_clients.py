@@ -37,9 +37,8 @@ from werkzeug.http import parse_accept_header
 from ldapgw.directory.access import Viewer
 from ldapgw.errors import DirectoryError
 from ldapgw.phones.book_formats import CONTACT_FEED, XML_BOOKS, BookFormat, ListAddress
-from ldapgw.phones.book_reader import Caller, ListLength, ListSearch
+from ldapgw.phones.book_reader import Caller, ListLength, ListSearch, initials_png, photo_png
 from ldapgw.phones.contact_list import ListQuery
-from ldapgw.phones.photos import initials_png, photo_png
 from ldapgw.web import error_pages
 from ldapgw.web.dependencies import BookClientDependencies, WebDependencies, WebTenant
 from ldapgw.web.error_pages import PageError

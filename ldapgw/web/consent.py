@@ -469,10 +469,10 @@ def _sources_to_connect(tenant: WebTenant, known: Account | None) -> tuple[Sourc
 
     A connected account keeps its scopes, except for the scopes of sources that the person has switched off.
     """
-    kept: frozenset[Source] = frozenset()
+    connected: frozenset[Source] = frozenset()
     if known is not None and known.is_connected:
-        kept = sources_of(known.scopes) - known.switched_off
-    return tuple(source for source in tenant.sources if source is tenant.first_source or source in kept)
+        connected = sources_of(known.scopes) - known.switched_off
+    return tuple(source for source in tenant.sources if source is tenant.first_source or source in connected)
 
 
 def _source_states(

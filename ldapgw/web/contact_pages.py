@@ -22,9 +22,10 @@ from ldapgw.directory.clients import TokenBuckets
 from ldapgw.directory.inet_org_person import write_number
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.google.endpoints import contact_page
+from ldapgw.numbers import Number
 from ldapgw.numbers.dial_string import dial_text
-from ldapgw.numbers.number import Number
 from ldapgw.numbers.phone_number import NumberFormat, parse, readable, typed_digits
+from ldapgw.phones.book_reader import initials
 from ldapgw.phones.contact_browser import (
     DIGITS,
     LETTERS,
@@ -37,7 +38,6 @@ from ldapgw.phones.contact_browser import (
 )
 from ldapgw.phones.explain.model import note_on, number_text
 from ldapgw.phones.explain.view import text_of, texts_of
-from ldapgw.phones.photos import initials
 from ldapgw.phrase import Texts, Translatable, read_texts
 from ldapgw.store import contacts, phones
 from ldapgw.store.accounts import Account

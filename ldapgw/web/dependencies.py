@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The services and tenants that the composition root passes to the web pages."""
+"""The services and tenants that the composition root passes to the web pages, and the notifier of open pages."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -20,17 +20,62 @@ from ldapgw.google.oauth import OAuth
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.explain import PhoneExplainer
-from ldapgw.phones.provisioning.settings import ServerAddress, Site
+from ldapgw.phones.provisioning.settings import ConnectionSettings, ServerAddress, Site, StepResult
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.store.worker import Store
-from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.web.dialing import DialAddress, DialResult
-from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
+
+# The topic of the list of living gateways.
+GATEWAYS_TOPIC: Final = "gateways"
+
+
+class ChangeNotifier:
+    """Change notification for open pages: publish and subscribe by topic, inside this process.
+
+    Mutable: the topics and their listeners.
+
+    A topic is a string.  An open page subscribes to the topics of everything that it shows; code that has changed
+    something notifies the matching topic.  A notification carries no content: the page then fetches itself again.
+    """
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
+
+    def subscribe(self, topics: Iterable[str], on_change: Callable[[], None]) -> Callable[[], None]:
+        """Call `on_change` at each notification of any of the topics.
+
+        :returns: a function that ends the subscription, and must be called once.
+        """
+        unique_topics = tuple(dict.fromkeys(topics))
+        for topic in unique_topics:
+            self._listeners.setdefault(topic, []).append(on_change)
+
+        def unsubscribe() -> None:
+            for topic in unique_topics:
+                self._listeners[topic].remove(on_change)
+                if not self._listeners[topic]:
+                    del self._listeners[topic]
+
+        return unsubscribe
+
+    def notify(self, topic: str) -> None:
+        """Call every listener of the topic."""
+        for on_change in tuple(self._listeners.get(topic, ())):
+            on_change()
+
+    def topics(self) -> Collection[str]:
+        """Return the topics that have listeners."""
+        return self._listeners.keys()
+
+
+def person_topic(tenant: str, sub: str) -> str:
+    """Return the topic of all accounts that a person's overview shows."""
+    return f"person {tenant} {sub}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +288,7 @@ class PhoneDependencies:
 
     :ivar server: the LDAP server's address for phones.
     :ivar activity: the searches of all phones; the DN of a login is the topic of the phone's searches
-        (`ldapgw.web.live`).
+        (`ChangeNotifier`).
     :ivar refused_logins: the logins that were refused.
     :ivar try_connection: tests the connection that a phone will make.
     :ivar certificate: the certificate that phones must be told to trust, in PEM; empty if phones trust the gateway's

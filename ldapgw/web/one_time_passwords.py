@@ -70,7 +70,7 @@ class OneTimePasswords:
         old, new = _digest(former), _digest(session)
         # The passwords stay in the order of their times (`_forget_old`).
         self._passwords = OrderedDict(
-            ((new if of == old else of, phone), kept) for (of, phone), kept in self._passwords.items()
+            ((new if of == old else of, phone), entry) for (of, phone), entry in self._passwords.items()
         )
 
     def forget(self, *phones: str) -> None:
@@ -102,13 +102,13 @@ class OneTimeSecrets:
 
     def hand_over(self, former: str, session: str) -> None:
         """Let a session show all passwords and secrets that the same person's former session has made."""
-        for kept in (self.passwords, self.book_secrets, self.addresses):
-            kept.hand_over(former, session)
+        for secrets in (self.passwords, self.book_secrets, self.addresses):
+            secrets.hand_over(former, session)
 
     def forget(self, *phones: str) -> None:
         """Forget everything about phones, because the phones were removed, or have other names or passwords."""
-        for kept in (self.passwords, self.book_secrets, self.addresses):
-            kept.forget(*phones)
+        for secrets in (self.passwords, self.book_secrets, self.addresses):
+            secrets.forget(*phones)
 
 
 def _digest(session: str) -> str:

@@ -20,9 +20,8 @@ from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password
 from ldapgw.numbers.numbering_plan import dialling
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, read_label, show_mac
-from ldapgw.phones.provisioning.settings import choose_endpoint
+from ldapgw.phones.provisioning.settings import ConnectionSettings, Step, StepResult, StepStatus, choose_endpoint
 from ldapgw.phones.provisioning.vendors import vendors_of
 from ldapgw.phones.rollout import TEXTS as IMPORT_TEXTS
 from ldapgw.phones.rollout import find_owners, label_error, name_error, read_written_mac

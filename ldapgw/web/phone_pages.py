@@ -22,11 +22,10 @@ from ldapgw.directory.entry import PHONE_FORMATS
 from ldapgw.directory.passwords import make_password, verify_password
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.book_formats import XML_BOOKS
-from ldapgw.phones.connection_test import StepResult
 from ldapgw.phones.description import MODELS, OTHER_MODEL, number_mode, show_mac, sign_in_name, title_of
 from ldapgw.phones.hints import DecodedSearch, PhoneProfile
 from ldapgw.phones.logged_search import LoggedSearch
-from ldapgw.phones.provisioning.settings import PLACEHOLDERS
+from ldapgw.phones.provisioning.settings import PLACEHOLDERS, StepResult
 from ldapgw.phones.provisioning.sheet import Sheet, fields_by_hand, has_our_labels, make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import Advice, Vendor, all_vendors, vendors_of
 from ldapgw.phones.provisioning.window import DhcpSetting, dhcp_settings, fetching_vendor, window_address
@@ -35,10 +34,9 @@ from ldapgw.phones.rollout import NewPhone, print_sheet
 from ldapgw.phrase import Phrase, Translatable, gettext_noop
 from ldapgw.store import accounts, phones, provisioning, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin, Refusal
-from ldapgw.store.provisioning import ProvisioningAddress, ProvisioningWindow, WindowPhone
+from ldapgw.store.provisioning import Mistake, ProvisioningAddress, ProvisioningWindow, WindowPhone
 from ldapgw.store.recordings import StoredRecording
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.unfit_clients import Mistake
 from ldapgw.web import error_pages
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import Headers, HttpResponse

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 
 from ldapgw.cli import output
 from ldapgw.contact import Flaw, Sharing, Source
-from ldapgw.store import accounts, activity, contacts, sync_state, tenants, workspaces
+from ldapgw.store import accounts, activity, contacts, sync_state, tenants
 from ldapgw.store.contact_record import ContactRecord
-from ldapgw.store.workspaces import DelegatedUser
+from ldapgw.store.tenants import DelegatedUser
 from tests.support.certificates import issue
 from tests.support.kill import Killed
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
@@ -351,7 +351,7 @@ def test_a_delegated_account(gateway: Gateway, command: tuple[str, ...]) -> None
     """Nothing is revoked at Google, because nobody has consented; the service account may read the contacts again."""
     values = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": THEN}
     user = DelegatedUser("117", "alice@acme.example")
-    gateway.do(workspaces.apply_users, "acme", [user], {}, (), **values)
+    gateway.do(tenants.apply_users, "acme", [user], {}, (), **values)
     assert gateway.secret_box
     assert [one["delegated"] for one in gateway.json("accounts")] == [True]
     done = gateway.run(*command, "alice@acme.example", "--yes")

@@ -24,12 +24,11 @@ from ldapgw.directory.book import build_book
 from ldapgw.peers.leadership import POOLED
 from ldapgw.server import preflight
 from ldapgw.server.state_dir import create_state_dir
-from ldapgw.store import changes, contacts, phones, tenants, workspaces
+from ldapgw.store import changes, contacts, phones, tenants
 from ldapgw.store.changes import History
 from ldapgw.store.database import revisions
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin
-from ldapgw.store.tenants import EnteredClient
-from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
+from ldapgw.store.tenants import DelegationSettings, EnteredClient, EnteredDelegation
 from ldapgw.sync.book_cache import FOLDER, BookCache, BuiltBook
 from tests.google.service_account import key_file
 from tests.support.certificates import issue
@@ -292,7 +291,7 @@ def test_service_accounts(gateway: Gateway) -> None:
     gateway.write(HEAD + ACME + group)
     assert found(gateway)["tenant acme"] == ("warning", missing)
     entered = EnteredDelegation("acme", key_file().decode(), DelegationSettings("alice@acme.example", ("*",)), THEN)
-    gateway.do(workspaces.enter_delegation, gateway.secret_box, entered)
+    gateway.do(tenants.enter_delegation, gateway.secret_box, entered)
     items = found(gateway)
     assert items["tenant acme"][0] == "ok"
     assert items["key file state/ldapgw.key"] == ("ok", "fits the database")

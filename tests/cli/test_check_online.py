@@ -28,9 +28,8 @@ from ldapgw.google.sandbox.tenant import ALICE, BOB, CLIENT_ID, CLIENT_SECRET, D
 from ldapgw.server.config import load
 from ldapgw.server.google import GoogleClients, configured_delegations
 from ldapgw.server.reactor import WallClock
-from ldapgw.store import tenants, workspaces
-from ldapgw.store.tenants import EnteredClient
-from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
+from ldapgw.store import tenants
+from ldapgw.store.tenants import DelegationSettings, EnteredClient, EnteredDelegation
 from tests.google.double import RudeServer
 from tests.support.inspection import CERTS, Inspected, inspected
 from tests.support.proxies import proxy_with_password
@@ -454,7 +453,7 @@ async def test_a_service_account_by_the_command(gateway: Gateway, tmp_path: Path
         settings = DelegationSettings(ALICE, groups=("phones@acme.example",))
         entered = EnteredDelegation("acme", key_file.read_text(), settings, THEN)
         key_file.unlink()
-        gateway.do(workspaces.enter_delegation, gateway.secret_box, entered)
+        gateway.do(tenants.enter_delegation, gateway.secret_box, entered)
         code, found = await online(gateway)
         assert code == 0, repr(found)
         assert {item: found[item] for item in GOOD} == GOOD

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from ldapgw.cli.export import CSV_COLUMNS, ExportedContact, csv_header, csv_row, ldif, vcard
 from ldapgw.contact import Contact, Kind, Phone, Sharing, Source
 from ldapgw.directory.entry import special_entry
-from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, stored_numbers
 from ldapgw.store import accounts, contacts, sync_state
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.contact_record import ContactRecord

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.contact import Contact, Kind, LeftOutNumber, LeftOutReason, Phone
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number
 from tests.support.site.command_line import ACME, BETA, HEAD, Gateway
 
 

@@ -16,14 +16,14 @@ from ldapgw.cli.output import local_time
 from ldapgw.cli.site import now
 from ldapgw.contact import Sharing
 from ldapgw.google.delegation import REFUSAL_TEXTS, DelegationRefusal
-from ldapgw.store import gateways, phones, sign_ins, sync_state, unfit_clients, workspaces
+from ldapgw.store import gateways, phones, provisioning, sign_ins, sync_state, tenants
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.database import Mode
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.phones import LastSearch
-from ldapgw.store.unfit_clients import Mistake, UnfitClient
-from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, EnteredDelegation
+from ldapgw.store.provisioning import Mistake, UnfitClient
+from ldapgw.store.tenants import DelegatedUser, DelegationSettings, EnteredDelegation
 from tests.support.certificates import issue
 from tests.support.postgresql import needs_postgresql, new_url
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
@@ -72,7 +72,7 @@ def test_devices_that_cannot_connect(gateway: Gateway) -> None:
         replace(plain, address="192.0.2.20", mistake=Mistake.UNKNOWN_AUTHORITY),
         replace(plain, address="192.0.2.21", mistake=Mistake.PASSWORD_WITHOUT_TLS),
     ]
-    gateway.do(unfit_clients.add, clients, THEN)
+    gateway.do(provisioning.add_unfit_clients, clients, THEN)
     with gateway.running():
         lines = gateway.run("status").stdout.splitlines()
         told = gateway.json("status")
@@ -139,15 +139,15 @@ def test_a_workspace(gateway: Gateway) -> None:
         return workspace["users"], workspace["last_read"], workspace["error"]
 
     entered = EnteredDelegation("acme", "the key file", settings, THEN)
-    gateway.do(workspaces.enter_delegation, gateway.secret_box, entered)
+    gateway.do(tenants.enter_delegation, gateway.secret_box, entered)
     assert (shown(), told()) == (["… Workspace    not read yet"], (0, None, None))
     apply = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": read_at}
-    gateway.do(workspaces.apply_users, "acme", users, {}, (), **apply)
+    gateway.do(tenants.apply_users, "acme", users, {}, (), **apply)
     assert shown() == ["✓ Workspace    reads 2 users, last read 12 minutes ago"]
     assert told() == (2, timestamp(read_at), None)
-    gateway.do(workspaces.record_failure, "acme", "short_list", THEN)
+    gateway.do(tenants.record_workspace_failure, "acme", "short_list", THEN)
     assert shown()[0].startswith("! Workspace    Google's list of users lacks most of the known users.")
-    gateway.do(workspaces.record_failure, "acme", DelegationRefusal.BAD_KEY, THEN)
+    gateway.do(tenants.record_workspace_failure, "acme", DelegationRefusal.BAD_KEY, THEN)
     text = REFUSAL_TEXTS[DelegationRefusal.BAD_KEY]
     assert shown() == [f"! Workspace    {text.what}"]
     assert told() == (2, timestamp(read_at), {"code": "bad_key", "message": text.what, "since": timestamp(THEN)})

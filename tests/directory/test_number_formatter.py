@@ -24,7 +24,7 @@ from ldapgw.directory.entry import (
 from ldapgw.directory.filter_matcher import prepare
 from ldapgw.directory.inet_org_person import EntryFactory, ParentEntry
 from ldapgw.directory.schema import NUMBER_TYPES
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number
 from ldapgw.numbers.phone_number import NumberFormat, format_number, parse
 from tests.support.examples import examples
 from tests.support.filter_text import read_filter

@@ -16,9 +16,9 @@ from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.packed_attributes import unpack
-from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
+from tests.support.filter_text import read_filter
 from tests.support.phonebook import BASE, PHONE, naming_context
 from tests.support.phonebook.trees import all_matches, dit_of, first_page
 

@@ -11,7 +11,7 @@ import pytest
 from ldapgw.contact import Contact, Kind, LeftOutNumber, LeftOutReason, Phone, Source
 from ldapgw.google.person import read_person
 from ldapgw.google.person_numbers import read_anew
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number
 from tests.google.samples import persons
 
 

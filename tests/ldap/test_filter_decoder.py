@@ -64,7 +64,7 @@ TREES = st.recursive(
 @given(TREES)
 @settings(max_examples=examples(300), deadline=None)
 def test_all_ten_kinds_round_trip(tree):
-    """Any tree is read as it was written; test_filter_text reads what ldaptor has written."""
+    """Any tree is read as it was written; tests/phones/explain/test_query.py reads what ldaptor has written."""
     assert read(encode(tree)) == tree
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ldapgw.numbers import Number, Rule
 from ldapgw.numbers.field_text import SplitField, split_field
-from ldapgw.numbers.number import Number, Rule
 from ldapgw.numbers.phone_number import NumberFormat, format_number
 from ldapgw.numbers.single_number import MOST_DIGITS
 from ldapgw.numbers.stored_numbers import is_understood, read

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Phones and PBXs read books over HTTP, in slices that keep nobody waiting."""
+"""Phones and PBXs read books over HTTP, in slices that keep nobody waiting, and get pictures of callers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
+from PIL import Image, ImageChops
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -23,13 +25,22 @@ from ldapgw.ldap.admission import CallerIdLimits
 from ldapgw.ldap.decoder import decode
 from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.numbers.phone_number import NumberFormat
-from ldapgw.phones.book_reader import MAX_NUMBER, BookReader, ListLength
+from ldapgw.phones.book_reader import (
+    MAX_NUMBER,
+    PICTURE_SIZE,
+    BookReader,
+    ListLength,
+    initials,
+    initials_png,
+    photo_png,
+)
 from ldapgw.phones.contact_list import BookChoice, ListedContact, ListQuery
 from tests.support import work
 from tests.support.phonebook import naming_context
 from tests.support.phonebook.entries import phone
 from tests.support.phonebook.turns import Turns
 from tests.support.phonebook.wire import dit_of
+from tests.support.photo import jpeg
 
 DESK1 = Viewer("cn=desk1,ou=phones,dc=acme,dc=example", (Access("acme", ("alice",)),))
 COUNT = 100
@@ -291,3 +302,39 @@ def test_what_cannot_be_found() -> None:
     assert reading.names(ListQuery(), gone)[0] == []
     assert reading.names(ListQuery(number="0" * (MAX_NUMBER + 1)))[0] == []
     assert reading.logged == []
+
+
+def opened(png: bytes) -> Image.Image:
+    picture = Image.open(BytesIO(png), formats=("PNG",))
+    return picture.convert("RGB")
+
+
+def test_a_photo_keeps_its_pixels() -> None:
+    photo = Image.open(BytesIO(jpeg(size=120))).convert("RGB")
+    made = opened(photo_png(jpeg(size=120)))
+    assert made.size == (120, 120)
+    assert ImageChops.difference(made, photo).getbbox() is None
+
+
+def test_initials_are_white_on_a_colour_of_the_name() -> None:
+    anna, same, berta = map(opened, map(initials_png, ("Anna Berg", "Anna Berg", "Berta Adler")))
+    assert anna.size == (PICTURE_SIZE, PICTURE_SIZE)
+    assert anna.tobytes() == same.tobytes() != berta.tobytes()
+    colours = anna.getcolors(PICTURE_SIZE * PICTURE_SIZE)
+    assert colours is not None
+    (_, background), (_, letters) = sorted(colours, reverse=True)[:2]
+    assert (background, letters) == (anna.getpixel((0, 0)), (255, 255, 255))
+
+
+def test_initials() -> None:
+    names = {
+        "Anna Berg": "AB",
+        "Dr. Anna Maria von Berg": "DB",
+        "anna": "A",
+        "Öz Çelik": "OC",
+        "Юрий Жуков": "YZ",
+        "田中 太郎": "TT",
+        "Müller & Söhne (work)": "MW",
+        **dict.fromkeys(("+49 30 1234567", "***", ""), "#"),
+    }
+    assert {name: initials(name) for name in names} == names

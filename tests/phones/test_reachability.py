@@ -16,8 +16,8 @@ from twisted.internet.protocol import Factory, Protocol
 from ldapgw.contact import Contact, Kind
 from ldapgw.errors import UserError
 from ldapgw.phones import reachability
-from ldapgw.phones.connection_test import ConnectionSettings, OwnTests
-from ldapgw.phones.provisioning.settings import LdapEndpoint, Security
+from ldapgw.phones.activity import OwnTests
+from ldapgw.phones.provisioning.settings import ConnectionSettings, LdapEndpoint, Security
 from ldapgw.phones.reachability import read_ca, try_phone
 from ldapgw.server.config import Tls
 from ldapgw.server.config.forms import File

@@ -37,12 +37,12 @@ from ldapgw.phones.refused_logins import (
     house_words,
     shown_name,
 )
-from ldapgw.store import accounts, phones, unfit_clients
+from ldapgw.store import accounts, phones, provisioning
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.database import CHUNK
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, Refusal, site_of, wrong_password
+from ldapgw.store.provisioning import MAX_UNFIT_CLIENTS, Mistake, UnfitClient
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.unfit_clients import MAX_CLIENTS, Mistake, UnfitClient
 from ldapgw.store.worker import Store, on_threads
 from tests.support.stage.databases import open_in_memory
 from tests.support.work import calls
@@ -95,7 +95,7 @@ class Scene:
 
     def run(self, *args: Any) -> Deferred[Any]:
         self.writes += 1
-        if args[0] is unfit_clients.add:
+        if args[0] is provisioning.add_unfit_clients:
             self.written_clients.append(len(args[1]))
         return fail(StoreError("disk I/O error")) if self.fails else self.store.run(*args)
 
@@ -130,7 +130,7 @@ class Scene:
     def stored_clients(self) -> tuple[UnfitClient, ...]:
         """Return the stored clients that used a wrong port."""
         with self.database.begin() as connection:
-            return unfit_clients.read_all(connection, self.clock.seconds())
+            return provisioning.read_unfit_clients(connection, self.clock.seconds())
 
     def wrong(self, name: str = "desk1") -> Refusal | None:
         """Return the refusal that the phone's page shows."""
@@ -184,10 +184,10 @@ def test_clients_that_cannot_connect_are_stored_once_a_minute(scene: Scene) -> N
         scene.wait()
     assert (scene.writes, scene.stored_clients()) == (1, (first,))
     scene.wait(WRITE_SECONDS - len(numbers))
-    kept = [*enumerate(numbers, 1)][-MAX_CLIENTS:]
+    kept = [*enumerate(numbers, 1)][-MAX_UNFIT_CLIENTS:]
     last = tuple(UnfitClient(f"203.0.113.{number}", PLAIN, NOW + at) for at, number in reversed(kept))
     assert (scene.writes, scene.stored_clients()) == (2, last)
-    assert scene.written_clients == [1, MAX_CLIENTS]
+    assert scene.written_clients == [1, MAX_UNFIT_CLIENTS]
     scene.wait(2 * WRITE_SECONDS)
     assert scene.writes == 2
     scene.refused.note_unfit_client(TLS_ON_PLAIN_PORT, first.address)

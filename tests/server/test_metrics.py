@@ -27,12 +27,12 @@ from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.server.counters import LOG_LEVELS, WAIT_BOUNDS, Counters, Histogram, ReloadStatus, error_codes
 from ldapgw.server.metrics import Gauges, Metrics, read_stored_metrics
 from ldapgw.server.parts.base import Workers
-from ldapgw.store import accounts, phones, sync_state, tenants, workspaces
+from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.account_status import STATES
 from ldapgw.store.accounts import NewGrant
 from ldapgw.store.files import note_backup
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from ldapgw.store.workspaces import DelegatedUser
+from ldapgw.store.tenants import DelegatedUser
 from ldapgw.web.app import routes
 from ldapgw.web.layout import Layout
 from tests.support import publication, rst
@@ -388,12 +388,12 @@ def test_an_account_that_needs_a_consent_makes_no_sync_old(stage: Stage) -> None
 def test_a_workspace(stage: Stage) -> None:
     """The metrics tell the last read. The oldest sync leaves out a user who has left."""
     key = ("ldapgw_workspace_read_timestamp_seconds", (ACME,))
-    stage.do(workspaces.record_failure, "acme", "network", NOW)
+    stage.do(tenants.record_workspace_failure, "acme", "network", NOW)
     assert key not in told(metrics_of(stage))
     users = [DelegatedUser(sub, f"{sub}@acme.example") for sub in ("ann", "ben")]
     for number, present in enumerate((users, users[:1])):
         apply = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": NOW - 60 + number}
-        stage.do(workspaces.apply_users, "acme", present, {}, (), **apply)
+        stage.do(tenants.apply_users, "acme", present, {}, (), **apply)
         if number == 0:
             for account, synced in zip(stage.do(accounts.read_all), (NOW - 10, NOW - 7200), strict=True):
                 stage.do(sync_state.begin, account.id)
@@ -434,7 +434,7 @@ def _body(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> byte
     counters.syncs.observe("ok", 1.0, NOW)
     note_backup(note, NOW)
     users = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": NOW}
-    stage.do(workspaces.apply_users, "acme", (), {}, (), **users)
+    stage.do(tenants.apply_users, "acme", (), {}, (), **users)
     names = [thread.label for thread in Workers(NO_REACTOR, syncs_beside=True).threads]
     metrics = metrics_of(stage, counters, threads=names, ends=NOW, backup_note=note, files=FILES)
     body, _ = result_of(metrics.render())

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import LargeBinary, event, select
 
 from ldapgw.errors import StoreError, UnfitKey
-from ldapgw.store import accounts, gateways, sign_ins, tables, workspaces
+from ldapgw.store import accounts, gateways, sign_ins, tables, tenants
 from ldapgw.store.accounts import NewGrant, Tokens
 from ldapgw.store.database import Database, Mode
 from ldapgw.store.gateways import GatewayInfo
@@ -32,7 +32,7 @@ from ldapgw.store.key_rotation import (
 )
 from ldapgw.store.secrets import KeySource, SecretBox, fingerprint, kept_key_files, new_key, read_keys, write_keys
 from ldapgw.store.sign_ins import ConsentFlow
-from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
+from ldapgw.store.tenants import DelegationSettings, EnteredDelegation
 from tests.support.kill import Kill, Killed
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_file
@@ -56,7 +56,7 @@ class Site:
             self.ids = [self._connect(connection, sub) for sub in ("a", "b", "gone")]
             accounts.disconnect(connection, self.ids.pop())
             sign_ins.begin_flow(connection, self.secret_box, "state", "browser", FLOW, NOW)
-            workspaces.enter_delegation(connection, self.secret_box, DELEGATION)
+            tenants.enter_delegation(connection, self.secret_box, DELEGATION)
 
     def opened(self) -> Database:
         return open_file(self.path)
@@ -76,7 +76,7 @@ class Site:
     def held(self, secret_box: SecretBox) -> list[Tokens | None]:
         with self.database.begin() as connection:
             assert sign_ins.take_flow(connection, secret_box, "state", "browser", NOW) == FLOW
-            assert workspaces.read_delegations(connection, secret_box) == ((DELEGATION,), frozenset())
+            assert tenants.read_delegations(connection, secret_box) == ((DELEGATION,), frozenset())
             connection.rollback()
         with self.database.begin() as connection:
             return [accounts.read_tokens(connection, secret_box, account_id) for account_id in self.ids]

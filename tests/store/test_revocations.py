@@ -10,10 +10,10 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, select
 
 from ldapgw.contact import Sharing, Source
-from ldapgw.store import accounts, revocations, tables, workspaces
+from ldapgw.store import accounts, revocations, tables, tenants
 from ldapgw.store.revocations import FIRST_WAIT, MAX_AGE_SECONDS, Revocation
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.workspaces import DelegatedUser
+from ldapgw.store.tenants import DelegatedUser
 from tests.support.stage.sync import GRANT, NOW, connect, read_account
 
 
@@ -183,5 +183,5 @@ def test_an_account_depends_on_the_grants_to_its_project(
 def test_a_delegated_account_depends_on_no_grant(connection: Connection, secret_box: SecretBox) -> None:
     """The service account reads the contacts without a grant of the user."""
     values = {"scopes": frozenset(), "sharing": Sharing.PRIVATE, "shared_label": "", "now": NOW}
-    workspaces.apply_users(connection, "beta", [DelegatedUser(GRANT.sub, "alice@acme.example")], {}, (), **values)
+    tenants.apply_users(connection, "beta", [DelegatedUser(GRANT.sub, "alice@acme.example")], {}, (), **values)
     assert not revocations.is_shared(connection, None, GRANT.sub)

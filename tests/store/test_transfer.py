@@ -16,14 +16,14 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.errors import StoreError
-from ldapgw.store import accounts, backup, changes, gateways, leavers, phones, tables, workspaces
+from ldapgw.store import accounts, backup, changes, gateways, leavers, phones, tables, tenants
 from ldapgw.store.backup import back_up, back_up_server, restore_server
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.gateways import GatewayInfo
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
-from ldapgw.store.workspaces import DelegationSettings, EnteredDelegation
+from ldapgw.store.tenants import DelegationSettings, EnteredDelegation
 from tests.support.postgresql import needs_postgresql, new_url, open_new
 from tests.support.stage.databases import open_file
 from tests.support.stage.sync import DESK, GRANT, NOW, connect
@@ -48,9 +48,9 @@ def fill(connection: Connection) -> None:
     accounts.remove(connection, 2, with_phones=False)
     phones.add(connection, replace(DESK, account_id=1))
     settings = DelegationSettings("admin@acme.example", users=("*",))
-    workspaces.enter_delegation(connection, BOX, EnteredDelegation("acme", "the key file", settings, NOW))
-    workspaces.record_failure(connection, "acme", "network", NOW)
-    workspaces.write_group(connection, "acme", "sales@acme.example", {"ann@acme.example"}, NOW)
+    tenants.enter_delegation(connection, BOX, EnteredDelegation("acme", "the key file", settings, NOW))
+    tenants.record_workspace_failure(connection, "acme", "network", NOW)
+    tenants.write_group(connection, "acme", "sales@acme.example", {"ann@acme.example"}, NOW)
     leavers.mark(connection, [1], {1: LeaverReason.SUSPENDED}, NOW)
 
 
@@ -201,7 +201,7 @@ def test_a_backup_of_sqlite_is_restored_into_postgresql(file: Database, server: 
     before, after = held(file), held(server)
     assert {name for name in before if before[name] != after[name]} == {"account", "delegation"}
     with server.begin() as connection:
-        ((entered,), _) = workspaces.read_delegations(connection, BOX)
+        ((entered,), _) = tenants.read_delegations(connection, BOX)
         assert entered.key_file == "the key file"
         assert connection.execute(select(tables.label.c.name)).scalars().all() == ["Größe 中  'x'"] * 2
 

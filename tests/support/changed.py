@@ -22,7 +22,7 @@ _TESTS_OF_DATA = {
     "/texts/": ("tests/test_texts.py", "tests/web/test_i18n.py"),
     "tests/data/phones.json": (
         "tests/ldap/test_fast_path.py",
-        "tests/ldap/test_filter_text.py",
+        "tests/phones/explain/test_query.py",
         "tests/phones/test_replay.py",
     ),
     "web/static/": ("tests/web/test_rendering.py", "tests/web/test_style.py"),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number
 from ldapgw.numbers.phone_number import matches_any_reading, number_query, parse, readings, stored_tails
 
 

@@ -12,8 +12,7 @@ from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Contact, Flaw, Kind, LeftOutNumber, LeftOutReason, Phone, Source
 from ldapgw.errors import ProcessLost
-from ldapgw.numbers import stored_numbers
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, stored_numbers
 from ldapgw.peers.leadership import OnlyGateway
 from ldapgw.store import contacts, sync_state
 from ldapgw.store.contact_record import ContactRecord

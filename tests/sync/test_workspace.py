@@ -23,11 +23,11 @@ from ldapgw.google.sandbox import delegation as sandbox
 from ldapgw.google.workspace import WorkspaceUser
 from ldapgw.server.config import load
 from ldapgw.server.google import TenantDelegations
-from ldapgw.store import accounts, leavers, revocations, tables, workspaces
+from ldapgw.store import accounts, leavers, revocations, tables, tenants
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import metadata
-from ldapgw.store.workspaces import DelegatedUser, DelegationSettings, DelegationTrial, EnteredDelegation
+from ldapgw.store.tenants import DelegatedUser, DelegationSettings, DelegationTrial, EnteredDelegation
 from ldapgw.sync.workspace import (
     READ_SECONDS,
     RETRY_SECONDS,
@@ -131,8 +131,8 @@ class Workspace(Stage):
         self.world.add_person(BOB, person("Other"))
 
     @property
-    def status(self) -> workspaces.WorkspaceStatus:
-        return self.database.run(workspaces.read_status, "acme")
+    def status(self) -> tenants.WorkspaceStatus:
+        return self.database.run(tenants.read_workspace, "acme")
 
     @property
     def reasons(self) -> dict[str, LeaverReason]:
@@ -141,8 +141,8 @@ class Workspace(Stage):
         return {found.address: marks[found.id].reason for found in self.known if found.id in marks}
 
     @property
-    def groups(self) -> tuple[workspaces.GroupStatus, ...]:
-        return self.database.run(workspaces.read_groups, "acme")
+    def groups(self) -> tuple[tenants.GroupStatus, ...]:
+        return self.database.run(tenants.read_groups, "acme")
 
     def subs(self, *addresses: str) -> list[str]:
         return [self.world.account(address).sub for address in addresses]
@@ -571,8 +571,8 @@ def test_no_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         globalLogPublisher.removeObserver(observe)
     entered = EnteredDelegation("acme", key_file.decode(), EVERYBODY, NOW)
-    stage.database.run(workspaces.enter_delegation, stage.secret_box, entered)
-    stage.database.run(workspaces.enter_delegation, SecretBox([Fernet.generate_key()]), replace(entered, tenant="beta"))
+    stage.database.run(tenants.enter_delegation, stage.secret_box, entered)
+    stage.database.run(tenants.enter_delegation, SecretBox([Fernet.generate_key()]), replace(entered, tenant="beta"))
     (tmp_path / "key.json").write_bytes(key_file)
     text = f"""{HEAD}{ACME}[[tenant.delegation]]\nkey_file = "key.json"\nadministrator = "{ALICE}"\nusers = ["*"]"""
     (tmp_path / "ldapgw.toml").write_text(text)

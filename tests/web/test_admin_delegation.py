@@ -11,10 +11,10 @@ from sqlalchemy import select
 from ldapgw.google.delegation import GROUPS_SCOPE, USERS_SCOPE
 from ldapgw.google.oauth import SCOPE_OF
 from ldapgw.google.sandbox import delegation as sandbox
-from ldapgw.store import activity, workspaces
+from ldapgw.store import activity, tenants
 from ldapgw.store.activity import Act
 from ldapgw.store.tables import delegation
-from ldapgw.store.workspaces import DelegationSettings
+from ldapgw.store.tenants import DelegationSettings
 from tests.support.stage.web import ALICE, BOB, Browser, Stage, by_link, words_on
 
 EMAIL = "phonebook@acme-phones.iam.gserviceaccount.com"
@@ -110,7 +110,7 @@ def test_a_service_account_is_removed(stage: Stage, key_file: str) -> None:
     admin.submit(f"{FORM}/remove")
     assert "The gateway no longer reads contacts with the service account." in words_on(admin.get(PAGE))
     assert stage.delegations == {}
-    assert stage.database.run(workspaces.entered_at, "acme") is None
+    assert stage.database.run(tenants.delegation_entered_at, "acme") is None
     assert stage.database.run(activity.read_since, "acme", 0)[-1].act == Act.DELEGATION_REMOVED
 
 

@@ -28,8 +28,8 @@ from ldapgw.web.admin_people import AdminPeople
 from ldapgw.web.admin_phones import AdminPasswords, AdminPhones
 from ldapgw.web.app import routes
 from ldapgw.web.consent import CONNECT
+from ldapgw.web.dependencies import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.layout import Layout, RequiredRole
-from ldapgw.web.live import GATEWAYS_TOPIC, person_topic
 from ldapgw.web.phone_pages import PhonePages
 from ldapgw.web.provisioning_pages import ProvisioningWindows
 from tests.support.results import result_of

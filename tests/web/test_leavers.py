@@ -13,12 +13,12 @@ import pytest
 from sqlalchemy import update
 
 from ldapgw.contact import Contact, Source
-from ldapgw.store import accounts, activity, leavers, sync_state, workspaces
+from ldapgw.store import accounts, activity, leavers, sync_state, tenants
 from ldapgw.store.accounts import SourceState
 from ldapgw.store.activity import Act
 from ldapgw.store.leavers import Leaver, LeaverReason
 from ldapgw.store.tables import account, contact
-from ldapgw.store.workspaces import DelegatedUser
+from ldapgw.store.tenants import DelegatedUser
 from ldapgw.web import admin_people
 from ldapgw.web.admin_people import MAX_APPROVED, MAX_LINK, mail_links
 from tests.support.stage.web import (
@@ -113,7 +113,7 @@ def test_a_leaver_who_was_disconnected_has_no_access_that_google_ended(stage: St
 def test_a_suspended_user_is_neither_connected_nor_synced(stage: Stage, admin: Browser) -> None:
     def users(*present: DelegatedUser, **gone: LeaverReason) -> None:
         more = {"scopes": frozenset[str](), "sharing": ACME.sharing, "shared_label": "", "now": NOW}
-        stage.do(workspaces.apply_users, "acme", present, gone, (), **more)
+        stage.do(tenants.apply_users, "acme", present, gone, (), **more)
 
     users(DelegatedUser("a1", ALICE), DelegatedUser("b1", BOB))
     alice, bob = stage.accounts()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ldapgw.ldap.admission import UNKNOWN_NUMBERS
-from ldapgw.phones.photos import initials_png, photo_png
+from ldapgw.phones.book_reader import initials_png, photo_png
 from tests.support.photo import jpeg
 from tests.support.stage.book_clients import SECRET, Pbx, basic, bearer, serve
 from tests.support.stage.web import Stage

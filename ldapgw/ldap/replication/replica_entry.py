@@ -316,14 +316,14 @@ def _acceptable(sets: dict[str, bytes], wanted: frozenset[str] | None) -> list[t
             kind = _USER_TYPES[name]
             values = decoded(encoded)
             valid = _VALID.get(kind.comparison.syntax.rpartition(".")[2])
-            kept = [value for value in values if valid is None or valid.fullmatch(value)]
-            if len(kept) > 1:
+            accepted = [value for value in values if valid is None or valid.fullmatch(value)]
+            if len(accepted) > 1:
                 first: dict[str, bytes] = {}
-                for value in kept:
+                for value in accepted:
                     first.setdefault(_equality_key(kind, value), value)
-                kept = list(first.values())
-            if kept:
-                found.append((name, encoded if len(kept) == len(values) else encoded_set(kept)))
+                accepted = list(first.values())
+            if accepted:
+                found.append((name, encoded if len(accepted) == len(values) else encoded_set(accepted)))
     return found
 
 

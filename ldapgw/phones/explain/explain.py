@@ -422,10 +422,8 @@ class PhoneExplainer:
         now = self.now()
 
         def make() -> Explanation:
-            from ldapgw.ldap.filter_text import read_filter  # importing ldaptor takes a tenth of the time of a command
-
             return explain(
-                parse_query(text, read_filter, view.context.strip),
+                parse_query(text, view.context.strip),
                 view,
                 private=view.hidden_books(),
                 states=[*book_sync_states(accounts, viewer, now, lambda _: page_name, commands=reader.is_admin)],

@@ -15,7 +15,7 @@ from typing import Any
 from ldapgw.contact import Contact, Phone
 from ldapgw.directory.access import BookAccess
 from ldapgw.directory.dit import ContactFlags
-from ldapgw.numbers.number import Number, Rule
+from ldapgw.numbers import Number, Rule
 from ldapgw.numbers.phone_number import readable, typed_digits
 from ldapgw.numbers.stored_numbers import is_understood
 from ldapgw.phones.explain.query import PhoneQuery, QueryKind, is_blank

@@ -19,8 +19,7 @@ from ldapgw.directory.assertion import TextPredicate, asserted_number
 from ldapgw.directory.filter import Equality, Filter, Or, Present, Substrings
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import Family, attribute_type
-from ldapgw.numbers import numbering_plan, phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, numbering_plan, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.phones.explain.model import MissReason
 from ldapgw.phones.explain.query import octets

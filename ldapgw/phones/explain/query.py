@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""Queries: the filter that phones send for a name or a number, and the name or the number that a filter contains."""
+"""Queries: the filter that phones send for a name or a number, and the name or the number that a filter contains.
+
+A query may also be a filter as text.  Besides this module, only `ldapgw.phones.reachability` imports ldaptor, as the
+LDAP client of a test.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
 
 from ldapgw.directory.filter import And, Equality, Filter, LessOrEqual, Not, Or, Present, Substrings
 from ldapgw.directory.schema import Family, attribute_type
+from ldapgw.errors import DirectoryError, UserError
 from ldapgw.numbers import dial_string, phone_number
 from ldapgw.numbers.numbering_plan import SHORTEST_PUBLIC
 from ldapgw.phones.provisioning.settings import NAME_ATTRIBUTES, NUMBER_ATTRIBUTES
@@ -33,6 +40,15 @@ _SIP_HOST = re.compile(r"@(?:[\d.]+|\[[\da-f:.]+\]|anonymous\.invalid)(?:[:;>]|$
 
 # A text that is sorted after all names.  Phones send the text as the end of a range in a filter.
 _LAST = re.compile(b"[zZ~]+")
+
+# The character that stands for an empty value, which ldaptor's grammar does not allow.  No character of the text is
+# above U+00FF, because ldaptor gets one character for each octet.
+_EMPTY_VALUE = "\ue000"
+# The term that fills ``(&)`` and ``(|)``, because ldaptor's grammar demands at least one term.  RFC 4526 defines the
+# empty filters ``(&)`` as true and ``(|)`` as false.
+_NO_TERM = "(o=\ue001)"
+_EMPTY_SET = re.compile(r"\(([&|])\)")
+_NO_TERMS = (Equality("o", "\ue001".encode()),)
 
 
 class QueryKind(StrEnum):
@@ -165,11 +181,10 @@ def subject_of(search_filter: Filter) -> SearchSubject:
     return SearchSubject(SubjectKind.OTHER if has_unknown else SubjectKind.EVERYBODY)
 
 
-def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence[str] = ()) -> PhoneQuery:
+def parse_query(text: str, strip: Sequence[str] = ()) -> PhoneQuery:
     """Parse a query; a text that begins with a parenthesis is a filter (RFC 4515).
 
     :param strip: the characters that the tenant's PBX puts around numbers, as in `NamingContext.strip`.
-    :param read_filter: parses a filter; raises UserError if the text is no filter.
     :raises UserError: from `read_filter`.
     """
     if text.strip().startswith("("):
@@ -184,6 +199,55 @@ def parse_query(text: str, read_filter: Callable[[str], Filter], strip: Sequence
     if _DIGITS.fullmatch(text) and sum(map(str.isdigit, text)) < SHORTEST_PUBLIC:
         return PhoneQuery(text, QueryKind.NUMBER, typeahead_filter(text), caller_filter)
     return PhoneQuery(text, QueryKind.NUMBER, caller_filter)
+
+
+def read_filter(text: str) -> Filter:
+    """Parse the string representation of a filter (RFC 4515), such as ``(|(cn=mü*)(telephoneNumber=030123))``.
+
+    Only commands and pages have filters as text; LDAP clients send filters in BER.  ldaptor parses the text and encodes
+    the filter, and `ldapgw.ldap.decoder` decodes the encoded filter.  ldaptor's grammar does not allow an OID as the
+    name of an attribute.
+
+    :raises UserError: if the text is not a filter, or the filter exceeds our limits.
+    """
+    # The imports are here, because importing ldaptor and the decoder takes a tenth of the time of a command.
+    from ldapgw.ber import BerReader
+    from ldapgw.ldap.decoder import decode_filter
+
+    with warnings.catch_warnings():
+        # ldaptor uses names of pyparsing that newer versions of pyparsing warn of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from ldaptor.ldapfilter import InvalidLDAPFilter, parseFilter
+
+    # ldaptor decodes an escaped octet such as \c3 into a character.  So ldaptor gets every octet of the text as one
+    # character, and `_restored` turns the characters back into octets.
+    octets = re.sub(r"\*+", "*", text.strip()).encode("utf-8", "surrogatepass").decode("latin-1")
+    filled = _EMPTY_SET.sub(rf"(\1{_NO_TERM})", octets.replace("=)", f"={_EMPTY_VALUE})"))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            parsed = parseFilter(filled)
+        decoded = decode_filter(BerReader.over(parsed.toWire()))
+    except InvalidLDAPFilter as error:
+        parsed_text = filled[: error.loc].replace(_NO_TERM, "").replace(_EMPTY_VALUE, "")
+        raise UserError(f"This is not a filter: it cannot be read from position {len(parsed_text) + 1} on.") from None
+    except (RecursionError, DirectoryError):
+        raise UserError("This filter is nested too deep, or has too many terms.") from None
+    restored: Filter = _restored(decoded)
+    return restored
+
+
+def _restored(value: Any) -> Any:
+    """Undo the replacements of `read_filter` in a filter, or in a part of a filter."""
+    if isinstance(value, And | Or) and value.terms == _NO_TERMS:
+        return replace(value, terms=())
+    if isinstance(value, bytes):
+        return value.decode().replace(_EMPTY_VALUE, "").encode("latin-1")
+    if isinstance(value, tuple):
+        return tuple(_restored(part) for part in value)
+    if isinstance(value, Filter):
+        return replace(value, **{field.name: _restored(getattr(value, field.name)) for field in fields(value)})
+    return value
 
 
 def typeahead_filter(text: str) -> Filter:

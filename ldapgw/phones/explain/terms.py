@@ -30,8 +30,7 @@ from ldapgw.directory.filter import (
 from ldapgw.directory.filter_matcher import asks_number
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.schema import NUMBER_TYPES, AttributeType, Family, attribute_type, subtypes
-from ldapgw.numbers import phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, phone_number
 from ldapgw.phones.explain.model import MatchedTerm, MatchKind
 from ldapgw.phones.explain.query import asserted_parts
 

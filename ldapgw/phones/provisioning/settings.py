@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The settings that a phone of any vendor needs: the endpoint, the login and the search filters.
+"""The settings that a phone of any vendor needs: the endpoint, the login and the search filters; and their test.
+
+`ldapgw.phones.reachability` tests a connection with these settings, step by step.
 
 Every filter is shorter than 99 characters, because a longer filter does not fit into the field of some Yealink
 firmware.  The filters name the number attributes that `ldapgw.directory.entry` fills.
@@ -10,6 +12,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from ldapgw.phrase import Translatable, gettext_noop
 
 # The text that is shown in place of the password when the gateway no longer knows the password.
 PASSWORD_PLACEHOLDER = "PASSWORD"  # noqa: S105  this is not a password, but shown in place of a password
@@ -193,3 +197,53 @@ def _any_of(attributes: tuple[str, ...], placeholder: str) -> str:
     """Return an OR with a term for each attribute (RFC 4515)."""
     terms = (f"({attribute}={placeholder})" for attribute in attributes)
     return f"(|{''.join(terms)})"
+
+
+class Step(StrEnum):
+    """The steps of a connection test, in the order in which a phone needs them."""
+
+    NAME = gettext_noop("name")
+    PORT = gettext_noop("port")
+    TLS = gettext_noop("TLS")
+    LOGIN = gettext_noop("login")
+    NAME_SEARCH = gettext_noop("search by name")
+    NUMBER_SEARCH = gettext_noop("search by number")
+
+
+class StepStatus(StrEnum):
+    """The outcomes of a step."""
+
+    OK = gettext_noop("ok")
+    WARNING = gettext_noop("warning")
+    FAILED = gettext_noop("failed")
+    SKIPPED = gettext_noop("skipped")
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The result of a step.
+
+    :ivar message: the finding, and the remedy for a problem, without any name, number or password.
+    """
+
+    step: Step
+    status: StepStatus
+    message: Translatable
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """The settings with which a phone connects.
+
+    :ivar endpoint: the address and the protection of the connection.
+    :ivar password: the password; empty if unknown.  Without a password, the test skips the login and the searches.
+    :ivar ca: certificates of private authorities in PEM; if empty, the test trusts the authorities of the system.
+    :ivar ca_url: the address at which phones fetch `ca`; empty if there is no such address.
+    """
+
+    endpoint: LdapEndpoint
+    bind_dn: str
+    base_dn: str
+    password: str = field(default="", repr=False)
+    ca: str = ""
+    ca_url: str = ""

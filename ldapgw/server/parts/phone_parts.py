@@ -15,13 +15,12 @@ from ldapgw.ldap.replication.change_log import ChangeLogs
 from ldapgw.ldap.replication.provider import SYNC_REQUEST, Provider
 from ldapgw.ldap.server import LdapFactory
 from ldapgw.ldap.session import DirectoryPort, Observer
-from ldapgw.phones.activity import PhoneActivity, SearchRecorder
-from ldapgw.phones.connection_test import OwnTests
+from ldapgw.phones.activity import OwnTests, PhoneActivity, SearchRecorder
 from ldapgw.phones.recorder import PhoneRecorder
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.logging import log_replica_use
 from ldapgw.server.parts.base import Base
-from ldapgw.web.live import ChangeNotifier
+from ldapgw.web.dependencies import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 
 

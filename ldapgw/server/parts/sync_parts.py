@@ -34,8 +34,8 @@ from ldapgw.server.workers import (
 from ldapgw.store import gateways
 from ldapgw.store.database import Mode, revisions
 from ldapgw.store.gateways import GatewayInfo, Peers
+from ldapgw.store.tenants import DelegationTrial
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.store.workspaces import DelegationTrial
 from ldapgw.sync.account_books import AccountBooks
 from ldapgw.sync.book_builder import FILES_FOLDER, build_cached_books, build_cached_file_book
 from ldapgw.sync.book_cache import FOLDER, BookCache
@@ -51,7 +51,8 @@ from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, Delegation, WorkspaceReader, try_delegation
-from ldapgw.web.live import GATEWAYS_TOPIC, AccountWatcher
+from ldapgw.web.dependencies import GATEWAYS_TOPIC
+from ldapgw.web.events import AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

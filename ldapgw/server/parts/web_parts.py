@@ -16,9 +16,9 @@ from ldapgw.google.delegation import ServiceAccount, read_key_file
 from ldapgw.google.endpoints import Client
 from ldapgw.google.http import http_client
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import ConnectionSettings, StepResult
 from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.explain import PhoneExplainer
+from ldapgw.phones.provisioning.settings import ConnectionSettings, StepResult
 from ldapgw.server.config import Tenant
 from ldapgw.server.endpoints import certificate_url, phone_server
 from ldapgw.server.google import TenantsWithClients
@@ -28,7 +28,7 @@ from ldapgw.server.parts.base import Base
 from ldapgw.server.parts.phone_parts import PhoneParts
 from ldapgw.server.parts.sync_parts import SyncParts
 from ldapgw.server.state_dir import BACKUP_NOTE
-from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
+from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.sync.file_books import preview_replacement
 from ldapgw.sync.workspace import Delegation
 from ldapgw.web.dependencies import (

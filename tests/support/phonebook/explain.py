@@ -11,7 +11,6 @@ from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, build_book
 from ldapgw.directory.dit import Directory, Dit
 from ldapgw.directory.special_entries import Features
-from ldapgw.ldap.filter_text import read_filter
 from ldapgw.numbers import phone_number
 from ldapgw.phones.explain.explain import explain
 from ldapgw.phones.explain.model import OPERATOR, Explanation, ExplanationReader
@@ -71,7 +70,7 @@ def explained(
     asked: str, before: PhoneView, *, size_limit: int = 1000, reader: ExplanationReader = OPERATOR, **more: Any
 ) -> Explanation:
     """Return the explanation of a query."""
-    query = parse_query(asked, read_filter, before.context.strip)
+    query = parse_query(asked, before.context.strip)
     return explain(query, before, private=before.hidden_books(), size_limit=size_limit, reader=reader, **more)
 
 

@@ -47,14 +47,12 @@ from ldapgw.google.workspace import WorkspaceDirectory
 from ldapgw.ldap.admission import BindBackoff, CallerIdLimits
 from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.ldap.turns import TurnOf
-from ldapgw.numbers import phone_number
-from ldapgw.numbers.number import Number
+from ldapgw.numbers import Number, phone_number
 from ldapgw.phones.activity import PhoneActivity
 from ldapgw.phones.book_reader import BookReader
-from ldapgw.phones.connection_test import ConnectionSettings, Step, StepResult, StepStatus
 from ldapgw.phones.contact_browser import ContactBrowser, LookupResult
 from ldapgw.phones.explain.explain import PhoneExplainer
-from ldapgw.phones.provisioning.settings import ServerAddress
+from ldapgw.phones.provisioning.settings import ConnectionSettings, ServerAddress, Step, StepResult, StepStatus
 from ldapgw.phones.refused_logins import RefusedLogins
 from ldapgw.server.counters import PageCounters
 from ldapgw.server.google import TenantClients, TenantDelegations, TenantsWithClients
@@ -68,13 +66,14 @@ from ldapgw.store.database import Database
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import SignIn
+from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.store.worker import Store, on_threads
-from ldapgw.store.workspaces import DelegationSettings, DelegationTrial
 from ldapgw.sync.workspace import DelegatedTenant, Delegation, try_delegation
 from ldapgw.web.app import web_resource
 from ldapgw.web.dependencies import (
     AdminDependencies,
     BookClientDependencies,
+    ChangeNotifier,
     DelegationDependencies,
     FileDependencies,
     PhoneDependencies,
@@ -83,7 +82,6 @@ from ldapgw.web.dependencies import (
 )
 from ldapgw.web.http import HttpRequest, PublicUrl
 from ldapgw.web.layout import Layout, Visit
-from ldapgw.web.live import ChangeNotifier
 from ldapgw.web.one_time_passwords import OneTimeSecrets
 from ldapgw.web.sessions import Visitor
 from ldapgw.web.site import Admission, WebSite
