@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from operator import is_
 from typing import Any
 
@@ -27,6 +26,7 @@ from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
+from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes
 from ldapgw.store.logins_file import SavedLogins
 from ldapgw.store.phones import NumberMode, PhoneLogin
@@ -111,12 +111,9 @@ class Publisher:
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
 
-    def saved_logins(self) -> Callable[[], SavedLogins]:
-        """Return a function that makes the content of a snapshot of logins.
-
-        The function takes long, and may be called on a thread.
-        """
-        return partial(SavedLogins.of, *self._books.state.saved())
+    def saved_logins(self) -> tuple[tuple[Account, ...], frozenset[int], tuple[PhoneLogin, ...]]:
+        """Return the content of a snapshot of logins (`AccountState.saved`)."""
+        return self._books.state.saved()
 
     @property
     def unserved(self) -> int:
@@ -263,7 +260,7 @@ class Publisher:
             accounts={account.id: account.account() for account in saved.accounts},
             phones={login.name: login.login() for login in saved.logins},
         )
-        self._apply(found, {account.id for account in saved.accounts if account.has_directory})
+        self._apply(found, saved.with_directory)
         await self._books.load_all()
         await self._merge_and_publish()
 
