@@ -174,7 +174,12 @@ class AccountBooks:
             async with self._locked(account_id):
                 pass
 
-    async def update(self, account_id: int | None, publish: Callable[[], Awaitable[None]]) -> None:
+    async def update(
+        self,
+        account_id: int | None,
+        publish: Callable[[], Awaitable[None]],
+        next_turn: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         """Build the books of an account, or all outdated books.
 
         When the book of an account cannot be built, its former book stays, and other books are not affected.
@@ -182,26 +187,34 @@ class AccountBooks:
         :param account_id: the account, or None for all outdated accounts.  An account whose books another call is
             building counts as outdated only if the account has changed since that build began.
         :param publish: publishes the books built so far; called before each slow part of the work.
+        :param next_turn: waits for the reactor's next turn, or None if nobody is served yet.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
         try:
-            await self._update(ids, publish, is_whole=is_whole)
+            await self._update(ids, publish, next_turn, is_whole=is_whole)
         finally:
             forget_values()
 
-    async def _update(self, ids: set[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool) -> None:
+    async def _update(
+        self,
+        ids: set[int],
+        publish: Callable[[], Awaitable[None]],
+        next_turn: Callable[[], Awaitable[object]] | None,
+        *,
+        is_whole: bool,
+    ) -> None:
         large = {each for each in ids if self._is_large(each)}
-        busy = await self._build_idle(ids - large, publish, is_whole=is_whole)
+        busy = await self._build_idle(ids - large, publish, next_turn, is_whole=is_whole)
         if busy or large:
             await publish()
         for each in busy:
             await self._build_locked([each])
         # Revising a large book takes milliseconds, but building the book takes many seconds.
         served = [each for each in large if each in self._built]
-        await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
+        await self._build_idle(served, publish, next_turn, is_whole=is_whole, is_anew=False)
         await publish()
-        for each in await self._build_idle(large, publish, is_whole=is_whole):
+        for each in await self._build_idle(large, publish, next_turn, is_whole=is_whole):
             await self._build_locked([each])
 
     def _is_large(self, account_id: int) -> bool:
@@ -211,7 +224,13 @@ class AccountBooks:
     # --- one batch of accounts after the other ------------------------------------------------------------------------
 
     async def _build_idle(
-        self, ids: Collection[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_anew: bool = True
+        self,
+        ids: Collection[int],
+        publish: Callable[[], Awaitable[None]],
+        next_turn: Callable[[], Awaitable[object]] | None,
+        *,
+        is_whole: bool,
+        is_anew: bool = True,
     ) -> list[int]:
         """Build the books of accounts that no other call is building; build the books of small accounts together.
 
@@ -222,6 +241,9 @@ class AccountBooks:
         published_at = self._seconds()
         while waiting:
             await self._build_locked(self._take_batch(waiting, busy, is_whole=is_whole), is_anew=is_anew)
+            # A batch in which only the sharing has changed waits for no thread.
+            if waiting and next_turn is not None:
+                await next_turn()
             if self._seconds() - published_at >= _PUBLISH_SECONDS:
                 await publish()
                 published_at = self._seconds()

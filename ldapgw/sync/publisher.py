@@ -44,7 +44,7 @@ _BOOKS_AT_ONCE = 400
 
 # The number of accounts and phones that are compared with their former state in one turn of the reactor, which takes a
 # few milliseconds.
-_CHANGES_AT_ONCE = 500
+_CHANGES_AT_ONCE = 100
 
 # The number of logins that are made in one turn of the reactor, which takes one or two milliseconds.
 _LOGINS_AT_ONCE = 100
@@ -235,7 +235,7 @@ class Publisher:
         # books a moment later.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
-        await self._books.update(account_id, self._publish_built)
+        await self._books.update(account_id, self._publish_built, None if is_start else self._next_turn)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:

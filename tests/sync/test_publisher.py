@@ -213,6 +213,24 @@ def test_many_accounts_that_are_read_again_are_compared_in_several_turns(monkeyp
     assert turns == [3, 3]
 
 
+def test_many_accounts_whose_sharing_has_changed_are_compared_with_their_books_in_several_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No thread has work with these accounts; at the start there is nobody to wait for, and so no turn."""
+    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
+    stage = Stage()
+    connected = [stage.connect(name) for name in (ALICE, BOB, CAROL)]
+    turns: list[int] = []
+    stage.between_turns = lambda: turns.append(len(stage.publisher._books.outdated))
+    assert stage.books().keys() == {ALICE, BOB, CAROL}
+    assert turns == []
+    with stage.database.begin() as connection:
+        for account in connected:
+            accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
+    assert [book.sharing for book in stage.books().values()] == [Sharing.SHARED] * 3
+    assert turns == [2, 1]
+
+
 def test_many_changed_logins_are_made_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """The logins are published together, even if a book is published meanwhile: a renamed phone has both names."""
     monkeypatch.setattr("ldapgw.sync.publisher._LOGINS_AT_ONCE", 1)
