@@ -5,14 +5,21 @@ The snapshot is a file in the state directory, encrypted and authenticated with 
 the data of the LDAP directory except the contacts: the connected accounts, and the logins of phones with hashed
 passwords.  The file also contains the time at which the database had this content, so that a reader can reject an old
 file.
+
+The accounts and logins are encrypted in parts, and each part is a line of the file.  So a change costs the encryption
+of one part, and no encryption keeps the interpreter's lock from the other threads for long.  The first line, the
+header, names all parts by their digests, so that the parts of two snapshots are never mixed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -20,13 +27,16 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store.accounts import Account
+from ldapgw.store.database import chunks
 from ldapgw.store.files import replace_file
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
 
 LOGINS_FILE: Final = "logins.sealed"
 # The version of the file format; the gateway does not use a file of another version.
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+# The number of accounts or logins in a part.  To encrypt a part takes about half a millisecond.
+_ROWS_IN_PART: Final = 250
 # A generation that is lower than any stored generation, so that each book is compared with the database as soon as the
 # database answers.
 _UNKNOWN_GENERATION: Final = -1
@@ -37,10 +47,7 @@ _DAMAGED = "is damaged, or was encrypted with another key"
 
 
 class SavedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The data of a connected account that the directory needs.
-
-    :ivar has_directory: whether contacts of the Workspace directory belong to the account.
-    """
+    """The data of a connected account that the directory needs."""
 
     id: int
     tenant: str
@@ -48,18 +55,14 @@ class SavedAccount(msgspec.Struct, frozen=True, array_like=True, gc=False):
     address: str
     sharing: Sharing
     shared_label: str
-    has_directory: bool
 
     @classmethod
-    def of(cls, account: Account, *, has_directory: bool) -> SavedAccount:
-        names = (name for name in cls.__struct_fields__ if name != "has_directory")
-        return cls(**{name: getattr(account, name) for name in names}, has_directory=has_directory)
+    def of(cls, account: Account) -> SavedAccount:
+        return msgspec.convert(account, cls, from_attributes=True)
 
     def account(self) -> Account:
         """Return the account without the fields that only syncs and pages need."""
-        saved = msgspec.structs.asdict(self)
-        del saved["has_directory"]
-        return Account(**saved, connected_at=0.0, generation=_UNKNOWN_GENERATION)
+        return Account(**msgspec.structs.asdict(self), connected_at=0.0, generation=_UNKNOWN_GENERATION)
 
 
 class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -90,36 +93,67 @@ class SavedLogin(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SavedLogins(msgspec.Struct, frozen=True, array_like=True):
-    """The accounts and logins of a snapshot."""
+    """The accounts and logins of a snapshot, or of one of its parts.
 
-    accounts: tuple[SavedAccount, ...]
-    logins: tuple[SavedLogin, ...]
+    :ivar with_directory: the ids of the accounts to which contacts of a Workspace directory belong.
+    """
 
-    @classmethod
-    def of(
-        cls, accounts: Iterable[Account], with_directory: Collection[int], logins: Iterable[PhoneLogin]
-    ) -> SavedLogins:
-        """Make the content of a snapshot.
-
-        :param with_directory: the ids of the accounts to which contacts of a Workspace directory belong.
-        """
-        return cls(
-            tuple(SavedAccount.of(account, has_directory=account.id in with_directory) for account in accounts),
-            tuple(map(SavedLogin.of, logins)),
-        )
+    accounts: tuple[SavedAccount, ...] = ()
+    with_directory: tuple[int, ...] = ()
+    logins: tuple[SavedLogin, ...] = ()
 
 
-class LoginsSnapshot(msgspec.Struct, frozen=True, array_like=True):
-    """A snapshot of logins.
+class _Header(msgspec.Struct, frozen=True, array_like=True):
+    """The first line of the file.
 
     :ivar database: the name, in messages, of the database from which the snapshot was taken.
     :ivar taken_at: the time at which the database had this content, in seconds since the epoch.
+    :ivar digests: the digests of the parts in their order; a file of another version has something else here.
     """
 
     format: int
     database: str
     taken_at: float
+    digests: msgspec.Raw
+
+
+# By field of `SavedLogins`, the function that makes an item of the field from a row of the database.
+_SAVED_AS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "accounts": SavedAccount.of,
+    "with_directory": int,
+    "logins": SavedLogin.of,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoginsSnapshot:
+    """A snapshot of logins.
+
+    :ivar taken_at: the time at which the database had this content, in seconds since the epoch.
+    """
+
+    taken_at: float
     saved: SavedLogins
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPart:
+    """An encrypted part of a snapshot; two parts are equal if they have the same content and the same encryption.
+
+    :ivar sealed: the encrypted part, which is ASCII.
+    :ivar digest: the digest of the part before the encryption.
+    :ivar key: the fingerprint of the key.
+    :ivar rows: the accounts, ids or logins from which the part was made.
+    """
+
+    sealed: bytes = field(repr=False)
+    digest: str
+    key: str
+    rows: list[Any] = field(compare=False, repr=False)
+
+
+# The parts of a snapshot by the name of the field of `SavedLogins` and the number of the part.
+Parts = Mapping[tuple[str, int], SealedPart]
 
 
 class LoginsFile:
@@ -133,16 +167,47 @@ class LoginsFile:
         self._secret_box = secret_box
         self._database = database
 
-    def write(self, saved: SavedLogins, taken_at: float) -> None:
+    def seal(
+        self,
+        accounts: Iterable[Account],
+        with_directory: Iterable[int],
+        logins: Iterable[PhoneLogin],
+        former: Parts,
+    ) -> Parts:
+        """Encrypt the content of a snapshot.
+
+        :param with_directory: the ids of the accounts to which contacts of a Workspace directory belong.
+        :param former: the result of an earlier call, whose unchanged parts are used again.
+        """
+        key = self._secret_box.fingerprints()[0]
+        parts: dict[tuple[str, int], SealedPart] = {}
+        for name, rows in (("accounts", accounts), ("with_directory", sorted(with_directory)), ("logins", logins)):
+            for number, some in enumerate(chunks(rows, _ROWS_IN_PART)):
+                parts[name, number] = self._seal_part(name, some, key, former.get((name, number)))
+        return parts
+
+    def _seal_part(self, name: str, rows: list[Any], key: str, former: SealedPart | None) -> SealedPart:
+        # A part is encrypted again after a rotation of the key, because the former key may be deleted then.
+        if former is not None and (former.key, former.rows) == (key, rows):
+            return former
+        content = msgspec.json.encode(SavedLogins(**{name: tuple(map(_SAVED_AS[name], rows))}))
+        digest = sha256(content).hexdigest()
+        if former is not None and (former.key, former.digest) == (key, digest):
+            return replace(former, rows=rows)
+        return SealedPart(self._secret_box.seal_octets(content), digest, key, rows)
+
+    def write(self, parts: Parts, taken_at: float) -> None:
         """Replace the snapshot.
 
         :raises StoreError: if the file cannot be written; the former file stays.
         """
-        snapshot = LoginsSnapshot(_FORMAT, self._database, taken_at, saved)
-        sealed = self._secret_box.seal(msgspec.json.encode(snapshot).decode())
+        digests = msgspec.Raw(msgspec.json.encode([part.digest for part in parts.values()]))
+        header = msgspec.json.encode(_Header(_FORMAT, self._database, taken_at, digests))
         try:
-            with replace_file(self.path, like=self.path.parent) as new:
-                new.write_bytes(sealed)
+            with replace_file(self.path, like=self.path.parent) as new, new.open("wb") as file:
+                file.write(self._secret_box.seal_octets(header))
+                for part in parts.values():
+                    file.write(b"\n" + part.sealed)
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be written: {error.strerror}") from None
 
@@ -153,25 +218,43 @@ class LoginsFile:
         :raises StoreError: if the file cannot be used; the message says why.
         """
         try:
-            sealed = self.path.read_bytes()
+            sealed, *parts = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be read: {error.strerror}") from None
         try:
-            snapshot = msgspec.json.decode(self._secret_box.unseal(sealed), type=LoginsSnapshot)
+            header = msgspec.json.decode(self._secret_box.unseal_octets(sealed), type=_Header)
+            is_of_this = (header.format, header.database) == (_FORMAT, self._database)
+            saved = self._unseal_parts(header, parts) if is_of_this else SavedLogins()
         except (UnfitKey, msgspec.DecodeError, ValueError):
             raise StoreError(f"{self.path}: {_DAMAGED}") from None
-        if snapshot.format != _FORMAT or snapshot.database != self._database:
+        if not is_of_this:
             self.delete()
             raise StoreError(f"{self.path}: is of another database, or of another version of ldapgw")
-        age = now - snapshot.taken_at
+        age = now - header.taken_at
         if age < -CLOCK_SECONDS:
             raise StoreError(f"{self.path}: the time in the file is in the future; set the clock")
         if age >= max_age:
             self.delete()
             raise StoreError(f"{self.path}: is too old: the database was read {age_in_words(age)} ago")
-        return snapshot
+        return LoginsSnapshot(header.taken_at, saved)
+
+    def _unseal_parts(self, header: _Header, sealed: Iterable[bytes]) -> SavedLogins:
+        """Decrypt the parts.
+
+        :raises UnfitKey: if a part is damaged, or was encrypted with another key.
+        :raises ValueError: if the parts are not the parts that the header names.
+        """
+        contents = [self._secret_box.unseal_octets(each) for each in sealed]
+        if [sha256(content).hexdigest() for content in contents] != msgspec.json.decode(header.digests):
+            raise ValueError("the parts are of another snapshot")
+        parts = [msgspec.json.decode(content, type=SavedLogins) for content in contents]
+        return SavedLogins(
+            tuple(chain.from_iterable(part.accounts for part in parts)),
+            tuple(chain.from_iterable(part.with_directory for part in parts)),
+            tuple(chain.from_iterable(part.logins for part in parts)),
+        )
 
     def delete(self) -> None:
         """Delete the snapshot, if there is one.  Errors are ignored."""

@@ -188,7 +188,10 @@ class AccountBooks:
                 pass
 
     async def update(
-        self, account_id: int | None, publish: Callable[[], Awaitable[None]], *, is_start: bool = False
+        self,
+        account_id: int | None,
+        publish: Callable[[], Awaitable[None]],
+        next_turn: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Build the books of an account, or all outdated books.
 
@@ -197,29 +200,35 @@ class AccountBooks:
         :param account_id: the account, or None for all outdated accounts.  An account whose books another call is
             building counts as outdated only if the account has changed since that build began.
         :param publish: publishes the books built so far; called before each slow part of the work.
-        :param is_start: whether the gateway starts, so that no account changes meanwhile.
+        :param next_turn: waits for the reactor's next turn; None at a start, when nobody is served yet and no account
+            changes meanwhile, so that another process may help.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}
         try:
-            await self._update(ids, publish, is_whole=is_whole, is_start=is_start)
+            await self._update(ids, publish, next_turn, is_whole=is_whole)
         finally:
             forget_values()
 
     async def _update(
-        self, ids: set[int], publish: Callable[[], Awaitable[None]], *, is_whole: bool, is_start: bool
+        self,
+        ids: set[int],
+        publish: Callable[[], Awaitable[None]],
+        next_turn: Callable[[], Awaitable[object]] | None,
+        *,
+        is_whole: bool,
     ) -> None:
         large = {each for each in ids if self._is_large(each)}
-        busy = await self._build_idle(ids - large, publish, is_whole=is_whole, is_start=is_start)
+        busy = await self._build_idle(ids - large, publish, next_turn, is_whole=is_whole)
         if busy or large:
             await publish()
         for each in busy:
             await self._build_locked([each])
         # Revising a large book takes milliseconds, but building the book takes many seconds.
         served = [each for each in large if each in self._built]
-        await self._build_idle(served, publish, is_whole=is_whole, is_anew=False)
+        await self._build_idle(served, publish, next_turn, is_whole=is_whole, is_anew=False)
         await publish()
-        for each in await self._build_idle(large, publish, is_whole=is_whole):
+        for each in await self._build_idle(large, publish, next_turn, is_whole=is_whole):
             await self._build_locked([each])
 
     def _is_large(self, account_id: int) -> bool:
@@ -232,25 +241,28 @@ class AccountBooks:
         self,
         ids: Collection[int],
         publish: Callable[[], Awaitable[None]],
+        next_turn: Callable[[], Awaitable[object]] | None,
         *,
         is_whole: bool,
         is_anew: bool = True,
-        is_start: bool = False,
     ) -> list[int]:
         """Build the books of accounts that no other call is building; build the books of small accounts together.
 
-        :param is_start: whether another process may help.
         :returns: the accounts whose books another call is building.
         """
         busy: list[int] = []
         waiting = deque(sorted(ids))
         published_at = self._seconds()
         with ExitStack() as helper:
+            may_help = next_turn is None
             while waiting:
-                if is_start and min(len(self._unsaved), len(waiting)) >= _MIN_HELPED:
+                if may_help and min(len(self._unsaved), len(waiting)) >= _MIN_HELPED:
                     self._get_help(waiting, helper)
-                    is_start = False
+                    may_help = False
                 await self._build_locked(self._take_batch(waiting, busy, is_whole=is_whole), is_anew=is_anew)
+                # A batch in which only the sharing has changed waits for no thread.
+                if waiting and next_turn is not None:
+                    await next_turn()
                 if self._seconds() - published_at >= _PUBLISH_SECONDS:
                     await publish()
                     published_at = self._seconds()

@@ -235,9 +235,11 @@ class AccountState:
                 update.add(each)
 
     def _set_phone(self, name: str, login: PhoneLogin | None, update: StateUpdate) -> None:
-        before = self.phones.pop(name, None)
+        before = self.phones.get(name)
         if login is not None:
-            self.phones[name] = login
+            self.phones[name] = login  # the place among the phones stays, so that the parts of `LoginsFile` stay too
+        else:
+            self.phones.pop(name, None)
         if _access(before) == _access(login):
             return
         update.phones.add(name)

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ldapgw.errors import StoreError
-from ldapgw.store.logins_file import LoginsFile, SavedLogins
+from ldapgw.store.logins_file import LoginsFile, Parts
 from ldapgw.store.periodic import PeriodicService
 from ldapgw.sync.publisher import Publisher
 
@@ -50,7 +50,7 @@ class LoginsKeeper(PeriodicService):
         self._max_age = max_age
         self._publisher = publisher
         self._run_off_thread = run_off_thread
-        self._saved: SavedLogins | None = None
+        self._parts: Parts = {}  # the parts in the file
         self._version = -1  # the publisher's version at the last comparison
         self._taken_at: float | None = None
         self._work: Deferred[None] | None = None
@@ -67,15 +67,15 @@ class LoginsKeeper(PeriodicService):
         if not self.running or self._work is not None or (is_same and is_new):
             return
         self._version = self._publisher.version
-        self._work = Deferred.fromCoroutine(self._save(self._publisher.saved_logins(), at, is_new=is_new))
+        self._work = Deferred.fromCoroutine(self._save(at, is_new=is_new))
         self._work.addErrback(self._failed).addCallback(self._ended)
 
-    async def _save(self, read: Callable[[], SavedLogins], at: float, *, is_new: bool) -> None:
-        saved: SavedLogins = await self._run_off_thread(read)
-        if is_new and saved == self._saved:  # only contacts have changed
-            return
-        await self._run_off_thread(self._file.write, saved, at)
-        self._saved, self._taken_at, self._has_failed = saved, at, False
+    async def _save(self, at: float, *, is_new: bool) -> None:
+        parts: Parts = await self._run_off_thread(self._file.seal, *self._publisher.saved_logins(), self._parts)
+        if not is_new or parts != self._parts:  # otherwise, only contacts have changed
+            await self._run_off_thread(self._file.write, parts, at)
+            self._taken_at, self._has_failed = at, False
+        self._parts = parts
 
     def _failed(self, failure: Failure) -> None:
         self._version = -1
@@ -96,7 +96,7 @@ class LoginsKeeper(PeriodicService):
 
     def _check_age(self) -> None:
         if self._taken_at is not None and self._clock.seconds() - self._taken_at >= self._max_age:
-            self._taken_at = self._saved = None
+            self._taken_at = None
             self._version = -1
             self._file.delete()
 

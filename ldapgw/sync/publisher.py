@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from operator import is_
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import CancelledError, DeferredLock
@@ -27,7 +27,9 @@ from ldapgw.directory.shared_books import SharedBooks
 from ldapgw.directory.special_entries import Features
 from ldapgw.errors import StoreError
 from ldapgw.store import changes
+from ldapgw.store.accounts import Account
 from ldapgw.store.changes import Changes
+from ldapgw.store.database import chunks
 from ldapgw.store.logins_file import SavedLogins
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.worker import Store
@@ -42,7 +44,10 @@ _BOOKS_AT_ONCE = 400
 
 # The number of accounts and phones that are compared with their former state in one turn of the reactor, which takes a
 # few milliseconds.
-_CHANGES_AT_ONCE = 500
+_CHANGES_AT_ONCE = 100
+
+# The number of logins that are made in one turn of the reactor, which takes one or two milliseconds.
+_LOGINS_AT_ONCE = 100
 
 
 class Publisher:
@@ -111,12 +116,9 @@ class Publisher:
         cursor = self._books.state.cursor
         return cursor.next if cursor is not None else 0
 
-    def saved_logins(self) -> Callable[[], SavedLogins]:
-        """Return a function that makes the content of a snapshot of logins.
-
-        The function takes long, and may be called on a thread.
-        """
-        return partial(SavedLogins.of, *self._books.state.saved())
+    def saved_logins(self) -> tuple[tuple[Account, ...], frozenset[int], tuple[PhoneLogin, ...]]:
+        """Return the content of a snapshot of logins (`AccountState.saved`)."""
+        return self._books.state.saved()
 
     @property
     def unserved(self) -> int:
@@ -158,7 +160,8 @@ class Publisher:
         while not await self._read_state():
             pass
         if self._outdated_phones and self._catalog.snapshot.loaded:
-            self._replace_snapshot({})  # a removed login must not wait for the directories
+            # A removed login must not wait for the directories.
+            self._replace_snapshot({}, logins=await self._make_changed_logins())
         await self._publish_directories(defer_merge=True)
 
     async def _publish_anew(self) -> None:
@@ -232,7 +235,7 @@ class Publisher:
         # books a moment later.
         is_start = not self._catalog.snapshot.loaded
         await self._books.delete_orphans(is_start=is_start)
-        await self._books.update(account_id, self._publish_built, is_start=is_start)
+        await self._books.update(account_id, self._publish_built, None if is_start else self._next_turn)
         has_read_all = account_id is None and self._books.state.cursor is not None
         is_settled = has_read_all and self._freshness is not Freshness.CURRENT
         if is_start or is_settled:
@@ -263,7 +266,7 @@ class Publisher:
             accounts={account.id: account.account() for account in saved.accounts},
             phones={login.name: login.login() for login in saved.logins},
         )
-        self._apply(found, {account.id for account in saved.accounts if account.has_directory})
+        self._apply(found, saved.with_directory)
         await self._books.load_all()
         await self._merge_and_publish()
 
@@ -375,7 +378,9 @@ class Publisher:
                 elif served is not None and self._is_present(served) and not served.needs_merge:
                     made[tenant] = served
             self._books.unpublished -= {name for name, directory in made.items() if not directory.needs_merge}
-            self._replace_snapshot(made, loaded=not waiting if ends_start else None)
+            # After the start, only `_publish_changes` publishes logins: all changed logins together.
+            logins = {} if self._catalog.snapshot.loaded else await self._make_changed_logins()
+            self._replace_snapshot(made, loaded=not waiting if ends_start else None, logins=logins)
             self._note_served(made, is_start=ends_start)
             if not waiting:
                 return
@@ -396,11 +401,18 @@ class Publisher:
         tenant = directory.context.name
         return (directory.books, directory.context) == (self._books.of_tenant(tenant), self._books.context(tenant))
 
-    def _replace_snapshot(self, replaced: Mapping[str, Directory], *, loaded: bool | None = None) -> None:
-        """Replace the catalog's snapshot by a snapshot with other directories and the present logins.
+    def _replace_snapshot(
+        self,
+        replaced: Mapping[str, Directory],
+        *,
+        loaded: bool | None = None,
+        logins: Mapping[str, PhoneAccess | None] = MappingProxyType({}),
+    ) -> None:
+        """Replace the catalog's snapshot by a snapshot with other directories and logins.
 
         :param replaced: the new directories by tenant.
         :param loaded: whether all books have been built since the start, or None if the former value stays.
+        :param logins: the changed logins (`_make_changed_logins`).
         """
         snapshot = self._catalog.snapshot
         served = {directory.context.name: directory for directory in snapshot.dit.directories}
@@ -408,19 +420,32 @@ class Publisher:
         dit, directories = snapshot.dit, [served[tenant] for tenant in self._books.contexts if tenant in served]
         if not (len(dit.directories) == len(directories) and all(map(is_, dit.directories, directories))):
             dit = Dit(tuple(directories), self._features)
-        names, self._outdated_phones = self._outdated_phones, set()
-        logins = snapshot.logins
+        self._outdated_phones -= logins.keys()
+        names = {name.lower() for name in logins}
+        served_logins = snapshot.logins
         if names:
-            keys = {name.lower() for name in names}
-            present = {login.name.lower(): login for name in names if (login := self._make_login(name))}
+            present = {login.name.lower(): login for login in logins.values() if login is not None}
             # A loop over all logins would take milliseconds.
-            logins = {**logins, **present}
-            for key in keys - present.keys():
-                logins.pop(key, None)
-            names = keys
+            served_logins = {**served_logins, **present}
+            for name in names - present.keys():
+                served_logins.pop(name, None)
         is_loaded = snapshot.loaded if loaded is None else loaded
-        published = replace(snapshot, dit=dit, logins=logins, loaded=is_loaded, freshness=self._freshness)
+        published = replace(snapshot, dit=dit, logins=served_logins, loaded=is_loaded, freshness=self._freshness)
         self._on_publish(self._catalog.publish(published, names))
+
+    async def _make_changed_logins(self) -> Mapping[str, PhoneAccess | None]:
+        """Return the access of each phone whose login has changed, or None for a phone that is gone.
+
+        The logins are made in several turns of the reactor, but published together: if a phone was renamed, its former
+        and its present name belong together.  Meanwhile the state does not change, because `publish_accounts` makes one
+        call at a time.  During a start, the logins are made in one turn, because nobody is served yet.
+        """
+        made: dict[str, PhoneAccess | None] = {}
+        for number, names in enumerate(chunks(tuple(self._outdated_phones), _LOGINS_AT_ONCE)):
+            if number and self._catalog.snapshot.loaded:
+                await self._next_turn()
+            made |= {name: self._make_login(name) for name in names}
+        return made
 
     def _make_login(self, name: str) -> PhoneAccess | None:
         """Return the access of a phone, or None if there is no such phone."""

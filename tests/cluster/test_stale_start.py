@@ -180,7 +180,9 @@ def test_it_ends_when_the_snapshot_is_too_old(own: Cluster) -> None:
         snapshot = file.read(sealed(late).stat().st_mtime, DAY)
         assert snapshot is not None
         late.file.write_text(late.file.read_text().replace("[sync]", '[serve]\nstale_start = "1m"\n[sync]'))
-        file.write(snapshot.saved, datetime.now(UTC).timestamp())
+        saved = snapshot.saved
+        known, logins = [each.account() for each in saved.accounts], [each.login() for each in saved.logins]
+        file.write(file.seal(known, saved.with_directory, logins, {}), datetime.now(UTC).timestamp())
         with own.start(late) as gateway:
             assert readyz(late) == "stale"
             wait_until(lambda: late.ldapsearch("-s", "base")[0] == 52, "the snapshot is too old")

@@ -148,7 +148,7 @@ def test_what_is_kept_by_changes_is_what_a_whole_look_finds(looks: list[list[Wri
 IDS = st.integers(1, 3)
 ACCOUNTS = st.builds(
     lambda account_id, tenant, sub, address, sharing: SavedAccount(
-        account_id, tenant, sub, address, sharing, "", has_directory=False
+        account_id, tenant, sub, address, sharing, ""
     ).account(),
     IDS,
     st.sampled_from((*TENANTS, "gone")),
@@ -221,6 +221,26 @@ def test_an_id_that_is_another_accounts_keeps_nothing_of_the_former_one(looks: l
         assert content(state) == content(whole)
         assert update.accounts >= differing(before, served(state))
         assert update.phones >= differing(logins_before, bound(state))
+
+
+def test_a_changed_account_or_phone_keeps_its_place_among_the_saved() -> None:
+    """So `LoginsFile` encrypts only the parts with the change again."""
+    state = AccountState(TENANTS)
+    known = [
+        SavedAccount(number, "acme", f"s{number}", f"{number}@x.example", Sharing.PRIVATE, "").account()
+        for number in range(1, 4)
+    ]
+    logins = [PhoneLogin(f"p{number}", "acme", number, NumberMode.VALUES, "sha256$1$1", NOW) for number in range(1, 4)]
+    state.apply(
+        Changes(
+            None, is_whole=True, accounts={each.id: each for each in known}, phones={each.name: each for each in logins}
+        ),
+        (),
+    )
+    known[1] = replace(known[1], sharing=Sharing.SHARED)
+    logins[1] = replace(logins[1], password="sha256$2$2")
+    state.apply(Changes(None, is_whole=False, accounts={2: known[1]}, phones={"p2": logins[1]}), ())
+    assert state.saved() == (tuple(known), frozenset(), tuple(logins))
 
 
 def publisher(database: Database, tenants: int) -> tuple[Publisher, Catalog]:

@@ -21,6 +21,7 @@ from ldapgw.directory.filter import Equality, Filter, Present, Scope, SearchRequ
 from ldapgw.directory.search import search
 from ldapgw.errors import DirectoryError, ProcessLost
 from ldapgw.files.reading import FileReport, Mark
+from ldapgw.store.logins_file import SavedAccount, SavedLogin, SavedLogins
 from ldapgw.store.phones import NumberMode
 from ldapgw.sync.book_builder import (
     FileTask,
@@ -500,7 +501,8 @@ def test_a_start_without_the_database(stage: Stage, files: Files) -> None:
     stage.connect()
     stage.add_phone("desk1", owner=ALICE)
     result_of(stage.publisher.refresh())
-    saved = stage.publisher.saved_logins()()
+    accounts, _, logins = stage.publisher.saved_logins()
+    saved = SavedLogins(tuple(map(SavedAccount.of, accounts)), (), tuple(map(SavedLogin.of, logins)))
     stage.publisher._books.clear()
     files.add()
     books = files.start()

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.access import Access, Viewer
+from ldapgw.directory.catalog import EndedLogin
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import Present, Scope, SearchRequest
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
@@ -210,6 +211,56 @@ def test_many_accounts_that_are_read_again_are_compared_in_several_turns(monkeyp
         changes.begin_epoch(connection)
     assert stage.books().keys() == {ALICE, BOB}
     assert turns == [3, 3]
+
+
+def test_many_accounts_whose_sharing_has_changed_are_compared_with_their_books_in_several_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No thread has work with these accounts; at the start there is nobody to wait for, and so no turn."""
+    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
+    stage = Stage()
+    connected = [stage.connect(name) for name in (ALICE, BOB, CAROL)]
+    turns: list[int] = []
+    stage.between_turns = lambda: turns.append(len(stage.publisher._books.outdated))
+    assert stage.books().keys() == {ALICE, BOB, CAROL}
+    assert turns == []
+    with stage.database.begin() as connection:
+        for account in connected:
+            accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
+    assert [book.sharing for book in stage.books().values()] == [Sharing.SHARED] * 3
+    assert turns == [2, 1]
+
+
+def test_many_changed_logins_are_made_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logins are published together, even if a book is published meanwhile: a renamed phone has both names."""
+    monkeypatch.setattr("ldapgw.sync.publisher._LOGINS_AT_ONCE", 1)
+    stage = Stage()
+    account = stage.connect()
+    for name in ("desk1", "hall", "lab"):
+        stage.add_phone(name, owner=ALICE)
+    stage.database.run(phones.set_password, "lab", "sha256$22$22", NOW)
+    turns: list[list[object]] = []
+
+    def turn() -> None:
+        turns.append([])
+        result_of(stage.publisher.build())
+        [book] = stage.catalog.dit().directories[0].books
+        turns[-1] += [book.sharing, *sorted(stage.catalog.snapshot.logins)]
+
+    stage.between_turns = turn
+    stage.books()
+    assert turns == []
+    ended: list[EndedLogin] = []
+    stage.publisher._on_publish = ended.extend
+    with stage.database.begin() as connection:
+        accounts.set_sharing(connection, account.id, Sharing.SHARED, "")
+        phones.remove(connection, "lab")
+        phones.rename(connection, "desk1", "desk2")
+    stage.books()
+    assert turns == [[Sharing.SHARED, "desk1", "hall", "lab"]] * 2
+    assert sorted(stage.catalog.snapshot.logins) == ["desk2", "hall"]
+    base = "ou=phones,dc=acme,dc=example"
+    assert sorted(ended) == [(f"cn=desk1,{base}", f"cn=desk2,{base}"), (f"cn=lab,{base}", "")]
 
 
 def test_where_nothing_differs_nothing_is_published(stage: Stage) -> None:

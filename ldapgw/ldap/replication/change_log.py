@@ -168,8 +168,7 @@ class ChangeLog:
         return self.csn
 
     def _next(self, now: float, above: Csn) -> Csn:
-        last = max(self.csn.microseconds, above.microseconds)
-        csn = Csn(max(int(now * _MICROSECONDS), last + 1), self._digest)
+        csn = _later(now, max(self.csn.microseconds, above.microseconds), self._digest)
         self._csns[csn] = None
         self._latest[csn.state] = csn
         if len(self._csns) > _MAX_CSNS:
@@ -200,25 +199,49 @@ class ChangeLog:
             digest += 0 if after is None else after.digest()
             if count % SLICE == SLICE - 1:
                 yield
-        self._digest = digest & _MASK
-        self.csn = csn = self._next(now, self.csn)
+        digest &= _MASK
+        logged: dict[bytes, Change] = {}
+        began_at: Csn | None = None
+        while began_at != self.csn:  # between two slices, a replica may have got a new CSN (`renew`)
+            began_at = self.csn
+            logged = yield from self._log(changes, _later(now, began_at.microseconds, digest))
+        # The lines below do not yield, because replicas must see all changes of a snapshot, or none.
+        self._digest = digest
+        self.csn = self._next(now, self.csn)
+        if logged:
+            former = [self._changes.pop(entry_uuid, None) for entry_uuid in logged]
+            self._changes |= logged
+            for entry_uuid in [*islice(self._changes, max(0, len(self._changes) - MAX_CHANGES))]:
+                oldest = self._changes.pop(entry_uuid)
+                self._floor = oldest.csn
+                former.append(oldest)
+        else:
+            former = [*self._changes.values()]
+            self._changes, self._floor = {}, self.csn
+        del logged
+        while changes or former:  # it takes 0.1 s to free the entries of 100,000 changes
+            del changes[-SLICE:], former[-SLICE:]
+            yield
+
+    def _log(self, changes: list[_Difference], csn: Csn) -> Generator[None, None, dict[bytes, Change]]:
+        """Return the last changes of some entries, or nothing if there are too many changes to store.
+
+        :param csn: the CSN of the changes.
+        """
+        logged: dict[bytes, Change] = {}
         if len(changes) > MAX_CHANGES:
-            self._changes, self._floor = {}, csn
-            while changes:  # it takes 0.1 s to free the entries of 100,000 changes
-                del changes[-SLICE:]
-                yield
-            return
-        # The loops below do not yield, because replicas must see all changes of a snapshot, or none.
-        for entry_uuid, before, after in changes:
-            former = self._changes.pop(entry_uuid, None)
+            return logged
+        for count, (entry_uuid, before, after) in enumerate(changes):
+            former = self._changes.get(entry_uuid)
             if after is None:
                 assert before is not None  # the entry was deleted, so there was an entry before
-                self._changes[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
+                logged[entry_uuid] = Change(csn, before, is_deleted=True, added_at=csn)
             else:
                 added_at = csn if before is None else Csn(0, 0) if former is None else former.added_at
-                self._changes[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
-        for entry_uuid in [*islice(self._changes, max(0, len(self._changes) - MAX_CHANGES))]:
-            self._floor = self._changes.pop(entry_uuid).csn
+                logged[entry_uuid] = Change(csn, after, is_deleted=False, added_at=added_at)
+            if count % SLICE == SLICE - 1:
+                yield
+        return logged
 
 
 class ChangeLogs:
@@ -347,6 +370,14 @@ def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
     own, groups = directory.own_books(viewed), directory.viewer(viewed).group_branches(directory.books)
     containers = [branch.container for branch in (*own, *groups)]
     return tuple(dict.fromkeys(octets_of(container.dn) for container in containers))
+
+
+def _later(now: float, microseconds: int, digest: int) -> Csn:
+    """Return a CSN of the present time, which is later than some CSNs.
+
+    :param microseconds: the time of the latest of these CSNs.
+    """
+    return Csn(max(int(now * _MICROSECONDS), microseconds + 1), digest)
 
 
 # --- changes ----------------------------------------------------------------------------------------------------------
