@@ -15,11 +15,9 @@ from ldapgw.phones.hints import (
     HARMLESS,
     DecodedSearch,
     Hint,
-    PhoneCondition,
     PhoneProfile,
     find_hints,
     hint_text,
-    phone_condition,
 )
 from ldapgw.phones.logged_search import LoggedSearch
 from ldapgw.phones.provisioning.sheet import make_sheet
@@ -30,7 +28,6 @@ from tests.support.golden import SETTINGS
 from tests.support.keypad import Sent
 from tests.support.phonebook import CASES
 from tests.support.vendor_rows import ROWS, read
-from tests.support.work import calls
 
 BASE = "dc=acme,dc=example"
 HABITS = PhoneProfile(BASE)
@@ -333,20 +330,3 @@ def test_a_phone_that_builds_its_filters_takes_no_better_one(name: str) -> None:
     assert find_hints(case.seen, HABITS) == (hint,)
     builds = PhoneProfile.for_model(BASE, "", per_number=False, placeholder="none")
     assert find_hints(case.seen, builds) == (Hint.NOTHING,)
-
-
-@pytest.mark.parametrize(
-    ("hint", "worked_at", "expected"),
-    [
-        ("", None, PhoneCondition.WAITING),
-        ("", 1.0, PhoneCondition.WORKING),
-        ("a hint of a later version", 1.0, PhoneCondition.WORKING),
-        (Hint.NOTHING.value, 1.0, PhoneCondition.WORKING),
-        (Hint.AFFIX.value, 1.0, PhoneCondition.PROBLEMS),
-    ],
-)
-def test_the_condition_of_a_phone(hint: str, worked_at: float | None, expected: PhoneCondition) -> None:
-    """A table shows the conditions of thousands of phones, so a condition takes few calls of functions."""
-    login = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0, search_hint=hint, worked_at=worked_at)
-    assert phone_condition(login, 2.0) is expected
-    assert calls(lambda: phone_condition(login, 2.0)) < 8

@@ -22,17 +22,18 @@ from ldapgw.cli.status import tenant_object
 from ldapgw.contact import Sharing
 from ldapgw.directory.passwords import UNKNOWN_LOGIN_HASH
 from ldapgw.phones.hints import Hint
-from ldapgw.phones.summary import Summary, summarize, summarize_alike
+from ldapgw.phones.summary import PhoneCondition, Summary, phone_condition, summarize, summarize_alike
 from ldapgw.server import config
 from ldapgw.store import accounts, phones, tables
 from ldapgw.store.account_status import STALE_SECONDS, UNKNOWN_REFUSALS
 from ldapgw.store.database import Database
-from ldapgw.store.phones import LastSearch, Refusal
+from ldapgw.store.phones import LastSearch, NumberMode, PhoneLogin, Refusal
 from tests.server.test_metrics import metrics_of, told
 from tests.support import work
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.databases import open_in_memory
 from tests.support.stage.web import NOW, Stage, add_phone, by_link, connect, words_on
+from tests.support.work import calls
 
 PEOPLE = ("ok", "waiting", "consent_revoked", "network", "disconnected")
 PHONES = ("working", "problems", "refused", "waiting")
@@ -188,3 +189,20 @@ def test_page_command_and_metrics_agree(people: list[str], desks: list[str]) -> 
     for show, count in (("works", conditions["working"]), ("settings", wrong), ("refused", refused)):
         rows = re.findall('name="row-', browser.get(f"/acme/admin/phones?show={show}").body)
         assert len(rows) == count
+
+
+@pytest.mark.parametrize(
+    ("hint", "worked_at", "expected"),
+    [
+        ("", None, PhoneCondition.WAITING),
+        ("", 1.0, PhoneCondition.WORKING),
+        ("a hint of a later version", 1.0, PhoneCondition.WORKING),
+        (Hint.NOTHING.value, 1.0, PhoneCondition.WORKING),
+        (Hint.AFFIX.value, 1.0, PhoneCondition.PROBLEMS),
+    ],
+)
+def test_the_condition_of_a_phone(hint: str, worked_at: float | None, expected: PhoneCondition) -> None:
+    """A table shows the conditions of thousands of phones, so a condition takes few calls of functions."""
+    login = PhoneLogin("desk1", "acme", None, NumberMode.VALUES, "", 0.0, search_hint=hint, worked_at=worked_at)
+    assert phone_condition(login, 2.0) is expected
+    assert calls(lambda: phone_condition(login, 2.0)) < 8

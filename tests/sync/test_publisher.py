@@ -217,7 +217,7 @@ def test_many_accounts_whose_sharing_has_changed_are_compared_with_their_books_i
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No thread has work with these accounts; at the start there is nobody to wait for, and so no turn."""
-    monkeypatch.setattr("ldapgw.sync.account_books._ACCOUNTS_AT_ONCE", 1)
+    monkeypatch.setattr("ldapgw.sync.account_books.ACCOUNTS_AT_ONCE", 1)
     stage = Stage()
     connected = [stage.connect(name) for name in (ALICE, BOB, CAROL)]
     turns: list[int] = []
