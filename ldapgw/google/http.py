@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NoReturn, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from OpenSSL import SSL
 from treq.client import HTTPClient
@@ -30,6 +30,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import VerificationError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.url import URL
 from twisted.web.client import (
     Agent,
     GzipDecoder,
@@ -179,7 +180,7 @@ class GoogleHttpClient:
         headers = {"Authorization": f"Bearer {access_token}"}
         if quota_user:
             headers["x-goog-quota-user"] = quota_user
-        return await self._call(source, "GET", url, LARGEST_BODY, headers, params=list(params))
+        return await self._call(source, "GET", url, LARGEST_BODY, headers, params=params)
 
     async def get_public(self, url: str) -> GoogleResponse:
         """Make a GET request for a small public document, and return a response of any status.
@@ -255,12 +256,32 @@ async def get_status(http: HTTPClient, clock: IReactorTime, url: str) -> int:
     return int(response.code)
 
 
+class _EncodedUrl(URL):
+    """A URL that is already encoded; treq would need 0.2 ms for each call to parse and encode the URL."""
+
+    def __init__(self, url: str, params: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._text = f"{url}?{urlencode(params)}"
+
+    def to_uri(self) -> URL:
+        return self
+
+    def to_text(self, with_password: bool = False) -> str:  # noqa: ARG002, FBT001, FBT002  the signature of `URL`
+        return self._text
+
+
 async def _request(
-    http: HTTPClient, clock: IReactorTime, method: str, url: str, headers: Mapping[str, str], **request: Any
+    http: HTTPClient,
+    clock: IReactorTime,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    params: Sequence[tuple[str, str]] = (),
+    **request: Any,
 ) -> Any:
     return await http.request(
         method,
-        url,
+        _EncodedUrl(url, params) if params else url,
         headers=Headers({name: [value] for name, value in headers.items()}),
         allow_redirects=False,
         unbuffered=True,

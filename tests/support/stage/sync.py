@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from tempfile import gettempdir
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import finalize
 
 from cryptography.fernet import Fernet
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Executable, select
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock, deferLater
+from twisted.python.url import URL
 
 from ldapgw.contact import Sharing, Source
 from ldapgw.directory.book import Book
@@ -133,12 +135,12 @@ class Line:
         self.fail_in = 0
         self.meanwhile: dict[str, Callable[[], object]] = {}
 
-    def request(self, *args: Any, **kw: Any) -> Any:
+    def request(self, method: str, url: str | URL, **kw: Any) -> Any:
         self.fail_in -= 1
-        path = "/" + args[1].split("/", 3)[3].split("?")[0]
+        path = urlsplit(url if isinstance(url, str) else url.to_text()).path
         if self.fail_in == 0:
             self._world.faults.inject("error_internal_500", times=1, path=path)
-        answer = self._http.request(*args, **kw)
+        answer = self._http.request(method, url, **kw)
         self.meanwhile.pop(path, lambda: None)()
         return answer
 
