@@ -50,6 +50,9 @@ FILE_TIMEOUT_SECONDS = 600.0
 IDLE_SECONDS = 30.0
 # The largest body that a thread parses has about ten persons, and takes two milliseconds.
 THREAD_MAX_OCTETS = 16 << 10
+# The largest body that is parsed at once has no person or one person.  A thread would take longer for the call of the
+# function than for the function.
+AT_ONCE_MAX_OCTETS = 512
 
 _COMMAND = (sys.executable, "-P", "-m", child_program.__name__)
 
@@ -271,7 +274,7 @@ class WorkerProcess(WorkerThread):
 
 
 class SizeBasedOffload:
-    """Calls functions on response bodies: on a thread for a small body, in a process for a large body.
+    """Calls functions on response bodies: in a process for a large body, on a thread for a small body, or at once.
 
     :param thread: calls a function with its arguments on a thread.
     :param processes: the processes, of which the process with the fewest calls takes the next large body.
@@ -286,6 +289,8 @@ class SizeBasedOffload:
 
         :returns: a Deferred with the function's result.
         """
+        if len(body) <= AT_ONCE_MAX_OCTETS:
+            return execute(function, body, *args)
         if len(body) <= THREAD_MAX_OCTETS:
             return self._thread(function, body, *args)
         return min(self._processes, key=attrgetter("calls"))(function, body, *args)

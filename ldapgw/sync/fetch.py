@@ -424,7 +424,8 @@ class Fetcher:
             buffer = PageBuffer(self._folder, self._run_off_thread)
             undo.callback(buffer.close)
             async for page in pages:
-                await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
+                if page.content.person_count:
+                    await self._run_off_thread(buffer.append_page, page.content.encoded_persons)
                 person_count += page.content.person_count
                 labels |= page.content.labels
                 next_sync_token = page.next_sync_token

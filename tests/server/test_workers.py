@@ -34,6 +34,7 @@ from ldapgw.google.listing_page import decode_page
 from ldapgw.server import workers
 from ldapgw.server.child_program import serve_calls
 from ldapgw.server.workers import (
+    AT_ONCE_MAX_OCTETS,
     BUILD_TIMEOUT_SECONDS,
     THREAD_MAX_OCTETS,
     ChildProcess,
@@ -270,11 +271,13 @@ def test_it_ends_with_its_pipe() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_small_bodies_need_no_process() -> None:
-    """A delta of some persons is read on a thread; two large pages are read by two processes at once."""
+    """A delta of some persons is read on a thread, a page without persons at once, and large pages by two processes."""
     asked: list[int] = []
     async with started() as one, started() as other:
         aside = SizeBasedOffload(lambda *_: succeed(asked.append(0)), (one, other))
-        for size in (0, THREAD_MAX_OCTETS):
+        assert [await aside(len, b"x" * size) for size in (0, AT_ONCE_MAX_OCTETS)] == [0, AT_ONCE_MAX_OCTETS]
+        assert asked == []
+        for size in (AT_ONCE_MAX_OCTETS + 1, THREAD_MAX_OCTETS):
             await aside(len, b"x" * size)
         assert asked == [0, 0]
         pages = [aside(_process_of, b"x" * (THREAD_MAX_OCTETS + 1)) for _ in range(4)]

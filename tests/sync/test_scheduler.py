@@ -375,6 +375,7 @@ def test_a_disk_without_room_for_a_listing_is_not_told_for_each_account(stage: S
         return fail(StoreError("state: cannot be written to: No space left on device"))
 
     stage.job._fetcher._run_off_thread = full
+    stage.world.add_person(ALICE, person("Ann"))
     stage.connect()
     refresh(stage)
     assert stage.account().error == ErrorStatus("internal", NOW)
