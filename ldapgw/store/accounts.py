@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -239,6 +239,12 @@ class NewGrant:
 def read(connection: Connection, account_id: int) -> Account | None:
     """Read an account; return None if there is no account with this id."""
     return next(iter(read_some(connection, _BY_ID, {"account_id": account_id})), None)
+
+
+def read_by_ids(connection: Connection, account_ids: Iterable[int]) -> Iterator[Account]:
+    """Read the accounts with some ids; ids without an account are left out."""
+    for ids in chunks(account_ids):
+        yield from read_some(connection, _BY_IDS, {"account_ids": ids})
 
 
 STORED_EPOCH = func.coalesce(select(change.c.key).where(change.c.kind == EPOCH).scalar_subquery(), "").label("epoch")
@@ -532,6 +538,7 @@ class _Queries:
 
 
 _BY_ID = _Queries.where(account.c.id == bindparam("account_id"))
+_BY_IDS = _Queries.where(account.c.id.in_(bindparam("account_ids", expanding=True)))
 
 
 def read_some(
@@ -612,8 +619,7 @@ def read_alike(connection: Connection, stale_before: float) -> tuple[AlikeAccoun
     groups = {row.id: row for row in connection.execute(query.group_by(*alike))}
     return tuple(
         AlikeAccounts(found, group.size, group.contacts, group.latest_sync, group.oldest_sync)
-        for ids in chunks(groups)
-        for found in read_some(connection, column.id.in_(ids))
+        for found in read_by_ids(connection, groups)
         for group in (groups[found.id],)
     )
 

@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, insert, or_, select, true
 
 from ldapgw.contact import Contact, Source
 from ldapgw.errors import StoreError
@@ -164,6 +164,14 @@ class Changes:
     has_gone_back: bool = False
 
 
+# These statements are built once, because the gateway executes the statements every second, and SQLAlchemy needs longer
+# to build a statement than to execute it.  `_MARKS` has no condition on the kind: with a condition, SQLite would scan all
+# marks of the kind instead of using the index of numbers.
+_MARKS = select(change.c.kind, change.c.key).where(change.c.number >= bindparam("next")).order_by(change.c.number)
+_EPOCH = select(change.c.key).where(change.c.kind == EPOCH)
+_GOOGLE_GROUPS = select(google_group.c.tenant, google_group.c.address, google_group.c.members)
+
+
 def read_since(connection: Connection, cursor: Cursor | None, tenants: Collection[str] | None = None) -> Changes:
     """Read the accounts and phones that have changed.
 
@@ -188,14 +196,10 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
             google_groups=_read_google_groups(connection),
             has_gone_back=cursor is not None and cursor.history == history and now.next < cursor.next,
         )
-    # The query has no condition on the kind.  With a condition on the kind, SQLite would scan all marks of the kind
-    # instead of using the index of numbers.
-    changed = select(change.c.kind, change.c.key).where(change.c.number >= cursor.next).order_by(change.c.number)
-    marks = connection.execute(changed).all()
+    marks = connection.execute(_MARKS, {"next": cursor.next}).all()
     changed_accounts: dict[int, Account | None] = {int(key): None for kind, key in marks if kind == "account"}
     changed_phones: dict[str, PhoneLogin | None] = {key: None for kind, key in marks if kind == "phone"}
-    for ids in chunks(tuple(changed_accounts)):
-        changed_accounts |= {found.id: found for found in accounts.read_some(connection, account.c.id.in_(ids))}
+    changed_accounts |= {found.id: found for found in accounts.read_by_ids(connection, tuple(changed_accounts))}
     for names in chunks(tuple(changed_phones)):
         changed_phones |= {login.name: login for login in phones.read_some(connection, phone.c.name.in_(names))}
     google_groups = _read_google_groups(connection) if changed_accounts else None
@@ -204,7 +208,7 @@ def read_since(connection: Connection, cursor: Cursor | None, tenants: Collectio
 
 def _read_google_groups(connection: Connection) -> dict[str, dict[str, frozenset[str]]]:
     found: dict[str, dict[str, frozenset[str]]] = {}
-    for row in connection.execute(select(google_group.c.tenant, google_group.c.address, google_group.c.members)):
+    for row in connection.execute(_GOOGLE_GROUPS):
         found.setdefault(row.tenant, {})[row.address] = frozenset(row.members)
     return found
 
@@ -224,7 +228,7 @@ def _continues(cursor: Cursor, now: Cursor) -> bool:
 
 
 def _read_epoch(connection: Connection) -> str:
-    return connection.execute(select(change.c.key).where(change.c.kind == EPOCH)).scalar() or ""
+    return connection.execute(_EPOCH).scalar() or ""
 
 
 def begin_epoch(connection: Connection, former: str | None = None) -> None:

@@ -66,6 +66,9 @@ DAY = 86400.0
 # If a reader keeps the log from being emptied, the next attempt is made after `RETRY_SECONDS`.
 RETRY_SECONDS = 60.0
 
+# This statement is built once, because the gateway executes the statement every second.
+_LAST_CHANGE = select(func.coalesce(func.max(change.c.number), 0))
+
 # The first version with the clause RETURNING.
 OLDEST_SQLITE = (3, 35)
 
@@ -360,7 +363,7 @@ class SqliteDatabase(Database):
         Later transactions mark changes with higher numbers, because SQLite has only one writer at a time.  Only the
         inode identifies the file, because the number of its device may change when the machine starts.
         """
-        last = connection.execute(select(func.coalesce(func.max(change.c.number), 0))).scalar_one()
+        last = connection.execute(_LAST_CHANGE).scalar_one()
         identity = self.identity()
         return Position(str(identity[1]) if identity else "", last + 1)
 
