@@ -238,7 +238,8 @@ class NewGrant:
 
 def read(connection: Connection, account_id: int) -> Account | None:
     """Read an account; return None if there is no account with this id."""
-    return next(iter(read_some(connection, _BY_ID, {"account_id": account_id})), None)
+    rows = read_rows(connection, account_id)
+    return None if rows is None else account_of(*rows)
 
 
 def read_by_ids(connection: Connection, account_ids: Iterable[int]) -> Iterator[Account]:
@@ -529,16 +530,27 @@ class _Queries:
     sources: Select[Any]
 
     @classmethod
-    def where(cls, condition: ColumnElement[bool]) -> _Queries:
+    def where(cls, condition: ColumnElement[bool], *more: ColumnElement[Any]) -> _Queries:
         ids = select(account.c.id).where(condition).scalar_subquery()
         alarms = (column.label(f"alarm_{column.name}") for column in (alarm.c.code, alarm.c.since, alarm.c.link))
-        rows = select(account, *alarms).outerjoin(alarm, alarm.c.tenant == account.c.tenant).where(condition)
+        rows = select(account, *alarms, *more).outerjoin(alarm, alarm.c.tenant == account.c.tenant).where(condition)
         rows = rows.order_by(account.c.tenant, account.c.address)
         return cls(rows, select(source).where(source.c.account_id.in_(ids)))
 
 
-_BY_ID = _Queries.where(account.c.id == bindparam("account_id"))
+_HAS_LABELS = select(label.c.account_id).where(label.c.account_id == account.c.id).exists().label("has_labels")
+_BY_ID = _Queries.where(account.c.id == bindparam("account_id"), STORED_EPOCH, _HAS_LABELS)
 _BY_IDS = _Queries.where(account.c.id.in_(bindparam("account_ids", expanding=True)))
+
+
+class AccountRows(NamedTuple):
+    """The rows of an account: the row of the table ``account``, and the rows of the table ``source``.
+
+    The first row also has the tenant's alarm, the epoch, and the column ``has_labels``.
+    """
+
+    account: Row[Any]
+    sources: Sequence[Row[Any]]
 
 
 def read_some(
@@ -547,30 +559,34 @@ def read_some(
     """Read the accounts that meet a condition."""
     queries = where if isinstance(where, _Queries) else _Queries.where(where)
     rows = connection.execute(queries.rows, parameters).all()
-    states: dict[int, dict[str, str]] = {}
-    errors: dict[int, ErrorStatus] = {}
-    warnings: dict[int, dict[str, ListingWarnings]] = {}
+    sources: dict[int, list[Row[Any]]] = {}
     for row in connection.execute(queries.sources, parameters):
-        states.setdefault(row.account_id, {})[row.source] = row.state
-        if row.error_code:
-            errors[row.account_id] = _error_status(row)
-        if row.warnings:
-            warnings.setdefault(row.account_id, {})[row.source] = row.warnings
-    return tuple(
-        value_of(
-            Account,
-            row,
-            error=_first_to_solve(_error_status(row) if row.error_code else errors.get(row.id), _alarm_of(row)),
-            alarm=_alarm_of(row),
-            requested_sync=row.wish,
-            pending_sync=row.due,
-            sources=states.get(row.id, {}),
-            has_consent=row.refresh_token is not None,
-            revoked=row.error_code == "consent_revoked",
-            accepted_loss=row.accepted,
-            warnings=warnings.get(row.id, {}),
-        )
-        for row in rows
+        sources.setdefault(row.account_id, []).append(row)
+    return tuple(account_of(row, sources.get(row.id, ())) for row in rows)
+
+
+def read_rows(connection: Connection, account_id: int) -> AccountRows | None:
+    """Read the rows of an account; return None if there is no account with this id."""
+    parameters = {"account_id": account_id}
+    row = connection.execute(_BY_ID.rows, parameters).first()
+    return None if row is None else AccountRows(row, connection.execute(_BY_ID.sources, parameters).all())
+
+
+def account_of(row: Row[Any], sources: Sequence[Row[Any]]) -> Account:
+    """Return the account of a row of the table ``account``, with the rows of the account's sources."""
+    error = next((_error_status(each) for each in (row, *reversed(sources)) if each.error_code), None)
+    return value_of(
+        Account,
+        row,
+        error=_first_to_solve(error, _alarm_of(row)),
+        alarm=_alarm_of(row),
+        requested_sync=row.wish,
+        pending_sync=row.due,
+        sources={each.source: each.state for each in sources},
+        has_consent=row.refresh_token is not None,
+        revoked=row.error_code == "consent_revoked",
+        accepted_loss=row.accepted,
+        warnings={each.source: each.warnings for each in sources if each.warnings},
     )
 
 

@@ -165,8 +165,8 @@ class Changes:
 
 
 # These statements are built once, because the gateway executes the statements every second, and SQLAlchemy needs longer
-# to build a statement than to execute it.  `_MARKS` has no condition on the kind: with a condition, SQLite would scan all
-# marks of the kind instead of using the index of numbers.
+# to build a statement than to execute it.  `_MARKS` has no condition on the kind: with a condition, SQLite would scan
+# all marks of the kind instead of using the index of numbers.
 _MARKS = select(change.c.kind, change.c.key).where(change.c.number >= bindparam("next")).order_by(change.c.number)
 _EPOCH = select(change.c.key).where(change.c.kind == EPOCH)
 _GOOGLE_GROUPS = select(google_group.c.tenant, google_group.c.address, google_group.c.members)

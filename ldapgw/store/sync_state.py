@@ -19,14 +19,17 @@ from ldapgw.store.accounts import (
     ERROR_COLUMNS,
     STORED_EPOCH,
     Account,
+    AccountRows,
     ListingWarnings,
     SourceState,
     SyncRequest,
     Tokens,
+    account_of,
     error_since,
     holds_grant,
     lock,
     read,
+    read_rows,
     tokens_of,
 )
 from ldapgw.store.contacts import read_labels, set_labels
@@ -101,32 +104,25 @@ class SyncProgress:
 
 
 # A sync reads the account with its sources in one statement; the account's values are then in each row.
-_START = (
-    select(
-        *(account.c.generation, STORED_EPOCH, account.c.connected_at, account.c.labels_token),
-        *(account.c.labels_fingerprint, account.c.refresh_token, account.c.access_token, account.c.access_expires_at),
-        source,
-    )
+_PRESENT = (
+    select(account.c.generation, STORED_EPOCH, account.c.connected_at, source)
     .outerjoin(source)
     .where(account.c.id == bindparam("account_id"))
 )
 
 
 def read_start(
-    connection: Connection, secret_box: SecretBox, account_id: int
-) -> tuple[tuple[str, int], dict[Source, SyncState], LabelState, Tokens] | None:
+    connection: Connection, secret_box: SecretBox, rows: AccountRows
+) -> tuple[tuple[str, int], dict[Source, SyncState], LabelState, Tokens]:
     """Read what a sync of an account starts from.
 
-    :returns: the epoch and the account's generation, the states of its sources, its labels and its tokens; None if
-        there is no such account.
+    :returns: the epoch and the account's generation, the states of its sources, its labels and its tokens.
     :raises StoreError: if the tokens were encrypted with an unknown key.
     """
-    rows = connection.execute(_START, {"account_id": account_id}).all()
-    if not rows:
-        return None
-    row = rows[0]
-    labels = LabelState(read_labels(connection, account_id), row.labels_token, row.labels_fingerprint)
-    return (row.epoch, row.generation), _sync_states(rows), labels, tokens_of(row, secret_box)
+    row, sources = rows
+    names = read_labels(connection, row.id) if row.has_labels else {}
+    labels = LabelState(names, row.labels_token, row.labels_fingerprint)
+    return (row.epoch, row.generation), _sync_states(sources), labels, tokens_of(row, secret_box)
 
 
 def read_present(connection: Connection, grant: Account) -> tuple[tuple[str, int], dict[Source, SyncState]] | None:
@@ -134,7 +130,7 @@ def read_present(connection: Connection, grant: Account) -> tuple[tuple[str, int
 
     :returns: None if the account no longer has the same grant.
     """
-    rows = connection.execute(_START, {"account_id": grant.id}).all()
+    rows = connection.execute(_PRESENT, {"account_id": grant.id}).all()
     if not rows or rows[0].connected_at != grant.connected_at:
         return None
     return (rows[0].epoch, rows[0].generation), _sync_states(rows)
@@ -215,15 +211,18 @@ _END = (
 )
 
 
-def begin(connection: Connection, account_id: int) -> Account | None:
+def begin(connection: Connection, account_id: int, rows: AccountRows | None = None) -> Account | None:
     """Record that a sync begins.
 
     The requested sync is stored as the pending sync until a sync succeeds, so that a failed sync is repeated.
 
+    :param rows: the rows of the account if the caller has locked the account and then read the rows, or None.
     :returns: the account with its pending sync, or None if the account is not connected.
     """
-    lock(connection, account_id)
-    current = read(connection, account_id)
+    if rows is None:
+        lock(connection, account_id)
+        rows = read_rows(connection, account_id)
+    current = None if rows is None else account_of(*rows)
     if current is None or not current.is_connected:
         return None
     pending_sync = _stronger(current.pending_sync, current.requested_sync)

@@ -154,8 +154,12 @@ def begin_sync(connection: Connection, secret_box: SecretBox, account_id: int) -
 
     :raises StoreError: if the tokens were encrypted with an unknown key.
     """
-    account = sync_state.begin(connection, account_id)
-    return None if account is None else BegunSync(account, read_stored_state(connection, secret_box, account_id))
+    accounts.lock(connection, account_id)
+    rows = accounts.read_rows(connection, account_id)
+    account = None if rows is None else sync_state.begin(connection, account_id, rows)
+    if rows is None or account is None:
+        return None
+    return BegunSync(account, StoredState(*sync_state.read_start(connection, secret_box, rows)))
 
 
 def read_stored_state(connection: Connection, secret_box: SecretBox, account_id: int) -> StoredState:
@@ -164,10 +168,10 @@ def read_stored_state(connection: Connection, secret_box: SecretBox, account_id:
     :raises ConsentRevoked: if there is no such account any more.
     :raises StoreError: if the tokens were encrypted with an unknown key.
     """
-    start = sync_state.read_start(connection, secret_box, account_id)
-    if start is None:
+    rows = accounts.read_rows(connection, account_id)
+    if rows is None:
         raise ConsentRevoked("the account is gone")
-    return StoredState(*start)
+    return StoredState(*sync_state.read_start(connection, secret_box, rows))
 
 
 def source_state(account: Account, source: Source) -> SourceState:

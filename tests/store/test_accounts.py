@@ -118,7 +118,9 @@ def test_a_second_consent_continues_the_account(
     assert again.id == account.id
     assert (again.address, again.sharing, again.error, again.failures) == ("alice@new.example", "shared", None, 0)
     assert (again.requested_sync, again.next_sync, again.sources) == (SyncRequest.FULL, NOW + 9, {})
-    _, states, labels, held = sync_state.read_start(connection, secret_box, account.id)
+    rows = accounts.read_rows(connection, account.id)
+    assert rows is not None
+    _, states, labels, held = sync_state.read_start(connection, secret_box, rows)
     assert (states, labels.names, labels.sync_token) == ({}, {"contactGroups/a": "Work"}, None)
     assert (held.refresh_token, held.access_token) == ("refresh-1", "access-2")
 
