@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import DeferredSemaphore, succeed
 
 from ldapgw.contact import Source
 from ldapgw.google.endpoints import Client
@@ -170,6 +170,16 @@ def test_a_sync_without_news_writes_its_beginning_and_its_end(sources: tuple[Sou
     assert written == (short if sources == (Source.CONTACTS,) else whole) + short
     assert {stage.account(address).attempts for address in addresses} == {2}
     assert {stage.account(address).last_sync for address in addresses} == {NOW + 1.2 * INTERVAL}
+
+
+def test_a_sync_without_news_appends_nothing_to_its_listing() -> None:
+    """The thread that waits for the disk is not called."""
+    stage, [address] = started(1)
+    called: list[object] = []
+    stage.job._fetcher._run_off_thread = lambda *call: succeed(called.append(call))
+    stage.clock.advance(1.2 * INTERVAL)
+    assert called == []
+    assert (stage.account(address).attempts, stage.account(address).error) == (2, None)
 
 
 # --- quotas ---------------------------------------------------------------------------------------------------------
