@@ -52,7 +52,7 @@ def test_labels_are_listed_when_a_person_asks() -> None:
 
 
 def test_labels_that_failed_are_listed_again_in_the_next_round() -> None:
-    """Not a day later."""
+    """Not a day later; the first failure concerns all labels, and the second failure only the changes."""
     stage = Stage()
     group = stage.world.add_label(ALICE, "Kunden")
     stage.connect()
@@ -61,6 +61,12 @@ def test_labels_that_failed_are_listed_again_in_the_next_round() -> None:
     assert stage.labels_of() == {}
     stage.clock.advance(INTERVAL)
     assert stage.labels_of() == {group: "Kunden"}
+    new = stage.world.add_label(ALICE, "Neu")
+    stage.world.faults.inject("error_internal_500", times=1, path=GROUPS)
+    stage.request()
+    assert stage.labels_of() == {group: "Kunden"}
+    stage.clock.advance(INTERVAL)
+    assert stage.labels_of() == {group: "Kunden", new: "Neu"}
 
 
 # --- full syncs -----------------------------------------------------------------------------------------------------
