@@ -202,6 +202,9 @@ def test_a_person_does_not_wait_for_the_accounts_that_are_due() -> None:
         stage.clock.advance(1)
     assert stage.account(waiting[-1]).last_sync != NOW
     assert len([address for address in waiting if stage.account(address).last_sync == NOW]) > 25
+    # Syncs still wait for slots.  Without this stop, the garbage collector would end the syncs in any order, and a sync
+    # that ends would give its slot to a sync that has already ended.
+    stage.scheduler.stopService()
 
 
 def test_a_used_up_quota_of_the_project_stops_all_its_accounts() -> None:
