@@ -14,7 +14,7 @@ from tests.support.stage.sync import Stage
 # Tests of syncs are quick on SQLite; on PostgreSQL they take longer, so only some of the tests run
 # there each time.
 QUICK = {"test_account_state", "test_labels", "test_restore"}
-SLOW = {"test_day", "test_job_faults"}
+SLOW = {"test_day"}
 # These modules use no database, are about PostgreSQL alone, or are the same on each engine.
 ONCE = {"test_backoff", "test_contact_renewal", "test_failover", "test_fetch", "test_pacing", "test_plan"}
 ONCE |= {"test_circuits"}

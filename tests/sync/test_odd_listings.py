@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ldapgw.contact import Source
-from ldapgw.errors import SuspiciousShrink
+from ldapgw.errors import BadResponse, SuspiciousShrink
 from ldapgw.google.people import PAGE_SIZE, SMALL_PAGE_SIZE
 from ldapgw.store import contacts, sync_state
 from ldapgw.store.account_status import account_to_json
@@ -125,6 +125,19 @@ def test_a_full_listing_without_a_sync_token_is_applied() -> None:
     stage.sync()
     assert stage.calls()[CONNECTIONS] == 1
     assert (warnings(stage), stage.sync_states()[Source.CONTACTS].sync_token is None) == ([], False)
+
+
+def test_an_empty_full_listing_without_a_sync_token_removes_nobody() -> None:
+    """Google sends a sync token to an account without contacts too, so the listing may come from another server."""
+    stage, names = stage_with(3)
+    for name in names:
+        stage.world.delete_person(ALICE, name)
+    stage.world.faults.inject("broken_no_sync_token", path=CONNECTIONS, times=1)
+    with pytest.raises(BadResponse):
+        stage.sync(full=True)
+    assert stage.names() == ["Person 00", "Person 01", "Person 02"]
+    assert stage.sync(full=True)
+    assert stage.names() == []
 
 
 @pytest.mark.parametrize(("interval", "seconds"), [(1.0, HOUR), (INTERVAL, HOUR), (900.0, 5400.0), (DAY, 6 * HOUR)])

@@ -42,6 +42,7 @@ from ldapgw.sync.workspace import (
 from tests.support.google_changes import rename_account
 from tests.support.results import result_of
 from tests.support.site.command_line import ACME, HEAD
+from tests.support.stage.paths import CONNECTIONS, GROUPS
 from tests.support.stage.sync import ALICE, BOB, CAROL, CLIENT, NOW, Stage, person
 
 DOMAIN = "acme.example"
@@ -481,6 +482,18 @@ def test_a_group_that_decides_whose_contacts_are_read() -> None:
     stage.world.workspaces.delete_group("phones@acme.example")
     stage.read()
     assert (stage.reasons, stage.status.error_code) == ({}, "bad_response")
+
+
+def test_the_list_of_users_and_the_calls_of_their_syncs_take_turns() -> None:
+    """The gateway counts both for the service account's project; 12 calls in a minute are 60/11 seconds apart."""
+    stage = Workspace(sources=(Source.CONTACTS,), calls_per_minute=12)
+    stage.begin()
+    turns = []
+    for _ in range(4):
+        calls = stage.calls()
+        turns.append(tuple(calls.get(path, 0) for path in ("/admin/directory/v1/users", GROUPS, CONNECTIONS)))
+        stage.clock.advance(6)
+    assert turns == [(1, 0, 0), (0, 1, 0), (0, 1, 0), (0, 0, 1)]
 
 
 @pytest.mark.long  # a virtual hour of a thousand accounts
