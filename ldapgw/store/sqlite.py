@@ -515,23 +515,24 @@ class _ChangeDetector:
 
 
 def copy_database(source: closing[sqlite3.Connection], target: Path, file: Path) -> None:
-    """Copy a database in one transaction, which waits for locks for at most `BUSY_SECONDS`.
+    """Copy a database in one transaction.
 
-    :param file: the file that the error names, because SQLite does not say which database is locked.
-    :raises StoreError: if a lock is held for longer.
+    SQLite waits for at most `BUSY_SECONDS` until another program has unlocked the database or the copy, or has
+    recovered the database's log.
+
+    :param file: the file of the database.
+    :raises StoreError: if the database or the copy is locked for longer.
     """
-    tries = math.ceil(BUSY_SECONDS / TRY_SECONDS)
 
-    def count_tries(status: int, _remaining: int, _total: int) -> None:
-        nonlocal tries
-        tries -= 1
-        if tries <= 0 and status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise StoreError(f"{file}: cannot be used: database is locked; {_ADVICE[sqlite3.SQLITE_BUSY]}")
+    def check(status: int, _remaining: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            advice = "another program, such as an upgrade of ldapgw, keeps one of the files locked"
+            raise StoreError(f"{file}: cannot be copied to {target}: database is locked; {advice}")
 
     with source as source_connection, closing(sqlite3.connect(target)) as target_connection:
         for connection in (source_connection, target_connection):
-            connection.execute("PRAGMA busy_timeout = 0")  # otherwise each of the tries would wait too
-        source_connection.backup(target_connection, progress=count_tries, sleep=TRY_SECONDS)
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        source_connection.backup(target_connection, progress=check)
 
 
 def _log_of(file: Path) -> Path:

@@ -218,7 +218,6 @@ def test_a_lock_is_waited_for_and_not_for_ever(site: Site, monkeypatch: pytest.M
     back_up(site.path, site.backup)
     site.add("late")
     monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.02)
-    monkeypatch.setattr("ldapgw.store.sqlite.TRY_SECONDS", 0.01)
     other = sqlite3.connect(site.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="database is locked"):

@@ -431,15 +431,14 @@ def test_a_copy_before_an_upgrade_does_not_wait_for_ever(
     opened(path).close()
     newest = request.getfixturevalue("newest")
     monkeypatch.setattr("ldapgw.store.sqlite.BUSY_SECONDS", 0.02)
-    monkeypatch.setattr("ldapgw.store.sqlite.TRY_SECONDS", 0.01)
     copy_path = tmp_path / f"ldapgw.db.before-upgrade-from-{newest}"
     with closing(sqlite3.connect(copy_path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError) as caught:
             opened(path)
         other.execute("ROLLBACK")
-    problem = f"{path}: cannot be used: database is locked; another program keeps it locked; end that program"
-    assert caught.value.problems == (problem,)
+    advice = "another program, such as an upgrade of ldapgw, keeps one of the files locked"
+    assert caught.value.problems == (f"{path}: cannot be copied to {copy_path}: database is locked; {advice}",)
     opened(path).close()
     with closing(sqlite3.connect(copy_path)) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
