@@ -338,7 +338,7 @@ def connect(
         OAuth client; nothing is stored then.
     """
     known = read_by_sub(connection, tenant, grant.sub)
-    is_kept = known is not None and known.is_connected and known.client_id in (None, grant.client_id)
+    is_kept = known is not None and known.has_consent and known.client_id in (None, grant.client_id)
     if grant.refresh_token is None and not is_kept:
         return None
     values: dict[str, object] = {

@@ -385,7 +385,8 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
         scopes = read_workspace(connection, grant.tenant).scopes
     # The request makes the scheduler begin the next sync at once.
     values = {**_granted(scopes, now), "wish": SyncRequest.FULL, "due": None}
-    revocations.revoke_forgotten(connection, grant, now)
+    if grant.has_consent:
+        revocations.revoke_forgotten(connection, grant, now)
     if connection.execute(update(account).where(holds_grant(grant)).values(values)).rowcount:
         connection.execute(delete(source).where(source.c.account_id == grant.id))
 

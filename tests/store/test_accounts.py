@@ -23,6 +23,7 @@ from ldapgw.store import (
     sign_ins,
     sync_state,
     tables,
+    tenants,
 )
 from ldapgw.store.accounts import Account, ErrorStatus, NewGrant, SourceState, SyncRequest, Tokens
 from ldapgw.store.contact_record import ContactRecord
@@ -103,6 +104,18 @@ def test_a_consent_without_refresh_token_needs_the_stored_token_of_its_client(
     found = accounts.connect(connection, secret_box, "acme", new, Sharing.PRIVATE, NOW + 9, shared_label="")
     assert found == (account_id if is_stored else None)
     assert (connection.execute(select(tables.account)).all() == before) is not is_stored
+
+
+def test_a_consent_without_refresh_token_ends_no_delegation(connection: Connection, secret_box: SecretBox) -> None:
+    """An account that only the service account reads has no refresh token that the consent could keep."""
+    account_id = connect(connection, secret_box)
+    account = accounts.read(connection, account_id)
+    assert account is not None
+    tenants.use_delegation(connection, account, NOW, frozenset())
+    before = connection.execute(select(tables.account)).all()
+    new = replace(GRANT, refresh_token=None)
+    assert accounts.connect(connection, secret_box, "acme", new, Sharing.PRIVATE, NOW, shared_label="") is None
+    assert connection.execute(select(tables.account)).all() == before
 
 
 def test_a_second_consent_continues_the_account(
