@@ -13,13 +13,14 @@ header, names all parts by their digests, so that the parts of two snapshots are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,15 +28,17 @@ from ldapgw.contact import Sharing
 from ldapgw.errors import StoreError, UnfitKey
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.store.accounts import Account
-from ldapgw.store.database import chunks
 from ldapgw.store.files import replace_file
 from ldapgw.store.phones import NumberMode, PhoneLogin, ReplicaBooks
 from ldapgw.store.secrets import SecretBox
 
+T = TypeVar("T")
+
 LOGINS_FILE: Final = "logins.sealed"
 # The version of the file format; the gateway does not use a file of another version.
 _FORMAT: Final = 2
-# The number of accounts or logins in a part.  To encrypt a part takes about half a millisecond.
+# The average number of accounts or logins in a part is at most this number.  To encrypt so many takes about half a
+# millisecond.
 _ROWS_IN_PART: Final = 250
 # A generation that is lower than any stored generation, so that each book is compared with the database as soon as the
 # database answers.
@@ -181,9 +184,14 @@ class LoginsFile:
         """
         key = self._secret_box.fingerprints()[0]
         parts: dict[tuple[str, int], SealedPart] = {}
-        for name, rows in (("accounts", accounts), ("with_directory", sorted(with_directory)), ("logins", logins)):
-            for number, some in enumerate(chunks(rows, _ROWS_IN_PART)):
-                parts[name, number] = self._seal_part(name, some, key, former.get((name, number)))
+        contents = (
+            ("accounts", _divided(accounts, attrgetter("id"))),
+            ("with_directory", _divided(sorted(with_directory), int)),
+            ("logins", _divided(logins, attrgetter("name"))),
+        )
+        for name, numbered in contents:
+            for number, rows in numbered.items():
+                parts[name, number] = self._seal_part(name, rows, key, former.get((name, number)))
         return parts
 
     def _seal_part(self, name: str, rows: list[Any], key: str, former: SealedPart | None) -> SealedPart:
@@ -260,6 +268,22 @@ class LoginsFile:
         """Delete the snapshot, if there is one.  Errors are ignored."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+def _divided(rows: Iterable[T], key: Callable[[T], Hashable]) -> Mapping[int, list[T]]:
+    """Divide rows into numbered parts.
+
+    A row stays in its part when other rows come and go, unless the number of all rows has doubled or halved.  The
+    number of a part depends on the process, because hashes of texts do.
+
+    :param key: returns the key of a row, which never changes.
+    """
+    all_rows = tuple(rows)
+    mask = (1 << (len(all_rows) // _ROWS_IN_PART).bit_length()) - 1
+    parts: dict[int, list[T]] = {}
+    for row in all_rows:
+        parts.setdefault(hash(key(row)) & mask, []).append(row)
+    return parts
 
 
 def age_in_words(seconds: float) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,28 +94,34 @@ def test_parts_of_another_snapshot_are_not_used(file: LoginsFile, parts: Parts) 
 def test_only_changed_parts_are_encrypted_again(file: LoginsFile, account: Account) -> None:
     """A part is changed if the directory needs other data; the times of searches and syncs are not among the data."""
     logins = [replace(DESK, name=f"desk{number}") for number in range(600)]
-    parts = file.seal([account], [], logins, {})
-    assert list(parts) == [("accounts", 0), ("logins", 0), ("logins", 1), ("logins", 2)]
+    accounts = [replace(account, id=number) for number in range(1, 601)]
+    parts = file.seal(accounts, [1, 2], logins, {})
+    assert Counter(name for name, _ in parts) == {"accounts": 4, "with_directory": 1, "logins": 4}
 
-    def changed(account: Account, logins: list[PhoneLogin]) -> list[tuple[str, int]]:
-        """Return the parts that are encrypted again, after all parts were written and read."""
-        present = file.seal([account], [], logins, parts)
+    def changed(accounts: list[Account], logins: list[PhoneLogin]) -> list[str]:
+        """Return the names of the parts that are encrypted again, after all parts were written and read."""
+        present = file.seal(accounts, [1, 2], logins, parts)
         file.write(present, NOW)
         snapshot = file.read(NOW, DAY)
         assert snapshot is not None
-        assert [saved.sharing for saved in snapshot.saved.accounts] == [account.sharing]
-        assert [saved.login() for saved in snapshot.saved.logins] == [
-            replace(login, created_at=0.0) for login in logins
-        ]
-        return [place for place, part in present.items() if part != parts.get(place)]
+        assert {saved.id: saved.sharing for saved in snapshot.saved.accounts} == {
+            each.id: each.sharing for each in accounts
+        }
+        assert {saved.name: saved.login() for saved in snapshot.saved.logins} == {
+            login.name: replace(login, created_at=0.0) for login in logins
+        }
+        return [place[0] for place, part in present.items() if part != parts.get(place)]
 
     seen = [replace(login, created_at=NOW + 1) for login in logins]
-    assert changed(replace(account, generation=account.generation + 1), seen) == []
-    assert changed(replace(account, sharing=Sharing.PRIVATE), logins) == [("accounts", 0)]
+    assert changed([replace(each, generation=each.generation + 1) for each in accounts], seen) == []
+    assert changed([replace(accounts[0], sharing=Sharing.PRIVATE), *accounts[1:]], logins) == ["accounts"]
     other = replace(DESK, name="desk300", password="sha256$22$22")
-    assert changed(account, [*logins[:300], other, *logins[301:]]) == [("logins", 1)]
-    assert changed(account, [*logins, *logins[:200]]) == [("logins", 2), ("logins", 3)]
-    assert changed(account, logins[1:]) == [("logins", 0), ("logins", 1), ("logins", 2)]
+    assert changed(accounts, [*logins[:300], other, *logins[301:]]) == ["logins"]
+    assert changed(accounts[1:], logins[1:]) == ["accounts", "logins"]
+    assert changed([*accounts, replace(account, id=601)], [*logins, replace(DESK, name="new")]) == [
+        "accounts",
+        "logins",
+    ]
 
 
 def test_a_new_key_encrypts_all_parts_again(tmp_path: Path, account: Account) -> None:
