@@ -36,8 +36,7 @@ from ldapgw.ldap.controls import (
 from ldapgw.ldap.messages import Control, Result
 from ldapgw.ldap.search_response import RunningResponse
 
-# The first octet of a resume key says whether the page was sorted.  The octet is a capital letter in a cookie if the
-# budget for unknown numbers was charged for the search.
+# The first octet of a resume key says whether the page was sorted.
 _UNSORTED, _SORTED = b"w", b"s"
 
 # The result codes of a search whose entries were sent as the controls demand.
@@ -165,6 +164,8 @@ class ControlledSearch:
         keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
         self._cookies = PageCookies(key, (viewer, search))
+        # The cookies of a search for which the budget for unknown numbers was charged.
+        self._charged_cookies = PageCookies(key, (viewer, search, "charged"))
         self._sent = 0
         self._is_sorted = False
         self._sort_error: Unsortable | None = None
@@ -226,9 +227,7 @@ class ControlledSearch:
         self._next_cookie = b""
         if page.cookie and page.size == 0:
             return  # RFC 2696 3: the client wants no more pages; we keep no state that could be released
-        after = self._cookies.open(page.cookie) if page.cookie else b""
-        if after[:1].isupper():
-            self._budget, after = None, after[:1].lower() + after[1:]
+        after = self._open(page.cookie) if page.cookie else b""
         size = min(page.size or self._size_limit, self._size_limit)
         count, last = 0, b""
         for keyed in self._keyed_entries(after):
@@ -236,12 +235,24 @@ class ControlledSearch:
                 yield None
             elif count == size:
                 is_charged = self._budget is None or self._budget.is_charged
-                self._next_cookie = self._cookies.seal(last[:1].upper() + last[1:] if is_charged else last)
+                self._next_cookie = (self._charged_cookies if is_charged else self._cookies).seal(last)
                 return
             else:
                 count += 1
                 last, entry = keyed
                 yield entry
+
+    def _open(self, cookie: bytes) -> bytes:
+        """Return the resume key in a cookie; if the search was charged already, no page is charged any more.
+
+        :raises DirectoryError: unwillingToPerform, if the cookie does not belong to this search.
+        """
+        try:
+            return self._cookies.open(cookie)
+        except DirectoryError:
+            after = self._charged_cookies.open(cookie)
+        self._budget = None
+        return after
 
     def _keyed_entries(self, after: bytes) -> Iterator[tuple[bytes, Entry] | None]:
         """Yield the entries after a resume key, each with its own resume key.
