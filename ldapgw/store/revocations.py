@@ -5,7 +5,7 @@ A source that is switched off stays off over later syncs and consents, even thou
 
 When an account is disconnected, its contacts and tokens are deleted, but the refresh token is kept until Google has
 revoked the grant.  After a day, the refresh token is deleted even if Google could not be reached.  If a consent to
-another Google project replaces a grant, the former grant is revoked in the same way.
+another Google project, or the service account, replaces a grant, the former grant is revoked in the same way.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ldapgw.store.activity import Act, ActivityEntry
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tables import account, revocation, unsealed
 
-# The age at which the gateway gives up a revocation.  From then on, only the user can revoke the grant, at Google; the
-# page explained this when the user disconnected.
+# The age at which the gateway gives up a revocation.  From then on, only the user can revoke the grant, at Google.  A
+# page explains this to a user who disconnects; for a replaced grant, only the log does.
 MAX_AGE_SECONDS = 86400.0
 # The seconds until the first attempt of the service `ldapgw.sync.tokens.TokenRevoker`.  The page or command that
 # disconnects the account makes an attempt at once.

@@ -171,7 +171,7 @@ def _is_renamed(account: Account, identity: Identity) -> bool:
 
 
 class TokenRevoker(PeriodicService):
-    """The service that revokes the grants of disconnected accounts at Google.
+    """The service that revokes, at Google, the grants of disconnected accounts and the grants that were replaced.
 
     :param clock: ``seconds()`` returns the seconds since the epoch.
     :param leader: knows whether this gateway syncs; only a gateway that syncs revokes grants.

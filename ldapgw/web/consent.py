@@ -258,7 +258,7 @@ class AuthorizationCodeFlow:
         if not isinstance(flow, ConsentFlow) or tenant is None:
             if isinstance(flow, UnfitKey):
                 log.warn(
-                    "web: a consent from {address} cannot be continued: {problem}",
+                    "web: a consent from {address} cannot be continued, and the person has to begin again: {problem}",
                     event="consent_undecryptable",
                     address=request.address,
                     problem=flow.problems[0],

@@ -305,7 +305,8 @@ def test_a_consent_that_was_encrypted_with_a_key_that_is_lost(
         assert (seen.status, "no longer valid" in seen.body) == (400, True)
     assert (stage.world.calls["/token"], stage.accounts()) == (0, ())
     assert caplog_twisted == [
-        "web: a consent from 127.0.0.1 cannot be continued: a stored secret does not fit the key file; put back the "
+        "web: a consent from 127.0.0.1 cannot be continued, and the person has to begin again: "
+        "a stored secret does not fit the key file; put back the "
         "key with which the secret was sealed",
         "web: a callback without its consent, from 127.0.0.1",
     ]
