@@ -50,9 +50,9 @@ FILE_TIMEOUT_SECONDS = 600.0
 IDLE_SECONDS = 30.0
 # The largest body that a thread parses has about ten persons, and takes two milliseconds.
 THREAD_MAX_OCTETS = 16 << 10
-# The largest body that is parsed at once has no person or one person.  A thread would take longer for the call of the
-# function than for the function.
-AT_ONCE_MAX_OCTETS = 512
+# The largest body that is parsed at once has at most one person with few values.  A thread would take longer for the
+# call of the function than for the function.
+AT_ONCE_MAX_OCTETS = 256
 
 _COMMAND = (sys.executable, "-P", "-m", child_program.__name__)
 
@@ -202,8 +202,10 @@ def call_meanwhile(timeout: float, function: Callable[..., object], *args: objec
             child(function, *args)
         except StoreError:
             pass  # the block has ended
+        except ProcessLost:
+            log.warn("a process that helps has ended unexpectedly", event="helper_ended")
         except Exception:  # noqa: BLE001  the block does the work itself
-            log.failure("a process that helps has ended unexpectedly", event="helper_ended")
+            log.failure("the work of a process that helps has failed", event="helper_failed")
 
     thread = threading.Thread(target=call)
     thread.start()

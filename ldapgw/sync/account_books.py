@@ -74,7 +74,7 @@ class AccountBooks:
     :param build_in_process: builds the books of accounts into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
     :param build_meanwhile: as `build_in_process`, but returns a context manager that begins to build, and stops at its
-        end; None if the machine has only one processor.
+        end.  The function is called only at a start; None if no other process is used.
     :param seconds: a monotonic clock, in seconds.
     """
 
@@ -200,8 +200,7 @@ class AccountBooks:
         :param account_id: the account, or None for all outdated accounts.  An account whose books another call is
             building counts as outdated only if the account has changed since that build began.
         :param publish: publishes the books built so far; called before each slow part of the work.
-        :param next_turn: waits for the reactor's next turn; None at a start, when nobody is served yet and no account
-            changes meanwhile, so that another process may help.
+        :param next_turn: waits for the reactor's next turn; None at a start, when nobody is served yet.
         """
         is_whole = account_id is None
         ids = self.outdated.copy() if account_id is None else {account_id}

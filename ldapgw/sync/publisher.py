@@ -103,18 +103,18 @@ class Publisher:
         self._outdated_phones: set[str] = set()
         # By account id, the time at which the gateway read the oldest change that phones cannot find yet.
         self._unserved_since: dict[int, float] = {}
+        self._position = 0
         self._reading = DeferredLock()
         self._publishing = DeferredLock()
 
     @property
     def position(self) -> int:
-        """Return the number of the first change that was not read yet, or 0 if nothing was read.
+        """Return the number of the first change whose logins were not published yet, or 0 if nothing was read.
 
         If a change has removed a book or made a book private, phones can find the book for some milliseconds after
-        the change was read.
+        the logins were published.
         """
-        cursor = self._books.state.cursor
-        return cursor.next if cursor is not None else 0
+        return self._position if self._books.state.cursor is not None else 0
 
     def saved_logins(self) -> tuple[tuple[Account, ...], frozenset[int], tuple[PhoneLogin, ...]]:
         """Return the content of a snapshot of logins (`AccountState.saved`)."""
@@ -162,7 +162,13 @@ class Publisher:
         if self._outdated_phones and self._catalog.snapshot.loaded:
             # A removed login must not wait for the directories.
             self._replace_snapshot({}, logins=await self._make_changed_logins())
+        self._note_position()
         await self._publish_directories(defer_merge=True)
+
+    def _note_position(self) -> None:
+        """Note that the logins of all changes that were read are published."""
+        cursor = self._books.state.cursor
+        self._position = cursor.next if cursor is not None else 0
 
     async def _publish_anew(self) -> None:
         """Publish the content of the database, without using the state that was read before.
@@ -210,6 +216,7 @@ class Publisher:
             unserved=frozenset(unserved),
         )
         self._on_publish(self._catalog.publish(published, before.logins.keys() | logins.keys()))
+        self._note_position()
 
     def _note_unserved(self, unserved: Mapping[str, Failure]) -> None:
         """Log which tenants are not served from now on, and which tenants are served again."""

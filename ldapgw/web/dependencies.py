@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -24,6 +25,7 @@ from ldapgw.phones.contact_browser import ContactBrowser
 from ldapgw.phones.explain.explain import PhoneExplainer
 from ldapgw.phones.provisioning.settings import ConnectionSettings, ServerAddress, Site, StepResult
 from ldapgw.phones.refused_logins import RefusedLogins
+from ldapgw.store import sync_state
 from ldapgw.store.secrets import SecretBox
 from ldapgw.store.tenants import DelegationSettings, DelegationTrial
 from ldapgw.store.worker import Store
@@ -76,6 +78,44 @@ class ChangeNotifier:
 def person_topic(tenant: str, sub: str) -> str:
     """Return the topic of all accounts that a person's overview shows."""
     return f"person {tenant} {sub}"
+
+
+class AccountWatcher:
+    """The watcher that notifies the topics of persons whose accounts have changed in the database.
+
+    Mutable: the last known states of the watched accounts.
+
+    :param recoveries: returns how often the database has recovered from a failure.  Each recovery changes all pages,
+        because pages show the failure.
+    """
+
+    def __init__(self, store: Store, notifier: ChangeNotifier, recoveries: Callable[[], int]) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._recoveries = recoveries
+        self._last_states: Mapping[str, Hashable] = {}
+
+    async def check(self) -> None:
+        """Compare the watched accounts with their last known states, after any change of the database.
+
+        :raises StoreError: when the database cannot be used.
+        """
+        watched = [topic for topic in self._notifier.topics() if topic.startswith("person ")]
+        recoveries = self._recoveries()
+        states = await self._store.read(_account_states, watched, recoveries) if watched else {}
+        last_states, self._last_states = self._last_states, states
+        for topic, state in states.items():
+            # A topic that is watched for the first time is notified too, because the person's accounts may have changed
+            # since the page was rendered.
+            if topic not in last_states or last_states[topic] != state:
+                self._notifier.notify(topic)
+
+
+def _account_states(connection: Connection, topics: Collection[str], recoveries: int) -> dict[str, Hashable]:
+    """Return the changeable data of each person's accounts, by topic."""
+    persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
+    status_keys = sync_state.read_status_keys(connection, {sub for _, sub in persons})
+    return {person_topic(tenant, sub): (recoveries, status_keys.get((tenant, sub), ())) for tenant, sub in persons}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,17 @@ browser or a proxy lets no events through, the page fetches itself every few sec
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
-from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ldapgw.store import sync_state
 from ldapgw.store.periodic import PeriodicService
-from ldapgw.store.worker import Store
 from ldapgw.web import error_pages
-from ldapgw.web.dependencies import ChangeNotifier, person_topic
+from ldapgw.web.dependencies import person_topic
 from ldapgw.web.error_pages import PageError
 from ldapgw.web.http import HttpResponse, WriteBody
 from ldapgw.web.layout import Layout, RequiredRole, Route, Visit, get
@@ -156,41 +153,3 @@ class _Stream:
 
 def _report(failure: Failure) -> None:
     log.failure("cannot check whether an event stream has ended", failure, event="event_stream_failed")
-
-
-class AccountWatcher:
-    """The watcher that notifies the topics of persons whose accounts have changed in the database.
-
-    Mutable: the last known states of the watched accounts.
-
-    :param recoveries: returns how often the database has recovered from a failure.  Each recovery changes all pages,
-        because pages show the failure.
-    """
-
-    def __init__(self, store: Store, notifier: ChangeNotifier, recoveries: Callable[[], int]) -> None:
-        self._store = store
-        self._notifier = notifier
-        self._recoveries = recoveries
-        self._last_states: Mapping[str, Hashable] = {}
-
-    async def check(self) -> None:
-        """Compare the watched accounts with their last known states, after any change of the database.
-
-        :raises StoreError: when the database cannot be used.
-        """
-        watched = [topic for topic in self._notifier.topics() if topic.startswith("person ")]
-        recoveries = self._recoveries()
-        states = await self._store.read(_account_states, watched, recoveries) if watched else {}
-        last_states, self._last_states = self._last_states, states
-        for topic, state in states.items():
-            # A topic that is watched for the first time is notified too, because the person's accounts may have changed
-            # since the page was rendered.
-            if topic not in last_states or last_states[topic] != state:
-                self._notifier.notify(topic)
-
-
-def _account_states(connection: Connection, topics: Collection[str], recoveries: int) -> dict[str, Hashable]:
-    """Return the changeable data of each person's accounts, by topic."""
-    persons = [tuple(topic.split(" ", 2)[1:]) for topic in topics]
-    status_keys = sync_state.read_status_keys(connection, {sub for _, sub in persons})
-    return {person_topic(tenant, sub): (recoveries, status_keys.get((tenant, sub), ())) for tenant, sub in persons}

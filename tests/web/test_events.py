@@ -16,8 +16,8 @@ from ldapgw.store import accounts, sign_ins, sync_state
 from ldapgw.store.sync_state import SyncProgress
 from ldapgw.store.worker import MonitoredStore
 from ldapgw.web.app import web_resource
-from ldapgw.web.dependencies import ChangeNotifier, person_topic
-from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON, AccountWatcher, _Stream
+from ldapgw.web.dependencies import AccountWatcher, ChangeNotifier, person_topic
+from ldapgw.web.events import KEEPALIVE_SECONDS, MAX_STREAM_SECONDS, MAX_STREAMS_PER_PERSON, _Stream
 from tests.support.results import result_of
 from tests.support.stage.web import ALICE, BOB, Browser, Connection, Stage, by_link
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from random import SystemRandom
 from socket import gethostname
@@ -37,7 +38,7 @@ from ldapgw.store.gateways import GatewayInfo, Peers
 from ldapgw.store.tenants import DelegationTrial
 from ldapgw.store.worker import Store, on_threads
 from ldapgw.sync.account_books import AccountBooks
-from ldapgw.sync.book_builder import FILES_FOLDER, build_cached_books, build_cached_file_book
+from ldapgw.sync.book_builder import FILES_FOLDER, BuildTask, build_cached_books, build_cached_file_book
 from ldapgw.sync.book_cache import FOLDER, BookCache
 from ldapgw.sync.contact_renewal import ContactRenewal
 from ldapgw.sync.fetch import UNLIMITED, FullSyncLimits, ProgressWriter, SyncedTenant
@@ -51,8 +52,7 @@ from ldapgw.sync.publisher import Publisher
 from ldapgw.sync.scheduler import SyncScheduler
 from ldapgw.sync.tokens import TokenRevoker
 from ldapgw.sync.workspace import DelegatedTenant, DelegatedTokens, Delegation, WorkspaceReader, try_delegation
-from ldapgw.web.dependencies import GATEWAYS_TOPIC
-from ldapgw.web.events import AccountWatcher
+from ldapgw.web.dependencies import GATEWAYS_TOPIC, AccountWatcher
 
 # On Linux CLOCK_MONOTONIC stops while the machine sleeps; CLOCK_BOOTTIME goes on.
 BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -180,9 +180,20 @@ class SyncParts:
             delete_off_thread=workers.work,
             cache=BookCache(folder),
             build_in_process=partial(workers.build, workers.build_process, build),
-            build_meanwhile=partial(call_meanwhile, BUILD_TIMEOUT_SECONDS, build) if has_several_processors() else None,
+            build_meanwhile=partial(self._help_start, build),
             seconds=base.reactor.seconds,
         )
+
+    def _help_start(
+        self, build: Callable[[Sequence[BuildTask]], None], tasks: Sequence[BuildTask]
+    ) -> AbstractContextManager[None]:
+        """Build books in another process while the gateway starts.
+
+        Nothing is built once the gateway's threads run, because an account may then be removed during the build.
+        """
+        if self._base.workers.books.running or not has_several_processors():
+            return nullcontext()
+        return call_meanwhile(BUILD_TIMEOUT_SECONDS, build, tasks)
 
     def _publisher(self) -> Publisher:
         base, phones = self._base, self._phones
