@@ -417,11 +417,14 @@ def _split(octets: bytes) -> tuple[bytes, int, int, int]:
         size, start = _long_length(octets, 1)
     if octets[0] != SEQUENCE or octets[start] != INTEGER or start + size != len(octets):
         return _NO_SEARCH
-    after = start + 2 + octets[start + 1]
-    message_id, start = octets[start:after], after
-    if octets[start] != _SEARCH:
-        return _NO_SEARCH
-    if not 0 < message_id[2] < 0x80 if len(message_id) == 3 else not _is_long_id(message_id):
+    if octets[start + 1] == 1:
+        message_id, start = octets[start : start + 3], start + 3
+        is_id = 0 < message_id[2] < 0x80
+    else:
+        after = start + 2 + octets[start + 1]
+        message_id, start = octets[start:after], after
+        is_id = _is_long_id(message_id)
+    if not is_id or octets[start] != _SEARCH:
         return _NO_SEARCH
     size, start = octets[start + 1], start + 2
     if size == 0x81:
