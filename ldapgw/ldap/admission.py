@@ -22,6 +22,7 @@ from math import inf
 from typing import Final, Generic, TypeVar
 
 from ldapgw.directory.access import LeftOut, Viewer
+from ldapgw.directory.caller_id import CallerIdBudget
 from ldapgw.directory.clients import TokenBuckets, network_of
 from ldapgw.directory.dn import Dn, InvalidDn
 
@@ -291,6 +292,38 @@ class ClientBudget:
 
     def give_back(self, count: int) -> None:
         self._limits.give_back(self._viewer, self._address, count)
+
+
+class SearchBudget:
+    """A client's budget for unknown numbers, and what one search has taken from the budget.
+
+    Mutable: the attributes.
+
+    :param is_trial: whether a refusal is not counted, because the caller then repeats the search.
+    :ivar count: the numbers that were taken and not given back.
+    :ivar has_taken: whether numbers were taken, also if they were given back.
+    :ivar is_refused: whether the budget was too small for one of the searched books.
+    """
+
+    __slots__ = ("_budget", "_is_trial", "count", "has_taken", "is_refused")
+
+    def __init__(self, budget: CallerIdBudget, *, is_trial: bool = False) -> None:
+        self._budget = budget
+        self._is_trial = is_trial
+        self.count = 0
+        self.has_taken = self.is_refused = False
+
+    def take(self, count: int, *, is_trial: bool = False) -> bool:
+        if not self._budget.take(count, is_trial=is_trial or self._is_trial):
+            self.is_refused = True
+            return False
+        self.has_taken = True
+        self.count += count
+        return True
+
+    def give_back(self, count: int) -> None:
+        self.count -= count
+        self._budget.give_back(count)
 
 
 class ExpiryAction(Enum):

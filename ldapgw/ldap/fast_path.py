@@ -24,6 +24,7 @@ from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.search import SearchCursor, first_matches, needs_cursor
 from ldapgw.directory.segment import ResultBatch, SearchScope, set_message_id
 from ldapgw.errors import DirectoryError, ProtocolViolation, ResultCode
+from ldapgw.ldap.admission import SearchBudget
 from ldapgw.ldap.decoder import decode, decode_filter, message_ends
 from ldapgw.ldap.encoder import encode
 from ldapgw.ldap.limits import JOINED
@@ -114,31 +115,6 @@ _Found = tuple[bytes, int, bool, bool]
 _NOTHING: Final[_Found] = (b"", -1, False, False)
 
 
-class _SpentBudget:
-    """A client's budget for caller-ID books, and the count of numbers that one search has taken from the budget.
-
-    Mutable: the count, and whether the budget was too small.
-    """
-
-    __slots__ = ("_budget", "count", "is_refused")
-
-    def __init__(self, budget: CallerIdBudget) -> None:
-        self._budget = budget
-        self.count = 0
-        self.is_refused = False
-
-    def take(self, count: int, *, is_trial: bool = True) -> bool:
-        if not self._budget.take(count, is_trial=is_trial):
-            self.is_refused = True
-            return False
-        self.count += count
-        return True
-
-    def give_back(self, count: int) -> None:
-        self.count -= count
-        self._budget.give_back(count)
-
-
 class _RepeatedSearch:
     """The messages of the last search by a filter.  The object never changes.
 
@@ -224,7 +200,9 @@ class FastPath:
         if search is None:
             return None
         _, prepared, kind = search
-        spent = _SpentBudget(budget) if budget is not None and scope.callers and prepared.numbers else None
+        spent: SearchBudget | None = None
+        if budget is not None and scope.callers and prepared.numbers:
+            spent = SearchBudget(budget, is_trial=True)
         messages, entries, has_more, is_plain = self._find(template, scope, encoded_filter, prepared, spent)
         if entries < 0 or (spent is not None and spent.is_refused):
             if spent is not None and spent.count:  # the slow path searches again, and spends the budget again

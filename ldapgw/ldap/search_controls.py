@@ -24,6 +24,7 @@ from ldapgw.directory.search import limited, matches
 from ldapgw.directory.segment import Match, ResultBatch, Segment
 from ldapgw.directory.sort import OffsetOutOfRange, Ranking, Sorter, Unsortable, collect
 from ldapgw.errors import DirectoryError, ResultCode
+from ldapgw.ldap.admission import SearchBudget
 from ldapgw.ldap.controls import (
     PageCookies,
     PagedResults,
@@ -102,35 +103,6 @@ class RequestedControls:
         return bool(self.sort or self.page or self.list_view)
 
 
-class _PageBudget:
-    """A client's budget for unknown numbers, and whether a page of a search has charged the budget.
-
-    Mutable: the flags.
-
-    :ivar is_refused: whether the budget was too small for one of the searched books.
-    """
-
-    __slots__ = ("_budget", "_has_taken", "is_refused")
-
-    def __init__(self, budget: CallerIdBudget) -> None:
-        self._budget = budget
-        self._has_taken = self.is_refused = False
-
-    @property
-    def is_charged(self) -> bool:
-        return self._has_taken and not self.is_refused
-
-    def take(self, count: int, *, is_trial: bool = False) -> bool:
-        if self._budget.take(count, is_trial=is_trial):
-            self._has_taken = True
-            return True
-        self.is_refused = True
-        return False
-
-    def give_back(self, count: int) -> None:
-        self._budget.give_back(count)
-
-
 class ControlledSearch:
     """A search with controls.
 
@@ -160,7 +132,7 @@ class ControlledSearch:
         self._requested = requested
         self._size_limit = size_limit
         # None after a page that has charged the budget: the next pages search for the same numbers.
-        self._budget: _PageBudget | None = _PageBudget(budget)
+        self._budget: SearchBudget | None = SearchBudget(budget)
         keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
         self._cookies = PageCookies(key, (viewer, search))
@@ -234,7 +206,8 @@ class ControlledSearch:
             if keyed is None:
                 yield None
             elif count == size:
-                is_charged = self._budget is None or self._budget.is_charged
+                budget = self._budget
+                is_charged = budget is None or (budget.has_taken and not budget.is_refused)
                 self._next_cookie = (self._charged_cookies if is_charged else self._cookies).seal(last)
                 return
             else:
