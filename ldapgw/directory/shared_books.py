@@ -16,6 +16,7 @@ from typing import Final
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
+from ldapgw.directory.interruptible import interruptible
 from ldapgw.directory.segment import Segment
 
 # The maximum number of segments that a search looks through one by one; each segment costs some microseconds.
@@ -73,7 +74,7 @@ def merge_shared_books(
     :param defer_merge: true to merge no segments, even if there are too many segments for a fast search.
     """
     by_sharing: dict[Sharing, list[Book]] = {}
-    for book in books:
+    for book in interruptible(books):
         if book.sharing is not Sharing.PRIVATE:
             by_sharing.setdefault(book.sharing, []).append(book)
     return {
@@ -111,7 +112,7 @@ def merge_segments(
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
     # A segment is recognized by its tuple of entries.  A copy with further deleted entries has the same tuple.
-    wanted = {id(segment.entries): segment for segment in segments if len(segment)}
+    wanted = {id(segment.entries): segment for segment in interruptible(segments) if len(segment)}
     kept = []
     for merged in before:
         current = _current(merged, wanted)
@@ -130,7 +131,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
     :returns: the segment, or None if the segment is not used again.  A merge of several segments is used again until
         fewer than half of its entries are left.  A single segment is used again until the segment changes.
     """
-    now = [wanted.get(id(segment.entries)) for segment in merged.sources]
+    now = [wanted.get(id(segment.entries)) for segment in interruptible(merged.sources)]
     sources = tuple(segment for segment in now if segment is not None)
     if sources == merged.sources:
         return merged
