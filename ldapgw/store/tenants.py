@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ldapgw.contact import Sharing
-from ldapgw.store import accounts, leavers, revocations, sync_state
+from ldapgw.store import accounts, leavers, sync_state
 from ldapgw.store.accounts import ERROR_COLUMNS, Account, ErrorStatus, SyncRequest, holds_grant
 from ldapgw.store.leavers import LeaverReason
 from ldapgw.store.secrets import SecretBox
@@ -381,6 +381,9 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
 
     :param scopes: the scopes that the service account may use, or None for the scopes that were last read.
     """
+    # imported here, because commands import this module, and no command lets a service account read an account
+    from ldapgw.store import revocations
+
     if scopes is None:
         scopes = read_workspace(connection, grant.tenant).scopes
     # The request makes the scheduler begin the next sync at once.
