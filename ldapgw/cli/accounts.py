@@ -343,7 +343,9 @@ def _disconnect(
     from ldapgw.store.copies import clean_copies
     from ldapgw.store.revocations import end_account
 
-    # The copies are cleaned first: if the command ends early, a later start does not know an account that is removed.
+    # The account is removed from the copies of the database before the database itself is changed.  In the other order,
+    # the account would stay in the copies if the command ended early: a gateway that starts cleans the copies too, but
+    # does not know an account that is no longer in the database.
     try:
         lines = clean_copies(database.file or site.state.path / DATABASE_FILE, now(), [account.identity])
     except OSError as reason:

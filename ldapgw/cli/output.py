@@ -195,11 +195,13 @@ def discard_output() -> None:
 
 
 def print_then_commit(database: Database, change: Callable[[Connection], T], show: Callable[[T], None]) -> None:
-    """Change the database after the output about the change was written.
+    """Show the values of a change, and change the database only if the output succeeds.
 
-    The function makes the change, undoes the change, shows the values, and makes the change again.  A password is shown
-    only once, so nothing is changed if the output fails.  No transaction is open during the output, because a terminal
-    that is stopped (Ctrl-S) would keep the database locked.
+    The function first makes the change only to get the values, and undoes the change.  Then the function shows the
+    values.  If the output succeeds, the function makes the change again, and this time the change stays.
+
+    A password is shown only once, so nothing may be changed if the output fails.  No transaction is open during the
+    output, because a terminal that is stopped (Ctrl-S) would keep the database locked.
 
     :param change: makes the change, and returns the values to show.
     :raises UserError: when the output cannot be written.
@@ -215,7 +217,7 @@ def print_then_commit(database: Database, change: Callable[[Connection], T], sho
         raise UserError(f"the output cannot be written, so nothing was changed: {error.strerror}") from None
     try:
         database.run(change)
-    except StoreError:  # the change may be stored, for example if the connection was lost
+    except StoreError:  # perhaps the change is stored: the connection may have been lost after the commit
         raise
     except UserError as error:
         raise UserError(f"nothing was changed, so ignore the output above: {error.problems[0]}") from None

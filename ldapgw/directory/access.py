@@ -124,7 +124,7 @@ class TenantViewer(NamedTuple):
         return BookAccess(sharing.value)
 
     def access_to_rest(self, book: Book) -> BookAccess:
-        """Return the way in which a part of another owner's book is hidden from the viewer.
+        """Return the viewer's access to the contacts of another owner's book that the viewer does not see.
 
         If the viewer sees only the contacts with the shared label, all other contacts are private, so the result is
         `BookAccess.PRIVATE`.  If the whole book is hidden from the viewer, the result is the same as from `access_to`.

@@ -337,8 +337,9 @@ def _in_any_order(words: Sequence[Alternatives], *, in_any_spelling: bool = True
     """Return the assertion that one value contains all searched words, each in a different word of the value.
 
     :param words: for each searched word, a set of strings; the value has to contain one string of each set.
-    :param in_any_spelling: whether the strings may be in different variants (lines) of the value.  Searched words that
-        begin with the same letter always have to be in one line.
+    :param in_any_spelling: whether one searched word may be in one variant of the value, and another searched word in
+        another variant.  (Each variant is a line.)  Searched words that begin with the same letter are an exception: a
+        single line has to contain all of these words.
     """
     if len(words) == 1:
         return _any_of(words[0])
@@ -404,7 +405,8 @@ def _shortest_beginnings(words: Sequence[Alternatives]) -> list[str]:
 def _with_a_shared_letter(words: Sequence[Alternatives]) -> list[list[Alternatives]]:
     """Group searched words that share an initial; leave out all other words.
 
-    A searched word can have several initials, because each of its alternatives can have several words.
+    An alternative of a searched word can consist of several words.  The searched word then has several initials: the
+    initials of all these words.
     """
     of_words = [{part[0] for string in strings for part in string.split()} for strings in words]
     if sum(map(len, of_words)) == len(set().union(*of_words)):  # the words of most names share no initial

@@ -267,5 +267,5 @@ def _successor(former: PhoneAccess, successors: Mapping[tuple[tuple[Access, ...]
         or the hash of its password.
     """
     access = former.viewer.access
-    # The hash comes first, because another phone may have the former name by now.
+    # The hash is looked up before the name: if the phone was renamed, another phone may have the former name by now.
     return successors.get((access, former.password_hash)) or successors.get((access, former.name), "")

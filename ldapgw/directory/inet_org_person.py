@@ -162,7 +162,7 @@ def _beginning_of_extensions(phone: Phone, contact: Contact) -> str:
     number = phone.number
     is_main = phone.kind is Kind.MAIN and contact.name in ("", contact.organization)
     # The numbering plan is asked last, because a lookup in the plan takes as long as all other work for a number.  Few
-    # numbers end in "0".
+    # numbers end in "0", so most numbers need no lookup.
     if not contact.organization or not (is_main or number.e164.endswith("0")):
         return ""
     if not (number.e164 and numbering_plan.has_direct_dialling(number.e164)):

@@ -88,7 +88,7 @@ _KEYS: Final = (
     ("بتةثپ", "اأإآىؤئء", "سشصض", "دذرزژ", "جحخچ", "نهويی", "فقكلمکگ", "طظعغ"),
 )
 _KEY_OF: Final = {letter: str(key) for keys in _KEYS for key, letters in enumerate(keys, 2) for letter in letters}
-# Letters that folding replaces by a letter on another key.
+# Letters that folding replaces by a letter on another key of the telephone.
 _OTHER_KEY: Final = re.compile("[ةىؤئѓќ]")
 # On a keypad, 0 may stand for a blank, so a text of digits may have several readings.  At most `_MAX_READINGS` readings
 # of a text are tried.
@@ -462,7 +462,7 @@ def container_sort_key(name: str, identity: str, parent_key: bytes = b"") -> byt
 def sort_name(sort_key: bytes) -> bytes:
     """Return the name in a contact's sort key: the collation key of name or reading, cut at `MAX_SORT_NAME`.
 
-    `NO_LETTERS` precedes a name without letters.
+    If the contact's name has no letters, the result begins with the character `NO_LETTERS`.
     """
     return sort_key.partition(NAME_END)[0]
 

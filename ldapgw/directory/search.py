@@ -302,7 +302,8 @@ def first_matches(segment: Segment, index: Index | None, prepared: PreparedFilte
         documents = []
         while len(documents) < wanted and at < len(candidates):
             documents += predicate.matching(candidates[at:end], entries)
-            at, end = end, end + 2 * (wanted - len(documents))  # nearly all candidates match, so few more are tested
+            # Nearly all candidates match, so the next round tests only twice as many candidates as matches are missing.
+            at, end = end, end + 2 * (wanted - len(documents))
         further = _LOOKS // prepared.cost
         if has_more and len(documents) < wanted and index is not None and further >= 2 * _FIRST:
             candidates, has_more = query_plan.first_documents(query, index, entries, further)

@@ -128,8 +128,9 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
     """Return a merged segment without the entries that were deleted after the merge.
 
     :param wanted: the present segments of the books; the key of a segment is the `id` of its tuple of entries.
-    :returns: the segment, or None if the segment is not used again.  A merge of several segments is used again until
-        fewer than half of its entries are left.  A single segment is used again until the segment changes.
+    :returns: the segment, or None if `merge_segments` has to replace the merged segment.  A merge of several segments
+        stays in use until fewer than half of the merge's entries are left.  A single segment stays in use until the
+        segment changes.
     """
     now = [wanted.get(id(segment.entries)) for segment in interruptible(merged.sources)]
     sources = tuple(segment for segment in now if segment is not None)

@@ -316,8 +316,8 @@ def _digits_query(string: str) -> Query:
     if string.startswith(NUMBER_END):
         return ExactKey(string)
     form = string.strip("\t\n")
-    # In strict matching, a line break stands for the beginning or the end of a number.  A string of only a line break
-    # excludes no number.
+    # In strict matching, a line break stands for the beginning or the end of a number.  Each number has a beginning,
+    # so a string of only a line break is part of each number, and no query can exclude a number.
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:

@@ -101,7 +101,11 @@ def read_lines(text: str) -> Iterator[Line]:
 
 
 def _plain(cell: str) -> str:
-    """Return the text of a cell without the signs by which programs keep a spreadsheet from changing the text."""
+    """Return the text of a cell without the signs that protect the text from a spreadsheet.
+
+    Some programs write ``="0301234"`` in place of ``0301234``, because a spreadsheet would remove the 0.  Some programs
+    write ``'+49 30 1234`` in place of ``+49 30 1234``, because a spreadsheet would evaluate the text as a formula.
+    """
     formula = _TEXT_FORMULA.fullmatch(cell)
     return formula[1].replace('""', '"').strip() if formula else _PROTECTED.sub("", cell, count=1)
 

@@ -20,7 +20,8 @@ from ldapgw.errors import BadResponse
 
 # The maximum number of octets of a page token or sync token; Google's tokens have some hundred octets.
 LARGEST_LIST_TOKEN = 16 * 1024
-# The largest number of persons in a listing, because PostgreSQL stores the number as an integer.
+# The largest total number of persons that a listing may state.  PostgreSQL stores the number in a column of the type
+# integer, which cannot hold a larger number.
 LARGEST_TOTAL = (1 << 31) - 1
 # The maximum number of digits of an integer, and the deepest nesting of arrays and objects, in a JSON text.
 MOST_DIGITS, DEEPEST = 40, 40

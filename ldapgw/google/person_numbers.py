@@ -55,9 +55,9 @@ class NumberField(NamedTuple):
     :ivar canonical: Google's ``canonicalForm``, or empty if Google gives no such form.
     :ivar label: the user's own label for the number, or empty for Google's types.
     :ivar is_typed: whether the user has chosen a type for the number.
-    :ivar known: the stored E.164 form of a field that an earlier version of ldapgw has stored without its
-        ``canonicalForm``; otherwise empty.  If the text alone gives another number, the text is read again with `known`
-        as the ``canonicalForm``.
+    :ivar known: the E.164 form of a stored number, if the number was stored without a ``canonicalForm``; otherwise
+        empty.  An earlier version of ldapgw did not store the ``canonicalForm``.  If `text` alone does not give the
+        number `known`, the text is read again with `known` in place of the ``canonicalForm``.
     """
 
     text: str

@@ -267,7 +267,7 @@ class CallerIdLimits:
 def _count_client(clients: dict[str, LeftOut], client: LeftOut) -> None:
     """Put a client last in a table, and add the client's new searches to the count in the table.
 
-    The count starts again if the client was not left out for a day.
+    The count starts again if a day or more has passed since the client's last search that is counted in the table.
     """
     key = client.login or network_of(client.address)
     before = clients.pop(key, None)

@@ -36,8 +36,8 @@ JOINED: Final = 32 << 10
 # The maximum number of octets that one call writes to a plain socket.  In most cases, the octets are three pages of
 # encoded messages, which the call writes without joining the pages first.  A client that reads nothing costs less than
 # 256 KiB: 128 KiB in the gateway, and 128 KiB in the kernel.  The kernel takes octets only while less than 64 KiB are
-# unsent (`ldapgw.server.listener`).  Under TLS, a call writes at most 64 KiB, and only while Twisted's buffer has less
-# than 64 KiB.
+# unsent (`ldapgw.server.listener`), but may then take another 64 KiB at once.  Under TLS, a call writes at most 64 KiB,
+# and only while Twisted's buffer has less than 64 KiB.
 GATHERED: Final = 128 << 10
 # The time, in seconds, that the new requests of one login or network may take in one turn of the reactor
 # (`ldapgw.ldap.turns`).  The unfinished work of the login or network may take the same time again.  The time is enough

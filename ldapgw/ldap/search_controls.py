@@ -131,12 +131,13 @@ class ControlledSearch:
         self._request = request
         self._requested = requested
         self._size_limit = size_limit
-        # None after a page that has charged the budget: the next pages search for the same numbers.
+        # The budget is None if an earlier page of the search has taken the searched numbers from the budget.  All pages
+        # search for the same numbers, and each number is taken only once.
         self._budget: SearchBudget | None = SearchBudget(budget)
         keys = requested.sort.keys if requested.sort else ()
         search = (request.base, request.scope, request.filter, request.attributes, request.types_only, keys)
         self._cookies = PageCookies(key, (viewer, search))
-        # The cookies of a search for which the budget for unknown numbers was charged.
+        # The cookies of a search whose numbers were already taken from the budget for unknown numbers.
         self._charged_cookies = PageCookies(key, (viewer, search, "charged"))
         self._sent = 0
         self._is_sorted = False

@@ -183,7 +183,7 @@ class LdapFactory(ServerFactory):
         return len(self._connections)
 
     def left_out(self, tenant: str) -> tuple[LeftOut, ...]:
-        """Return the clients of a tenant that were left out in the last day (`CallerIdLimits.left_out`)."""
+        """Return a tenant's clients whose searches were answered without caller-ID books in the last day."""
         return self._caller_id_limits.left_out(tenant)
 
     def take_guesses(self) -> Guesses:

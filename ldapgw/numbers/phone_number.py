@@ -208,7 +208,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         ):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # The first result of `strip_international_prefix` is left out, because `parse` has already used it.
+            # `parse` has already used the first result of `strip_international_prefix` to make `plain` and `inside`, so
+            # only a second result gives a further number.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }
@@ -334,9 +335,12 @@ def _shares_national_tail(known: Number, local: str) -> bool:
 def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     """Return whether a stored number is the same as one of the `readings` of a requested number.
 
-    If at least one reading has a country, the readings without a country are local numbers.  For example, removing the
-    digits for an outside line gives a local number.  Local numbers are not compared with foreign numbers, because the
-    last digits of a foreign number may be equal by chance.
+    If no reading has a country, the stored number is compared with each reading.
+
+    If at least one reading has a country, the stored number is compared with each reading that has a country.  Each
+    reading without a country is then a local number.  For example, a local number remains when the digits for an
+    outside line are removed.  A local number is not compared with a foreign stored number, because the last digits of
+    the two numbers may be equal by chance.
     """
     with_country = [reading for reading in readings if reading.e164]
     if any(is_same_number(stored, reading) for reading in with_country or readings):

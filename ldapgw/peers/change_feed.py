@@ -99,7 +99,7 @@ class ChangeFeed(MultiService):
         self._polls = PeriodicService(clock, POLL_SECONDS, self._poll_while_due, failed)
         write = self.write_binds
         for service in (
-            PeriodicService(clock, POLL_SECONDS, store.watch, failed),  # a service of its own, because a poll may hang
+            PeriodicService(clock, POLL_SECONDS, store.watch, failed),  # `store.watch` must run even if a poll hangs
             self._polls,
             PeriodicService(clock, WRITE_BINDS_SECONDS, write, failed, waits=True, last=write),
         ):

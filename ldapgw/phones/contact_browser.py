@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The contacts that pages show: all contacts that a phone finds, a single contact by ID, or the result of a search.
 
-A list is the result of a phone's search for everybody: the list has the contacts that the phone may see, in the phone's
-order, without duplicates.  The sections of a list are the first letters of names.  Like a phone's search, a search for
-a page lets the reactor do other work at each yield point.
+A list is the result of a phone's search for all contacts: the list has the contacts that the phone may see, in the
+phone's order, without duplicates.  The sections of a list are the first letters of names.  Like a phone's search, a
+search for a page lets the reactor do other work at each yield point.
 """
 
 from __future__ import annotations

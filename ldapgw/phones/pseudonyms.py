@@ -5,12 +5,13 @@ Each distinct word becomes a random word of random length.  Two pseudonyms have 
 a filter of the recording asks for the beginning or the part.  For example, a filter for ``mü*`` becomes a filter for
 two random letters, and the pseudonym of each word that begins with ``mü`` begins with the two letters.
 
-A permutation of the ten digits replaces each digit of a number.  The permutation depends on all digits in front of the
-digit, as in Crypto-PAn.  So if two numbers have their first n digits in common, the pseudonyms have their first n
-digits in common too.  The pseudonym of a digit says nothing about any other digit.  The permutations for all numbers of
-a kind are a *tree*: there are trees for national numbers, foreign numbers and local numbers.  If a filter asks for last
-digits that several numbers have in common, a fourth tree replaces the last digits.  Two things stay unchanged: the
-country code of the tenant's own region, and prefixes that are dialled in front of a number.
+A random permutation of the ten digits replaces each digit of a number.  The digits in front of the digit decide which
+permutation is used, as in Crypto-PAn.  So if two numbers have their first n digits in common, the pseudonyms have their
+first n digits in common too.  The permutations are independent of each other, so a reader who finds out one permutation
+learns nothing about any other permutation.  The permutations for all numbers of a kind are a *tree*: there are trees
+for national numbers, foreign numbers and local numbers.  If a filter asks for last digits that several numbers have in
+common, a fourth tree replaces the last digits.  Two things stay unchanged: the country code of the tenant's own region,
+and prefixes that are dialled in front of a number.
 
 Entries in answers lose their order, which would reveal the order of the real names.  Invented entries are added, so
 that a filter has to choose between entries.
@@ -101,11 +102,11 @@ class Pseudonyms:
         kept = (*_KEPT_WORDS, *recording.context.strip)
         self._words = {_key(word): _key(word) for word in kept}
         self._taken = {*self._words}
-        # The substitute of each letter in a part of a word for which a filter asks.  The key is the beginning of the
-        # part, up to and including the letter.
+        # Filters ask for parts of words.  The table has the substitute of each letter in such a part.  The key is the
+        # beginning of the part, up to and including the letter.
         self._letters: dict[str, str] = {}
-        # The key is the beginning of a part of a word for which a filter asks.  The value has the substitutes of the
-        # letters that follow the beginning.  Different letters behind the same beginning have different substitutes.
+        # The key is the beginning of such a part.  The value has the substitutes of the letters that follow the
+        # beginning.  Different letters behind the same beginning have different substitutes.
         self._used: dict[str, set[str]] = {}
         # The permutations: ten digits that replace the digits 0 to 9.  Each key is a pair: the name of a tree (see
         # the module's docstring), and the digits in front of the digit to replace.
@@ -189,8 +190,10 @@ class Pseudonyms:
         """Return random letters to follow the substitute of a part for which a filter asks.
 
         The letters must not match another part by chance.  So no random letter equals the first letter of the
-        substitute for an inner part or an ending.  If a filter also asks for a longer part that begins with the same
-        part, the first random letter differs from the next letter of the longer part's substitute.
+        substitute for an inner part or an ending.
+
+        A filter may also ask for a longer part that begins with the same part, such as ``mul`` besides ``mu``.  If
+        ``mu`` becomes ``bo``, and ``mul`` becomes ``bok``, the first random letter behind ``bo`` is not ``k``.
         """
         made = ""
         for at in range(self._random.randint(least, most)):

@@ -83,7 +83,7 @@ def raise_descriptor_limit(phones: int, browsers: int) -> int:
 def has_free_descriptors() -> bool:
     """Return whether enough descriptors are free for another connection; the check costs three short system calls."""
     try:
-        lowest = os.dup(0)  # any open file would do in place of descriptor 0
+        lowest = os.dup(0)  # the new descriptor is the lowest free descriptor, whichever open file is duplicated
     except OSError as error:
         return error.errno == errno.EBADF  # no file is open at descriptor 0, so the descriptor is free
     os.close(lowest)

@@ -157,9 +157,10 @@ class PhoneReactor(EPollReactor):
         """
         selectables = self._selectables
         events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        # The kernel's list ends with connections whose event was too late for the previous tick, and with connections
-        # that were served at the beginning of the previous tick.  The sort moves the connections that were too late to
-        # the front.
+        # Two kinds of connections are at the end of the kernel's list:
+        # * connections whose event came too late for the previous tick;
+        # * connections that were served at the beginning of the previous tick.
+        # The sort moves the first kind of connections to the front.
         previous = self._previous_order
         events.sort(key=lambda event: previous.get(event[0], -1))
         self._previous_order = {descriptor: position for position, (descriptor, _) in enumerate(events)}

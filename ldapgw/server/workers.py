@@ -189,9 +189,10 @@ class ChildProcess(Service):
 
 @contextmanager
 def call_meanwhile(timeout: float, function: Callable[..., object], *args: object) -> Iterator[None]:
-    """Call a function in a child process while the block runs, and end the process with the block.
+    """Call a function in a child process while the block of a ``with`` statement runs.
 
-    The block must not depend on the call: an error of the function, or the end of the process, is only logged.
+    When the block ends, the process is killed.  The block must not need the result of the function: if the function
+    fails, or if the process ends unexpectedly, the gateway only logs a message.
 
     :param timeout: seconds that the call may take.
     """
@@ -201,7 +202,7 @@ def call_meanwhile(timeout: float, function: Callable[..., object], *args: objec
         try:
             child(function, *args)
         except StoreError:
-            pass  # the block has ended
+            pass  # the block of the ``with`` statement has ended
         except ProcessLost:
             log.warn("a process that helps has ended unexpectedly", event="helper_ended")
         except Exception:  # noqa: BLE001  the block does the work itself

@@ -218,7 +218,7 @@ def _is_of(table: Table, tenants: Collection[str] | None) -> ColumnElement[bool]
 
 
 def _continues(cursor: Cursor, now: Cursor) -> bool:
-    """Return whether the marks show all changes between two reads.
+    """Return whether the marks (the rows of the table "change") show all changes between two reads.
 
     After a restart of the server, the marks do not show all changes, because a crash may lose commits if
     `synchronous_commit` is off.

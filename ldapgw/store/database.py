@@ -285,7 +285,8 @@ class Database(ABC):
     def check_writable(self, connection: Connection, *, thoroughly: bool) -> None:
         """Check that the database can be written to.
 
-        Other modules call the function `check_writable` of this module, which explains the parameter and the errors.
+        Other modules call not this method but the function `check_writable` below.  The docstring of the function
+        explains the parameter and the errors.
         """
 
     @abstractmethod

@@ -86,7 +86,8 @@ def find_directory_account(connection: Connection, tenant: str) -> DirectoryCand
     return next(iter(read_candidates(connection, tenant, _CANDIDATES.where(_IS_DIRECTORY_ACCOUNT))), None)
 
 
-# These statements are built once, because each sync of a tenant with a directory needs the second statement.
+# Both statements are built once.  Each sync of a tenant with a directory executes `_CURRENT_CANDIDATES`, and SQLAlchemy
+# needs longer to build a statement than to execute it.  `_CURRENT_CANDIDATES` is built from `_CANDIDATES`.
 _CANDIDATES = (
     select(
         *(account.c.id.label("account_id"), account.c.scopes, account.c.error_code.label("account_error")),

@@ -143,7 +143,7 @@ def without_replaced(known: Sequence[KnownGateway]) -> tuple[KnownGateway, ...]:
     for died in sorted(dead, key=lambda gateway: gateway.seen_at):
         for later in starts:
             if later.info.name == died.info.name and later.started_at > died.seen_at:
-                starts.remove(later)  # a gateway replaces only one dead gateway
+                starts.remove(later)  # the same start must not count as the replacement of a second dead gateway
                 left.remove(died)
                 break
     return tuple(gateway for gateway in known if gateway in left)

@@ -361,7 +361,7 @@ def write_source_states(
     states: Mapping[Source, SourceState],
     stored: Mapping[Source, SyncState] | None = None,
 ) -> None:
-    """Store the states of sources; sources that are not on lose their sync token.
+    """Store the states of sources, and delete the sync token of each source whose state is not `SourceState.ON`.
 
     :param stored: the sync states if they were read in this transaction, or None to read them.
     """

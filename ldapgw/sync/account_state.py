@@ -237,7 +237,9 @@ class AccountState:
     def _set_phone(self, name: str, login: PhoneLogin | None, update: StateUpdate) -> None:
         before = self.phones.get(name)
         if login is not None:
-            self.phones[name] = login  # the place among the phones stays, so that the parts of `LoginsFile` stay too
+            # The assignment keeps the phone's position among the phones.  If the order of the phones in a part of the
+            # snapshot of logins changed, `LoginsFile` would have to encrypt the part again.
+            self.phones[name] = login
         else:
             self.phones.pop(name, None)
         if _access(before) == _access(login):

@@ -46,7 +46,8 @@ BuildKey = tuple[NamingContext, int, str, str, bool]
 # generations.
 _MAX_CACHE_LAG = KEPT_GENERATIONS // 2
 
-# The number of contacts from which on a book takes longer to build anew than the disk takes to flush the book's file.
+# A book with at least this number of contacts is flushed to the disk, because building the book anew would take longer
+# than flushing the book's file.
 _MIN_FLUSHED = 500
 
 # Libraries whose version decides the content of a built book.

@@ -149,8 +149,15 @@ def decide(facts: Facts, delay: float, now: float) -> Decision:
 def _is_ended(account: Account) -> bool | None:
     """Return whether Google has ended the access to an account, or None if the reason is unknown.
 
-    The reason may lie with the tenant while the tenant has an alarm, after a change of the tenant's OAuth client, and
-    without the former service account.  Then the end of the access does not show that the person has left.
+    The reason is unknown in these cases:
+
+    * The account has an error other than `ConsentRevoked`, or no error.
+    * The tenant has an alarm.
+    * The tenant's OAuth client was changed.
+    * The tenant's service account is gone.
+
+    In the last three cases, the tenant may be the reason, so the end of the access does not show that the person has
+    left.
     """
     if not account.is_connected or not account.revoked:
         return False

@@ -160,13 +160,14 @@ class Publisher:
         while not await self._read_state():
             pass
         if self._outdated_phones and self._catalog.snapshot.loaded:
-            # A removed login must not wait for the directories.
+            # The logins are published before the directories are built, because a phone whose login was removed must be
+            # refused at once.
             self._replace_snapshot({}, logins=await self._make_changed_logins())
         self._note_position()
         await self._publish_directories(defer_merge=True)
 
     def _note_position(self) -> None:
-        """Note that the logins of all changes that were read are published."""
+        """Store the number of the next change: the published logins contain all earlier changes."""
         cursor = self._books.state.cursor
         self._position = cursor.next if cursor is not None else 0
 

@@ -235,9 +235,11 @@ class CircuitBreakers:
         self._interval = interval
         self._project = project
         self._breakers: dict[Grantor, CircuitBreaker] = {}
-        # The events that accounts await, by the accounts' ids: a grantor that Google has to accept again, or the name
-        # of a project that Google has to answer again.  `_waiting` has the ids and grantors of the waiting accounts, by
-        # event, so that `release` need not search all accounts.
+        # The event that each waiting account awaits, by the account's id.  There are two kinds of events:
+        # * Google accepts a tenant's OAuth client or service account again.  The event is the `Grantor`.
+        # * Google answers the requests of a Google project again.  The event is the name of the project.
+        # `_waiting` has the ids and grantors of the waiting accounts, by event, so that `release` need not search all
+        # accounts.
         self._awaited: dict[int, Grantor | str] = {}
         self._waiting: dict[Grantor | str, dict[int, Grantor]] = {}
         # The ids of the accounts that cannot sync because Google has refused the tenant's OAuth client.

@@ -288,7 +288,8 @@ class AdminGoogle:
         status, groups, entered_at = await visit.store.read(_read, tenant.name)
         present = delegations.present(tenant.name)
         pending = self._pending.get(visit.visitor.session, tenant.name, self._layout.now())
-        # Until the service account whose key file is in memory is stored, the page shows this service account.
+        # If a new key file is in memory, the page shows the service account of this file, and not the stored service
+        # account.
         service_account = await delegations.read_key_file(pending) if pending else present[0] if present else None
         if present:
             settings = present[1]

@@ -375,7 +375,7 @@ class AdminPeople:
         async def end(account: Account) -> str:
             try:
                 return await self._end(visit, account, act, with_phones=with_phones)
-            except StoreError:  # the store logs the error, and the other accounts are still disconnected
+            except StoreError:  # the store logs the error; the gateway goes on and disconnects the other accounts
                 return "failed"
 
         def begin(account: Account) -> Deferred[str]:

@@ -259,7 +259,7 @@ class HttpCookies:
     def sessions(self, headers: Iterable[str], tenants: Iterable[str]) -> Mapping[str, str]:
         """Return the session cookies in a request, by tenant name."""
         cookies = _parse_cookies(headers)
-        if not cookies:  # phones send no cookies, and names for many tenants take time
+        if not cookies:  # phones send no cookies, and making the names of the cookies of many tenants takes time
             return {}
         names = {tenant: self._name(Cookie.SESSION, tenant) for tenant in tenants}
         return {tenant: cookies[name] for tenant, name in names.items() if name in cookies}

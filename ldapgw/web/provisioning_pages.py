@@ -236,8 +236,8 @@ class ProvisioningWindows:
         """Return the boot file, which names the phone's file of settings.
 
         The result is None if `file` is no boot file, or if the phone may not fetch its settings.
-        Another phone of this model must not get this file, because the file may make the other phone drop its settings
-        from another server.
+        Another phone of the same model may have got its settings from another provisioning server.  Such a phone must
+        not get this file, because the file may make the phone drop these settings.
         """
         folder = window_address(visit.url, window)
         boot = boot_file(login, file, folder if visit.request.is_private else without_tls(folder))
@@ -478,8 +478,8 @@ _INTERVAL_SECONDS = 60.0
 # Some mail programs cut a ``mailto:`` URL after about 2,000 characters.
 _MAX_MAIL_ADDRESS = 1800
 
-# Five digits are a telephone number rather than the name of a menu, even if blanks or punctuation marks separate the
-# digits, as people write telephone numbers.
+# A text with five digits in a row counts as a telephone number, not as the name of a menu or a model, even if blanks or
+# punctuation marks separate the digits, as people write telephone numbers.
 _NUMBER = re.compile(r"\d(?:[ ./()-]*\d){4}")
 _VERSION = re.compile(r"[0-9A-Za-z._()-]*")
 # A version has dots between its numbers, so six digits in a row are no version.

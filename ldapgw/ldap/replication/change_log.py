@@ -373,9 +373,11 @@ def _own_books(directory: Directory, viewed: Access) -> tuple[bytes, ...]:
 
 
 def _later(now: float, microseconds: int, digest: int) -> Csn:
-    """Return a CSN of the present time, which is later than some CSNs.
+    """Return a new CSN of the present time.
 
-    :param microseconds: the time of the latest of these CSNs.
+    If an earlier CSN has the present time or a later time, the new CSN is one microsecond later than the earlier CSN.
+
+    :param microseconds: the time of the earlier CSN, or the latest time of several earlier CSNs.
     """
     return Csn(max(int(now * _MICROSECONDS), microseconds + 1), digest)
 

@@ -259,7 +259,10 @@ class LoginEntry(ReplicaEntry):
 
 
 def digest_of(*parts: bytes) -> int:
-    """Return a digest, of `DIGEST_BITS` bits, of octet strings and of the borders between the strings."""
+    """Return a digest, of `DIGEST_BITS` bits, of octet strings and their lengths.
+
+    Because of the lengths, the strings ``ab`` and ``c`` have another digest than the strings ``a`` and ``bc``.
+    """
     hashed = blake2b(digest_size=DIGEST_BITS // 8)
     for part in parts:
         hashed.update(len(part).to_bytes(4, "big") + part)

@@ -353,7 +353,8 @@ class BookVersions:
         free = [key for key in gone if not self._histories[key].lock.locked]
         for key in free:
             self._forget(self._histories.pop(key))
-        # A locked history is being read.  A later call forgets the history.
+        # A history that `read` has locked is in use, so the history stays.  The edition is then not stored, so that the
+        # next call of `forget_gone` tries again to forget the history.
         if len(free) == len(gone):
             self._editions[tenant] = directory.edition
 

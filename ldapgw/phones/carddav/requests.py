@@ -417,7 +417,8 @@ def _searched_property(asked: PropertyFilter) -> Filter:
     if asked.kind:
         if asked.name != "TEL" or not of_kind:
             raise DavRefusal(403, carddav("supported-filter"))
-        # RFC 6352 10.5: a condition on the parameter counts like a condition on a text.
+        # RFC 6352 10.5: the value of TYPE is a condition, like each condition on a text.  If one condition is enough, a
+        # text may also be in a number of another kind.
         attributes = of_kind if asked.all_of or not asked.texts else attributes
     is_present: Filter = And(()) if asked.name in _ALWAYS else Or(tuple(map(Present, attributes)))
     if asked.is_absent:

@@ -89,8 +89,8 @@ class _ExplanationTexts(Texts, frozen=True):
     :ivar own_book_advice: the advice if the phone does not see the reader's own book, which contains the contact.
     :ivar file_sharing_advice: the advice if the sharing of the contact's file hides the file from the phone.
     :ivar last_digit: a text for a placeholder in another text, like `last_digits`, `word` and `word_in_attribute`.
-    :ivar unknown_attribute: the text of a note, like all fields down to `trouble`.  Most of the names are codes of
-        `ExplanationNote`.
+    :ivar unknown_attribute: the text of a note (`ExplanationNote`).  The fields behind this field, up to and including
+        `trouble`, are texts of notes too.  Most of these fields have the same name as the code of their note.
     :ivar access: sentences about a contact's book that the phone cannot see; a sentence is added to the text of another
         reason.
     :ivar states: texts by the state of a book's sync.

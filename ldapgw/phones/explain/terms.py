@@ -221,7 +221,10 @@ def matched_terms(entry: Entry, terms: Iterable[FilterTerm], context: NamingCont
 
 
 def _term_matches(entry: Entry, term: FilterTerm, context: NamingContext) -> list[MatchedTerm]:
-    """Return the matches of a term in the attribute that the term names, or otherwise in other attributes."""
+    """Return the matches of a term in the attributes that the term names.
+
+    If these attributes have no match, return the matches in other attributes.
+    """
     matched = [match for kind in term.tested_types(context) if (match := _matched_term(entry, term, kind, context))]
     names = {kind.name for kind in term.attribute_types}
     return [match for match in matched if match.attribute in names] or matched

@@ -143,7 +143,8 @@ class Web(Table, frozen=True, kw_only=True):
     listen_tls: ServerEndpoints = ServerEndpoints()
     """The web server's ports for HTTPS, with the certificate of ``[tls]``; no proxy is then needed.  Example:
     ``["tcp:443"]``."""
-    # True by default, because the header is sent only after a day with a good certificate (`is_proven`).
+    # True by default, because the gateway sends the header Strict-Transport-Security only if the files of a good
+    # certificate are at least a day old (`is_proven`).
     hsts: bool = True
     """Whether the page tells browsers to use nothing but HTTPS for half a year (``Strict-Transport-Security``)."""
     trusted_proxies: Networks = Networks.read(["127.0.0.1"])

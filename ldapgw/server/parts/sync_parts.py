@@ -67,8 +67,8 @@ class SyncParts:
 
     The attributes `leadership`, `heartbeat` and `bulletin` are None if no other gateway can use the database.
 
-    :ivar stale_limit: the service that ends serving from a snapshot of logins that is too old, or None if the gateway
-        has not started from a snapshot.
+    :ivar stale_limit: if the gateway has started from a snapshot of logins, the service that ends the use of this
+        snapshot when the snapshot is too old; otherwise None.
     :ivar logins_keeper: the service that writes the snapshot of logins, or None if the gateway writes no snapshot.
     :ivar file_books: the service that reads the configured files.
     :ivar leadership: the service that takes the lead; None also for a gateway that does not sync.
