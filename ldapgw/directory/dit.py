@@ -20,7 +20,6 @@ from ldapgw.directory.book import FAVOURITES, Book, Label
 from ldapgw.directory.dn import Dn, InvalidDn, folded
 from ldapgw.directory.entry import SUBSCHEMA_DN, Entry
 from ldapgw.directory.filter import Scope
-from ldapgw.directory.interruptible import interruptible
 from ldapgw.directory.naming_context import ROOT, NamingContext, at_site
 from ldapgw.directory.segment import SearchScope, Segment, Segments, new_edition
 from ldapgw.directory.shared_books import SharedBooks, merge_shared_books, segments_of
@@ -80,22 +79,16 @@ class Directory:
     )
 
     def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
-        """Prepare the books once for all searches, because there may be thousands of books."""
-        by_key: dict[str, Book] = {}
+        """Prepare the books once for all searches, because there may be a thousand books."""
         by_name: dict[str, list[Book]] = {}
-        not_private: list[Book] = []
-        count = 0
-        for book in interruptible(self.books):
-            by_key.setdefault(book.key, book)
+        for book in self.books:
             by_name.setdefault(folded(book.name), []).append(book)
-            if book.sharing is not Sharing.PRIVATE:
-                not_private.append(book)
-            count += len(book)
         shared_books = merge_shared_books(self.books, before, defer_merge=defer_merge)
         object.__setattr__(self, "shared_books", shared_books)
-        object.__setattr__(self, "contact_count", count)
-        object.__setattr__(self, "_by_key", by_key)
+        object.__setattr__(self, "contact_count", sum(map(len, self.books)))
+        object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
+        not_private = [book for book in self.books if book.sharing is not Sharing.PRIVATE]
         object.__setattr__(self, "_not_private", tuple(not_private))
 
     @property

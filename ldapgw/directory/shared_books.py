@@ -16,7 +16,6 @@ from typing import Final
 from ldapgw.contact import Sharing
 from ldapgw.directory.book import Book
 from ldapgw.directory.dedup import duplicate_flags
-from ldapgw.directory.interruptible import interruptible
 from ldapgw.directory.segment import Segment
 
 # The maximum number of segments that a search looks through one by one; each segment costs some microseconds.
@@ -74,7 +73,7 @@ def merge_shared_books(
     :param defer_merge: true to merge no segments, even if there are too many segments for a fast search.
     """
     by_sharing: dict[Sharing, list[Book]] = {}
-    for book in interruptible(books):
+    for book in books:
         if book.sharing is not Sharing.PRIVATE:
             by_sharing.setdefault(book.sharing, []).append(book)
     return {
@@ -112,7 +111,7 @@ def merge_segments(
 ) -> tuple[MergedSegment, ...]:
     """Merge many segments into the few segments that a search looks through."""
     # A segment is recognized by its tuple of entries.  A copy with further deleted entries has the same tuple.
-    wanted = {id(segment.entries): segment for segment in interruptible(segments) if len(segment)}
+    wanted = {id(segment.entries): segment for segment in segments if len(segment)}
     kept = []
     for merged in before:
         current = _current(merged, wanted)
@@ -132,7 +131,7 @@ def _current(merged: MergedSegment, wanted: dict[int, Segment]) -> MergedSegment
         stays in use until fewer than half of the merge's entries are left.  A single segment stays in use until the
         segment changes.
     """
-    now = [wanted.get(id(segment.entries)) for segment in interruptible(merged.sources)]
+    now = [wanted.get(id(segment.entries)) for segment in merged.sources]
     sources = tuple(segment for segment in now if segment is not None)
     if sources == merged.sources:
         return merged
