@@ -476,13 +476,19 @@ class SqliteDatabase(Database):
 
 
 class _ChangeDetector:
-    """The change detector of SQLite: ``PRAGMA data_version`` on a connection that nothing else uses."""
+    """The change detector of SQLite: ``PRAGMA data_version`` on a connection that nothing else uses.
+
+    A gateway that stops calls `close` while `has_changed` may be running on the store's thread.  The reactor's thread
+    neither waits for the disk nor closes a connection that has a statement: `has_changed` then closes the connection.
+    """
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._connection: Connection | None = None
         # The identity of the database when the connection was made, and SQLite's data_version.
         self._version: tuple[object, object] | None = None
+        self._using = Lock()
+        self._is_closed = False
 
     def has_changed(self) -> bool:
         """Return True at the first call, after a commit since the last call, and after the file was replaced.
@@ -490,13 +496,19 @@ class _ChangeDetector:
         A missing database counts as unchanged, so that the served books stay.  A read-only database counts as unchanged
         too, and the connection is closed, because an open reader would keep the database from being opened for writing.
         """
+        with self._using:
+            has_changed = not self._is_closed and self._has_changed()
+        self._disconnect_if_closed()
+        return has_changed
+
+    def _has_changed(self) -> bool:
         if self._database.is_read_only:
-            self.close()
+            self._disconnect()
             return False
         try:
             identity = self._database.identity(), self._database.reopened
             if self._connection is None or self._version is None or self._version[0] != identity:
-                self.close()
+                self._disconnect()
                 self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             version = (identity, self._connection.exec_driver_sql("PRAGMA data_version").scalar())
         except (OSError, DBAPIError):
@@ -508,6 +520,18 @@ class _ChangeDetector:
         """Do nothing, because SQLite has no notifications; the caller polls `has_changed` every second."""
 
     def close(self) -> None:
+        self._is_closed = True
+        self._disconnect_if_closed()
+
+    def _disconnect_if_closed(self) -> None:
+        """Close the connection after `close` was called, unless another thread uses the connection at this moment."""
+        if self._is_closed and self._using.acquire(blocking=False):
+            try:
+                self._disconnect()
+            finally:
+                self._using.release()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.invalidate()  # the connection's pool may be gone by now
             self._connection.close()

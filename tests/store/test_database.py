@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -247,6 +248,23 @@ def test_a_log_that_has_gone_is_written_into_the_file(
         f"{file}-wal: has been deleted while the gateway runs; the content is in the database now, and nothing is "
         "lost; do not delete this file while the gateway runs"
     ]
+
+
+def test_a_detector_may_be_closed_while_it_looks(sqlite: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """A gateway that stops closes its detector: nothing is logged, and the look closes the connection at its end."""
+    used: list[Any] = []
+    detector = sqlite.change_detector()
+
+    def close(connection: Connection, *_: object) -> None:
+        used.append(connection.connection.driver_connection)
+        detector.close()
+
+    event.listen(sqlite.engine, "after_cursor_execute", close)
+    assert detector.has_changed()
+    assert [record.getMessage() for record in caplog.records] == []
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        used[0].execute("PRAGMA data_version")
+    assert not detector.has_changed()
 
 
 def test_the_first_reader_behind_a_log_that_has_gone_finds_all(sqlite: Database, file: Path) -> None:
