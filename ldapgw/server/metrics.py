@@ -9,12 +9,13 @@ Mutable: `Metrics`, which keeps the figures last read from the store.
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -44,6 +45,25 @@ WAIT_SECONDS: Final = 1.0
 _ALARMS: Final = (ClientRejected.code, ApiDisabled.code)
 
 log = Logger()
+
+
+class MetricDescription(NamedTuple):
+    """The description of a metric, from ``metrics.toml``."""
+
+    labels: tuple[str, ...]
+    help_text: str
+
+
+def _read_descriptions() -> dict[str, MetricDescription]:
+    """Return the descriptions of all metrics, by name."""
+    found = {}
+    for key, help_text in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items():
+        name, _, labels = key.removesuffix("}").partition("{")
+        found[name] = MetricDescription(tuple(labels.split(",")) if labels else (), help_text)
+    return found
+
+
+DESCRIPTIONS: Final[Mapping[str, MetricDescription]] = _read_descriptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +136,10 @@ class MetricsSnapshot:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metric families; see `prometheus_client.registry.Collector`."""
-        yield _gauge("ldapgw_build_info", "The version of the gateway.", ("version",), {self.version: 1})
-        for name, help_text, value in _single_gauges(self):
+        yield _gauge("ldapgw_build_info", {self.version: 1})
+        for name, value in _single_gauges(self):
             if value is not None:
-                yield GaugeMetricFamily(name, help_text, value)
+                yield _gauge(name, {(): value})
         yield from _phones(self.counters)
         yield from _process(self.counters, self.gauges)
         yield from _accounts(self)
@@ -269,116 +289,97 @@ def _render(snapshot: MetricsSnapshot) -> bytes:
     return generate_latest(registry)
 
 
-def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, str, float | None]]:
-    """Yield the name, help and value of each gauge without labels; the value is None if unknown."""
+def _single_gauges(snapshot: MetricsSnapshot) -> Iterator[tuple[str, float | None]]:
+    """Yield the name and the value of each gauge without labels; the value is None if unknown."""
     gauges, stored = snapshot.gauges, snapshot.stored
-    yield "ldapgw_ready", "Whether the directory is loaded and LDAP listens.", gauges.ready
-    yield "ldapgw_database_ok", "Whether the database can be used.", snapshot.database_ok
-    help_text = "The age of the figures of accounts and phones, which were read from the database."
-    yield "ldapgw_stored_figures_age_seconds", help_text, snapshot.age
-    yield "ldapgw_stale", "Whether phones are served from the snapshot of an earlier run.", gauges.stale
-    help_text = "Whether this gateway syncs; only one of several gateways on a database syncs."
-    yield "ldapgw_leader", help_text, gauges.is_leader
-    yield "ldapgw_key_file_ok", "Whether the keys in use are those of the key file.", gauges.uses_key_file
-    help_text = "Whether the last reload of the configuration was good."
-    yield "ldapgw_config_last_reload_successful", help_text, gauges.reload_is_good
-    help_text = "The time at which the configuration in use was read."
-    yield "ldapgw_config_last_reload_success_timestamp_seconds", help_text, gauges.reload_succeeded_at
-    yield "ldapgw_ldap_connections", "Open LDAP connections.", gauges.connections
-    yield "ldapgw_unserved_accounts", "Accounts with changes that phones do not find yet.", gauges.unserved
-    help_text = "The time of the last successful sync by this gateway."
-    yield "ldapgw_last_sync_timestamp_seconds", help_text, snapshot.counters.syncs.last_good
-    yield "ldapgw_sync_interval_seconds", "Seconds between two syncs of an account.", snapshot.sync_interval
-    help_text = "The time at which the certificate of the LDAP port expires."
-    yield "ldapgw_certificate_expiry_timestamp_seconds", help_text, gauges.certificate_ends
-    yield "ldapgw_last_backup_timestamp_seconds", "The time of the last backup by ldapgw backup.", stored.last_backup
-    help_text = "The time of the database's server minus that of this machine."
-    yield "ldapgw_clock_difference_seconds", help_text, stored.clock_difference
+    yield "ldapgw_ready", gauges.ready
+    yield "ldapgw_database_ok", snapshot.database_ok
+    yield "ldapgw_stored_figures_age_seconds", snapshot.age
+    yield "ldapgw_stale", gauges.stale
+    yield "ldapgw_leader", gauges.is_leader
+    yield "ldapgw_key_file_ok", gauges.uses_key_file
+    yield "ldapgw_config_last_reload_successful", gauges.reload_is_good
+    yield "ldapgw_config_last_reload_success_timestamp_seconds", gauges.reload_succeeded_at
+    yield "ldapgw_ldap_connections", gauges.connections
+    yield "ldapgw_unserved_accounts", gauges.unserved
+    yield "ldapgw_last_sync_timestamp_seconds", snapshot.counters.syncs.last_good
+    yield "ldapgw_sync_interval_seconds", snapshot.sync_interval
+    yield "ldapgw_certificate_expiry_timestamp_seconds", gauges.certificate_ends
+    yield "ldapgw_last_backup_timestamp_seconds", stored.last_backup
+    yield "ldapgw_clock_difference_seconds", stored.clock_difference
 
 
 def _phones(counters: Counters) -> Iterator[Metric]:
     """Yield the metrics of searches and binds."""
     searches = counters.searches
     results = {code.name.lower(): count for code, count in searches.searches.items()}
-    yield _counter("ldapgw_ldap_searches", "Searches that have ended.", ("result",), results)
+    yield _counter("ldapgw_ldap_searches_total", results)
     by_kind = {kind.name.lower(): histogram for kind, histogram in searches.durations.items()}
-    help_text = "How long searches took, by what they asked for."
-    yield _histogram("ldapgw_search_duration_seconds", help_text, "kind", by_kind)
-    yield CounterMetricFamily("ldapgw_ldap_entries", "Entries that searches returned.", searches.entries)
-    results = {code.name.lower(): count for code, count in counters.binds.items()}
-    yield _counter("ldapgw_ldap_binds", "Binds that succeeded or were refused.", ("result",), results)
+    yield _histogram("ldapgw_search_duration_seconds", by_kind)
+    yield _counter("ldapgw_ldap_entries_total", {(): searches.entries})
+    yield _counter("ldapgw_ldap_binds_total", {code.name.lower(): count for code, count in counters.binds.items()})
 
 
 def _process(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
     """Yield the metrics of delays, and of the log."""
-    help_text = "How long changes of accounts waited until phones found them."
-    yield _histogram("ldapgw_generation_lag_seconds", help_text, "", {"": counters.generation_lag})
-    help_text = "How late the reactor made calls that were due."
-    yield _histogram("ldapgw_reactor_lag_seconds", help_text, "", {"": counters.reactor_lag})
-    help_text = "How long calls waited for a thread."
-    yield _histogram("ldapgw_thread_wait_seconds", help_text, "thread", gauges.waits)
-    yield _gauge("ldapgw_thread_queue_calls", "Calls that wait for a thread.", ("thread",), gauges.waiting)
-    yield _counter("ldapgw_log_events", "Messages that were logged, by level.", ("level",), counters.log_events)
+    yield _histogram("ldapgw_generation_lag_seconds", {"": counters.generation_lag})
+    yield _histogram("ldapgw_reactor_lag_seconds", {"": counters.reactor_lag})
+    yield _histogram("ldapgw_thread_wait_seconds", gauges.waits)
+    yield _gauge("ldapgw_thread_queue_calls", gauges.waiting)
+    yield _counter("ldapgw_log_events_total", counters.log_events)
 
 
 def _files(files: Sequence[FileStatus]) -> Iterator[Metric]:
     """Yield the metrics of the configured files; yield nothing if no file is configured."""
     if files:
-        good = {(file.tenant, file.name): file.report.is_good for file in files}
-        help_text = "Whether the file of contacts has no problem; otherwise its last good contacts are served."
-        yield _gauge("ldapgw_file_ok", help_text, ("tenant", "file"), good)
-        served = {(file.tenant, file.name): file.served or 0 for file in files}
-        yield _gauge("ldapgw_file_contacts", "Contacts of the file that phones find.", ("tenant", "file"), served)
+        yield _gauge("ldapgw_file_ok", {(file.tenant, file.name): file.report.is_good for file in files})
+        yield _gauge("ldapgw_file_contacts", {(file.tenant, file.name): file.served or 0 for file in files})
 
 
 def _accounts(snapshot: MetricsSnapshot) -> Iterator[Metric]:
     """Yield the metrics of each tenant; a configured tenant for which nothing was counted has the count zero."""
     yield from _files(snapshot.gauges.files)
     stored, names = snapshot.stored, snapshot.tenants
-    by_state = {(name, account_state): 0 for name in names for account_state in STATES} | dict(stored.accounts)
-    yield _gauge("ldapgw_accounts", "Accounts, by their state.", ("tenant", "state"), by_state)
-    errors = {(name, code): 0 for name in names for code in error_codes()} | dict(stored.errors)
-    help_text = "Connected accounts whose last sync failed, by the error."
-    yield _gauge("ldapgw_account_errors", help_text, ("tenant", "code"), errors)
-    none = dict.fromkeys(names, 0)
-    yield _gauge("ldapgw_contacts", "Contacts that are served.", ("tenant",), none | dict(snapshot.gauges.contacts))
-    by_condition = {(name, condition.value): 0 for name in names for condition in PhoneCondition} | dict(stored.phones)
-    yield _gauge("ldapgw_phones", "Phones, by their condition.", ("tenant", "condition"), by_condition)
-    help_text = "The earliest of the last successful syncs of the accounts that can sync."
-    yield _gauge("ldapgw_oldest_sync_timestamp_seconds", help_text, ("tenant",), stored.oldest_sync)
-    help_text = "The time of the last successful sync of a connected account."
-    yield _gauge("ldapgw_latest_sync_timestamp_seconds", help_text, ("tenant",), stored.latest_sync)
-    help_text = "The time at which a service account last read the users of the tenant's Google Workspace."
-    yield _gauge("ldapgw_workspace_read_timestamp_seconds", help_text, ("tenant",), stored.workspace_read)
-    alarms = {(name, code): 0 for name in names for code in _ALARMS} | dict.fromkeys(stored.alarms.items(), 1)
-    yield _gauge("ldapgw_alarm", "1 for the present alarm of a tenant's OAuth client.", ("tenant", "code"), alarms)
+    by_state = {(name, account_state): 0 for name in names for account_state in STATES}
+    yield _gauge("ldapgw_accounts", by_state | dict(stored.accounts))
+    errors = {(name, code): 0 for name in names for code in error_codes()}
+    yield _gauge("ldapgw_account_errors", errors | dict(stored.errors))
+    yield _gauge("ldapgw_contacts", dict.fromkeys(names, 0) | dict(snapshot.gauges.contacts))
+    by_condition = {(name, condition.value): 0 for name in names for condition in PhoneCondition}
+    yield _gauge("ldapgw_phones", by_condition | dict(stored.phones))
+    yield _gauge("ldapgw_oldest_sync_timestamp_seconds", stored.oldest_sync)
+    yield _gauge("ldapgw_latest_sync_timestamp_seconds", stored.latest_sync)
+    yield _gauge("ldapgw_workspace_read_timestamp_seconds", stored.workspace_read)
+    alarms = {(name, code): 0 for name in names for code in _ALARMS}
+    yield _gauge("ldapgw_alarm", alarms | dict.fromkeys(stored.alarms.items(), 1))
 
 
 def _counted(counters: Counters) -> Iterator[Metric]:
     """Yield the metrics of calls to Google, syncs and pages."""
     google, syncs, pages = counters.google, counters.syncs, counters.pages
-    yield _counter("ldapgw_google_calls", "Calls to Google.", ("source", "answer"), google.calls)
-    help_text = "How long calls to Google took."
-    yield _histogram("ldapgw_google_call_duration_seconds", help_text, "source", google.durations)
-    yield _counter("ldapgw_syncs", "Syncs of accounts.", ("result",), syncs.syncs)
-    help_text = "How long syncs took until phones found the changes."
-    yield _histogram("ldapgw_sync_duration_seconds", help_text, "outcome", syncs.durations)
-    labels = ("method", "route", "status")
-    yield _counter("ldapgw_page_requests", "Requests over HTTP.", labels, pages.requests)
-    help_text = "How long answers over HTTP took, by the role that they require."
-    yield _histogram("ldapgw_page_request_duration_seconds", help_text, "role", pages.durations)
+    yield _counter("ldapgw_google_calls_total", google.calls)
+    yield _histogram("ldapgw_google_call_duration_seconds", google.durations)
+    yield _counter("ldapgw_syncs_total", syncs.syncs)
+    yield _histogram("ldapgw_sync_duration_seconds", syncs.durations)
+    yield _counter("ldapgw_page_requests_total", pages.requests)
+    yield _histogram("ldapgw_page_request_duration_seconds", pages.durations)
 
 
 # The figures of a metric.  The key is the text of the only label, or the texts of all labels.
-_Values = Mapping[str, float] | Mapping[tuple[str, str], float] | Mapping[tuple[str, str, str], float]
+_Values = (
+    Mapping[str, float]
+    | Mapping[tuple[()], float]
+    | Mapping[tuple[str, str], float]
+    | Mapping[tuple[str, str, str], float]
+)
 
 
-def _counter(name: str, help_text: str, labels: Sequence[str], values: _Values) -> Metric:
-    return _filled(CounterMetricFamily(name, help_text, labels=labels), values)
+def _counter(name: str, values: _Values) -> Metric:
+    return _filled(CounterMetricFamily(name, DESCRIPTIONS[name].help_text, labels=DESCRIPTIONS[name].labels), values)
 
 
-def _gauge(name: str, help_text: str, labels: Sequence[str], values: _Values) -> Metric:
-    return _filled(GaugeMetricFamily(name, help_text, labels=labels), values)
+def _gauge(name: str, values: _Values) -> Metric:
+    return _filled(GaugeMetricFamily(name, DESCRIPTIONS[name].help_text, labels=DESCRIPTIONS[name].labels), values)
 
 
 def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) -> Metric:
@@ -387,14 +388,11 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) ->
     return family
 
 
-def _histogram(name: str, help_text: str, label: str, values: Mapping[str, Histogram]) -> Metric:
-    """Return the metric of a group of histograms.
-
-    :param label: the name of the label; empty if there is only one histogram, whose key is empty.
-    """
-    family = HistogramMetricFamily(name, help_text, labels=(label,) if label else ())
+def _histogram(name: str, values: Mapping[str, Histogram]) -> Metric:
+    """Return the metric of a group of histograms; the key is empty if the metric has no label."""
+    family = HistogramMetricFamily(name, DESCRIPTIONS[name].help_text, labels=DESCRIPTIONS[name].labels)
     for key, histogram in values.items():
         bounds = (*map(str, histogram.bounds), "+Inf")
         buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-        family.add_metric((key,) if label else (), buckets, histogram.total)
+        family.add_metric((key,) if key else (), buckets, histogram.total)
     return family

@@ -25,7 +25,7 @@ from ldapgw.errors import ResultCode
 from ldapgw.files.reading import FileReport, FileStatus
 from ldapgw.ldap.messages import FinishedSearch
 from ldapgw.server.counters import LOG_LEVELS, WAIT_BOUNDS, Counters, Histogram, ReloadStatus, error_codes
-from ldapgw.server.metrics import Gauges, Metrics, read_stored_metrics
+from ldapgw.server.metrics import DESCRIPTIONS, Gauges, Metrics, read_stored_metrics
 from ldapgw.server.parts.base import Workers
 from ldapgw.store import accounts, phones, sync_state, tenants
 from ldapgw.store.account_status import STATES
@@ -40,6 +40,7 @@ from tests.support.checkout import ROOT
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.program import promtool
 from tests.support.results import result_of
+from tests.support.settings import OPERATIONS, written_operations
 from tests.support.stage.sync import HeldStore
 from tests.support.stage.web import NOW, Stage
 
@@ -418,7 +419,6 @@ RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.yml"
 TESTS_OF_RULES = ROOT / "etc" / "prometheus" / "ldapgw.rules.test.yml"
 DASHBOARD = ROOT / "etc" / "grafana" / "ldapgw.json"
 MONITORING = ROOT / "docs" / "how-to" / "monitoring.rst"
-OPERATIONS = ROOT / "docs" / "reference" / "operations.rst"
 # The documents name the values of these labels. Values of other labels are names, codes, or in a table elsewhere.
 EXPLAINED = {"kind", "outcome", "source", "answer", "role", "thread", "state", "level"}
 # Prometheus or Python's library adds these labels.
@@ -483,19 +483,17 @@ def test_files(stage: Stage) -> None:
 
 
 def test_the_documents_have_each_metric(body: bytes) -> None:
-    """The documents list each metric with its labels, and the values of labels with few values."""
+    """The table of metrics is written from the descriptions; people write the values of labels with few values."""
     served = {name: labels for name, labels in labels_by_metric(body).items() if name.startswith("ldapgw_")}
-    documented: dict[str, set[str]] = {}
+    assert {name: {*described.labels} for name, described in DESCRIPTIONS.items()} == {
+        name: {*labels} for name, labels in served.items()
+    }
+    document = OPERATIONS.read_text()
+    assert document == written_operations(document), "run scripts/settings"
     words: dict[str, set[str]] = {}
     for metric, meaning in rst.rows(rst.section(OPERATIONS, "Metrics")):
-        [name] = metric.literals
-        if name == "process_…":
-            continue
-        name, _, labels = name.rstrip("}").partition("{")
-        documented[name] = set(filter(None, labels.split(",")))
-        for label in documented[name]:
+        for label in re.findall(r"[a-z_]+(?=[,}])", metric.literals[0]):
             words.setdefault(label, set()).update(meaning.literals)
-    assert documented == {name: set(labels) for name, labels in served.items()}
     values = {(label, value) for labels in served.values() for label in labels for value in labels[label]}
     assert [(label, value) for label, value in values if label in EXPLAINED and value not in words[label]] == []
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The sample of the configuration file and the tables of its reference, written from the tables of settings.
+"""The parts of the reference that are written from the code: the settings, the configuration's sample, and the metrics.
 
-``scripts/settings`` writes both from the types, defaults and sentences in ``ldapgw/server/config/tables.py``; a test
-compares.  People write what follows the first sentence of a meaning in the reference.
+``scripts/settings`` writes them from the types, defaults and sentences in ``ldapgw/server/config/tables.py`` and from
+``ldapgw/server/metrics.toml``; tests compare.  People write what follows the first sentence of a meaning.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import msgspec
 
 from ldapgw.server.config.tables import Table, all_tables, table_in
 from ldapgw.server.config.written import default_text, meanings, table_header, written_file
+from ldapgw.server.metrics import DESCRIPTIONS
 from tests.support.checkout import ROOT
 
 SAMPLE = ROOT / "etc" / "ldapgw.toml"
 REFERENCE = ROOT / "docs" / "reference" / "configuration.rst"
+OPERATIONS = ROOT / "docs" / "reference" / "operations.rst"
 
 MARKED = "# set this"
 # A reader who copies the sample replaces the examples of these keys.
@@ -77,6 +79,18 @@ def _section(found: re.Match[str], path: tuple[str, ...]) -> str:
     return f"{found['title']}{sentence}{found['more']}{''.join(rows)}"
 
 
+def written_operations(document: str) -> str:
+    """The page about operations with the names, labels and help texts of all metrics."""
+    row = re.compile(r"   \* - ``(ldapgw_\w+)(?:\{.*\})?``\n     - (?:.+\n)*?.*\.\n((?:       .+\n)*)")
+    by_hand = dict(row.findall(document))
+    rows = ""
+    for name, (labels, help_text) in DESCRIPTIONS.items():
+        title = f"{name}{{{','.join(labels)}}}" if labels else name
+        rows += f"   * - ``{title}``\n{_filled(help_text, '     - ', '       ')}{by_hand.get(name, '')}"
+    first, last = re.compile(r"   \* - ``ldapgw_").search(document), document.index("   * - ``process_")
+    return document[: first.start() if first else last] + rows + document[last:]
+
+
 def _filled(sentence: str, first: str = "", other: str = "") -> str:
     return fill(sentence, 120, initial_indent=first, subsequent_indent=other, break_on_hyphens=False) + "\n"
 
@@ -93,4 +107,5 @@ def written_sample() -> str:
 
 if __name__ == "__main__":
     REFERENCE.write_text(written_reference(REFERENCE.read_text()))
+    OPERATIONS.write_text(written_operations(OPERATIONS.read_text()))
     SAMPLE.write_text(written_sample())
