@@ -24,8 +24,8 @@ import pytest
 from ldapgw.store import phones
 from ldapgw.store.database import Mode
 from ldapgw.store.leader_session import IDLE_SECONDS, IN_TRANSACTION_SECONDS
-from tests.cluster.companies import CONNECTIONS, TENANTS, Companies, now
 from tests.support.postgresql import needs_postgresql
+from tests.support.site.companies import CONNECTIONS, TENANTS, Companies, now
 from tests.support.site.running import Process, wait_until
 
 IS_GOOD = "SIGHUP: the new configuration is good; the gateway starts anew"

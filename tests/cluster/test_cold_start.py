@@ -19,8 +19,8 @@ import pytest
 from ldapgw.contact import Sharing
 from ldapgw.server.state_dir import LOGINS_FILE
 from ldapgw.sync.book_cache import FOLDER
-from tests.cluster.caller import equal
 from tests.support.postgresql import Server, listening, needs_postgresql
+from tests.support.site.caller import equal
 from tests.support.site.cluster import ALICE, Pair
 from tests.support.site.line import Phone
 from tests.support.site.replicas import BASE, contact

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from ldapgw.contact import Contact, Sharing
-from tests.cluster.caller import equal
 from tests.support import slapd
 from tests.support.postgresql import Server, listening, needs_postgresql
 from tests.support.proxies import ADDRESS, haproxy
+from tests.support.site.caller import equal
 from tests.support.site.cluster import ALICE, Pair
 from tests.support.site.line import Phone
 from tests.support.site.replicas import BASE, Replica, contact, ended, provided, search

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.machine import NOW, PHONES, Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
+from tests.support.stage.edited_books import NOW, PHONES, Books, BooksOnPostgresql
 from tests.support.stage.paths import CONNECTIONS, DAY, HOUR
 
 pytestmark = pytest.mark.long  # starts gateways

@@ -14,9 +14,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from twisted.internet.testing import MemoryReactorClock
 
 from ldapgw.google.sandbox.world import World
-from tests.faults.gateway import GOOGLE, NOW, Machine
-from tests.faults.machine import Books, BooksOnPostgresql
 from tests.support.postgresql import needs_postgresql
+from tests.support.stage.edited_books import Books, BooksOnPostgresql
+from tests.support.stage.machine import GOOGLE, NOW, Machine
 
 # Each starts gateways, and starves, kills or ends them.  The quick test of tests/journeys/test_provisioning kills one.
 pytestmark = pytest.mark.long

@@ -18,10 +18,10 @@ from twisted.python.failure import Failure
 from ldapgw.errors import StoreError
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.server.state_dir import OpenStateDir, StateDir, lock_holder_pid
-from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support.disk import Disk, crash, small_disk
 from tests.support.site.company import CONTACTS, Company, Entries, Person
 from tests.support.stage.databases import one_more_migration
+from tests.support.stage.machine import BASE, GOOGLE, NOW, Machine
 
 pytestmark = pytest.mark.long  # starts gateways
 

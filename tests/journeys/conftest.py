@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.office import Office, opened
 from tests.support.site.running import Site, new_site
+from tests.support.site.tenants import Office, opened
 
 
 @pytest.fixture

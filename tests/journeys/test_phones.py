@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from ldapgw.google.sandbox.tenant import ALICE
-from tests.journeys.office import LOBBY, Office, base, book
 from tests.support import asks, pdu, phonebook
 from tests.support.asks import controls_of
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
 from tests.support.site.line import Line
+from tests.support.site.tenants import LOBBY, Office, base, book
 
 SCOPES = {"base": 0, "one": 1, "sub": 2}
 EVERYTHING = {"*", "+"}

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from ldapgw.ber import ENUMERATED, SEQUENCE, SET, integer, octets, tlv
-from tests.journeys.office import LOBBY, Office, base, book
 from tests.support import pdu, phonebook
 from tests.support.filter_text import encode, read_filter
 from tests.support.pdu import uids
 from tests.support.phonebook import listening, served
 from tests.support.site.line import Line
+from tests.support.site.tenants import LOBBY, Office, base, book
 
 NOTICE = "1.3.6.1.4.1.1466.20036"
 SEARCH_DONE = 0x65

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import func, select
 
 from ldapgw.store.tables import metadata
-from tests.faults.gateway import settings
-from tests.faults.machine import ALICE, PHONES, Books
 from tests.support.site.company import COLLEAGUES, CONTACTS, OTHERS, Person
+from tests.support.stage.edited_books import ALICE, PHONES, Books
+from tests.support.stage.machine import settings
 
 pytestmark = pytest.mark.soak
 

@@ -29,10 +29,10 @@ from ldapgw.google.sandbox.people import METHODS
 from ldapgw.google.sandbox.world import RegisteredClient, World
 from ldapgw.store import directory_accounts
 from ldapgw.store.accounts import Account, SourceState, SyncRequest
-from tests.faults.gateway import BASE, GOOGLE, NOW, Machine
 from tests.support import postgresql
 from tests.support.damaged_replies import ALL_FAULTS
 from tests.support.site.company import COLLEAGUES, CONTACTS, OTHERS, Company, Entries, Person
+from tests.support.stage.machine import BASE, GOOGLE, NOW, Machine
 from tests.support.stage.paths import DAY
 
 ALICE, BOB = "alice@acme.example", "bob@acme.example"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A sandbox Google that takes its time, and that watches who calls: ``python -m tests.cluster.google``.
+"""A sandbox Google that takes its time, and that watches who calls: ``python -m tests.support.site.watched_google``.
 
 Each gateway has a port of its own for the People API, which tells who has called.  ``GET /watched`` returns the calls
 and the accounts of which two calls ran at once.

@@ -29,14 +29,14 @@ from ldapgw.google.sandbox.tenant import CLIENT_ID, CLIENT_SECRET
 from ldapgw.store.database import Database
 from ldapgw.store.engines import database_at
 from ldapgw.store.phones import NumberMode, PhoneLogin
-from tests.cluster.caller import Attempt, Caller, Login, begins, equal, first_answers
-from tests.cluster.google import Call, Watch
-from tests.cluster.proxy import Proxy
 from tests.support.checkout import ROOT
 from tests.support.postgresql import Server
+from tests.support.site.caller import Attempt, Caller, Login, begins, equal, first_answers
 from tests.support.site.line import Phone
+from tests.support.site.proxy import Proxy
 from tests.support.site.running import PATIENCE, Process, Site, fetch, free_ports, wait_until
 from tests.support.site.visitor import connect
+from tests.support.site.watched_google import Call, Watch
 
 DATABASE = "companies"
 TENANTS = ("acme", "bolt", "crow")
@@ -188,7 +188,16 @@ class Companies:
         file = self.folder / "people.json"
         file.write_text(json.dumps({"accounts": people}))
         ports = [argument for api in apis for argument in ("--gateway", str(api))]
-        command = [sys.executable, "-m", "tests.cluster.google", "--people", str(file), "--port", str(port), *ports]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.site.watched_google",
+            "--people",
+            str(file),
+            "--port",
+            str(port),
+            *ports,
+        ]
         process = Process(command, self.folder / "google.log", ROOT)
         self._stack.callback(process.end)
         wait_until(lambda: fetch(f"{self.google}/sandbox/state")[0] == 200, "the sandbox answers")
