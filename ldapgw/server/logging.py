@@ -11,6 +11,7 @@ the library.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -57,6 +58,11 @@ _LEVELS: Final = {
     LogLevel.error: "error",
     LogLevel.critical: "critical",
 }
+# The lowest level of Python's `logging` for each level of the log.
+_PYTHON_LEVELS: Final = (
+    *((logging.CRITICAL, LogLevel.critical), (logging.ERROR, LogLevel.error)),
+    *((logging.WARNING, LogLevel.warn), (logging.INFO, LogLevel.info)),
+)
 
 
 def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels) -> None:
@@ -68,10 +74,29 @@ def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels) -> None:
 
 
 def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObserver:
-    """Return the observer that writes the log to a stream; see `begin_logging`."""
+    """Return the observer that writes the log to a stream; see `begin_logging`.
+
+    From now on, the log also gets the records of libraries that use Python's `logging`.  Without a handler, `logging`
+    writes warnings to standard error, where a line of JSON is expected.
+    """
+    logging.basicConfig(handlers=[_LibraryHandler()])
     as_line = as_json if log_format == "json" else as_text
     observer = FileLogObserver(stream, as_line)
     return FilteringLogObserver(observer, [_LevelPredicate(levels)])
+
+
+class _LibraryHandler(logging.Handler):
+    """The handler that passes the records of libraries to the log.
+
+    The log gets the type of an exception, but neither its text nor its traceback, which may have values that nobody
+    may read.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        message = record.getMessage() + (f": {kind.__name__}" if kind else "")
+        level = next((level for number, level in _PYTHON_LEVELS if record.levelno >= number), LogLevel.debug)
+        Logger(namespace=record.name).emit(level, "{message}", message=message)
 
 
 @implementer(ILogFilterPredicate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 from collections.abc import Mapping
 
@@ -92,6 +93,22 @@ def test_an_event_of_a_library() -> None:
         "event": "library_message",
         "message": "account 7: übel\nund mehr",
     }
+
+
+def test_a_record_of_pythons_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record is a line like all others, without the text of its exception."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    stream = io.StringIO()
+    observer = log_observer(stream, "json", LogLevels([]))
+    globalLogPublisher.addObserver(observer)
+    try:
+        logging.getLogger("sqlalchemy.pool").error("Error closing %s", "cursor", exc_info=ValueError("a password"))
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    line = json.loads(stream.getvalue())
+    assert line.pop("time")
+    message = "Error closing cursor: ValueError"
+    assert line == {"level": "error", "part": "twisted", "event": "library_message", "message": message}
 
 
 # --- levels -----------------------------------------------------------------------------------------------------------
