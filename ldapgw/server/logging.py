@@ -94,7 +94,10 @@ class _LibraryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.exc_info[0] if record.exc_info else None
-        message = record.getMessage() + (f": {kind.__name__}" if kind else "")
+        try:
+            message = record.getMessage() + (f": {kind.__name__}" if kind else "")
+        except (TypeError, ValueError, KeyError):  # the arguments do not fit the message
+            message = str(record.msg)
         level = next((level for number, level in _PYTHON_LEVELS if record.levelno >= number), LogLevel.debug)
         Logger(namespace=record.name).emit(level, "{message}", message=message)
 

@@ -96,19 +96,22 @@ def test_an_event_of_a_library() -> None:
 
 
 def test_a_record_of_pythons_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The record is a line like all others, without the text of its exception."""
+    """A record is a line like all others, without the text of its exception; wrong arguments are left out."""
     monkeypatch.setattr(logging.root, "handlers", [])
     stream = io.StringIO()
     observer = log_observer(stream, "json", LogLevels([]))
     globalLogPublisher.addObserver(observer)
     try:
         logging.getLogger("sqlalchemy.pool").error("Error closing %s", "cursor", exc_info=ValueError("a password"))
+        logging.getLogger("sqlalchemy.pool").warning("%d %d", 1)
     finally:
         globalLogPublisher.removeObserver(observer)
-    line = json.loads(stream.getvalue())
-    assert line.pop("time")
-    message = "Error closing cursor: ValueError"
-    assert line == {"level": "error", "part": "twisted", "event": "library_message", "message": message}
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line.pop("time") for line in found if line.pop("part") == "twisted"]
+    assert found == [
+        {"level": "error", "event": "library_message", "message": "Error closing cursor: ValueError"},
+        {"level": "warning", "event": "library_message", "message": "%d %d"},
+    ]
 
 
 # --- levels -----------------------------------------------------------------------------------------------------------
