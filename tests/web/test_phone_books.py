@@ -15,7 +15,7 @@ import pytest
 
 from ldapgw.contact import Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, update_book, with_sharing
+from ldapgw.directory.book import update_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import SearchKind
@@ -64,14 +64,10 @@ def test_each_vendor(browser: Browser, vendor: str) -> None:
     [
         ({}, ["Anna Berg", "Bob Bauer"]),
         ({"book": "own"}, ["Anna Berg"]),
-        ({"book": "shared"}, ["Bob Bauer"]),
         ({"book": "directory"}, []),
         ({"letter": "b"}, ["Bob Bauer"]),
-        ({"letter": "z"}, []),
-        ({"letter": "#"}, []),
         ({"first": "1"}, ["Bob Bauer"]),
         ({"count": "1"}, ["Anna Berg"]),
-        ({"q": "b"}, ["Anna Berg", "Bob Bauer"]),
         ({"q": "0301234"}, ["Anna Berg"]),
     ],
     ids=str,
@@ -251,14 +247,10 @@ def test_links_are_the_phones_own(stage: Stage, browser: Browser, reads: list[Li
 
 def test_a_changed_book(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
     """The book is read anew after each publication."""
-    assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
     context = stage.catalog.snapshot.dit.directories[0].context
     eve = person("b2", "Eve Ender", (Kind.WORK, "030 7654322"))
-
-    def with_eve(book: Book) -> Book:
-        return (book.key == "b" and update_book(book, context, [eve], (), {"g9": "Friends"})) or book
-
-    publish(stage, with_eve)
+    assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
+    publish(stage, lambda book: update_book(book, context, [eve], (), LABELS) or book if book.key == "b" else book)
     assert names(read(browser)) == ["Anna Berg", "Bob Bauer", "Eve Ender"]
     publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
     assert names(read(browser)) == names(read(browser)) == ["Anna Berg"]
@@ -317,8 +309,8 @@ def test_the_fields_of_the_feed(browser: Browser, reads: list[ListQuery]) -> Non
 def test_the_parts_of_the_feed(browser: Browser) -> None:
     """A phone without an account reads the shared contacts, and another tenant's phone reads that tenant's feed."""
     assert fed(browser, login="hall") == ["Bob Bauer"]
-    other = contacts(browser.get("/globex/book/contacts.json", basic("other.pbx")))
-    assert [contact["name"] for contact in other] == ["Dora Dorn"]
+    [other] = contacts(browser.get("/globex/book/contacts.json", basic("other.pbx")))
+    assert other["name"] == "Dora Dorn"
 
 
 def test_an_id_in_the_feed_stays(browser: Browser) -> None:
@@ -345,9 +337,8 @@ def test_the_feed_without_a_book_that_has_become_private(stage: Stage, browser: 
     [etag] = browser.get(FEED, basic()).headers["etag"]
     assert browser.get(SECRET_FEED, {"If-None-Match": etag}).status == 304
     publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
-    found = contacts(browser.get(FEED, basic() | {"If-None-Match": etag}))
-    assert [contact["name"] for contact in found] == ["Anna Berg"]
-    assert fed(browser, login="hall") == []
+    [anna] = contacts(browser.get(FEED, basic() | {"If-None-Match": etag}))
+    assert (anna["name"], fed(browser, login="hall")) == ("Anna Berg", [])
 
 
 # --- kept books as a class --------------------------------------------------------------------------------------------
