@@ -261,15 +261,12 @@ def test_the_well_known_address(browser: Browser) -> None:
     for method in ("GET", "PROPFIND"):
         answer = browser.ask(method, "/.well-known/carddav")
         assert (answer.status, answer.headers["location"]) == (301, ["/dav/"])
+    assert Stage(tenants=(ACME,)).browser().get("/.well-known/carddav").headers["location"] == [HOME]
     refused = browser.ask("PROPFIND", "/dav/")
     assert (refused.status, refused.headers["www-authenticate"]) == (401, ['Basic realm="ldapgw", charset="UTF-8"'])
     for name, home in (("pbx", HOME), ("other.pbx", "/globex/dav/")):
         found = properties(read(browser, "/dav/", propfind("D:current-user-principal"), as_=basic(name)))
         assert found[f"{D}current-user-principal"].findtext(f"{D}href") == home
-
-
-def test_the_well_known_address_of_one_tenant() -> None:
-    assert Stage(tenants=(ACME,)).browser().get("/.well-known/carddav").headers["location"] == [HOME]
 
 
 def test_below_a_path() -> None:
@@ -364,13 +361,13 @@ def test_photos() -> None:
 
 
 def test_several_contacts_by_address(browser: Browser) -> None:
-    """A report finds contacts by path and by URL, each once; an unknown address is not found."""
+    """A report finds contacts by path and by URL, each address once; an unknown address is not found."""
     book = own_book(browser)
     anna, unknown = f"{book}a1.vcf", (f"{book}nobody.vcf", f"{book}a1", "http://[x")
     answer = report(browser, multiget(anna, URL + anna, *unknown, anna))
     missing = dict.fromkeys(("nobody.vcf", "a1", "[x"), "404 Not Found")
     assert statuses(answer) == {"a1.vcf": "200 OK", **missing}
-    assert cards(answer).keys() == {"Anna Berg"}
+    assert answer.body.count("FN:Anna Berg") == 2
 
 
 def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:

@@ -128,6 +128,13 @@ def test_an_address_ends(stage: Stage, alice: Browser, end: Callable[[Stage, Bro
     assert passwords(stage) == 0
 
 
+def test_no_page_shows_the_former_address(stage: Stage, alice: Browser) -> None:
+    """The owner's page does not show an address that an administrator has replaced."""
+    former = made(alice)
+    stage.admin().submit(f"{PHONE}/provision")
+    assert former not in alice.get(PHONE).body
+
+
 def test_the_password_of_an_expired_address_is_deleted_within_a_minute(stage: Stage, alice: Browser) -> None:
     """The gateway deletes the password by its clock, and at a start if the gateway was down at that time."""
     cleaner = RecordPruner(stage.clock, stage.store, EXPIRY_SECONDS, provisioning.remove_expired)
