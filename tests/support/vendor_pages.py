@@ -44,9 +44,9 @@ _LEFT_OUT = {Advice.LOOPBACK, Advice.GUESSED_PORT, Advice.HOST_NAME, Advice.CERT
 
 def pages() -> Mapping[Path, str]:
     """All pages with their texts: one for each vendor, their list, and references; and a drawing for each vendor."""
-    texts = {FOLDER / f"{vendor.key}.rst": _page(vendor) for vendor in all_vendors().values()}
+    texts = {FOLDER / f"{vendor.key}.rst": _text(_page(vendor)) for vendor in all_vendors().values()}
     references = {REFERENCE: _reference(REFERENCE.read_text()), COMMAND: _command(COMMAND.read_text())}
-    return {INDEX: _index(), **references, **texts, **drawings()}
+    return {INDEX: _text(_index()), **references, **texts, **drawings()}
 
 
 def drawings() -> Mapping[Path, str]:
@@ -66,11 +66,11 @@ def _section(text: str) -> Iterator[str]:
     yield from ("", text, "=" * len(text), "")
 
 
-def _index() -> str:
-    return "\n".join(_index_lines()) + "\n"
+def _text(lines: Iterator[str]) -> str:
+    return "\n".join((*lines, ""))
 
 
-def _index_lines() -> Iterator[str]:
+def _index() -> Iterator[str]:
     yield ".. Written by scripts/vendor-pages."
     yield ""
     yield from _title("Set up a phone")
@@ -78,11 +78,8 @@ def _index_lines() -> Iterator[str]:
     yield "The settings for your own phone, with its password, are on the phone's page on the gateway."
     yield ""
     for vendor in all_vendors().values():
-        yield (
-            f"* `{vendor.title} <vendors/{vendor.key}.rst>`__: {_plain(vendor.series)}"
-            if vendor.series
-            else (f"* `{vendor.title} <vendors/{vendor.key}.rst>`__")
-        )
+        link = f"* `{vendor.title} <vendors/{vendor.key}.rst>`__"
+        yield f"{link}: {_plain(vendor.series)}" if vendor.series else link
     yield ""
     yield "A table in the reference compares the vendors: `Phones <../reference/phones.rst#models>`__."
     yield "Phones that can't search LDAP can load an `XML phone book <../reference/phones.rst#phones-without-ldap>`__."
@@ -91,7 +88,7 @@ def _index_lines() -> Iterator[str]:
 
 def _reference(document: str) -> str:
     """The reference of phones with the table of models in its place."""
-    return with_passage(document, _BEGIN, "\n".join((*_table_lines(), "")), _END)
+    return with_passage(document, _BEGIN, _text(_table_lines()), _END)
 
 
 def _command(document: str) -> str:
@@ -131,11 +128,7 @@ def _table_row(first: str, *others: str) -> Iterator[str]:
     yield from (f"     - {other}" for other in others)
 
 
-def _page(vendor: Vendor) -> str:
-    return "\n".join(_page_lines(vendor)) + "\n"
-
-
-def _page_lines(vendor: Vendor) -> Iterator[str]:
+def _page(vendor: Vendor) -> Iterator[str]:
     yield ".. Written by scripts/vendor-pages."
     yield ""
     yield from _title(vendor.title)

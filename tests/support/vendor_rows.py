@@ -7,7 +7,7 @@ A row says how the phone's file is read, what its most important keys are called
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ldapgw.phones.provisioning.sheet import Sheet
 from tests.support import keypad, readers
@@ -57,14 +57,27 @@ def choosing(key: str, named: str) -> Callable[[Values], bool]:
 
 _SPA_GUIDE = "SPA300/500 administration guide, p. 268"
 _MPP_GUIDE = "Cisco 8800 MPP administration guide, Parameters for LDAP Directory and Enable Reverse Name Lookup"
-_FANVIL = "fusionpbx templates for Fanvil, shipped defaults"
-_FANVIL_KEYS = ("NameFilter", "NumberFilter", "NameAttr", "TelAttr", "MobileAttr", "OtherAttr")
-_GRANDSTREAM = "GRP26xx administration guide, p. 86"
-_GRANDSTREAM_KEYS = ("P8026", "P8025", "P8028", "P8029")
-_GIGASET = "teamwork.gigaset.com, pages 665193859 and 674202159"
-_GIGASET_KEYS = ("Name filter", "Number filter", "First name", "Surname")
-_GIGASET_KEYS += ("Phone (home)", "Phone (office)", "Phone (mobile)")
 _LINPHONE = "{http://www.linphone.org/xsds/lpconfig.xsd}"
+# Two series of these vendors differ only in what their rows replace.
+_FANVIL_ROW = Row(
+    readers.leaves("phone/ldap/*"), base="Base", title="Title",
+    security=("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
+    keypad=keypad.template("fusionpbx templates for Fanvil, shipped defaults", "NameFilter", "NumberFilter",
+        "NameAttr", "TelAttr", "MobileAttr", "OtherAttr", limit="MaxHits"),
+)  # fmt: skip
+_GRANDSTREAM_ROW = Row(
+    readers.leaves("config/*"), base="P8022", security=("P8037", {"ldaps": "1", "plain": "0"}),
+    keypad=keypad.template("GRP26xx administration guide, p. 86", "P8026", "P8025", "P8028", "P8029", limit="P8031"),
+    looks_up=having(P8035="1"),
+)  # fmt: skip
+_GIGASET_ROW = Row(
+    None, base="LDAP search base (BaseDN)", title="Directory name",
+    security=("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
+    keypad=keypad.template("teamwork.gigaset.com, pages 665193859 and 674202159", "Name filter", "Number filter",
+        "First name", "Surname", "Phone (home)", "Phone (office)", "Phone (mobile)"),
+    opens=choosing("Directory key, Automatic look-up", "Directory name"),
+    looks_up=choosing("Directory key, Automatic look-up", "Directory name"),
+)  # fmt: skip
 
 ROWS: Mapping[str, Row] = {
     "yealink": Row(
@@ -88,10 +101,7 @@ ROWS: Mapping[str, Row] = {
             "ldap_number_filter", "ldap_name_attributes", "ldap_number_attributes"),
         opens=having(dkey_directory="keyevent F_DIRECTORY_SEARCH"),
     ),
-    "grandstream": Row(
-        readers.leaves("config/*"), base="P8022", security=("P8037", {"ldaps": "1", "plain": "0"}),
-        keypad=keypad.template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"), looks_up=having(P8035="1"),
-    ),
+    "grandstream": _GRANDSTREAM_ROW,
     "grandstream-names": Row(
         readers.leaves("config/item", "name"), base="ldap.base",
         security=("ldap.protocol", {"ldaps": "LDAPS", "plain": "LDAP"}),
@@ -99,11 +109,7 @@ ROWS: Mapping[str, Row] = {
             "ldap.ldapNumberFilter", "ldap.ldapNameAttributes", "ldap.ldapNumberAttributes", limit="ldap.maxHits"),
         looks_up=having(ldap__ldapLookup="Yes"),
     ),
-    "grandstream-dp": Row(
-        readers.leaves("config/*"), base="P8022", security=("P8037", {"ldaps": "1", "plain": "0"}),
-        keypad=keypad.template(_GRANDSTREAM, *_GRANDSTREAM_KEYS, limit="P8031"),
-        opens=having(P27002="1"), looks_up=having(P8035="1"),
-    ),
+    "grandstream-dp": replace(_GRANDSTREAM_ROW, opens=having(P27002="1")),
     "poly": Row(
         readers.poly, base="dir.corp.baseDN", security=("dir.corp.transport", {"ldaps": "TLS", "plain": "TCP"}),
         keypad=Keypad("glauth issue 441, logged from a VVX 450", keypad.poly),
@@ -124,29 +130,10 @@ ROWS: Mapping[str, Row] = {
         keypad=Keypad(_SPA_GUIDE, keypad.cisco_field("LDAP_Last_Name_Filter"),
             digits=keypad.cisco_field("LDAP_Item_4_Filter")),
     ),
-    "fanvil": Row(
-        readers.leaves("phone/ldap/*"), base="Base", title="Title",
-        security=("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
-        keypad=keypad.template(_FANVIL, *_FANVIL_KEYS, limit="MaxHits"),
-    ),
-    "fanvil-text": Row(
-        readers.fanvil_lines, base="Base", title="Title",
-        security=("UseSSL", {"ldaps": "1", "starttls": "2", "plain": "0"}),
-        keypad=keypad.template(_FANVIL, *_FANVIL_KEYS, limit="MaxHits"),
-    ),
-    "gigaset": Row(
-        None, base="LDAP search base (BaseDN)", title="Directory name",
-        security=("Secure LDAP", {"ldaps": "SSL/TLS", "plain": "off"}),
-        keypad=keypad.template(_GIGASET, *_GIGASET_KEYS),
-        opens=choosing("Directory key, Automatic look-up", "Directory name"),
-        looks_up=choosing("Directory key, Automatic look-up", "Directory name"),
-    ),
-    "gigaset-n510": Row(
-        None, base="LDAP search base (BaseDN)", title="Directory name", security=("Secure LDAP", {"plain": "off"}),
-        keypad=keypad.template(_GIGASET, *_GIGASET_KEYS),
-        opens=choosing("Directory key, Automatic look-up", "Directory name"),
-        looks_up=choosing("Directory key, Automatic look-up", "Directory name"),
-    ),
+    "fanvil": _FANVIL_ROW,
+    "fanvil-text": replace(_FANVIL_ROW, parse=readers.fanvil_lines),
+    "gigaset": _GIGASET_ROW,
+    "gigaset-n510": replace(_GIGASET_ROW, security=("Secure LDAP", {"plain": "off"})),
     "gigaset-maxwell": Row(
         readers.maxwell, base="NetDir.LDAP.0.BaseDN", title="NetDir.LDAP.0.DirectoryName",
         security=("NetDir.LDAP.0.Security", {"ldaps": "2", "starttls": "1", "plain": "0"}),

@@ -32,7 +32,7 @@ from tests.support.phonebook.trees import dit_of
 from tests.support.photo import jpeg
 from tests.support.results import result_of
 from tests.support.stage.book_clients import ANNA, BOB, LABELS, Pbx, basic, login, person, publish, serve
-from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Recorder, Seen, Stage, owner, request_of
+from tests.support.stage.web import ACME, GLOBEX, URL, Browser, Connection, Recorder, Seen, Stage, request_of
 
 D, C, CS = "{DAV:}", "{urn:ietf:params:xml:ns:carddav}", "{http://calendarserver.org/ns/}"
 HOME = "/acme/dav/"
@@ -121,11 +121,12 @@ def multiget(*hrefs: str, data: str = "<C:address-data/>") -> bytes:
     ).encode()
 
 
-def query(filters: str, test: str = "anyof", limit: int = 0) -> bytes:
+def query(filters: str | None, test: str = "anyof", limit: int = 0) -> bytes:
+    """Return a query with conditions; None: the query has no filter."""
     limited = f"<C:limit><C:nresults>{limit}</C:nresults></C:limit>" if limit else ""
+    filtered = "" if filters is None else f'<C:filter test="{test}">{filters}</C:filter>'
     return (
-        f"<C:addressbook-query {SPACES}><D:prop><C:address-data/></D:prop>"
-        f'<C:filter test="{test}">{filters}</C:filter>{limited}</C:addressbook-query>'
+        f"<C:addressbook-query {SPACES}><D:prop><C:address-data/></D:prop>{filtered}{limited}</C:addressbook-query>"
     ).encode()
 
 
@@ -190,15 +191,32 @@ def condition(answer: Seen) -> str:
 # --- the way to the books -------------------------------------------------------------------------------------------
 
 
-def test_from_the_principal_to_the_books(browser: Browser) -> None:
-    """As RFC 6352 7 says, a client finds the principal, the home, and the books that the login may browse."""
-    asked = propfind("D:current-user-principal", "C:addressbook-home-set", "D:principal-URL", "D:resourcetype")
-    found = properties(responses(ask(browser, "PROPFIND", HOME, asked))[HOME])
-    for name in (f"{D}current-user-principal", f"{C}addressbook-home-set"):
-        assert found[name].findtext(f"{D}href") == HOME
-    assert [child.tag for child in found[f"{D}resourcetype"]] == [f"{D}collection", f"{D}principal"]
-    assert books(browser).keys() == {"alice@acme.example", "bob@acme.example"}
-    assert all(path.startswith(HOME) and path.endswith("/") for path in books(browser).values())
+@pytest.mark.parametrize(
+    ("path", "name", "found"),
+    [
+        # As RFC 6352 7 says, a client finds the principal and the home of its address books.
+        (HOME, "D:current-user-principal", HOME),
+        (HOME, "C:addressbook-home-set", HOME),
+        (HOME, "D:resourcetype", "collection principal"),
+        ("{book}", "D:supported-report-set", "addressbook-multiget addressbook-query sync-collection"),
+        # The login may only read.
+        ("{book}", "D:current-user-privilege-set", "read read-current-user-privilege-set"),
+        ("{book}", "D:owner", HOME),
+        ("{book}", "C:supported-address-data", "3.0 4.0"),
+        ("{book}", "D:quota-used-bytes", None),
+        # A card is no collection, and has no time if the gateway knows none.
+        ("{book}a1.vcf", "D:resourcetype", ""),
+        ("{book}a1.vcf", "D:getcontenttype", "text/vcard; charset=utf-8"),
+        ("{book}a1.vcf", "D:getlastmodified", None),
+    ],
+)
+def test_a_property(browser: Browser, path: str, name: str, found: str | None) -> None:
+    """A property has a text or elements; if a resource has no such property, the status says so."""
+    response = read(browser, path.format(book=own_book(browser)), propfind(name))
+    [element] = properties(response, "404 Not Found" if found is None else "200 OK").values()
+    inner = [each for each in element.iterfind(".//*") if not len(each)]
+    words = [each.text or each.get("version") or each.tag.rpartition("}")[2] for each in inner]
+    assert (" ".join(words) or element.text or "") == (found or "")
 
 
 def test_a_path_without_its_slash(browser: Browser) -> None:
@@ -208,24 +226,6 @@ def test_a_path_without_its_slash(browser: Browser) -> None:
         answers = [ask(browser, "PROPFIND", each, propfind("D:displayname")) for each in (path, path[:-1])]
         assert answers[0].body == answers[1].body
         assert [answer.status for answer in answers] == [207, 207]
-
-
-def test_what_a_book_is(browser: Browser) -> None:
-    """The book names its reports and versions of vCards, and says that the login may only read."""
-    names = ("supported-report-set", "current-user-privilege-set", "owner", "sync-token")
-    asked = propfind(*(f"D:{name}" for name in names), "C:supported-address-data", "CS:getctag", "D:quota-used-bytes")
-    response = read(browser, own_book(browser), asked)
-    found = properties(response)
-    reports = [element.tag for element in found[f"{D}supported-report-set"].findall(f".//{D}report/*")]
-    assert reports == [f"{C}addressbook-multiget", f"{C}addressbook-query", f"{D}sync-collection"]
-    assert [element.tag for element in found[f"{D}current-user-privilege-set"].findall(f"{D}privilege/*")] == [
-        f"{D}read",
-        f"{D}read-current-user-privilege-set",
-    ]
-    assert found[f"{D}owner"].findtext(f"{D}href") == HOME
-    assert [element.get("version") for element in found[f"{C}supported-address-data"]] == ["3.0", "4.0"]
-    assert found[f"{D}sync-token"].text == f"data:,{(found[f'{CS}getctag'].text or '').strip(chr(34))}"
-    assert list(properties(response, "404 Not Found")) == [f"{D}quota-used-bytes"]
 
 
 def test_properties_that_nobody_knows(browser: Browser) -> None:
@@ -261,15 +261,12 @@ def test_the_well_known_address(browser: Browser) -> None:
     for method in ("GET", "PROPFIND"):
         answer = browser.ask(method, "/.well-known/carddav")
         assert (answer.status, answer.headers["location"]) == (301, ["/dav/"])
+    assert Stage(tenants=(ACME,)).browser().get("/.well-known/carddav").headers["location"] == [HOME]
     refused = browser.ask("PROPFIND", "/dav/")
     assert (refused.status, refused.headers["www-authenticate"]) == (401, ['Basic realm="ldapgw", charset="UTF-8"'])
     for name, home in (("pbx", HOME), ("other.pbx", "/globex/dav/")):
         found = properties(read(browser, "/dav/", propfind("D:current-user-principal"), as_=basic(name)))
         assert found[f"{D}current-user-principal"].findtext(f"{D}href") == home
-
-
-def test_the_well_known_address_of_one_tenant() -> None:
-    assert Stage(tenants=(ACME,)).browser().get("/.well-known/carddav").headers["location"] == [HOME]
 
 
 def test_below_a_path() -> None:
@@ -304,14 +301,7 @@ def test_a_card(browser: Browser) -> None:
     assert (answer.status, answer.headers["content-type"]) == (200, ["text/vcard; charset=utf-8"])
     assert answer.headers["etag"] == [tag]
     card = vobject.readOne(answer.body)
-    assert (card.version.value, card.fn.value, card.n.value.family, card.n.value.given) == (
-        "3.0", "Anna Berg", "Berg", "Anna",
-    )  # fmt: skip
-    assert card.org.value == ["Berg & Söhne"]
-    assert [(tel.value, tel.params["TYPE"]) for tel in card.tel_list] == [
-        ("+49301234567", ["WORK", "VOICE"]),
-        ("+491711234567", ["CELL"]),
-    ]
+    assert (card.version.value, card.fn.value) == ("3.0", "Anna Berg")
     assert card.categories.value == ["Favourites", "Suppliers"]
     again = browser.get(href, basic() | {"If-None-Match": tag})
     assert (again.status, again.body) == (304, "")
@@ -324,9 +314,7 @@ def test_version_4(browser: Browser) -> None:
     [text] = texts(report(browser, multiget(href, data=data)), f"{C}address-data").values()
     got = browser.get(href, basic() | {"Accept": "text/vcard; version=4.0"}).body
     assert text == got
-    assert got.split("\r\n")[:2] == ["BEGIN:VCARD", "VERSION:4.0"]
-    assert 'TEL;VALUE=uri;TYPE="work,voice":tel:+49301234567' in got
-    assert "\r\nUID:urn:uuid:" in got
+    assert got.startswith("BEGIN:VCARD\r\nVERSION:4.0\r\n")
 
 
 def test_a_part_of_a_card(browser: Browser) -> None:
@@ -337,16 +325,6 @@ def test_a_part_of_a_card(browser: Browser) -> None:
     assert [line.partition(":")[0].partition(";")[0] for line in text.split("\r\n")[:-1]] == [
         "BEGIN", "VERSION", "FN", "TEL", "TEL", "END",
     ]  # fmt: skip
-
-
-def test_the_properties_of_a_card(browser: Browser) -> None:
-    """A card is no collection; the card has a type, a tag, and no time if the gateway knows none."""
-    asked = propfind("D:resourcetype", "D:getcontenttype", "D:getetag", "D:getlastmodified")
-    response = read(browser, f"{own_book(browser)}a1.vcf", asked)
-    found = properties(response)
-    assert list(found[f"{D}resourcetype"]) == []
-    assert found[f"{D}getcontenttype"].text == "text/vcard; charset=utf-8"
-    assert list(properties(response, "404 Not Found")) == [f"{D}getlastmodified"]
 
 
 def test_when_a_contact_changed(stage: Stage, browser: Browser) -> None:
@@ -383,13 +361,13 @@ def test_photos() -> None:
 
 
 def test_several_contacts_by_address(browser: Browser) -> None:
-    """A report finds contacts by path and by URL, each once; an unknown address is not found."""
+    """A report finds contacts by path and by URL, each address once; an unknown address is not found."""
     book = own_book(browser)
-    anna = f"{book}a1.vcf"
-    answer = report(browser, multiget(anna, URL + anna, f"{book}nobody.vcf", f"{book}a1", "http://[x", anna))
-    assert statuses(answer) == {"a1.vcf": "200 OK", "nobody.vcf": "404 Not Found", "a1": "404 Not Found",
-                                "[x": "404 Not Found"}  # fmt: skip
-    assert cards(answer).keys() == {"Anna Berg"}
+    anna, unknown = f"{book}a1.vcf", (f"{book}nobody.vcf", f"{book}a1", "http://[x")
+    answer = report(browser, multiget(anna, URL + anna, *unknown, anna))
+    missing = dict.fromkeys(("nobody.vcf", "a1", "[x"), "404 Not Found")
+    assert statuses(answer) == {"a1.vcf": "200 OK", **missing}
+    assert answer.body.count("FN:Anna Berg") == 2
 
 
 def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
@@ -407,6 +385,7 @@ def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("filters", "test", "found"),
     [
+        (None, "anyof", {"Anna Berg", "Otto Örtel"}),
         ("", "anyof", {"Anna Berg", "Otto Örtel"}),
         (matches("FN", "anna"), "anyof", {"Anna Berg"}),
         (matches("FN", "ortel"), "anyof", {"Otto Örtel"}),
@@ -442,18 +421,12 @@ def test_a_long_answer_comes_in_pieces(stage: Stage, browser: Browser) -> None:
         (of_kind("pager", "1234567", "anyof"), "anyof", {"Anna Berg"}),
     ],
 )  # fmt: skip
-def test_queries(stage: Stage, browser: Browser, filters: str, test: str, found: set[str]) -> None:
+def test_queries(stage: Stage, browser: Browser, filters: str | None, test: str, found: set[str]) -> None:
     """Names and numbers match as in a search of a phone."""
     otto = person("o1", "Otto Örtel", (Kind.HOME, "030 8887766"), emails=("o@oertel.example",))
     publish_own(stage, ANNA, otto)
     answer = ask(browser, "REPORT", own_book(browser), query(filters, test), depth="1")
     assert cards(answer).keys() == found
-
-
-def test_a_query_without_a_filter(browser: Browser) -> None:
-    """A query without a filter finds all contacts."""
-    asked = f"<C:addressbook-query {SPACES}><D:prop><C:address-data/></D:prop></C:addressbook-query>".encode()
-    assert cards(report(browser, asked)).keys() == {"Anna Berg"}
 
 
 def test_contacts_with_many_labels() -> None:
@@ -524,26 +497,23 @@ def test_what_has_changed(stage: Stage, browser: Browser) -> None:
     }  # fmt: skip
     tokens = {token_of(answer) for answer in (first, second, third)}
     assert len(tokens) == 3
-    asked = propfind("D:sync-token")
-    assert texts(ask(browser, "PROPFIND", book, asked), f"{D}sync-token") == {book: token_of(third)}
+    found = properties(read(browser, book, propfind("D:sync-token", "CS:getctag")))
+    assert [found[f"{D}sync-token"].text, f"data:,{(found[f'{CS}getctag'].text or '').strip(chr(34))}"] == [
+        token_of(third)
+    ] * 2
 
 
 def test_nothing_has_changed(stage: Stage, browser: Browser) -> None:
-    """The token stays the same when other books change, and when the same contacts are built anew."""
+    """The token stays the same when other books change, and when the same contacts are built anew.
+
+    The token is made from the contacts alone, so another gateway knows the token, as does a restarted gateway.
+    """
     token = token_of(report(browser, sync()))
     edit(stage, person("b9", "Berta Bach"), key="b")
-    answer = report(browser, sync(token))
-    assert (statuses(answer), token_of(answer)) == ({}, token)
+    answers = [report(browser, sync(token))]
     publish_own(stage, ANNA)
-    answer = report(browser, sync(token))
-    assert (statuses(answer), token_of(answer)) == ({}, token)
-
-
-def test_another_gateway_knows_the_token(browser: Browser) -> None:
-    """The token is made from the contacts alone, so another gateway knows the token, as does a restarted gateway."""
-    token = token_of(report(browser, sync()))
-    answer = report(serve().browser(), sync(token))
-    assert (statuses(answer), token_of(answer)) == ({}, token)
+    answers += [report(each, sync(token)) for each in (browser, serve().browser())]
+    assert [(statuses(answer), token_of(answer)) for answer in answers] == [({}, token)] * 3
 
 
 @pytest.mark.parametrize(
@@ -672,10 +642,9 @@ def path_of_book(stage: Stage, key: str, tenant: int = 0) -> str:
 
 def test_a_book_is_found_by_its_name_in_each_directory(stage: Stage) -> None:
     """A book that comes later is found, a book that is gone is not found, and a book that comes back is found again."""
-    [acme, _] = stage.catalog.snapshot.dit.directories
+    acme, without = stage.catalog.snapshot.dit.directories[0], without_alice(stage)
     own, names = book_of(stage, "a"), AddressBookNames()
     viewer = Viewer("cn=x", (Access("acme", ("a",)),))
-    without = Directory(acme.context, tuple(book for book in acme.books if book.key != "a"))
     found = [names.find(directory, viewer, own.name) for directory in (without, acme, without, acme)]
     assert found == [None, own, None, own]
 
@@ -896,10 +865,10 @@ def test_reports_that_are_refused(browser: Browser, body: bytes, expected: str) 
 
 def test_a_report_on_something_else(browser: Browser) -> None:
     """Only address books answer reports, and PROPFIND does not take the body of a report."""
-    assert ask(browser, "PROPFIND", own_book(browser), sync()).status == 400
-    for path in (HOME, f"{own_book(browser)}a1.vcf"):
-        answer = ask(browser, "REPORT", path, sync())
-        assert (answer.status, condition(answer)) == (403, f"{D}supported-report")
+    book = own_book(browser)
+    assert ask(browser, "PROPFIND", book, sync()).status == 400
+    answers = [ask(browser, "REPORT", path, sync()) for path in (HOME, f"{book}a1.vcf")]
+    assert [(answer.status, condition(answer)) for answer in answers] == [(403, f"{D}supported-report")] * 2
 
 
 def test_how_large_a_body_may_be(stage: Stage, browser: Browser) -> None:
@@ -998,8 +967,14 @@ def go_on(stage: Stage, thread: Slowly) -> None:
 
 
 def test_a_client_that_reads_slowly(reading: tuple[Stage, Connection, Slowly]) -> None:
-    """The server makes no more than the client takes; then the client gets the rest."""
+    """The server makes no more than the client takes; then the client gets the rest.
+
+    The other requests of the login wait until the long answer has ended.
+    """
     stage, connection, thread = reading
+    others = [Connection(connection.channel.site, "127.0.0.1") for _ in range(8)]
+    for other in others:
+        assert other.ask("PROPFIND", HOME, basic()) == b""
     go_on(stage, thread)
     octets = len(connection.transport.value())
     go_on(stage, thread)
@@ -1010,6 +985,7 @@ def test_a_client_that_reads_slowly(reading: tuple[Stage, Connection, Slowly]) -
     assert connection.transport.value().count(b"BEGIN:VCARD") == 4000
     assert connection.transport.value().endswith(b"</D:multistatus>\n\r\n0\r\n\r\n")
     assert not connection.ended
+    assert [other.transport.value()[:12] for other in others] == [b"HTTP/1.1 207"] * 8
 
 
 def test_a_client_that_reads_no_more(reading: tuple[Stage, Connection, Slowly], logged: list[Any]) -> None:
@@ -1022,20 +998,6 @@ def test_a_client_that_reads_no_more(reading: tuple[Stage, Connection, Slowly], 
     stage.misuse.stopService()
     assert [event["kind"] for event in logged if "kind" in event] == ["a connection that timed out"]
     assert not any(event.get("log_failure") for event in logged)
-
-
-def test_an_answer_goes_on_whoever_waits(reading: tuple[Stage, Connection, Slowly]) -> None:
-    """The other requests of the login wait until the long answer has ended."""
-    stage, connection, thread = reading
-    site = connection.channel.site
-    others = [Connection(site, "127.0.0.1") for _ in range(8)]
-    for other in others:
-        assert other.ask("PROPFIND", HOME, basic()) == b""
-    connection.channel.resumeProducing()
-    go_on(stage, thread)
-    assert connection.transport.value().count(b"BEGIN:VCARD") == 4000
-    assert connection.transport.value().endswith(b"</D:multistatus>\n\r\n0\r\n\r\n")
-    assert [other.transport.value()[:12] for other in others] == [b"HTTP/1.1 207"] * 8
 
 
 def test_an_answer_that_cannot_go_on(reading: tuple[Stage, Connection, Slowly], logged: list[Any]) -> None:
@@ -1091,12 +1053,6 @@ def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> Non
     assert {each.request.base for each in found if each.request} == {f"ou=alice@acme.example,{base}"}
 
 
-def test_the_address_is_on_the_phones_page() -> None:
-    """The phone's page shows the address to copy into a program."""
-    page = owner(Stage()).get("/acme/phones/desk1")
-    assert f"{URL}{HOME}" in page.body
-
-
 def test_nothing_of_contacts_is_logged(browser: Browser, logged: list[object]) -> None:
     everything(browser, basic())
     report(browser, multiget(f"{own_book(browser)}a1.vcf"))
@@ -1120,8 +1076,8 @@ def known(versions: BookVersions, stage: Stage, token: str) -> bool:
     return True
 
 
-def test_only_so_many_cards_are_kept(stage: Stage) -> None:
-    """A forgotten book keeps its present token; older tokens are unknown."""
+def test_only_so_much_is_kept(stage: Stage) -> None:
+    """A forgotten book keeps its present token, and older tokens are unknown; of too many books the token goes too."""
     versions = BookVersions(max_kept=1)
     first = read_version(versions, stage)
     read_version(versions, stage, "d")
@@ -1129,28 +1085,28 @@ def test_only_so_many_cards_are_kept(stage: Stage) -> None:
     read_version(versions, stage, "d")
     edit(stage, person("n1", "Nina Neu"))
     assert not known(versions, stage, first)
+    few = BookVersions(max_books=1)
+    read_version(few, stage)
+    assert few.token(book_of(stage, "a"))
+    read_version(few, stage, "d")
+    assert few.token(book_of(stage, "a")) == ""
 
 
-def test_only_so_many_books_are_kept(stage: Stage) -> None:
-    versions = BookVersions(max_books=1)
-    book = book_of(stage, "a")
-    read_version(versions, stage)
-    assert versions.token(book)
-    read_version(versions, stage, "d")
-    assert versions.token(book) == ""
+def without_alice(stage: Stage) -> Directory:
+    """Return the directory without Alice's book."""
+    acme = stage.catalog.snapshot.dit.directories[0]
+    return Directory(acme.context, tuple(book for book in acme.books if book.key != "a"))
 
 
 def test_a_book_that_is_gone_is_forgotten(stage: Stage) -> None:
     """The versions forget the book that is gone; other books and other tenants stay."""
     versions = BookVersions()
-    acme = stage.catalog.snapshot.dit.directories[0]
     kept = [book_of(stage, "a"), book_of(stage, "d"), book_of(stage, "e", 1)]
     for book in kept:
         result_of(versions.read(book, maybeDeferred))
-    versions.forget_gone(acme)
-    assert all(versions.token(book) for book in kept)
-    versions.forget_gone(Directory(acme.context, tuple(book for book in acme.books if book.key != "a")))
-    assert [bool(versions.token(book)) for book in kept] == [False, True, True]
+    for directory, is_kept in ((stage.catalog.snapshot.dit.directories[0], True), (without_alice(stage), False)):
+        versions.forget_gone(directory)
+        assert [bool(versions.token(book)) for book in kept] == [is_kept, True, True]
 
 
 def test_a_book_that_goes_while_it_is_read_is_forgotten_later(stage: Stage) -> None:
@@ -1162,12 +1118,9 @@ def test_a_book_that_goes_while_it_is_read_is_forgotten_later(stage: Stage) -> N
         return waits.pop().addCallback(lambda _: work()) if waits else succeed(work())
 
     reading = Deferred.fromCoroutine(versions.read(book, run))
-    acme = stage.catalog.snapshot.dit.directories[0]
-    left = Directory(acme.context, tuple(other for other in acme.books if other.key != "a"))
-    versions.forget_gone(left)
+    versions.forget_gone(left := without_alice(stage))
     first_slice.callback(None)
-    assert reading.called
-    assert versions.token(book)
+    assert (reading.called, bool(versions.token(book))) == (True, True)
     versions.forget_gone(left)
     assert versions.token(book) == ""
 

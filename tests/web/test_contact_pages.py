@@ -130,21 +130,16 @@ def test_the_list(alice: Browser) -> None:
     Contacts without a name come last.
     """
     page = alice.get("/acme/contacts")
-    assert listed(page) == [
-        "3M Service",
-        "Anna Berg",
-        "Conny Colleague",
-        "Mia Mail",
-        "Sara Shared",
-        HOSTILE,
-        "+358 40 1234567",
-    ]
+    names = ["3M Service", "Anna Berg", "Conny Colleague", "Mia Mail", "Sara Shared", HOSTILE, "+358 40 1234567"]
+    assert listed(page) == names
     words = words_on(page)
-    assert "7 contacts on your phones: 5 yours + 1 company directory + 1 shared by others" in words
-    anna = words.partition("Anna Berg")[2].partition("Conny")[0]
-    assert " ".join(anna.split()) == "Berg & Söhne +49 176 04069007 Mobile +49 30 1234567 Ferienhaus C CC"
-    assert "Sara Shared bob@acme.example +49 30 5550001 Work" in words
-    assert "Conny Colleague Company directory +49 30 5550005 Work" in words
+    for shown in (
+        "7 contacts on your phones: 5 yours + 1 company directory + 1 shared by others",
+        "Anna Berg Berg & Söhne +49 176 04069007 Mobile +49 30 1234567 Ferienhaus C CC Conny",
+        "Sara Shared bob@acme.example +49 30 5550001 Work",
+        "Conny Colleague Company directory +49 30 5550005 Work",
+    ):
+        assert shown in words
     assert 'href="tel:%2B4917604069007"' in page.body or 'href="tel:+4917604069007"' in page.body
     assert "<script>alert" not in page.body
 
@@ -162,32 +157,23 @@ def test_the_list_is_that_of_the_phones(stage: Stage, alice: Browser) -> None:
     assert [len(listed(page)) for page in pages] == [PAGE_SIZE, PAGE_SIZE, len(expected) - 2 * PAGE_SIZE]
     assert by_page == expected
     letters = re.findall(r'href="/acme/contacts\?letter=(\w+)"', pages[0].body)
-    by_letter = [name for letter in letters for page in (1, 2) for name in listed_once(alice, letter, page)]
-    assert by_letter == by_page
-
-
-def listed_once(browser: Browser, letter: str, page: int) -> list[str]:
-    answer = browser.get(f"/acme/contacts?letter={letter}&page={page}")
-    return listed(answer) if answer.status == 200 else []
+    asked = [alice.get(f"/acme/contacts?letter={letter}&page={page}") for letter in letters for page in (1, 2)]
+    assert [name for page in asked for name in listed(page)] == by_page
 
 
 @pytest.mark.parametrize(
-    ("query", "location"),
-    [
-        ("?page=99", "/acme/contacts"),
-        ("?letter=a&page=2", "/acme/contacts?letter=a"),
-        ("?letter=q&page=5", "/acme/contacts?letter=q"),
-    ],
+    ("query", "first"), [("?page=99", ""), ("?letter=a&page=2", "?letter=a"), ("?letter=q&page=5", "?letter=q")]
 )
-def test_behind_the_last_page(alice: Browser, query: str, location: str) -> None:
-    assert alice.get(f"/acme/contacts{query}").location == location
+def test_behind_the_last_page(alice: Browser, query: str, first: str) -> None:
+    assert alice.get(f"/acme/contacts{query}").location == f"/acme/contacts{first}"
 
 
-@pytest.mark.parametrize(
-    "query", ["?page=0", "?page=x", "?page=-1", "?letter=xyz", "?account=9", "?account=x", "?page=²"]
-)
+NONSENSE = ("page=0", "page=x", "page=-1", "page=²", "letter=xyz", "account=9", "account=x")
+
+
+@pytest.mark.parametrize("query", NONSENSE)
 def test_what_makes_no_sense_is_the_first_page(alice: Browser, query: str) -> None:
-    assert len(listed(alice.get(f"/acme/contacts{query}"))) == 7
+    assert len(listed(alice.get(f"/acme/contacts?{query}"))) == 7
 
 
 def test_a_letter(alice: Browser) -> None:
@@ -213,8 +199,7 @@ def test_of_several_accounts(stage: Stage, alice: Browser) -> None:
 
 def test_a_contact(alice: Browser) -> None:
     """The page shows the data that phones get, the book, and the numbers that phones do not get, with the reasons."""
-    words = words_on(alice.get("/acme/contacts/c1"))
-    for said in (
+    shown = (
         "Anna Berg Chefin · Berg & Söhne",
         "Mobile +49 176 04069007",
         "Ferienhaus +49 30 1234567",
@@ -224,8 +209,9 @@ def test_a_contact(alice: Browser) -> None:
         "Phone book alice@acme.example yours",
         "Labels Suppliers",
         "Open in Google Contacts",
-    ):
-        assert said in words, said
+    )
+    words = words_on(alice.get("/acme/contacts/c1"))
+    assert [said for said in shown if said not in words] == []
 
 
 def test_the_entries_of_a_phone_that_shows_one_number_each(stage: Stage, alice: Browser) -> None:
@@ -252,8 +238,7 @@ def test_somebody_elses_contact(alice: Browser) -> None:
     words = words_on(page)
     assert "Sara Shared Work +49 30 5550001" in words
     assert "Phone book bob@acme.example Labels For all" in words
-    assert "ask at reception" not in words
-    assert "contacts.google.com" not in page.body
+    assert ("ask at reception" in words, "contacts.google.com" in page.body) == (False, False)
 
 
 @pytest.mark.parametrize("uid", ["c7", "c8", "c9", "nobody", "c1.00000000", "c1-1", "C1", "%2E%2E"])

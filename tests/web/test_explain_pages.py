@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from markupsafe import escape
 from twisted.internet.defer import Deferred
 
 from ldapgw.contact import STARRED, Contact, Sharing
@@ -18,7 +19,6 @@ from ldapgw.directory.catalog import Snapshot
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.phones.explain.explain import MAX_QUERY_LENGTH
 from ldapgw.store import accounts, phones, sync_state
-from ldapgw.store.phones import NumberMode
 from ldapgw.store.sign_ins import SignIn
 from ldapgw.sync.publisher import make_login
 from ldapgw.web.error_pages import PageError
@@ -33,7 +33,6 @@ from tests.support.stage.web import (
     ACME,
     ALICE,
     BOB,
-    DESK1,
     HOSTILE,
     NOW,
     ROOT,
@@ -52,26 +51,15 @@ def serve(stage: Stage, sharing: Mapping[str, Sharing] | None = None) -> None:
 
     Alice's and Bob's books belong to their accounts, and other books to nobody.
     """
-    context = naming_context()
-    known = {account.address: account for account in stage.accounts()}
-    books = tuple(
-        build_book(
-            context,
-            known[name].sub if name in known else key,
-            name,
-            (sharing or {}).get(name, how),
-            contacts,
-            {},
-            per_number=False,
-        )
-        for key, name, how, contacts in explain.BOOKS
-    )
-    owners = {account.id: account.sub for account in known.values()}
-    logins = {
-        login.name.lower(): make_login(login, context, tuple(login.owners(owners)))
-        for login in stage.do(phones.read_all)
-    }
-    stage.served = Snapshot(dit_of(*books, context=context), logins, loaded=True)
+    context, known = naming_context(), stage.accounts()
+    subs, owners = {one.address: one.sub for one in known}, {one.id: one.sub for one in known}
+    books = [
+        build_book(context, subs.get(name, key), name, (sharing or {}).get(name, how), people, {}, per_number=False)
+        for key, name, how, people in explain.BOOKS
+    ]
+    logins = [make_login(login, context, tuple(login.owners(owners))) for login in stage.do(phones.read_all)]
+    by_name = {login.name.lower(): login for login in logins}
+    stage.served = Snapshot(dit_of(*books, context=context), by_name, loaded=True)
 
 
 def serve_own(
@@ -82,6 +70,10 @@ def serve_own(
     [account] = stage.accounts()
     book = build_book(context, account.sub, ALICE, Sharing.PRIVATE, contacts, labels or {}, per_number=False)
     stage.served = replace(stage.served, dit=dit_of(book, context=context))
+
+
+PART = "doesn’t match this part of the filter: (telephoneNumber=*)"
+DAVES_BOOK = f"ou={explain.DAVE},dc=acme,dc=example"
 
 
 def ask(browser: Browser, asked: str, phone: str = "desk1", **more: str) -> Seen:
@@ -105,45 +97,36 @@ def test_a_caller_is_found(alice: Browser) -> None:
     assert "the number +49\xa030\xa01234567 is the same" in page.body
     assert "“030\xa0123-45\xa067”</h1>" in page.body
     said = words_on(page)
-    assert "✓ desk1 finds 1 contact Hans Müller alice@acme.example" in said
-    assert "the number +49 30 1234567 is the same phone number." in said
-    assert "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))" in said
-    assert "Compared as +49 30 1234567 Search base dc=acme,dc=example" in said
-    assert "Searched in alice@acme.example (the phone’s own)" in said
-    assert "bob@acme.example (shared)" in said
-    assert "Company directory carol@" in said
-    assert "carol@acme.example (only callers’ names)" in said
+    for words in (
+        "✓ desk1 finds 1 contact Hans Müller alice@acme.example",
+        "Query (|(telephoneNumber=030 123-45 67)(mobile=030 123-45 67)(homePhone=030 123-45 67))",
+        "Compared as +49 30 1234567 Search base dc=acme,dc=example",
+        "Searched in alice@acme.example (the phone’s own)",
+        "bob@acme.example (shared)",
+        "Company directory carol@",
+        "carol@acme.example (only callers’ names)",
+    ):
+        assert words in said
+
+
+SETTINGS = ["/acme/phones/desk1#settings"]
 
 
 @pytest.mark.parametrize(
     ("asked", "said", "fixes"),
     [
         ("030 1234599", "The contact has the number +49 30 1234567. The difference: the last 2 digits.", []),
-        (
-            "(&(telephoneNumber=*)(sn=stumm*))",
-            "doesn’t match this part of the filter: (telephoneNumber=*). Change the filter in the phone’s settings",
-            ["/acme/phones/desk1#settings"],
-        ),
-        (
-            "klinik",
-            "The text you searched for is saved as the email address “theresa@klinik.example”, and the phone doesn’t "
-            "search in that field.",
-            ["/acme/phones/desk1#settings"],
-        ),
+        ("(&(telephoneNumber=*)(sn=stumm*))", f"{PART}. Change the filter in the phone’s settings", SETTINGS),
+        ("klinik", "saved as the email address “theresa@klinik.example”, and the phone doesn’t search in", SETTINGS),
         ("Maier", "The contact has the name “Karin Meier”, which is spelled differently.", []),
         ("Karin Qqqq", "The contact has “karin” (the name), but not “qqqq”.", []),
-        (
-            "xyzzy",
-            "! desk1 finds nobody This phone can’t see any contact that is similar to what you searched for.",
-            [],
-        ),
+        ("xyzzy", "! desk1 finds nobody This phone can’t see any contact that is similar to what you searched", []),
     ],
     ids=["direct-dial number", "filter", "attribute", "spelling", "one word", "nobody"],
 )
 def test_a_miss_with_what_mends_it(alice: Browser, asked: str, said: str, fixes: list[str]) -> None:
     page = ask(alice, asked)
-    assert said in words_on(page)
-    assert links(page) == fixes
+    assert (said in words_on(page), links(page)) == (True, fixes)
 
 
 def test_what_is_to_be_done_is_said_once(stage: Stage, alice: Browser) -> None:
@@ -179,23 +162,18 @@ def test_favourites_and_blocked_contacts_are_said(stage: Stage, alice: Browser) 
     assert said.count("This contact is blocked, because it has the label for blocked contacts.") == 1
 
 
-@pytest.mark.parametrize("who", [ALICE, ROOT], ids=["a user", "an administrator"])
-def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, who: str) -> None:
+@pytest.mark.parametrize("is_admin", [False, True], ids=["a user", "an administrator"])
+def test_other_peoples_books_are_not_told_of(stage: Stage, alice: Browser, is_admin: bool) -> None:
     """Users read that another book may have the contact. An administrator reads if another book has a whole number."""
-    browser = alice
-    if who == ROOT:
-        browser = stage.admin()
+    browser = stage.admin() if is_admin else alice
+    maybe = "Someone else may have this contact in an address book that isn’t shared with this phone. Ask your"
     for asked in ("kolumna", "karla", "(mobile=*7654399)", "(mobile=0171765439*)", "iwan"):
         said = words_on(ask(browser, asked))
-        assert "finds nobody" in said
-        assert (
-            "Someone else may have this contact in an address book that isn’t shared with this phone. Ask your "
-            "colleagues." in said
-        )
+        assert ("finds nobody" in said, maybe in said) == (True, True)
         assert not re.search("Karla|Iwan|dave@", said.replace(asked, ""))
     page = ask(browser, "0171 7654399")
     said = words_on(page)
-    assert ("A contact in someone else’s private address book has this number." in said) is (who == ROOT)
+    assert ("A contact in someone else’s private address book has this number." in said) is is_admin
     assert not re.search("Karla|dave@|\\+491717654399 ", said.partition("How the phone searched")[0])
     assert links(page) == []
 
@@ -204,10 +182,9 @@ def test_ones_other_account_is_told_of(stage: Stage, alice: Browser) -> None:
     alice.consent("/acme/connect?add", account=BOB)
     serve(stage, {BOB: Sharing.PRIVATE})
     page = ask(alice, "mulligan")
-    assert "Ann Mulligan bob@acme.example The contact is in the private address book of bob@acme.example" in words_on(
-        page
-    )
-    assert "This contact is yours. If you share your contacts" in words_on(page)
+    said = words_on(page)
+    assert f"Ann Mulligan {BOB} The contact is in the private address book of {BOB}" in said
+    assert "This contact is yours. If you share your contacts" in said
     assert links(page) == ["/acme/account?account=2#sharing"]
 
 
@@ -218,23 +195,22 @@ def test_what_is_known_of_ones_syncs(stage: Stage, alice: Browser) -> None:
     stage.do(sync_state.fail, mine, "quota", NOW, None)
     stage.do(accounts.set_sharing, bobs.id, Sharing.SHARED, "")
     serve(stage)
-    seen = ask(alice, "xyzzy")
-    said = words_on(seen)
-    assert 'href="/acme/account?account=1#google"' in seen.body
-    assert "The last sync of alice@acme.example failed. Google has asked the gateway to slow down, so" in said
-    assert "The first sync of bob@acme.example" not in said
-    admin = stage.admin()
-    seen = ask(admin, "xyzzy")
-    assert "The first sync of bob@acme.example hasn’t finished yet" in words_on(seen)
-    assert "#google" not in seen.body
+    shown = (
+        'href="/acme/account?account=1#google"',
+        "The last sync of alice@acme.example failed. Google has asked the gateway to slow down, so",
+        "The first sync of bob@acme.example hasn’t finished yet",
+    )
+    pages = [ask(browser, "xyzzy") for browser in (alice, stage.admin())]
+    found = [[words in page.body + words_on(page) for words in shown] for page in pages]
+    assert found == [[True, True, False], [False, True, True]]
 
 
 def test_advice_for_administrators(stage: Stage, alice: Browser) -> None:
     """Administrators can change the settings, so only their page tells of the settings."""
-    admin = stage.admin()
-    told = "Correct the number in Google Contacts, with its country code. A number without one gets the country"
-    assert told in words_on(ask(admin, "+43 30 1234567"))
-    assert "Correct the number in Google Contacts, with its country code." in words_on(ask(alice, "+43 30 1234567"))
+    for_all = "Correct the number in Google Contacts, with its country code."
+    for_admins = f"{for_all} A number without one gets the country"
+    told = [words_on(ask(browser, "+43 30 1234567")) for browser in (alice, stage.admin())]
+    assert [(for_all in said, for_admins in said) for said in told] == [(True, False), (True, True)]
 
 
 def test_whose_phones(stage: Stage, alice: Browser) -> None:
@@ -262,37 +238,36 @@ def test_without_a_phone(browser: Browser) -> None:
     ("asked", "base", "wrong"),
     [
         ("(cn=", "", "This filter can’t be read."),
-        ("x", "dc=nowhere", "The phone’s search base doesn’t exist"),
-        ("x", "no dn", "The phone’s search base doesn’t exist"),
-        ("x", f"ou={explain.DAVE},dc=acme,dc=example", "The phone’s search base doesn’t exist"),
+        *(("x", base, "The phone’s search base doesn’t exist") for base in ("dc=nowhere", "no dn", DAVES_BOOK)),
     ],
     ids=["filter", "base", "no DN", "somebody else's book"],
 )
 def test_what_cannot_be_explained(alice: Browser, asked: str, base: str, wrong: str) -> None:
     page = ask(alice, asked, base=base)
-    assert page.status == 400
-    assert wrong in words_on(page)
-    assert f'value="{asked}"' in page.body
+    assert (page.status, wrong in words_on(page), f'value="{asked}"' in page.body) == (400, True, True)
 
 
-def test_a_phone_that_is_not_served_yet(stage: Stage, alice: Browser) -> None:
+def test_a_phone_that_is_not_served_yet(alice: Browser) -> None:
     add(alice, "desk8")
     assert "hasn’t loaded this phone yet" in words_on(ask(alice, "x", "desk8"))
-    assert "Why wasn’t this caller found?" in words_on(ask(alice, " "))
 
 
 @pytest.mark.parametrize(
     ("asked", "title"),
     [
         ("zzzz", "Why wasn’t “zzzz” found?"),
-        ("<b>zzzz</b>", "Why wasn’t “&lt;b&gt;zzzz&lt;/b&gt;” found?"),
+        (HOSTILE, f"Why wasn’t “{escape(HOSTILE)}” found?"),
         ("(|(cn=zzzz*)(sn=zzzz*))", "Why wasn’t “zzzz” found?"),
         ("(telephoneNumber=anonymous)", "The caller hid their number"),
+        ("*", "What desk1 finds for “*”"),
+        (" ", "Why wasn’t this caller found?"),
     ],
 )
 def test_the_title_names_what_was_asked(alice: Browser, asked: str, title: str) -> None:
     """The title also names the text that a phone's filter asks for; HTML stays text."""
-    assert re.findall(r"<h1[^>]*>([^\n]*)</h1>", ask(alice, asked).body) == [title]
+    page = ask(alice, asked)
+    assert re.findall(r"<h1[^>]*>([^\n]*)</h1>", page.body.replace("\xa0", " ")) == [title]
+    assert "<script>alert" not in page.body
 
 
 def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> None:
@@ -302,12 +277,11 @@ def test_a_search_in_vain_can_be_asked_about(stage: Stage, alice: Browser) -> No
     page = alice.get("/acme/phones/desk1")
     assert 'action="/acme/explain"' not in page.body
     assert 'href="/acme/explain?phone=desk1"' in page.body
-    search(stage, "(&(telephoneNumber=*)(sn=stumm*))", 0, login=DESK1)
+    search(stage, "(&(telephoneNumber=*)(sn=stumm*))", 0)
     page = alice.get("/acme/phones/desk1")
     [form] = re.findall(r'<form method="post" action="/acme/explain".*?</form>', page.body, re.DOTALL)
     fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
-    page = alice.post("/acme/explain", fields)
-    assert "doesn’t match this part of the filter: (telephoneNumber=*)" in words_on(page)
+    assert PART in words_on(alice.post("/acme/explain", fields))
 
 
 def test_the_answer_comes_first(stage: Stage, alice: Browser) -> None:
@@ -342,25 +316,9 @@ def test_many_books_are_counted(stage: Stage, alice: Browser) -> None:
     assert "k10@acme.example" not in said
 
 
-def test_hostile_texts_stay_text(alice: Browser) -> None:
-    body = ask(alice, HOSTILE).body
-    assert "<script>alert" not in body
-    assert "&lt;script&gt;alert" in body
-
-
 def test_nothing_of_it_is_in_an_address(alice: Browser) -> None:
     """The page looks nothing up for a question in the address."""
     assert "finds" not in words_on(alice.get("/acme/explain?phone=desk1&asked=mueller"))
-
-
-def test_what_a_phone_lists_before_anything_is_typed(stage: Stage, alice: Browser) -> None:
-    """A star asks for the list before anything is typed; the page names the setting of the phone's make."""
-    stage.do(phones.set_model, "desk1", "snom", NumberMode.VALUES)
-    said = words_on(ask(alice, "*"))
-    assert "What desk1 finds for “*”" in said
-    assert "✓ desk1 finds 7 contacts" in said
-    assert "The phone gets all of them, in the order of their names: 7." in said
-    assert "only with this setting: perform_initial_query_in_ldap_state = on." in said
 
 
 def test_in_german(alice: Browser) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from ldapgw.contact import Kind, Sharing
 from ldapgw.directory.access import Access, Viewer
-from ldapgw.directory.book import Book, update_book, with_sharing
+from ldapgw.directory.book import update_book, with_sharing
 from ldapgw.directory.catalog import PhoneAccess
 from ldapgw.directory.entry import number_formatter
 from ldapgw.directory.filter import SearchKind
@@ -52,19 +52,11 @@ def read(browser: Browser, vendor: str = "yealink", login: dict[str, str] | None
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_each_vendor(browser: Browser, vendor: str) -> None:
     """A login and a secret read the book, by GET and POST, without private books and books for callers."""
-    login, path = basic(), f"/acme/book/{vendor}.xml"
-    answers = [
-        browser.get(path + "?q=b", login),
-        browser.post(path, {"q": "b"}, login),
-        browser.get(f"/acme/book/pbx.{SECRET}/{vendor}.xml?q=b"),
-        browser.post(f"/acme/book/pbx.{SECRET}/{vendor}.xml", {"q": "b"}),
-    ]
-    for answer in answers:
-        assert (answer.status, answer.headers["content-type"]) == (200, ["text/xml; charset=utf-8"])
-        assert "+49301234567" in answer.body
-        assert "+49307654321" in answer.body
-        assert "Carl" not in answer.body
-        assert "Dora" not in answer.body
+    for path, headers in ((f"/acme/book/{vendor}.xml", basic()), (f"/acme/book/pbx.{SECRET}/{vendor}.xml", {})):
+        for answer in (browser.get(path + "?q=b", headers), browser.post(path, {"q": "b"}, headers)):
+            assert (answer.status, answer.headers["content-type"]) == (200, ["text/xml; charset=utf-8"])
+            shown = [text in answer.body for text in ("+49301234567", "+49307654321", "Carl", "Dora")]
+            assert shown == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -72,14 +64,10 @@ def test_each_vendor(browser: Browser, vendor: str) -> None:
     [
         ({}, ["Anna Berg", "Bob Bauer"]),
         ({"book": "own"}, ["Anna Berg"]),
-        ({"book": "shared"}, ["Bob Bauer"]),
         ({"book": "directory"}, []),
         ({"letter": "b"}, ["Bob Bauer"]),
-        ({"letter": "z"}, []),
-        ({"letter": "#"}, []),
         ({"first": "1"}, ["Bob Bauer"]),
         ({"count": "1"}, ["Anna Berg"]),
-        ({"q": "b"}, ["Anna Berg", "Bob Bauer"]),
         ({"q": "0301234"}, ["Anna Berg"]),
     ],
     ids=str,
@@ -103,18 +91,11 @@ def test_who_calls(browser: Browser) -> None:
     assert 'notfound="hm" total="0"' in read(browser, "gigaset", hm="0305556677").body
 
 
-def test_a_part_of_a_list_on_a_gigaset(stage: Stage, browser: Browser) -> None:
-    """A base station learns with each part how many contacts there are in all."""
-    many = [person(f"m{at}", f"Max Muster{at:03}", (Kind.WORK, f"030 5550{at:03}")) for at in range(100)]
-    context = stage.catalog.snapshot.dit.directories[0].context
-    publish(stage, lambda book: update_book(book, context, many, (), {}) if book.key == "b" else book)
-    for first, last in (("1", "3"), ("40", "42"), ("102", "102")):
-        listed = ElementTree.fromstring(read(browser, "gigaset", first=first, count="3").body)
-        assert (listed.get("first"), listed.get("last"), listed.get("total")) == (first, last, "102")
-
-
 def test_the_parts_of_a_list_on_a_gigaset(stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reader goes on behind the part that was read before, unless the directory has changed meanwhile."""
+    """A base station learns with each part how many contacts there are in all.
+
+    The reader goes on behind the part that was read before, unless the directory has changed meanwhile.
+    """
     before: list[ListSearch | None] = []
     read_contacts = BookReader.contacts
 
@@ -123,8 +104,11 @@ def test_the_parts_of_a_list_on_a_gigaset(stage: Stage, browser: Browser, monkey
         return read_contacts(self, *args, **kw)
 
     monkeypatch.setattr(BookReader, "contacts", contacts)
-    for first in (1, 2, 3, 1):
-        read(browser, "gigaset", first=str(first), count="1")
+    parts = []
+    for first in ("1", "2", "3", "1"):
+        listed = ElementTree.fromstring(read(browser, "gigaset", first=first, count="1").body)
+        parts.append((listed.get("first"), listed.get("last"), listed.get("total")))
+    assert parts[:2] == [("1", "1", "2"), ("2", "2", "2")]
     assert [search and (search.found, search.total) for search in before] == [None, (1, 2), (1, 2)]
     publish(stage)
     read(browser, "gigaset", first="2", count="1")
@@ -175,11 +159,16 @@ def test_a_book_that_has_not_changed(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("accepted", "packed"), [("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False), ("deflate", False)]
 )
-def test_gzip(stage: Stage, path: str, accepted: str, packed: bool) -> None:
-    head, _, body = Pbx(stage).get(path, basic() | {"Accept-Encoding": accepted}).partition(b"\r\n\r\n")
-    assert (b"\r\nContent-Encoding: gzip" in head) is packed
-    assert b"\r\nVary: Accept-Encoding" in head
-    assert b"Anna Berg" in (gzip.decompress(body) if packed else body)
+def test_gzip(stage: Stage, reads: list[ListQuery], path: str, accepted: str, packed: bool) -> None:
+    """A book is compressed for clients that accept gzip; the gateway keeps both forms of a book."""
+    phone = Pbx(stage)
+    for _ in range(2):
+        for encoding, is_packed in ((accepted, packed), ("identity", False)):
+            head, _, body = phone.get(path, basic() | {"Accept-Encoding": encoding}).partition(b"\r\n\r\n")
+            assert (b"\r\nContent-Encoding: gzip" in head) is is_packed
+            assert b"\r\nVary: Accept-Encoding" in head
+            assert b"Anna Berg" in (gzip.decompress(body) if is_packed else body)
+    assert len(reads) == 1 + packed
 
 
 def test_the_search_is_on_the_phones_page(stage: Stage, browser: Browser) -> None:
@@ -226,8 +215,7 @@ def test_an_unchanged_book_is_read_once(stage: Stage, browser: Browser, reads: l
 
 def test_books_that_differ(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
     """Another access, query, vendor, number format or site gets a book of its own."""
-    context = stage.catalog.snapshot.dit.directories[0].context
-    dials = number_formatter(NumberFormat.NATIONAL, context)
+    dials = number_formatter(NumberFormat.NATIONAL, stage.catalog.snapshot.dit.directories[0].context)
     publish(
         stage,
         dials=another_login(stage, "dials", number_formatter=dials),
@@ -235,25 +223,12 @@ def test_books_that_differ(stage: Stage, browser: Browser, reads: list[ListQuery
         each=another_login(stage, "each", per_number=True),
     )
     for _ in range(2):
-        assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
+        assert names(read(browser)) == names(read(browser, "fanvil")) == ["Anna Berg", "Bob Bauer"]
         assert names(read(browser, login=basic("hall"))) == ["Bob Bauer"]
-        assert names(read(browser, book="own")) == ["Anna Berg"]
-        assert names(read(browser, count="1")) == ["Anna Berg"]
-        assert names(read(browser, "fanvil")) == ["Anna Berg", "Bob Bauer"]
-        assert "030 1234567" in read(browser, login=basic("dials")).body
-        assert "030 1234567" not in read(browser).body
-        assert read(browser, login=basic("berlin")).status == read(browser, login=basic("each")).status == 200
+        assert names(read(browser, book="own")) == names(read(browser, count="1")) == ["Anna Berg"]
+        of_logins = [read(browser, login=basic(name)) for name in ("dials", "pbx", "berlin", "each")]
+        assert ["030 1234567" in answer.body for answer in of_logins] == [True, False, False, False]
     assert len(reads) == 8
-
-
-def test_kept_books_by_encoding(stage: Stage, reads: list[ListQuery]) -> None:
-    phone = Pbx(stage)
-    for _ in range(2):
-        for headers, packed in (({}, False), ({"Accept-Encoding": "gzip"}, True)):
-            head, _, body = phone.get("/acme/book/yealink.xml", basic() | headers).partition(b"\r\n\r\n")
-            assert (b"\r\nContent-Encoding: gzip" in head) is packed
-            assert b"<Name>Anna Berg</Name>" in (gzip.decompress(body) if packed else body)
-    assert len(reads) == 2
 
 
 def test_links_are_the_phones_own(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
@@ -272,14 +247,10 @@ def test_links_are_the_phones_own(stage: Stage, browser: Browser, reads: list[Li
 
 def test_a_changed_book(stage: Stage, browser: Browser, reads: list[ListQuery]) -> None:
     """The book is read anew after each publication."""
-    assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
     context = stage.catalog.snapshot.dit.directories[0].context
     eve = person("b2", "Eve Ender", (Kind.WORK, "030 7654322"))
-
-    def with_eve(book: Book) -> Book:
-        return (book.key == "b" and update_book(book, context, [eve], (), {"g9": "Friends"})) or book
-
-    publish(stage, with_eve)
+    assert names(read(browser)) == ["Anna Berg", "Bob Bauer"]
+    publish(stage, lambda book: update_book(book, context, [eve], (), LABELS) or book if book.key == "b" else book)
     assert names(read(browser)) == ["Anna Berg", "Bob Bauer", "Eve Ender"]
     publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
     assert names(read(browser)) == names(read(browser)) == ["Anna Berg"]
@@ -299,30 +270,20 @@ def test_whole_numbers_are_read_each_time(
 # --- the contact feed -------------------------------------------------------------------------------------------------
 
 ANNA = {
-    "name": "Anna Berg",
-    "company": "Berg & Söhne",
+    "name": "Anna Berg", "displayName": "Anna Berg", "fname": "Anna", "lname": "Berg", "company": "Berg & Söhne",
     "numbers": [{"number": "+49301234567", "kind": "work"}, {"number": "+491711234567", "kind": "mobile"}],
-    "label": "Suppliers",
-    "book": "alice@acme.example",
-    "displayName": "Anna Berg",
-    "fname": "Anna",
-    "lname": "Berg",
+    "label": "Suppliers", "book": "alice@acme.example",
     "contactEntries": [
         {"entryId": "tel:0", "type": "tel", "label": "work", "uri": "+49301234567"},
         {"entryId": "tel:1", "type": "tel", "label": "mobile", "uri": "+491711234567"},
     ],
-}
+}  # fmt: skip
 BOB = {
-    "name": "Bob Bauer",
-    "company": "Bauer AG",
+    "name": "Bob Bauer", "displayName": "Bob Bauer", "fname": "Bob", "lname": "Bauer", "company": "Bauer AG",
     "numbers": [{"number": "+49307654321", "kind": "home"}],
-    "label": "Friends",
-    "book": "bob@acme.example",
-    "displayName": "Bob Bauer",
-    "fname": "Bob",
-    "lname": "Bauer",
+    "label": "Friends", "book": "bob@acme.example",
     "contactEntries": [{"entryId": "tel:0", "type": "tel", "label": "home", "uri": "+49307654321"}],
-}
+}  # fmt: skip
 
 
 def contacts(answer: Seen) -> list[dict[str, Any]]:
@@ -340,21 +301,16 @@ def fed(browser: Browser, login: str = "pbx") -> list[str]:
 
 def test_the_fields_of_the_feed(browser: Browser, reads: list[ListQuery]) -> None:
     """Each way of asking gets the same feed, which is read once, without private books and books for callers."""
-    answers = [
-        browser.get(FEED, basic()),
-        browser.get(FEED, bearer()),
-        browser.post(FEED, {}, basic()),
-        browser.get(SECRET_FEED),
-        browser.post(SECRET_FEED, {}),
-    ]
+    answers = [browser.get(FEED, login) for login in (basic(), bearer())]
+    answers += [browser.post(FEED, {}, basic()), browser.get(SECRET_FEED), browser.post(SECRET_FEED, {})]
     assert ([contacts(answer) for answer in answers], len(reads)) == ([[ANNA, BOB]] * 5, 1)
 
 
 def test_the_parts_of_the_feed(browser: Browser) -> None:
     """A phone without an account reads the shared contacts, and another tenant's phone reads that tenant's feed."""
     assert fed(browser, login="hall") == ["Bob Bauer"]
-    other = contacts(browser.get("/globex/book/contacts.json", basic("other.pbx")))
-    assert [contact["name"] for contact in other] == ["Dora Dorn"]
+    [other] = contacts(browser.get("/globex/book/contacts.json", basic("other.pbx")))
+    assert other["name"] == "Dora Dorn"
 
 
 def test_an_id_in_the_feed_stays(browser: Browser) -> None:
@@ -381,9 +337,8 @@ def test_the_feed_without_a_book_that_has_become_private(stage: Stage, browser: 
     [etag] = browser.get(FEED, basic()).headers["etag"]
     assert browser.get(SECRET_FEED, {"If-None-Match": etag}).status == 304
     publish(stage, lambda book: with_sharing(book, Sharing.PRIVATE, "") if book.key == "b" else book)
-    found = contacts(browser.get(FEED, basic() | {"If-None-Match": etag}))
-    assert [contact["name"] for contact in found] == ["Anna Berg"]
-    assert fed(browser, login="hall") == []
+    [anna] = contacts(browser.get(FEED, basic() | {"If-None-Match": etag}))
+    assert (anna["name"], fed(browser, login="hall")) == ("Anna Berg", [])
 
 
 # --- kept books as a class --------------------------------------------------------------------------------------------

@@ -214,11 +214,11 @@ def test_every_other_request_finds_nothing(stage: Stage, event: str, asked: Mapp
     answer = fetch(stage, **asked)  # type: ignore[arg-type]
     assert (answer.status, answer.body) == (404, "There is no such file.\n")
     assert stage.clock.seconds() - began >= FIRST_DELAY
-    mac = re.sub("cfg|[.].*", "", asked.get("file", FILE))
-    assert refusals(stage) == {(reason, mac): 1}
-    assert not any(login.next_password for login in stage.do(phones.read_all))
     (refused,) = stage.do(provisioning.read_refusals, "acme")
+    mac = re.sub("cfg|[.].*", "", asked.get("file", FILE))
+    assert (refused.reason, refused.mac, refused.count) == (reason, mac, 1)
     assert refused.address == asked.get("address", OFFICE)
+    assert not any(login.next_password for login in stage.do(phones.read_all))
     assert REASONS[reason] in words_on(by_link(stage).get(PAGE)).partition(show_mac(mac))[2]
 
 
@@ -238,15 +238,8 @@ def test_files_of_a_whole_model_are_no_guesses(stage: Stage) -> None:
     """A phone that starts asks for these files first, and must not be delayed."""
     add(stage)
     opened(stage)
-    for file in (
-        "y000000000000.boot",
-        "y000000000108.cfg",
-        "cfg.xml",
-        "cfggxp2170.xml",
-        "000000000000.cfg-x",
-        f"{MAC}.boot",
-        "001565ffffff.boot",
-    ):
+    of_model = ("y000000000000.boot", "y000000000108.cfg", "cfg.xml", "cfggxp2170.xml")
+    for file in (*of_model, "000000000000.cfg-x", "001565ffffff.boot", f"{MAC}.boot"):
         answer = stage.browser().get(f"/acme/provision/{TOKEN}/{file}", {"X-Forwarded-For": OFFICE})
         assert answer.status == 404
     assert refusals(stage) == {}
@@ -303,17 +296,24 @@ def test_a_replaced_password_is_no_sign_in(stage: Stage) -> None:
     assert "Signed in" not in shown.replace("Administrator, by link", "")
 
 
-def test_a_phone_keeps_what_it_has_fetched(stage: Stage) -> None:
-    """A fetch in the next window for all phones does not end a password that the phone has not used yet."""
+def test_only_a_chosen_phone_fetches_again(stage: Stage) -> None:
+    """The next window for all phones leaves a phone the password that it has not used yet.
+
+    In a window for chosen phones the address stays the same, the former next password ends, and former refusals are
+    forgotten.
+    """
     add(stage)
     opened(stage)
-    fetch(stage)
+    first = yealink(fetch(stage).body)["ldap.password"]
     login = stage.do(phones.read_by_name, "desk1")
     opened(stage)
     assert fetch(stage).status == 404
     assert stage.do(phones.read_by_name, "desk1") == login
     opened(stage, "desk1")
-    assert fetch(stage).status == 200
+    assert refusals(stage) == {}
+    second = yealink(fetch(stage).body)["ldap.password"]
+    login = stage.do(phones.read_by_name, "desk1")
+    assert [verify_password(one.encode(), login.next_password) for one in (first, second)] == [False, True]
 
 
 @pytest.mark.parametrize("event", ["the window is closed", "another phone is chosen", "the phone works"])
@@ -344,20 +344,6 @@ def test_plain_http_where_the_window_says_so(stage: Stage) -> None:
     assert fetch(stage, scheme="http").status == 200
 
 
-def test_a_new_window_lets_chosen_phones_fetch_again(stage: Stage) -> None:
-    """The address stays the same, the former next password ends, and former refusals are forgotten."""
-    add(stage)
-    opened(stage)
-    first = yealink(fetch(stage).body)["ldap.password"]
-    fetch(stage)
-    opened(stage, "desk1")
-    assert refusals(stage) == {}
-    second = yealink(fetch(stage).body)["ldap.password"]
-    login = stage.do(phones.read_by_name, "desk1")
-    assert verify_password(second.encode(), login.next_password)
-    assert not verify_password(first.encode(), login.next_password)
-
-
 def test_a_flood_fills_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many requests by a client with the token, only some are stored."""
     monkeypatch.setattr("ldapgw.web.provisioning_pages._SECONDS_A_REFUSAL", 1e9)
@@ -371,45 +357,40 @@ def test_a_flood_fills_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_page_opens_and_closes_the_window(stage: Stage, admin: Browser) -> None:
     """The window is for phones without a working login; the page says which phones cannot fetch a file, and why."""
+    closed = "The provisioning window is closed"
+    unfit = (
+        ("desk2", "", "yealink", "The MAC address isn’t known."),
+        ("desk3", "001565000003", "ale", "Phones of this model ask for no settings file by the MAC address."),
+        ("desk4", "001565000004", "", "The model isn’t known."),
+    )
     add(stage)
-    add(stage, "desk2", "")
-    add(stage, "desk3", "001565000003", model="ale")
-    add(stage, "desk4", "001565000004", model="")
-    assert "The provisioning window is closed" in words_on(admin.get(PAGE))
+    for name, mac, model, _ in unfit:
+        add(stage, name, mac, model)
+    assert closed in words_on(admin.get(PAGE))
     assert admin.submit(PAGE, minutes="60").location == PAGE
     page = admin.get(PAGE)
-    address = re.search(r'<code id="window-address-1">([^<]+)</code>', page.body)
-    assert address is not None
-    path = address[1].removeprefix(URL)
+    [address] = re.findall(r'<code id="window-address-1">([^<]+)</code>', page.body)
+    assert f"dhcp-option=66,&#34;{address}&#34;" in page.body
     words = words_on(page)
     assert "each phone without a working login can fetch its settings once" in words
     assert f"desk1 {SHOWN} Waiting {FILE}" in words
-    for name, why in (
-        ("desk2", "The MAC address isn’t known."),
-        ("desk3", "Phones of this model ask for no settings file by the MAC address."),
-        ("desk4", "The model isn’t known."),
-    ):
+    for name, _, _, why in unfit:
         assert f"{name} {why}" in words
-    assert f"dhcp-option=66,&#34;{address[1]}&#34;" in page.body
+    path = address.removeprefix(URL)
     token = path.split("/")[3]
     assert fetch(stage, token=token).status == 200
-    stage.do(
-        phones.store_last_binds,
-        {"desk1": LastBind(stage.clock.seconds(), OFFICE, stage.do(phones.read_by_name, "desk1").next_password)},
-    )
+    password = stage.do(phones.read_by_name, "desk1").next_password
+    stage.do(phones.store_last_binds, {"desk1": LastBind(stage.clock.seconds(), OFFICE, password)})
     assert f"desk1 {SHOWN} Signed in" in words_on(admin.get(PAGE))
     assert admin.submit(f"{PAGE}/close").location == PAGE
-    assert "The provisioning window is closed" in words_on(admin.get(PAGE))
-    add(stage, "desk5", "001565000005")
-    assert fetch(stage, "001565000005.cfg", token=token).status == 404
+    assert closed in words_on(admin.get(PAGE))
     admin.submit(PAGE, minutes="15")
     assert path in admin.get(PAGE).body
     admin.submit(f"{PAGE}/address")
     admin.submit(PAGE, minutes="15")
     assert path not in admin.get(PAGE).body
     acts = [entry.act for entry in stage.do(activity.read_page, "acme").entries]
-    assert acts.count(Act.WINDOW_OPENED) == 3
-    assert acts.count(Act.WINDOW_CLOSED) == 2
+    assert (acts.count(Act.WINDOW_OPENED), acts.count(Act.WINDOW_CLOSED)) == (3, 2)
 
 
 def test_the_table_of_phones_opens_the_window_for_some(stage: Stage) -> None:
@@ -442,12 +423,12 @@ def test_a_closed_window_lists_its_own_phones(stage: Stage, admin: Browser) -> N
 
 
 @pytest.mark.parametrize("minutes", ["", "0", "61", "-15", "9999", "15x"])
-def test_no_other_duration(stage: Stage, minutes: str) -> None:
-    assert by_link(stage).submit(PAGE, minutes=minutes).status == 400
+def test_no_other_duration(stage: Stage, admin: Browser, minutes: str) -> None:
+    assert admin.submit(PAGE, minutes=minutes).status == 400
     assert stage.do(provisioning.read_window, "acme", stage.secret_box) is None
 
 
-def test_without_networks_no_window(stage: Stage) -> None:
+def test_without_networks_no_window() -> None:
     """Without the networks there is no window, and the page names the missing setting."""
     admin = by_link(Stage())
     assert "provisioning_networks" in words_on(admin.get(PAGE))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ldapgw.store import activity, phones, recordings, sign_ins
+from ldapgw.store import phones, recordings
 from ldapgw.store.phones import NumberMode, PhoneLogin
 from ldapgw.store.recordings import MAX_RUNNING, RecordingPart, StoredRecording
 from ldapgw.web.layout import FLASH_MESSAGES
@@ -105,25 +105,6 @@ def test_a_recording_is_begun_ended_and_deleted(stage: Stage, alice: Browser, js
     assert stage.do(recordings.read, "desk1") is None
     assert [line["act"] for line in json_log if "record" in line.get("act", "")] == ["is being recorded"]
     assert [alice.submit(RECORD, **fields).status for fields in ({"action": "sell"}, {})] == [400, 400]
-
-
-@pytest.mark.parametrize(("state", "action"), [("runs", "stop"), ("stored", "delete")])
-def test_the_end_of_a_recording_whose_phone_is_removed_in_the_same_moment(
-    stage: Stage, alice: Browser, monkeypatch: pytest.MonkeyPatch, state: str, action: str
-) -> None:
-    """The recording was deleted with the phone, so the activity log has no act on the recording."""
-    bring(stage, state)
-    before, run = stage.do(activity.read_since, "acme", 0.0), stage.store.run
-
-    def run_after_the_removal(function: Any, *args: Any, **kw: Any) -> Any:
-        if function is not sign_ins.extend_sign_in:
-            run(phones.remove, "desk1")
-        return run(function, *args, **kw)
-
-    monkeypatch.setattr(stage.store, "run", run_after_the_removal)
-    seen = alice.submit(RECORD, action=action)
-    assert (seen.status, seen.location, alice.get(PHONE).status) == (303, PHONE, 404)
-    assert stage.do(activity.read_since, "acme", 0.0) == before
 
 
 def test_an_administrator_reads_and_deletes_a_recording(stage: Stage) -> None:

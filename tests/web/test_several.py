@@ -18,24 +18,32 @@ def add(browser: Browser, account: str = BOB) -> None:
     assert (visit.status, visit.url) == (200, f"{URL}/acme/")
 
 
+def shown(browser: Browser, tenant: str = "acme") -> list[str]:
+    """Return the accounts that the person sees."""
+    return [one["account"] for one in json.loads(browser.get(f"/{tenant}/status.json").body)["accounts"]]
+
+
+def current(number: int, address: str) -> str:
+    """Return the link that marks the account on the page."""
+    return f'<a href="?account={number}" aria-current="page">{address}</a>'
+
+
 def test_adding_an_account(stage: Stage, alice: Browser) -> None:
     """The person stays signed in; the page shows both accounts, and links to the other one by its place."""
     asked = alice.depart("/acme/connect?add")
     assert (asked["prompt"], asked.get("login_hint")) == ("select_account consent", None)
     add(alice)
     assert stage.account(BOB).owner == stage.account(ALICE).sub
-    page = alice.get("/acme/").body
-    assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in page
-    assert f'<a href="?account=2" aria-current="page">{BOB}</a>' in alice.get("/acme/?account=2").body
-    found = json.loads(alice.get("/acme/status.json").body)["accounts"]
-    assert [one["account"] for one in found] == [ALICE, BOB]
+    assert current(1, ALICE) in alice.get("/acme/").body
+    assert current(2, BOB) in alice.get("/acme/?account=2").body
+    assert shown(alice) == [ALICE, BOB]
 
 
 def test_the_other_account_stays_its_owners(stage: Stage, alice: Browser) -> None:
     """Bob, who signs in with the added account himself, sees only this account."""
     add(alice)
     bob = stage.visitor("/acme/signin", account=BOB)
-    assert [one["account"] for one in json.loads(bob.get("/acme/status.json").body)["accounts"]] == [BOB]
+    assert shown(bob) == [BOB]
     assert bob.submit("/acme/disconnect", account=stage.account(ALICE).sub).status == 404
 
 
@@ -76,7 +84,7 @@ def test_an_added_account_that_is_connected_again_while_it_is_disconnected(stage
 def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None:
     """Google gets the account as a suggestion, and the account stays on the page."""
     add(alice)
-    stage.do(sync_state.fail, stage.account(BOB), "consent_revoked", stage.clock.seconds(), None)
+    fail(stage, BOB)
     assert 'href="/acme/connect?account=2"' in alice.get("/acme/?account=2").body
     asked = alice.depart("/acme/connect?account=2")
     assert (asked["login_hint"], asked["prompt"]) == (stage.account(BOB).sub, "consent")
@@ -84,11 +92,16 @@ def test_connecting_an_added_account_again(stage: Stage, alice: Browser) -> None
     assert (stage.account(BOB).error, stage.account(BOB).owner) == (None, stage.account(ALICE).sub)
 
 
+def fail(stage: Stage, address: str) -> None:
+    """Let the sync of an account fail, because the consent is gone."""
+    stage.do(sync_state.fail, stage.account(address), "consent_revoked", stage.clock.seconds(), None)
+
+
 @pytest.mark.parametrize("number", ["0", "3", "-1", "x", "", "1 OR 1", "²"])
 def test_an_account_that_is_not_on_the_page(alice: Browser, number: str) -> None:
     add(alice)
     for page in ("/acme/", "/acme/account"):
-        assert f'<a href="?account=1" aria-current="page">{ALICE}</a>' in alice.get(f"{page}?account={number}").body
+        assert current(1, ALICE) in alice.get(f"{page}?account={number}").body
 
 
 @pytest.mark.parametrize(("path", "account"), [("/acme/connect", ALICE), ("", BOB)], ids=["one's own", "signed out"])
@@ -104,8 +117,7 @@ def test_adding_in_another_tenant() -> None:
     stage = Stage(tenants=(ACME, GLOBEX))
     browser = stage.visitor()
     browser.consent("/globex/connect?add", account=BOB)
-    assert stage.account(BOB, "globex").owner is None
-    assert len(json.loads(browser.get("/globex/status.json").body)["accounts"]) == 1
+    assert (stage.account(BOB, "globex").owner, shown(browser, "globex")) == (None, [BOB])
 
 
 @pytest.mark.parametrize("before", ["never connected", "disconnected", "in trouble", "connected"])
@@ -115,7 +127,7 @@ def test_the_wrong_account(stage: Stage, browser: Browser, before: str) -> None:
     if before == "disconnected":
         browser.submit("/acme/disconnect")
     if before == "in trouble":
-        stage.do(sync_state.fail, stage.account(ALICE), "consent_revoked", stage.clock.seconds(), None)
+        fail(stage, ALICE)
     stored, revoked = stage.accounts(), stage.world.calls["/revoke"]
     visit = browser.consent(account=BOB)
     assert visit.status == 403
@@ -131,7 +143,7 @@ def test_the_wrong_account_for_the_added_one(stage: Stage, alice: Browser) -> No
     The page offers to try again.
     """
     add(alice)
-    stage.do(sync_state.fail, stage.account(BOB), "consent_revoked", stage.clock.seconds(), None)
+    fail(stage, BOB)
     stored = stage.accounts()
     for other in (ROOT, ALICE):
         visit = alice.consent("/acme/connect?account=2", account=other)
@@ -156,16 +168,11 @@ def test_a_consent_that_outlives_the_sign_in(stage: Stage, browser: Browser, act
 
 @pytest.mark.parametrize(
     ("path", "again"),
-    [
-        ("/acme/connect", "connect?account=1"),
-        ("/acme/connect?account=2", "connect?account=2"),
-        ("/acme/connect?add", "connect?add"),
-        ("/acme/signin", "signin"),
-    ],
+    [("connect", "connect?account=1"), *((path, path) for path in ("connect?account=2", "connect?add", "signin"))],
 )
 def test_trying_again_after_a_refusal(alice: Browser, path: str, again: str) -> None:
     add(alice)
-    assert f'href="/acme/{again}">Try again' in alice.consent(path, cancel=True).body
+    assert f'href="/acme/{again}">Try again' in alice.consent(f"/acme/{path}", cancel=True).body
 
 
 def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser) -> None:
