@@ -296,6 +296,23 @@ def test_whole_numbers_are_read_each_time(
     assert len(reads) == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("caller", {"number": "12345"}), ("book/gigaset.xml", {"hm": "12345"}), ("book/yealink.xml", {"q": "12345"})],
+)
+def test_the_area_code_of_a_phone(stage: Stage, browser: Browser, path: str, asked: dict[str, str]) -> None:
+    """A phone with its own area code finds the numbers of its area without the area code; no other phone does so."""
+    context = stage.catalog.snapshot.dit.directories[0].context
+    hans = person("a2", "Hans Hof", (Kind.WORK, "07741 12345"))
+    publish(
+        stage,
+        lambda book: (book.key == "a" and update_book(book, context, [hans], (), LABELS)) or book,
+        branch=another_login(stage, "branch", area_code="7741"),
+    )
+    seen = {name: browser.get(f"/acme/{path}?{urlencode(asked)}", basic(name)).body for name in ("pbx", "branch")}
+    assert [name for name, body in seen.items() if "Hof" in body] == ["branch"]
+
+
 # --- the contact feed -------------------------------------------------------------------------------------------------
 
 ANNA = {
