@@ -90,6 +90,15 @@ def test_the_order_and_the_parts(browser: Browser, asked: dict[str, str], found:
     assert (names(read(browser, **asked)), [contact["name"] for contact in feed]) == (found, found)
 
 
+@pytest.mark.parametrize("text", ["S%C3%B6h", "S%F6h"], ids=["UTF-8", "ISO 8859-1"])
+def test_the_encodings_of_a_search(browser: Browser, text: str) -> None:
+    """Old phones send their searches in ISO 8859-1."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    asked = f"q={text}&name=%FC"
+    assert names(browser.get(f"/acme/book/yealink.xml?{asked}", basic())) == ["Anna Berg"]
+    assert names(browser.send("/acme/book/yealink.xml", asked.encode(), form | basic())) == ["Anna Berg"]
+
+
 def test_a_phone_without_an_account(browser: Browser) -> None:
     assert names(read(browser, login=basic("hall"))) == ["Bob Bauer"]
     assert names(read(browser, login=basic("hall"), book="own")) == []
