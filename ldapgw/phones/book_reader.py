@@ -241,8 +241,8 @@ class BookReader:
         request = SearchRequest(
             str(directory.context.base), Scope.WHOLE_SUBTREE, asked, size_limit=1, attributes=LIST_ATTRIBUTES
         )
-        prepared = prepare(asked, directory.context)
         scopes = self.dit().tenant_scopes(viewer, directory.context)
+        prepared = prepare(asked, scopes[0].context)  # this context has the area code of the phone's site
         cursor = self._cursor(viewer, address, scopes, prepared)
         found: Caller | None = None
         while found is None and not cursor.finished:
@@ -292,10 +292,10 @@ class BookReader:
         base = str(context.base.child("ou", name) if name else context.base)
         asked = list_filter(query, context)
         request = SearchRequest(base, Scope.WHOLE_SUBTREE, asked, query.count, attributes=LIST_ATTRIBUTES)
-        prepared = prepare(asked, context)
         scopes = _scopes(dit, viewer, context, query.book, base)
         if not scopes:
             return
+        prepared = prepare(asked, scopes[0].context)  # this context has the area code of the phone's site
         end = before.end if before is not None and before.edition is directory.edition else b""
         total = before.total if before is not None and end else 0
         length.total = query.first if end else 0

@@ -532,16 +532,31 @@ def _in_memory(*_: object, **_options: object) -> BytesIO:
 
 
 def _parse_urlencoded(octets: bytes) -> list[tuple[str, str]]:
-    """Return the fields of an ``application/x-www-form-urlencoded`` text.
+    """Return the fields of an ``application/x-www-form-urlencoded`` text, in UTF-8 or in ISO 8859-1.
 
-    :returns: the fields; empty if the text is malformed or has too many fields.
+    Old phones send ISO 8859-1, and a telephone system may repeat a caller's name in any encoding.
+
+    :returns: the fields; empty if the text has too many fields.
     """
     try:
-        return parse_qsl(
-            octets.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS
-        )
+        # In ISO 8859-1, each character stands for one octet, so `_field_text` gets the octets that the client has sent.
+        pairs = parse_qsl(_text(octets), keep_blank_values=True, encoding="latin-1", max_num_fields=MAX_FORM_FIELDS)
     except ValueError:
         return []
+    return [(_field_text(name), _field_text(value)) for name, value in pairs]
+
+
+def _field_text(octets: str) -> str:
+    """Decode the name or the value of a field.
+
+    :param octets: a text with a character for each octet of the field.
+    """
+    if octets.isascii():  # nearly all fields
+        return octets
+    try:
+        return octets.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return octets
 
 
 def _without_duplicates(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:

@@ -56,6 +56,12 @@ def test_a_number_in_a_form(browser: Browser) -> None:
     assert [(answer.status, answer.body) for answer in posted] == [(200, "Anna Berg")] * 3
 
 
+@pytest.mark.parametrize("name", ["M%FCller", "M%C3%BCller%FF", "%", "%00"])
+def test_the_name_that_the_network_sends(browser: Browser, name: str) -> None:
+    """A PBX may add the caller's name, in any encoding."""
+    assert ask(browser, f"0301234567&name={name}").body == "Anna Berg"
+
+
 @pytest.mark.parametrize("headers", [basic(), bearer(), basic("PBX"), basic("cn=pbx,ou=phones,dc=acme,dc=example")])
 def test_the_login(browser: Browser, headers: dict[str, str]) -> None:
     assert ask(browser, "0301234567", headers).status == 200

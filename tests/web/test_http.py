@@ -164,6 +164,21 @@ def test_what_is_a_form(kind: str, fields: dict[str, str]) -> None:
     assert _parse_form(kind, b"a=1")[0] == fields
 
 
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"a=%C3%A4&b=%E4", {"a": "ä", "b": "ä"}),
+        (b"\xc3\xa4=1&\xe4%E4=2", {"ä": "1", "ää": "2"}),
+        (b"a=%C3%A4&a=%E4", {}),
+        (b"a=%&b=%zz+%F0%9F%98%80", {"a": "%", "b": "%zz 😀"}),
+    ],
+    ids=["in percent signs", "in octets", "twice", "no encoding"],
+)
+def test_the_encodings_of_a_form(body: bytes, fields: dict[str, str]) -> None:
+    """A field that is not UTF-8 is read as ISO 8859-1, and changes no other field."""
+    assert _parse_form("application/x-www-form-urlencoded", body)[0] == fields
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([b"", part("a", b"1"), part("file", b"{}", FILE)]))
 def test_any_octets(octets: bytes, before: bytes) -> None:

@@ -78,6 +78,15 @@ def test_the_order_and_the_parts(browser: Browser, asked: dict[str, str], found:
     assert (names(read(browser, **asked)), [contact["name"] for contact in feed]) == (found, found)
 
 
+@pytest.mark.parametrize("text", ["S%C3%B6h", "S%F6h"], ids=["UTF-8", "ISO 8859-1"])
+def test_the_encodings_of_a_search(browser: Browser, text: str) -> None:
+    """Old phones send their searches in ISO 8859-1."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    asked = f"q={text}&name=%FC"
+    assert names(browser.get(f"/acme/book/yealink.xml?{asked}", basic())) == ["Anna Berg"]
+    assert names(browser.send("/acme/book/yealink.xml", asked.encode(), form | basic())) == ["Anna Berg"]
+
+
 def test_a_phone_without_an_account(browser: Browser) -> None:
     assert names(read(browser, login=basic("hall"))) == ["Bob Bauer"]
     assert names(read(browser, login=basic("hall"), book="own")) == []
@@ -265,6 +274,23 @@ def test_whole_numbers_are_read_each_time(
     for _ in range(2):
         assert "Carl Cäsar" in read(browser, vendor, None, **asked).body
     assert len(reads) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("caller", {"number": "12345"}), ("book/gigaset.xml", {"hm": "12345"}), ("book/yealink.xml", {"q": "12345"})],
+)
+def test_the_area_code_of_a_phone(stage: Stage, browser: Browser, path: str, asked: dict[str, str]) -> None:
+    """A phone with its own area code finds the numbers of its area without the area code; no other phone does so."""
+    context = stage.catalog.snapshot.dit.directories[0].context
+    hans = person("a2", "Hans Hof", (Kind.WORK, "07741 12345"))
+    publish(
+        stage,
+        lambda book: (book.key == "a" and update_book(book, context, [hans], (), LABELS)) or book,
+        branch=another_login(stage, "branch", area_code="7741"),
+    )
+    seen = {name: browser.get(f"/acme/{path}?{urlencode(asked)}", basic(name)).body for name in ("pbx", "branch")}
+    assert [name for name, body in seen.items() if "Hof" in body] == ["branch"]
 
 
 # --- the contact feed -------------------------------------------------------------------------------------------------
