@@ -92,14 +92,6 @@ def test_a_phone_without_an_account(browser: Browser) -> None:
     assert names(read(browser, login=basic("hall"), book="own")) == []
 
 
-def test_who_calls(browser: Browser) -> None:
-    """A Gigaset base asks for a number; a book for callers answers with the name."""
-    answer = read(browser, "gigaset", command="get_list", type="pb", ln="*", hm="01717654321", first="1", count="1")
-    [entry] = ElementTree.fromstring(answer.body)
-    assert [(child.tag, child.text) for child in entry] == [("ln", "Carl Cäsar"), ("mb", "+491717654321")]
-    assert 'notfound="hm" total="0"' in read(browser, "gigaset", hm="0305556677").body
-
-
 def test_the_parts_of_a_list_on_a_gigaset(stage: Stage, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """A base station learns with each part how many contacts there are in all.
 
