@@ -58,6 +58,10 @@ _MERGED: Final = 64
 # The maximum cost of a filter whose queries for all segments are planned in one slice of work.  For a costlier filter,
 # each segment is planned in a slice of its own.
 _QUICK: Final = 16
+# The place of the kind of a match in the match's key (`Match.key`), and the kind of a company to which a caller may
+# belong.  Containers have the kind 0, and contacts have the kind 1.
+_KIND: Final = slice(4, 5)
+_COMPANY: Final = b"2"
 
 
 class SearchCursor:
@@ -137,22 +141,28 @@ def _search(
 ) -> Iterator[ResultBatch | None]:
     """Yield batches that are not empty, and yield None after each slice of work.
 
-    If no contact has the number of a caller, the generator yields the company to which the number may belong.
+    If no contact has the number of a caller, the generator yields the companies to which the number may belong.
     """
-    is_found = False
-    for batch in _matching(scopes, filters, after, demand, budget):
-        is_found = is_found or batch is not None
-        yield batch
-    if is_found or after:
-        return
+    if after[_KIND] != _COMPANY:
+        is_found = False
+        for batch in _matching(scopes, filters, after, demand, budget):
+            is_found = is_found or batch is not None
+            yield batch
+        if is_found or after:
+            return
     for number, (scope, prepared) in enumerate(zip(scopes, filters, strict=True)):
+        key_prefix = b"%04x" % number + _COMPANY
+        if after[: len(key_prefix)] > key_prefix:
+            continue
         if number + 1 < len(scopes) and scopes[number + 1].left_out:
             continue  # the next scope contains the same contacts
         if prepared.callers and any([segment.has_switchboards for segment in scope.contacts]):  # noqa: C419
             companies = find_switchboards(scope.contacts, prepared.callers, scope.context, scope.own_namespaces)
             if companies is not None:
-                documents = range(len(companies.entries))
-                yield ResultBatch(companies, documents, b"%04x1" % number, scope.context)
+                start = _start(companies, _key_after(key_prefix, after), None)
+                documents = range(start, len(companies.entries))
+                if documents:
+                    yield ResultBatch(companies, documents, key_prefix, scope.context)
 
 
 def _matching(

@@ -11,11 +11,13 @@ from ldapgw.contact import Contact, Kind, Phone, Sharing
 from ldapgw.directory import segment
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import FAVOURITES, build_book
-from ldapgw.directory.dit import Dit
+from ldapgw.directory.dit import Directory, Dit
+from ldapgw.directory.dn import Dn
 from ldapgw.directory.entry import Entry, NumberFormatter
 from ldapgw.directory.filter import Scope, SearchRequest
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.directory.packed_attributes import unpack
+from ldapgw.directory.special_entries import Features
 from ldapgw.numbers import stored_numbers
 from ldapgw.numbers.phone_number import NumberFormat
 from tests.support.filter_text import read_filter
@@ -267,6 +269,24 @@ def test_a_walk_goes_on_without_a_switchboard() -> None:
     [match] = all_matches(dit, PHONE, request)
     assert match.entry.attribute("cn") == (b"extension",)
     assert all_matches(dit, PHONE, request, match.key) == []
+
+
+def test_a_walk_goes_on_behind_a_switchboard() -> None:
+    """Behind each company that a caller's number begins with, the search finds the companies that follow."""
+    other = replace(OFFICE, name="other", base=Dn.parse("dc=other,dc=example"))
+    works = [contact(f"w{at}", "+49 7736 5559-0", organization=f"Beispiel {at}") for at in range(2)]
+    directories = [
+        Directory(context, (build_book(context, "alice", "alice", Sharing.SHARED, works, {}, per_number=False),))
+        for context in (OFFICE, other)
+    ]
+    dit, both = Dit(tuple(directories), Features("1")), Viewer(access=(Access("acme"), Access("other")))
+    request = SearchRequest("", Scope.WHOLE_SUBTREE, read_filter(caller("077365559223")))
+    whole = all_matches(dit, both, request)
+    assert [match.entry.dn.partition(",")[0] for match in whole] == ["uid=w0", "uid=w1"] * 2
+    assert [match.key for match in whole] == sorted({match.key for match in whole})
+    for at, match in enumerate(whole, start=1):
+        found = all_matches(dit, both, request, match.key)
+        assert [each.entry.dn for each in found] == [each.entry.dn for each in whole[at:]]
 
 
 def test_a_phones_format_writes_a_switchboards_number() -> None:
