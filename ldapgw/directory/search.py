@@ -58,9 +58,8 @@ _MERGED: Final = 64
 # The maximum cost of a filter whose queries for all segments are planned in one slice of work.  For a costlier filter,
 # each segment is planned in a slice of its own.
 _QUICK: Final = 16
-# The place of the kind of a match in the match's key (`Match.key`), and the kind of a company to which a caller may
-# belong.  Containers have the kind 0, and contacts have the kind 1.
-_KIND: Final = slice(4, 5)
+# The fifth octet of a match's key (`Match.key`) is the kind of the match.  Containers have the kind 0, contacts have
+# the kind 1, and a company to which a caller may belong has the kind 2.
 _COMPANY: Final = b"2"
 
 
@@ -143,7 +142,7 @@ def _search(
 
     If no contact has the number of a caller, the generator yields the companies to which the number may belong.
     """
-    if after[_KIND] != _COMPANY:
+    if after[4:5] != _COMPANY:
         is_found = False
         for batch in _matching(scopes, filters, after, demand, budget):
             is_found = is_found or batch is not None
