@@ -376,7 +376,8 @@ def _changed(cards: CardResponses, version: BookVersion, name: str) -> str:
 def _by_address(
     cards: CardResponses, version: BookVersion, asked: Multiget, prefix: str, book_path: str
 ) -> Iterator[str]:
-    """Yield the responses of the cards that a client names by their addresses, each card once."""
+    """Yield the responses of the cards that a client names by their addresses, each card once (RFC 4918 14.24)."""
+    found: set[str] = set()
     for href in dict.fromkeys(asked.hrefs):
         path = _path_of(href)
         # A proxy may hide the path of the public URL from clients, and then the addresses that clients send lack this
@@ -385,7 +386,11 @@ def _by_address(
             path = prefix + path
         name = card_of_path(path.removeprefix(book_path)) if path.startswith(book_path) else ""
         tag = version.tags.get(name)
-        yield answers.missing_response(href) if tag is None else cards.of(name, tag)
+        if tag is None:
+            yield answers.missing_response(href)
+        elif name not in found:
+            found.add(name)
+            yield cards.of(name, tag)
 
 
 def _path_of(href: str) -> str:
