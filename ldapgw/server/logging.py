@@ -70,16 +70,20 @@ def begin_logging(stream: IO[Any], log_format: str, levels: LogLevels) -> None:
 
     :param log_format: the setting ``log_format``: text or json.
     """
+    observe_libraries()
     globalLogBeginner.beginLoggingTo([log_observer(stream, log_format, levels)], redirectStandardIO=False)
 
 
-def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObserver:
-    """Return the observer that writes the log to a stream; see `begin_logging`.
+def observe_libraries() -> None:
+    """Pass the records of libraries that use Python's `logging` to the log.
 
-    From now on, the log also gets the records of libraries that use Python's `logging`.  Without a handler, `logging`
-    writes warnings to standard error, where a line of JSON is expected.
+    Without a handler, `logging` writes warnings to standard error, where readers of the log expect its format.
     """
     logging.basicConfig(handlers=[_LibraryHandler()])
+
+
+def log_observer(stream: IO[Any], log_format: str, levels: LogLevels) -> ILogObserver:
+    """Return the observer that writes the log to a stream; see `begin_logging`."""
     as_line = as_json if log_format == "json" else as_text
     observer = FileLogObserver(stream, as_line)
     return FilteringLogObserver(observer, [_LevelPredicate(levels)])

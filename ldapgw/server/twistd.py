@@ -24,7 +24,7 @@ from twisted.python.usage import Options as UsageOptions
 from ldapgw.errors import UserError
 from ldapgw.server.config import DEFAULT_FILE, Config, LogLevels, load
 from ldapgw.server.gateway import makeService as makeGateway
-from ldapgw.server.logging import log_observer
+from ldapgw.server.logging import log_observer, observe_libraries
 from ldapgw.server.preflight import require_start
 from ldapgw.server.reactor import limit_shutdown_time, use_monotonic_clock
 from ldapgw.server.state_dir import accept_lost_accounts
@@ -139,6 +139,7 @@ def _log_maker(twistd: Mapping[str, Any], config: Config) -> Callable[[], ILogOb
         return None
 
     def make() -> ILogObserver:
+        observe_libraries()
         if is_foreground and file in (None, "", "-"):
             return log_observer(sys.stdout, config.log_format, config.log_level)
         log_file: Any = LogFile.fromFullPath(file or "twistd.log")

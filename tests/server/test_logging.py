@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from ldapgw.server.config import LogLevels
 from ldapgw.server.counters import Counters
-from ldapgw.server.logging import LogMeter, as_json, as_text, log_observer
+from ldapgw.server.logging import LogMeter, as_json, as_text, log_observer, observe_libraries
 from tests.support import log_events
 
 EVENT = {
@@ -98,6 +98,7 @@ def test_an_event_of_a_library() -> None:
 def test_a_record_of_pythons_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is a line like all others, without the text of its exception; wrong arguments are left out."""
     monkeypatch.setattr(logging.root, "handlers", [])
+    observe_libraries()
     stream = io.StringIO()
     observer = log_observer(stream, "json", LogLevels([]))
     globalLogPublisher.addObserver(observer)
