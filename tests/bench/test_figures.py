@@ -51,17 +51,16 @@ def test_a_round_is_compared_with_itself() -> None:
         (Comparison(1000, YEALINK, {"ldapgw": (one(84),)}, {"ldapgw": (one(100),)}), [False], False),
     ],
     ids=[
-        *(
-            "good",
-            "slow",
-            "uneven",
-            "wrong",
-            "slapd did not run",
-            "10,000: good",
-            "10,000: slow",
-            "10,001: usual goals",
-        ),
-        *("beside another load: good", "beside another load: slow"),
+        "good",
+        "slow",
+        "uneven",
+        "wrong",
+        "without slapd",
+        "10,000 contacts, good",
+        "10,000 contacts, slow",
+        "10,001 contacts",
+        "beside another load, good",
+        "beside another load, slow",
     ],
 )
 def test_goals_are_judged(compared: Comparison, met: list[bool], good: bool) -> None:
