@@ -354,8 +354,8 @@ def connect(
         **dict.fromkeys(ERROR_COLUMNS),
         "failures": 0,
         "labels_token": None,
-        "wish": SyncRequest.FULL,
-        "due": None,
+        "requested_sync": SyncRequest.FULL,
+        "pending_sync": None,
     }
     if grant.refresh_token is not None:
         values["refresh_token"] = secret_box.seal(grant.refresh_token)
@@ -518,7 +518,8 @@ def set_address(connection: Connection, grant: Account, address: str) -> None:
 # Columns of an account that a disconnection sets to null.
 CLEARED_COLUMNS = (
     *("connected_at", "refresh_token", "refresh_expires_at", "access_token", "access_expires_at", "client_id", "hd"),
-    *("last_sync", "next_sync", "labels_token", "wish", "due", "contacts", "numbers", "skipped", *ERROR_COLUMNS),
+    *("last_sync", "next_sync", "labels_token", "requested_sync", "pending_sync", "contacts", "numbers", "skipped"),
+    *ERROR_COLUMNS,
 )
 
 
@@ -580,8 +581,8 @@ def account_of(row: Row[Any], sources: Sequence[Row[Any]]) -> Account:
         row,
         error=_first_to_solve(error, _alarm_of(row)),
         alarm=_alarm_of(row),
-        requested_sync=row.wish,
-        pending_sync=row.due,
+        requested_sync=row.requested_sync,
+        pending_sync=row.pending_sync,
         sources={each.source: each.state for each in sources},
         has_consent=row.refresh_token is not None,
         revoked=row.error_code == "consent_revoked",

@@ -408,7 +408,7 @@ class PostgresqlDatabase(Database):
     ) -> None:
         """Insert rows with ``COPY``, which is three times as fast as an INSERT for each row."""
         if len(rows) > 1:
-            names = ", ".join(f'"{name}"' for name in columns)
+            names = ", ".join(f'"{table.c[name].name}"' for name in columns)
             connection.exec_driver_sql(f'{COPY} "{table.name}" ({names}) FROM STDIN', [tuple(row) for row in rows])
         else:
             super().insert_rows(connection, table, columns, rows)

@@ -50,7 +50,7 @@ _OUTDATED = "outdated"
 # If one of these columns of an account changes, the page of the account's owner changes too.
 _STATUS_COLUMNS = (
     *("owner", "address", "sharing", "shared_label", "connected_at", "scopes", "refresh_expires_at", "syncing"),
-    *("last_sync", "next_sync", "error_code", "wish", "due", "generation"),
+    *("last_sync", "next_sync", "error_code", "requested_sync", "pending_sync", "generation"),
 )
 
 
@@ -149,7 +149,8 @@ def write_label_state(connection: Connection, account_id: int, state: LabelState
 # The value of ``due`` after an attempt without success.  A person may have accepted the loss of any number of contacts.
 # The acceptance is for one attempt only, so the next attempt is an ordinary full sync.
 _STILL_PENDING = case(
-    (and_(account.c.due == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL), else_=account.c.due
+    (and_(account.c.pending_sync == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL),
+    else_=account.c.pending_sync,
 )
 
 
@@ -166,7 +167,7 @@ def request_sync(connection: Connection, account_id: int, request: SyncRequest) 
         return False
     if request is SyncRequest.ACCEPT and current.syncing and current.pending_sync is SyncRequest.ACCEPT:
         return True
-    values: dict[str, object] = {"wish": _stronger(request, current.requested_sync)}
+    values: dict[str, object] = {"requested_sync": _stronger(request, current.requested_sync)}
     if request is SyncRequest.ACCEPT:
         losses = _reported_losses(connection, account_id)
         values["accepted"] = losses or None
@@ -195,14 +196,14 @@ def accept_shrink(connection: Connection, account_id: int, shrink_key: str) -> b
 
 # These statements are built once, because each sync needs them, and SQLAlchemy needs longer to build a statement than
 # to execute it.
-_BEGIN = update(account).where(account.c.id == bindparam("account_id")).values(syncing=True, wish=None)
+_BEGIN = update(account).where(account.c.id == bindparam("account_id")).values(syncing=True, requested_sync=None)
 _END = (
     update(account)
     .where(account.c.id == bindparam("account_id"), account.c.connected_at == bindparam("granted_at"))
     .values(
         {
             "syncing": False,
-            "due": None,
+            "pending_sync": None,
             "attempts": account.c.attempts + 1,
             "failures": 0,
             **dict.fromkeys(ERROR_COLUMNS),
@@ -226,7 +227,7 @@ def begin(connection: Connection, account_id: int, rows: AccountRows | None = No
     if current is None or not current.is_connected:
         return None
     pending_sync = _stronger(current.pending_sync, current.requested_sync)
-    connection.execute(_BEGIN, {"account_id": account_id, "due": pending_sync})
+    connection.execute(_BEGIN, {"account_id": account_id, "pending_sync": pending_sync})
     return replace(current, pending_sync=pending_sync)
 
 
@@ -269,7 +270,7 @@ def fail(
             failures=account.c.failures + 1,
             error_since=error_since(account, code, now),
             error_code=code,
-            due=_STILL_PENDING,
+            pending_sync=_STILL_PENDING,
             error_facts=facts or None,
         )
     )
@@ -298,7 +299,7 @@ def postpone(
     """
     values: dict[str, object] = {
         "syncing": False,
-        "due": _STILL_PENDING,
+        "pending_sync": _STILL_PENDING,
         "next_sync": next_sync,
         "attempts": account.c.attempts + 1,
     }

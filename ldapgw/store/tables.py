@@ -118,8 +118,19 @@ account = Table(
     Column("error_since", Float, comment="when this error first occurred"),
     Column("error_facts", _JSON, comment="details of the error, as JSON"),
     _not_null("failures", Integer, server_default="0", comment="failed syncs in a row"),
-    Column("wish", String, comment="sync that a person has requested: incremental, full or accept; null: no request"),
-    Column("due", String, comment="kind of sync that was requested and has not succeeded yet; null: the usual sync"),
+    # The columns "wish" and "due" keep the names that they have in existing databases.
+    Column(
+        "wish",
+        String,
+        key="requested_sync",
+        comment="sync that a person has requested: incremental, full or accept; null: no request",
+    ),
+    Column(
+        "due",
+        String,
+        key="pending_sync",
+        comment="kind of sync that was requested and has not succeeded yet; null: the usual sync",
+    ),
     Column(
         "accepted", _JSON, comment="how many contacts the sync may remove, as JSON; null: any number, in one attempt"
     ),

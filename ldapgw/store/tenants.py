@@ -387,7 +387,7 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
     if scopes is None:
         scopes = read_workspace(connection, grant.tenant).scopes
     # The request makes the scheduler begin the next sync at once.
-    values = {**_granted(scopes, now), "wish": SyncRequest.FULL, "due": None}
+    values = {**_granted(scopes, now), "requested_sync": SyncRequest.FULL, "pending_sync": None}
     if grant.has_consent:
         revocations.revoke_forgotten(connection, grant, now)
     if connection.execute(update(account).where(holds_grant(grant)).values(values)).rowcount:

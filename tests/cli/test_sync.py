@@ -15,8 +15,8 @@ from ldapgw.store.accounts import SyncRequest
 from tests.support.site.command_line import ACME, BETA, HEAD, THEN, Gateway, person
 
 
-def wishes(gateway: Gateway) -> dict[str, SyncRequest | None]:
-    """Return the wishes that the database holds for the gateway."""
+def requested_syncs(gateway: Gateway) -> dict[str, SyncRequest | None]:
+    """Return the requested sync of each account in the gateway's database."""
     return {one.address: one.requested_sync for one in gateway.do(accounts.read_all)}
 
 
@@ -40,15 +40,15 @@ def idle(gateway: Gateway, address: str, tenant: str = "acme") -> int:
     ],
     ids=["all", "one", "full", "accept-shrink"],
 )
-def test_a_wish_is_noted(gateway: Gateway, arguments: list[str], expected: dict[str, SyncRequest | None]) -> None:
-    """The database has the wish for the named accounts or for all."""
+def test_a_request_is_stored(gateway: Gateway, arguments: list[str], expected: dict[str, SyncRequest | None]) -> None:
+    """The database has a request for the named accounts or for all."""
     idle(gateway, "alice@acme.example")
     idle(gateway, "bob@acme.example")
     with gateway.running():
         result = gateway.run("sync", *arguments)
     assert result.exit_code == 0
     assert result.stdout.startswith("Syncing ")
-    assert wishes(gateway) == expected
+    assert requested_syncs(gateway) == expected
 
 
 def test_losing_contacts_is_agreed_to(gateway: Gateway) -> None:
@@ -69,12 +69,12 @@ def test_losing_contacts_is_agreed_to(gateway: Gateway) -> None:
             1,
             f"{consequence}\nContinue? [y/N]: n\nldapgw: nothing was changed\n",
         )
-        assert set(wishes(gateway).values()) == {None}
+        assert set(requested_syncs(gateway).values()) == {None}
         assert gateway.ask(b"y\n", "sync", "--accept-shrink")[0] == 0
-    assert set(wishes(gateway).values()) == {SyncRequest.ACCEPT}
+    assert set(requested_syncs(gateway).values()) == {SyncRequest.ACCEPT}
 
 
-def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> None:
+def test_without_a_gateway_the_request_is_stored_and_refused(gateway: Gateway) -> None:
     """No gateway syncs now, so the command fails, but the gateway's next start syncs.
 
     Without an account nothing is stored.
@@ -84,7 +84,7 @@ def test_without_a_gateway_the_wish_is_noted_and_refused(gateway: Gateway) -> No
     assert gateway.refused("sync", "--wait") == (
         f"no gateway is running on {gateway.state_dir}; the sync begins when a gateway starts\n"
     )
-    assert wishes(gateway) == {"alice@acme.example": SyncRequest.INCREMENTAL}
+    assert requested_syncs(gateway) == {"alice@acme.example": SyncRequest.INCREMENTAL}
 
 
 def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: Gateway) -> None:
@@ -99,7 +99,7 @@ def test_accounts_that_cannot_be_synced_are_named_and_nothing_is_asked(gateway: 
         "bob@acme.example is not connected; connect it on https://phonebook.example.com/acme/",
         f'carol@old.example: its tenant "old" is not in {gateway.file} any more',
     ]
-    assert set(wishes(gateway).values()) == {None}
+    assert set(requested_syncs(gateway).values()) == {None}
 
 
 def test_all_of_one_tenant(gateway: Gateway) -> None:
@@ -109,7 +109,7 @@ def test_all_of_one_tenant(gateway: Gateway) -> None:
     idle(gateway, "bob@beta.example", "beta")
     with gateway.running():
         gateway.run("sync", "--tenant", "beta")
-    assert wishes(gateway) == {"alice@acme.example": None, "bob@beta.example": SyncRequest.INCREMENTAL}
+    assert requested_syncs(gateway) == {"alice@acme.example": None, "bob@beta.example": SyncRequest.INCREMENTAL}
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, gateway: Gateway, steps: list[Callable[[Gateway], None]]) -> None:
@@ -156,7 +156,7 @@ def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.Mon
 
 
 def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The failure of the earlier sync does not count, because the wish gets a sync of its own."""
+    """The failure of the earlier sync does not count, because the request gets a sync of its own."""
     idle(gateway, "alice@acme.example")
     begun("alice@acme.example")(gateway)
     alice = "alice@acme.example"

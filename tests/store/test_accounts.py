@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Accounts: consent, syncs that end well and badly, wishes, disconnecting."""
+"""Accounts: consent, syncs that end well and badly, requests, disconnecting."""
 
 from __future__ import annotations
 
@@ -235,22 +235,22 @@ def test_a_killed_process_leaves_no_sync_running(connection: Connection, account
     assert (found.syncing, found.next_sync, found.pending_sync) == (False, 0.0, SyncRequest.FULL)
 
 
-WISHES = {
+REQUESTS = {
     "a full one after a small one": ([SyncRequest.INCREMENTAL, SyncRequest.FULL], SyncRequest.FULL),
     "a small one after a full one": ([SyncRequest.FULL, SyncRequest.INCREMENTAL], SyncRequest.FULL),
     "acceptance counts": ([SyncRequest.ACCEPT, SyncRequest.FULL, SyncRequest.INCREMENTAL], SyncRequest.ACCEPT),
 }
 
 
-@pytest.mark.parametrize(("wishes", "strongest"), WISHES.values(), ids=WISHES)
+@pytest.mark.parametrize(("requests", "strongest"), REQUESTS.values(), ids=WISHES)
 def test_the_strongest_wish_counts(
-    connection: Connection, account: Account, wishes: list[SyncRequest], strongest: SyncRequest
+    connection: Connection, account: Account, requests: list[SyncRequest], strongest: SyncRequest
 ) -> None:
     """A weaker request afterwards, or a failed sync in between, changes nothing."""
     begun = begin_sync(connection, account.id)
     sync_state.end(connection, begun, NOW, NOW)
-    for wish in wishes:
-        sync_state.request_sync(connection, account.id, wish)
+    for request in requests:
+        sync_state.request_sync(connection, account.id, request)
     begun = begin_sync(connection, account.id)
     assert begun.pending_sync is strongest
     sync_state.fail(connection, begun, "network", NOW, NOW + 30)
