@@ -242,8 +242,8 @@ REQUESTS = {
 }
 
 
-@pytest.mark.parametrize(("requests", "strongest"), REQUESTS.values(), ids=WISHES)
-def test_the_strongest_wish_counts(
+@pytest.mark.parametrize(("requests", "strongest"), REQUESTS.values(), ids=REQUESTS)
+def test_the_strongest_request_counts(
     connection: Connection, account: Account, requests: list[SyncRequest], strongest: SyncRequest
 ) -> None:
     """A weaker request afterwards, or a failed sync in between, changes nothing."""
