@@ -238,16 +238,16 @@ class IndexBuilder:
         count, found, prefixes, parts = self._document + 1, self._terms, self._prefixes, self._parts
         postings, attributes, offsets = array("I"), array("B"), array("I", [0])
         whole = count * postings.itemsize
-        everywhere = frozenset(term for term, kept in found.items() if len(kept.documents) == whole)
+        everywhere = frozenset(term for term, kept in interruptible(found.items()) if len(kept.documents) == whole)
         # Prefixes and terms without documents are left out: a caller may have requested the postings without adding a
         # document.
-        terms = sorted(prefix for prefix, kept in prefixes.items() if kept.documents)
+        terms = _sorted_in_parts(prefix for prefix, kept in prefixes.items() if kept.documents)
         for prefix in interruptible(terms):
             of_prefix = prefixes.pop(prefix)
             postings.frombytes(of_prefix.documents)
             attributes.frombytes(of_prefix.attributes)
             offsets.append(len(postings))
-        others = sorted(term for term, kept in found.items() if kept.documents and term not in everywhere)
+        others = _sorted_in_parts(term for term, kept in found.items() if kept.documents and term not in everywhere)
         for term in interruptible(others):
             postings.frombytes(found.pop(term).documents)
             offsets.append(len(postings))
@@ -428,6 +428,17 @@ def _mask(attributes: int) -> bytes:
 def _span_length(span: tuple[int, int]) -> int:
     start, end = span
     return end - start
+
+
+def _sorted_in_parts(terms: Iterable[str]) -> list[str]:
+    """Sort terms; other threads may run meanwhile, because the terms are sorted in parts."""
+    parts: dict[str, list[str]] = {}
+    for term in interruptible(terms):
+        parts.setdefault(term[:3], []).append(term)
+    ordered: list[str] = []
+    for beginning in interruptible(sorted(parts)):
+        ordered += sorted(parts[beginning])
+    return ordered
 
 
 def _parted(checksums: array[int]) -> tuple[array[int], int]:
