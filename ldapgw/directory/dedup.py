@@ -13,6 +13,7 @@ and the caller-ID books.  If a search shows starred contacts first, the starred 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
@@ -34,6 +35,9 @@ _FIRST: Final = -1
 
 # The number of entries that are compared in one slice of work.
 COMPARED: Final = 200
+
+# The number of entries whose contact points are cached for searches, which find the same people again and again.
+_MAX_CACHED: Final = 4096
 
 
 def duplicate_flags(entries: Sequence[Entry]) -> bytes:
@@ -93,7 +97,7 @@ class SameName:
         if is_first:
             precedence = _FIRST, 0, precedence[2]
         self._by_precedence.setdefault(precedence, []).append(len(self._points))
-        self._points.append(_contact_points(entry))
+        self._points.append(_cached_contact_points(entry))
 
     def duplicates(self) -> Generator[None, None, set[int]]:
         """Return the numbers of the entries that are duplicates; yield None after each slice of work."""
@@ -153,3 +157,6 @@ def _contact_points(entry: Entry) -> frozenset[str]:
         return frozenset(points)
     name = name_folding.collation_key(entry.attribute("cn")[0].decode())
     return frozenset([f"{point}\n{name}" for point in points])
+
+
+_cached_contact_points = lru_cache(_MAX_CACHED)(_contact_points)
