@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 
 import msgspec
@@ -95,6 +95,9 @@ class Book:
     :ivar shared_label: the folded name (`ldapgw.directory.dn.folded`) of the label if only the contacts with one label
         are shared; empty if all contacts are shared.
     :ivar shared_containers: the entries of `containers` that other viewers see.
+    :ivar folded_name: `name`, folded (`ldapgw.directory.dn.folded`).
+    :ivar contact_count: the number of contacts in the book.  This number and the folded name are stored, because a
+        tenant's `Directory`, which is made anew after each change, needs the values of all books.
     """
 
     key: str
@@ -107,6 +110,12 @@ class Book:
     unlabelled_groups: frozenset[str] = frozenset()
     shared_label: str = ""
     shared_containers: Segment = Segment(())  # noqa: RUF009  frozen
+    folded_name: str = field(init=False, repr=False, compare=False)
+    contact_count: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folded_name", folded(self.name))
+        object.__setattr__(self, "contact_count", len(self.segments))
 
     @property
     def shared_branch(self) -> Book | Label | None:
@@ -121,8 +130,7 @@ class Book:
         return self.key.startswith(FILE_PREFIX)
 
     def __len__(self) -> int:
-        """Return the number of contacts in the book."""
-        return len(self.segments)
+        return self.contact_count
 
 
 def build_book(

@@ -34,6 +34,7 @@ MAX_FAVOURITES = 500
 _LABELLED: Final = 1000
 
 _SORT_KEY = attrgetter("sort_key")
+_CONTACT_COUNT = attrgetter("contact_count")
 _SUBSCHEMA = Dn.parse(SUBSCHEMA_DN).key
 
 
@@ -82,10 +83,10 @@ class Directory:
         """Prepare the books once for all searches, because there may be a thousand books."""
         by_name: dict[str, list[Book]] = {}
         for book in self.books:
-            by_name.setdefault(folded(book.name), []).append(book)
+            by_name.setdefault(book.folded_name, []).append(book)
         shared_books = merge_shared_books(self.books, before, defer_merge=defer_merge)
         object.__setattr__(self, "shared_books", shared_books)
-        object.__setattr__(self, "contact_count", sum(map(len, self.books)))
+        object.__setattr__(self, "contact_count", sum(map(_CONTACT_COUNT, self.books)))
         object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
         not_private = [book for book in self.books if book.sharing is not Sharing.PRIVATE]

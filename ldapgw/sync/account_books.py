@@ -109,6 +109,9 @@ class AccountBooks:
         self._of_files: dict[str, dict[str, Book]] = {tenant: {} for tenant in contexts}
         # By tenant, the cached result of `of_tenant`, which is removed when a book of the tenant changes.
         self._of_tenant: dict[str, tuple[Book, ...]] = {}
+        # By tenant, the books of the accounts by the accounts' ids, in the order of `AccountState.account_ids`.  The
+        # books are kept, because looking up each of 5,000 books takes milliseconds.
+        self._of_accounts: dict[str, dict[int, Book]] = {}
         self._replaced: list[Book] = []
         # The books that are not in the cache, or whose cached version will soon be too old to be revised.
         self._unsaved: set[BookId] = set()
@@ -133,6 +136,7 @@ class AccountBooks:
         self._is_cache_pruned = False
         self._replaced += [built.book for built in self._built.values()]
         self._built.clear()
+        self._of_accounts.clear()
 
     # --- changes of the store -----------------------------------------------------------------------------------------
 
@@ -167,6 +171,7 @@ class AccountBooks:
         self.state = state
         self.outdated = set(state.accounts)
         self._note_changed(self.contexts)
+        self._of_accounts.clear()
         for key, built in list(self._built.items()):
             if isinstance(key, int):
                 self._adapt(key)
@@ -450,11 +455,15 @@ class AccountBooks:
         """Return the built books of a tenant, with the present sharing of their accounts."""
         books = self._of_tenant.get(tenant)
         if books is None:
-            ids = self.state.account_ids(tenant)
-            of_accounts = [built.book for each in ids if (built := self._built.get(each)) is not None]
+            of_accounts = self._of_accounts.get(tenant)
+            if of_accounts is None:
+                ids = self.state.account_ids(tenant)
+                of_accounts = {each: built.book for each in ids if (built := self._built.get(each)) is not None}
+                self._of_accounts[tenant] = of_accounts
             directory = self._built.get(tenant)
             of_directory = (directory.book,) if directory is not None else ()
-            books = self._of_tenant[tenant] = (*of_accounts, *self._of_files[tenant].values(), *of_directory)
+            books = (*of_accounts.values(), *self._of_files[tenant].values(), *of_directory)
+            self._of_tenant[tenant] = books
         return books
 
     def _note_changed(self, tenants: Iterable[str]) -> None:
@@ -483,6 +492,8 @@ class AccountBooks:
         account, built = self.state.accounts.get(account_id), self._built.get(account_id)
         if built is None:
             return
+        if account is not None and account.address != built.book.name:
+            self._of_accounts.pop(account.tenant, None)  # the accounts are sorted by their addresses
         if account is None or not built.is_of(account):
             self._replace(account_id, None)
         elif (built.book.sharing, built.book.shared_label) != (account.sharing, folded(account.shared_label)):
@@ -519,7 +530,13 @@ class AccountBooks:
         if built is not None and self._cache is not None and not built.is_cache_current:
             self._unsaved.add(key)
         # The two books may be in different tenants, because an id can pass to an account of another tenant.
-        self._note_changed(each.build_key[0].name for each in (before, built) if each is not None)
+        tenants = {each.build_key[0].name for each in (before, built) if each is not None}
+        self._note_changed(tenants)
+        for tenant in tenants if isinstance(key, int) else ():
+            if before is None or built is None or len(tenants) > 1:
+                self._of_accounts.pop(tenant, None)
+            elif tenant in self._of_accounts:
+                self._of_accounts[tenant][key] = built.book
 
     # --- the books in the cache ---------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ _BOOKS_AT_ONCE = 400
 
 # The number of accounts and phones that are compared with their former state in one turn of the reactor, which takes a
 # few milliseconds.
-_CHANGES_AT_ONCE = 100
+_CHANGES_AT_ONCE = 25
 
 # The number of logins that are made in one turn of the reactor, which takes one or two milliseconds.
 _LOGINS_AT_ONCE = 100

@@ -300,6 +300,27 @@ def test_an_address_that_has_changed_hands(stage: Stage) -> None:
     assert stage.books().keys() == {ALICE.upper(), f"{ALICE.upper()} (2)"}
 
 
+def test_books_stay_in_the_order_of_their_addresses(stage: Stage) -> None:
+    """A changed book keeps its place; a renamed account, a new account and a returning account get their places."""
+
+    def book_names() -> list[str]:
+        result_of(stage.publisher.refresh())
+        return [book.name for directory in stage.catalog.dit().directories for book in directory.books]
+
+    alice, carol = stage.connect(ALICE), stage.connect(CAROL)
+    assert book_names() == [ALICE, CAROL]
+    stage.database.run(accounts.set_sharing, alice.id, Sharing.SHARED, "")
+    assert book_names() == [ALICE, CAROL]
+    stage.connect(BOB)
+    assert book_names() == [ALICE, BOB, CAROL]
+    stage.execute(update(tables.account).where(tables.account.c.id == alice.id).values(address="zoe@acme.example"))
+    assert book_names() == [BOB, CAROL, "zoe@acme.example"]
+    stage.database.run(accounts.disconnect, carol.id)
+    assert book_names() == [BOB, "zoe@acme.example"]
+    stage.connect(CAROL)
+    assert book_names() == [BOB, CAROL, "zoe@acme.example"]
+
+
 def test_who_is_gone_is_gone_before_books_are_built(stage: Stage) -> None:
     """A long build does not keep a removed phone or a disconnected account."""
     account = stage.connect(ALICE)
