@@ -183,6 +183,8 @@ def number_equality(text: str, context: NamingContext) -> Assertion:
         if any(string in search_text for string in sufficient):
             return True
         stored = [number_of(line) for line in lines_of(search_text)]
+        if context.area_code:  # the phone's own area code, which the search text does not have
+            stored = [phone_number.in_area(number, context.region, context.area_code) for number in stored]
         if any(number.e164 in exact_forms or number.national in exact_forms for number in stored):
             return True
         if not readings:  # the text is parsed only here, because parsing is slow

@@ -295,7 +295,8 @@ def load() -> None:
 def is_same_number(stored: Number, query: Number) -> bool:
     """Return whether two numbers are the same telephone number.
 
-    If the countries of both numbers are known, only E.164 forms are compared.  A number without a country is local or
+    If the countries of both numbers are known, only E.164 forms are compared.  The country of a stored local number is
+    known if the number has a form with the area code (`in_area`).  Any other number without a country is local or
     internal, and belongs to the region in which both numbers were parsed.  If one or both numbers have no country, the
     numbers are the same in these cases:
 
@@ -309,7 +310,7 @@ def is_same_number(stored: Number, query: Number) -> bool:
         return True
     if _forms(stored) & _forms(query):
         return True
-    if stored.e164 and query.e164:
+    if query.e164 and (stored.e164 or stored.others):
         return False
     if not (stored.e164 or query.e164):
         return _share_tail(stored.digits.lstrip("0"), query.digits.lstrip("0"))
@@ -348,12 +349,17 @@ def matches_any_reading(stored: Number, readings: Sequence[Number]) -> bool:
     if not with_country:
         return False
     as_sent, *others = readings
+    # Local numbers of the site's area are compared digit by digit, because a number of another area may have the same
+    # digits at its end.
+    neighbours = {local.digits for local in others if not local.typed}
     if not stored.e164:
-        # Local numbers of the site's area, and short numbers, are compared digit by digit.  A short number behind the
-        # digits for an outside line is always a public number, such as 116117.
-        neighbours = [local.digits for local in others if not local.typed or len(local.digits) < SHORTEST_PUBLIC]
-        return stored.digits == as_sent.digits or stored.digits in neighbours
-    return bool(stored.national) and any(is_same_number(stored, local) for local in others if not local.e164)
+        # Short numbers are compared digit by digit, too.  A short number behind the digits for an outside line is
+        # always a public number, such as 116117.
+        short = {local.digits for local in others if len(local.digits) < SHORTEST_PUBLIC}
+        return stored.digits in {as_sent.digits, *neighbours, *short}
+    return bool(stored.national) and any(
+        is_same_number(stored, local) for local in others if not local.e164 and local.digits not in neighbours
+    )
 
 
 def has_assumed_region(number: Number, region: str) -> bool:

@@ -111,6 +111,37 @@ def test_the_beginning_of_a_number_within_an_area(asked: str, found: list[str]) 
     assert names(tree(SITE, *LOCALS), f"(telephoneNumber={asked})") == found
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("7654329", ["seven"]),
+        ("07654329", ["seven"]),
+        ("07417654329", ["seven"]),
+        ("00307654329", ["berlin"]),
+        ("0307654329", ["berlin"]),
+        ("+49307654329", ["berlin"]),
+        ("+491717654329", ["mobile"]),
+        ("+49407654329", []),
+        ("8888888", []),
+    ],
+)
+@pytest.mark.parametrize("is_of_phone", [False, True], ids=["of the tenant", "of the phone"])
+def test_a_local_call_comes_from_no_other_area(asked: str, found: list[str], is_of_phone: bool) -> None:
+    """A local number and a number of another area, or of a mobile phone, may have the same seven digits at their ends.
+
+    The digit in front of some numbers is for an outside line.
+    """
+    people = (
+        *LOCALS,
+        contact("berlin", "+49 30 7654329"),
+        contact("mobile", "+49 171 7654329"),
+        contact("munich", "089 8888888"),
+    )
+    context = replace(SITE, outside_line="0", area_code="" if is_of_phone else "741")
+    viewer = Viewer("cn=site", PHONE.access, area_code="741") if is_of_phone else PHONE
+    assert names(tree(context, *people), caller(asked), viewer) == found
+
+
 def test_seven_digits_are_local_without_an_area_code_too() -> None:
     """A number without a country is one of the tenant's region, and no end of a number abroad."""
     dit = tree(replace(SITE, area_code=""), *LOCALS, contact("paris", "+33 1 47654321"))
