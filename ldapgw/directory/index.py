@@ -239,15 +239,15 @@ class IndexBuilder:
         postings, attributes, offsets = array("I"), array("B"), array("I", [0])
         whole = count * postings.itemsize
         everywhere = frozenset(term for term, kept in interruptible(found.items()) if len(kept.documents) == whole)
-        # Prefixes and terms without documents are left out: a caller may have requested the postings without adding a
-        # document.
-        terms = _sorted_in_parts(prefix for prefix, kept in prefixes.items() if kept.documents)
+        for term in everywhere:
+            del found[term]
+        terms = _sorted_terms(prefixes)
         for prefix in interruptible(terms):
             of_prefix = prefixes.pop(prefix)
             postings.frombytes(of_prefix.documents)
             attributes.frombytes(of_prefix.attributes)
             offsets.append(len(postings))
-        others = _sorted_in_parts(term for term, kept in found.items() if kept.documents and term not in everywhere)
+        others = _sorted_terms(found)
         for term in interruptible(others):
             postings.frombytes(found.pop(term).documents)
             offsets.append(len(postings))
@@ -430,11 +430,15 @@ def _span_length(span: tuple[int, int]) -> int:
     return end - start
 
 
-def _sorted_in_parts(terms: Iterable[str]) -> list[str]:
-    """Sort terms; other threads may run meanwhile, because the terms are sorted in parts."""
+def _sorted_terms(postings: dict[str, Postings]) -> list[str]:
+    """Return the terms in order; other threads may run meanwhile, because the terms are sorted in parts.
+
+    Terms without documents are left out: a caller may have requested the postings without adding a document.
+    """
     parts: dict[str, list[str]] = {}
-    for term in interruptible(terms):
-        parts.setdefault(term[:3], []).append(term)
+    for term, kept in interruptible(postings.items()):
+        if kept.documents:
+            parts.setdefault(term[:3], []).append(term)
     ordered: list[str] = []
     for beginning in interruptible(sorted(parts)):
         ordered += sorted(parts[beginning])
