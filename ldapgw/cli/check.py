@@ -44,7 +44,7 @@ REFUSED_REDIRECT_URI = (
 )
 
 NOT_COMPILED = (
-    "not compiled, which is enough for hundreds of phones; compiled, the gateway answers more searches per second "
+    "the modules are not compiled: this gateway serves hundreds of phones, and a compiled gateway serves more "
     "(docs/how-to/install-other.rst)"
 )
 
@@ -267,7 +267,11 @@ def _logins_in_clear(subject: Subject) -> Iterator[CheckResult]:
     names = [name for name, address in found if not is_in_local_network(address)]
     if names:
         shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-        first = "" if subject.config.ldap.require_tls else "set ldap.require_tls = true, or keep the internet away; "
+        first = (
+            ""
+            if subject.config.ldap.require_tls
+            else "set ldap.require_tls = true, or block the LDAP port for the internet; "
+        )
         message = (
             f"{counted(len(names), 'phone')} ({shown}) sent the password without TLS from a public address; {first}"
             "give these phones new passwords"

@@ -258,8 +258,8 @@ _REMEDIES: Mapping[NetworkStep, str] = {
 }
 _RESTORE = "somebody deleted it; restore it in the Google console within 30 days, or enter another client"
 _KEYS_INSPECTED = (
-    "nobody can connect or sign in: the proxy must not inspect the connection to this host, which has the keys that "
-    "check Google's signatures"
+    "nobody can connect or sign in: if a proxy inspects TLS, exempt this host, which publishes the keys for verifying "
+    "Google's signatures"
 )
 
 

@@ -324,7 +324,9 @@ def _web_port(given: Mapping[str, Any]) -> int:
 
 
 def _plain_port(https: int) -> int:
-    """Return the port for plain HTTP of a gateway that serves HTTPS; a port that no program uses takes precedence.
+    """Return the port for plain HTTP of a gateway that serves HTTPS.
+
+    The port is the first usual port that no program uses, or the first usual port if programs use all of these ports.
 
     :param https: the port for HTTPS.
     """

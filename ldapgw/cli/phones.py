@@ -528,11 +528,11 @@ def reset(site: Site, name: str, *, mac: str | None, yes: bool, as_json: bool) -
             raise click.UsageError("A replica has no MAC address.")
         site.tenant(login.tenant)
         until = (
-            "gets no changes until its configuration has the new password."
+            "the replica gets no changes until its configuration has the new password."
             if login.replica
-            else "finds no contacts until you enter the new password in the phone."
+            else "the phone finds no contacts until you enter the new password in the phone."
         )
-        confirm(f"This gives {login.name} a new password: it {until}", yes=yes)
+        confirm(f"This gives {login.name} a new password: {until}", yes=yes)
         print_then_commit(database, change, show)
     if not login.replica:
         site.wait_for_gateway()

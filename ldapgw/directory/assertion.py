@@ -489,7 +489,7 @@ def _keypad_words(digits: str, after: str) -> list[Alternatives]:
 
 
 def _on_keys(readings: Sequence[Alternatives]) -> Assertion:
-    """Return the assertion that a line of the search text on the keys has all words of one of several lists.
+    """Return the assertion that a line of the search text, converted to keypad digits, has all words of one list.
 
     :param readings: a list of words for each way to split the typed digits into words.  A match with one list is
         enough.

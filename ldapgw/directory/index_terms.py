@@ -63,7 +63,7 @@ VALUE_BITS: Final = {"cn": 32, "sn": 64, "givenName": 128}
 NAME_BITS: Final = sum(bit for name, bit in WORD_BITS.items() if name in _NAMES)
 _ORGANIZATION_BITS: Final = WORD_BITS["o"]
 _PREFIX_BITS: Final = 0xFF
-# The bit for words of attributes that have no prefixes; the index does not store the bit.
+# The bit for words of attributes that are not in `WORD_BITS`; the index does not store this bit.
 _OTHER_BIT: Final = 0x100
 _OTHER_BITS: Final = _OTHER_BIT | _ORGANIZATION_BITS
 TRIGRAM: Final = 3

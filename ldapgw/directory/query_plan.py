@@ -126,7 +126,7 @@ class OrQuery(NamedTuple):
     queries: frozenset[Narrowing]
 
 
-# A query that excludes some documents.  A string is a query for the documents with a term.
+# A query that excludes some documents.  A string is a term, and stands for a query for the documents with this term.
 Narrowing = str | PrefixQuery | CommonPrefixQuery | TermRange | ExactKey | ValueRange | NameRange | AndQuery | OrQuery
 # None stands for all documents.
 Query = Narrowing | None

@@ -321,8 +321,8 @@ def _digits_query(string: str) -> Query:
     if string == "\n":
         return None
     if string[:1] == "\n" == string[-1:]:
-        # In strict matching, a string between two line breaks is a complete number, which has one tail.  An empty
-        # number has no tail.
+        # In strict matching, a string between two line breaks is a complete number.  The number has one index key
+        # (`tails_of`), which is made of its last digits.  An empty number has no index key.
         tails = phone_number.tails_of("", form)
         return ExactKey(NUMBER_END + "".join(tails))
     if string[:1] in ("\t", "\n"):

@@ -259,7 +259,7 @@ _NUMBERED: Final = re.compile(r" ?(?<!\d)\d+$")
 
 
 def _read_columns(titles: Sequence[str]) -> tuple[Column, ...]:
-    """Return the columns of a file by their names."""
+    """Return the columns of a file in their order; the title of a column decides its use."""
     columns = [_column(title) for title in titles]
     # Outlook has the form of address, such as "Dr.", in the column "Title", and the position in "Job Title".
     positions = [column for column in columns if (column.use, column.detail) == (ColumnUse.ORGANIZATION, "title")]

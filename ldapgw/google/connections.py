@@ -98,7 +98,8 @@ def uninspected(authorities: Collection[x509.Certificate]) -> IPolicyForHTTPS:
 class _Policy(BrowserLikePolicyForHTTPS):
     """A policy that trusts the system's root certificates, and lets a function change each connection.
 
-    :param prepare: called with each connection, which has its own context, and with the connection's TLS protocol.
+    :param prepare: called with each connection and with the connection's TLS protocol.  Each connection has a context
+        of its own, so the function may change the context.
     """
 
     def __init__(self, prepare: Callable[[SSL.Connection, Any], None]) -> None:

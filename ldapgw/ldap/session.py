@@ -497,7 +497,8 @@ class Session:
         message = cast("Message", self._current)
         search, response = self._controlled_search, self._control_response
         self._current = self._controlled_search = self._control_response = None
-        if response is not None:  # the reply names no search, because observers want only the searches of phones
+        if response is not None:
+            # The search is a replica's.  The reply leaves out the search, because observers want phones' searches.
             return Reply(message.message_id, message.operation, result, controls=response.response_controls(result))
         return Reply(
             message.message_id,

@@ -208,8 +208,8 @@ def _readings(text: str, region: str, outside_line: str, area_code: str) -> tupl
         ):
             numbers[inside] = None
         for dialled in (number.digits for number in (plain, inside) if number):
-            # `parse` has already used the first result of `strip_international_prefix` to make `plain` and `inside`, so
-            # only a second result gives a further number.
+            # If the end of the international prefix is ambiguous, `strip_international_prefix` returns a second result.
+            # `parse` has read the first result already.
             numbers |= {
                 parse("+" + digits, region): None for digits in dialling.strip_international_prefix(dialled)[1:]
             }

@@ -357,8 +357,8 @@ def _add_entry(given: _Given, response: Response) -> None:
     attributes = given.setdefault(response.dn, dict(named))
     for name, values in response.attributes:
         kind = attribute_type(name)
-        # The number in the DN of a caller's entry is kept, because it has the tenant's format, unlike the number in an
-        # attribute.
+        # The number of an attribute does not replace the number in the DN of a caller's entry, because only the number
+        # in the DN has the tenant's format.
         if values and kind is not None and _is_recorded(kind) and kind.name not in named:
             attributes[kind.name] = tuple(value.decode() for value in values)
 

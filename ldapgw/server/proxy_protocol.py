@@ -47,7 +47,7 @@ _V1_LINE = re.compile(
     re.ASCII,
 )
 _LOCAL, _PROXY = 0x20, 0x21
-# Octets of an address, by family and transport.
+# The number of octets of a client's address, by the header's octet for TCP over IPv4 and for TCP over IPv6.
 _TCP_ADDRESSES: Final = {0x11: 4, 0x21: 16}
 # The other families and transports that the protocol knows: unspecified, UDP, Unix sockets.
 _OTHER_TRANSPORTS: Final = frozenset((0x00, 0x12, 0x22, 0x31, 0x32))

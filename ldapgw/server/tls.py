@@ -83,8 +83,8 @@ def read_private_key(octets: bytes) -> PrivateKey:
 class ValidityPeriod:
     """The time during which all certificates of a chain are valid.
 
-    :ivar not_before: the time at which the last certificate becomes valid.
-    :ivar not_after: the time at which the first certificate expires.
+    :ivar not_before: the time from which all certificates are valid.
+    :ivar not_after: the earliest expiry of a certificate.
     """
 
     not_before: datetime

@@ -47,7 +47,7 @@ from ldapgw.store.tables import (
     value_of,
 )
 
-# Figures about the oddities of a listing, by warning code.  The listing was applied nevertheless.
+# The warnings about a listing: the figures of each warning, by the warning's code.  A listing with warnings is applied.
 ListingWarnings = Mapping[str, Mapping[str, int]]
 
 # Columns of an account that a successful sync sets to null.

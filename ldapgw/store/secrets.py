@@ -198,8 +198,9 @@ class SecretBox:
         keys, sealing = read_keys(path), self._keys[0]
         if sealing not in keys and not any(sealing in read_keys(kept) for kept in kept_key_files(path)):
             raise StoreError(
-                f"{path}: does not have the key that encrypts now, so the file may belong to another gateway; put the "
-                "former file back, or write the keys of both files into this file, one per line"
+                f"{path}: the key with which the gateway encrypts at present is missing, so the file may belong "
+                "to another gateway; put the former file back, or write the keys of both files into this file, one per "
+                "line"
             )
         self._former = tuple(key for key in (*self._file_keys, *self._former) if key not in keys)
         self._use(keys)
@@ -225,8 +226,8 @@ class SecretBox:
         names = ", ".join(list(unfit)[:_MAX_NAMED])
         more = f" and {len(unfit) - _MAX_NAMED} more" if len(unfit) > _MAX_NAMED else ""
         advice = (
-            f", but other secrets fit: two keys have been in use, so write both into {self.source}, and run ldapgw "
-            "rotate-key"
+            f", but the key fits other secrets: two keys have been in use, so write both keys into {self.source}, and "
+            "run ldapgw rotate-key"
             if fitting
             else "; put back the key of these secrets"
         )

@@ -381,7 +381,8 @@ def use_delegation(connection: Connection, grant: Account, now: float, scopes: f
 
     :param scopes: the scopes that the service account may use, or None for the scopes that were last read.
     """
-    # imported here, because commands import this module, and no command lets a service account read an account
+    # The import is here, because commands import this module, start faster without `revocations`, and never call this
+    # function.
     from ldapgw.store import revocations
 
     if scopes is None:

@@ -73,8 +73,8 @@ class AccountBooks:
         deletion of a removed account's books does not wait for a build.
     :param build_in_process: builds the books of accounts into the cache in another process
         (`ldapgw.sync.book_builder.build_cached_books`), or None if no other process is used.
-    :param build_meanwhile: as `build_in_process`, but returns a context manager that begins to build, and stops at its
-        end.  The function is called only at a start; None if no other process is used.
+    :param build_meanwhile: as `build_in_process`, but returns a context manager: the other process builds while the
+        block of the ``with`` statement runs.  The function is called only at a start; None if no other process is used.
     :param seconds: a monotonic clock, in seconds.
     """
 
@@ -509,7 +509,7 @@ class AccountBooks:
         return BuildTask.of(account, self.contexts[account.tenant], self.state)
 
     async def _current(self, task: BuildTask, key: BookId) -> BuiltBook | None:
-        """Return the last book with the inputs of a task, from memory or else from the cache.
+        """Return the book that was last built with the build key of a task, from memory or else from the cache.
 
         The book's contacts may be outdated.
         """
@@ -532,7 +532,9 @@ class AccountBooks:
         # The two books may be in different tenants, because an id can pass to an account of another tenant.
         tenants = {each.build_key[0].name for each in (before, built) if each is not None}
         self._note_changed(tenants)
-        for tenant in tenants if isinstance(key, int) else ():
+        if not isinstance(key, int):
+            return
+        for tenant in tenants:
             if before is None or built is None or len(tenants) > 1:
                 self._of_accounts.pop(tenant, None)
             elif tenant in self._of_accounts:

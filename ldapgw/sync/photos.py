@@ -101,7 +101,8 @@ class PhotoFetcher(PeriodicService):
             try:
                 fetched.append((due_photo, await self._scale(scale, photo) if photo else b""))
             except ProcessLost as error:
-                # The photo need not be the cause, because the system may have ended the process when memory was short.
+                # The process that scales photos has ended.  The photo need not be the cause: the system may have ended
+                # the process because memory was short.
                 if due_photo.failures < _FAILURES_BEFORE_LOSS:
                     await self._postpone(due_photo, error)
                 else:

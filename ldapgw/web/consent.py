@@ -117,7 +117,7 @@ class _Consent:
 
     @property
     def former_session(self) -> str:
-        """Return the browser's session until now; empty if there was no session."""
+        """Return the session that the browser had before the consent; empty if the browser had no session."""
         return self.request.session(self.tenant.name)
 
     @property

@@ -258,8 +258,8 @@ async def test_a_foreign_certificate(gateway: Gateway, tmp_path: Path) -> None:
         assert await _with_ca_file(gateway, google, google.url) == (
             1,
             "failed",
-            "nobody can connect or sign in: the proxy must not inspect the connection to this host, which has the keys "
-            "that check Google's signatures (TLS: certificate verify failed)",
+            "nobody can connect or sign in: if a proxy inspects TLS, exempt this host, which publishes the keys for "
+            "verifying Google's signatures (TLS: certificate verify failed)",
         )
         assert await _with_ca_file(gateway, google, google.plain) == (
             0,

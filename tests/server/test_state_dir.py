@@ -186,8 +186,8 @@ def test_a_start_names_the_accounts_whose_tokens_fit_no_key(tmp_path: Path) -> N
         with pytest.raises(StoreError) as refused:
             OpenStateDir(StateDir(tmp_path))
         assert refused.value.problems == (
-            f"stored secrets do not fit the key file ({named}), but other secrets fit: two keys have been in use, so "
-            "write both into the key file, and run ldapgw rotate-key",
+            f"stored secrets do not fit the key file ({named}), but the key fits other secrets: two keys have been "
+            "in use, so write both keys into the key file, and run ldapgw rotate-key",
         )
     write_keys(file, [first, second])
     OpenStateDir(StateDir(tmp_path)).close()

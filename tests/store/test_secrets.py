@@ -52,8 +52,8 @@ def test_a_key_file_that_changes_is_read_anew(tmp_path: Path) -> None:
 LOSSES = {
     "another machine's": (
         lambda path: write_keys(path, [new_key()]),
-        "does not have the key that encrypts now, so the file may belong to another gateway; put the former file back, "
-        "or write the keys of both files into this file, one per line",
+        "the key with which the gateway encrypts at present is missing, so the file may belong to another gateway; "
+        "put the former file back, or write the keys of both files into this file, one per line",
     ),
     "open to others": (lambda path: path.chmod(0o644), "other users can read the key file; run: chmod 600 KEY"),
     "no key": (lambda path: path.write_text("not a key"), "is not a key file; put it back from a backup"),
@@ -106,8 +106,8 @@ def test_whose_secrets_fit_no_key(tmp_path: Path) -> None:
         "stored secrets do not fit KEY (alice, carol); put back the key of these secrets"
     )
     assert str(one.find_unfit([*secrets, ("dave", one.seal("r"))])) == (
-        "stored secrets do not fit KEY (alice, carol), but other secrets fit: two keys have been in use, so write both "
-        "into KEY, and run ldapgw rotate-key"
+        "stored secrets do not fit KEY (alice, carol), but the key fits other secrets: two keys have been in use, so "
+        "write both keys into KEY, and run ldapgw rotate-key"
     )
     many = [(f"p{number}", other.seal("r")) for number in range(7)]
     assert "(p0, p1, p2, p3, p4 and 2 more)" in str(one.find_unfit(many))

@@ -448,7 +448,7 @@ _EVERYWHERE: dict[str, Breakage] = {
 
 
 def _refuse_delegation(reply: ApiReply, call: ApiRequest, respond: Respond) -> ApiReply:
-    """Return an error reply to a service account; consents get the sandbox's own reply."""
+    """Return the error reply to the token request of a service account; answer other token requests as usual."""
     return reply if call.form.get("assertion") else respond(call)
 
 

@@ -78,7 +78,7 @@ class GoogleAccount:
     :ivar org_unit: the path of the user's organizational unit.
     :ivar aliases: further addresses; the former address of a renamed user becomes an alias.
     :ivar is_admin: whether the user has an administrator's role that may read users and groups.
-    :ivar has_signed_in: whether the user has ever signed in; a service account gets no token for another user.
+    :ivar has_signed_in: whether the user has ever signed in; a service account gets no token for a user who has not.
     """
 
     address: str

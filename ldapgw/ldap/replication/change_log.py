@@ -224,9 +224,9 @@ class ChangeLog:
             yield
 
     def _log(self, changes: list[_Difference], csn: Csn) -> Generator[None, None, dict[bytes, Change]]:
-        """Return the last changes of some entries, or nothing if there are too many changes to store.
+        """Return the log's record of each changed entry, by entryUUID, or nothing if there are too many changes.
 
-        :param csn: the CSN of the changes.
+        :param csn: the CSN of the new records.
         """
         logged: dict[bytes, Change] = {}
         if len(changes) > MAX_CHANGES:

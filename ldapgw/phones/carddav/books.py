@@ -159,7 +159,8 @@ class AddressBook:
         for count, entry in enumerate(self.entries(), start=1):
             values, text, _ = entry.to_record()
             uid = entry.uid
-            # If numbers are converted to a phone's format, the card is also made from the search texts.
+            # If numbers are converted to a phone's format, the card depends on the search texts, so the tag depends on
+            # the search texts too.
             parts = (head, entry.parent.uuid_namespace.encode(), repr(categories.get(uid)).encode(), values)
             seen = blake2b(b"\0".join(parts), digest_size=8)
             if formatter is not None:

@@ -393,8 +393,8 @@ class Groups(tuple[Group, ...]):
 
     __slots__ = ()
     expected: ClassVar[str] = (
-        "tables [[tenant.group]], each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses, "
-        "or google_group, the address of a Google Group"
+        "tables [[tenant.group]], each with a name (a-z, 0-9 and -), and with accounts (a list of e-mail addresses), "
+        "google_group (the address of a Google Group), or both"
     )
 
     @classmethod
@@ -553,7 +553,7 @@ class DialUrl(Secret):
     """
 
     expected: ClassVar[str] = (
-        "an https:// address with {number}, if needed {phone}, and no other placeholder, behind the host, such as "
+        "an https:// address with the placeholder {number}, perhaps {phone}, and no placeholder in the host, such as "
         '"https://pbx.example/call?from={phone}&to={number}" (http:// for localhost and loopback addresses only)'
     )
 

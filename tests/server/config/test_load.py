@@ -178,8 +178,8 @@ def test_all_problems_are_reported_together(tmp_path: Path) -> None:
             '"other_contacts", "directory"',
             'tenant[1].sharing = "all": expected one of "private", "callers", "shared", "group:NAME"',
             'tenant[1].group = [{"name": "Sales", "accounts": ["a@x.example"]}]: expected tables [[tenant.group]], '
-            "each with a name of a-z, 0-9 and -, and with accounts, a list of e-mail addresses, or google_group, the "
-            "address of a Google Group",
+            "each with a name (a-z, 0-9 and -), and with accounts (a list of e-mail addresses), google_group (the "
+            "address of a Google Group), or both",
             'tenant[1].book_order = ["the boss"]: expected a list, each item an account\'s e-mail address, the name of '
             'a [[tenant.file]], "directory" or "own"',
             'tenant[1].admins = ["root"]: expected a list, each item an e-mail address',
@@ -228,7 +228,7 @@ OF_ANOTHER_FORM = {
     ),
     "group": (
         "tenant[1].group = ",
-        "tables [[tenant.group]], each with a name of a-z, 0-9 and -",
+        "tables [[tenant.group]], each with a name (a-z, 0-9 and -)",
         [
             *("5", '["a@x.example"]', '[{ name = "sales" }]', '[{ name = "sales", accounts = "a@x.example" }]'),
             *('[{ name = "sales", accounts = ["a"] }]', '[{ name = "sales", accounts = [1] }]'),
@@ -313,7 +313,7 @@ def test_where_the_telephone_system_calls(tmp_path: Path, url: str, meant: str) 
 def test_addresses_at_which_no_telephone_system_calls(tmp_path: Path, url: str) -> None:
     """The line gives the expected form, but not the address, which may hold a secret."""
     [told] = problems(tmp_path, f"{SMALLEST}dial_url = '{url}'")
-    assert told.startswith("tenant[1].dial_url: expected an https:// address with {number}, if needed {phone}")
+    assert told.startswith("tenant[1].dial_url: expected an https:// address with the placeholder {number}")
     assert "hush" not in told
 
 
