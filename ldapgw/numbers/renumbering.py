@@ -64,6 +64,8 @@ _RENUMBERED: Final = (
     # Argentina: callers from abroad have to dial a 9 in front of a mobile number; but no two numbers differ only by the
     # 9.
     _Row("+54", "+549", r"(?:11|[23]\d)\d{8}", both_connect=True),
+    # San Marino: Italy has the area code 0549 for the numbers of San Marino (ITU-T, national numbering plan of 378).
+    _Row("+3780549", "+390549", r"\d{6}", both_connect=True),
     # Brazil, 2012 to 2016 (Anatel, resolution 553): a 9 was inserted behind the area code of mobile numbers, except for
     # some numbers of trunked radio, which begin with 7.
     *(
