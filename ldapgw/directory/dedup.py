@@ -160,3 +160,8 @@ def _contact_points(entry: Entry) -> frozenset[str]:
 
 
 _cached_contact_points = lru_cache(_MAX_CACHED)(_contact_points)
+
+
+def forget_contact_points() -> None:
+    """Drop the cached contact points, which may be of contacts that are deleted."""
+    _cached_contact_points.cache_clear()

@@ -24,6 +24,7 @@ from ldapgw.directory.book import (
     update_book,
     with_sharing,
 )
+from ldapgw.directory.dedup import forget_contact_points
 from ldapgw.directory.entry import Entry
 from ldapgw.directory.naming_context import NamingContext
 from ldapgw.errors import DamagedStore, StoreError
@@ -409,6 +410,7 @@ def free_slowly(books: list[Book]) -> None:
 
     :param books: the books, which are removed from the list.
     """
+    forget_contact_points()  # the cache refers to entries
     entries: list[Entry] = []
     while books:
         book = books.pop()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldapgw.contact import Contact, Kind, Phone, PhoneticName, Sharing
-from ldapgw.directory import name_folding
+from ldapgw.directory import dedup, name_folding
 from ldapgw.directory.access import Access, Viewer
 from ldapgw.directory.book import DIRECTORY, Book, build_book
 from ldapgw.directory.dedup import is_same_person
@@ -327,3 +327,16 @@ def test_the_same_people_in_two_books_are_told_apart_with_few_breaths() -> None:
     steps = list(matches(dit, VIEWER, SearchRequest(BASE, Scope.WHOLE_SUBTREE, read_filter("(cn=anna*)"))))
     assert len(steps) - steps.count(None) == 1000
     assert 5 <= steps.count(None) <= 40
+
+
+def test_contact_points_are_read_once_until_they_are_forgotten() -> None:
+    """Searches find the same people again and again; a deleted contact leaves nothing behind."""
+    dit = tree([(Sharing.SHARED, [Contact("", name="Anna", phones=(NUMBERS[0],))])] * 2)
+    request = SearchRequest(BASE, Scope.WHOLE_SUBTREE, FILTERS[0])
+    dedup.forget_contact_points()
+    for _ in range(2):
+        assert len(all_matches(dit, VIEWER, request)) == 1
+    found = dedup._cached_contact_points.cache_info()
+    assert (found.misses, found.currsize) == (2, 2)
+    dedup.forget_contact_points()
+    assert dedup._cached_contact_points.cache_info().currsize == 0

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, DeferredLock, execute
 from ldapgw.contact import Contact, Sharing, Source
 from ldapgw.directory import inet_org_person
 from ldapgw.directory.book import DIRECTORY, build_book, write_book
+from ldapgw.directory.dedup import SameName
 from ldapgw.errors import ProcessLost
 from ldapgw.store import accounts, contacts, revocations, sync_state, tables
 from ldapgw.store.changes import NO_HISTORY
@@ -352,6 +353,7 @@ def test_books_are_let_go() -> None:
     [segment] = book.segments.contacts
     books = [book]
     entry = segment.entries[7]
+    SameName(()).add(entry)
     del book, segment
     free_slowly(books)
     assert books == []
