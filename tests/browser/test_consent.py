@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from ldapgw.google.sandbox.tenant import ALICE, BOB
@@ -76,42 +75,17 @@ def test_connecting_while_the_gateway_is_busy(window: OpenWindow) -> None:
     expect(here.page.locator("main")).to_contain_text("Google contacts are connected.")
 
 
-@pytest.mark.parametrize(
-    ("words", "refusal"),
-    [
-        ("Connect Google contacts", error_pages.PAGES.not_allowed),
-        ("Sign in", error_pages.PAGES.may_not_sign_in),
-    ],
-    ids=["connect", "sign in"],
-)
-def test_an_account_that_is_not_allowed(window: OpenWindow, words: str, refusal: error_pages.ErrorPage) -> None:
+def test_an_account_that_is_not_allowed(window: OpenWindow) -> None:
     """The page says so, and another one can be chosen in the same window."""
     here = window("de")
     here.expected = ("403",)
     here.open()
-    google = here.popup(words)
+    google = here.popup()
     here.consent(google, EVE)
-    here.waits_for(here.say(refusal.title), google)
+    here.waits_for(here.say(error_pages.PAGES.not_allowed.title), google)
     here.press("Choose another account", google)
     here.consent(google, BOB)
     here.waits_for(here.say("Connected"))
-
-
-def test_refusing(window: OpenWindow) -> None:
-    """The page says so, and offers another try; whoever goes back has changed nothing."""
-    here = window("de")
-    here.expected = ("403",)
-    here.open()
-    google = here.popup()
-    google.get_by_role("button", name="Cancel").click()
-    here.waits_for(here.say(error_pages.PAGES.refused.title), google)
-    for line in (error_pages.PAGES.refused.explanation, *error_pages.PAGES.refused.advice):
-        expect(google.locator("main")).to_contain_text(here.say(line))
-    here.press("Try again", google)
-    google.get_by_role("button", name="Cancel").click()
-    with google.expect_event("close"):
-        here.press("Back", google)
-    assert here.heading == here.say("Your Google contacts on your desk phone")
 
 
 def test_a_consent_that_is_begun_twice(window: OpenWindow) -> None:

@@ -59,7 +59,11 @@ def test_from_the_front_page_to_a_phones_settings(window: OpenWindow) -> None:
     here = window(permissions=["clipboard-read", "clipboard-write"])
     page, keys, name = here.page, here.page.keyboard, "keys"
     page.goto(here.site.page.removesuffix("acme/"))
-    go_to(page, link(page, "Acme GmbH"))
+    keys.press("Tab")
+    expect(link(page, here.say("Skip to content"))).to_be_in_viewport()
+    keys.press("Enter")
+    keys.press("Tab")
+    expect(link(page, "Acme GmbH")).to_be_focused()
     keys.press("Enter")
     here.waits_for(here.say("Your Google contacts on your desk phone"))
     go_to(page, link(page, here.say("Connect Google contacts")))

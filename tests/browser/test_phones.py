@@ -77,25 +77,18 @@ def test_a_phone_is_set_up_and_seen_to_work(window: OpenWindow, site: Site) -> N
 
 
 def test_the_connection_is_tested(window: OpenWindow, site: Site) -> None:
-    """Each step tells how it ended: with the password at hand, with a wrong one, and without one."""
+    """Each step tells how it ended, and the page goes on following what changes, though a form led to the page."""
     name = "probe"
-    here, other = window("de"), window("de")
+    here = window("de")
     here.connect(ALICE)
     add(here, name)
     printed = settings(here)
     known(site, printed)
     # The site has no TLS.
-    begun = {"name": "✓ ok", "port": "✓ ok", "TLS": "! warning"}
-    searched = ("search by name", "search by number")
-    good = begun | {"login": "✓ ok"} | dict.fromkeys(searched, "✓ ok")
-    assert outcome(here) == said(here, good)
-    # It stays up to date, though nothing can be fetched from where the form was sent to.
+    good = ("name", "port", "login", "search by name", "search by number")
+    assert outcome(here) == said(here, dict.fromkeys(good, "✓ ok") | {"TLS": "! warning"})
     search(site, printed, printed["ldap.name_filter"].replace("%", "berg*"))
     here.waits_for(f"{name}: {here.say('Works')}")
-    other.connect(ALICE)
-    other.open(f"phones/{name}")
-    assert outcome(other) == said(other, begun | dict.fromkeys(("login", *searched), "– skipped"))
-    assert outcome(other, "wrong") == said(other, begun | {"login": "✗ failed"})
 
 
 def said(here: Window, results: Mapping[str, str]) -> Mapping[str, str]:
@@ -103,12 +96,10 @@ def said(here: Window, results: Mapping[str, str]) -> Mapping[str, str]:
     return {here.say(step): f"{state[0]} {here.say(state[2:])}" for step, state in results.items()}
 
 
-def outcome(here: Window, password: str = "") -> Mapping[str, str]:
+def outcome(here: Window) -> Mapping[str, str]:
     """Press "Test connection", and read the state of each step from the page."""
     # An update of the page may move the test below another fold in the moment of a click.
     here.page.evaluate("document.querySelectorAll('#more, #test').forEach(fold => { fold.open = true })")
-    if password:
-        here.page.locator("#test-password").fill(password)
     with here.page.expect_navigation():
         here.press("Test connection")
     here.speaks(here.page)

@@ -140,19 +140,29 @@ def begun(address: str) -> Callable[[Gateway], None]:
     return step
 
 
-def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A successful sync is a line on stdout; a failed sync is a line on stderr with the advice, and exit code 1."""
-    idle(gateway, "alice@acme.example")
-    idle(gateway, "bob@acme.example")
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "JSON"])
+def test_waiting_ends_with_the_outcome(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    """A successful sync is a line on stdout, and a failed one is a line on stderr with the advice, and exit code 1.
+
+    As JSON, each account has an object on stdout; ``--json`` needs ``--wait``.
+    """
     alice, bob = "alice@acme.example", "bob@acme.example"
+    for address in (alice, bob):
+        idle(gateway, address)
     stand_in(monkeypatch, gateway, [begun(alice), begun(bob), ended(alice), ended(bob, "quota")])
     with gateway.running():
-        result = gateway.run("sync", "--wait")
-    assert (result.exit_code, result.stdout) == (1, "✓ alice@acme.example: 1 contacts, 1 numbers\n")
-    assert result.stderr == (
-        "ldapgw: bob@acme.example: Google has asked the gateway to slow down, so the next sync is delayed. You don’t "
-        "need to do anything.\n"
-    )
+        result = gateway.run("sync", "--wait", *options)
+        assert gateway.run("sync", "--json").exit_code == 2
+    told = "Google has asked the gateway to slow down, so the next sync is delayed. You don’t need to do anything."
+    assert (result.exit_code, result.stderr) == (1, f"ldapgw: {bob}: {told}\n")
+    if not options:
+        assert result.stdout == f"✓ {alice}: 1 contacts, 1 numbers\n"
+        return
+    common = {"tenant": "acme", "contacts": 1, "numbers": 1, "sync": None}
+    assert json.loads(result.stdout) == [
+        {"account": alice, "ok": True, "error": None, **common},
+        {"account": bob, "ok": False, "error": {"code": "quota", "message": told}, **common},
+    ]
 
 
 def test_a_sync_that_was_running_already_is_not_the_one(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,26 +202,3 @@ def test_waiting_has_an_end(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, t
     with running:
         running.enter_context(gateway.running())
         assert gateway.refused("sync", "--wait") == f"alice@acme.example: {line}\n"
-
-
-def test_the_outcome_as_json(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each account has an object, also after a failure; ``--json`` needs ``--wait``."""
-    idle(gateway, "alice@acme.example")
-    idle(gateway, "bob@acme.example")
-    alice, bob = "alice@acme.example", "bob@acme.example"
-    stand_in(monkeypatch, gateway, [begun(alice), begun(bob), ended(alice), ended(bob, "quota")])
-    with gateway.running():
-        result = gateway.run("sync", "--wait", "--json")
-        assert gateway.run("sync", "--json").exit_code == 2
-    assert (result.exit_code, result.stderr.count("bob@acme.example: Google has asked the gateway to slow down")) == (
-        1,
-        1,
-    )
-    told = json.loads(result.stdout)
-    message = told[1]["error"].pop("message")
-    assert message.startswith("Google has asked the gateway to slow down")
-    common = {"tenant": "acme", "contacts": 1, "numbers": 1, "sync": None}
-    assert told == [
-        {"account": alice, "ok": True, "error": None, **common},
-        {"account": bob, "ok": False, "error": {"code": "quota"}, **common},
-    ]

@@ -209,13 +209,6 @@ def test_what_is_no_route(browser: Browser, method: str, path: str, status: int,
     assert path not in seen.body or path in ("/", "/acme/")
 
 
-@pytest.mark.parametrize("path", ["/acme/", "/healthz", "/static/style.css"])
-def test_head(browser: Browser, path: str) -> None:
-    seen, full = browser.get(path, method="HEAD"), browser.get(path)
-    assert (seen.status, seen.body) == (200, "")
-    assert full.body
-
-
 @pytest.mark.parametrize(
     ("path", "size", "status"),
     [

@@ -210,8 +210,11 @@ def test_a_contact(alice: Browser) -> None:
         "Labels Suppliers",
         "Open in Google Contacts",
     )
-    words = words_on(alice.get("/acme/contacts/c1"))
+    page = alice.get("/acme/contacts/c1")
+    words = words_on(page)
     assert [said for said in shown if said not in words] == []
+    assert f'href="https://contacts.google.com/person/c1?authuser={ALICE.replace("@", "%40")}"' in page.body
+    assert 'href="tel:%2B4917604069007">+49 176 04069007</a>' in page.body
 
 
 def test_the_entries_of_a_phone_that_shows_one_number_each(stage: Stage, alice: Browser) -> None:

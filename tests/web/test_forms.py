@@ -21,7 +21,6 @@ from ldapgw.store import accounts, contacts, phones, revocations, sync_state, te
 from ldapgw.store.account_status import timestamp
 from ldapgw.store.accounts import SyncRequest
 from ldapgw.store.phones import LastBind, NumberMode, PhoneLogin, ReplicaBooks
-from ldapgw.store.secrets import SecretBox
 from ldapgw.store.sign_ins import ABSOLUTE_SECONDS, IDLE_SECONDS
 from ldapgw.store.tables import account as account_table
 from ldapgw.web.dependencies import WebTenant
@@ -554,15 +553,6 @@ def test_the_session_is_stored_as_a_digest(stage: Stage, alice: Browser) -> None
     held = stage.do(accounts.read_tokens, stage.secret_box, account.id)
     for secret in (*secrets, held.refresh_token, held.access_token):
         assert secret not in dump
-
-
-def test_another_secret_box_cannot_finish_a_consent(stage: Stage, browser: Browser) -> None:
-    """After another key was put in place by hand, the callback asks the person to begin again."""
-    callback = browser.code()
-    stage.secret_box = SecretBox([b"A" * 43 + b"="])
-    page = stage.browser(browser).get(callback)
-    assert (page.status, stage.accounts()) == (400, ())
-    assert "start again" in words_on(page)
 
 
 def test_copies_of_private_contacts(stage: Stage, alice: Browser) -> None:

@@ -26,7 +26,7 @@ from ldapgw.ldap.session import PASSWORD_WITHOUT_TLS
 from ldapgw.numbers.phone_number import NumberFormat
 from ldapgw.phones.activity import decode_search
 from ldapgw.phones.description import show_mac
-from ldapgw.phones.provisioning.settings import ServerAddress, Site
+from ldapgw.phones.provisioning.settings import ServerAddress, Site, Step, StepResult, StepStatus
 from ldapgw.phones.provisioning.sheet import make_sheet, settings_of
 from ldapgw.phones.provisioning.vendors import all_vendors
 from ldapgw.phones.rollout import NewPhone, print_sheet
@@ -1198,7 +1198,11 @@ def test_trying_a_phone(stage: Stage) -> None:
     """The test uses the password that the page knows, else the typed password, or none; the page shows the steps."""
     browser = owner(stage, model="yealink")
     known = password_on(browser.get(PHONE))
+    steps = zip(Step, [*StepStatus, StepStatus.SKIPPED, StepStatus.SKIPPED], strict=True)
+    stage.steps = [StepResult(*step, "phonebook.example.com can be resolved") for step in steps]
     page = browser.submit(f"{PHONE}/test")
+    states = re.findall(r'<tr><th scope="row">[^<]+</th><td>([^<]+)</td>', page.body.partition('id="test"')[2])
+    assert states == ["✓ ok", "! warning", "✗ failed", *["– skipped"] * 3]
     # There is nothing to fetch where the form was sent to, so the page is kept up to date from its own address.
     assert (f'data-look="{PHONE}"' in page.body, "data-look" in browser.get(PHONE).body) == (True, False)
     assert (page.status, "phonebook.example.com can be resolved" in words_on(page)) == (200, True)

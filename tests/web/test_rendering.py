@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -218,25 +218,6 @@ def test_the_headline_is_the_worst_of_account_and_phones() -> None:
     assert "Your contacts are on your phones and update automatically." in served.text
 
 
-def test_who_never_connected_reads_what_is_asked_for() -> None:
-    """A person who never connected reads the text of Google's box and how to end the access; others do not."""
-    assert "See and download your contacts" in shown(None).text
-    assert "How long, and how to end it" in shown(None).text
-    assert "See and download your contacts" not in shown(ACCOUNT).text
-
-
-def test_trouble_before_the_first_sync() -> None:
-    """The page says that the contacts are not on the phones yet."""
-    text = shown(replace(ACCOUNT, last_sync=None, error=ErrorStatus("api_disabled", NOW))).text
-    assert "Your contacts aren’t on your phones yet." in text
-
-
-def test_the_figures() -> None:
-    text = shown(ACCOUNT).text
-    assert "Contacts 1,812 Numbers 2,304" in text
-    assert "Last sync 21 Sept 2026, 14:08 UTC Next sync 21 Sept 2026, 14:18 UTC" in text
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -258,13 +239,6 @@ def test_each_error_is_shown_in_plain_words(code: str) -> None:
     assert ("https://console.developers.google.com/apis" in administrator.links()) is (code == "api_disabled")
 
 
-def test_warnings_are_shown() -> None:
-    """The overview tells when a consent ends, and the page of the account says why."""
-    account = replace(ACCOUNT, refresh_expires_at=TESTING_END)
-    assert "This access ends on 2026-09-28 12:13 UTC" in shown(account).text
-    assert "because the Google client is in “Testing”" in shown_of_account(account).text
-
-
 def test_labels_say_what_becomes_of_their_contacts() -> None:
     """The page says what becomes of each label, and names configured labels that Google does not have."""
     there = ["Family", "friends", "PRIVATE"]
@@ -282,15 +256,46 @@ def test_labels_say_what_becomes_of_their_contacts() -> None:
     assert "Family on the phones" in shown_of_account(ACCOUNT, replace(tenant, labels=()), labels=there).text
 
 
-def test_what_was_left_out() -> None:
-    """Each reason has its count and words; an unknown reason is counted too."""
-    skipped = {"empty": 3, "label": 1, "excluded_label": 2, "unreadable_number": 1200, "new_reason": 2}
-    text = shown_of_account(replace(ACCOUNT, skipped=skipped)).text
-    assert "3 contacts without a name, company, number or address" in text
-    assert "1 contact without one of the chosen labels" in text
-    assert "2 contacts with an excluded label" in text
-    assert "1,200 numbers that can’t be dialed" in text
-    assert "2 contacts left out" in text
+REVOKED = {"error": ErrorStatus("consent_revoked", NOW - 60)}
+BEFORE_FIRST_SYNC = {"last_sync": None, "error": ErrorStatus("api_disabled", NOW)}
+TESTING = {"refresh_expires_at": TESTING_END}
+SKIPPED = {"empty": 3, "label": 1, "excluded_label": 2, "unreadable_number": 1200, "a new reason": 2}
+ASKED_FOR = ["See and download your contacts", "How long, and how to end it"]
+FIGURES = [
+    "Contacts 1,812 Numbers 2,304",
+    "Last sync 21 Sept 2026, 14:08 UTC Next sync 21 Sept 2026, 14:18 UTC",
+]
+LEFT_OUT = [
+    "3 contacts without a name, company, number or address",
+    "1 contact without one of the chosen labels",
+    "2 contacts with an excluded label",
+    "1,200 numbers that can’t be dialed",
+    "2 contacts left out",
+]
+
+
+@pytest.mark.parametrize(
+    ("page", "changed", "has", "lacks"),
+    [
+        (shown, None, ASKED_FOR, FIGURES),
+        (shown, {}, FIGURES, ASKED_FOR),
+        (shown, BEFORE_FIRST_SYNC, ["Your contacts aren’t on your phones yet."], []),
+        (shown, TESTING, ["This access ends on 2026-09-28 12:13 UTC"], []),
+        (shown_of_account, TESTING, ["because the Google client is in “Testing”"], []),
+        (shown_of_account, {}, ["until you disconnect"], ["My contacts access ended", *LEFT_OUT]),
+        (shown_of_account, REVOKED, ["My contacts access ended", "Lasts ended on "],
+         ["until you disconnect", "until you end it", "My contacts on"]),
+        (shown_of_account, {"skipped": SKIPPED}, LEFT_OUT, []),
+    ],
+    ids=["never connected", "figures", "before the first sync", "end of access", "testing", "access", "no access",
+         "left out"],
+)  # fmt: skip
+def test_what_a_page_says(
+    page: Callable[[Account | None], Reader], changed: dict[str, Any] | None, has: list[str], lacks: list[str]
+) -> None:
+    """The overview or the account's page says what is so, and nothing that is not so; `changed` changes the account."""
+    text = page(None if changed is None else replace(ACCOUNT, **changed)).text
+    assert [words for words in (*has, *lacks) if words in text] == has
 
 
 def test_contacts_to_correct() -> None:
@@ -563,15 +568,6 @@ def test_who_the_administrator_is(account: Account, certificate_ends: float | No
     assert page.count("Your administrator: it@acme.example") == int(is_named)
     own = overview(replace(tenant, admins=frozenset({"alice@acme.example"})), visitor)
     assert "Your administrator:" not in own
-
-
-def test_a_revoked_access_is_over() -> None:
-    """No part of the page says that the access lasts, or that a source is on."""
-    text = shown_of_account(replace(ACCOUNT, error=ErrorStatus("consent_revoked", NOW - 60))).text
-    assert "until you disconnect" in shown_of_account(ACCOUNT).text
-    assert [words for words in ("until you disconnect", "until you end it", "My contacts on") if words in text] == []
-    assert "My contacts access ended" in text
-    assert "Lasts ended on " in text
 
 
 def test_what_google_counted_in_each_source() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ldapgw.contact import Sharing
 from ldapgw.store import sync_state
-from tests.support.stage.web import ACME, ALICE, BOB, GLOBEX, ROOT, URL, Browser, Stage
+from tests.support.stage.web import ACME, ALICE, BOB, EVE, GLOBEX, ROOT, URL, Browser, Stage
 
 
 def add(browser: Browser, account: str = BOB) -> None:
@@ -175,6 +175,14 @@ def test_trying_again_after_a_refusal(alice: Browser, path: str, again: str) -> 
     assert f'href="/acme/{again}">Try again' in alice.consent(f"/acme/{path}", cancel=True).body
 
 
+@pytest.mark.parametrize("path", ["connect", "signin"])
+def test_choosing_another_account_in_a_popup(browser: Browser, path: str) -> None:
+    """The page about an account that is not allowed begins the same consent again, and stays in the pop-up."""
+    visit = browser.consent(f"/acme/{path}?popup", account=EVE)
+    assert visit.status == 403
+    assert f'href="/acme/{path}?choose&amp;popup">Choose another account' in visit.body
+
+
 def test_the_wrong_account_that_somebody_lives_on(stage: Stage, browser: Browser) -> None:
     """The grant is not given back, because Bob's own account needs the grant."""
     stage.browser().consent(account=BOB)
@@ -197,6 +205,7 @@ def test_choosing_among_accounts(browser: Browser) -> None:
 @pytest.mark.parametrize("path", ["/acme/connect?popup", "/acme/signin?popup", "/acme/connect?add&popup="])
 def test_a_popup_ends_on_a_page_of_its_own(browser: Browser, path: str) -> None:
     """The page that opened the pop-up shows the message."""
+    assert f'href="{path.partition("?")[0]}" data-popup>' in browser.get("/acme/").body
     visit = browser.consent(path)
     assert visit.url == f"{URL}/acme/done"
     assert '<meta name="ldapgw" content="done">' in visit.body

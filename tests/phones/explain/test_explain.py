@@ -116,41 +116,32 @@ def test_what_a_pbx_puts_around_a_number() -> None:
     assert (note.code, str(note.message).partition(".")[0]) == ("affix", "“L0#” doesn’t seem to belong to the number")
 
 
-@pytest.mark.parametrize(
-    ("asked", "numbers"),
-    [
-        ("030 1234567", [("+49301234567", NumberReading.TYPED)]),
-        ("00301234567", [("00301234567", NumberReading.TYPED), ("+49301234567", NumberReading.WITHOUT_OUTSIDE_LINE)]),
-        (
-            "0 0171 2345678",
-            [("001712345678", NumberReading.TYPED), ("+491712345678", NumberReading.WITHOUT_OUTSIDE_LINE)],
-        ),
-        ("442079460123", [("+49442079460123", NumberReading.TYPED), ("+442079460123", NumberReading.WITH_PLUS)]),
-        ("204", [("204", NumberReading.TYPED)]),
-        ("*31#0301234567", [("+49301234567", NumberReading.TYPED), ("*31#0301234567", NumberReading.TYPED)]),
-        ("sip:0301234567@pbx.example", [("+49301234567", NumberReading.TYPED)]),
-        ("1-800-FLOWERS", [("+18003569377", NumberReading.TYPED)]),
-    ],
-)
-def test_a_number_and_what_it_may_mean(desk: PhoneView, asked: str, numbers: list[tuple[str, NumberReading]]) -> None:
-    """The explanation lists each number once, with the reading that led to the number."""
-    assert explained(asked, desk).numbers == tuple(NumberVariant(*one) for one in numbers)
+TYPED, OUTSIDE_LINE = NumberReading.TYPED, NumberReading.WITHOUT_OUTSIDE_LINE
 
 
 @pytest.mark.parametrize(
-    ("asked", "numbers"),
+    ("area_code", "asked", "numbers"),
     [
-        ("5550171", [("5550171", NumberReading.TYPED), ("+49305550171", NumberReading.WITH_AREA_CODE)]),
-        ("+49305550171", [("+49305550171", NumberReading.TYPED), ("5550171", NumberReading.WITHOUT_AREA_CODE)]),
-        ("0301234567", [("+49301234567", NumberReading.TYPED), ("1234567", NumberReading.WITHOUT_AREA_CODE)]),
+        ("", "030 1234567", [("+49301234567", TYPED)]),
+        ("", "00301234567", [("00301234567", TYPED), ("+49301234567", OUTSIDE_LINE)]),
+        ("", "0 0171 2345678", [("001712345678", TYPED), ("+491712345678", OUTSIDE_LINE)]),
+        ("", "442079460123", [("+49442079460123", TYPED), ("+442079460123", NumberReading.WITH_PLUS)]),
+        ("", "204", [("204", TYPED)]),
+        ("", "*31#0301234567", [("+49301234567", TYPED), ("*31#0301234567", TYPED)]),
+        ("", "sip:0301234567@pbx.example", [("+49301234567", TYPED)]),
+        ("", "1-800-FLOWERS", [("+18003569377", TYPED)]),
+        ("30", "5550171", [("5550171", TYPED), ("+49305550171", NumberReading.WITH_AREA_CODE)]),
+        ("30", "+49305550171", [("+49305550171", TYPED), ("5550171", NumberReading.WITHOUT_AREA_CODE)]),
+        ("30", "0301234567", [("+49301234567", TYPED), ("1234567", NumberReading.WITHOUT_AREA_CODE)]),
     ],
 )
-def test_a_number_at_a_site_is_told_with_and_without_the_area_code(
-    asked: str, numbers: list[tuple[str, NumberReading]]
-) -> None:
-    assert explained(asked, sight(DESK._replace(area_code="30"))).numbers == tuple(
-        NumberVariant(*one) for one in numbers
-    )
+def test_a_number_and_what_it_may_mean(area_code: str, asked: str, numbers: list[tuple[str, NumberReading]]) -> None:
+    """The explanation lists each number once, with the reading that led to the number.
+
+    A phone at a site reads a number with and without the area code of the site.
+    """
+    told = explained(asked, sight(DESK._replace(area_code=area_code)))
+    assert told.numbers == tuple(NumberVariant(*one) for one in numbers)
 
 
 @pytest.mark.parametrize(
