@@ -126,12 +126,6 @@ def test_retry_after(value, seconds):
     assert result_of(caller.get(URL, [], "t")).retry_after == seconds
 
 
-def test_gzip():
-    """A large compressed body is unpacked."""
-    body = b"[" + b"1," * 100_000 + b"1]"
-    assert call(Google((200, {"Content-Encoding": "gzip"}, gzip.compress(body)))).body == body
-
-
 @pytest.mark.parametrize(
     ("encoding", "body", "detail"),
     [

@@ -122,31 +122,29 @@ def test_sources_of():
     assert sources_of(()) == frozenset()
 
 
-def test_exchange_request():
-    """The exchange follows RFC 6749 4.1.3, with the verifier and the client's secret in the body."""
-    google = tokens("token_success")
-    exchange(google)
-    (request,) = google.requests
-    assert (request.method, request.url) == ("POST", ENDPOINTS.token_endpoint)
-    assert request.args == EXCHANGE | {"code": ["4/0AExampleCode"], "code_verifier": [VERIFIER]}
-
-
 EXCHANGE = {
     "grant_type": ["authorization_code"],
     "client_id": [CLIENT.client_id],
     "client_secret": [CLIENT.client_secret],
     "redirect_uri": [REDIRECT_URI],
 }
+REFRESH = {key: [value] for key, value in SAMPLES["token_refresh_success"]["request"]["form"].items()}
 
 
-def test_refresh_request():
-    """A refresh has the parameters of RFC 6749 6."""
-    google = tokens("token_refresh_success")
-    refresh(google)
+@pytest.mark.parametrize(
+    ("call", "name", "args"),
+    [
+        (exchange, "token_success", EXCHANGE | {"code": ["4/0AExampleCode"], "code_verifier": [VERIFIER]}),
+        (refresh, "token_refresh_success", REFRESH),
+    ],
+    ids=["exchange", "refresh"],
+)
+def test_request(call, name, args):
+    """The parameters are those of RFC 6749 4.1.3, with the verifier and the client's secret in the body, and of 6."""
+    google = tokens(name)
+    call(google)
     (request,) = google.requests
-    assert (request.method, request.url) == ("POST", ENDPOINTS.token_endpoint)
-    form = SAMPLES["token_refresh_success"]["request"]["form"]
-    assert request.args == {key: [value] for key, value in form.items()}
+    assert (request.method, request.url, request.args) == ("POST", ENDPOINTS.token_endpoint, args)
 
 
 GRANT = Grant("ya29.a0EXAMPLE", NOW + 3599, "1//03ExampleRefresh-L9Ir", ALL_SCOPES, DORA, None)

@@ -46,6 +46,7 @@ from ldapgw.server.listener import (
     raise_descriptor_limit,
     set_socket_options,
 )
+from ldapgw.server.proxy_protocol import ProxyProtocolFactory
 from tests.support import pdu
 from tests.support.descriptors import find_readable
 from tests.support.site.running import free_ports
@@ -76,11 +77,19 @@ def test_a_door_lets_in_while_there_is_room(caplog_twisted):
     assert door.logPrefix() == 'ldap.listen "tcp:389"'
 
 
-def test_a_door_starts_and_stops_what_is_behind_it():
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda factory: DescriptorLimitedFactory("web.listen", factory, Clock(), lambda: True),
+        lambda factory: ProxyProtocolFactory(factory, lambda _: True, Clock(), lambda *_: None),
+    ],
+    ids=["limit of descriptors", "PROXY protocol"],
+)
+def test_a_door_starts_and_stops_what_is_behind_it(wrap):
     """Twisted's ports expect the start and the stop of the inner factory."""
     factory = Factory()
     factory.noisy = False
-    door = DescriptorLimitedFactory("web.listen", factory, Clock(), lambda: True)
+    door = wrap(factory)
     door.doStart()
     assert factory.numPorts == 1
     door.doStop()

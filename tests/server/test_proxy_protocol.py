@@ -287,12 +287,3 @@ def test_a_connection_that_ends_first(connect, octets, expected):
     transport.send(octets)
     transport.protocol.connectionLost(Failure(ConnectionDone()))
     assert (refused, clock.getDelayedCalls()) == (expected, [])
-
-
-def test_the_factory_starts_and_stops_what_is_behind_it():
-    factory = EchoFactory()
-    proxied = ProxyProtocolFactory(factory, lambda _: True, Clock(), lambda *_: None)
-    proxied.doStart()
-    assert factory.numPorts == 1
-    proxied.doStop()
-    assert factory.numPorts == 0

@@ -27,9 +27,10 @@ from tests.support.stage.sync import GRANT, NOW
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
-    """The lock names the process of the first gateway until the release."""
+    """The lock names the process of the first gateway until the release; before it is named, its number is 0."""
     assert lock_holder_pid(tmp_path) is None
     first = StateDirLock(tmp_path)
+    assert lock_holder_pid(tmp_path) == 0
     first.write_pid()
     assert lock_holder_pid(tmp_path) == os.getpid()
     with pytest.raises(StoreError) as caught:
@@ -47,13 +48,6 @@ def test_a_file_that_a_killed_process_left_holds_nobody_up(tmp_path: Path) -> No
     lock = StateDirLock(tmp_path)
     lock.write_pid()
     assert (tmp_path / "ldapgw.pid").read_text() == f"{os.getpid()}\n"
-    lock.release()
-
-
-def test_a_process_that_has_not_named_itself_yet(tmp_path: Path) -> None:
-    """The holder of the lock has the number 0."""
-    lock = StateDirLock(tmp_path)
-    assert lock_holder_pid(tmp_path) == 0
     lock.release()
 
 

@@ -63,17 +63,11 @@ async def test_where_work_is_done() -> None:
     assert await off(threading.get_ident) == ours
 
 
-def test_what_is_raised_comes_back() -> None:
-    """The caller gets the exception."""
-    with pytest.raises(ZeroDivisionError):
-        result_of(WorkerThread(reactor, "test")(divmod, 1, 0))
-
-
 @pytest_twisted.ensureDeferred
 async def test_calls_that_wait_are_counted() -> None:
     """The running call does not count as waiting.
 
-    Waits are counted at the end of a call, but not for cancelled calls.
+    Waits are counted at the end of a call, also of a failed call, but not for cancelled calls.
     """
     off = WorkerThread(reactor, "test")
     off.startService()
@@ -87,22 +81,11 @@ async def test_calls_that_wait_are_counted() -> None:
         assert (off.waiting, sum(off.waits.counts)) == (2, 0)
         go_on.set()
         assert [await call for call in calls] == [True] * 3
-        assert (off.waiting, sum(off.waits.counts)) == (0, 3)
-    finally:
-        go_on.set()
-        await off.stopService()
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_call_that_fails_waits_no_more() -> None:
-    """The wait of a failed call is counted too."""
-    off = WorkerThread(reactor, "test")
-    off.startService()
-    try:
         with pytest.raises(ZeroDivisionError):
             await off(divmod, 1, 0)
-        assert (off.waiting, sum(off.waits.counts)) == (0, 1)
+        assert (off.waiting, sum(off.waits.counts)) == (0, 4)
     finally:
+        go_on.set()
         await off.stopService()
 
 
@@ -126,12 +109,12 @@ async def gone(pid: int) -> None:
             await deferLater(reactor, 0.01)
 
 
-def test_until_it_is_started_it_calls_at_once() -> None:
-    """The caller's process does the work before the start."""
-    process = WorkerProcess(None)
-    assert result_of(process(divmod, 7, 2)) == (3, 1)
+@pytest.mark.parametrize("worker", [WorkerThread(reactor, "test"), WorkerProcess(None)], ids=["thread", "process"])
+def test_until_it_is_started_it_calls_at_once(worker: WorkerThread | WorkerProcess) -> None:
+    """The caller's thread does the work before the start, and the caller gets the exception."""
+    assert result_of(worker(divmod, 7, 2)) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        result_of(process(divmod, 7, 0))
+        result_of(worker(divmod, 7, 0))
 
 
 @pytest_twisted.ensureDeferred
@@ -297,18 +280,11 @@ def test_a_process_for_one_call() -> None:
         apart(divmod, 1, 0)
 
 
-def test_a_process_for_one_call_dies() -> None:
-    """The caller gets an error."""
+@pytest.mark.parametrize(("seconds", "call"), [(60.0, (os._exit, 3)), (60.0, (os._exit, 0)), (0.05, (signal.pause,))])
+def test_a_process_for_one_call_is_lost(seconds: float, call: tuple[Any, ...]) -> None:
+    """The process dies, or does not end before the timeout; the caller gets an error."""
     with pytest.raises(ProcessLost):
-        ChildProcess(BUILD_TIMEOUT_SECONDS)(os._exit, 3)
-    with pytest.raises(ProcessLost):
-        ChildProcess(BUILD_TIMEOUT_SECONDS)(os._exit, 0)
-
-
-def test_a_process_for_one_call_that_does_not_end() -> None:
-    """The process ends after a timeout, which the test shortens."""
-    with pytest.raises(ProcessLost):
-        ChildProcess(0.05)(signal.pause)
+        ChildProcess(seconds)(*call)
 
 
 @pytest_twisted.ensureDeferred

@@ -100,16 +100,6 @@ def test_a_photo_that_goes(connection: Connection, account_id: int) -> None:
     assert not photos.has_any(connection, account_id)
 
 
-def test_no_photo_at_the_address(connection: Connection, account_id: int) -> None:
-    """It is not asked for again, until the address is another one."""
-    write(connection, account_id, (ADA, URL))
-    fetch(connection, account_id, b"")
-    assert due(connection) == []
-    assert served(connection, account_id) == {"c1": b""}
-    write(connection, account_id, (ADA, OTHER_URL))
-    assert due(connection) == [("c1", OTHER_URL)]
-
-
 def test_a_failure(connection: Connection, account_id: int) -> None:
     """It is counted until the photo has another address, which is due at once."""
     write(connection, account_id, (ADA, URL))

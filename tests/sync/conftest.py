@@ -16,8 +16,7 @@ from tests.support.stage.sync import Stage
 QUICK = {"test_account_state", "test_labels", "test_restore"}
 SLOW = {"test_day"}
 # These modules use no database, are about PostgreSQL alone, or are the same on each engine.
-ONCE = {"test_backoff", "test_contact_renewal", "test_failover", "test_fetch", "test_pacing", "test_plan"}
-ONCE |= {"test_circuits"}
+ONCE = {"test_contact_renewal", "test_failover", "test_fetch", "test_pacing", "test_plan", "test_retry"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

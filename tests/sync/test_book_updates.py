@@ -26,7 +26,6 @@ from tests.support.stage.sync import (
     Stage,
     member,
     person,
-    synced_stage,
     with_directory,
 )
 
@@ -305,10 +304,3 @@ def test_stored_contacts_that_cannot_be_read_come_anew(stage: Stage, caplog_twis
     assert caplog_twisted == ["1 stored contacts of account 1 cannot be read; the next sync fetches them again"]
     stage.sync()
     assert stage.names() == ["Ada Riese", "Bo Weg"]
-
-
-def test_a_book_is_built_while_somebody_writes() -> None:
-    """To read an account's contacts keeps nobody from writing, and is kept by nobody."""
-    stage = synced_stage("Ada Riese")
-    with stage.database.begin():
-        assert stage.names() == ["Ada Riese"]

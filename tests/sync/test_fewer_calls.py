@@ -191,16 +191,6 @@ def test_a_sync_without_news_appends_nothing_to_its_listing() -> None:
 # --- quotas ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_project_stays_below_its_quota() -> None:
-    """Sixty accounts begin at once: they take the minutes that they need, and Google refuses no call."""
-    stage, addresses = started(60, calls_per_minute=30)
-    for _ in range(300):
-        stage.clock.advance(1)
-    assert all(stage.account(address).last_sync for address in addresses)
-    assert max(stage.world.calls_by_minute.values()) <= 30
-    assert {stage.account(address).attempts for address in addresses} == {1}
-
-
 def test_a_person_does_not_wait_for_the_accounts_that_are_due() -> None:
     """Their call is the next one, 5.5 seconds after the one before."""
     stage, addresses = started(30)

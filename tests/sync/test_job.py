@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from ldapgw.contact import Source
-from ldapgw.errors import BadResponse, ConsentRevoked, GoogleUnavailable, ScopeMissing, SyncOutdated
-from ldapgw.store import accounts, database, sync_state
+from ldapgw.errors import BadResponse, ConsentRevoked, GoogleUnavailable, ScopeMissing
+from ldapgw.store import accounts, database
 from ldapgw.store.accounts import SourceState
+from ldapgw.store.sync_state import SyncProgress
 from ldapgw.sync import fetch
 from tests.support.google_changes import rename_account
 from tests.support.results import result_of
@@ -26,7 +27,6 @@ from tests.support.stage.sync import (
     connected_stage,
     member,
     person,
-    synced_stage,
 )
 
 
@@ -261,24 +261,6 @@ def test_an_account_that_is_disconnected_meanwhile_stays_so(stage: Stage) -> Non
     assert stage.account().contacts == 0
 
 
-def test_contacts_that_were_replaced_meanwhile_are_not_continued() -> None:
-    """A backup that is restored while a sync runs: what was fetched belongs to other contacts."""
-    stage = synced_stage("Ada Riese")
-    account = stage.account()
-    before = stage.sync_states(), stage.records()
-
-    def restore() -> None:
-        stage.database.run(sync_state.increment_generation, account.id)
-
-    stage.world.add_person(ALICE, person("Bo Neu"))
-    stage.line.meanwhile[CONNECTIONS] = restore
-    with pytest.raises(SyncOutdated):
-        stage.sync()
-    assert (stage.sync_states(), stage.records()) == before
-    assert stage.sync()
-    assert stage.names() == ["Ada Riese", "Bo Neu"]
-
-
 def test_a_disconnected_account_is_not_synced(stage: Stage) -> None:
     """There are no tokens to do it with."""
     begun = stage.begun(stage.account())
@@ -306,29 +288,22 @@ def test_sources_that_google_does_not_offer_now_stop_nothing() -> None:
     assert stage.names("directory") == ["Dora Dienst"]
 
 
-def test_how_far_a_full_sync_is(stage: Stage) -> None:
-    """Page by page, with Google's own total; a delta is over before anybody asks."""
+def test_how_far_a_full_sync_is() -> None:
+    """Page by page, with Google's own total and the place of the source; a delta is over before anybody asks."""
+    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
     for number in range(1200):
         stage.world.add_person(ALICE, {"organizations": [{"name": f"Company {number}"}]})
     account = stage.account()
     stage.sync()
-    told = [(of, note and (note.source, note.fetched, note.total)) for of, note in stage.progress]
-    assert told == [
-        (account.id, (Source.CONTACTS, 1000, 1200)),
-        (account.id, (Source.CONTACTS, 1200, 1200)),
+    assert stage.progress == [
+        (account.id, SyncProgress(Source.CONTACTS, 1000, 1200, 1, 2)),
+        (account.id, SyncProgress(Source.CONTACTS, 1200, 1200, 1, 2)),
+        (account.id, SyncProgress(Source.OTHER_CONTACTS, 0, None, 2, 2)),
         (account.id, None),
     ]
     stage.progress.clear()
     stage.sync()
     assert stage.progress == [(account.id, None)]
-
-
-def test_which_of_the_sources_is_fetched() -> None:
-    """Each says its place, so that nobody takes the first one's end for all."""
-    stage = connected_stage(sources=(Source.CONTACTS, Source.OTHER_CONTACTS))
-    stage.sync()
-    told = {(note.source, note.step, note.step_count) for _, note in stage.progress if note}
-    assert told == {(Source.CONTACTS, 1, 2), (Source.OTHER_CONTACTS, 2, 2)}
 
 
 def test_an_address_that_changes_renames_the_account() -> None:

@@ -127,15 +127,6 @@ def test_a_planned_full_sync_asks_for_all(stage: Stage) -> None:
     assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1, "/token": 1}
 
 
-def test_a_new_consent_asks_for_all(stage: Stage) -> None:
-    """No token outlives it."""
-    stage.connect()
-    stage.calls()
-    stage.sync()
-    assert stage.calls() == {CONNECTIONS: 1, GROUPS: 1}
-    assert list(stage.labels_of().values()) == ["Kunden"]
-
-
 def test_a_wanted_label_that_is_renamed_reads_contacts_anew() -> None:
     """Contacts of the renamed label go, and contacts of the label that now has the name come."""
     stage = connected_stage(labels=("Kunden",))

@@ -51,10 +51,13 @@ def code(stage: Stage, address: str) -> str:
     return "" if error is None else error.code
 
 
-def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage) -> None:
-    """Within two intervals, though two accounts are too few for a circuit."""
+@pytest.mark.parametrize("restarts", [False, True], ids=["in one run", "after a restart"])
+def test_the_first_good_answer_ends_the_wait_of_the_others(stage: Stage, restarts: bool) -> None:
+    """Within two intervals, though two accounts are too few for a circuit; the stored state says why they wait."""
     begin_outage(stage, ALICE, BOB)
     stage.world.faults.clear()
+    if restarts:
+        stage.restart()
     assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "google_unavailable")
     stage.request(BOB)
     assert (code(stage, ALICE), code(stage, BOB)) == ("google_unavailable", "")
@@ -138,17 +141,6 @@ def test_an_account_that_alone_fails_calls_no_more_often_than_a_healthy_one(stag
     pass_time(stage, 10 * INTERVAL)
     assert code(stage, ALICE) == "google_unavailable"
     assert stage.account(ALICE).attempts <= stage.account(BOB).attempts
-
-
-def test_an_outage_that_a_restart_interrupts_ends_in_the_same_way(stage: Stage) -> None:
-    """The stored state says why an account waits."""
-    begin_outage(stage, ALICE, BOB)
-    stage.world.faults.clear()
-    stage.restart()
-    assert code(stage, ALICE) == "google_unavailable"
-    stage.request(BOB)
-    pass_time(stage, 2 * INTERVAL)
-    assert code(stage, ALICE) == ""
 
 
 def test_they_do_not_come_back_at_the_same_moment(stage: Stage) -> None:

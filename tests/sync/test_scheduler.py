@@ -642,9 +642,14 @@ class DirectoryOnly(Stage):
         self.clock.pump([30] * 120 * count)
 
 
-@pytest.mark.parametrize("code", ["client_rejected", "api_disabled"])
-def test_an_alarm_needs_no_source_beside_the_directory(code: str, logged: list[LogEvent]) -> None:
-    """A sync that has nothing to fetch makes no call, and ends no alarm."""
+@pytest.mark.parametrize(
+    ("code", "is_requested"), [("client_rejected", False), ("client_rejected", True), ("api_disabled", False)]
+)
+def test_an_alarm_needs_no_source_beside_the_directory(code: str, is_requested: bool, logged: list[LogEvent]) -> None:
+    """A sync that has nothing to fetch makes no call, and ends no alarm; to renew the account's access is call enough.
+
+    So a request through any account ends the alarm of a client that Google accepts again.
+    """
     stage = DirectoryOnly()
     if code == "client_rejected":
         stage.world.set_client(state="deleted")
@@ -658,20 +663,13 @@ def test_an_alarm_needs_no_source_beside_the_directory(code: str, logged: list[L
     assert troubles == [(code, since), (code, since)]
     stage.world.set_client(state="ok")
     stage.world.faults.clear()
-    stage.pass_hours(2)
+    if is_requested:
+        stage.request(BOB)
+    else:
+        stage.pass_hours(2)
     assert [stage.account(address).error for address in (ALICE, BOB)] == [None, None]
     told = [event["event"] for event in logged if event["log_level"] >= LogLevel.info]
     assert told == ["sync_changed", "client_refused", "client_accepted"]
-
-
-def test_a_request_through_any_account_ends_the_alarm_of_a_client_without_other_sources() -> None:
-    """To renew the account's access is call enough."""
-    stage = DirectoryOnly()
-    stage.world.set_client(state="deleted")
-    stage.pass_hours(2)
-    stage.world.set_client(state="ok")
-    stage.request(BOB)
-    assert [stage.account(address).error for address in (ALICE, BOB)] == [None, None]
 
 
 def test_a_consent_that_has_ended_is_noticed_without_other_sources() -> None:
@@ -711,25 +709,6 @@ def test_a_new_access_token_for_an_unused_consent_is_rare_and_ends_no_alarm() ->
     assert applied == {Applied(changed=False, has_called=False)}
 
 
-def test_when_google_is_down_few_ask(stage: Stage) -> None:
-    """Three have found out; then one tries for all, longer and longer after, and the rest come back with it."""
-    addresses = crowd(stage, 12)
-    stage.world.faults.inject("error_unavailable_503")
-    stage.clock.pump([1] * int(INTERVAL))
-    tried = synced(stage)
-    assert 3 <= tried <= 6
-    codes = [stage.account(address).error.code for address in addresses]  # type: ignore[union-attr]
-    assert codes == ["google_unavailable"] * 12
-    stage.clock.pump([60] * 60)
-    assert synced(stage) <= 18
-    stage.request(addresses[7])
-    assert synced(stage) == 1
-    stage.world.faults.clear()
-    stage.request(addresses[7])
-    stage.clock.pump([10] * int(2 * INTERVAL / 10))
-    assert [stage.account(address).error for address in addresses] == [None] * 12
-
-
 def test_a_lead_knows_nothing_of_an_outage_in_a_former_lead(stage: Stage) -> None:
     """Google answers again, and another gateway has synced all accounts meanwhile."""
     crowd(stage, 12)
@@ -742,30 +721,6 @@ def test_a_lead_knows_nothing_of_an_outage_in_a_former_lead(stage: Stage) -> Non
     stage.calls()
     refresh(stage)
     assert synced(stage) == 12
-
-
-def test_what_google_asked_for_is_waited_though_it_is_well_again(stage: Stage) -> None:
-    """Others were down; whoever was told to wait waits, and who was well keeps its own time."""
-    addresses = crowd(stage, 5)
-    patient, well, *down = addresses
-    stage.make_wait(patient)
-    stage.clock.advance(INTERVAL - 5)
-    stage.clock.advance(1)
-    told = stage.account(patient)
-    assert told.error is not None
-    assert told.error.code == "quota"
-    next_sync = stage.account(well).next_sync
-    for address in down:
-        stage.world.faults.inject("error_unavailable_503", account=address)
-    stage.clock.pump([1] * 60)
-    assert {stage.account(address).error.code for address in down} == {"google_unavailable"}  # type: ignore[union-attr]
-    stage.world.faults.pending[1:] = []
-    stage.request(down[0])
-    stage.clock.pump([1] * 62)
-    assert stage.account(well).next_sync == next_sync
-    stage.clock.pump([10] * int(2 * INTERVAL / 10))
-    assert [stage.account(address).error for address in down] == [None] * 3
-    assert (stage.account(patient).attempts, stage.account(patient).next_sync) == (told.attempts, told.next_sync)
 
 
 def test_the_directory_goes_on_with_the_next_account_soon(stage: Stage) -> None:

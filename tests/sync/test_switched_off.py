@@ -96,18 +96,6 @@ def test_a_switch_during_a_requested_sync_keeps_the_request(stage: Stage) -> Non
     assert stage.calls() == {GROUPS: 1, CONNECTIONS: 1, COLLEAGUES: 1}
 
 
-def test_a_switch_during_the_first_sync_delays_nothing() -> None:
-    """Phones need not wait for the contacts until the next sync in turn."""
-    stage = Stage(sources=ALL_SOURCES)
-    account = stage.connect()
-    stage.world.add_person(ALICE, person("Anna Berg"))
-    stage.line.meanwhile[CONNECTIONS] = lambda: stage.database.run(revocations.switch_off, account.id, OTHER)
-    stage.start()
-    assert stage.account().last_sync is None
-    result_of(stage.scheduler.refresh())
-    assert (stage.names(ALICE), stage.account().last_sync) == (["Anna Berg"], NOW)
-
-
 def test_the_directory_comes_through_nobody_who_has_switched_it_off(stage: Stage) -> None:
     """Bob's copy is there at once; when Bob is off too, there is none, and nobody asks Google."""
     switch(stage, DIRECTORY)

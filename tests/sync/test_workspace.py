@@ -300,14 +300,6 @@ def test_a_list_that_lacks_most_people() -> None:
     assert (len(stage.reasons), stage.status.error_code) == (30, "")
 
 
-def test_an_answer_without_users_is_an_error() -> None:
-    stage = Workspace()
-    stage.delegate()
-    stage.world.faults.inject("workspace_no_list", times=1)
-    stage.read()
-    assert (stage.reasons, stage.status.error_code) == ({}, "bad_response")
-
-
 def test_people_who_have_consented_keep_their_consent() -> None:
     """Until Google ends it: then the service account takes over; and a consent outlives the delegation."""
     stage = Workspace()

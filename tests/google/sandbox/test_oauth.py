@@ -95,13 +95,6 @@ def test_refresh_token_needs_offline_access(google: Google, changes: dict[str, s
     assert ("refresh_token" in google.connect(**changes)) is given
 
 
-def test_second_authorization_without_consent_gives_no_refresh_token(google: Google) -> None:
-    """Known scopes need no screen without prompt=consent, and give no refresh token."""
-    google.connect()
-    assert "refresh_token" not in google.connect(prompt=None)
-    assert "refresh_token" in google.connect(prompt="consent")
-
-
 def test_refresh_answers_without_a_refresh_token(google: Google) -> None:
     """A refresh gives a new access token, the same scopes, an identity without nonce, and no refresh token."""
     first = google.connect()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Provisioning windows: opened, closed, kept for each tenant apart, and fetched from once by each phone.
+"""Provisioning: windows that phones fetch from once, reports on setup steps, and clients that cannot connect.
 
 Only PostgreSQL lets several transactions write at once.
 """
@@ -10,8 +10,9 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from ldapgw.store import phones, provisioning
 from ldapgw.store.phones import PhoneLogin, ReplicaBooks
@@ -19,15 +20,23 @@ from ldapgw.store.provisioning import (
     ADDRESS_SECONDS,
     MAX_FETCHES,
     MAX_REFUSALS,
+    MAX_UNFIT_CLIENTS,
+    UNFIT_CLIENT_SECONDS,
     UNUSED_SECONDS,
     Fetch,
+    Mistake,
     ProvisioningAddress,
     ProvisioningWindow,
     Reason,
+    StepReport,
+    UnfitClient,
     WindowPhone,
     WindowRefusal,
+    add_unfit_clients,
+    read_unfit_clients,
 )
 from ldapgw.store.secrets import SecretBox
+from ldapgw.store.tables import unfit_client
 from tests.support.postgresql import needs_postgresql, open_new
 from tests.support.stage.sync import DESK, NOW
 
@@ -198,3 +207,92 @@ def test_of_requests_at_once_one_gets_the_file(secret_box: SecretBox) -> None:
         with ThreadPoolExecutor(8) as threads:
             outcomes = Counter(threads.map(fetch, range(8)))
     assert outcomes == {None: 1, Reason.FETCHED: 7}
+
+
+# --- reports on setup steps -------------------------------------------------------------------------------------------
+
+WORKED = StepReport("acme", "yealink", "T54W", "96.86.0.70", 0, "", 1_700_000_000.0)
+MENU = replace(WORKED, step=3, menu="Settings > Config")
+
+
+def test_equal_reports_are_one_row(connection: Connection) -> None:
+    """With the number of reports and the time of the last; what differs in any way is another row."""
+    for new in (
+        WORKED,
+        MENU,
+        replace(WORKED, at=WORKED.at + 60),
+        replace(MENU, menu="Setup"),
+        replace(WORKED, model=""),
+    ):
+        assert provisioning.add_report(connection, new)
+    assert provisioning.read_reports(connection, "acme") == (
+        replace(WORKED, model=""),
+        replace(WORKED, count=2, at=WORKED.at + 60),
+        MENU,
+        replace(MENU, menu="Setup"),
+    )
+
+
+def test_a_tenant_has_reports_of_its_own(connection: Connection) -> None:
+    """They are read and deleted without those of others."""
+    other = replace(WORKED, tenant="globex")
+    assert [provisioning.add_report(connection, new) for new in (WORKED, other)] == [True, True]
+    assert provisioning.read_reports(connection, "acme") == (WORKED,)
+    assert [provisioning.remove_reports(connection, "acme") for _ in range(2)] == [True, False]
+    assert (provisioning.read_reports(connection, "acme"), provisioning.read_reports(connection, "globex")) == (
+        (),
+        (other,),
+    )
+
+
+def test_there_are_not_too_many(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Further ones are refused, but for those that are there already; another tenant is not concerned."""
+    monkeypatch.setattr(provisioning, "MAX_REPORTS", 3)
+    menus = [replace(MENU, menu=f"menu {number}") for number in range(4)]
+    assert [provisioning.add_report(connection, new) for new in menus] == [True, True, True, False]
+    assert provisioning.add_report(connection, menus[0])
+    assert provisioning.add_report(connection, replace(menus[3], tenant="globex"))
+    assert [(one.menu, one.count) for one in provisioning.read_reports(connection, "acme")] == [
+        ("menu 0", 2),
+        ("menu 1", 1),
+        ("menu 2", 1),
+    ]
+
+
+# --- clients that cannot connect --------------------------------------------------------------------------------------
+
+PLAIN, UNKNOWN = Mistake.PLAIN_ON_TLS_PORT, Mistake.UNKNOWN_AUTHORITY
+
+
+def test_each_client_once_for_each_mistake(connection: Connection) -> None:
+    """The last client comes first; a client with two mistakes is there twice."""
+    first, both = (
+        UnfitClient("192.0.2.1", PLAIN, NOW),
+        UnfitClient("192.0.2.2", PLAIN, NOW + 1),
+    )
+    add_unfit_clients(connection, [first, both], NOW + 1)
+    again = [
+        UnfitClient("192.0.2.2", UNKNOWN, NOW + 2),
+        UnfitClient("192.0.2.1", PLAIN, NOW + 3),
+    ]
+    add_unfit_clients(connection, again, NOW + 3)
+    assert read_unfit_clients(connection, NOW + 3) == (again[1], again[0], both)
+
+
+def test_a_client_is_forgotten_after_a_day(connection: Connection) -> None:
+    """It is not read any more, and deleted by the next write."""
+    old, new = (UnfitClient(f"192.0.2.{number}", UNKNOWN, NOW + number) for number in (0, 1))
+    add_unfit_clients(connection, [old, new], NOW + 1)
+    assert read_unfit_clients(connection, NOW + UNFIT_CLIENT_SECONDS) == (new,)
+    add_unfit_clients(connection, [], NOW + UNFIT_CLIENT_SECONDS)
+    assert connection.execute(select(unfit_client.c.address)).scalars().all() == [new.address]
+
+
+def test_many_clients(connection: Connection) -> None:
+    """The last twenty are kept, even if all came at once."""
+    for group in range(3):
+        clients = [UnfitClient(f"192.0.{group}.{number}", PLAIN, NOW + group) for number in range(15)]
+        add_unfit_clients(connection, clients, NOW + group)
+    kept = read_unfit_clients(connection, NOW + 2)
+    assert [client.at - NOW for client in kept] == [2.0] * 15 + [1.0] * (MAX_UNFIT_CLIENTS - 15)
+    assert connection.execute(select(func.count()).select_from(unfit_client)).scalar_one() == MAX_UNFIT_CLIENTS
