@@ -73,7 +73,10 @@ class Directory:
     contact_count: int = field(init=False, repr=False, compare=False)
     edition: object = field(default_factory=new_edition, init=False, repr=False, compare=False)
     _by_key: Mapping[str, Book] = field(init=False, repr=False, compare=False)
-    _by_name: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
+    _by_name: Mapping[str, Book] = field(init=False, repr=False, compare=False)
+    # The books of each name that several books have.  There is no list for each of thousands of names, because the
+    # garbage collector would visit the lists.
+    _namesakes: Mapping[str, Sequence[Book]] = field(init=False, repr=False, compare=False)
     _not_private: tuple[Book, ...] = field(init=False, repr=False, compare=False)
     _favourites: dict[tuple[tuple[str, ...], bool], Segment | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -81,14 +84,18 @@ class Directory:
 
     def __post_init__(self, before: Mapping[Sharing, SharedBooks], defer_merge: bool) -> None:
         """Prepare the books once for all searches, because there may be a thousand books."""
-        by_name: dict[str, list[Book]] = {}
+        by_name: dict[str, Book] = {}
+        namesakes: dict[str, list[Book]] = {}
         for book in self.books:
-            by_name.setdefault(book.folded_name, []).append(book)
+            first = by_name.setdefault(book.folded_name, book)
+            if first is not book:
+                namesakes.setdefault(book.folded_name, [first]).append(book)
         shared_books = merge_shared_books(self.books, before, defer_merge=defer_merge)
         object.__setattr__(self, "shared_books", shared_books)
         object.__setattr__(self, "contact_count", sum(map(_CONTACT_COUNT, self.books)))
         object.__setattr__(self, "_by_key", {book.key: book for book in reversed(self.books)})
         object.__setattr__(self, "_by_name", by_name)
+        object.__setattr__(self, "_namesakes", namesakes)
         not_private = [book for book in self.books if book.sharing is not Sharing.PRIVATE]
         object.__setattr__(self, "_not_private", tuple(not_private))
 
@@ -123,7 +130,9 @@ class Directory:
 
         :param name: folded (`ldapgw.directory.dn.folded`).
         """
-        return next((seen for seen in self.viewer(access).seen(self._by_name.get(name, ())) if seen.is_browsed), None)
+        first = self._by_name.get(name)
+        books = self._namesakes.get(name, () if first is None else (first,))
+        return next((seen for seen in self.viewer(access).seen(books) if seen.is_browsed), None)
 
     def flags(self, entry: Entry, access: Access) -> ContactFlags:
         """Return the flags of an entry that a viewer has found.  Only labels that the viewer sees count."""
@@ -261,13 +270,13 @@ class Dit:
 
     Mutable: the cached root DSEs, because clients read the root DSE at each connection; and the cached scopes of logins
     that search a whole tenant over HTTP.
-
-    :ivar in_clear: the tree for a connection without TLS.
     """
 
     directories: tuple[Directory, ...]
     features: Features
-    in_clear: Dit = field(init=False, repr=False, compare=False)
+    # The tree for connections without TLS, or None if this tree is the same.  A reference to the tree itself would keep
+    # a replaced tree, and so replaced books, in memory until the next garbage collection.
+    _in_clear: Dit | None = field(init=False, repr=False, compare=False)
     _root_dses: dict[frozenset[str], Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
     _tenant_scopes: dict[tuple[tuple[Access, ...], bool, str], tuple[SearchScope, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -276,8 +285,13 @@ class Dit:
     def __post_init__(self) -> None:
         """Make the tree for connections without TLS (`in_clear`); such connections may have other features."""
         has_tls = self.features.sasl_mechanisms or self.features.before_tls
-        in_clear = replace(self, features=self.features.in_clear()) if has_tls else self
-        object.__setattr__(self, "in_clear", in_clear)
+        in_clear = replace(self, features=self.features.in_clear()) if has_tls else None
+        object.__setattr__(self, "_in_clear", in_clear)
+
+    @property
+    def in_clear(self) -> Dit:
+        """Return the tree for a connection without TLS."""
+        return self if self._in_clear is None else self._in_clear
 
     def directory(self, tenant: str) -> Directory | None:
         return next((directory for directory in self.directories if directory.context.name == tenant), None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -190,3 +191,27 @@ def test_flags_of_contacts() -> None:
     assert Directory(context, (with_sharing(alice, Sharing.SHARED, "Gone"),)).flags(first, other) == ContactFlags()
     unmarked = Directory(replace(context, favourites=False, block_label=""), (alice,))
     assert unmarked.flags(first, own) == ContactFlags(labels=(*both, FAVOURITES))
+
+
+def test_two_books_may_have_one_name() -> None:
+    """The name means the first book that the viewer may browse."""
+    books = [
+        build_book(CONTEXT, key, "Doors", sharing, [Contact(key, name=key)], {}, per_number=False)
+        for key, sharing in (("alice", PRIVATE), ("bob", PRIVATE), ("carol", SHARED))
+    ]
+    directory = Directory(CONTEXT, tuple(books))
+    found = [directory.book_named("doors", Access("acme", keys)) for keys in (("bob",), ("alice",), ())]
+    assert [seen and seen.book.key for seen in found] == ["bob", "alice", "carol"]
+    assert directory.book_named("windows", Access("acme")) is None
+
+
+@pytest.mark.parametrize("mechanisms", [(), ("PLAIN",)], ids=["clear", "TLS"])
+def test_a_replaced_tree_is_freed_at_once(mechanisms: tuple[str, ...]) -> None:
+    """The books of a former directory do not wait for the garbage collector."""
+    directory = Directory(CONTEXT)
+    references = sys.getrefcount(directory)
+    served = Dit((directory,), Features("1", sasl_mechanisms=mechanisms))
+    served.root_dse(NOBODY)
+    search_scopes(served.in_clear, Viewer("cn=a", (Access("acme"),)), BASE, Scope.WHOLE_SUBTREE)
+    del served
+    assert sys.getrefcount(directory) == references
