@@ -146,7 +146,7 @@ def write_label_state(connection: Connection, account_id: int, state: LabelState
     return True
 
 
-# The value of ``due`` after an attempt without success.  A person may have accepted the loss of any number of contacts.
+# The pending sync after an attempt without success.  A person may have accepted the loss of any number of contacts.
 # The acceptance is for one attempt only, so the next attempt is an ordinary full sync.
 _STILL_PENDING = case(
     (and_(account.c.pending_sync == SyncRequest.ACCEPT, account.c.accepted.is_(None)), SyncRequest.FULL),
