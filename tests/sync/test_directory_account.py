@@ -135,10 +135,10 @@ def holder(stage: Stage) -> str:
     return stage.database.run(read_account, account_id).address
 
 
-def wish(stage: Stage, address: str, wish: SyncRequest = SyncRequest.INCREMENTAL) -> None:
+def request(stage: Stage, address: str, kind: SyncRequest = SyncRequest.INCREMENTAL) -> None:
     account = stage.account(address)
     with stage.database.begin() as connection:
-        sync_state.request_sync(connection, account.id, wish)
+        sync_state.request_sync(connection, account.id, kind)
         sync_state.begin(connection, account.id)
 
 
@@ -223,7 +223,7 @@ def test_trouble_is_forgotten_when_it_comes_again(stage: Stage) -> None:
     stage.world.faults.inject("error_internal_500", path=COLLEAGUES, times=2)
     round_of(stage)
     assert [stage.account(one).error is None for one in (ALICE, BOB)] == [False, False]
-    wish(stage, ALICE)
+    request(stage, ALICE)
     round_of(stage, ALICE)
     assert [stage.account(one).error for one in (ALICE, BOB)] == [None, None]
     assert holder(stage) == ALICE
@@ -312,10 +312,10 @@ def test_a_directory_that_shrinks_waits_for_a_person() -> None:
     trouble = stage.trouble(ALICE)
     assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 30, "lost": 20, "source": "directory"})
     assert (holder(stage), len(stage.names("directory"))) == (ALICE, 30)
-    wish(stage, BOB, SyncRequest.ACCEPT)
+    request(stage, BOB, SyncRequest.ACCEPT)
     stage.sync(BOB, full=True, accept_shrink=True)
     assert len(stage.names("directory")) == 30
-    wish(stage, ALICE, SyncRequest.ACCEPT)
+    request(stage, ALICE, SyncRequest.ACCEPT)
     stage.sync(ALICE, full=True, accept_shrink=True)
     assert (stage.account(ALICE).error, len(stage.names("directory"))) == (None, 10)
 

@@ -178,10 +178,10 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
     refresh(stage)
     for name in names[:35]:
         stage.world.delete_person(ALICE, name)
-    stage.request(wish=SyncRequest.FULL)
+    stage.request(kind=SyncRequest.FULL)
     assert stage.account().error == ErrorStatus("suspicious_shrink", NOW, facts={"before": 60, "lost": 35})
     stage.world.faults.inject("error_unavailable_503", times=1, path=CONNECTIONS)
-    stage.request(wish=SyncRequest.ACCEPT)
+    stage.request(kind=SyncRequest.ACCEPT)
     assert stage.account().error == ErrorStatus("google_unavailable", NOW)
     for name in names[35:]:
         stage.world.delete_person(ALICE, name)
@@ -189,7 +189,7 @@ def test_no_more_vanishes_than_was_accepted(stage: Stage) -> None:
     trouble = stage.trouble()
     assert (trouble.code, trouble.facts) == ("suspicious_shrink", {"before": 60, "lost": 60})
     assert len(stage.served()) == 60
-    stage.request(wish=SyncRequest.ACCEPT)
+    stage.request(kind=SyncRequest.ACCEPT)
     assert (stage.account().error, stage.served()) == (None, [])
 
 
@@ -210,7 +210,7 @@ def test_trouble_is_tried_again_no_sooner_than_a_good_sync(stage: Stage) -> None
 
 
 def test_google_is_obeyed_when_it_asks_to_wait(stage: Stage) -> None:
-    """Looking does not shorten it; a person's wish does."""
+    """Looking does not shorten it; a person's request does."""
     stage.connect()
     stage.world.faults.inject("error_resource_exhausted_429_retry_after", times=1)
     refresh(stage)
@@ -238,7 +238,7 @@ def test_a_revoked_consent_stops_calls_until_the_next_one(stage: Stage) -> None:
     stage.clock.advance(INTERVAL * 100)
     refresh(stage)
     # A person who asks is told what was the matter before.
-    stage.request(wish=SyncRequest.FULL)
+    stage.request(kind=SyncRequest.FULL)
     after = stage.account()
     assert (stage.calls(), after.attempts, after.error) == ({}, account.attempts + 1, account.error)
     assert (after.requested_sync, after.syncing) == (None, False)

@@ -47,7 +47,7 @@ def told(alice: Browser) -> str:
 
 
 def test_sync_now(stage: Stage, alice: Browser) -> None:
-    """The wish is stored, the sync is told at once, and the page says so."""
+    """The request is stored, the sync begins at once, and the page says so."""
     (account,) = stage.accounts()
     stage.do(fulfil_wish, account.id)
     seen = alice.submit("/acme/sync")

@@ -178,18 +178,18 @@ class Books(RuleBasedStateMachine):
 
     # --- syncs ---
 
-    @rule(address=who, wish=st.sampled_from(list(SyncRequest)))
-    def sync(self, address: str, wish: SyncRequest) -> None:
+    @rule(address=who, kind=st.sampled_from(list(SyncRequest)))
+    def sync(self, address: str, kind: SyncRequest) -> None:
         """Somebody asks for one."""
         with self._watched():
-            self._ask(address, wish)
+            self._ask(address, kind)
 
-    @rule(address=who, wish=st.sampled_from(list(SyncRequest)), step=st.integers(1, 320))
-    def sync_and_be_killed(self, address: str, wish: SyncRequest, step: int) -> None:
+    @rule(address=who, kind=st.sampled_from(list(SyncRequest)), step=st.integers(1, 320))
+    def sync_and_be_killed(self, address: str, kind: SyncRequest, step: int) -> None:
         """The process ends between two steps, and is started anew."""
         before, steps = dict(self.found), self.machine.kill.steps
         self.machine.kill.left = steps + step
-        self._ask(address, wish, settles=False)
+        self._ask(address, kind, settles=False)
         self.machine.lose()
         self.machine.start()
         self._check_one_of(before)
@@ -198,19 +198,19 @@ class Books(RuleBasedStateMachine):
 
     @rule(
         address=who,
-        wish=st.sampled_from(list(SyncRequest)),
+        kind=st.sampled_from(list(SyncRequest)),
         statement=st.integers(1, 60),
         count=st.sampled_from([1, 2, 5, 10**9]),
         reason=st.sampled_from(DISK),
         looks=st.integers(0, 3),
     )
     def sync_and_lose_the_disk(
-        self, address: str, wish: SyncRequest, statement: int, count: int, reason: str, looks: int
+        self, address: str, kind: SyncRequest, statement: int, count: int, reason: str, looks: int
     ) -> None:
         """From a statement on nothing can be written or read, until it is mended; nobody starts anything anew."""
         before = dict(self.found)
         mend = self.machine.fail_at(statement, count, reason)
-        self._ask(address, wish, settles=False)
+        self._ask(address, kind, settles=False)
         for _ in range(looks):
             self.machine.run(5)
         # Phones are served from memory, whatever is wrong.
@@ -367,9 +367,9 @@ class Books(RuleBasedStateMachine):
 
     # --- how ---
 
-    def _ask(self, address: str, wish: SyncRequest, *, settles: bool = True) -> None:
+    def _ask(self, address: str, kind: SyncRequest, *, settles: bool = True) -> None:
         """``ldapgw sync``, and wait until it has ended."""
-        self.machine.ask(address, wish)
+        self.machine.ask(address, kind)
         self._let(1.1)
         if settles:
             self._settle()

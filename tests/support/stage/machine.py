@@ -238,9 +238,9 @@ class Machine:
         (found,) = self.transact(accounts.find_by_address, address)
         return found
 
-    def ask(self, address: str, wish: SyncRequest) -> None:
+    def ask(self, address: str, kind: SyncRequest) -> None:
         """``ldapgw sync ADDRESS``."""
-        self.transact(sync_state.request_sync, self.account(address).id, wish)
+        self.transact(sync_state.request_sync, self.account(address).id, kind)
 
     def add_phone(self, name: str, owner: str) -> None:
         login = PhoneLogin(name, "acme", self.account(owner).id, NumberMode.VALUES, HASHED, NOW)

@@ -374,12 +374,12 @@ class Stage:
             self.world.add_account(address, "User", "U", hd="acme.example")
         return addresses
 
-    def request(self, address: str = ALICE, wish: SyncRequest = SyncRequest.INCREMENTAL, *, looks: bool = True) -> None:
+    def request(self, address: str = ALICE, kind: SyncRequest = SyncRequest.INCREMENTAL, *, looks: bool = True) -> None:
         """Have a person ask for a sync.
 
         :param looks: whether the scheduler finds it at once.
         """
-        self.database.run(sync_state.request_sync, self.account(address).id, wish)
+        self.database.run(sync_state.request_sync, self.account(address).id, kind)
         if looks:
             result_of(self.scheduler.refresh())
 
