@@ -436,9 +436,8 @@ def _sorted_terms(postings: dict[str, Postings]) -> list[str]:
     Terms without documents are left out: a caller may have requested the postings without adding a document.
     """
     parts: dict[str, list[str]] = {}
-    for term, kept in interruptible(postings.items()):
-        if kept.documents:
-            parts.setdefault(term[:3], []).append(term)
+    for term in interruptible([term for term, kept in interruptible(postings.items()) if kept.documents]):
+        parts.setdefault(term[:3], []).append(term)
     ordered: list[str] = []
     for beginning in interruptible(sorted(parts)):
         ordered += sorted(parts[beginning])
